@@ -1,0 +1,63 @@
+"""Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
+
+The words of the domain are here; each is loaded when it is first used, so that ``import featx``
+costs next to nothing and TensorFlow is imported only when a network runs.
+
+Examples
+--------
+>>> import featx
+>>> [backbone.name for backbone in featx.list_backbones()][:2]
+['inceptionv3', 'resnet50']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Augmentation": "featx.images.augmentation",
+    "FeatureExtractor": "featx.features.transformer",
+    "FeatureMatrix": "featx.features.matrix",
+    "ImageDataset": "featx.images.dataset",
+    "benchmark": "featx.benchmarking.grid",
+    "extract": "featx.features.extraction",
+    "fit": "featx.classifiers.fitting",
+    "list_backbones": "featx.backbones.registry",
+    "load_model": "featx.classifiers.persistence",
+}
+
+__all__ = [
+    "Augmentation",
+    "FeatureExtractor",
+    "FeatureMatrix",
+    "ImageDataset",
+    "benchmark",
+    "extract",
+    "fit",
+    "list_backbones",
+    "load_model",
+]
+
+if TYPE_CHECKING:
+    from featx.backbones.registry import list_backbones
+    from featx.benchmarking.grid import benchmark
+    from featx.classifiers.fitting import fit
+    from featx.classifiers.persistence import load_model
+    from featx.features.extraction import extract
+    from featx.features.matrix import FeatureMatrix
+    from featx.features.transformer import FeatureExtractor
+    from featx.images.augmentation import Augmentation
+    from featx.images.dataset import ImageDataset
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'featx' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

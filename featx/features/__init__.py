@@ -1,0 +1,1 @@
+"""Feature matrices: extracting, caching and saving them."""

@@ -1,0 +1,88 @@
+"""The recipe: everything that decides a feature's value, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from featx.images.augmentation import Augmentation
+from featx.images.reading import Colour
+
+__all__ = ["Recipe"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides a feature value. The engine and the batch size are not in it.
+
+    Parameters
+    ----------
+    backbone : str
+        Name in the registry; with it go input size and preprocessing.
+    weights : str
+        Digest of the weights: SHA-256 of their file, or ``"random-SEED"``.
+    size : (int, int)
+        Height and width of a view, in pixels.
+    augmentation : Augmentation
+        How views 1, 2, ... are drawn.
+    seed : int
+        Which of them.
+    colour : {"grey", "rgb"}
+        How images are read.
+
+    Examples
+    --------
+    >>> recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey")
+    >>> Recipe.from_dict(recipe.to_dict()) == recipe
+    True
+    """
+
+    backbone: str
+    weights: str
+    size: tuple[int, int]
+    augmentation: Augmentation
+    seed: int
+    colour: Colour
+    resize: str = field(default="squash", init=False)
+    pooling: str = field(default="average", init=False)
+    dtype: str = field(default="float32", init=False)
+    # To be raised whenever reading, warping or pooling comes to give other numbers.
+    format: int = field(default=1, init=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they stand in files."""
+        return {
+            **asdict(self),
+            "size": list(self.size),
+            "augmentation": self.augmentation.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Return the recipe that `to_dict` wrote down.
+
+        Parameters
+        ----------
+        values : dict
+            As `to_dict` returns.
+        """
+        policy: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values["augmentation"].items()
+        }
+        return cls(
+            backbone=values["backbone"],
+            weights=values["weights"],
+            size=(values["size"][0], values["size"][1]),
+            augmentation=Augmentation(**policy),
+            seed=values["seed"],
+            colour=values["colour"],
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the recipe, in hexadecimal: the name of its cache folder begins with it."""
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

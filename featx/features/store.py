@@ -1,0 +1,186 @@
+"""The cache: immutable parts, each named by the checksum of its own bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import FeatxError
+from featx.features.files import library_versions, put_bytes
+from featx.features.recipe import Recipe
+from featx.progress import say
+
+__all__ = ["FeatureStore", "Part", "RowKey"]
+
+FORMAT = 1
+
+RowKey = tuple[str, int]
+"""SHA-256 of an image in hexadecimal, and the number of a view of it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one recipe, as one file holds them.
+
+    Parameters
+    ----------
+    keys : list of (str, int)
+        Image digest and view of each row.
+    features : ndarray of float32, shape (n_rows, n_features)
+        The rows.
+    seconds : float
+        What they cost to compute.
+    """
+
+    keys: list[RowKey]
+    features: npt.NDArray[np.float32]
+    seconds: float
+
+
+class FeatureStore:
+    """Rows of one recipe on disk, written by any number of processes at once.
+
+    A part is written whole under another name, fsynced and renamed; its final name is the SHA-256
+    of its bytes, so that any damage shows and two processes that wrote the same rows agree. No
+    part is ever written again, which is why no lock is needed.
+
+    Parameters
+    ----------
+    cache : Path
+        Folder of all recipes.
+    recipe : Recipe
+        Whose rows these are.
+    """
+
+    def __init__(self, cache: Path, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
+
+    def collect(
+        self, wanted: Mapping[RowKey, int], into: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.bool_], float]:
+        """Copy those rows that are there.
+
+        Parameters
+        ----------
+        wanted : mapping of (digest, view) to int
+            Which rows, and to which row of `into` each belongs.
+        into : ndarray of float32, shape (n_rows, n_features)
+            Filled where rows are found.
+
+        Returns
+        -------
+        found : ndarray of bool, shape (n_rows,)
+            Which rows of `into` were filled.
+        seconds : float
+            What they had cost to compute.
+        """
+        found = np.zeros(len(into), dtype=bool)
+        seconds = 0.0
+        for part in self.parts():
+            if part.features.shape[1] != into.shape[1]:
+                continue
+            pairs = [(wanted[key], row) for row, key in enumerate(part.keys) if key in wanted]
+            if pairs:
+                target, source = np.array(pairs).T
+                into[target] = part.features[source]
+                seconds += part.seconds * np.count_nonzero(~found[target]) / len(part.keys)
+                found[target] = True
+        return found, seconds
+
+    def parts(self) -> Iterator[Part]:
+        """Read every sound part; a damaged one is set aside, with a message.
+
+        Yields
+        ------
+        Part
+        """
+        for path in sorted(self.folder.glob("part-*.h5")):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                # Another process has just set it aside or merged it.
+                continue
+            try:
+                yield self._parse(path, content)
+            except FeatxError as error:
+                self._set_aside(path, str(error))
+
+    def _parse(self, path: Path, content: bytes) -> Part:
+        if path.name != _part_name(content):
+            raise FeatxError("its checksum does not match")
+        with h5py.File(io.BytesIO(content), "r") as file:
+            if file.attrs["recipe"] != self.recipe.digest:
+                raise FeatxError("it is of another recipe")
+            digests = [row.tobytes().hex() for row in file["image_sha256"][:]]
+            return Part(
+                keys=list(zip(digests, file["view"][:].tolist(), strict=True)),
+                features=file["features"][:],
+                seconds=float(file.attrs["seconds"]),
+            )
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        aside = self.folder / "damaged" / path.name
+        try:
+            aside.parent.mkdir(exist_ok=True)
+            path.replace(aside)
+            outcome = f"it was moved to {aside}"
+        except OSError as error:
+            outcome = f"it cannot be moved away ({error.strerror}) and is passed over"
+        say(f"Cached part {path} is damaged: {reason}. {outcome}; its rows are computed again.")
+
+    def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> None:
+        """Write rows as one new part.
+
+        Parameters
+        ----------
+        keys : sequence of (digest, view)
+            One a row.
+        features : ndarray of float32, shape (len(keys), n_features)
+            The rows.
+        seconds : float
+            What they cost to compute.
+
+        Raises
+        ------
+        FeatxError
+            If the cache cannot be written to, or the disk is full.
+        """
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            file.attrs["featx_format"] = FORMAT
+            file.attrs["recipe"] = self.recipe.digest
+            file.attrs["seconds"] = seconds
+            file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
+            raw = np.frombuffer(bytes.fromhex("".join(digest for digest, _ in keys)), np.uint8)
+            file.create_dataset("image_sha256", data=raw.reshape(len(keys), -1))
+            file.create_dataset("view", data=np.array([view for _, view in keys], dtype=np.int32))
+            file.create_dataset("features", data=np.asarray(features, dtype=np.float32))
+        self.describe()
+        content = buffer.getvalue()
+        put_bytes(self.folder / _part_name(content), content)
+
+    def describe(self) -> None:
+        """Put the recipe beside the parts for people to read; fail early if that cannot be done.
+
+        Raises
+        ------
+        FeatxError
+            If the cache cannot be written to.
+        """
+        path = self.folder / "recipe.json"
+        if not path.exists():
+            text = json.dumps(self.recipe.to_dict(), indent=2, sort_keys=True)
+            put_bytes(path, f"{text}\n".encode())
+
+
+def _part_name(content: bytes) -> str:
+    return f"part-{hashlib.sha256(content).hexdigest()[:40]}.h5"

@@ -1,0 +1,1 @@
+"""Images: reading them, the views of them, and who they belong to."""

@@ -1,0 +1,265 @@
+"""Views: what a network sees of an image, by one composed and antialiased warp."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UsageError
+
+__all__ = ["POLICIES", "Augmentation", "make_view"]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How augmented views are drawn; view 0 is always the image itself.
+
+    Geometry is drawn as one affine map from the view to the image, so that no pixel is resampled
+    twice. What falls outside the image repeats its border.
+
+    Parameters
+    ----------
+    crop_area : (float, float), default=(1, 1)
+        Range of the share of the image's area that a view shows.
+    crop_aspect : (float, float), default=(1, 1)
+        Range of the crop's width over height, relative to the image's own.
+    zoom : (float, float), default=(1, 1)
+        Range of the factor by which width and height of what a view shows are scaled, each drawn
+        by itself, as in Keras' ``zoom_range``; above 1 shows more than the image.
+    shift : float, default=0
+        Largest shift of the view's centre, as a share of width and height.
+    rotation : float, default=0
+        Largest rotation to either side, in degrees.
+    gamma : (float, float), default=(1, 1)
+        Range of the exponent put on intensities, drawn evenly on the logarithmic scale.
+    contrast : (float, float), default=(1, 1)
+        Range of the factor put on the distance from the mean intensity.
+    brightness : float, default=0
+        Largest offset of intensities to either side, as a share of the full range.
+    flip : bool, default=False
+        Whether half of the views are mirrored. It swaps the heart's side: not for chest X-rays.
+
+    Examples
+    --------
+    >>> Augmentation.named("seed").rotation
+    30.0
+    >>> Augmentation(rotation=5).rotation
+    5
+    """
+
+    crop_area: Range = (1.0, 1.0)
+    crop_aspect: Range = (1.0, 1.0)
+    zoom: Range = (1.0, 1.0)
+    shift: float = 0.0
+    rotation: float = 0.0
+    gamma: Range = (1.0, 1.0)
+    contrast: Range = (1.0, 1.0)
+    brightness: float = 0.0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("crop_area", "crop_aspect", "zoom", "gamma", "contrast"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UsageError(f"{name}={(low, high)}: a range needs 0 < low <= high")
+        if self.crop_area[1] > 1:
+            raise UsageError(f"crop_area={self.crop_area}: a crop's share of the area is at most 1")
+        for name in ("shift", "rotation", "brightness"):
+            if getattr(self, name) < 0:
+                raise UsageError(
+                    f"{name}={getattr(self, name)}: give the largest amount, 0 or more"
+                )
+
+    @classmethod
+    def named(cls, name: str) -> Augmentation:
+        """Return the policy of that name.
+
+        Parameters
+        ----------
+        name : {"none", "seed", "radiograph"}
+            See `POLICIES`.
+
+        Raises
+        ------
+        UsageError
+            If there is no such policy.
+        """
+        if name not in POLICIES:
+            close = get_close_matches(name, POLICIES, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(
+                f"there is no augmentation policy {name!r}{hint} (known: {', '.join(POLICIES)})"
+            )
+        return POLICIES[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as plain values, for a recipe."""
+        return {
+            name: [float(v) for v in value] if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+
+POLICIES: dict[str, Augmentation] = {
+    "none": Augmentation(),
+    # The seed report's Keras generator: rotation 30 degrees, zoom 0.2, shifts 0.1, no flip.
+    "seed": Augmentation(rotation=30.0, zoom=(0.8, 1.2), shift=0.1),
+    "radiograph": Augmentation(
+        crop_area=(0.5, 1.0),
+        crop_aspect=(0.8, 1.25),
+        rotation=10.0,
+        gamma=(0.6, 1.6),
+        contrast=(0.7, 1.3),
+    ),
+}
+
+
+def make_view(
+    image: npt.NDArray,
+    digest: str,
+    view: int,
+    size: tuple[int, int],
+    augmentation: Augmentation,
+    seed: int = 0,
+) -> npt.NDArray[np.float32]:
+    """Render one view of an image.
+
+    Parameters
+    ----------
+    image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
+        Intensities from 0 to 255.
+    digest : str
+        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`, `seed` and `view` it
+        decides the view; nothing else does.
+    view : int
+        0 for the whole image, resized; 1, 2, ... for augmented views.
+    size : (int, int)
+        Height and width of the view in pixels. The image is squashed to it: keeping its aspect
+        ratio would tell the network the ratio, which in some collections gives the class away.
+    augmentation : Augmentation
+        The policy.
+    seed : int, default=0
+        Another seed draws other views.
+
+    Returns
+    -------
+    ndarray of float32, shape (*size) or (*size, 3)
+        Intensities from 0 to 255.
+
+    Examples
+    --------
+    >>> image = np.tile(np.arange(64, dtype=np.uint8), (64, 1))
+    >>> make_view(image, "ab12", 0, (32, 32), Augmentation())[0, :3]
+    array([0.5, 2.5, 4.5], dtype=float32)
+    """
+    if view == 0:
+        return _warp(image, np.eye(3), size)
+    generator = _generator(digest, augmentation, seed, view)
+    pixels = _warp(image, _draw_geometry(generator, augmentation, image.shape), size)
+    return _jitter(pixels, generator, augmentation)
+
+
+def _generator(
+    digest: str, augmentation: Augmentation, seed: int, view: int
+) -> np.random.Generator:
+    text = f"{digest}|{sorted(augmentation.to_dict().items())}|{seed}|{view}"
+    entropy = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+    # PCG64's stream for a seed is a promise of NumPy; that of Generator's methods nearly so.
+    return np.random.Generator(np.random.PCG64(entropy))
+
+
+def _draw_geometry(
+    generator: np.random.Generator, augmentation: Augmentation, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Draw the map from the view to the image, both as squares from -1 to 1."""
+    # All are drawn always, so that one parameter's range does not shift another's draw.
+    area, aspect, place_x, place_y, zoom_x, zoom_y, shift_x, shift_y, turn, mirror = (
+        generator.random(10)
+    )
+    kept = _between(augmentation.crop_area, area)
+    ratio = math.exp(_between(_logarithm(augmentation.crop_aspect), aspect))
+    crop_x = min(1.0, math.sqrt(kept * ratio))
+    crop_y = min(1.0, math.sqrt(kept / ratio))
+    scale_x = crop_x * _between(augmentation.zoom, zoom_x)
+    scale_y = crop_y * _between(augmentation.zoom, zoom_y)
+    centre_x = (2 * place_x - 1) * (1 - crop_x) + 2 * augmentation.shift * (2 * shift_x - 1)
+    centre_y = (2 * place_y - 1) * (1 - crop_y) + 2 * augmentation.shift * (2 * shift_y - 1)
+    angle = math.radians(augmentation.rotation * (2 * turn - 1))
+    if augmentation.flip and mirror < 0.5:
+        scale_x = -scale_x
+    # The image is turned in its own pixels: in squashed ones a rotation would shear it.
+    height, width = shape[:2]
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turned = np.array([[cosine, -sine * height / width], [sine * width / height, cosine]])
+    matrix = np.eye(3)
+    matrix[:2, :2] = turned @ np.diag([scale_x, scale_y])
+    matrix[:2, 2] = centre_x, centre_y
+    return matrix
+
+
+def _between(bounds: Range, share: float) -> float:
+    return bounds[0] + (bounds[1] - bounds[0]) * share
+
+
+def _logarithm(bounds: Range) -> Range:
+    return math.log(bounds[0]), math.log(bounds[1])
+
+
+def _warp(
+    image: npt.NDArray, square_map: npt.NDArray[np.float64], size: tuple[int, int]
+) -> npt.NDArray[np.float32]:
+    """Sample the image on a grid finer than its own pixels, then average over each view pixel."""
+    height, width = image.shape[:2]
+    view_height, view_width = size
+    # A view pixel's footprint in image pixels, along each of the view's axes.
+    to_pixels = np.diag([width / 2, height / 2])
+    footprint = to_pixels @ square_map[:2, :2] @ np.diag([2 / view_width, 2 / view_height])
+    fine_x, fine_y = (
+        max(1, math.ceil(round(float(np.linalg.norm(footprint[:, axis])), 6))) for axis in (0, 1)
+    )
+    fine_width, fine_height = view_width * fine_x, view_height * fine_y
+    pixel_map = _from_square(width, height) @ square_map @ _to_square(fine_width, fine_height)
+    fine = cv2.warpAffine(
+        np.asarray(image, dtype=np.float32),
+        pixel_map[:2],
+        (fine_width, fine_height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    if (fine_x, fine_y) != (1, 1):
+        # A whole number of fine pixels makes a view pixel: this is their plain mean.
+        fine = cv2.resize(fine, (view_width, view_height), interpolation=cv2.INTER_AREA)
+    return np.asarray(fine, dtype=np.float32)
+
+
+def _from_square(width: int, height: int) -> npt.NDArray[np.float64]:
+    """Map -1..1 to pixel centres: the image's edge is half a pixel outside the first centre."""
+    return np.array([[width / 2, 0, (width - 1) / 2], [0, height / 2, (height - 1) / 2], [0, 0, 1]])
+
+
+def _to_square(width: int, height: int) -> npt.NDArray:
+    return np.linalg.inv(_from_square(width, height))
+
+
+def _jitter(
+    pixels: npt.NDArray[np.float32], generator: np.random.Generator, augmentation: Augmentation
+) -> npt.NDArray[np.float32]:
+    gamma_share, contrast_share, brightness_share = generator.random(3)
+    if augmentation.gamma != (1.0, 1.0):
+        gamma = math.exp(_between(_logarithm(augmentation.gamma), gamma_share))
+        pixels = 255 * (np.clip(pixels, 0, 255) / 255) ** np.float32(gamma)
+    if augmentation.contrast != (1.0, 1.0):
+        mean = pixels.mean(dtype=np.float64)
+        pixels = mean + (pixels - mean) * _between(augmentation.contrast, contrast_share)
+    if augmentation.brightness:
+        pixels = pixels + 255 * augmentation.brightness * (2 * brightness_share - 1)
+    return np.clip(pixels, 0, 255).astype(np.float32)

@@ -1,0 +1,167 @@
+"""Reading an image file into intensities from 0 to 255."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from featx.errors import UnreadableImageError
+
+__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Colour", "read_image", "to_intensities"]
+
+Colour = Literal["grey", "rgb"]
+
+SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp"})
+
+# The largest digital radiographs have some 20 million pixels; beyond this a file is a mistake or
+# an attack, and is refused before memory is taken.
+LARGEST_PIXELS = 150_000_000
+
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
+_DEPTHS = (8, 10, 12, 14, 16)
+
+
+def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
+    """Decode a JPEG, PNG, TIFF or BMP image, upright.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file, or its content.
+    colour : {"grey", "rgb"}, default="grey"
+        What to return. Grey is right for radiographs: whether a file was saved in colour then
+        cannot become a feature.
+
+    Returns
+    -------
+    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
+        Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
+        `to_intensities` for how deeper pixels are scaled. Transparency is laid on black.
+
+    Raises
+    ------
+    UnreadableImageError
+        If the file is missing, empty, damaged, cut short, of another format, has several pages or
+        frames, or is unreasonably large.
+
+    Examples
+    --------
+    >>> buffer = io.BytesIO()
+    >>> Image.new("RGB", (3, 2), (255, 0, 0)).save(buffer, "PNG")
+    >>> read_image(buffer.getvalue())
+    array([[76, 76, 76],
+           [76, 76, 76]], dtype=uint8)
+    """
+    content = source if isinstance(source, bytes) else read_bytes(source)
+    if not content:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata that does not touch the pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                return _decode(image, colour)
+    except UnreadableImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError("not a JPEG, PNG, TIFF or BMP image") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"unreasonably large: {error}") from error
+    # Pillow's decoders raise whatever their parsing of a damaged file ran into.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise UnreadableImageError(f"damaged or cut short ({reason})") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole.
+
+    Raises
+    ------
+    UnreadableImageError
+        If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableImageError(f"the file cannot be read ({error.strerror})") from error
+
+
+def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
+    width, height = image.size
+    if width * height > LARGEST_PIXELS:
+        raise UnreadableImageError(
+            f"unreasonably large: {width} x {height} pixels (at most {LARGEST_PIXELS:,})"
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        return _in_colour(to_intensities(np.asarray(upright)), colour)
+    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+    return np.asarray(upright.convert("L" if colour == "grey" else "RGB"))
+
+
+def _in_colour(pixels: npt.NDArray, colour: Colour) -> npt.NDArray:
+    if colour == "grey" or pixels.ndim == 3:
+        return pixels
+    return np.repeat(pixels[..., np.newaxis], 3, axis=2)
+
+
+def to_intensities(pixels: npt.NDArray) -> npt.NDArray:
+    """Scale pixels of any depth to intensities from 0 to 255.
+
+    Integers of more than 8 bits are divided by the full range of the smallest usual depth (8, 10,
+    12, 14 or 16 bits) that holds the brightest pixel, since a 12-bit detector's image commonly
+    travels in a 16-bit file. Floats are taken as they are if they lie in 0..255 and exceed 1, are
+    multiplied by 255 if they lie in 0..1, and are stretched between their extremes otherwise.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Whole numbers or floats.
+
+    Returns
+    -------
+    ndarray of uint8 or float32
+        uint8 is returned as it came.
+
+    Raises
+    ------
+    UnreadableImageError
+        If there is no pixel, or one is not finite.
+
+    Examples
+    --------
+    >>> to_intensities(np.array([[0, 4095]], dtype=np.uint16))
+    array([[  0., 255.]], dtype=float32)
+    """
+    if pixels.size == 0:
+        raise UnreadableImageError("it has no pixels")
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype == bool:
+        return np.where(pixels, np.uint8(255), np.uint8(0))
+    if not np.isfinite(pixels).all():
+        raise UnreadableImageError("some pixels are not finite")
+    low, high = float(pixels.min()), float(pixels.max())
+    values = pixels.astype(np.float64)
+    if np.issubdtype(pixels.dtype, np.integer) and low >= 0 and high < 2 ** _DEPTHS[-1]:
+        bits = next(depth for depth in _DEPTHS if high < 2**depth)
+        values *= 255 / (2**bits - 1)
+    elif low >= 0 and high <= 1:
+        values *= 255
+    elif low < 0 or high > 255:
+        # Written so that the extremes of float64 do not overflow.
+        half = high / 2 - low / 2
+        values = (values / 2 - low / 2) / half * 255 if half > 0 else np.zeros_like(values)
+    return values.astype(np.float32)

@@ -1,0 +1,135 @@
+"""Progress of anything that takes longer than two seconds, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+__all__ = ["progress", "say", "set_quiet"]
+
+# In a log file a line now and then is progress; a line a step is noise.
+LOG_EVERY_SECONDS = 10.0
+
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Turn progress and notes off (or on again) for this process.
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether `progress` and `say` stay silent.
+    """
+    global _quiet
+    _quiet = quiet
+
+
+def say(message: str) -> None:
+    """Write one note for the user to standard error.
+
+    Parameters
+    ----------
+    message : str
+        A full sentence.
+    """
+    if not _quiet:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+
+
+@contextmanager
+def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
+    """Show how far a long task is.
+
+    Parameters
+    ----------
+    description : str
+        What is being done, such as ``"Embedding with resnet50"``.
+    total : int
+        How many steps there are.
+    unit : str, default=""
+        What a step is, in the plural, such as ``"views"``.
+
+    Yields
+    ------
+    callable
+        ``advance(steps=1, note="")`` counts steps as done; ``note`` is shown beside the bar.
+
+    Examples
+    --------
+    >>> with progress("Counting", total=3, unit="sheep") as advance:
+    ...     for _ in range(3):
+    ...         advance()
+    """
+    if _quiet or total == 0:
+        yield _nothing
+    elif sys.stderr.isatty():
+        with _bar() as bar:
+            task = bar.add_task(description, total=total, unit=unit, note="")
+
+            def advance(steps: int = 1, note: str = "") -> None:
+                bar.update(task, advance=steps, note=note)
+
+            yield advance
+    else:
+        yield _LogLines(description, total, unit)
+
+
+def _nothing(steps: int = 1, note: str = "") -> None:
+    pass
+
+
+class _RateColumn(ProgressColumn):
+    """Steps a second, with their unit."""
+
+    def render(self, task: RichTask) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f} {task.fields['unit']}/s" if speed else "", style="dim")
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=Console(stderr=True),
+    )
+
+
+class _LogLines:
+    """Progress where there is no terminal: a line every few seconds, and none if it was quick."""
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.description, self.total, self.unit = description, total, unit
+        self.done = 0
+        self.started = self.last = time.monotonic()
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        self.done += steps
+        now = time.monotonic()
+        if now - self.last < LOG_EVERY_SECONDS:
+            return
+        self.last = now
+        rate = self.done / (now - self.started)
+        left = (self.total - self.done) / rate
+        say(
+            f"{self.description}: {self.done:,} of {self.total:,} {self.unit}, "
+            f"{rate:,.1f}/s, about {left:,.0f} s left{f' ({note})' if note else ''}"
+        )

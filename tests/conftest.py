@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import featx.progress
+from featx.images.dataset import ImageDataset
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's cache, nor hears of the user's weights."""
+    monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
+    featx.progress.set_quiet(False)
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+def smooth_image(generator, size=(40, 48)):
+    """A picture with structure at several scales, as compression and networks expect."""
+    coarse = generator.random((5, 6))
+    image = Image.fromarray((coarse * 255).astype(np.uint8)).resize(size[::-1], Image.BICUBIC)
+    return np.asarray(image)
+
+
+@pytest.fixture
+def image_folder(tmp_path, generator):
+    """Two classes x six patients x two images, as PNG files."""
+    root = tmp_path / "xrays"
+    for name, offset in (("NORMAL", 0), ("PNEUMONIA", 6)):
+        (root / name).mkdir(parents=True)
+        for patient in range(offset, offset + 6):
+            for number in range(2):
+                pixels = smooth_image(generator)
+                Image.fromarray(pixels).save(root / name / f"p{patient:02d}_{number}.png")
+    return root
+
+
+@pytest.fixture
+def images(image_folder):
+    return ImageDataset.from_folder(image_folder, r"(p\d+)_")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    if not SHARED.exists():
+        pytest.skip(f"{SHARED} with real X-rays and weights is not here")
+    return SHARED
