@@ -104,7 +104,11 @@ class Augmentation:
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as plain values, for a recipe."""
         return {
-            name: [float(v) for v in value] if isinstance(value, tuple) else value
+            name: [float(bound) for bound in value]
+            if isinstance(value, tuple | list)
+            else value
+            if isinstance(value, bool)
+            else float(value)
             for name, value in asdict(self).items()
         }
 

@@ -134,7 +134,7 @@ def test_colour_is_kept(generator):
 
 
 def test_names_are_checked():
-    with pytest.raises(UsageError, match="radiogaph.*did you mean 'radiograph'"):
+    with pytest.raises(UsageError, match=r"radiogaph.*did you mean 'radiograph'"):
         Augmentation.named("radiogaph")
 
 

@@ -1,0 +1,1 @@
+"""The benchmark: backbones x classifiers beside baselines, on one protocol."""

@@ -1,0 +1,158 @@
+"""A fitted model put to use on images."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.features.matching import extract_by_recipes
+from featx.images.dataset import ImageDataset
+from featx.metrics.scores import Scores
+from featx.metrics.scores import evaluate as evaluate_scores
+
+if TYPE_CHECKING:
+    from featx.classifiers.model import FeatureClassifier
+
+__all__ = ["Application", "apply_model", "predictions_csv", "score"]
+
+
+@dataclass(frozen=True)
+class Application:
+    """What a model says of images.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Each image's path below the data set's root.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Averaged over each image's views.
+    predicted : ndarray of int64, shape (n_images,)
+        Index into `class_names`, at the model's operating point.
+    class_names : tuple of str
+        The model's.
+    labels : ndarray of int64, shape (n_images,)
+        Index into `class_names`; -1 where unknown.
+    patients : ndarray of str, shape (n_images,)
+        Whose image it is.
+    unreadable : tuple of (str, str)
+        Name and reason of each image that was left out.
+    """
+
+    names: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.int64]
+    class_names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.str_]
+    unreadable: tuple[tuple[str, str], ...]
+
+    def counts(self) -> dict[str, int]:
+        """How many images were given each class."""
+        found = Counter(self.class_names[index] for index in self.predicted)
+        return {name: found[name] for name in self.class_names}
+
+
+def apply_model(
+    model: FeatureClassifier,
+    images: ImageDataset,
+    *,
+    views: int | None = None,
+    weights: str | Path = "imagenet",
+    weights_dir: str | Path | None = None,
+    cache: str | Path | None = None,
+    engine: str = "auto",
+    strict: bool = False,
+) -> Application:
+    """Embed images as the model's training images were, and classify them.
+
+    Parameters
+    ----------
+    model : FeatureClassifier
+        Fitted on a feature matrix.
+    images : ImageDataset
+        With the model's classes where it is labelled.
+    views : int, optional
+        Views whose scores are averaged; as many as in training by default.
+    weights, weights_dir, cache, engine, strict
+        As in `featx.extract`.
+
+    Returns
+    -------
+    Application
+    """
+    matrix = extract_by_recipes(
+        images,
+        model.recipes_,
+        model.views_ if views is None else views,
+        weights=weights,
+        weights_dir=weights_dir,
+        cache=cache,
+        engine=engine,
+        strict=strict,
+    )
+    probabilities = model.predict_images(matrix)
+    return Application(
+        names=matrix.names,
+        probabilities=probabilities,
+        predicted=model.decide(probabilities),
+        class_names=tuple(str(name) for name in model.classes_),
+        labels=matrix.labels,
+        patients=matrix.patients,
+        unreadable=matrix.unreadable,
+    )
+
+
+def score(model: FeatureClassifier, application: Application) -> Scores:
+    """Score what a model says of labelled images at its own operating point.
+
+    Parameters
+    ----------
+    model : FeatureClassifier
+        The same that was applied.
+    application : Application
+        Of labelled images.
+
+    Returns
+    -------
+    Scores
+    """
+    return evaluate_scores(
+        application.labels,
+        application.probabilities,
+        threshold=model.threshold_,
+        class_names=application.class_names,
+        patients=application.patients,
+    )
+
+
+def predictions_csv(application: Application) -> bytes:
+    """Write predictions down: path, one probability a class, label, and what went wrong.
+
+    Parameters
+    ----------
+    application : Application
+        From `apply_model`.
+
+    Returns
+    -------
+    bytes
+        UTF-8. Unreadable images stand at the end, with the reason and no label.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    classes = application.class_names
+    writer.writerow(["path", *(f"probability_{name}" for name in classes), "label", "problem"])
+    for name, row, predicted in zip(
+        application.names, application.probabilities, application.predicted, strict=True
+    ):
+        writer.writerow([name, *row.tolist(), classes[predicted], ""])
+    for name, reason in application.unreadable:
+        writer.writerow([name, *("" for _ in classes), "", reason])
+    return buffer.getvalue().encode("utf-8", "surrogateescape")

@@ -1,0 +1,82 @@
+"""What a benchmark has finished, so that a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from featx.features.files import put_bytes
+
+__all__ = ["Ledger", "key_of", "plain_json"]
+
+Row = dict[str, Any]
+
+
+def key_of(**inputs: Any) -> str:
+    """Return a digest of everything that a row depends on.
+
+    Examples
+    --------
+    >>> key_of(seed=0, classifier="svm") == key_of(classifier="svm", seed=0)
+    True
+    """
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def plain_json(value: Any) -> str:
+    """Return standard JSON: numbers that are not finite become null."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {str(key): plain(entry) for key, entry in item.items()}
+        if isinstance(item, list | tuple):
+            return [plain(entry) for entry in item]
+        if isinstance(item, float) and not math.isfinite(item):
+            return None
+        return item
+
+    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+
+
+class Ledger:
+    """Finished rows in a folder, one file each, found again by what they depend on.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = None if folder is None else folder / "rows"
+
+    def find(self, key: str) -> Row | None:
+        """Return the row that was finished from the same inputs, if there is one.
+
+        Parameters
+        ----------
+        key : str
+            From `key_of`.
+        """
+        path = None if self.folder is None else self.folder / f"{key[:24]}.json"
+        if path is None or not path.exists():
+            return None
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return entry["row"] if entry["key"] == key else None
+
+    def keep(self, key: str, row: Row) -> None:
+        """Write a finished row down.
+
+        Parameters
+        ----------
+        key : str
+            From `key_of`.
+        row : dict
+            Plain values.
+        """
+        if self.folder is not None:
+            content = plain_json({"key": key, "row": row}).encode()
+            put_bytes(self.folder / f"{key[:24]}.json", content)

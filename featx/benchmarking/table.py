@@ -1,0 +1,81 @@
+"""The result of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featx.benchmarking.ledger import plain_json
+from featx.features.files import put_bytes
+from featx.report.tables import to_csv, to_markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BenchmarkTable"]
+
+
+@dataclass
+class BenchmarkTable:
+    """Rows of a benchmark, one a model, with what must stand below them.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Plain values; see the README for the fields.
+    notes : list of str
+        Sentences for the foot of the table.
+
+    Examples
+    --------
+    >>> table = BenchmarkTable([], ["Trained on nothing."])
+    >>> print(table.to_markdown().splitlines()[-1])
+    Trained on nothing.
+    """
+
+    rows: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+    def to_markdown(self) -> str:
+        """Return the table and its notes as Markdown."""
+        return "\n\n".join([to_markdown(self.rows).rstrip("\n"), *self.notes]) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows as a pandas DataFrame.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            from featx.errors import MissingExtraError
+
+            raise MissingExtraError("a data frame", "pandas") from error
+        return pd.DataFrame(self.rows)
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``results.json``, ``table.md`` and ``table.csv``.
+
+        Parameters
+        ----------
+        folder : path-like
+            Made if it is missing.
+        """
+        folder = Path(folder)
+        put_bytes(folder / "results.json", plain_json(self.rows).encode())
+        put_bytes(folder / "table.md", self.to_markdown().encode())
+        put_bytes(folder / "table.csv", to_csv(self.rows).encode())

@@ -1,0 +1,127 @@
+"""Tables of rows, for terminals, Markdown and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+__all__ = ["to_csv", "to_markdown", "to_terminal"]
+
+Row = dict[str, Any]
+
+_SCORES = {
+    "auc": "AUC",
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "f1": "F1",
+}
+
+
+def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
+    """Lay rows out for a terminal.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As `results.json` holds them.
+    title : str, default=""
+        Printed above.
+
+    Returns
+    -------
+    rich.table.Table
+    """
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for position, name in enumerate(_headers()):
+        table.add_column(name, justify="left" if position == 0 else "right")
+    for row in rows:
+        table.add_row(*_cells(row), style="red" if row["collapsed"] else None)
+    return table
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
+    """Lay rows out as a Markdown table.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As `results.json` holds them.
+
+    Returns
+    -------
+    str
+        Ends with a line break.
+    """
+    headers = _headers()
+    lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(rows: Sequence[Row]) -> str:
+    """Lay rows out as comma-separated values, unrounded, every field a column.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As `results.json` holds them.
+
+    Returns
+    -------
+    str
+        Empty where a number does not exist.
+
+    Examples
+    --------
+    >>> print(to_csv([{"backbone": "vgg16", "auc": 0.75}, {"backbone": "xception", "auc": None}]))
+    backbone,auc
+    vgg16,0.75
+    xception,
+    """
+    columns: dict[str, None] = {}
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _headers() -> list[str]:
+    return ["Model", *_SCORES.values(), "Extract s", "Fit s"]
+
+
+def _cells(row: Row) -> list[str]:
+    scores = [_score(row, name) for name in _SCORES]
+    return [_model(row), *scores, _number(row["seconds_extract"]), _number(row["seconds_fit"])]
+
+
+def _model(row: Row) -> str:
+    name = f"{row['backbone']}, {row['classifier']}"
+    if row["kind"] != "frozen":
+        name += f" ({row['kind']})"
+    return f"{name}: COLLAPSED, {row['collapse_reason']}" if row["collapsed"] else name
+
+
+def _score(row: Row, name: str) -> str:
+    if not _exists(row.get(name)):
+        return "-"
+    interval = ""
+    if _exists(row.get(f"{name}_low")):
+        interval = f" ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+    return f"{row[name]:.3f}{interval}"
+
+
+def _number(value: float | None) -> str:
+    return f"{value:,.0f}" if _exists(value) else "-"
+
+
+def _exists(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

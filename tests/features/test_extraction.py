@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import featx
+from featx.errors import FeatxError, UsageError
+from featx.features import extraction
+from featx.features.files import TEMPORARY_PREFIX
+from featx.features.matching import extract_by_recipes
+from featx.images.augmentation import POLICIES, Augmentation, make_view
+from featx.images.dataset import ImageDataset
+
+
+@pytest.fixture
+def count_embedded(monkeypatch):
+    """Number of rows that an engine really computed."""
+    rows = []
+    original = extraction._Extraction._make_engine
+
+    def make(self):
+        engine = original(self)
+        embed = engine.embed
+
+        class Counting:
+            name = engine.name
+
+            def embed(self, pixels):
+                rows.append(len(pixels))
+                return embed(pixels)
+
+        return Counting()
+
+    monkeypatch.setattr(extraction._Extraction, "_make_engine", make)
+    return lambda: sum(rows)
+
+
+def test_features_are_those_of_keras_on_the_same_pixels(images, tmp_path):
+    network = keras.applications.MobileNetV2(include_top=False, weights=None, pooling="avg")
+    base = keras.Model(network.input, network.layers[-2].output)
+    base.save_weights(tmp_path / "weights.weights.h5")
+    chosen = images.select([0, 5, 20])
+    matrix = featx.extract(chosen, "mobilenetv2", views=2, weights=tmp_path / "weights.weights.h5")
+    pixels = np.stack(
+        [
+            make_view(chosen.read(i), chosen.digest(i), view, (224, 224), POLICIES["radiograph"])
+            for i in range(3)
+            for view in range(2)
+        ]
+    )
+    inputs = keras.applications.mobilenet_v2.preprocess_input(
+        np.repeat(pixels[..., np.newaxis], 3, axis=3)
+    )
+    expected = network.predict(inputs, verbose=0)
+    np.testing.assert_allclose(matrix.X, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_rows_know_whose_they_are(images):
+    matrix = featx.extract(images, views=2)
+    assert matrix.X.shape == (48, 1280)
+    assert matrix.X.dtype == np.float32
+    assert matrix.names == images.names
+    np.testing.assert_array_equal(matrix.image, np.repeat(np.arange(24), 2))
+    np.testing.assert_array_equal(matrix.view, np.tile([0, 1], 24))
+    np.testing.assert_array_equal(matrix.patients, images.patients)
+    assert matrix.recipes[0]["backbone"] == "efficientnet_lite0"
+    assert len(np.unique(matrix.X, axis=0)) == 48
+
+
+def test_the_cache_answers_the_second_time(images, count_embedded, capsys):
+    first = featx.extract(images, views=2)
+    assert count_embedded() == 48
+    again = featx.extract(images, views=2)
+    assert count_embedded() == 48
+    np.testing.assert_array_equal(first.X, again.X)
+    assert again.seconds == pytest.approx(first.seconds)
+    more = featx.extract(images, views=3)
+    assert count_embedded() == 72
+    np.testing.assert_array_equal(more.select_views(2).X, first.X)
+
+
+def test_a_renamed_folder_costs_nothing_and_a_new_image_one(image_folder, count_embedded):
+    featx.extract(ImageDataset.open(image_folder, r"(p\d+)_"), views=1)
+    moved = image_folder.with_name("moved")
+    image_folder.rename(moved)
+    featx.extract(ImageDataset.open(moved, r"(p\d+)_"), views=1)
+    assert count_embedded() == 24
+    pixels = np.asarray(np.arange(48 * 40).reshape(40, 48) % 251, dtype=np.uint8)
+    from PIL import Image
+
+    Image.fromarray(pixels).save(moved / "NORMAL" / "p00_9.png")
+    featx.extract(ImageDataset.open(moved, r"(p\d+)_"), views=1)
+    assert count_embedded() == 25
+
+
+def test_order_company_and_duplicates_do_not_matter(images, tmp_path):
+    order = np.random.default_rng(2).permutation(24)
+    straight = featx.extract(images, views=2, cache=tmp_path / "a")
+    shuffled = featx.extract(images.select(order), views=2, cache=tmp_path / "b")
+    np.testing.assert_array_equal(shuffled.X, straight.select_images(order).X)
+    alone = featx.extract(images.select([7]), views=2, cache=tmp_path / "c")
+    np.testing.assert_array_equal(alone.X, straight.select_images([7]).X)
+    twice = featx.extract(images.select([7, 3, 7]), views=2, cache=tmp_path / "d")
+    np.testing.assert_array_equal(twice.X[:2], twice.X[4:])
+
+
+def test_several_backbones_stand_side_by_side(images, tmp_path):
+    names = ["efficientnet_lite0", "mobilenetv2"]
+    joined = featx.extract(images.select([0, 1]), names, views=1, weights="random")
+    single = featx.extract(images.select([0, 1]), names[1], views=1, weights="random")
+    assert joined.X.shape == (2, 2560)
+    np.testing.assert_array_equal(joined.X[:, 1280:], single.X)
+
+
+def spoil(folder):
+    (folder / "NORMAL" / "p00_0.png").write_bytes(b"")
+    (folder / "NORMAL" / "p00_1.png").write_bytes(b"no picture")
+    return {"NORMAL/p00_0.png", "NORMAL/p00_1.png"}
+
+
+def test_unreadable_images_are_named_and_left_out(images, image_folder):
+    names = spoil(image_folder)
+    for _ in range(2):
+        matrix = featx.extract(images, views=2)
+        assert {name for name, _ in matrix.unreadable} == names
+        assert "empty" in dict(matrix.unreadable)["NORMAL/p00_0.png"]
+        assert matrix.n_images == 22
+        assert not names & set(matrix.names)
+        assert (np.abs(matrix.X).sum(axis=1) > 0).all()
+
+
+def test_strict_stops_at_an_unreadable_image(images, image_folder):
+    spoil(image_folder)
+    with pytest.raises(FeatxError, match="NORMAL/p00_0.png is unreadable: the file is empty"):
+        featx.extract(images, views=1, strict=True)
+
+
+def test_nothing_readable_is_an_error(images, image_folder):
+    spoil(image_folder)
+    with pytest.raises(FeatxError, match="none of the 2 images"):
+        featx.extract(images.select([0, 1]), views=1)
+
+
+def test_a_file_that_goes_away_is_named(images, image_folder):
+    (image_folder / "NORMAL" / "p00_0.png").unlink()
+    assert "No such file" in dict(featx.extract(images, views=1).unreadable)["NORMAL/p00_0.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "resnet5"}, "resnet5"),
+        ({"backbone": []}, "no backbone"),
+        ({"backbone": ["vgg16", "vgg16"]}, "repeat"),
+        ({"views": 0}, "at least 1"),
+        ({"augmentation": "none", "views": 2}, "draws no augmented views"),
+        ({"augmentation": "strong"}, "no augmentation policy 'strong'"),
+        ({"backbone": ["vgg16", "vgg19"], "weights": "some.h5"}, "cannot be that of 2"),
+    ],
+)
+def test_wrong_use_is_told(images, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        featx.extract(images, **arguments)
+
+
+def test_a_model_s_recipe_gives_the_same_features(images):
+    policy = Augmentation(rotation=5, contrast=(0.9, 1.1))
+    matrix = featx.extract(images, augmentation=policy, views=2, seed=4, weights="random")
+    again = extract_by_recipes(images, matrix.recipes, views=2)
+    assert again.recipes == matrix.recipes
+    np.testing.assert_array_equal(again.X, matrix.X)
+
+
+def test_other_weights_than_the_model_s_are_refused(images):
+    matrix = featx.extract(images.select([0]), views=1)
+    recipe = {**matrix.recipes[0], "weights": "0" * 64}
+    with pytest.raises(
+        UsageError, match="trained on features of efficientnet_lite0 with weights 0"
+    ):
+        extract_by_recipes(images, [recipe], views=1)
+
+
+SCRIPT = """
+import sys
+from featx.features import extraction
+extraction.ROWS_A_PART = 16
+extraction.ROWS_A_BATCH = 8
+import featx
+images = featx.ImageDataset.open(sys.argv[1], r"(p\\d+)_")
+featx.extract(images, views=4, engine="keras").save(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_extraction_goes_on_and_ends_the_same(image_folder, tmp_path, monkeypatch, how):
+    command = [sys.executable, "-c", SCRIPT, str(image_folder)]
+    whole = {**os.environ, "FEATX_CACHE": str(tmp_path / "whole")}
+    subprocess.run([*command, str(tmp_path / "whole.h5")], env=whole, check=True)
+    parted = {**os.environ, "FEATX_CACHE": str(tmp_path / "parted")}
+    process = subprocess.Popen([*command, str(tmp_path / "no.h5")], env=parted, stderr=-3)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "parted").glob("*/part-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(how)
+    process.wait()
+    assert not (tmp_path / "no.h5").exists()
+    before = {path.name for path in (tmp_path / "parted").glob("*/part-*")}
+    subprocess.run([*command, str(tmp_path / "parted.h5")], env=parted, check=True)
+    after = {path.name for path in (tmp_path / "parted").glob("*/part-*")}
+    assert before < after
+    if how == signal.SIGINT:
+        assert not list((tmp_path / "parted").glob(f"*/{TEMPORARY_PREFIX}*"))
+    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "parted.h5").read_bytes()
+
+
+def test_a_damaged_part_is_computed_again(images, tmp_path, capsys):
+    first = featx.extract(images, views=1, cache=tmp_path)
+    (part,) = tmp_path.glob("*/part-*.h5")
+    content = bytearray(part.read_bytes())
+    content[-100] ^= 255
+    part.write_bytes(content)
+    again = featx.extract(images, views=1, cache=tmp_path)
+    np.testing.assert_array_equal(first.X, again.X)
+    assert "damaged" in capsys.readouterr().err
+    shutil.rmtree(part.parent / "damaged")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from featx.errors import FeatxError, UsageError
+from featx.features.matrix import FeatureMatrix
+
+
+def make_matrix(n_images=5, views=3, n_features=4, backbone="vgg16", names=None):
+    generator = np.random.default_rng(1)
+    return FeatureMatrix(
+        X=generator.random((n_images * views, n_features), dtype=np.float32),
+        image=np.repeat(np.arange(n_images), views),
+        view=np.tile(np.arange(views), n_images),
+        names=tuple(names or (f"a/{number} ä\udcff.png" for number in range(n_images))),
+        digests=tuple(f"{number:064x}" for number in range(n_images)),
+        labels=np.arange(n_images) % 2,
+        patients=np.array([f"p{number // 2}" for number in range(n_images)]),
+        splits=np.array(["train"] * n_images),
+        class_names=("NORMAL", "PNEUMONIA"),
+        recipes=({"backbone": backbone, "size": [4, 4]},),
+        unreadable=(("broken.png", "the file is empty"),),
+        seconds=1.5,
+    )
+
+
+def test_a_saved_matrix_comes_back(tmp_path):
+    matrix = make_matrix()
+    matrix.save(tmp_path / "new" / "folder" / "m.h5")
+    again = FeatureMatrix.load(tmp_path / "new" / "folder" / "m.h5")
+    np.testing.assert_array_equal(again.X, matrix.X)
+    for name in ("names", "digests", "class_names", "recipes", "unreadable"):
+        assert getattr(again, name) == getattr(matrix, name)
+    for name in ("image", "view", "labels", "patients", "splits"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(matrix, name))
+
+
+def test_the_same_matrix_gives_the_same_bytes_whatever_it_cost(tmp_path):
+    from dataclasses import replace
+
+    make_matrix().save(tmp_path / "a.h5")
+    replace(make_matrix(), seconds=77.0).save(tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_the_file_is_readable_with_h5py_alone(tmp_path):
+    make_matrix().save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5") as file:
+        assert file["features"].shape == (15, 4)
+        assert file["features"].dtype == np.float32
+        assert sorted(file["rows"]) == ["image", "view"]
+        assert sorted(file["images"]) == ["label", "path", "patient", "sha256", "split"]
+        assert file.attrs["featx_format"] == 1
+        assert '"backbone": "vgg16"' in file.attrs["recipe"]
+        assert list(file.attrs["class_names"]) == ["NORMAL", "PNEUMONIA"]
+        assert "numpy" in file.attrs["versions"]
+
+
+def test_select_images_keeps_all_their_views():
+    matrix = make_matrix()
+    chosen = matrix.select_images([3, 1])
+    assert chosen.names == (matrix.names[3], matrix.names[1])
+    np.testing.assert_array_equal(chosen.X, matrix.X[[9, 10, 11, 3, 4, 5]])
+    np.testing.assert_array_equal(chosen.image, [0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(chosen.row_labels, [1] * 6)
+    assert chosen.row_patients.tolist() == ["p1"] * 3 + ["p0"] * 3
+    with pytest.raises(UsageError, match="once"):
+        matrix.select_images([1, 1])
+
+
+def test_select_views():
+    matrix = make_matrix()
+    np.testing.assert_array_equal(matrix.select_views(1).X, matrix.X[::3])
+    with pytest.raises(UsageError, match="at least 1"):
+        matrix.select_views(0)
+
+
+def test_join_sets_features_side_by_side():
+    one, other = make_matrix(), make_matrix(n_features=2, backbone="xception")
+    joined = FeatureMatrix.join([one, other])
+    np.testing.assert_array_equal(joined.X, np.hstack([one.X, other.X]))
+    assert [recipe["backbone"] for recipe in joined.recipes] == ["vgg16", "xception"]
+    assert joined.seconds == 3.0
+    with pytest.raises(UsageError, match="not of the same images"):
+        FeatureMatrix.join([one, make_matrix(n_images=4)])
+    with pytest.raises(UsageError, match="not of the same images"):
+        FeatureMatrix.join([one, make_matrix(views=2)])
+
+
+def test_what_is_no_matrix_says_so(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        FeatureMatrix.load(tmp_path / "absent.h5")
+    (tmp_path / "text.h5").write_text("hello")
+    with pytest.raises(FeatxError, match="cannot be read as a feature matrix"):
+        FeatureMatrix.load(tmp_path / "text.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = [1]
+    with pytest.raises(FeatxError, match="featx_format None"):
+        FeatureMatrix.load(tmp_path / "other.h5")
+    make_matrix().save(tmp_path / "m.h5")
+    content = (tmp_path / "m.h5").read_bytes()
+    (tmp_path / "m.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(FeatxError, match="cannot be read as a feature matrix"):
+        FeatureMatrix.load(tmp_path / "m.h5")

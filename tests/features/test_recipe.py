@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from featx.features.recipe import Recipe
+from featx.images.augmentation import POLICIES, Augmentation
+
+RECIPE = Recipe("vgg16", "ab" * 32, (224, 224), POLICIES["radiograph"], 0, "grey")
+
+
+def test_round_trip():
+    assert Recipe.from_dict(RECIPE.to_dict()) == RECIPE
+
+
+def test_whole_numbers_and_floats_of_one_value_are_one_recipe():
+    one, other = (replace(RECIPE, augmentation=Augmentation(rotation=r)) for r in (5, 5.0))
+    assert one.digest == other.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "vgg19"},
+        {"weights": "random-0"},
+        {"size": (240, 240)},
+        {"augmentation": POLICIES["seed"]},
+        {"seed": 1},
+        {"colour": "rgb"},
+    ],
+)
+def test_whatever_decides_a_value_changes_the_digest(change):
+    assert replace(RECIPE, **change).digest != RECIPE.digest
+
+
+def test_the_digest_is_the_same_in_every_version():
+    # Another digest would orphan every cache.
+    assert RECIPE.digest.startswith("efe98695f6b50748314800d3")
