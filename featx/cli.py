@@ -275,7 +275,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.benchmarking.application import apply_model, score
+    from featx.benchmarking.application import apply_model, score, verdict_of
 
     fitted = featx.load_model(model)
     dataset = _open(images, options, class_names=list(fitted.classes_))
@@ -285,7 +285,11 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
-    row = {**scores.to_row(), "n": len(result.names), "unreadable": len(result.unreadable)}
+    row = {
+        **verdict_of(scores),
+        "n_test": len(result.names),
+        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+    }
     _print(row, as_json, "\n".join(lines))
 
 

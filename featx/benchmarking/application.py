@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from featx.metrics.scores import evaluate as evaluate_scores
 if TYPE_CHECKING:
     from featx.classifiers.model import FeatureClassifier
 
-__all__ = ["Application", "apply_model", "predictions_csv", "score"]
+__all__ = ["Application", "apply_model", "predictions_csv", "score", "verdict_of"]
 
 
 @dataclass(frozen=True)
@@ -126,10 +126,34 @@ def score(model: FeatureClassifier, application: Application) -> Scores:
     return evaluate_scores(
         application.labels,
         application.probabilities,
-        threshold=model.threshold_,
+        threshold=0.5 if model.threshold_ is None else model.threshold_,
         class_names=application.class_names,
         patients=application.patients,
     )
+
+
+def verdict_of(scores: Scores) -> dict[str, Any]:
+    """Write scores down as one row of plain values.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of one model on one set of images.
+
+    Returns
+    -------
+    dict
+        Every figure with its bounds, the threshold, the confusion matrix, and whether the model
+        collapsed and how.
+    """
+    return {
+        **scores.to_row(),
+        "threshold": scores.threshold,
+        "confusion": scores.confusion.tolist(),
+        "n_patients_test": scores.n_patients,
+        "collapsed": scores.collapsed,
+        "collapse_reason": scores.collapse_reason,
+    }
 
 
 def predictions_csv(application: Application) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.benchmarking.application import verdict_of
 from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.protocol import Protocol, split_images
 from featx.benchmarking.table import BenchmarkTable
@@ -309,12 +310,12 @@ class _Run:
         scores = evaluate(
             labels,
             probabilities,
-            threshold=threshold,
+            threshold=0.5 if threshold is None else threshold,
             class_names=self.protocol.train.class_names,
             patients=patients,
             seed=self.fitting["seed"],
         )
-        return scores.to_row()
+        return verdict_of(scores)
 
     def _save_scores(
         self,

@@ -196,6 +196,25 @@ class ImageDataset:
         return cls._from_listing(listing, None, labels is not None, class_names)
 
     @classmethod
+    def from_files(cls, paths: Sequence[Path]) -> ImageDataset:
+        """Take single files, without labels.
+
+        Parameters
+        ----------
+        paths : sequence of Path
+            The same one may stand there twice.
+        """
+        listing = Listing(
+            names=[path.name for path in paths],
+            sources=list(paths),
+            labels=["" for _ in paths],
+            splits=["" for _ in paths],
+            patients=None,
+            where="the files given",
+        )
+        return cls._from_listing(listing, None, False, None)
+
+    @classmethod
     def _from_listing(
         cls,
         listing: Listing,

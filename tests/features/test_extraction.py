@@ -139,7 +139,7 @@ def test_unreadable_images_are_named_and_left_out(images, image_folder):
 
 def test_strict_stops_at_an_unreadable_image(images, image_folder):
     spoil(image_folder)
-    with pytest.raises(FeatxError, match="NORMAL/p00_0.png is unreadable: the file is empty"):
+    with pytest.raises(FeatxError, match=r"NORMAL/p00_0.png is unreadable: the file is empty"):
         featx.extract(images, views=1, strict=True)
 
 

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from featx.benchmarking.protocol import split_images
+from featx.errors import UsageError
+from featx.images.dataset import ImageDataset
+
+
+def make(splits=None, patients=None):
+    n = 40
+    return ImageDataset.from_arrays(
+        np.arange(n * 16, dtype=np.uint16).reshape(n, 4, 4),
+        np.array(["a", "b"])[np.arange(n) % 2],
+        patients=patients or [f"p{i // 4}{i % 2}" for i in range(n)],
+        splits=splits,
+    )
+
+
+def test_train_and_val_are_pooled_and_test_is_kept():
+    protocol = split_images(make(["train"] * 20 + ["val"] * 10 + ["test"] * 10))
+    assert (len(protocol.train), len(protocol.test)) == (30, 10)
+    assert protocol.shared_patients == 2
+    assert "own test split" in protocol.description
+
+
+def test_without_a_test_split_patients_are_held_out():
+    for splits in (None, ["train"] * 20 + ["val"] * 20):
+        protocol = split_images(make(splits), test_size=0.25, seed=3)
+        assert not set(protocol.train.patients) & set(protocol.test.patients)
+        assert protocol.shared_patients == 0
+        assert len(protocol.train) + len(protocol.test) == 40
+        assert "patients of each class held out" in protocol.description
+
+
+def test_what_cannot_be_split_says_so():
+    with pytest.raises(UsageError, match="'test'"):
+        split_images(make(["test"] * 40))
+    with pytest.raises(UsageError, match="3 of 3 images have no label"):
+        split_images(ImageDataset.from_arrays(np.zeros((3, 4, 4))))

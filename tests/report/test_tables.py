@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import csv
+import io
+
+from rich.console import Console
+
+from featx.report.tables import to_csv, to_markdown, to_terminal
+
+ROW = {
+    "backbone": "vgg16",
+    "classifier": "svm",
+    "kind": "frozen",
+    "auc": 0.98765,
+    "auc_low": 0.97,
+    "auc_high": 0.995,
+    "accuracy": 0.9,
+    "accuracy_low": 0.88,
+    "accuracy_high": 0.92,
+    "sensitivity": 1.0,
+    "specificity": None,
+    "f1": float("nan"),
+    "collapsed": False,
+    "collapse_reason": "",
+    "seconds_extract": 1234.5,
+    "seconds_fit": 2.4,
+}
+COLLAPSED = {**ROW, "kind": "baseline", "collapsed": True, "collapse_reason": "calls all PNEUMONIA"}
+
+
+def test_markdown():
+    header, rule, row, collapsed = to_markdown([ROW, COLLAPSED]).splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|")
+    assert "| vgg16, svm | 0.988 (0.970 to 0.995) | 0.900 (0.880 to 0.920) | 1.000 | - | - |" in row
+    assert "1,234 | 2 |" in row
+    assert "vgg16, svm (baseline): COLLAPSED, calls all PNEUMONIA" in collapsed
+
+
+def test_csv_is_unrounded_and_complete():
+    (row,) = csv.DictReader(io.StringIO(to_csv([ROW])))
+    assert float(row["auc"]) == 0.98765
+    assert row["specificity"] == ""
+    assert list(row) == list(ROW)
+
+
+def test_terminal():
+    console = Console(width=200, file=io.StringIO())
+    console.print(to_terminal([ROW, COLLAPSED]))
+    text = console.file.getvalue()
+    assert "0.988 (0.970 to 0.995)" in text
+    assert "COLLAPSED" in text
