@@ -379,6 +379,88 @@ def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
     _print(findings, as_json, "\n".join(lines))
 
 
+@commands.group()
+def cache() -> None:
+    """Look after the cache of features."""
+
+
+_cache_folder = click.option(
+    "--cache",
+    "folder",
+    type=PathArgument,
+    envvar="FEATX_CACHE",
+    show_envvar=True,
+    help="Folder of cached features.  [default: ~/.cache/featx]",
+)
+
+
+def _cache_or_default(folder: Path | None) -> Path:
+    from featx.features.extraction import default_cache
+
+    return default_cache() if folder is None else folder
+
+
+@cache.command("ls")
+@_cache_folder
+@_json
+def cache_ls(folder: Path | None, as_json: bool) -> None:
+    """List the recipes: backbone, weights, parts, bytes, days idle."""
+    from featx.features.upkeep import list_recipes
+
+    rows = list_recipes(_cache_or_default(folder))
+    lines = [
+        f"{row['folder']}: {row['parts']:,} parts, {row['bytes']:,} bytes, "
+        f"{row['damaged']} damaged, idle for {row['idle_days']} days"
+        for row in rows
+    ]
+    _print(rows, as_json, "\n".join(lines) or "The cache is empty.")
+
+
+@cache.command("verify")
+@_cache_folder
+@_json
+def cache_verify(folder: Path | None, as_json: bool) -> None:
+    """Read every part, check it, set damaged ones aside; exit code 1 if there was one."""
+    from featx.features.upkeep import verify
+
+    findings = verify(_cache_or_default(folder))
+    lines = [
+        f"{row['folder']}: {row['sound_parts']:,} sound parts, {row['rows']:,} rows, "
+        f"{len(row['set_aside'])} set aside"
+        for row in findings
+    ]
+    _print(findings, as_json, "\n".join(lines) or "The cache is empty.")
+    if any(row["set_aside"] for row in findings):
+        raise FeatxError("damaged parts were set aside; the next extraction computes them again")
+
+
+@cache.command("compact")
+@_cache_folder
+@_json
+def cache_compact(folder: Path | None, as_json: bool) -> None:
+    """Merge small parts into larger ones; safe beside a running extraction."""
+    from featx.features.upkeep import compact
+
+    results = compact(_cache_or_default(folder))
+    lines = [f"{row['folder']}: {row['parts_before']} to {row['parts_after']}" for row in results]
+    _print(results, as_json, "\n".join(lines) or "The cache is empty.")
+
+
+@cache.command("prune")
+@_cache_folder
+@click.option("--idle-days", type=float, help="Delete recipes that got no rows for so long.")
+@click.option("--recipe", "recipes", multiple=True, help="Delete this recipe, named as `ls` does.")
+@_json
+def cache_prune(
+    folder: Path | None, idle_days: float | None, recipes: tuple[str, ...], as_json: bool
+) -> None:
+    """Delete damaged parts set aside, files left by kills, and recipes that are named or idle."""
+    from featx.features.upkeep import prune
+
+    result = prune(_cache_or_default(folder), idle_days=idle_days, folders=recipes)
+    _print(result, as_json, f"{result['files']:,} files, {result['bytes']:,} bytes deleted")
+
+
 def _open(
     images: Path, options: dict[str, Any], class_names: list[str] | None = None
 ) -> featx.ImageDataset:

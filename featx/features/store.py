@@ -38,11 +38,14 @@ class Part:
         The rows.
     seconds : float
         What they cost to compute.
+    versions : str
+        JSON of the library versions that computed them.
     """
 
     keys: list[RowKey]
     features: npt.NDArray[np.float32]
     seconds: float
+    versions: str
 
 
 class FeatureStore:
@@ -103,16 +106,37 @@ class FeatureStore:
         ------
         Part
         """
-        for path in sorted(self.folder.glob("part-*.h5")):
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                # Another process has just set it aside or merged it.
-                continue
-            try:
-                yield self._parse(path, content)
-            except FeatxError as error:
-                self._set_aside(path, str(error))
+        seen: set[Path] = set()
+        # A part that goes away while others are read was merged into a new one: look again.
+        while fresh := sorted(set(self.folder.glob("part-*.h5")) - seen):
+            for path in fresh:
+                part = self.read(path)
+                if part is not None:
+                    yield part
+            seen.update(fresh)
+
+    def read(self, path: Path) -> Part | None:
+        """Read one part; a damaged one is set aside, with a message.
+
+        Parameters
+        ----------
+        path : Path
+            Of a part in this store's folder.
+
+        Returns
+        -------
+        Part or None
+            None if it is damaged, or was merged away by another process.
+        """
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return self._parse(path, content)
+        except FeatxError as error:
+            self._set_aside(path, str(error))
+            return None
 
     def _parse(self, path: Path, content: bytes) -> Part:
         if path.name != _part_name(content):
@@ -125,6 +149,7 @@ class FeatureStore:
                 keys=list(zip(digests, file["view"][:].tolist(), strict=True)),
                 features=file["features"][:],
                 seconds=float(file.attrs["seconds"]),
+                versions=str(file.attrs["versions"]),
             )
 
     def _set_aside(self, path: Path, reason: str) -> None:
@@ -137,7 +162,13 @@ class FeatureStore:
             outcome = f"it cannot be moved away ({error.strerror}) and is passed over"
         say(f"Cached part {path} is damaged: {reason}. {outcome}; its rows are computed again.")
 
-    def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> None:
+    def add(
+        self,
+        keys: Sequence[RowKey],
+        features: npt.NDArray,
+        seconds: float,
+        versions: str | None = None,
+    ) -> Path:
         """Write rows as one new part.
 
         Parameters
@@ -148,25 +179,35 @@ class FeatureStore:
             The rows.
         seconds : float
             What they cost to compute.
+        versions : str, optional
+            JSON of the library versions that computed them; by default those of this process.
+
+        Returns
+        -------
+        Path
+            The part.
 
         Raises
         ------
         FeatxError
             If the cache cannot be written to, or the disk is full.
         """
+        versions = versions or json.dumps(library_versions(), sort_keys=True)
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             file.attrs["featx_format"] = FORMAT
             file.attrs["recipe"] = self.recipe.digest
             file.attrs["seconds"] = seconds
-            file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
+            file.attrs["versions"] = versions
             raw = np.frombuffer(bytes.fromhex("".join(digest for digest, _ in keys)), np.uint8)
             file.create_dataset("image_sha256", data=raw.reshape(len(keys), -1))
             file.create_dataset("view", data=np.array([view for _, view in keys], dtype=np.int32))
             file.create_dataset("features", data=np.asarray(features, dtype=np.float32))
         self.describe()
         content = buffer.getvalue()
-        put_bytes(self.folder / _part_name(content), content)
+        path = self.folder / _part_name(content)
+        put_bytes(path, content)
+        return path
 
     def describe(self) -> None:
         """Put the recipe beside the parts for people to read; fail early if that cannot be done.

@@ -1,0 +1,290 @@
+"""Looking after the cache: what is in it, whether it is sound, and keeping it small."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.errors import FeatxError, UsageError
+from featx.features.files import TEMPORARY_PREFIX
+from featx.features.recipe import Recipe
+from featx.features.store import FeatureStore, Part, RowKey
+from featx.progress import progress
+
+__all__ = ["compact", "list_recipes", "prune", "stores", "verify"]
+
+# Compaction leaves parts of about this size: few enough to open quickly, small enough to hold.
+BYTES_A_PART = 64 * 2**20
+
+# A temporary file of a living process is renamed within seconds.
+ABANDONED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class RecipeFolder:
+    """One recipe's folder in a cache.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+    store : FeatureStore or None
+        None where ``recipe.json`` is missing or does not say what the folder's name says.
+    """
+
+    path: Path
+    store: FeatureStore | None
+
+
+def stores(cache: Path) -> list[RecipeFolder]:
+    """Find the recipes of a cache.
+
+    Parameters
+    ----------
+    cache : Path
+        The cache's folder.
+
+    Returns
+    -------
+    list of RecipeFolder
+
+    Raises
+    ------
+    UsageError
+        If the folder does not exist.
+    """
+    if not cache.is_dir():
+        raise UsageError(f"there is no cache at {cache}; name another with --cache")
+    folders = sorted(path.parent for path in cache.glob("*/recipe.json"))
+    return [RecipeFolder(folder, _open(cache, folder)) for folder in folders]
+
+
+def _open(cache: Path, folder: Path) -> FeatureStore | None:
+    try:
+        recipe = Recipe.from_dict(json.loads((folder / "recipe.json").read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    store = FeatureStore(cache, recipe)
+    return store if store.folder == folder else None
+
+
+def list_recipes(cache: Path) -> list[dict[str, Any]]:
+    """Tell what a cache holds, without reading features.
+
+    Parameters
+    ----------
+    cache : Path
+        The cache's folder.
+
+    Returns
+    -------
+    list of dict
+        One a recipe: folder, backbone, weights, policy, parts, bytes, days since a part was added.
+    """
+    rows = []
+    for folder in stores(cache):
+        parts = [path.stat() for path in folder.path.glob("part-*.h5")]
+        recipe = None if folder.store is None else folder.store.recipe
+        newest = max((part.st_mtime for part in parts), default=None)
+        rows.append(
+            {
+                "folder": folder.path.name,
+                "backbone": "unknown recipe" if recipe is None else recipe.backbone,
+                "weights": "" if recipe is None else recipe.weights[:16],
+                "seed": None if recipe is None else recipe.seed,
+                "parts": len(parts),
+                "bytes": sum(part.st_size for part in parts),
+                "damaged": len(list(folder.path.glob("damaged/*"))),
+                "idle_days": None if newest is None else round((time.time() - newest) / 86400, 1),
+            }
+        )
+    return rows
+
+
+def verify(cache: Path) -> list[dict[str, Any]]:
+    """Read every part, check it against its checksum, and set damaged ones aside.
+
+    Parameters
+    ----------
+    cache : Path
+        The cache's folder.
+
+    Returns
+    -------
+    list of dict
+        One a recipe: folder, sound parts, their rows, and names of the parts set aside.
+    """
+    findings = []
+    for folder in stores(cache):
+        before = _aside(folder.path)
+        sound = rows = 0
+        if folder.store is not None:
+            names = len(list(folder.path.glob("part-*.h5")))
+            with progress(f"Checking {folder.path.name}", names, "parts") as advance:
+                for part in folder.store.parts():
+                    sound += 1
+                    rows += len(part.keys)
+                    advance()
+        findings.append(
+            {
+                "folder": folder.path.name,
+                "known_recipe": folder.store is not None,
+                "sound_parts": sound,
+                "rows": rows,
+                "set_aside": sorted(_aside(folder.path) - before),
+            }
+        )
+    return findings
+
+
+def _aside(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("damaged/*")}
+
+
+def compact(cache: Path) -> list[dict[str, Any]]:
+    """Merge small parts into larger ones; rows that stand twice are kept once.
+
+    Safe beside running extractions: a merged part is on disk before those that it replaces go, and
+    a reader whose part goes away looks again.
+
+    Parameters
+    ----------
+    cache : Path
+        The cache's folder.
+
+    Returns
+    -------
+    list of dict
+        One a recipe: folder, parts before and after.
+    """
+    results = []
+    for folder in stores(cache):
+        before = len(list(folder.path.glob("part-*.h5")))
+        if folder.store is not None:
+            for group in _groups(folder.store):
+                _merge(folder.store, group)
+        after = len(list(folder.path.glob("part-*.h5")))
+        results.append({"folder": folder.path.name, "parts_before": before, "parts_after": after})
+    return results
+
+
+def _groups(store: FeatureStore) -> Iterator[list[Path]]:
+    """Part the small parts into groups that make one larger part each."""
+    group: list[Path] = []
+    size = 0
+    for path in sorted(store.folder.glob("part-*.h5")):
+        try:
+            bytes_here = path.stat().st_size
+        except FileNotFoundError:
+            continue
+        if bytes_here >= BYTES_A_PART // 2:
+            continue
+        if group and size + bytes_here > BYTES_A_PART:
+            yield group
+            group, size = [], 0
+        group.append(path)
+        size += bytes_here
+    if group:
+        yield group
+
+
+def _merge(store: FeatureStore, paths: list[Path]) -> None:
+    parts: list[tuple[Path, Part]] = []
+    for path in paths:
+        part = store.read(path)
+        if part is not None:
+            parts.append((path, part))
+    if len(parts) < 2:
+        return
+    if len({part.versions for _, part in parts}) > 1:
+        # Rows of different library versions stay apart, so that each part tells its own.
+        for versions in {part.versions for _, part in parts}:
+            alike = [path for path, part in parts if part.versions == versions]
+            _merge(store, alike)
+        return
+    rows: dict[RowKey, np.ndarray] = {}
+    for _, part in parts:
+        for key, row in zip(part.keys, part.features, strict=True):
+            rows.setdefault(key, row)
+    seconds = sum(part.seconds for _, part in parts)
+    merged = store.add(list(rows), np.stack(list(rows.values())), seconds, parts[0][1].versions)
+    for path, _ in parts:
+        if path != merged:
+            path.unlink(missing_ok=True)
+
+
+def prune(
+    cache: Path, *, idle_days: float | None = None, folders: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Delete what is of no use: damaged parts set aside, files left by kills, and what is named.
+
+    Safe beside running extractions: only files that nobody writes any more are touched, and rows
+    of a recipe that is deleted under a running extraction stand in its memory.
+
+    Parameters
+    ----------
+    cache : Path
+        The cache's folder.
+    idle_days : float, optional
+        Delete recipes to which nothing was added for so many days.
+    folders : tuple of str
+        Delete these recipes, named as `list_recipes` does.
+
+    Returns
+    -------
+    dict
+        Names of the recipes deleted, number of files and bytes freed.
+
+    Raises
+    ------
+    UsageError
+        If there is no recipe of a name given.
+    """
+    known = {folder.path.name: folder for folder in stores(cache)}
+    strangers = [name for name in folders if name not in known]
+    if strangers:
+        raise UsageError(
+            f"there is no recipe {strangers[0]!r} in {cache} (there are: {', '.join(known)})"
+        )
+    deleted, files, freed = [], 0, 0
+    for row in list_recipes(cache):
+        path = known[row["folder"]].path
+        idle = idle_days is not None and (row["idle_days"] or 0) >= idle_days
+        everything = idle or path.name in folders
+        if everything:
+            deleted.append(path.name)
+        for file in _useless(path, everything):
+            try:
+                size = file.stat().st_size
+                file.unlink()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise FeatxError(f"{file} cannot be deleted ({error.strerror})") from error
+            files, freed = files + 1, freed + size
+        if everything:
+            _remove_if_empty(path)
+    return {"recipes": deleted, "files": files, "bytes": freed}
+
+
+def _useless(folder: Path, everything: bool) -> Iterator[Path]:
+    yield from folder.glob("damaged/*")
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+            yield path
+    if everything:
+        yield from folder.glob("part-*.h5")
+        yield from folder.glob("*.json")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    for path in (folder / "damaged", folder):
+        # A running extraction may have put something new there: then it stays.
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
