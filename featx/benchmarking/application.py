@@ -33,8 +33,8 @@ class Application:
         Each image's path below the data set's root.
     probabilities : ndarray of float64, shape (n_images, n_classes)
         Averaged over each image's views.
-    predicted : ndarray of int64, shape (n_images,)
-        Index into `class_names`, at the model's operating point.
+    predicted : ndarray of str, shape (n_images,)
+        Class of each image at the model's operating point.
     class_names : tuple of str
         The model's.
     labels : ndarray of int64, shape (n_images,)
@@ -47,7 +47,7 @@ class Application:
 
     names: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
-    predicted: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.str_]
     class_names: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     patients: npt.NDArray[np.str_]
@@ -55,7 +55,7 @@ class Application:
 
     def counts(self) -> dict[str, int]:
         """How many images were given each class."""
-        found = Counter(self.class_names[index] for index in self.predicted)
+        found = Counter(self.predicted.tolist())
         return {name: found[name] for name in self.class_names}
 
 
@@ -90,7 +90,7 @@ def apply_model(
     matrix = extract_by_recipes(
         images,
         model.recipes_,
-        model.views_ if views is None else views,
+        _training_views(model) if views is None else views,
         weights=weights,
         weights_dir=weights_dir,
         cache=cache,
@@ -107,6 +107,11 @@ def apply_model(
         patients=matrix.patients,
         unreadable=matrix.unreadable,
     )
+
+
+def _training_views(model: FeatureClassifier) -> int:
+    """Views that each image had in training; the operating point was chosen on their mean."""
+    return int(model.provenance_["rows"] // model.provenance_["images"])
 
 
 def score(model: FeatureClassifier, application: Application) -> Scores:
@@ -126,7 +131,7 @@ def score(model: FeatureClassifier, application: Application) -> Scores:
     return evaluate_scores(
         application.labels,
         application.probabilities,
-        threshold=0.5 if model.threshold_ is None else model.threshold_,
+        threshold=model.threshold_,
         class_names=application.class_names,
         patients=application.patients,
     )
@@ -176,7 +181,7 @@ def predictions_csv(application: Application) -> bytes:
     for name, row, predicted in zip(
         application.names, application.probabilities, application.predicted, strict=True
     ):
-        writer.writerow([name, *row.tolist(), classes[predicted], ""])
+        writer.writerow([name, *row.tolist(), predicted, ""])
     for name, reason in application.unreadable:
         writer.writerow([name, *("" for _ in classes), "", reason])
     return buffer.getvalue().encode("utf-8", "surrogateescape")

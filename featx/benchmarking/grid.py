@@ -310,7 +310,7 @@ class _Run:
         scores = evaluate(
             labels,
             probabilities,
-            threshold=0.5 if threshold is None else threshold,
+            threshold=threshold,
             class_names=self.protocol.train.class_names,
             patients=patients,
             seed=self.fitting["seed"],

@@ -1,0 +1,1 @@
+"""What a classifier is worth, how sure that is, and whether another one is better."""

@@ -1,0 +1,162 @@
+"""The bootstrap by patient, and the intervals read from it.
+
+Every resample draws patients, not images, since a patient's images go together. Of the usual
+intervals none serves every figure; simulation (300 to 624 images, with and without several
+images a patient, nominal 95 %) decided:
+
+- Shares (F1, balanced accuracy, average precision, Brier score): bootstrap standard error on the
+  logit scale. The percentile interval covers 90 to 94 % for an average precision near 1, since
+  every resample repeats images and so looks easier; this one covers 92 to 95 %.
+- Calibration slope and intercept: the basic (reversed percentile) interval, 94 to 96 %. The
+  percentile interval of the slope covers 89 to 92 %, for the slope's bias is doubled in it.
+- Expected calibration error: see `calibration_error_interval`. The percentile interval never
+  covers the 0 of a perfectly calibrated model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from featx.metrics.intervals import Floats, Integers, Interval, extreme_interval, logit_interval
+
+__all__ = [
+    "basic_interval",
+    "calibration_error_interval",
+    "resample_patients",
+    "share_interval",
+]
+
+_WEIGHTS_AT_ONCE = 400_000
+
+
+def resample_patients(patients: Integers, n_bootstrap: int, seed: int) -> Iterator[Floats]:
+    """Draw patients with replacement, as weights.
+
+    A patient drawn twice gives all of their images the weight 2; no row is copied.
+
+    Parameters
+    ----------
+    patients : ndarray of int64, shape (n_images,)
+        Number of the patient of each image, as `number_patients` gives it.
+    n_bootstrap : int
+        Number of resamples.
+    seed : int
+        Which resamples; the same seed gives the same ones.
+
+    Yields
+    ------
+    weights : ndarray of float64, shape (some, n_images)
+        Weight of each image in some of the resamples, as many as fit a processor's cache.
+
+    Examples
+    --------
+    >>> weights = next(resample_patients(np.array([0, 0, 1]), n_bootstrap=50, seed=0))
+    >>> weights.shape, sorted(set(map(tuple, weights.tolist())))
+    ((50, 3), [(0.0, 0.0, 2.0), (1.0, 1.0, 1.0), (2.0, 2.0, 0.0)])
+    """
+    generator = np.random.default_rng(seed)
+    n_patients = int(patients.max()) + 1
+    at_once = max(1, _WEIGHTS_AT_ONCE // len(patients))
+    for start in range(0, n_bootstrap, at_once):
+        rows = min(at_once, n_bootstrap - start)
+        drawn = generator.integers(n_patients, size=(rows, n_patients))
+        drawn += n_patients * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n_patients)
+        yield counts.reshape(rows, n_patients)[:, patients].astype(np.float64)
+
+
+def share_interval(
+    value: float, replicates: Floats, trials: int, confidence: float = 0.95
+) -> Interval:
+    """Give a figure between 0 and 1 its interval: standard error of resamples, logit scale.
+
+    Parameters
+    ----------
+    value : float
+        The figure on the data themselves.
+    replicates : ndarray of float64, shape (n_bootstrap,)
+        The figure in each resample; nan where undefined.
+    trials : int
+        Number of patients of the rarer class, for the bound where the figure is exactly 0 or 1
+        and resamples cannot vary.
+    confidence : float, default=0.95
+        Coverage of the interval.
+
+    Examples
+    --------
+    >>> print(share_interval(0.9, np.array([0.88, 0.92, 0.9, 0.86, 0.94]), trials=30))
+    0.900 (0.819 to 0.947)
+    >>> print(share_interval(1.0, np.ones(5), trials=30))
+    1.000 (0.884 to 1.000)
+    """
+    if value in (0.0, 1.0):
+        return extreme_interval(value, trials, confidence)
+    defined = _defined(value, replicates, confidence)
+    if defined is None:
+        return Interval(value, math.nan, math.nan)
+    return logit_interval(value, float(defined.var(ddof=1)), confidence)
+
+
+def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -> Interval:
+    """Give a figure without bounds of its own the basic, or reversed percentile, interval.
+
+    Examples
+    --------
+    >>> print(basic_interval(1.0, np.linspace(0.9, 1.5, 601)))
+    1.000 (0.515 to 1.085)
+
+    References
+    ----------
+    Davison AC, Hinkley DV (1997). Bootstrap methods and their application, section 5.2.
+    Cambridge University Press.
+    """
+    defined = _defined(value, replicates, confidence)
+    if defined is None:
+        return Interval(value, math.nan, math.nan)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(value, float(2 * value - high), float(2 * value - low))
+
+
+def calibration_error_interval(
+    value: float, replicates: Floats, shifts: Floats, confidence: float = 0.95
+) -> Interval:
+    """Give the expected calibration error its interval.
+
+    The error is the sum of the absolute gaps of the bins, so noise adds to it and resampling adds
+    more. The upper bound is that of the basic interval, which takes as much off as resampling
+    put on. The lower bound takes off what resampling shifts the gaps by, summed without regard to
+    sign: the triangle inequality then makes it safe, and it is 0 where the gaps might all be
+    noise. In simulation 94 to 98 % of such intervals held the true error.
+
+    Parameters
+    ----------
+    value : float
+        The error on the data themselves.
+    replicates, shifts : ndarray of float64, shape (n_bootstrap,)
+        The error in each resample, and the sum over bins of the absolute change of its gap.
+    confidence : float, default=0.95
+        Coverage of the interval.
+
+    Examples
+    --------
+    >>> replicates = np.linspace(0.02, 0.06, 101)
+    >>> print(calibration_error_interval(0.03, replicates, shifts=replicates / 2))
+    0.030 (0.001 to 0.039)
+    """
+    defined = _defined(value, replicates, confidence)
+    if defined is None:
+        return Interval(value, math.nan, math.nan)
+    tail = (1 - confidence) / 2
+    low = max(0.0, value - float(np.quantile(shifts, 1 - tail)))
+    return Interval(value, low, max(value, 2 * value - float(np.quantile(defined, tail))))
+
+
+def _defined(value: float, replicates: Floats, confidence: float) -> Floats | None:
+    """Give the defined resamples, unless so many are not that the bounds would rest on them."""
+    defined = replicates[~np.isnan(replicates)]
+    enough = len(defined) >= max(2, confidence * len(replicates))
+    return defined if enough and not math.isnan(value) else None

@@ -1,0 +1,265 @@
+"""Whether one classifier is better than another on the same images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from featx.metrics.intervals import (
+    Floats,
+    Integers,
+    design_effect,
+    number_patients,
+    two_sided_quantile,
+)
+from featx.metrics.ranking import auc_influence, auc_interval
+
+__all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "verdict"]
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A difference between two classifiers, its interval and its p-value.
+
+    Parameters
+    ----------
+    difference : float
+        The first classifier's figure less the second's.
+    low, high : float
+        Bounds of its interval.
+    p_value : float
+        Of the hypothesis that the figures are the same, two-sided.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def delong_test(
+    labels: npt.ArrayLike,
+    scores_a: npt.ArrayLike,
+    scores_b: npt.ArrayLike,
+    confidence: float = 0.95,
+    patients: npt.ArrayLike | None = None,
+) -> ComparisonResult:
+    """Compare the areas under two ROC curves of the same images.
+
+    DeLong's test [1]_, with Obuchowski's variance [2]_ where patients have several images. Where
+    the variance of the difference is 0 although the classifiers rank the images differently (both
+    separate the classes perfectly, say), the interval is built from those of the two areas [3]_,
+    and the p-value belongs to it.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n_images,)
+        Which images are positive.
+    scores_a, scores_b : array-like of float, shape (n_images,)
+        The two classifiers' scores; higher means more likely positive.
+    confidence : float, default=0.95
+        Coverage of the interval.
+    patients : array-like, shape (n_images,), optional
+        Whose image it is; by default every image is a patient's only one.
+
+    Returns
+    -------
+    ComparisonResult
+        Area of `scores_a` less that of `scores_b`; nan where a class has no image, and all but
+        the difference where one has a single patient.
+
+    References
+    ----------
+    .. [1] DeLong ER, DeLong DM, Clarke-Pearson DL (1988). Comparing the areas under two or more
+       correlated receiver operating characteristic curves. Biometrics 44:837-845.
+    .. [2] Obuchowski NA (1997). Nonparametric analysis of clustered ROC curve data. Biometrics
+       53:567-578.
+    .. [3] Zou GY, Donner A (2008). Construction of confidence limits about effect measures: a
+       general approach. Statistics in Medicine 27:1693-1702.
+
+    Examples
+    --------
+    >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> result = delong_test(labels, [1, 2, 3, 5, 4, 6, 7, 8], [5, 2, 4, 1, 3, 6, 8, 7])
+    >>> round(result.difference, 4), round(result.p_value, 3)
+    (0.0625, 0.643)
+    """
+    positive = np.asarray(labels, dtype=bool)
+    numbers = number_patients(patients, len(positive))
+    first, second = np.asarray(scores_a, np.float64), np.asarray(scores_b, np.float64)
+    area_a, influence_a = auc_influence(positive, first, numbers)
+    area_b, influence_b = auc_influence(positive, second, numbers)
+    difference = area_a - area_b
+    contrast = influence_a - influence_b
+    variance = float(contrast @ contrast)
+    quantile = two_sided_quantile(confidence)
+    if math.isnan(variance):
+        return ComparisonResult(difference, math.nan, math.nan, math.nan)
+    if variance > 1e-20:
+        error = math.sqrt(variance)
+        half = quantile * error
+        low, high = max(-1.0, difference - half), min(1.0, difference + half)
+        return ComparisonResult(difference, low, high, _two_sided(difference / error))
+    if np.array_equal(stats.rankdata(first), stats.rankdata(second)):
+        return ComparisonResult(0.0, 0.0, 0.0, 1.0)
+    a = auc_interval(positive, first, confidence, numbers)
+    b = auc_interval(positive, second, confidence, numbers)
+    below = math.hypot(a.value - a.low, b.high - b.value)
+    above = math.hypot(a.high - a.value, b.value - b.low)
+    error = (below if difference > 0 else above) / quantile
+    p_value = _two_sided(difference / error)
+    return ComparisonResult(difference, difference - below, difference + above, p_value)
+
+
+def mcnemar_test(
+    labels: npt.ArrayLike,
+    predicted_a: npt.ArrayLike,
+    predicted_b: npt.ArrayLike,
+    confidence: float = 0.95,
+    patients: npt.ArrayLike | None = None,
+) -> ComparisonResult:
+    """Compare the accuracies of two classifiers on the same images.
+
+    McNemar's test in its mid-p form: exact, but for counting half of the observed outcome's own
+    probability. Neither is it too strict, as the exact test and the continuity correction are, nor,
+    for all practical purposes, too lax, with few discordant images as with many [1]_. Equal
+    accuracies have a p-value of 1.
+
+    Where patients have several images, all images of a patient change sides together: the
+    hypothesis is that each patient's difference in correct calls might as well have had the other
+    sign. With one image a patient, that is McNemar's hypothesis.
+
+    The interval is Bonett and Price's [2]_, with counts divided by the design effect where
+    patients have several images. Near 5 % it may tell otherwise than the p-value.
+
+    Parameters
+    ----------
+    labels, predicted_a, predicted_b : array-like, shape (n_images,)
+        True classes, and the classes that the two classifiers call.
+    confidence : float, default=0.95
+        Coverage of the interval.
+    patients : array-like, shape (n_images,), optional
+        Whose image it is; by default every image is a patient's only one.
+
+    Returns
+    -------
+    ComparisonResult
+        Accuracy of `predicted_a` less that of `predicted_b`; nan without images.
+
+    References
+    ----------
+    .. [1] Fagerland MW, Lydersen S, Laake P (2013). The McNemar test for binary matched-pairs
+       data: mid-p and asymptotic are better than exact conditional. BMC Medical Research
+       Methodology 13:91.
+    .. [2] Bonett DG, Price RM (2012). Adjusted Wald confidence interval for a difference of
+       binomial proportions based on paired data. Journal of Educational and Behavioral Statistics
+       37:479-488.
+
+    Examples
+    --------
+    >>> result = mcnemar_test([1] * 10, [1] * 9 + [0], [1] * 3 + [0] * 6 + [1])
+    >>> result.difference, round(result.p_value, 4)
+    (0.5, 0.0703)
+    """
+    truth = np.asarray(labels)
+    correct_a, correct_b = np.asarray(predicted_a) == truth, np.asarray(predicted_b) == truth
+    gained = correct_a.astype(np.float64) - correct_b
+    n = len(gained)
+    if n == 0:
+        return ComparisonResult(math.nan, math.nan, math.nan, math.nan)
+    numbers = number_patients(patients, n)
+    of_patients = np.rint(np.bincount(numbers, weights=gained)).astype(np.int64)
+    low, high = _bonett_price(gained, design_effect(gained, numbers), confidence)
+    return ComparisonResult(float(gained.mean()), low, high, _sign_flip_mid_p(of_patients))
+
+
+def holm(p_values: npt.ArrayLike) -> Floats:
+    """Adjust p-values for their number, after Holm.
+
+    Parameters
+    ----------
+    p_values : array-like of float, shape (n_tests,)
+        nan where a test could not be done; such tests are not counted.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_tests,)
+        In the given order, nan where `p_values` are. Rejecting those under 0.05 keeps the chance
+        of any false rejection under 5 %.
+
+    References
+    ----------
+    Holm S (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal
+    of Statistics 6:65-70.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03]).round(4)
+    array([0.03, 0.06, 0.06])
+    """
+    given = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(given.shape, np.nan)
+    done = np.flatnonzero(~np.isnan(given))
+    order = done[np.argsort(given[done], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(given[order] * factors))
+    return adjusted
+
+
+def verdict(difference: float, p_value: float, alpha: float = 0.05) -> str:
+    """Put a comparison into words.
+
+    Parameters
+    ----------
+    difference : float
+        Figure of the row less that of the reference, for a figure of which more is better.
+    p_value : float
+        Adjusted for the number of comparisons, as `holm` does it.
+    alpha : float, default=0.05
+        p-values under this show a difference.
+
+    Returns
+    -------
+    str
+        "better", "worse" or "no difference shown".
+
+    Examples
+    --------
+    >>> verdict(0.03, p_value=0.004), verdict(-0.03, p_value=0.004), verdict(0.03, p_value=0.2)
+    ('better', 'worse', 'no difference shown')
+    """
+    if not p_value < alpha or difference == 0:
+        return "no difference shown"
+    return "better" if difference > 0 else "worse"
+
+
+def _two_sided(z: float) -> float:
+    return float(2 * special.ndtr(-abs(z)))
+
+
+def _bonett_price(gained: Floats, effect: float, confidence: float) -> tuple[float, float]:
+    n = len(gained) / effect
+    only_a = (np.count_nonzero(gained > 0) / effect + 1) / (n + 2)
+    only_b = (np.count_nonzero(gained < 0) / effect + 1) / (n + 2)
+    middle = only_a - only_b
+    half = two_sided_quantile(confidence) * math.sqrt((only_a + only_b - middle**2) / (n + 2))
+    return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def _sign_flip_mid_p(differences: Integers) -> float:
+    """Give the two-sided mid-p of a sum of integers whose signs are coin tosses."""
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    # Distribution of the sum of the sizes of those with a positive sign, size after size.
+    distribution = np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        spread = np.zeros(size * count + 1)
+        spread[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        distribution = np.convolve(distribution, spread)
+    total = len(distribution) - 1
+    reached = (total + abs(int(differences.sum()))) // 2
+    tail = float(distribution[reached + 1 :].sum() + distribution[reached] / 2)
+    return min(1.0, 2 * tail)

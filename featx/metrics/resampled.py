@@ -1,0 +1,136 @@
+"""Figures of one two-way task under many weightings of its images at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.metrics.calibration import calibration_fit, calibration_gaps, log_odds
+from featx.metrics.intervals import Floats
+
+__all__ = ["TwoWayTask"]
+
+
+@dataclass(frozen=True, eq=False)
+class TwoWayTask:
+    """One class against the rest: truth, probability and call of every image.
+
+    Parameters
+    ----------
+    positive : ndarray of bool, shape (n_images,)
+        Which images are of the class.
+    probability : ndarray of float64, shape (n_images,)
+        Probability of the class, 0 to 1.
+    called : ndarray of bool, shape (n_images,)
+        Which images the classifier calls positive.
+
+    Examples
+    --------
+    >>> task = TwoWayTask(
+    ...     positive=np.array([False, False, True, True]),
+    ...     probability=np.array([0.1, 0.6, 0.4, 0.9]),
+    ...     called=np.array([False, True, False, True]),
+    ... )
+    >>> figures = task.measure(np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 3.0]]))
+    >>> figures["sensitivity"], figures["average_precision"].round(3)
+    (array([0.5, 1. ]), array([0.833, 1.   ]))
+    """
+
+    positive: npt.NDArray[np.bool_]
+    probability: Floats
+    called: npt.NDArray[np.bool_]
+
+    def measure(self, weights: Floats) -> dict[str, Floats]:
+        """Measure everything but the area under the ROC curve.
+
+        Parameters
+        ----------
+        weights : ndarray of float64, shape (n_weightings, n_images)
+            How often each image counts.
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (n_weightings,)
+            sensitivity, specificity, ppv, npv, balanced_accuracy, f1, average_precision, brier,
+            calibration_slope, calibration_intercept and expected_calibration_error, nan where
+            undefined; and calibration_shift, the sum over bins of the absolute change of their
+            gaps from those of equal weights.
+        """
+        slope, intercept = calibration_fit(self.positive, self._log_odds, weights)
+        gaps = calibration_gaps(self.positive, self.probability, weights)
+        return self._of_calls(weights) | {
+            "average_precision": self._average_precision(weights),
+            "brier": weights @ (self.probability - self.positive) ** 2 / weights.sum(axis=1),
+            "calibration_slope": slope,
+            "calibration_intercept": intercept,
+            "expected_calibration_error": np.abs(gaps).sum(axis=1),
+            "calibration_shift": np.abs(gaps - self._gaps).sum(axis=1),
+        }
+
+    @cached_property
+    def unweighted(self) -> dict[str, Floats]:
+        """What `measure` gives where every image counts once, shape (1,) each."""
+        return self.measure(np.ones((1, len(self.positive))))
+
+    @cached_property
+    def _log_odds(self) -> Floats:
+        return log_odds(self.probability)
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        return calibration_gaps(self.positive, self.probability, np.ones((1, len(self.positive))))
+
+    def _of_calls(self, weights: Floats) -> dict[str, Floats]:
+        cells = np.stack(
+            [
+                self.positive & self.called,
+                self.positive & ~self.called,
+                ~self.positive & self.called,
+                ~self.positive & ~self.called,
+            ],
+            axis=1,
+        ).astype(np.float64)
+        hits, misses, alarms, rejections = (weights @ cells).T
+        sensitivity = divide(hits, hits + misses)
+        specificity = divide(rejections, rejections + alarms)
+        return {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "ppv": divide(hits, hits + alarms),
+            "npv": divide(rejections, rejections + misses),
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            # Without a positive image there is nothing to find; without a call it is 0.
+            "f1": np.where(hits + misses > 0, divide(2 * hits, 2 * hits + misses + alarms), np.nan),
+        }
+
+    @cached_property
+    def _ranking(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Order of falling probability, and the last place of each distinct probability in it."""
+        order = np.argsort(-self.probability, kind="stable")
+        falls = np.diff(self.probability[order]) < 0
+        return order, np.append(np.flatnonzero(falls), len(order) - 1)
+
+    def _average_precision(self, weights: Floats) -> Floats:
+        order, ends = self._ranking
+        ordered = weights[:, order]
+        found = np.cumsum(ordered * self.positive[order], axis=1)[:, ends]
+        called = np.cumsum(ordered, axis=1)[:, ends]
+        gained = np.diff(found, axis=1, prepend=0)
+        precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+        return divide(np.einsum("ij,ij->i", gained, precision), found[:, -1])
+
+
+def divide(numerator: Floats, denominator: Floats) -> Floats:
+    """Divide where one can; nan elsewhere, without a warning.
+
+    Examples
+    --------
+    >>> divide(np.array([1.0, 0.0]), np.array([2.0, 0.0]))
+    array([0.5, nan])
+    """
+    return np.divide(
+        numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0
+    )

@@ -1,0 +1,332 @@
+"""Every figure of one classifier on one set of images, each with its interval."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UsageError
+from featx.metrics.bootstrap import (
+    basic_interval,
+    calibration_error_interval,
+    resample_patients,
+    share_interval,
+)
+from featx.metrics.intervals import (
+    Floats,
+    Integers,
+    Interval,
+    logit_interval,
+    number_patients,
+    proportion_interval,
+)
+from featx.metrics.ranking import auc_influence, auc_interval
+from featx.metrics.resampled import TwoWayTask
+
+__all__ = ["METRICS", "Scores", "evaluate"]
+
+METRICS = (
+    "auc",
+    "accuracy",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "f1",
+    "average_precision",
+    "brier",
+    "calibration_slope",
+    "calibration_intercept",
+    "expected_calibration_error",
+)
+"""Names of all figures, in the order of a table."""
+
+_RESAMPLED = tuple(name for name in METRICS if name not in ("auc", "accuracy"))
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a classifier is worth on one set of images.
+
+    Parameters
+    ----------
+    metrics : dict of str to Interval
+        One figure for each name in `METRICS`; nan where these data do not define it.
+    n : int
+        Number of images.
+    n_patients : int
+        Number of patients; the number of images where patients are unknown.
+    confusion : ndarray of int64, shape (n_classes, n_classes)
+        Counts of images; a row is a true class, a column a class called.
+    class_names : tuple of str
+        Names of rows and columns.
+    threshold : float or None
+        Probability from which the last class is called; None with more than two classes, where
+        the likeliest class is called.
+    collapsed : bool
+        Whether every image is called the same although the images are of several classes.
+    collapse_reason : str
+        What a collapsed classifier does, in plain words; otherwise empty.
+    per_class : dict of str to dict of str to Interval
+        With more than two classes the figures of each class against the rest, by name of class;
+        without accuracy, which has no such reading. Otherwise empty.
+    """
+
+    metrics: dict[str, Interval]
+    n: int
+    n_patients: int
+    confusion: Integers
+    class_names: tuple[str, ...]
+    threshold: float | None
+    collapsed: bool
+    collapse_reason: str
+    per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def to_row(self) -> dict[str, float]:
+        """Flatten the figures into ``auc``, ``auc_low``, ``auc_high``, ``accuracy``, ...
+
+        Returns
+        -------
+        dict of str to float
+            In the order of `METRICS`.
+        """
+        row = {}
+        for name, interval in self.metrics.items():
+            row[name] = interval.value
+            row[f"{name}_low"] = interval.low
+            row[f"{name}_high"] = interval.high
+        return row
+
+
+def evaluate(
+    labels: npt.ArrayLike,
+    probabilities: npt.ArrayLike,
+    *,
+    threshold: float | None = 0.5,
+    class_names: tuple[str, ...],
+    patients: npt.ArrayLike | None = None,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Scores:
+    """Measure a classifier on images that it has not been fitted to.
+
+    With two classes the last is the positive one. With more, every class is set against the rest
+    and the figures are the plain (macro) means over classes, accuracy apart; a mean is undefined
+    where the figure of any class is.
+
+    Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy and, with two
+    classes, sensitivity, specificity, PPV and NPV; the bootstrap by patient
+    (`featx.metrics.bootstrap`) for the others. All of them mind that a patient's images go
+    together; with one image a patient, AUC and shares have the plain intervals of DeLong and
+    Wilson. The balanced accuracy of a classifier that calls every image the same is a half
+    whatever the images, and its interval has no width.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n_images,)
+        Index of the true class of each image.
+    probabilities : array-like of float, shape (n_images, n_classes)
+        Probability of each class, 0 to 1.
+    threshold : float or None, default=0.5
+        With two classes: call the last one where its probability is at least this; None is 0.5.
+        Not used with more.
+    class_names : tuple of str
+        Names of the classes, at least two.
+    patients : array-like, shape (n_images,), optional
+        Whose image it is; by default every image is a patient's only one.
+    confidence : float, default=0.95
+        Coverage of the intervals, between 0 and 1.
+    n_bootstrap : int, default=1000
+        Number of resamples.
+    seed : int, default=0
+        Which resamples; the same seed gives the same intervals.
+
+    Returns
+    -------
+    Scores
+
+    Raises
+    ------
+    UsageError
+        If the arrays do not fit together, a label is not the index of a class, or a probability is
+        not between 0 and 1.
+
+    Examples
+    --------
+    >>> scores = evaluate(
+    ...     labels=[0, 0, 0, 1, 1, 1, 1, 1],
+    ...     probabilities=[[1 - p, p] for p in (0.1, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9, 0.9)],
+    ...     class_names=("NORMAL", "PNEUMONIA"),
+    ... )
+    >>> print(scores.metrics["sensitivity"])
+    0.800 (0.376 to 0.964)
+    >>> scores.confusion.tolist(), scores.collapsed
+    ([[2, 1], [1, 4]], False)
+    """
+    labels, probabilities = _checked(labels, probabilities, len(class_names))
+    numbers = number_patients(patients, len(labels))
+    if len(numbers) != len(labels):
+        raise UsageError(f"{len(labels)} images have {len(numbers)} patients; give one an image")
+    two_way = len(class_names) == 2
+    if two_way:
+        threshold = 0.5 if threshold is None else threshold
+        called = (probabilities[:, 1] >= threshold).astype(np.int64)
+    else:
+        threshold, called = None, probabilities.argmax(axis=1)
+    tasks = [
+        TwoWayTask(labels == index, probabilities[:, index], called == index)
+        for index in range(1 if two_way else 0, len(class_names))
+    ]
+    resampled = _resample(tasks, numbers, n_bootstrap, seed)
+    classes = [
+        _of_class(task, replicates, numbers, confidence)
+        for task, replicates in zip(tasks, resampled, strict=True)
+    ]
+    metrics = classes[0] if two_way else _macro(tasks, classes, resampled, numbers, confidence)
+    metrics = metrics | {"accuracy": proportion_interval(called == labels, numbers, confidence)}
+    collapse_reason = _collapse_reason(labels, called, class_names)
+    return Scores(
+        metrics={name: metrics[name] for name in METRICS},
+        n=len(labels),
+        n_patients=int(numbers.max()) + 1,
+        confusion=_confusion(labels, called, len(class_names)),
+        class_names=tuple(class_names),
+        threshold=threshold,
+        collapsed=bool(collapse_reason),
+        collapse_reason=collapse_reason,
+        per_class={} if two_way else dict(zip(class_names, classes, strict=True)),
+    )
+
+
+def _checked(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_classes: int
+) -> tuple[Integers, Floats]:
+    truth = np.asarray(labels)
+    shares = np.asarray(probabilities, dtype=np.float64)
+    if n_classes < 2:
+        raise UsageError(f"{n_classes} class was named; an evaluation needs at least two")
+    if len(truth) == 0 or shares.shape != (len(truth), n_classes):
+        raise UsageError(
+            f"{len(truth)} labels and probabilities of shape {shares.shape} do not fit together; "
+            f"give one row an image and one column for each of the {n_classes} classes"
+        )
+    if truth.min() < 0 or truth.max() >= n_classes:
+        raise UsageError(
+            f"labels run from {truth.min()} to {truth.max()}; with {n_classes} classes they must "
+            f"be 0 to {n_classes - 1}, and unlabelled images left out"
+        )
+    # Written so that nan fails, too; float32 rows may exceed 1 by rounding.
+    if not (shares.min() >= -1e-6 and shares.max() <= 1 + 1e-6):
+        raise UsageError(
+            f"probabilities run from {shares.min():g} to {shares.max():g}; they must be 0 to 1"
+        )
+    return truth.astype(np.int64), np.clip(shares, 0, 1)
+
+
+def _resample(
+    tasks: list[TwoWayTask], numbers: Integers, n_bootstrap: int, seed: int
+) -> list[dict[str, Floats]]:
+    """Measure every task in the same resamples of patients."""
+    parts: list[list[dict[str, Floats]]] = [[] for _ in tasks]
+    for weights in resample_patients(numbers, n_bootstrap, seed):
+        for task, measured in zip(tasks, parts, strict=True):
+            measured.append(task.measure(weights))
+    # A single patient cannot be resampled: every resample is the same.
+    known = 1.0 if numbers.max() > 0 else np.nan
+    return [
+        {name: known * np.concatenate([part[name] for part in measured]) for name in measured[0]}
+        for measured in parts
+    ]
+
+
+def _of_class(
+    task: TwoWayTask, replicates: dict[str, Floats], numbers: Integers, confidence: float
+) -> dict[str, Interval]:
+    """Give the figures of one class against the rest."""
+
+    def share(outcome: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Interval:
+        return proportion_interval(outcome[among], numbers[among], confidence)
+
+    positive, called = task.positive, task.called
+    values = {name: float(whole[0]) for name, whole in task.unweighted.items()}
+    return (
+        {"auc": auc_interval(positive, task.probability, confidence, numbers)}
+        | _by_bootstrap(values, replicates, _patients_of_rarer(task, numbers), confidence)
+        | {
+            "sensitivity": share(called, positive),
+            "specificity": share(~called, ~positive),
+            "ppv": share(positive, called),
+            "npv": share(~positive, ~called),
+        }
+    )
+
+
+def _macro(
+    tasks: list[TwoWayTask],
+    classes: list[dict[str, Interval]],
+    resampled: list[dict[str, Floats]],
+    numbers: Integers,
+    confidence: float,
+) -> dict[str, Interval]:
+    """Give the means over classes; in every resample, too, the mean over classes is taken."""
+    values = {
+        name: float(np.mean([task.unweighted[name][0] for task in tasks])) for name in _RESAMPLED
+    }
+    replicates = {
+        name: np.mean([measured[name] for measured in resampled], axis=0) for name in resampled[0]
+    }
+    trials = min(_patients_of_rarer(task, numbers) for task in tasks)
+    auc = _macro_auc(tasks, [figures["auc"] for figures in classes], numbers, confidence)
+    return {"auc": auc} | _by_bootstrap(values, replicates, trials, confidence)
+
+
+def _macro_auc(
+    tasks: list[TwoWayTask], areas: list[Interval], numbers: Integers, confidence: float
+) -> Interval:
+    influence = np.mean(
+        [auc_influence(task.positive, task.probability, numbers)[1] for task in tasks], axis=0
+    )
+    variance = float(influence @ influence)
+    value, low, high = np.mean([(area.value, area.low, area.high) for area in areas], axis=0)
+    if variance > 0:
+        return logit_interval(float(value), variance, confidence)
+    return Interval(float(value), float(low), float(high))
+
+
+def _by_bootstrap(
+    values: dict[str, float], replicates: dict[str, Floats], trials: int, confidence: float
+) -> dict[str, Interval]:
+    intervals = {}
+    for name in _RESAMPLED:
+        value, resampled = values[name], replicates[name]
+        if name == "expected_calibration_error":
+            shifts = replicates["calibration_shift"]
+            intervals[name] = calibration_error_interval(value, resampled, shifts, confidence)
+        elif name.startswith("calibration"):
+            intervals[name] = basic_interval(value, resampled, confidence)
+        else:
+            intervals[name] = share_interval(value, resampled, trials, confidence)
+    return intervals
+
+
+def _patients_of_rarer(task: TwoWayTask, numbers: Integers) -> int:
+    """Count the patients of the rarer class; of the only one, where the other is absent."""
+    counts = [len(np.unique(numbers[side])) for side in (task.positive, ~task.positive)]
+    return min(count for count in counts if count > 0)
+
+
+def _collapse_reason(labels: Integers, called: Integers, class_names: tuple[str, ...]) -> str:
+    only = int(called[0])
+    if (called != only).any() or (labels == labels[0]).all():
+        return ""
+    share = float((labels == only).mean())
+    return f"calls every image {class_names[only]} ({100 * share:.1f} % of the images are)"
+
+
+def _confusion(labels: Integers, called: Integers, n_classes: int) -> Integers:
+    cells = np.bincount(labels * n_classes + called, minlength=n_classes**2)
+    return cells.reshape(n_classes, n_classes).astype(np.int64)

@@ -1,0 +1,146 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
+from sklearn.metrics import roc_auc_score
+
+from featx.metrics.intervals import Interval, logit_interval
+from featx.metrics.ranking import auc_influence, auc_interval
+from tests.metrics.worked_examples import binormal, delong_by_definition, ovarian_cancer
+
+# A few coarse scores make ties; both classes have two images at least.
+ranked_images = st.lists(
+    st.tuples(st.booleans(), st.integers(-4, 4)), min_size=6, max_size=60
+).filter(lambda images: 2 <= sum(label for label, _ in images) <= len(images) - 2)
+
+
+def unzip(images):
+    labels, scores = zip(*images, strict=True)
+    return np.array(labels), np.array(scores, dtype=float)
+
+
+@given(ranked_images)
+def test_area_and_variance_follow_the_definition(images):
+    positive, scores = unzip(images)
+    area, influence = auc_influence(positive, scores, np.arange(len(scores)))
+    areas, covariance = delong_by_definition(positive, scores)
+    assert area == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+    assert area == pytest.approx(areas[0], abs=1e-12)
+    assert influence @ influence == pytest.approx(covariance[0, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("test", "area", "error", "low", "high"),
+    # "ROC Association Statistics" of the SAS example: area, standard error and Wald limits.
+    [
+        ("albumin", 0.7366, 0.0927, 0.5549, 0.9182),
+        ("k-g", 0.7258, 0.1028, 0.5243, 0.9273),
+        ("protein", 0.6478, 0.1000, 0.4518, 0.8439),
+    ],
+)
+def test_delongs_own_patients(test, area, error, low, high):
+    positive, tests = ovarian_cancer()
+    found, influence = auc_influence(positive, tests[test], np.arange(len(positive)))
+    deviation = math.sqrt(influence @ influence)
+    assert found == pytest.approx(area, abs=5e-5)
+    assert deviation == pytest.approx(error, abs=5e-5)
+    assert found - 1.959964 * deviation == pytest.approx(low, abs=5e-5)
+    assert found + 1.959964 * deviation == pytest.approx(high, abs=5e-5)
+    assert auc_interval(positive, tests[test]) == logit_interval(found, deviation**2, 0.95)
+
+
+def test_obuchowskis_variance_for_patients_with_several_images():
+    generator = np.random.default_rng(0)
+    patients = generator.integers(15, size=60)
+    positive = generator.random(60) < 0.5  # Most patients have images of both classes.
+    scores = generator.integers(6, size=60) + positive
+    above, below = scores[positive][:, None], scores[~positive][None, :]
+    wins = (above > below) + 0.5 * (above == below)
+    area, m, n = wins.mean(), positive.sum(), (~positive).sum()
+    sums = np.zeros((15, 2))
+    np.add.at(sums[:, 0], patients[positive], wins.mean(axis=1) - area)
+    np.add.at(sums[:, 1], patients[~positive], wins.mean(axis=0) - area)
+    with_positive = len(set(patients[positive]))
+    with_negative = len(set(patients[~positive]))
+    s10 = with_positive / ((with_positive - 1) * m) * (sums[:, 0] ** 2).sum()
+    s01 = with_negative / ((with_negative - 1) * n) * (sums[:, 1] ** 2).sum()
+    s11 = (
+        math.sqrt(with_positive / (with_positive - 1) * with_negative / (with_negative - 1))
+        * (sums[:, 0] * sums[:, 1]).sum()
+    )
+    found, influence = auc_influence(positive, scores.astype(float), patients)
+    assert found == pytest.approx(area)
+    assert influence @ influence == pytest.approx(s10 / m + s01 / n + 2 * s11 / (m * n))
+
+
+@given(ranked_images)
+def test_only_the_order_of_scores_matters(images):
+    positive, scores = unzip(images)
+    interval = auc_interval(positive, scores)
+    assert auc_interval(positive, np.exp(scores / 2) - 7) == interval
+    mirrored = auc_interval(positive, -scores)
+    assert mirrored.value == pytest.approx(1 - interval.value)
+    assert mirrored.low == pytest.approx(1 - interval.high)
+    assert mirrored.high == pytest.approx(1 - interval.low)
+    assert 0 <= interval.low <= interval.value <= interval.high <= 1
+    assert interval.low < interval.high
+
+
+def test_copies_of_images_bring_no_certainty():
+    positive, scores, patients = binormal(np.random.default_rng(2), 90, 1.5)
+    once = auc_interval(positive, scores)
+    thrice = auc_interval(
+        np.repeat(positive, 3), np.repeat(scores, 3), patients=np.repeat(patients, 3)
+    )
+    assert (thrice.value, thrice.low, thrice.high) == pytest.approx(
+        (once.value, once.low, once.high)
+    )
+    careless = auc_interval(np.repeat(positive, 3), np.repeat(scores, 3))
+    assert careless.high - careless.low < 0.65 * (once.high - once.low)
+
+
+def test_perfect_separation_is_not_claimed_to_be_certain():
+    positive = np.repeat([False, True], [30, 10])
+    perfect = auc_interval(positive, np.arange(40.0))
+    assert perfect == Interval(1.0, pytest.approx(0.025 ** (1 / 10)), 1.0)
+    assert auc_interval(positive, -np.arange(40.0)) == Interval(
+        0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 10))
+    )
+    by_patient = auc_interval(positive, np.arange(40.0), patients=np.arange(40) // 2)
+    assert by_patient.low == pytest.approx(0.025 ** (1 / 5))
+
+
+def test_one_score_for_all_is_a_half_with_the_width_of_chance():
+    interval = auc_interval(np.repeat([False, True], 20), np.full(40, 0.3))
+    # Hanley and McNeil at a half: (m + n + 1) / (12 m n).
+    assert interval == logit_interval(0.5, 41 / 4800, 0.95)
+
+
+def test_degenerate_samples():
+    assert math.isnan(auc_interval([True, True], [0.1, 0.2]).value)
+    assert math.isnan(auc_interval([], []).value)
+    single = auc_interval([True, False, False, False], [2.5, 1, 2, 3])
+    assert single.value == pytest.approx(2 / 3)
+    assert 0 < single.low < single.value < single.high < 1
+
+
+@pytest.mark.parametrize(
+    ("n", "distance", "images_per_patient", "within"),
+    [(624, 3.0, 1, 1.0), (200, 1.0, 1, 1.0), (624, 1.5, 3, 0.5)],
+)
+def test_auc_intervals_cover_as_they_claim(n, distance, images_per_patient, within):
+    generator = np.random.default_rng(7)
+    truth = special.ndtr(distance / math.sqrt(2))
+    covered, naive = [], []
+    for _ in range(2000):
+        positive, scores, patients = binormal(generator, n, distance, images_per_patient, within)
+        interval = auc_interval(positive, scores, patients=patients)
+        covered.append(interval.low <= truth <= interval.high)
+        interval = auc_interval(positive, scores)
+        naive.append(interval.low <= truth <= interval.high)
+    assert 0.93 <= np.mean(covered) <= 0.97
+    if images_per_patient > 1:
+        assert np.mean(naive) < 0.92

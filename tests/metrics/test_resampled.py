@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from featx.metrics.resampled import TwoWayTask
+
+
+@pytest.fixture(params=[None, 1], ids=["distinct", "tied"])
+def task(request):
+    generator = np.random.default_rng(0)
+    positive = generator.random(250) < 0.6
+    probability = np.clip(0.35 + 0.3 * positive + 0.2 * generator.normal(size=250), 0, 1)
+    if request.param:
+        probability = probability.round(request.param)
+    return TwoWayTask(positive, probability, probability >= 0.5)
+
+
+def test_weighted_figures_are_those_of_scikit_learn(task):
+    weights = np.random.default_rng(1).poisson(1, size=(20, 250)).astype(float)
+    measured = task.measure(weights)
+    for row, weight in enumerate(weights):
+        calls = {"y_true": task.positive, "y_pred": task.called, "sample_weight": weight}
+        expected = {
+            "sensitivity": reference.recall_score(**calls),
+            "specificity": reference.recall_score(**calls, pos_label=0),
+            "ppv": reference.precision_score(**calls),
+            "npv": reference.precision_score(**calls, pos_label=0),
+            "f1": reference.f1_score(**calls),
+            "balanced_accuracy": reference.balanced_accuracy_score(**calls),
+            "average_precision": reference.average_precision_score(
+                task.positive, task.probability, sample_weight=weight
+            ),
+            "brier": reference.brier_score_loss(
+                task.positive, task.probability, sample_weight=weight
+            ),
+        }
+        assert {name: measured[name][row] for name in expected} == pytest.approx(expected)
+
+
+def test_weights_count_like_copies(task):
+    weights = np.random.default_rng(2).poisson(1, size=250)
+    rows = np.repeat(np.arange(250), weights)
+    copied = TwoWayTask(task.positive[rows], task.probability[rows], task.called[rows])
+    weighted = task.measure(weights[None].astype(float))
+    for name, value in copied.unweighted.items():
+        if name != "calibration_shift":  # It tells the distance from equal weights.
+            assert weighted[name] == pytest.approx(value, abs=1e-7), name
+
+
+def test_undefined_is_nan_and_f1_without_calls_is_0():
+    positive = np.array([True, True, False])
+    nothing_called = TwoWayTask(positive, np.array([0.1, 0.2, 0.3]), np.zeros(3, bool)).unweighted
+    assert np.isnan(nothing_called["ppv"])
+    assert nothing_called["f1"] == 0
+    assert nothing_called["npv"] == pytest.approx(1 / 3)
+    one_class = TwoWayTask(np.zeros(3, bool), np.array([0.1, 0.2, 0.3]), positive).unweighted
+    for name in ("sensitivity", "balanced_accuracy", "f1", "average_precision"):
+        assert np.isnan(one_class[name]), name
+    assert one_class["brier"] == pytest.approx(0.14 / 3)

@@ -1,0 +1,223 @@
+import math
+import time
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+from statsmodels.stats.proportion import proportion_confint
+
+from featx.errors import UsageError
+from featx.metrics.ranking import auc_interval
+from featx.metrics.scores import METRICS, evaluate
+from tests.metrics.worked_examples import binormal
+
+NAMES = ("NORMAL", "PNEUMONIA")
+
+
+def two_way(probability):
+    probability = np.asarray(probability, dtype=float)
+    return np.column_stack([1 - probability, probability])
+
+
+def simulated(n=600, images_per_patient=1, within=1.0):
+    positive, scores, patients = binormal(
+        np.random.default_rng(0), n, 2, images_per_patient, within
+    )
+    return positive.astype(int), two_way(1 / (1 + np.exp(2 - 2 * scores))), patients
+
+
+def test_two_classes_agree_with_scikit_learn_and_statsmodels():
+    labels, probabilities, _ = simulated()
+    scores = evaluate(labels, probabilities, threshold=0.4, class_names=NAMES, n_bootstrap=100)
+    positive = probabilities[:, 1]
+    called = (positive >= 0.4).astype(int)
+    expected = {
+        "auc": reference.roc_auc_score(labels, positive),
+        "accuracy": reference.accuracy_score(labels, called),
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, called),
+        "sensitivity": reference.recall_score(labels, called),
+        "specificity": reference.recall_score(labels, called, pos_label=0),
+        "ppv": reference.precision_score(labels, called),
+        "npv": reference.precision_score(labels, called, pos_label=0),
+        "f1": reference.f1_score(labels, called),
+        "average_precision": reference.average_precision_score(labels, positive),
+        "brier": reference.brier_score_loss(labels, positive),
+    }
+    assert {name: scores.metrics[name].value for name in expected} == pytest.approx(expected)
+    confusion = reference.confusion_matrix(labels, called)
+    assert (scores.confusion == confusion).all()
+    for name, correct, among in [
+        ("accuracy", confusion.trace(), confusion.sum()),
+        ("sensitivity", confusion[1, 1], confusion[1].sum()),
+        ("specificity", confusion[0, 0], confusion[0].sum()),
+        ("ppv", confusion[1, 1], confusion[:, 1].sum()),
+        ("npv", confusion[0, 0], confusion[:, 0].sum()),
+    ]:
+        bounds = proportion_confint(correct, among, method="wilson")
+        assert (scores.metrics[name].low, scores.metrics[name].high) == pytest.approx(bounds), name
+    assert scores.metrics["auc"] == auc_interval(labels, positive)
+    assert (scores.n, scores.n_patients, scores.threshold) == (600, 600, 0.4)
+    assert not scores.collapsed
+    assert scores.collapse_reason == ""
+    assert scores.per_class == {}
+
+
+def test_every_figure_lies_in_its_interval_and_in_the_row():
+    labels, probabilities, patients = simulated(images_per_patient=3, within=0.5)
+    scores = evaluate(labels, probabilities, class_names=NAMES, patients=patients)
+    assert tuple(scores.metrics) == METRICS
+    row = scores.to_row()
+    assert list(row)[:4] == ["auc", "auc_low", "auc_high", "accuracy"]
+    assert len(row) == 3 * len(METRICS)
+    for name in METRICS:
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"], name
+
+
+def test_a_probability_at_the_threshold_is_positive():
+    scores = evaluate([0, 1], two_way([0.2, 0.7]), threshold=0.7, class_names=NAMES, n_bootstrap=5)
+    assert scores.confusion.tolist() == [[1, 0], [0, 1]]
+
+
+def test_the_seed_decides():
+    labels, probabilities, _ = simulated(200)
+    first, again, other = (
+        evaluate(labels, probabilities, class_names=NAMES, n_bootstrap=50, seed=seed).to_row()
+        for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first["f1_low"] != other["f1_low"]
+    assert first["accuracy_low"] == other["accuracy_low"]
+
+
+def test_patients_with_several_images_widen_every_interval():
+    labels, probabilities, patients = simulated(900, images_per_patient=3, within=0.2)
+    naive = evaluate(labels, probabilities, class_names=NAMES, seed=3).metrics
+    honest = evaluate(labels, probabilities, class_names=NAMES, patients=patients, seed=3).metrics
+    for name in METRICS:
+        assert honest[name].value == pytest.approx(naive[name].value)
+        if name == "expected_calibration_error":
+            continue  # Its lower bound is 0 either way.
+        width = honest[name].high - honest[name].low
+        assert width > 1.2 * (naive[name].high - naive[name].low), name
+
+
+def test_patients_may_have_any_names():
+    labels, probabilities, patients = simulated(150, images_per_patient=3)
+    named = np.array([f"person{9999 - patient}" for patient in patients])
+    numbered, called = (
+        evaluate(labels, probabilities, class_names=NAMES, patients=who, n_bootstrap=20).metrics
+        for who in (patients, named)
+    )
+    assert called["auc"].low == pytest.approx(numbered["auc"].low)
+    assert called["accuracy"] == numbered["accuracy"]
+
+
+def test_a_collapsed_model_is_named():
+    labels = np.repeat([0, 1], [234, 390])
+    scores = evaluate(labels, two_way(np.linspace(0.6, 0.9, 624)), class_names=NAMES)
+    assert scores.collapsed
+    assert scores.collapse_reason == "calls every image PNEUMONIA (62.5 % of the images are)"
+    assert scores.metrics["accuracy"].value == 0.625
+    assert math.isnan(scores.metrics["npv"].value)
+    assert scores.metrics["balanced_accuracy"].value == 0.5
+    assert scores.metrics["f1"].value == pytest.approx(2 * 390 / (2 * 390 + 234))
+    silent = evaluate(labels, two_way(np.full(624, 0.1)), class_names=NAMES)
+    assert silent.collapse_reason == "calls every image NORMAL (37.5 % of the images are)"
+    assert math.isnan(silent.metrics["ppv"].value)
+    assert silent.metrics["f1"].value == 0
+    assert 0.4 < silent.metrics["auc"].low < 0.5
+
+
+def test_one_class_alone_is_no_collapse_and_leaves_figures_undefined():
+    scores = evaluate([1, 1, 1], two_way([0.6, 0.7, 0.8]), class_names=NAMES, n_bootstrap=20)
+    assert not scores.collapsed
+    assert scores.metrics["sensitivity"].value == 1
+    assert scores.metrics["sensitivity"].low < 0.6
+    for name in ("auc", "specificity", "npv", "balanced_accuracy", "calibration_slope"):
+        assert str(scores.metrics[name]) == "undefined", name
+
+
+def test_a_perfect_model_is_not_claimed_to_be_certain():
+    labels = np.repeat([0, 1], [30, 60])
+    metrics = evaluate(labels, two_way(labels * 0.98 + 0.01), class_names=NAMES).metrics
+    for name in ("auc", "accuracy", "balanced_accuracy", "sensitivity", "ppv", "f1"):
+        assert metrics[name].value == 1, name
+        assert 0.8 < metrics[name].low < 0.97, name
+    assert metrics["average_precision"].low < 0.97
+    assert math.isnan(metrics["calibration_slope"].value)
+
+
+def test_one_patient_gives_no_bounds_from_resamples():
+    labels, probabilities, _ = simulated(30)
+    metrics = evaluate(
+        labels, probabilities, class_names=NAMES, patients=["p"] * 30, n_bootstrap=20
+    ).metrics
+    assert math.isnan(metrics["f1"].low)
+    assert math.isnan(metrics["calibration_intercept"].low)
+    assert metrics["accuracy"].high - metrics["accuracy"].low > 0.5
+
+
+def test_three_classes_are_means_of_one_against_the_rest():
+    generator = np.random.default_rng(4)
+    labels = generator.choice(3, size=400, p=[0.5, 0.3, 0.2])
+    evidence = generator.normal(size=(400, 3)) + 1.5 * np.eye(3)[labels]
+    probabilities = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
+    names = ("NORMAL", "BACTERIA", "VIRUS")
+    scores = evaluate(labels, probabilities, class_names=names, n_bootstrap=200)
+    called = probabilities.argmax(axis=1)
+    expected = {
+        "auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr"),
+        "accuracy": reference.accuracy_score(labels, called),
+        "sensitivity": reference.recall_score(labels, called, average="macro"),
+        "ppv": reference.precision_score(labels, called, average="macro"),
+        "f1": reference.f1_score(labels, called, average="macro"),
+        "average_precision": reference.average_precision_score(np.eye(3)[labels], probabilities),
+        "brier": ((probabilities - np.eye(3)[labels]) ** 2).mean(),
+    }
+    assert {name: scores.metrics[name].value for name in expected} == pytest.approx(expected)
+    assert (scores.confusion == reference.confusion_matrix(labels, called)).all()
+    assert scores.threshold is None
+    assert list(scores.per_class) == list(names)
+    virus = scores.per_class["VIRUS"]
+    assert virus["auc"] == auc_interval(labels == 2, probabilities[:, 2])
+    assert virus["sensitivity"].value == (called[labels == 2] == 2).mean()
+    for name in METRICS:
+        assert scores.metrics[name].low < scores.metrics[name].value < scores.metrics[name].high
+
+
+def test_macro_auc_interval_covers_as_it_claims():
+    generator = np.random.default_rng(8)
+
+    def draw(n):
+        labels = generator.integers(3, size=n)
+        evidence = generator.normal(size=(n, 3)) + 1.5 * np.eye(3)[labels]
+        return labels, np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
+
+    truth = reference.roc_auc_score(*draw(1_000_000), multi_class="ovr")
+    covered = []
+    for _ in range(200):
+        auc = evaluate(*draw(150), class_names=("A", "B", "C"), n_bootstrap=2).metrics["auc"]
+        covered.append(auc.low <= truth <= auc.high)
+    assert np.mean(covered) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "says"),
+    [
+        ([0, 1, 1], two_way([0.1, 0.2]), "3 labels and probabilities of shape"),
+        ([0, -1], two_way([0.1, 0.2]), "unlabelled images left out"),
+        ([0, 1], two_way([0.1, math.nan]), "must be 0 to 1"),
+        ([0, 1], two_way([0.1, 1.5]), "must be 0 to 1"),
+        ([], np.zeros((0, 2)), "0 labels"),
+    ],
+)
+def test_what_does_not_fit_is_refused(labels, probabilities, says):
+    with pytest.raises(UsageError, match=says):
+        evaluate(labels, probabilities, class_names=NAMES)
+
+
+def test_a_thousand_resamples_take_seconds():
+    labels, probabilities, patients = simulated(5000, images_per_patient=2)
+    start = time.perf_counter()
+    evaluate(labels, probabilities, class_names=NAMES, patients=patients)
+    assert time.perf_counter() - start < 15  # About 1.6 s on an idle machine.
