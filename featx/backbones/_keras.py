@@ -1,0 +1,61 @@
+"""The one door through which featx gets Keras."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+__all__ = ["import_keras", "quiet_stderr"]
+
+
+def import_keras() -> ModuleType:
+    """Import Keras without the start-up messages of its back end.
+
+    Returns
+    -------
+    module
+        ``keras``, on whichever back end ``$KERAS_BACKEND`` or ``keras.json`` names.
+    """
+    if "keras" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet_stderr(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("keras")
+            _wake_tensorflow()
+    return importlib.import_module("keras")
+
+
+def _wake_tensorflow() -> None:
+    """Start TensorFlow's run time now, since it writes its greetings on first use."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        tensorflow.zeros(())
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep back what C++ libraries write to standard error; show it if the block fails.
+
+    They write to file descriptor 2 before any of their log levels is in force, so that
+    nothing short of redirecting the descriptor helps.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

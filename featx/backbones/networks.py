@@ -1,0 +1,196 @@
+"""Make a backbone's network, fill it with weights, and freeze it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from featx.backbones import efficientnet_lite
+from featx.backbones._keras import import_keras
+from featx.backbones.registry import Backbone
+from featx.backbones.torch_file import read_torch_state
+from featx.errors import FeatxError, UsageError
+
+__all__ = ["build_base", "fill_from_file", "fill_randomly", "freeze"]
+
+_TORCH_SUFFIXES = (".pth", ".pt")
+
+
+def build_base(backbone: Backbone, input_shape: tuple[int, int] | None = None) -> Any:
+    """Make the network without its classification layer, with Keras' initial weights.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        What to build.
+    input_shape : tuple of int, optional
+        Height and width; the backbone's own size by default.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    UsageError
+        The network cannot take images that small.
+    """
+    height, width = input_shape or backbone.size
+    if min(height, width) < backbone.minimum_size:
+        raise UsageError(
+            f"{backbone.name} needs images of at least {backbone.minimum_size} pixels a side, "
+            f"not {height} x {width}."
+        )
+    import_keras()
+    module, _, name = backbone.builder.rpartition(".")
+    builder = getattr(importlib.import_module(module), name)
+    if module == efficientnet_lite.__name__:
+        return builder(input_shape=(height, width, 3))
+    return builder(include_top=False, weights=None, input_shape=(height, width, 3))
+
+
+def fill_randomly(base: Any, seed: int) -> None:
+    """Draw the kernels anew (Glorot uniform), the same for a seed in any process.
+
+    Parameters
+    ----------
+    base : keras.Model
+        Changed in place; biases and batch norm keep their initial zeros and ones.
+    seed : int
+        Of NumPy's generator: no global random state is read or changed.
+
+    References
+    ----------
+    Glorot, Bengio (2010), Understanding the difficulty of training deep feedforward neural
+    networks, AISTATS, equation 16.
+    """
+    generator = np.random.default_rng(seed)
+    for weight in base.weights:
+        if len(weight.shape) > 1:
+            field = int(np.prod(weight.shape[:-2]))
+            limit = np.sqrt(6.0 / (field * (weight.shape[-2] + weight.shape[-1])))
+            weight.assign(generator.uniform(-limit, limit, weight.shape).astype(np.float32))
+
+
+def fill_from_file(base: Any, backbone: Backbone, path: Path) -> None:
+    """Load a weights file into a network.
+
+    Parameters
+    ----------
+    base : keras.Model
+        Made by `build_base`; changed in place.
+    backbone : Backbone
+        Its record.
+    path : Path
+        Keras 3 (``.weights.h5``) or older HDF5, whatever the name; or the PyTorch file of an
+        EfficientNet-Lite.
+
+    Raises
+    ------
+    FeatxError
+        The file is damaged, or belongs to another network.
+    """
+    if path.suffix in _TORCH_SUFFIXES:
+        _fill_from_torch_file(base, backbone, path)
+        return
+    layout = _check_hdf5(backbone, path)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # Keras tells its two layouts apart by the name alone, so give it a fitting one.
+        link = Path(folder, f"link{layout}")
+        link.symlink_to(path.resolve())
+        try:
+            base.load_weights(link)
+        except (ValueError, KeyError, TypeError, OSError, AttributeError) as error:
+            raise FeatxError(_misfit(backbone, path, "its layers have other shapes")) from error
+
+
+def _fill_from_torch_file(base: Any, backbone: Backbone, path: Path) -> None:
+    sha256 = backbone.weight_file.sha256
+    if sha256 is None:
+        raise UsageError(
+            f"{path} is a PyTorch file; {backbone.name} takes Keras' HDF5 files (.h5, .weights.h5)."
+        )
+    efficientnet_lite.load_torch_state(base, read_torch_state(path, sha256))
+
+
+def _check_hdf5(backbone: Backbone, path: Path) -> str:
+    """Tell which of Keras' layouts a file has, after counting its parameters."""
+    try:
+        with h5py.File(path, "r") as file:
+            layers = file.get("model_weights", file)
+            layout = ".h5" if "layer_names" in layers.attrs else ".weights.h5"
+            parameters = _count(layers)
+    except (OSError, RuntimeError, KeyError) as error:
+        raise FeatxError(
+            f"{path} cannot be read as a weights file for {backbone.name}: it is not HDF5, or was "
+            f"cut short ({_first_line(error)}). Bring it again, from {_origin(backbone)}."
+        ) from error
+    if parameters != backbone.parameters:
+        raise FeatxError(_misfit(backbone, path, f"it holds {parameters:,} parameters"))
+    return layout
+
+
+def _count(group: h5py.Group) -> int:
+    """Count the numbers in a weights file, leaving an optimiser's state aside."""
+    return sum(
+        _count(item) if isinstance(item, h5py.Group) else int(np.prod(item.shape))
+        for name, item in group.items()
+        if not name.startswith("optimizer")
+    )
+
+
+def _misfit(backbone: Backbone, path: Path, finding: str) -> str:
+    return (
+        f"{path} does not fit {backbone.name}: {finding}, where {backbone.title} without its "
+        f"classification layer has {backbone.parameters:,} parameters. It belongs to another "
+        f"network, or still has the classification layer (include_top=True)."
+    )
+
+
+def _origin(backbone: Backbone) -> str:
+    file = backbone.weight_file
+    return file.url or f"the PyPI package {file.package}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def freeze(base: Any) -> Any:
+    """Make a network that stays as it is, whatever is done with it later.
+
+    Parameters
+    ----------
+    base : keras.Model
+        A functional model.
+
+    Returns
+    -------
+    keras.Model
+        The same layers and weights; none can be trained, and batch norm uses its moving
+        statistics, without changing them, even under ``training=True``.
+    """
+    frozen = _frozen_class()(base.inputs[0], base.outputs[0], name=base.name)
+    frozen.trainable = False
+    return frozen
+
+
+@functools.cache
+def _frozen_class() -> Any:
+    model_class: Any = import_keras().Model
+
+    class FrozenModel(model_class):
+        """A model for which training does not exist."""
+
+        def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG002
+            return super().call(inputs, training=False, mask=mask)
+
+    return FrozenModel

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from featx.backbones.registry import Backbone, get_backbone
+from featx.backbones.weights import Weights, find_weights, load_base
+
+
+@pytest.fixture(autouse=True)
+def no_weights_but_our_own(tmp_path, monkeypatch):
+    """What lies in the developer's own cache must not decide a test."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def lite0() -> Backbone:
+    return get_backbone("efficientnet_lite0")
+
+
+@pytest.fixture(scope="session")
+def lite0_weights(lite0) -> Weights:
+    return find_weights(lite0)
+
+
+@pytest.fixture(scope="session")
+def lite0_base(lite0, lite0_weights):
+    return load_base(lite0, lite0_weights)
+
+
+@pytest.fixture(scope="session")
+def small_mobilenet():
+    """MobileNetV2 with random weights for images of 64 pixels, as its weights and its base."""
+    backbone = get_backbone("mobilenetv2")
+    weights = find_weights(backbone, "random", seed=3)
+    return backbone, weights, load_base(backbone, weights, input_shape=(64, 64))
+
+
+@pytest.fixture
+def pixels_64() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, (11, 64, 64)).astype(np.float32)

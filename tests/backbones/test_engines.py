@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from featx.backbones import engines
+from featx.backbones._keras import import_keras
+from featx.backbones.engines import KerasEngine, OpenVinoEngine, make_engine
+from featx.backbones.networks import build_base, fill_randomly
+from featx.backbones.registry import BACKBONES, get_backbone
+from featx.backbones.weights import find_weights, load_base
+from featx.errors import MissingExtraError, UsageError
+
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed"
+)
+ENGINE_CLASSES = [KerasEngine, pytest.param(OpenVinoEngine, marks=needs_openvino)]
+
+
+def relative_error(found, expected):
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def fill_like_a_trained_network(base, seed):
+    """Random kernels, and batch norm statistics that matter."""
+    fill_randomly(base, seed)
+    generator = np.random.default_rng(seed)
+    for layer in base.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.set_weights([generator.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["inceptionv3", "resnet50", "densenet121"])
+def test_features_are_those_of_keras_applications(name, tmp_path):
+    keras = import_keras()
+    backbone = get_backbone(name)
+    written = build_base(backbone)
+    fill_like_a_trained_network(written, seed=1)
+    written.save_weights(tmp_path / "mine.weights.h5")
+    shape = (2, *backbone.size, 3)
+    pixels = np.random.default_rng(2).uniform(0, 255, shape).astype(np.float32)
+
+    base = load_base(backbone, find_weights(backbone, tmp_path / "mine.weights.h5"))
+    features = KerasEngine(base, backbone, batch_size=2).embed(pixels)
+
+    builder = getattr(keras.applications, backbone.title)
+    model = builder(include_top=False, weights=None, pooling="avg", input_shape=shape[1:])
+    model.load_weights(tmp_path / "mine.weights.h5")
+    module = {"inceptionv3": "inception_v3", "densenet121": "densenet"}.get(name, name)
+    preprocess = importlib.import_module(f"keras.applications.{module}").preprocess_input
+    expected = model.predict(preprocess(pixels.copy()), verbose=0)
+    assert features.shape == (2, backbone.features)
+    assert expected.std() > 0
+    assert relative_error(features, expected) < 1e-4
+    keras.backend.clear_session()
+
+
+@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
+def test_bits_of_a_row_depend_on_its_image_alone(engine_class, small_mobilenet, pixels_64):
+    backbone, _, base = small_mobilenet
+    options = {"batch_size": 4} if engine_class is KerasEngine else {}
+    engine = engine_class(base, backbone, **options)
+    features = engine.embed(pixels_64)
+    assert features.dtype == np.float32
+    assert features.shape == (11, 1280)
+    assert len(np.unique(features, axis=0)) == 11
+    order = np.random.default_rng(1).permutation(11)
+    np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
+    for rows in ([5], [10, 0], [1, 2, 3, 4, 5, 6, 7]):
+        np.testing.assert_array_equal(engine.embed(pixels_64[rows]), features[rows])
+    np.testing.assert_array_equal(engine.embed(pixels_64), features)
+
+
+@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
+def test_grey_is_repeated_to_three_channels(engine_class, small_mobilenet, pixels_64):
+    backbone, _, base = small_mobilenet
+    engine = engine_class(base, backbone)
+    grey = pixels_64[:3]
+    features = engine.embed(grey)
+    np.testing.assert_array_equal(engine.embed(grey[..., None]), features)
+    coloured = engine.embed(np.repeat(grey[..., None], 3, axis=-1))
+    np.testing.assert_allclose(coloured, features, rtol=1e-5, atol=1e-6)
+    red = np.concatenate([grey[..., None], np.zeros((3, 64, 64, 2), np.float32)], axis=-1)
+    assert relative_error(engine.embed(red), features) > 1e-2
+
+
+@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
+def test_no_images_give_no_rows(engine_class, small_mobilenet):
+    backbone, _, base = small_mobilenet
+    features = engine_class(base, backbone).embed(np.empty((0, 64, 64), np.float32))
+    assert features.shape == (0, 1280)
+
+
+@pytest.mark.parametrize("shape", [(2, 32, 64), (64, 64), (2, 64, 64, 4), (2, 3, 64, 64)])
+def test_pixels_of_another_shape_are_refused(small_mobilenet, shape):
+    backbone, _, base = small_mobilenet
+    with pytest.raises(UsageError, match="loaded for images of 64 x 64"):
+        KerasEngine(base, backbone).embed(np.zeros(shape, np.float32))
+
+
+@needs_openvino
+def test_engines_agree_on_real_weights(lite0, lite0_weights, lite0_base):
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, *lite0.size)).astype(np.float32)
+    expected = KerasEngine(lite0_base, lite0, batch_size=3).embed(pixels)
+    found = make_engine(lite0, lite0_weights, "openvino").embed(pixels)
+    assert relative_error(found, expected) < 1e-4
+
+
+@needs_openvino
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(BACKBONES))
+def test_engines_agree_on_every_backbone(name):
+    backbone = get_backbone(name)
+    side = max(64, backbone.minimum_size)
+    base = load_base(backbone, find_weights(backbone, "random"), input_shape=(side, side))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype(np.float32)
+    expected = KerasEngine(base, backbone, batch_size=2).embed(pixels)
+    assert expected.std() > 0
+    assert relative_error(OpenVinoEngine(base, backbone).embed(pixels), expected) < 1e-4
+    import_keras().backend.clear_session()
+
+
+def test_versions_name_what_decides_the_numbers(small_mobilenet):
+    backbone, _, base = small_mobilenet
+    keras = import_keras()
+    versions = KerasEngine(base, backbone).versions()
+    assert versions["keras"] == keras.__version__
+    assert list(versions) == ["keras", keras.backend.backend()]
+
+
+@needs_openvino
+def test_versions_of_openvino(small_mobilenet):
+    backbone, _, base = small_mobilenet
+    versions = OpenVinoEngine(base, backbone).versions()
+    assert versions["openvino"].startswith("20")
+    assert "keras" in versions
+
+
+@pytest.mark.parametrize(
+    ("openvino", "gpu", "expected"),
+    [
+        pytest.param(True, False, "openvino", marks=needs_openvino),
+        (True, True, "keras"),
+        (False, False, "keras"),
+    ],
+)
+def test_auto_takes_the_fastest_engine_at_hand(
+    small_mobilenet, monkeypatch, openvino, gpu, expected
+):
+    backbone, weights, base = small_mobilenet
+    monkeypatch.setattr(engines, "load_base", lambda *_: base)
+    monkeypatch.setattr(engines, "_openvino_installed", lambda: openvino)
+    monkeypatch.setattr(engines, "_gpu_visible", lambda: gpu)
+    assert make_engine(backbone, weights).name == expected
+
+
+def test_wrong_use_is_answered_clearly(small_mobilenet, monkeypatch):
+    backbone, weights, base = small_mobilenet
+    with pytest.raises(UsageError, match=r"no engine 'onnx'\. Known: auto, keras, openvino"):
+        make_engine(backbone, weights, "onnx")
+    with pytest.raises(UsageError, match="batch size must be at least 1"):
+        KerasEngine(base, backbone, batch_size=0)
+    monkeypatch.setattr(engines, "_openvino_installed", lambda: False)
+    with pytest.raises(MissingExtraError, match=r'pip install "featx\[openvino\]"'):
+        make_engine(backbone, weights, "openvino")
+
+
+FRESH_PROCESS = """
+import hashlib, sys
+import numpy as np
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import find_weights, load_base
+assert "keras" not in sys.modules and "tensorflow" not in sys.modules
+backbone = get_backbone("mobilenetv2")
+base = load_base(backbone, find_weights(backbone, "random", seed=3), input_shape=(64, 64))
+from featx.backbones.engines import KerasEngine, OpenVinoEngine
+pixels = np.zeros((1, 64, 64), np.float32)
+KerasEngine(base, backbone, batch_size=1).embed(pixels)
+if sys.argv[1] == "openvino":
+    OpenVinoEngine(base, backbone).embed(pixels)
+print(hashlib.sha256(b"".join(w.tobytes() for w in base.get_weights())).hexdigest())
+"""
+
+
+def test_a_fresh_process_is_silent_private_and_draws_the_same_weights(small_mobilenet, tmp_path):
+    """One process serves three checks, since starting TensorFlow takes seconds."""
+    import hashlib
+
+    engine = "openvino" if importlib.util.find_spec("openvino") else "keras"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "CI"):
+        environment.pop(name, None)
+    process = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS, engine],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.stderr == ""
+    weights = small_mobilenet[2].get_weights()
+    digest = hashlib.sha256(b"".join(w.tobytes() for w in weights)).hexdigest()
+    assert process.stdout.strip() == digest
+    # OpenVINO's telemetry keeps its client identifier there when it is at work.
+    assert not (tmp_path / "intel").exists()
