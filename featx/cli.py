@@ -518,3 +518,7 @@ def _print(value: Any, as_json: bool, text: str) -> None:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+if __name__ == "__main__":
+    main()

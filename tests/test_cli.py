@@ -183,7 +183,7 @@ def test_doctor_tells_versions_and_cache(run, road):
         (["extract", "{images}", "--augmentation", "x", "--out", "m.h5"], "radiograph"),
         (["fit", "{absent}", "--out", "models"], "does not exist"),
         (["fit", "{matrix}", "--classifier", "swm", "--out", "models"], "svm"),
-        (["predict", "{absent}", "{images}", "--out", "p.csv"], "does not exist"),
+        (["predict", "{absent}", "{images}", "--out", "p.csv"], "no model file"),
         (["benchmark", "{images}", "--baselines", "nothing", "--out", "o"], "seed-cnn"),
         (["benchmark", "{images}", "--test-size", "2", "--out", "o"], "between 0 and 1"),
         (["bench"], "No such command"),
