@@ -174,8 +174,7 @@ def extract(images: Path, backbone: list[str], out: Path, **options: Any) -> Non
     """
     dataset = _open(images, options)
     as_json = options.pop("as_json")
-    matrix = featx.extract(dataset, backbone, **_with_views(options))
-    matrix.save(out)
+    matrix = featx.extract(dataset, backbone, out=out, **_with_views(options))
     _tell_unreadable(matrix.unreadable)
     summary = {
         "out": str(out),

@@ -110,7 +110,7 @@ def apply_model(
 
 
 def _training_views(model: FeatureClassifier) -> int:
-    """Views that each image had in training; the operating point was chosen on their mean."""
+    """Return the views an image had in training, on whose mean the threshold was chosen."""
     return int(model.provenance_["rows"] // model.provenance_["images"])
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import h5py
 
 from featx.errors import FeatxError
 
-__all__ = ["TEMPORARY_PREFIX", "library_versions", "put_bytes", "write_atomically"]
+__all__ = ["TEMPORARY_PREFIX", "library_versions", "put_bytes", "write_hdf5"]
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -37,13 +36,13 @@ def library_versions(*others: str) -> dict[str, str]:
     return versions
 
 
-def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Make an HDF5 file in memory and put it in place in one step.
+def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
+    """Write an HDF5 file so that it is whole or absent, even if the machine stops.
 
     Parameters
     ----------
     path : Path
-        Where the file shall stand.
+        Where the file shall stand; missing folders are made.
     fill : callable
         Given the open file, writes its contents.
 
@@ -52,14 +51,12 @@ def write_atomically(path: Path, fill: Callable[[h5py.File], None]) -> None:
     FeatxError
         If the folder cannot be written to, or the disk is full.
     """
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
+    with _put(path) as temporary, h5py.File(temporary, "w") as file:
         fill(file)
-    put_bytes(path, buffer.getbuffer())
 
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write bytes to a file so that it is whole or absent, even if the machine stops.
+    """Write bytes to a file so that it is whole or absent; see `write_hdf5`.
 
     Parameters
     ----------
@@ -68,20 +65,26 @@ def put_bytes(path: Path, content: bytes | memoryview) -> None:
     content : bytes-like
         All of it.
     """
+    with _put(path, len(content)) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
+    """Give a place to write to, and move what was written there when all went well."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
+            yield temporary
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise FeatxError(_explain(error, path, len(content))) from error
+        raise FeatxError(_explain(error, path, needed)) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -92,15 +95,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _explain(error: OSError, path: Path, needed: int) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _explain(error: OSError, path: Path, needed: int | None) -> str:
+    # HDF5 words its errors itself and keeps no number.
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         status = os.statvfs(path.parent)
+        need = "more room" if needed is None else f"{needed:,} bytes"
         return (
-            f"the disk is full: {path} needs {needed:,} bytes and {path.parent} has "
+            f"the disk is full: {path} needs {need} and {path.parent} has "
             f"{status.f_bavail * status.f_frsize:,} free; make room or choose another folder, "
             "and run again: what is already computed is kept"
         )
     return (
-        f"{path} cannot be written ({error.strerror}); choose a folder that you may write to "
-        "(--cache, --out)"
+        f"{path} cannot be written ({error.strerror or error}); choose a folder that you may "
+        "write to (--cache, --out)"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
-from featx.features.files import library_versions, write_atomically
+from featx.features.files import library_versions, write_hdf5
 
 __all__ = ["FORMAT", "FeatureMatrix"]
 
 FORMAT = 1
+
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,17 +196,42 @@ class FeatureMatrix:
         path : path-like
             Where to; the folder is made if it is missing.
         """
-        write_atomically(Path(path), self._write)
 
-    def _write(self, file: h5py.File) -> None:
+        def fill(rows: h5py.Dataset) -> None:
+            for start in range(0, len(self.X), ROWS_AT_ONCE):
+                rows[start : start + ROWS_AT_ONCE] = self.X[start : start + ROWS_AT_ONCE]
+
+        self.save_rows(path, self.X.shape, fill)
+
+    def save_rows(
+        self, path: str | Path, shape: tuple[int, ...], fill: Callable[[h5py.Dataset], None]
+    ) -> None:
+        """Write a matrix whose rows are not in memory; see `save`.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to.
+        shape : (int, int)
+            Rows and features.
+        fill : callable
+            Given the data set of that shape, writes the rows.
+        """
+
+        def write(file: h5py.File) -> None:
+            self._write_tables(file)
+            fill(file.create_dataset("features", shape=shape, dtype=np.float32))
+
+        write_hdf5(Path(path), write)
+
+    def _write_tables(self, file: h5py.File) -> None:
         file.attrs["featx_format"] = FORMAT
         file.attrs["recipe"] = json.dumps(list(self.recipes), sort_keys=True)
         file.attrs["class_names"] = list(self.class_names)
         file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
-        file.create_dataset("features", data=self.X)
-        file.create_dataset("rows/image", data=self.image)
-        file.create_dataset("rows/view", data=self.view)
-        file.create_dataset("images/label", data=self.labels)
+        numbers = {"rows/image": self.image, "rows/view": self.view, "images/label": self.labels}
+        for name, values in numbers.items():
+            file.create_dataset(name, data=values)
         texts = {
             "images/path": self.names,
             "images/sha256": self.digests,
@@ -213,16 +240,15 @@ class FeatureMatrix:
             "unreadable/path": [name for name, _ in self.unreadable],
             "unreadable/reason": [reason for _, reason in self.unreadable],
         }
-        for name, values in texts.items():
+        for name, entries in texts.items():
             # Undecodable bytes of a file name travel as surrogates, as everywhere in Python.
-            encoded = [str(value).encode("utf-8", "surrogateescape") for value in values]
-            file.create_dataset(
-                name, data=np.array(encoded, dtype=object), dtype=h5py.string_dtype()
-            )
+            encoded = [str(entry).encode("utf-8", "surrogateescape") for entry in entries]
+            data = np.array(encoded, dtype=object)
+            file.create_dataset(name, data=data, dtype=h5py.string_dtype())
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureMatrix:
-        """Read a matrix file.
+        """Read a matrix file. Features stay on disk until they are needed.
 
         Parameters
         ----------
@@ -240,7 +266,7 @@ class FeatureMatrix:
         try:
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)
-        except (OSError, KeyError) as error:
+        except (OSError, KeyError, ValueError) as error:
             raise FeatxError(
                 f"{path} cannot be read as a feature matrix ({error}); make it again with "
                 "`featx extract`, which takes from the cache what is there"
@@ -254,16 +280,19 @@ class FeatureMatrix:
                 f"reads format {FORMAT}"
             )
 
-        def texts(name: str) -> list[str]:
-            return [value.decode("utf-8", "surrogateescape") for value in file[name][:]]
+        def table(name: str) -> npt.NDArray:
+            return checked(file, name)[:]
 
-        return cls(
-            X=file["features"][:],
-            image=file["rows/image"][:],
-            view=file["rows/view"][:],
+        def texts(name: str) -> list[str]:
+            return [value.decode("utf-8", "surrogateescape") for value in table(name)]
+
+        matrix = cls(
+            X=_features(file, path),
+            image=table("rows/image"),
+            view=table("rows/view"),
             names=tuple(texts("images/path")),
             digests=tuple(texts("images/sha256")),
-            labels=file["images/label"][:],
+            labels=table("images/label"),
             patients=np.array(texts("images/patient"), dtype=np.str_),
             splits=np.array(texts("images/split"), dtype=np.str_),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
@@ -272,3 +301,67 @@ class FeatureMatrix:
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
             ),
         )
+        matrix._check()
+        return matrix
+
+    def _check(self) -> None:
+        """Refuse tables that do not fit together.
+
+        Raises
+        ------
+        ValueError
+            If lengths differ, or a number points to nothing.
+        """
+        rows, images = len(self.X), len(self.names)
+        per_image = (self.digests, self.labels, self.patients, self.splits)
+        if self.X.ndim != 2 or {len(self.image), len(self.view)} != {rows}:
+            raise ValueError("its tables of rows differ in length")
+        if {len(table) for table in per_image} != {images}:
+            raise ValueError("its tables of images differ in length")
+        if rows and not (self.image.min() >= 0 and self.image.max() < images):
+            raise ValueError("a row names an image that is not there")
+        if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
+            raise ValueError("a label names a class that is not there")
+
+
+def checked(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a data set that is wholly inside the file.
+
+    HDF5 can send a reader to other files, through external links, external storage and virtual
+    data sets; a file from elsewhere must not make featx read what its sender cannot.
+
+    Raises
+    ------
+    ValueError
+        If the data lie elsewhere, or claim more than the file can hold.
+    """
+    *folders, leaf = name.split("/")
+    group: h5py.Group = file
+    for step in folders:
+        _check_link(group, step)
+        group = group[step]
+    _check_link(group, leaf)
+    dataset = group[leaf]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is not a data set")
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{name} lies in another file")
+    size = Path(file.filename).stat().st_size
+    if dataset.chunks is not None or dataset.size * dataset.dtype.itemsize > size:
+        raise ValueError(f"{name} claims {dataset.shape}, more than the file holds")
+    return dataset
+
+
+def _check_link(group: h5py.Group, name: str) -> None:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link, perhaps to another file")
+
+
+def _features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
+    dataset = checked(file, "features")
+    if dataset.dtype != np.float32:
+        raise ValueError(f"its features are {dataset.dtype}, not float32")
+    offset = dataset.id.get_offset()
+    if offset is None:
+        return np.empty(dataset.shape, dtype=np.float32)
+    return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=dataset.shape)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import h5py
 import numpy as np
@@ -18,12 +19,20 @@ from featx.features.files import library_versions, put_bytes
 from featx.features.recipe import Recipe
 from featx.progress import say
 
-__all__ = ["FeatureStore", "Part", "RowKey"]
+__all__ = ["FeatureStore", "Part", "RowKey", "RowTarget"]
 
 FORMAT = 1
 
 RowKey = tuple[str, int]
 """SHA-256 of an image in hexadecimal, and the number of a view of it."""
+
+Features = npt.NDArray[np.float32]
+
+
+class RowTarget(Protocol):
+    """Where rows can be copied to: an array or an HDF5 data set."""
+
+    def __setitem__(self, place: tuple[slice, slice], rows: Features) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class Part:
     """
 
     keys: list[RowKey]
-    features: npt.NDArray[np.float32]
+    features: Features
     seconds: float
     versions: str
 
@@ -67,37 +76,46 @@ class FeatureStore:
         self.recipe = recipe
         self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
 
+    def keys(self) -> set[RowKey]:
+        """Tell which rows there are.
+
+        Returns
+        -------
+        set of (digest, view)
+        """
+        return {key for part in self.parts() for key in part.keys}
+
     def collect(
-        self, wanted: Mapping[RowKey, int], into: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.bool_], float]:
+        self, wanted: Mapping[RowKey, Sequence[int]], into: RowTarget, first_column: int = 0
+    ) -> tuple[int, float]:
         """Copy those rows that are there.
 
         Parameters
         ----------
-        wanted : mapping of (digest, view) to int
-            Which rows, and to which row of `into` each belongs.
-        into : ndarray of float32, shape (n_rows, n_features)
+        wanted : mapping of (digest, view) to sequence of int
+            Which rows, and to which rows of `into` each belongs.
+        into : ndarray or h5py.Dataset of float32, shape (n_rows, n_columns)
             Filled where rows are found.
+        first_column : int, default=0
+            Where in `into` this store's columns begin.
 
         Returns
         -------
-        found : ndarray of bool, shape (n_rows,)
-            Which rows of `into` were filled.
+        found : int
+            How many of `wanted` there are.
         seconds : float
             What they had cost to compute.
         """
-        found = np.zeros(len(into), dtype=bool)
         seconds = 0.0
+        left = set(wanted)
         for part in self.parts():
-            if part.features.shape[1] != into.shape[1]:
-                continue
-            pairs = [(wanted[key], row) for row, key in enumerate(part.keys) if key in wanted]
-            if pairs:
-                target, source = np.array(pairs).T
-                into[target] = part.features[source]
-                seconds += part.seconds * np.count_nonzero(~found[target]) / len(part.keys)
-                found[target] = True
-        return found, seconds
+            # A row that stands in two parts is the same in both.
+            rows = [row for row, key in enumerate(part.keys) if key in left]
+            left.difference_update(part.keys[row] for row in rows)
+            seconds += part.seconds * len(rows) / len(part.keys)
+            pairs = [(target, row) for row in rows for target in wanted[part.keys[row]]]
+            _copy(pairs, part.features, into, first_column)
+        return len(wanted) - len(left), seconds
 
     def parts(self) -> Iterator[Part]:
         """Read every sound part; a damaged one is set aside, with a message.
@@ -221,6 +239,20 @@ class FeatureStore:
         if not path.exists():
             text = json.dumps(self.recipe.to_dict(), indent=2, sort_keys=True)
             put_bytes(path, f"{text}\n".encode())
+
+
+def _copy(
+    pairs: list[tuple[int, int]], features: Features, into: RowTarget, first_column: int
+) -> None:
+    """Copy rows in runs that are consecutive in the target, as HDF5 writes fastest."""
+    if not pairs:
+        return
+    target, source = np.array(sorted(pairs)).T
+    columns = slice(first_column, first_column + features.shape[1])
+    breaks = np.flatnonzero(np.diff(target) != 1) + 1
+    for run in np.split(np.arange(len(target)), breaks):
+        rows = slice(int(target[run[0]]), int(target[run[-1]]) + 1)
+        into[rows, columns] = features[source[run]]
 
 
 def _part_name(content: bytes) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +91,7 @@ def list_recipes(cache: Path) -> list[dict[str, Any]]:
     """
     rows = []
     for folder in stores(cache):
-        parts = [path.stat() for path in folder.path.glob("part-*.h5")]
+        parts = [status for _, status in _statuses(folder.path, "part-*.h5")]
         recipe = None if folder.store is None else folder.store.recipe
         newest = max((part.st_mtime for part in parts), default=None)
         rows.append(
@@ -105,6 +107,13 @@ def list_recipes(cache: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result]]:
+    """Look at files, some of which another process may just be taking away."""
+    for path in sorted(folder.glob(pattern)):
+        with contextlib.suppress(FileNotFoundError):
+            yield path, path.stat()
 
 
 def verify(cache: Path) -> list[dict[str, Any]]:
@@ -178,18 +187,14 @@ def _groups(store: FeatureStore) -> Iterator[list[Path]]:
     """Part the small parts into groups that make one larger part each."""
     group: list[Path] = []
     size = 0
-    for path in sorted(store.folder.glob("part-*.h5")):
-        try:
-            bytes_here = path.stat().st_size
-        except FileNotFoundError:
+    for path, status in _statuses(store.folder, "part-*.h5"):
+        if status.st_size >= BYTES_A_PART // 2:
             continue
-        if bytes_here >= BYTES_A_PART // 2:
-            continue
-        if group and size + bytes_here > BYTES_A_PART:
+        if group and size + status.st_size > BYTES_A_PART:
             yield group
             group, size = [], 0
         group.append(path)
-        size += bytes_here
+        size += status.st_size
     if group:
         yield group
 
@@ -275,8 +280,8 @@ def prune(
 
 def _useless(folder: Path, everything: bool) -> Iterator[Path]:
     yield from folder.glob("damaged/*")
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+    for path, status in _statuses(folder, f"{TEMPORARY_PREFIX}*"):
+        if time.time() - status.st_mtime > ABANDONED_SECONDS:
             yield path
     if everything:
         yield from folder.glob("part-*.h5")

@@ -26,7 +26,7 @@ def hold_out(
         Whose image it is.
     test_size : float, default=0.2
         Share of the images of each class to set aside, between 0 and 1; met as nearly as whole
-        patients allow. A patient with images of several classes counts as of the commonest.
+        patients allow. A patient with images of several classes counts as of the rarest.
     seed : int, default=0
         Which patients; the same seed gives the same ones.
 
@@ -55,29 +55,29 @@ def hold_out(
     labels = np.asarray(labels)
     _, patient_of_image = np.unique(np.asarray(patients), return_inverse=True)
     images_per_patient = np.bincount(patient_of_image)
-    class_of_patient = _commonest_class(labels, patient_of_image)
+    class_of_patient = _rarest_class(labels, patient_of_image)
     generator = np.random.default_rng(seed)
     chosen = np.zeros(len(images_per_patient), dtype=bool)
-    for label in np.unique(labels):
-        members = np.flatnonzero(class_of_patient == label)
-        if len(members) < 2:
-            raise UsageError(
-                f"class number {label} has images of {len(members)} patient; a split needs at "
-                "least 2 in each class, because no patient may stand on both sides"
-            )
-        members = generator.permutation(members)
+    for label in np.unique(class_of_patient):
+        members = generator.permutation(np.flatnonzero(class_of_patient == label))
         running = np.cumsum(images_per_patient[members])
         nearest = int(np.argmin(np.abs(running - test_size * running[-1])))
         chosen[members[: min(nearest + 1, len(members) - 1)]] = True
     aside = chosen[patient_of_image]
+    for label in np.unique(labels):
+        if len(np.unique(aside[labels == label])) < 2:
+            raise UsageError(
+                f"class number {label} has images of too few patients to stand on both sides of a "
+                "split; it needs at least 2, because no patient may stand on both"
+            )
     return np.flatnonzero(~aside), np.flatnonzero(aside)
 
 
-def _commonest_class(labels: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
-    classes, class_of_image = np.unique(labels, return_inverse=True)
-    counts = np.zeros((patient_of_image.max() + 1, len(classes)), dtype=np.int64)
-    np.add.at(counts, (patient_of_image, class_of_image), 1)
-    return classes[counts.argmax(axis=1)]
+def _rarest_class(labels: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
+    classes, class_of_image, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    has = np.zeros((patient_of_image.max() + 1, len(classes)), dtype=bool)
+    has[patient_of_image, class_of_image] = True
+    return classes[np.where(has, counts, len(labels) + 1).argmin(axis=1)]
 
 
 def patient_folds(

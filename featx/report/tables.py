@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 __all__ = ["to_csv", "to_markdown", "to_terminal"]
@@ -37,11 +38,23 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
     -------
     rich.table.Table
     """
-    table = Table(title=title or None, title_justify="left", header_style="bold")
-    for position, name in enumerate(_headers()):
-        table.add_column(name, justify="left" if position == 0 else "right")
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
+    # Two lines a row and no F1, so that the table fits 80 columns.
+    scores = [name for name in _SCORES if name != "f1"]
+    table.add_column("Model", min_width=18, overflow="fold")
+    for header in [*(_SCORES[name] for name in scores), "Extract s\nFit s"]:
+        table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*_cells(row), style="red" if row["collapsed"] else None)
+        figures = [_score(row, name, "\n{:.3f}-{:.3f}") for name in scores]
+        costs = f"{_number(row['seconds_extract'])}\n{_number(row['seconds_fit'])}"
+        model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
+        table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)
     return table
 
 
@@ -110,13 +123,13 @@ def _model(row: Row) -> str:
     return f"{name}: COLLAPSED, {row['collapse_reason']}" if row["collapsed"] else name
 
 
-def _score(row: Row, name: str) -> str:
+def _score(row: Row, name: str, interval: str = " ({:.3f} to {:.3f})") -> str:
     if not _exists(row.get(name)):
         return "-"
-    interval = ""
+    text = f"{row[name]:.3f}"
     if _exists(row.get(f"{name}_low")):
-        interval = f" ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
-    return f"{row[name]:.3f}{interval}"
+        text += interval.format(row[f"{name}_low"], row[f"{name}_high"])
+    return text
 
 
 def _number(value: float | None) -> str:

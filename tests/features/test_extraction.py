@@ -13,7 +13,7 @@ import pytest
 
 import featx
 from featx.errors import FeatxError, UsageError
-from featx.features import extraction
+from featx.features import embedding
 from featx.features.files import TEMPORARY_PREFIX
 from featx.features.matching import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
@@ -24,7 +24,7 @@ from featx.images.dataset import ImageDataset
 def count_embedded(monkeypatch):
     """Number of rows that an engine really computed."""
     rows = []
-    original = extraction._Extraction._make_engine
+    original = embedding.Embedding._make_engine
 
     def make(self):
         engine = original(self)
@@ -39,7 +39,7 @@ def count_embedded(monkeypatch):
 
         return Counting()
 
-    monkeypatch.setattr(extraction._Extraction, "_make_engine", make)
+    monkeypatch.setattr(embedding.Embedding, "_make_engine", make)
     return lambda: sum(rows)
 
 
@@ -120,6 +120,16 @@ def test_several_backbones_stand_side_by_side(images, tmp_path):
     np.testing.assert_array_equal(joined.X[:, 1280:], single.X)
 
 
+def test_rows_written_straight_to_a_file_are_the_same(images, tmp_path):
+    names = ["efficientnet_lite0", "mobilenetv2"]
+    matrix = featx.extract(images, names, views=2, weights="random")
+    matrix.save(tmp_path / "saved.h5")
+    mapped = featx.extract(images, names, views=2, weights="random", out=tmp_path / "straight.h5")
+    assert isinstance(mapped.X, np.memmap)
+    np.testing.assert_array_equal(mapped.X, matrix.X)
+    assert (tmp_path / "straight.h5").read_bytes() == (tmp_path / "saved.h5").read_bytes()
+
+
 def spoil(folder):
     (folder / "NORMAL" / "p00_0.png").write_bytes(b"")
     (folder / "NORMAL" / "p00_1.png").write_bytes(b"no picture")
@@ -190,12 +200,12 @@ def test_other_weights_than_the_model_s_are_refused(images):
 
 SCRIPT = """
 import sys
-from featx.features import extraction
-extraction.ROWS_A_PART = 16
-extraction.ROWS_A_BATCH = 8
+from featx.features import embedding
+embedding.ROWS_A_PART = 16
+embedding.ROWS_A_BATCH = 8
 import featx
 images = featx.ImageDataset.open(sys.argv[1], r"(p\\d+)_")
-featx.extract(images, views=4, engine="keras").save(sys.argv[2])
+featx.extract(images, views=4, engine="keras", out=sys.argv[2])
 """
 
 

@@ -89,6 +89,66 @@ def test_join_sets_features_side_by_side():
         FeatureMatrix.join([one, make_matrix(views=2)])
 
 
+def hostile(path, how):
+    make_matrix().save(path)
+    secret = path.with_name("secret.h5")
+    with h5py.File(secret, "w") as file:
+        file["features"] = np.ones((15, 4), np.float32)
+    with h5py.File(path, "a") as file:
+        if how == "absurd":
+            del file["features"]
+            file.create_dataset("features", (2**40, 2**10), np.float32, chunks=(1024, 1024))
+        elif how == "absurd table":
+            del file["rows/view"]
+            file.create_dataset("rows/view", (2**50,), np.int64, chunks=(1024,))
+        elif how == "external link":
+            del file["features"]
+            file["features"] = h5py.ExternalLink(str(secret), "features")
+        elif how == "external folder":
+            del file["images"]
+            file["images"] = h5py.ExternalLink(str(secret), "/")
+        elif how == "soft link":
+            del file["features"]
+            file["features"] = h5py.SoftLink("/rows/view")
+        elif how == "virtual":
+            del file["features"]
+            layout = h5py.VirtualLayout((15, 4), np.float32)
+            layout[:] = h5py.VirtualSource(str(secret), "features", (15, 4))
+            file.create_virtual_dataset("features", layout)
+        elif how == "external storage":
+            del file["features"]
+            storage = [(str(secret), 0, 15 * 4 * 4)]
+            file.create_dataset("features", (15, 4), np.float32, external=storage)
+        elif how == "row of no image":
+            file["rows/image"][0] = 99
+        elif how == "label of no class":
+            file["images/label"][0] = 7
+        elif how == "short":
+            del file["images/split"]
+            file["images/split"] = ["train"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "absurd",
+        "absurd table",
+        "external link",
+        "external folder",
+        "soft link",
+        "virtual",
+        "external storage",
+        "row of no image",
+        "label of no class",
+        "short",
+    ],
+)
+def test_hostile_files_are_refused(tmp_path, how):
+    hostile(tmp_path / "m.h5", how)
+    with pytest.raises(FeatxError, match="cannot be read as a feature matrix"):
+        FeatureMatrix.load(tmp_path / "m.h5")
+
+
 def test_what_is_no_matrix_says_so(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         FeatureMatrix.load(tmp_path / "absent.h5")

@@ -24,8 +24,10 @@ def rows_of(numbers, n_features=3):
 
 def collect(store, numbers):
     into = np.full((len(numbers), 3), np.nan, dtype=np.float32)
-    wanted = {key: row for row, key in enumerate(keys_of(numbers))}
-    found, _ = store.collect(wanted, into)
+    wanted = {key: [row] for row, key in enumerate(keys_of(numbers))}
+    count, _ = store.collect(wanted, into)
+    found = ~np.isnan(into).any(axis=1)
+    assert count == found.sum()
     return found, into
 
 
@@ -42,6 +44,18 @@ def test_what_was_added_is_found_and_nothing_else(tmp_path_factory, parts):
     assert np.isnan(into[~found]).all()
 
 
+def test_rows_go_wherever_they_are_wanted(tmp_path):
+    store = FeatureStore(tmp_path, RECIPE)
+    store.add(keys_of([1, 2, 3]), rows_of([1, 2, 3]), 0)
+    with h5py.File(tmp_path / "target.h5", "w") as file:
+        for target in (np.zeros((6, 5)), file.create_dataset("x", (6, 5), np.float32)):
+            wanted = dict(zip(keys_of([3, 1, 9]), ([5, 0, 1], [3], [2]), strict=True))
+            assert store.collect(wanted, target, first_column=2)[0] == 2
+            np.testing.assert_array_equal(target[:, 2], [3, 3, 0, 1, 0, 3])
+            assert not np.any(target[:, :2])
+    assert store.keys() == set(keys_of([1, 2, 3]))
+
+
 def test_views_are_told_apart(tmp_path):
     store = FeatureStore(tmp_path, RECIPE)
     store.add(keys_of([1], view=2), rows_of([7]), 0)
@@ -53,7 +67,7 @@ def test_seconds_are_those_of_the_rows_used_once(tmp_path):
     store.add(keys_of([1, 2]), rows_of([1, 2]), 10.0)
     store.add(keys_of([2, 3]), rows_of([2, 3]), 20.0)
     into = np.empty((3, 3), dtype=np.float32)
-    wanted = {key: row for row, key in enumerate(keys_of([1, 2, 3]))}
+    wanted = {key: [row] for row, key in enumerate(keys_of([1, 2, 3]))}
     _, seconds = store.collect(wanted, into)
     assert seconds in (20.0, 25.0)
 

@@ -66,6 +66,12 @@ def test_folds_are_as_many_as_patients_allow():
     assert len(patient_folds([0, 0, 0, 1, 1, 1], list("aabccd"), folds=5)) == 2
 
 
+def test_patients_with_images_of_both_classes_are_no_obstacle():
+    labels, patients = [0, 1] * 10, np.repeat(np.arange(10), 2)
+    kept, aside = hold_out(labels, patients, test_size=0.3)
+    assert (len(kept), len(aside)) == (14, 6)
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
 def test_senseless_shares_are_refused(share):
     with pytest.raises(UsageError, match="share"):

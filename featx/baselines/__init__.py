@@ -1,0 +1,1 @@
+"""Convolutional networks trained on the images themselves: what the frozen road has to beat."""

@@ -1,0 +1,137 @@
+"""The networks' layers; all take grey intensities from 0 to 255 and give probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from featx.backbones._keras import import_keras
+from featx.backbones.registry import Backbone
+from featx.backbones.weights import Weights, load_base
+
+if TYPE_CHECKING:
+    import keras
+    from keras import KerasTensor
+
+    from featx.baselines.recipes import Recipe
+
+__all__ = ["base_of", "build_network", "freeze", "pretrained", "seed_cnn"]
+
+
+def build_network(
+    recipe: Recipe, size: tuple[int, int], n_classes: int, weights: Weights | None
+) -> keras.Model:
+    """Build the network of a recipe, not compiled.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says what the network is.
+    size : (int, int)
+        Height and width of the input.
+    n_classes : int
+        With two, the output is one sigmoid: the probability of the last class; with more, a
+        softmax.
+    weights : Weights or None
+        Of the recipe's backbone, where it has one.
+
+    Returns
+    -------
+    keras.Model
+        From float32 (batch, height, width, 1), 0 to 255, to float32 (batch, 1 or n_classes).
+    """
+    keras = import_keras()
+    grey = keras.Input((*size, 1), name="grey")
+    pixels = keras.layers.Concatenate(name="rgb")([grey, grey, grey])
+    features = recipe.body(recipe.preprocessing(pixels), weights)
+    # Probabilities stay in float32 where the rest is computed in mixed precision.
+    output = keras.layers.Dense(
+        1 if n_classes == 2 else n_classes,
+        activation="sigmoid" if n_classes == 2 else "softmax",
+        dtype="float32",
+        name="probability",
+    )(features)
+    return keras.Model(grey, output, name=recipe.name.replace(":", "_").replace("-", "_"))
+
+
+def seed_cnn(pixels: KerasTensor, weights: Weights | None = None) -> KerasTensor:  # noqa: ARG001
+    """Stack the seed report's five convolutions and its dense layer.
+
+    Dropout stands before batch norm, and pooling pads, as in the notebook that the report took the
+    network from.
+
+    Parameters
+    ----------
+    pixels : KerasTensor, shape (batch, height, width, 3)
+        Preprocessed pixels.
+    weights : None
+        There are none: the network starts from random weights.
+
+    Returns
+    -------
+    KerasTensor, shape (batch, 128)
+    """
+    layers = import_keras().layers
+    x = pixels
+    for filters, dropout in ((32, 0.0), (64, 0.1), (64, 0.0), (128, 0.2), (256, 0.2)):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        if dropout:
+            x = layers.Dropout(dropout)(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling2D(2, strides=2, padding="same")(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(128, activation="relu")(x)
+    return layers.Dropout(0.2)(x)
+
+
+def pretrained(
+    backbone: Backbone, pixels: KerasTensor, weights: Weights, *, dropout: float = 0.2
+) -> KerasTensor:
+    """Put average pooling and dropout on a backbone.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Which.
+    pixels : KerasTensor, shape (batch, height, width, 3)
+        Preprocessed pixels.
+    weights : Weights
+        What it starts from.
+    dropout : float, default=0.2
+        Share of features left out in a training step.
+
+    Returns
+    -------
+    KerasTensor, shape (batch, backbone.features)
+    """
+    layers = import_keras().layers
+    base = load_base(backbone, weights, input_shape=tuple(pixels.shape[1:3]), trainable=True)
+    x = layers.GlobalAveragePooling2D(name="features")(base(pixels))
+    return layers.Dropout(dropout)(x)
+
+
+def base_of(network: keras.Model) -> keras.Model | None:
+    """Return the backbone inside a network, or None where it has none."""
+    keras = import_keras()
+    return next((layer for layer in network.layers if isinstance(layer, keras.Model)), None)
+
+
+def freeze(network: keras.Model, layers: int | None, *, batch_norm: bool = False) -> None:
+    """Choose what of a network's backbone trains; it holds for models compiled afterwards.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From `build_network`; without a backbone, nothing happens.
+    layers : int or None
+        How many of the backbone's first layers are frozen; None freezes it whole.
+    batch_norm : bool, default=False
+        Whether batch norm among the other layers trains. If not, it keeps the statistics, scale
+        and offset that came with the weights, in inference mode.
+    """
+    base = base_of(network)
+    if base is None:
+        return
+    kept = () if batch_norm else import_keras().layers.BatchNormalization
+    # Layer by layer: setting the model's own attribute does not reach layers frozen one by one.
+    for index, layer in enumerate(base.layers):
+        layer.trainable = layers is not None and index >= layers and not isinstance(layer, kept)

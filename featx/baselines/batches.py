@@ -1,0 +1,160 @@
+"""Batches of views for training: decoded and augmented in threads while the network computes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import FeatxError, UnreadableImageError
+from featx.images.augmentation import Augmentation, make_view
+from featx.images.dataset import ImageDataset
+from featx.progress import progress
+
+__all__ = ["ViewSource"]
+
+# Decoded images kept in memory; beyond it images are decoded anew every epoch.
+MEMORY_BYTES = 512 * 2**20
+
+BATCHES_AHEAD = 3
+
+Indices = npt.NDArray[np.int64]
+
+
+class ViewSource:
+    """Views of a set of images, in batches.
+
+    Parameters
+    ----------
+    images : ImageDataset
+        The images; they are read in grey.
+    size : (int, int)
+        Height and width of the views.
+    augmentation : Augmentation
+        Policy of the views from number 1 on.
+    seed : int, default=0
+        Of the augmented views.
+    memory : int, default=512 MiB
+        Bytes of decoded images to keep.
+
+    Examples
+    --------
+    >>> images = ImageDataset.from_arrays(np.zeros((3, 64, 64), np.uint8))
+    >>> source = ViewSource(images, (32, 32), Augmentation.named("none"))
+    >>> [batch.shape for batch in source.batches([np.array([0, 1]), np.array([2, 0])], view=0)]
+    [(2, 32, 32, 1), (2, 32, 32, 1)]
+    """
+
+    def __init__(
+        self,
+        images: ImageDataset,
+        size: tuple[int, int],
+        augmentation: Augmentation,
+        seed: int = 0,
+        memory: int = MEMORY_BYTES,
+    ) -> None:
+        self.images = images
+        self.size = size
+        self.augmentation = augmentation
+        self.seed = seed
+        self._room = memory
+        self._lock = threading.Lock()
+        self._pixels: dict[int, npt.NDArray] = {}
+        self._digests: dict[int, str] = {}
+        self._workers = max(1, min(os.cpu_count() or 1, 8))
+
+    def find_unreadable(self) -> dict[int, str]:
+        """Decode every image once, keeping what fits into memory.
+
+        Returns
+        -------
+        dict of int to str
+            For each image that cannot be read, the reason.
+        """
+        reasons = {}
+
+        def attempt(index: int) -> str | None:
+            try:
+                self._read(index)
+            except UnreadableImageError as error:
+                return str(error)
+            return None
+
+        with (
+            ThreadPoolExecutor(self._workers) as pool,
+            progress("Reading images", total=len(self.images), unit="images") as advance,
+        ):
+            for index, reason in enumerate(pool.map(attempt, range(len(self.images)))):
+                if reason is not None:
+                    reasons[index] = reason
+                advance()
+        return reasons
+
+    def batches(self, order: Sequence[Indices], view: int) -> Iterator[npt.NDArray[np.float32]]:
+        """Render batches ahead of their use, in order.
+
+        Parameters
+        ----------
+        order : sequence of ndarray of int64
+            The images of each batch.
+        view : int
+            Which view of each.
+
+        Yields
+        ------
+        ndarray of float32, shape (batch, height, width, 1)
+            Intensities from 0 to 255.
+
+        Raises
+        ------
+        FeatxError
+            If an image cannot be read; the message names it.
+        """
+        pending: deque[Future[npt.NDArray[np.float32]]] = deque()
+        pool = ThreadPoolExecutor(self._workers)
+        try:
+            for indices in order:
+                pending.append(pool.submit(self._render_batch, indices, view))
+                if len(pending) > BATCHES_AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _render_batch(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
+        batch = np.empty((len(indices), *self.size, 1), dtype=np.float32)
+        for row, index in enumerate(indices.tolist()):
+            batch[row, ..., 0] = self._render(index, view)
+        return batch
+
+    def _render(self, index: int, view: int) -> npt.NDArray[np.float32]:
+        try:
+            pixels = self._read(index)
+        except UnreadableImageError as error:
+            name = self.images.names[index]
+            raise FeatxError(f"{name} cannot be read: {error}; leave it out") from error
+        # View 0 is the same whatever the digest: no need to hash.
+        digest = self._digest(index) if view else ""
+        return make_view(pixels, digest, view, self.size, self.augmentation, self.seed)
+
+    def _read(self, index: int) -> npt.NDArray:
+        kept = self._pixels.get(index)
+        if kept is not None:
+            return kept
+        pixels = self.images.read(index)
+        with self._lock:
+            if index not in self._pixels and pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._pixels[index] = pixels
+        return pixels
+
+    def _digest(self, index: int) -> str:
+        if index not in self._digests:
+            self._digests[index] = self.images.digest(index)
+        return self._digests[index]

@@ -1,0 +1,130 @@
+"""What went wrong in a training, in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+__all__ = ["area_under_curve", "diagnose"]
+
+# Guessing every class alike costs ln(k); a network that is confident and wrong far exceeds it.
+EXPLODED = 5.0
+
+# A parting is a rise of validation loss by this factor that costs this much of AUC as well: loss
+# alone also rises when a network with as good a ranking grows surer of itself.
+PARTED = 1.5
+PARTED_AUC = 0.02
+
+# From this AUC on a network that puts all images on one side of 0.5 has still learnt something.
+RANKS = 0.7
+
+
+def diagnose(
+    history: Mapping[str, Sequence[float]],
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    class_names: Sequence[str],
+) -> list[str]:
+    """Name the ways in which a training failed.
+
+    Parameters
+    ----------
+    history : mapping of str to sequence of float
+        One value an epoch; `loss`, `val_loss`, `val_auc`.
+    labels : ndarray of int64, shape (n_images,)
+        Classes of the validation images.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        What the trained network says of them.
+    class_names : sequence of str
+        The classes.
+
+    Returns
+    -------
+    list of str
+        One sentence or two a failure; empty where there is none.
+
+    Examples
+    --------
+    >>> history = {"loss": [0.6, 0.5], "val_loss": [7.9, 9.3], "val_auc": [0.5, 0.5]}
+    >>> for line in diagnose(history, np.array([0, 1, 1]), np.tile([0.1, 0.9], (3, 1)), "ab"):
+    ...     print(line)
+    Collapsed: all 3 validation images are called b, right for the 67 % that are, and their
+    ranking is no better (AUC 0.50).
+    Validation loss exploded in epoch 1: 7.90, where guessing costs 0.69.
+    """
+    found = [
+        _one_class(labels, probabilities, class_names),
+        _explosion(history, len(class_names)),
+        _parting(history),
+    ]
+    return [sentence for sentence in found if sentence]
+
+
+def area_under_curve(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]
+) -> float:
+    """Return the area under the ROC curve; of more than two classes, each against the rest, mean.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_images,)
+        Classes.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Of each class.
+    """
+    scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    return float(roc_auc_score(labels, scores, multi_class="ovr"))
+
+
+def _one_class(
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[np.float64],
+    class_names: Sequence[str],
+) -> str | None:
+    called = probabilities.argmax(axis=1)
+    if len(np.unique(called)) > 1:
+        return None
+    share = float((labels == called[0]).mean())
+    area = area_under_curve(labels, probabilities)
+    what = (
+        f"all {len(labels):,} validation images are called {class_names[called[0]]}, right for the "
+        f"{100 * share:.0f} % that are"
+    )
+    if area < RANKS:
+        return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f})."
+    return (
+        f"Off centre: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
+        "a threshold chosen for it still parts them."
+    )
+
+
+def _explosion(history: Mapping[str, Sequence[float]], n_classes: int) -> str | None:
+    guessing = math.log(n_classes)
+    for epoch, loss in enumerate(history["val_loss"], start=1):
+        if not loss <= EXPLODED * guessing:
+            value = f"{loss:.2f}" if math.isfinite(loss) else "not a number"
+            return (
+                f"Validation loss exploded in epoch {epoch}: {value}, where guessing costs "
+                f"{guessing:.2f}."
+            )
+    return None
+
+
+def _parting(history: Mapping[str, Sequence[float]]) -> str | None:
+    training, validation = history["loss"], history["val_loss"]
+    if not all(map(math.isfinite, validation)):
+        return None
+    best = int(np.argmin(validation))
+    lost = max(history["val_auc"]) - history["val_auc"][-1]
+    rose = validation[-1] >= PARTED * validation[best]
+    if not (rose and lost >= PARTED_AUC and training[-1] < training[best]):
+        return None
+    return (
+        f"Training and validation part after epoch {best + 1}: training loss went from "
+        f"{training[best]:.2f} to {training[-1]:.2f} while validation loss went from "
+        f"{validation[best]:.2f} to {validation[-1]:.2f}: it learns its images by heart."
+    )

@@ -1,0 +1,122 @@
+import math
+
+import numpy as np
+import pytest
+
+from featx.backbones._keras import import_keras
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import find_weights, load_base
+from featx.baselines.architectures import base_of, build_network, freeze
+from featx.baselines.recipes import get_baseline
+
+
+def seed_cnn(size, n_classes=2):
+    return build_network(get_baseline("seed-cnn"), (size, size), n_classes, None)
+
+
+@pytest.mark.parametrize("size", [300, 64])
+def test_seed_cnn_has_the_parameters_of_the_reports_layers(size):
+    expected, channels, side = 0, 3, size
+    for filters in (32, 64, 64, 128, 256):
+        expected += (9 * channels + 1) * filters + 4 * filters
+        channels, side = filters, math.ceil(side / 2)
+    expected += (side * side * channels + 1) * 128 + 129
+    assert seed_cnn(size).count_params() == expected
+
+
+def test_seed_cnn_has_the_reports_layers_in_order():
+    network = seed_cnn(64)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    plain = ["Conv2D", "BatchNormalization", "MaxPooling2D"]
+    dropped = ["Conv2D", "Dropout", "BatchNormalization", "MaxPooling2D"]
+    start = kinds.index("Conv2D")
+    assert kinds[start:] == (
+        plain + dropped + plain + dropped + dropped + ["Flatten", "Dense", "Dropout", "Dense"]
+    )
+    rates = [layer.rate for layer in network.layers if hasattr(layer, "rate")]
+    assert rates == [0.1, 0.2, 0.2, 0.2]
+    assert network.layers[-1].activation.__name__ == "sigmoid"
+    pools = [layer for layer in network.layers if type(layer).__name__ == "MaxPooling2D"]
+    assert {(p.pool_size, p.strides, p.padding) for p in pools} == {((2, 2), (2, 2), "same")}
+
+
+def test_seed_cnn_divides_pixels_by_255():
+    import_keras()
+    network = seed_cnn(32)
+    first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
+    probe = import_keras().Model(network.input, first.input)
+    pixels = np.full((1, 32, 32, 1), 51, dtype=np.float32)
+    np.testing.assert_allclose(probe.predict_on_batch(pixels), np.full((1, 32, 32, 3), 0.2))
+
+
+def test_more_classes_get_a_softmax():
+    output = seed_cnn(32, n_classes=3).predict_on_batch(np.zeros((2, 32, 32, 1), np.float32))
+    assert output.shape == (2, 3)
+    np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    """Lite0 with its own weights, as they come and inside a recipe's network."""
+    recipe = get_baseline("finetuned:efficientnet_lite0")
+    weights = find_weights(get_backbone("efficientnet_lite0"))
+    return build_network(recipe, (64, 64), 2, weights), weights
+
+
+def test_backbone_in_the_network_sees_its_own_preprocessing(lite):
+    network, weights = lite
+    backbone = get_backbone("efficientnet_lite0")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 1)).astype(np.float32)
+    alone = load_base(backbone, weights, input_shape=(64, 64))
+    maps = alone.predict_on_batch((np.repeat(pixels, 3, axis=3) - 127) / 128)
+    features = network.get_layer("features").output
+    inside = import_keras().Model(network.input, features).predict_on_batch(pixels)
+    np.testing.assert_allclose(inside, maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+
+
+def _train_step(network):
+    keras = import_keras()
+    base = base_of(network)
+    before = {variable.path: np.array(variable) for variable in base.variables}
+    trainer = keras.Model(network.inputs, network.outputs)
+    trainer.compile(optimizer=keras.optimizers.SGD(0.1), loss="binary_crossentropy")
+    pixels = np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 1)).astype(np.float32)
+    trainer.train_on_batch(pixels, np.array([[0.0], [1.0], [0.0], [1.0]], dtype=np.float32))
+    return {
+        variable.path
+        for variable in base.variables
+        if not np.array_equal(before[variable.path], np.array(variable))
+    }
+
+
+def test_freezing_goes_and_comes_back(lite):
+    network, _ = lite
+    base = base_of(network)
+    freeze(network, None)
+    assert len(network.trainable_variables) == 2
+    freeze(network, 0, batch_norm=True)
+    assert len(network.trainable_variables) == 2 + len(base.trainable_variables)
+    assert all(layer.trainable for layer in base.layers)
+    freeze(network, 50, batch_norm=True)
+    assert [layer.trainable for layer in base.layers] == [
+        index >= 50 for index in range(len(base.layers))
+    ]
+
+
+def test_frozen_backbone_does_not_move(lite):
+    network, _ = lite
+    freeze(network, None)
+    assert _train_step(network) == set()
+
+
+def test_batch_norm_stays_in_inference_mode_while_the_rest_trains(lite):
+    network, _ = lite
+    freeze(network, 0)
+    assert {path.rsplit("/", 1)[1] for path in _train_step(network)} == {"kernel"}
+
+
+def test_batch_norm_trains_where_that_is_asked_for(lite):
+    network, _ = lite
+    freeze(network, 0, batch_norm=True)
+    moved = {path.rsplit("/", 1)[1] for path in _train_step(network)}
+    assert moved == {"kernel", "gamma", "beta", "moving_mean", "moving_variance"}

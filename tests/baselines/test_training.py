@@ -1,0 +1,238 @@
+import csv
+import json
+import random
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from featx.baselines import recipes, training
+from featx.baselines.batches import ViewSource
+from featx.baselines.loop import Task
+from featx.baselines.recipes import get_baseline
+from featx.baselines.training import train_baseline
+from featx.errors import FeatxError, UsageError
+from featx.images.augmentation import Augmentation
+from featx.images.dataset import ImageDataset
+
+LITE = "finetuned:efficientnet_lite0"
+
+
+def auc(trained, images):
+    return roc_auc_score(images.labels, trained.predict_proba(images)[:, 1])
+
+
+def test_finetuning_learns_an_easy_task_and_leaves_its_record(blobs, tmp_path):
+    images = blobs(160)
+    trained = train_baseline(
+        images, LITE, out=tmp_path, size=48, epochs=4, batch_size=16, augmentation="none"
+    )
+    fresh = blobs(60, seed=1)
+    assert auc(trained, fresh) > 0.9
+    assert trained.diagnosis == []
+
+    # The head trains first, alone and at its own rate; then all layers, warm-up to floor.
+    rates, recipe = trained.history["learning_rate"], trained.recipe
+    assert rates[:2] == pytest.approx([recipe.head_learning_rate, recipe.learning_rate])
+    assert rates[3] == pytest.approx(recipe.learning_rate * recipe.schedule.floor)
+
+    called = trained.predict_proba(fresh)[:, 1] >= trained.threshold
+    assert (called == fresh.labels).mean() > 0.8
+
+    # The epoch kept is that of highest validation AUC, and its weights are in the network.
+    aside = images.select(np.isin(images.names, trained.validation_images))
+    assert auc(trained, aside) == max(trained.history["val_auc"])
+    assert trained.history["val_auc"][trained.best_epoch - 1] == max(trained.history["val_auc"])
+
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[-1]["loss"]) == pytest.approx(trained.history["loss"][-1], rel=1e-4)
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["finished"]
+    assert record["threshold"] == trained.threshold
+    assert record["recipe"]["size"] == [48, 48]
+
+    from featx.backbones._keras import import_keras
+
+    loaded = import_keras().models.load_model(tmp_path / "network.keras")
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        loaded.predict_on_batch(pixels), trained.network.predict_on_batch(pixels), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("weights", "trains"), [("imagenet", False), ("random", True)])
+def test_batch_norm_trains_only_from_random_weights(blobs, monkeypatch, weights, trains):
+    def stop(network, task, log):
+        assert task.recipe.train_batch_norm == trains
+        raise InterruptedError
+
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(InterruptedError):
+        train_baseline(blobs(), LITE, weights=weights, size=32)
+
+
+def test_three_classes(blobs):
+    images = blobs(90, size=32, classes=3)
+    trained = train_baseline(images, "seed-cnn", size=32, epochs=2, batch_size=16)
+    values = trained.predict_proba(blobs(7, size=32, classes=3))
+    assert values.shape == (7, 3)
+    np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-5)
+    assert trained.threshold is None
+    assert trained.class_names == ("class0", "class1", "class2")
+
+
+def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
+    images, fresh = blobs(), blobs(9, seed=3)
+    first, second, other = (
+        train_baseline(images, "seed-cnn", size=32, epochs=2, batch_size=16, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_allclose(
+        first.predict_proba(fresh), second.predict_proba(fresh), rtol=1e-3, atol=1e-4
+    )
+    assert np.abs(first.predict_proba(fresh) - other.predict_proba(fresh)).max() > 1e-3
+    assert first.validation_images == second.validation_images != other.validation_images
+
+
+def test_random_generators_of_the_caller_are_given_back(blobs):
+    random.seed(3)
+    np.random.seed(3)
+    expected = random.random(), np.random.random()
+    random.seed(3)
+    np.random.seed(3)
+    train_baseline(blobs(), "seed-cnn", size=32, epochs=1, batch_size=32)
+    assert (random.random(), np.random.random()) == expected
+
+
+def test_probabilities_do_not_depend_on_company(blobs):
+    trained = train_baseline(blobs(), "seed-cnn", size=32, epochs=1, batch_size=16)
+    fresh = blobs(21, seed=4)
+    together = trained.predict_proba(fresh)
+    alone = np.vstack([trained.predict_proba(fresh.select([i])) for i in (0, 17, 20)])
+    np.testing.assert_allclose(alone, together[[0, 17, 20]], rtol=1e-5)
+
+
+def test_validation_never_shares_a_patient_with_training(blobs):
+    images = blobs()
+    trained = train_baseline(images, "seed-cnn", size=32, epochs=1, batch_size=16)
+    patient = dict(zip(images.names, images.patients.tolist(), strict=True))
+    training = {patient[name] for name in trained.training_images}
+    validation = {patient[name] for name in trained.validation_images}
+    assert not training & validation
+    assert len(trained.training_images) + len(trained.validation_images) == len(images)
+
+
+def test_collapse_is_named(blobs, monkeypatch):
+    def constant(pixels, weights=None):
+        from featx.backbones._keras import import_keras
+
+        layers = import_keras().layers
+        return layers.Rescaling(0.0)(layers.GlobalAveragePooling2D()(pixels))
+
+    from dataclasses import replace
+
+    broken = replace(get_baseline("seed-cnn"), name="broken", body=constant)
+    monkeypatch.setitem(recipes._RECIPES, "broken", broken)
+    trained = train_baseline(blobs(), "broken", size=32, epochs=1, batch_size=16)
+    assert trained.diagnosis[0].startswith("Collapsed")
+    assert "right for the 50 % that are" in trained.diagnosis[0]
+
+
+def test_steps_and_class_weights_of_the_report():
+    # The report's own counts: 1,080 normal and 3,105 pneumonia of 4,185.
+    labels = np.repeat([0, 1], [1080, 3105])
+    images = ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8))
+    source = ViewSource(images, (2, 2), Augmentation())
+    everything = np.arange(len(labels))
+    task = Task(get_baseline("seed-cnn"), source, labels, 2, everything, everything[:1], seed=0)
+    assert task.steps == 33
+    assert task.image_weights[0] == pytest.approx(4185 / (2 * 1080))
+    assert task.image_weights[-1] == pytest.approx(4185 / (2 * 3105))
+    order = task.order(0)
+    assert order.shape == (33, 128)
+    assert set(order.ravel().tolist()) == set(range(4185))
+    assert not np.array_equal(order, task.order(1))
+
+
+def test_every_epoch_sees_another_view(blobs, monkeypatch):
+    seen = []
+    original = ViewSource.batches
+
+    def record(self, order, view):
+        seen.append(view)
+        return original(self, order, view)
+
+    monkeypatch.setattr(ViewSource, "batches", record)
+    train_baseline(blobs(), "seed-cnn", size=32, epochs=3, batch_size=32)
+    assert seen == [1, 0, 2, 0, 3, 0]
+
+
+def test_unreadable_image_is_left_out_and_named(blobs, tmp_path):
+    from dataclasses import replace
+
+    images = blobs()
+    (tmp_path / "x.png").write_bytes(b"")
+    sources = (tmp_path / "x.png", *images.sources[1:])
+    damaged = replace(images, sources=sources, names=("x.png", *images.names[1:]))
+    trained = train_baseline(damaged, "seed-cnn", size=32, epochs=1, batch_size=16)
+    assert [name for name, _ in trained.unreadable] == ["x.png"]
+    assert "x.png" not in trained.training_images + trained.validation_images
+
+
+def _fail_if_read(self, index, colour="grey"):
+    raise AssertionError("an image was read before the input was checked")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"size": 31}, "31 x 31 pixels are too few for .*32 x 32 or more"),
+        ({"size": (64, 16)}, "64 x 16 pixels are too few"),
+        ({"epochs": 0}, "0 epochs"),
+        ({"batch_size": -1}, "batches of -1"),
+        ({"augmentation": "radiogaph"}, "radiograph"),
+        ({"weights": "/no/such/file.h5"}, "file.h5"),
+    ],
+)
+def test_wrong_settings_are_told_before_any_image_is_read(blobs, monkeypatch, settings, message):
+    monkeypatch.setattr(ImageDataset, "read", _fail_if_read)
+    with pytest.raises(UsageError, match=message):
+        train_baseline(blobs(), LITE, **settings)
+
+
+def test_one_class_is_told(blobs):
+    images = blobs()
+    with pytest.raises(UsageError, match="48 training images are all class0, none is class1"):
+        train_baseline(images.select(images.labels == 0), "seed-cnn")
+
+
+def test_fewer_images_than_a_batch_are_told(blobs):
+    with pytest.raises(UsageError, match="batches of 128, but only 84 of the 96 images"):
+        train_baseline(blobs(), "seed-cnn")
+
+
+def test_one_patient_in_a_class_is_told(blobs):
+    from dataclasses import replace
+
+    images = blobs()
+    patients = np.where(images.labels == 0, "same", images.patients)
+    with pytest.raises(UsageError, match="patient"):
+        train_baseline(replace(images, patients=patients), "seed-cnn", batch_size=8)
+
+
+def test_unlabelled_images_are_told(blobs):
+    from dataclasses import replace
+
+    images = blobs()
+    labels = images.labels.copy()
+    labels[3] = -1
+    with pytest.raises(UsageError, match="1 of the training images have no label"):
+        train_baseline(replace(images, labels=labels), "seed-cnn")
+
+
+def test_unwritable_folder_is_told_before_training(blobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageDataset, "read", _fail_if_read)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FeatxError, match="cannot be written"):
+        train_baseline(blobs(), "seed-cnn", out=tmp_path / "file" / "folder")
