@@ -102,6 +102,8 @@ def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+    if image.format == "TIFF":
+        _check_tiff_length(image)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
         return _in_colour(to_intensities(np.asarray(upright)), colour)
@@ -109,6 +111,23 @@ def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
         layer = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
     return np.asarray(upright.convert("L" if colour == "grey" else "RGB"))
+
+
+def _check_tiff_length(image: Image.Image) -> None:
+    """Refuse an uncompressed TIFF with fewer bytes than pixels, which Pillow fills up with black.
+
+    Tag numbers are those of the TIFF 6.0 specification.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    compression, counts = tags.get(259, 1), tags.get(279) or tags.get(325)
+    if compression != 1 or counts is None:
+        return
+    width, height = image.size
+    row_bytes = (width * sum(tags.get(258, (1,))) + 7) // 8
+    if sum(counts) < row_bytes * height:
+        raise UnreadableImageError(
+            f"damaged or cut short ({sum(counts):,} bytes for {width} x {height} pixels)"
+        )
 
 
 def _in_colour(pixels: npt.NDArray, colour: Colour) -> npt.NDArray:

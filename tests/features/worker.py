@@ -23,8 +23,9 @@ class QuickEngine:
         self.n_features = n_features
 
     def embed(self, pixels):
-        sums = pixels.reshape(len(pixels), -1)[:, : self.n_features * 16]
-        return sums.reshape(len(pixels), self.n_features, 16).sum(axis=2, dtype=np.float32)
+        flat = pixels.reshape(len(pixels), -1)
+        padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % self.n_features)))
+        return padded.reshape(len(pixels), -1, self.n_features).sum(axis=1, dtype=np.float32)
 
 
 def main(images, out, rows_a_part="24"):
