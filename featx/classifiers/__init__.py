@@ -1,0 +1,1 @@
+"""Class-weighted classical classifiers on feature matrices: search, calibration, safe files."""

@@ -1,0 +1,212 @@
+"""Calibration: from out-of-fold image scores to probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from featx.errors import UsageError
+
+__all__ = [
+    "METHODS",
+    "Calibration",
+    "IsotonicCalibration",
+    "NoCalibration",
+    "SigmoidCalibration",
+    "calibrate",
+    "log_probabilities",
+    "probabilities",
+]
+
+METHODS = ("sigmoid", "isotonic", "none")
+
+Scores = npt.NDArray[np.float64]
+
+# Beyond, a float64 probability rounds to 0 or 1, and no finite set of images shows that much.
+_LARGEST_LOGIT = 30.0
+_LEAST_PROBABILITY = 1e-9
+_FLAT_SLOPE = 1e-3
+
+
+class Calibration(Protocol):
+    """What turns scores into calibrated log-odds."""
+
+    def logits(self, scores: Scores) -> Scores:
+        """Return log-odds (two classes) or logarithms up to a constant a row (more).
+
+        Parameters
+        ----------
+        scores : ndarray of float64, shape (n,) or (n, n_classes)
+            Scores of rows or images.
+        """
+
+
+@dataclass(frozen=True)
+class NoCalibration:
+    """Scores taken as log-odds, as they are."""
+
+    def logits(self, scores: Scores) -> Scores:
+        """Return the scores."""
+        return scores
+
+
+@dataclass(frozen=True)
+class SigmoidCalibration:
+    """Log-odds as a rising linear function of the score.
+
+    Parameters
+    ----------
+    slope : ndarray of float64, shape (1,) or (n_classes,)
+        From score to log-odds, above 0; of two classes only the second.
+    intercept : ndarray of float64, shape (1,) or (n_classes,)
+        Log-odds at score 0.
+    """
+
+    slope: npt.NDArray[np.float64]
+    intercept: npt.NDArray[np.float64]
+
+    def logits(self, scores: Scores) -> Scores:
+        """Return calibrated log-odds."""
+        if scores.ndim == 1:
+            return scores * self.slope[0] + self.intercept[0]
+        return log_expit(scores * self.slope + self.intercept)
+
+
+@dataclass(frozen=True)
+class IsotonicCalibration:
+    """Probability as a rising step function of the score, interpolated between steps.
+
+    Parameters
+    ----------
+    scores : tuple of ndarray of float64
+        Where the function bends, one array a class (of two classes only the second).
+    values : tuple of ndarray of float64
+        Probabilities there, 0 to 1.
+    """
+
+    scores: tuple[npt.NDArray[np.float64], ...]
+    values: tuple[npt.NDArray[np.float64], ...]
+
+    def logits(self, scores: Scores) -> Scores:
+        """Return calibrated log-odds."""
+        columns = scores.reshape(len(scores), -1).T
+        bends = zip(columns, self.scores, self.values, strict=True)
+        probability = np.column_stack([np.interp(*column_and_bends) for column_and_bends in bends])
+        probability = probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        return logit(probability[:, 0]) if scores.ndim == 1 else np.log(probability)
+
+
+def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Calibration:
+    """Fit a calibration to held-out scores, without class weights.
+
+    Parameters
+    ----------
+    method : {"sigmoid", "isotonic", "none"}
+        Platt's logistic regression with his smoothed targets; isotonic regression; or the scores
+        as log-odds, which for ``svm`` they are not. Of more than two classes each is calibrated
+        against the rest, then probabilities are normalised.
+    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        Out-of-fold scores of images.
+    labels : ndarray of int64, shape (n_images,)
+        Class codes from 0; every class occurs.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+
+    References
+    ----------
+    .. [1] J. Platt (1999), "Probabilistic outputs for support vector machines", in Advances in
+       Large Margin Classifiers, 61-74.
+    .. [2] B. Zadrozny, C. Elkan (2002), "Transforming classifier scores into accurate multiclass
+       probability estimates", KDD '02, 694-699, doi 10.1145/775047.775151.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 1, 0, 1, 1])
+    >>> fitted = calibrate("isotonic", np.array([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]), labels)
+    >>> probabilities(fitted.logits(np.array([0.0])))[:, 1].round(3).tolist()
+    [0.5]
+    """
+    if method == "none":
+        return NoCalibration()
+    if method == "sigmoid":
+        return _fit_sigmoid(scores, labels)
+    if method == "isotonic":
+        return _fit_isotonic(scores, labels)
+    raise UsageError(f"there is no calibration {method!r}; choose of {', '.join(METHODS)}")
+
+
+def probabilities(logits: Scores) -> Scores:
+    """Turn log-odds into probabilities.
+
+    Parameters
+    ----------
+    logits : ndarray of float64, shape (n,) or (n, n_classes)
+        As a `Calibration` gives them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_classes)
+        Rows sum to 1; none is exactly 0 or 1 for two classes.
+    """
+    if logits.ndim == 1:
+        positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
+        return np.column_stack([1 - positive, positive])
+    return softmax(logits, axis=1)
+
+
+def log_probabilities(logits: Scores) -> Scores:
+    """Turn logits of three or more classes into logarithms of probabilities.
+
+    Parameters
+    ----------
+    logits : ndarray of float64, shape (n, n_classes)
+        As a `Calibration` gives them.
+    """
+    return log_softmax(logits, axis=1)
+
+
+def _fit_sigmoid(scores: Scores, labels: npt.NDArray[np.int64]) -> SigmoidCalibration:
+    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
+    lines = [_platt(column, labels == label) for label, column in columns.items()]
+    slopes, intercepts = zip(*lines, strict=True)
+    return SigmoidCalibration(np.array(slopes), np.array(intercepts))
+
+
+def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and intercept of the log-odds of being positive."""
+    centre, spread = scores.mean(), scores.std() or 1.0
+    n_positive, n = positive.sum(), len(positive)
+    # Platt's targets stop just short of 0 and 1, which keeps separable scores from a slope
+    # without bound: each image stands once for either class, weighed by its target.
+    target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2))
+    regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(
+        np.tile((scores - centre) / spread, 2)[:, None],
+        np.repeat([0, 1], n),
+        sample_weight=np.concatenate([1 - target, target]),
+    )
+    slope, intercept = regression.coef_[0, 0], regression.intercept_[0]
+    if slope <= 0:
+        # Scores that do not rank carry no information; they must not be turned round.
+        slope, intercept = _FLAT_SLOPE, logit(n_positive / n)
+    return slope / spread, intercept - centre * slope / spread
+
+
+def _fit_isotonic(scores: Scores, labels: npt.NDArray[np.int64]) -> IsotonicCalibration:
+    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
+    fitted = [
+        IsotonicRegression(y_min=0, y_max=1).fit(column, labels == label)
+        for label, column in columns.items()
+    ]
+    return IsotonicCalibration(
+        tuple(regression.X_thresholds_ for regression in fitted),
+        tuple(regression.y_thresholds_ for regression in fitted),
+    )

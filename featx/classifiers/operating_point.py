@@ -1,0 +1,146 @@
+"""The operating point: which probability is called positive, chosen on training folds only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UsageError
+
+__all__ = ["OperatingPoint"]
+
+_ALLOWED = (
+    "youden, f1, a probability such as 0.5, sensitivity=0.95, specificity=0.9, or cost=FN:FP such "
+    "as cost=5:1"
+)
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A rule for choosing the threshold of a two-class task.
+
+    Parameters
+    ----------
+    criterion : {"youden", "f1", "fixed", "sensitivity", "specificity", "cost"}
+        What to aim at.
+    value : float, default=0.0
+        The threshold itself (``fixed``), the least sensitivity or specificity, or what a missed
+        positive costs in units of a false alarm (``cost``).
+
+    Notes
+    -----
+    Of equally good thresholds the lowest is taken, because a missed pneumonia is worse than a
+    false alarm. A cost is weighed at the share of positives in the training images.
+
+    References
+    ----------
+    .. [1] W. J. Youden (1950), "Index for rating diagnostic tests", Cancer 3(1), 32-35.
+
+    Examples
+    --------
+    >>> point = OperatingPoint.parse("sensitivity=0.5")
+    >>> point.threshold([False, True, False, True], [0.125, 0.25, 0.5, 0.75])
+    0.625
+    """
+
+    criterion: str
+    value: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | float) -> OperatingPoint:
+        """Read an operating point as users write it.
+
+        Parameters
+        ----------
+        text : str or float
+            ``"youden"``, ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"``
+            or ``"cost=FN:FP"`` (what a missed positive and a false alarm cost).
+
+        Raises
+        ------
+        UsageError
+            If it is none of these, or a number is out of its range.
+
+        Examples
+        --------
+        >>> OperatingPoint.parse("cost=5:2")
+        OperatingPoint(criterion='cost', value=2.5)
+        """
+        word, _, number = str(text).strip().lower().partition("=")
+        if word in ("youden", "f1") and not number:
+            return cls(word)
+        try:
+            if word in ("sensitivity", "specificity"):
+                return cls(word, _share(float(number), text))
+            if word == "cost":
+                missed, false_alarm = (float(part) for part in number.split(":"))
+                if not (0 < missed < np.inf and 0 < false_alarm < np.inf):
+                    raise UsageError(f"operating point {text!r}: both costs must be above 0")
+                return cls("cost", missed / false_alarm)
+            return cls("fixed", _share(float(word if not number else "?"), text))
+        except UsageError:
+            raise
+        except ValueError:
+            raise UsageError(f"operating point {text!r} is not known; give {_ALLOWED}") from None
+
+    def threshold(self, positive: npt.ArrayLike, probability: npt.ArrayLike) -> float:
+        """Choose the threshold: images of at least this probability are called positive.
+
+        Parameters
+        ----------
+        positive : array-like of bool, shape (n_images,)
+            Truth; both classes occur.
+        probability : array-like of float, shape (n_images,)
+            Of the positive class, 0 to 1, out of fold.
+
+        Returns
+        -------
+        float
+            Halfway between two neighbouring probabilities, or between an outermost one and 0 or 1.
+        """
+        if self.criterion == "fixed":
+            return self.value
+        positive = np.asarray(positive, dtype=bool)
+        probability = np.asarray(probability, dtype=np.float64)
+        distinct, rank = np.unique(probability, return_inverse=True)
+        cuts = _midpoints(distinct)
+        # Entry j: calling positive whoever has the j-th distinct probability or more.
+        hits = _counts_from(rank[positive], len(cuts))
+        false_alarms = _counts_from(rank[~positive], len(cuts))
+        return float(cuts[self._best(hits, false_alarms)])
+
+    def _best(self, hits: npt.NDArray[np.int64], false_alarms: npt.NDArray[np.int64]) -> int:
+        positives, negatives = int(hits[0]), int(false_alarms[0])
+        missed, correct_rejections = positives - hits, negatives - false_alarms
+        if self.criterion == "sensitivity":
+            return int(np.flatnonzero(hits >= self.value * positives - 1e-9)[-1])
+        if self.criterion == "specificity":
+            return int(np.flatnonzero(correct_rejections >= self.value * negatives - 1e-9)[0])
+        if self.criterion == "youden":
+            # Integers, so that equal indices are equal.
+            return int(np.argmax(hits * negatives - false_alarms * positives))
+        if self.criterion == "f1":
+            return int(np.argmax(2 * hits / (2 * hits + false_alarms + missed)))
+        return int(np.argmin(self.value * missed + false_alarms))
+
+
+def _share(number: float, text: str | float) -> float:
+    if not 0 < number < 1:
+        raise UsageError(f"operating point {text!r}: the number must lie between 0 and 1")
+    return number
+
+
+def _midpoints(distinct: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    edges = np.concatenate([[0.0], distinct, [1.0]])
+    cuts = edges[:-1] + (edges[1:] - edges[:-1]) / 2
+    # Between adjacent floats there is no middle; the upper one separates them as well.
+    cuts = np.where(cuts > edges[:-1], cuts, edges[1:])
+    if distinct[-1] >= 1:
+        cuts[-1] = np.nextafter(1.0, 2.0)
+    return cuts
+
+
+def _counts_from(rank: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    return np.bincount(rank, minlength=length)[::-1].cumsum()[::-1]

@@ -1,0 +1,77 @@
+"""Fits side by side, one thread each, so that results do not depend on how many run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+from joblib.parallel import get_active_backend
+from threadpoolctl import threadpool_limits
+
+__all__ = ["run_all"]
+
+Result = TypeVar("Result")
+
+
+def run_all(
+    function: Callable[..., Result],
+    tasks: Sequence[tuple[Any, ...]],
+    *,
+    n_jobs: int | None = None,
+    advance: Callable[..., None] | None = None,
+) -> list[Result]:
+    """Call a function once for each task, in parallel.
+
+    Parameters
+    ----------
+    function : callable
+        At module level, so that it can travel to a process or another machine.
+    tasks : sequence of tuple
+        Arguments of each call.
+    n_jobs : int, optional
+        Calls at a time; -1 for one a core. By default what an enclosing
+        ``joblib.parallel_config`` says; outside any, one a core.
+    advance : callable, optional
+        Called after each task.
+
+    Returns
+    -------
+    list
+        Results in the order of the tasks.
+
+    Examples
+    --------
+    >>> run_all(pow, [(2, 3), (3, 2)])
+    [8, 9]
+    """
+    streams = get_active_backend(prefer="threads")[0].supports_return_generator
+    # Everything slow here lets go of Python's lock, so threads share the matrix without a copy.
+    workers = Parallel(
+        n_jobs=_calls_at_a_time(n_jobs),
+        prefer="threads",
+        return_as="generator" if streams else "list",
+    )
+    results = []
+    with threadpool_limits(1):
+        for result in workers(delayed(_single_threaded)(function, task) for task in tasks):
+            results.append(result)
+            if advance is not None:
+                advance()
+    return results
+
+
+def _calls_at_a_time(n_jobs: int | None) -> int | None:
+    if n_jobs is not None:
+        return n_jobs
+    # Asked without a preference, because with one joblib forgets the configured number.
+    backend, configured = get_active_backend()
+    if configured is None and not backend.nesting_level:
+        return -1
+    return configured
+
+
+def _single_threaded(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+    # OpenMP counts threads for each calling thread, so the limit outside does not reach here.
+    with threadpool_limits(1):
+        return function(*task)

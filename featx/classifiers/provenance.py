@@ -1,0 +1,73 @@
+"""Where a model comes from: versions, counts, and a digest of what it was fitted on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+import featx
+from featx.classifiers.training import TrainingSet
+from featx.features.matrix import FeatureMatrix
+
+__all__ = ["describe", "environment", "matrix_digest"]
+
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops")
+# The same library under two names: with and without its CUDA part.
+_XGBOOST = ("xgboost", "xgboost-cpu")
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions that a fitted value may depend on."""
+    installed = {name: _version(name) for name in (*_LIBRARIES, *_XGBOOST)}
+    versions = {name: version for name, version in installed.items() if version}
+    return {
+        "featx": featx.__version__,
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def describe(training: TrainingSet) -> dict[str, Any]:
+    """Count what was learnt from.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The images.
+    """
+    counts = np.bincount(training.labels, minlength=len(training.classes))
+    return {
+        "images": len(training.labels),
+        "rows": len(training.X),
+        "patients": len(np.unique(training.patients)),
+        "class_counts": {
+            str(name): int(count) for name, count in zip(training.classes, counts, strict=True)
+        },
+    }
+
+
+def matrix_digest(matrix: FeatureMatrix) -> str:
+    """Return the SHA-256 of everything in a matrix that a fit depends on, in hexadecimal.
+
+    Parameters
+    ----------
+    matrix : FeatureMatrix
+        The images that were learnt from.
+    """
+    digest = hashlib.sha256()
+    head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]
+    digest.update(json.dumps(head, sort_keys=True).encode())
+    for array in (matrix.X, matrix.image, matrix.view, matrix.labels):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

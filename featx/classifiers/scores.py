@@ -1,0 +1,99 @@
+"""Scores of rows and of images: log-odds, averaged over an image's views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import roc_auc_score
+
+__all__ = ["average_views", "classifier_scores", "one_vs_rest_auc"]
+
+Scores = npt.NDArray[np.float64]
+
+# A vote of all trees or neighbours is not certainty.
+_LEAST_SHARE = 1e-3
+
+
+def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
+    """Return what a classifier makes of rows, on the scale of log-odds.
+
+    Its decision function where it has one; else the logarithm of its joint probabilities
+    (naive Bayes) or of its shares of votes.
+
+    Parameters
+    ----------
+    classifier : estimator
+        Fitted.
+    X : ndarray, shape (n_rows, n_features)
+        Rows as the classifier takes them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
+        For two classes, higher is the second; for more, one column a class.
+    """
+    if hasattr(classifier, "decision_function"):
+        return np.asarray(classifier.decision_function(X), dtype=np.float64)
+    if hasattr(classifier, "predict_joint_log_proba"):
+        logarithms = classifier.predict_joint_log_proba(X)
+    else:
+        logarithms = np.log(np.clip(classifier.predict_proba(X), _LEAST_SHARE, None))
+    if logarithms.shape[1] == 2:
+        return logarithms[:, 1] - logarithms[:, 0]
+    return logarithms
+
+
+def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -> Scores:
+    """Average scores over each image's views.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
+        Scores of rows.
+    image : ndarray of int64, shape (n_rows,)
+        Which image each row shows, from 0 to `n_images` - 1; each has at least one row.
+    n_images : int
+        How many images there are.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        Scores of images.
+
+    Examples
+    --------
+    >>> average_views(np.array([1.0, 3.0, 5.0]), np.array([0, 0, 1]), 2).tolist()
+    [2.0, 5.0]
+    """
+    views = np.bincount(image, minlength=n_images)
+    if scores.ndim == 1:
+        return np.bincount(image, scores, minlength=n_images) / views
+    columns = [np.bincount(image, column, minlength=n_images) for column in scores.T]
+    return np.column_stack(columns) / views[:, None]
+
+
+def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
+    """Return the area under the ROC curve; of more classes, the mean of each against the rest.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_images,)
+        Class codes from 0; every class occurs.
+    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        As `classifier_scores` gives them.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> one_vs_rest_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
+    0.75
+    """
+    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
+    areas = [roc_auc_score(labels == label, column) for label, column in columns.items()]
+    return float(np.mean(areas))

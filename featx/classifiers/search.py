@@ -1,0 +1,235 @@
+"""Search of a classifier's settings by patient-grouped cross-validation, and the refits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+
+from featx.classifiers.parallel import run_all
+from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
+from featx.classifiers.training import Fold, Indices, TrainingSet
+from featx.classifiers.weights import row_weights
+from featx.classifiers.zoo import ClassifierRecord
+
+__all__ = ["Candidate", "Search", "pipeline_scores"]
+
+# Rows to score at a time: scaling copies them.
+_CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Settings that were tried, and how they did.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of the pipeline's last step.
+    auc : float
+        Area under the ROC curve of all images, each scored by the fit that had not seen its
+        patient. Folds are pooled, not averaged, because one calibration and one threshold must
+        serve the scores of every fit: settings whose scores drift from fold to fold lose.
+    """
+
+    parameters: dict[str, Any]
+    auc: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """One classifier, its training set and its folds.
+
+    Parameters
+    ----------
+    record : ClassifierRecord
+        Which classifier.
+    training : TrainingSet
+        What to learn from.
+    folds : list of (training, validation)
+        Indices of images, one pair a fold.
+    seed : int
+        Of everything random.
+    rows : int
+        About how many training rows a fold uses during the search.
+    n_jobs : int or None
+        Fits at a time.
+    """
+
+    record: ClassifierRecord
+    training: TrainingSet
+    folds: list[Fold]
+    seed: int
+    rows: int
+    n_jobs: int | None
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """List the settings to try; they fit the smallest fold."""
+        smallest = min(len(rows) for rows in self._training_rows())
+        return self.record.candidates((smallest, self.training.X.shape[1]))
+
+    def _training_rows(self) -> list[Indices]:
+        return [
+            self.training.some_rows_of(images, self.rows, self.seed) for images, _ in self.folds
+        ]
+
+    def run(self, advance: Callable[..., None]) -> list[Candidate]:
+        """Try all settings in all folds.
+
+        Parameters
+        ----------
+        advance : callable
+            Called after each fit.
+
+        Returns
+        -------
+        list of Candidate
+            In the order of the grid.
+        """
+        tasks = [
+            (self.record, self.training, rows, validation, self.seed)
+            for rows, (_, validation) in zip(self._training_rows(), self.folds, strict=True)
+        ]
+        prepared = run_all(_prepare, tasks, n_jobs=self.n_jobs)
+        candidates = self.candidates()
+        pairs = [(fold, parameters) for parameters in candidates for fold in prepared]
+        scores = run_all(_held_out_scores, pairs, n_jobs=self.n_jobs, advance=advance)
+        k = len(self.folds)
+        return [
+            Candidate(
+                parameters,
+                one_vs_rest_auc(self.training.labels, self._pooled(scores[k * i : k * (i + 1)])),
+            )
+            for i, parameters in enumerate(candidates)
+        ]
+
+    def _pooled(self, fold_scores: list[Scores]) -> Scores:
+        """Put the scores of held-out images in the order of images."""
+        validated = np.concatenate([validation for _, validation in self.folds])
+        return np.concatenate(fold_scores)[np.argsort(validated)]
+
+    def refit(
+        self, parameters: dict[str, Any], advance: Callable[..., None]
+    ) -> tuple[Pipeline, Scores]:
+        """Fit chosen settings on all rows, and in each fold for out-of-fold scores.
+
+        Parameters
+        ----------
+        parameters : dict
+            Of the last step.
+        advance : callable
+            Called after each fit.
+
+        Returns
+        -------
+        pipeline : Pipeline
+            Fitted on everything.
+        out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+            Each image's score by the fit that had not seen its patient.
+        """
+        everything = np.arange(len(self.training.labels))
+        sides: list[tuple[Indices, Indices | None]] = [(everything, None), *self.folds]
+        tasks = [
+            (self.record, parameters, self.training, training, validation, self.seed)
+            for training, validation in sides
+        ]
+        pipeline, *fold_scores = run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
+        return pipeline, self._pooled(fold_scores)
+
+
+@dataclass(frozen=True, eq=False)
+class _PreparedFold:
+    """A fold's rows after the steps that all candidates share."""
+
+    classifier: Any
+    training: npt.NDArray
+    training_labels: Indices
+    weights: npt.NDArray[np.float64] | None
+    validation: npt.NDArray
+    validation_image: Indices
+    validation_images: int
+
+
+def _prepare(
+    record: ClassifierRecord, training: TrainingSet, rows: Indices, validation: Indices, seed: int
+) -> _PreparedFold:
+    pipeline = record.make((len(rows), training.X.shape[1]), seed)
+    shared = Pipeline(pipeline.steps[:-1])
+    image = training.image[rows]
+    labels = training.labels[image]
+    held_out, position = _rows_and_positions(training, validation)
+    return _PreparedFold(
+        classifier=pipeline.steps[-1][1],
+        training=shared.fit_transform(training.X[rows]),
+        training_labels=labels,
+        weights=row_weights(labels, image) if record.weighted else None,
+        validation=shared.transform(training.X[held_out]),
+        validation_image=position,
+        validation_images=len(validation),
+    )
+
+
+def _held_out_scores(fold: _PreparedFold, parameters: dict[str, Any]) -> Scores:
+    classifier = type(fold.classifier)(**{**fold.classifier.get_params(), **parameters})
+    settings = {} if fold.weights is None else {"sample_weight": fold.weights}
+    classifier.fit(fold.training, fold.training_labels, **settings)
+    scores = classifier_scores(classifier, fold.validation)
+    return average_views(scores, fold.validation_image, fold.validation_images)
+
+
+def _refit(
+    record: ClassifierRecord,
+    parameters: dict[str, Any],
+    training: TrainingSet,
+    images: Indices,
+    validation: Indices | None,
+    seed: int,
+) -> Pipeline | Scores:
+    """Return the pipeline, or where images are held out, their scores."""
+    rows = training.rows_of(images)
+    image = training.image[rows]
+    labels = training.labels[image]
+    pipeline = record.make((len(rows), training.X.shape[1]), seed)
+    name, classifier = pipeline.steps[-1]
+    classifier.set_params(**parameters)
+    weights = {f"{name}__sample_weight": row_weights(labels, image)} if record.weighted else {}
+    pipeline.fit(training.X[rows], labels, **weights)
+    if validation is None:
+        return pipeline
+    held_out, position = _rows_and_positions(training, validation)
+    return average_views(pipeline_scores(pipeline, training.X[held_out]), position, len(validation))
+
+
+def _rows_and_positions(training: TrainingSet, images: Indices) -> tuple[Indices, Indices]:
+    """Return the rows of some images, and for each row its image's place among them."""
+    rows = training.rows_of(images)
+    place = np.empty(len(training.labels), dtype=np.int64)
+    place[images] = np.arange(len(images))
+    return rows, place[training.image[rows]]
+
+
+def pipeline_scores(pipeline: Pipeline, X: npt.NDArray) -> Scores:
+    """Return a fitted pipeline's scores of rows, a block at a time.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    X : ndarray, shape (n_rows, n_features)
+        Features.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
+        As `featx.classifiers.scores.classifier_scores` gives them.
+    """
+    shared, classifier = pipeline[:-1], pipeline[-1]
+    blocks = [
+        classifier_scores(classifier, shared.transform(X[start : start + _CHUNK]))
+        for start in range(0, len(X), _CHUNK)
+    ]
+    return np.concatenate(blocks)

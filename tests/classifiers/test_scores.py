@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.naive_bayes import GaussianNB
+
+from featx.classifiers.scores import average_views, classifier_scores, one_vs_rest_auc
+
+
+def test_views_are_averaged_by_image_whatever_their_number_and_order():
+    scores = np.array([1.0, 10.0, 3.0, 20.0, 2.0, 7.0])
+    image = np.array([0, 1, 0, 1, 0, 2])
+    assert average_views(scores, image, 3).tolist() == [2.0, 15.0, 7.0]
+    two = average_views(np.column_stack([scores, -scores]), image, 3)
+    assert two.tolist() == [[2.0, -2.0], [15.0, -15.0], [7.0, -7.0]]
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), GaussianNB(), RandomForestClassifier(20)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scores_rank_as_probabilities_do(model, classes):
+    generator = np.random.default_rng(0)
+    y = np.arange(60) % classes
+    X = generator.normal(size=(60, 3)) + 0.5 * y[:, None]
+    model.fit(X, y)
+    scores, probability = classifier_scores(model, X), model.predict_proba(X)
+    if classes == 2:
+        order = np.argsort(scores, kind="stable")
+        assert (np.diff(probability[order, 1]) >= -1e-12).all()
+        assert np.array_equal(scores > 1e-9, probability[:, 1] > 0.5 + 1e-9)
+    else:
+        assert scores.shape == (60, 3)
+        assert np.array_equal(scores.argmax(axis=1), probability.argmax(axis=1))
+
+
+def test_naive_bayes_stays_finite_where_probabilities_are_0_and_1():
+    X = np.array([[0.0], [0.1], [1000.0], [1000.1]])
+    model = GaussianNB().fit(X, [0, 0, 1, 1])
+    assert set(model.predict_proba(X)[:, 1]) == {0.0, 1.0}
+    assert np.isfinite(classifier_scores(model, X)).all()
+
+
+def test_auc_of_more_classes_is_scikit_learns_macro_average():
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 3, 80)
+    scores = generator.normal(size=(80, 3)) + np.eye(3)[labels]
+    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = roc_auc_score(labels, softmax, multi_class="ovr", average="macro")
+    assert one_vs_rest_auc(labels, softmax) == pytest.approx(expected)
