@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Literal, Protocol
@@ -50,19 +50,19 @@ class KerasEngine:
         What `featx.backbones.weights.load_base` gives.
     backbone : Backbone
         Its record, for the preprocessing.
-    batch_size : int, default=32
-        Images a step.
+    batch_size : int, optional
+        Images a step; by default few on a CPU, whose caches they then fit, and more on a GPU.
     """
 
     name = "keras"
 
-    def __init__(self, base: Any, backbone: Backbone, batch_size: int = 32) -> None:
-        if batch_size < 1:
+    def __init__(self, base: Any, backbone: Backbone, batch_size: int | None = None) -> None:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
         self.base = base
         self.backbone = backbone
-        self.batch_size = batch_size
-        self._pooled: dict[int, Any] = {}
+        self.batch_size = batch_size or (32 if _gpu_visible() else 8)
+        self._runners: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels into one feature vector an image.
@@ -82,13 +82,13 @@ class KerasEngine:
             The shape is not one that the network was built for.
         """
         pixels = _as_batch(pixels, self.base, self.backbone)
-        model = self._model(pixels.shape[-1])
+        run = self._runner(pixels.shape[-1])
         features = np.empty((len(pixels), self.backbone.features), dtype=np.float32)
         for start in range(0, len(pixels), self.batch_size):
             batch = pixels[start : start + self.batch_size]
             missing = self.batch_size - len(batch)
             padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
-            features[start : start + len(batch)] = model.predict_on_batch(padded)[: len(batch)]
+            features[start : start + len(batch)] = run(padded)[: len(batch)]
         return features
 
     def versions(self) -> dict[str, str]:
@@ -101,10 +101,14 @@ class KerasEngine:
         """
         return _keras_versions()
 
-    def _model(self, channels: int) -> Any:
-        if channels not in self._pooled:
-            self._pooled[channels] = _pooled_model(self.base, self.backbone, channels)
-        return self._pooled[channels]
+    def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
+        if channels not in self._runners:
+            model = _pooled_model(self.base, self.backbone, channels)
+            if import_keras().backend.backend() == "tensorflow":
+                self._runners[channels] = _constant_graph(model, self.batch_size)
+            else:
+                self._runners[channels] = model.predict_on_batch
+        return self._runners[channels]
 
 
 class OpenVinoEngine:
@@ -175,7 +179,7 @@ class OpenVinoEngine:
 
 
 def make_engine(
-    backbone: Backbone, weights: Weights, engine: str = "auto", batch_size: int = 32
+    backbone: Backbone, weights: Weights, engine: str = "auto", batch_size: int | None = None
 ) -> Engine:
     """Load a backbone, frozen, into an engine.
 
@@ -187,8 +191,8 @@ def make_engine(
         What `featx.backbones.weights.find_weights` gave for it.
     engine : {"auto", "keras", "openvino"}, default="auto"
         ``"auto"`` takes Keras where it sees a GPU, else OpenVINO if it is installed, else Keras.
-    batch_size : int, default=32
-        Images a step of the Keras engine.
+    batch_size : int, optional
+        Images a step of the Keras engine; see there.
 
     Returns
     -------
@@ -232,6 +236,25 @@ def _pooled_model(base: Any, backbone: Backbone, channels: int) -> Any:
     maps = base(backbone.preprocessing(colours), training=False)
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(maps)
     return keras.Model(inputs, pooled, name=f"{backbone.name}_features")
+
+
+def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Turn a frozen model into a TensorFlow graph with its weights as constants.
+
+    TensorFlow then folds batch norm into the convolutions, which `predict` cannot, since there the
+    weights are variables: a tenth to three quarters more images a second.
+    """
+    tensorflow = sys.modules["tensorflow"]
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+    signature = tensorflow.TensorSpec((batch_size, *model.input_shape[1:]), tensorflow.float32)
+
+    def features(pixels: Any) -> Any:
+        constants = ([tensorflow.constant(value) for value in part] for part in (trainable, others))
+        return model.stateless_call(*constants, pixels, training=False)[0]
+
+    graph = tensorflow.function(features, input_signature=[signature], autograph=False)
+    return lambda pixels: graph(tensorflow.constant(pixels)).numpy()
 
 
 def _openvino_installed() -> bool:
@@ -278,7 +301,11 @@ def _openvino_serves() -> bool:
 
 
 def _gpu_visible() -> bool:
-    return bool(sys.modules["tensorflow"].config.list_physical_devices("GPU"))
+    backend = import_keras().backend.backend()
+    library = sys.modules[backend]
+    if backend == "tensorflow":
+        return bool(library.config.list_physical_devices("GPU"))
+    return library.default_backend() != "cpu" if backend == "jax" else library.cuda.is_available()
 
 
 def _keras_versions() -> dict[str, str]:
