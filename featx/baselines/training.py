@@ -27,6 +27,7 @@ from featx.features.files import TEMPORARY_PREFIX, library_versions, put_bytes
 from featx.images.augmentation import Augmentation
 from featx.images.dataset import ImageDataset
 from featx.images.splitting import hold_out
+from featx.metrics.operating_point import OperatingPoint
 from featx.progress import progress, say
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def train_baseline(
     size: int | tuple[int, int] | None = None,
     batch_size: int | None = None,
     augmentation: str | Augmentation | None = None,
+    operating_point: str | float = "youden",
     seed: int = 0,
 ) -> TrainedBaseline:
     """Train the network of a recipe.
@@ -139,6 +141,9 @@ def train_baseline(
         What a backbone starts from; see `featx.backbones.weights.find_weights`.
     epochs, size, batch_size, augmentation : optional
         In place of the recipe's. `size` is height and width in pixels, or one number for both.
+    operating_point : str or float, default="youden"
+        How the threshold of two classes is chosen on the validation images; see
+        `featx.metrics.operating_point.OperatingPoint.parse`.
     seed : int, default=0
         Of the split, the order of images, their views, first weights and dropout. On a CPU, two
         runs with one seed agree but for rounding in sums that threads share.
@@ -159,6 +164,7 @@ def train_baseline(
     started = time.perf_counter()
     recipe = _adjust(get_baseline(name), epochs, size, batch_size, augmentation)
     _check_labels(images)
+    point = OperatingPoint.parse(operating_point)
     found = _find_weights(recipe, weights, weights_dir, seed)
     if found is not None and found.source == "random":
         recipe = replace(recipe, train_batch_norm=True)
@@ -173,12 +179,13 @@ def train_baseline(
         network = build_network(recipe, recipe.size, task.n_classes, found)
         result = train(network, task, log=None if out is None else out / "log.csv")
     labels = images.labels[validation]
+    positive_share = result.probabilities[:, -1]
     trained = TrainedBaseline(
         name=recipe.name,
         recipe=recipe,
         network=network,
         class_names=images.class_names,
-        threshold=_youden(labels, result.probabilities) if task.n_classes == 2 else None,
+        threshold=point.threshold(labels == 1, positive_share) if task.n_classes == 2 else None,
         history=result.history,
         best_epoch=result.best_epoch,
         seconds=time.perf_counter() - started,
@@ -280,22 +287,6 @@ def _seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
-
-
-def _youden(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> float:
-    """Probability that best parts the two classes: sensitivity + specificity is largest."""
-    scores = probabilities[:, 1]
-    levels = np.unique(scores)
-    # Halfway between two scores, so that rounding on another machine moves no image across.
-    cuts = np.concatenate([[levels[0]], (levels[1:] + levels[:-1]) / 2])
-    positive = labels == 1
-    ranks = (
-        np.searchsorted(np.sort(scores[positive]), cuts),
-        np.searchsorted(np.sort(scores[~positive]), cuts),
-    )
-    sensitivity = 1 - ranks[0] / positive.sum()
-    specificity = ranks[1] / (~positive).sum()
-    return float(cuts[np.argmax(sensitivity + specificity)])
 
 
 def _save(trained: TrainedBaseline, weights: Weights | None, seed: int, out: Path) -> None:

@@ -119,7 +119,12 @@ def benchmark(
         },
         views=(views, views if test_views is None else test_views),
         fitting={"folds": folds, "operating_point": operating_point, "seed": seed},
-        training={"weights_dir": weights_dir, "seed": seed, **(baseline_settings or {})},
+        training={
+            "weights_dir": weights_dir,
+            "operating_point": operating_point,
+            "seed": seed,
+            **(baseline_settings or {}),
+        },
         out=None if out is None else Path(out),
     )
     return run.table(backbones, classifiers, baselines)

@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from featx.classifiers.calibration import METHODS, calibrate, log_probabilities, probabilities
-from featx.classifiers.operating_point import OperatingPoint
 from featx.classifiers.provenance import describe, environment, matrix_digest
 from featx.classifiers.recipes import check_features, check_finite, check_recipes
 from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
@@ -22,6 +21,7 @@ from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
+from featx.metrics.operating_point import OperatingPoint
 from featx.progress import progress
 
 __all__ = ["FeatureClassifier"]

@@ -1,6 +1,6 @@
 """An extraction in a process of its own, with a network quick enough to be killed often.
 
-    python -m tests.features.worker IMAGES OUT [ROWS_A_PART]
+python -m tests.features.worker IMAGES OUT [ROWS_A_PART]
 """
 
 from __future__ import annotations

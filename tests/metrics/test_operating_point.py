@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featx.classifiers.operating_point import OperatingPoint
 from featx.errors import UsageError
+from featx.metrics.operating_point import OperatingPoint
 
 CRITERIA = ["youden", "f1", "sensitivity=0.9", "sensitivity=0.6", "specificity=0.8", "cost=7:2"]
 
