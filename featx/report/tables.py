@@ -43,7 +43,8 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
         title_justify="left",
         box=SIMPLE_HEAD,
         header_style="bold",
-        padding=(0, 1, 0, 0),
+        padding=0,
+        show_edge=False,
     )
     # Two lines a row and no F1, so that the table fits 80 columns.
     scores = [name for name in _SCORES if name != "f1"]
