@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 import featx
 from featx.cli import main
+from featx.features.files import TEMPORARY_PREFIX
 
 PATIENTS = r"(p\d+)_"
 
@@ -242,3 +245,38 @@ def test_scripts_take_the_same_words(name):
     command = [sys.executable, script, "--help"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert f"Usage: featx {name}" in text
+
+
+@pytest.mark.slow
+def test_an_interrupted_benchmark_goes_on_where_it_was(road, tmp_path):
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    command = [sys.executable, "-m", "featx.cli", "benchmark", str(road / "images")]
+    command += ["--patients", PATIENTS, "--views", "2", "--classifiers", "naive_bayes,knn"]
+    command += ["--cache", str(cache), "--out", str(out)]
+    moments = {
+        "embedding": lambda: list(cache.glob("*/recipe.json")),
+        "fitting": lambda: list(out.glob("rows/*.json")),
+    }
+    for moment in moments.values():
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while not moment():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        if process.returncode == 130:
+            assert "run the same command again" in error
+            assert "Traceback" not in error
+        else:
+            # It was through before the signal reached it.
+            assert process.returncode == 0
+        assert not list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*"))
+    first = {path.name: path.read_bytes() for path in out.glob("rows/*.json")}
+    assert first
+    subprocess.run(command, check=True, capture_output=True)
+    rows = json.loads((out / "results.json").read_text())
+    assert [row["classifier"] for row in rows] == ["naive_bayes", "knn"]
+    for name, content in first.items():
+        assert (out / "rows" / name).read_bytes() == content
