@@ -69,6 +69,13 @@ _patients = click.option(
     help="Whose image it is: 'kermany', a regular expression with one group searched in each "
     r"path, such as '(person\d+)_', or a column of the CSV file.",
 )
+_hash_patients = click.option(
+    "--hash-patients",
+    metavar="SECRET",
+    envvar="FEATX_PATIENT_SECRET",
+    show_envvar=True,
+    help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 _seed = click.option("--seed", default=0, show_default=True, help="Decides whatever is drawn.")
 _quiet = click.option(
@@ -163,6 +170,7 @@ def commands() -> None:
 @_names("--backbone", default=["efficientnet_lite0"], text="Frozen network; see `backbones`.")
 @_view_options
 @_patients
+@_hash_patients
 @click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
 @_seed
 @_extraction_options
@@ -311,6 +319,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
 @_patients
+@_hash_patients
 @click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
 @_seed
 @_extraction_options
@@ -464,7 +473,9 @@ def _open(
     images: Path, options: dict[str, Any], class_names: list[str] | None = None
 ) -> featx.ImageDataset:
     _set_quiet(options)
-    return featx.ImageDataset.open(images, options.pop("patients"), class_names=class_names)
+    dataset = featx.ImageDataset.open(images, options.pop("patients"), class_names=class_names)
+    secret = options.pop("hash_patients", None)
+    return dataset if secret is None else dataset.with_hashed_patients(secret)
 
 
 def _set_quiet(options: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
+from featx.features.probe import check_drift
 from featx.features.recipe import Recipe
 from featx.features.store import FeatureStore, RowKey
 from featx.images.augmentation import make_view
@@ -105,6 +106,7 @@ class Embedding:
 
     def _compute(self, missing: list[RowKey], failures: dict[str, UnreadableImageError]) -> None:
         engine = self._make_engine()
+        check_drift(self.store, engine)
         title = f"Embedding with {self.backbone.name} ({engine.name})"
         with _PartWriter(self.store) as writer, progress(title, len(missing), "views") as advance:
             for keys, pixels in _batches(self._render(missing, failures), ROWS_A_BATCH):

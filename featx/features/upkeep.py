@@ -286,6 +286,7 @@ def _useless(folder: Path, everything: bool) -> Iterator[Path]:
     if everything:
         yield from folder.glob("part-*.h5")
         yield from folder.glob("*.json")
+        yield from folder.glob("probe.h5")
 
 
 def _remove_if_empty(folder: Path) -> None:

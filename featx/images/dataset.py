@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -273,6 +274,20 @@ class ImageDataset:
             splits=self.splits[chosen],
             sources=tuple(self.sources[i] for i in chosen),
         )
+
+    def with_hashed_patients(self, secret: str) -> ImageDataset:
+        """Return the same images with patients as keyed hashes, which tell nobody who they are.
+
+        Parameters
+        ----------
+        secret : str
+            The same secret gives the same hashes; without it they cannot be found by trying names.
+        """
+        hashed = [
+            hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+            for patient in self.patients
+        ]
+        return replace(self, patients=np.array(hashed, dtype=np.str_))
 
     def with_splits(self, splits: npt.ArrayLike) -> ImageDataset:
         """Return the same images with other splits.

@@ -32,6 +32,7 @@ def count_embedded(monkeypatch):
 
         class Counting:
             name = engine.name
+            versions = engine.versions
 
             def embed(self, pixels):
                 rows.append(len(pixels))

@@ -22,6 +22,9 @@ class QuickEngine:
     def __init__(self, n_features):
         self.n_features = n_features
 
+    def versions(self):
+        return {"quick": "1"}
+
     def embed(self, pixels):
         flat = pixels.reshape(len(pixels), -1)
         padded = np.pad(flat, ((0, 0), (0, -flat.shape[1] % self.n_features)))

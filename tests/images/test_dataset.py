@@ -227,3 +227,11 @@ def test_the_real_manifest_s_patients(shared):
     for patient, row in zip(found, rows, strict=True):
         # Its two series of one id are kept together, which can only be safer.
         assert patient == row["patient_id"].removeprefix("NORMAL2-")
+
+
+def test_hashed_patients_keep_who_is_who_and_hide_who_it_is(images):
+    hashed = images.with_hashed_patients("secret").patients
+    assert len(set(zip(images.patients, hashed, strict=True))) == len(set(hashed)) == 12
+    assert not set(hashed) & set(images.patients)
+    assert hashed.tolist() == images.with_hashed_patients("secret").patients.tolist()
+    assert hashed.tolist() != images.with_hashed_patients("other").patients.tolist()
