@@ -16,14 +16,9 @@ from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation, make_view
+from featx.images.chest import Chest, draw_opacity
 from featx.images.dataset import ImageDataset
-from featx.images.phantom import (
-    PHANTOM_PATIENT_PATTERN,
-    Chest,
-    draw_opacity,
-    make_phantoms,
-    render_phantom,
-)
+from featx.images.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms, render_phantom
 from featx.images.splitting import patient_folds
 
 
