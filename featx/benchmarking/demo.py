@@ -50,4 +50,4 @@ def run_demo(out: str | Path, *, seed: int = 0) -> BenchmarkTable:
 
 
 # Small enough for two cores and a minute; a real comparison takes the defaults.
-DEMO_BASELINE = {"epochs": 6, "size": (96, 96)}
+DEMO_BASELINE = {"epochs": 8, "size": (128, 128)}
