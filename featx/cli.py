@@ -316,6 +316,12 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     help="Share of the patients to hold out where IMAGES has no test folder.",
 )
 @_fitting_options
+@click.option(
+    "--controls/--no-controls",
+    default=True,
+    show_default=True,
+    help="Rows that know nothing of lungs: random weights, histogram, metadata.",
+)
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
 @_patients

@@ -127,7 +127,7 @@ def test_evaluate_scores_labelled_images(run, road, model):
 def test_benchmark_writes_its_table_and_goes_on_where_it_was(run, road, tmp_path, monkeypatch):
     arguments = ["benchmark", road / "images", "--classifiers", "logistic,naive_bayes"]
     arguments += ["--patients", PATIENTS, "--views", 2, "--cache", road / "cache"]
-    arguments += ["--test-size", 0.3, "--out", tmp_path, "--json"]
+    arguments += ["--test-size", 0.3, "--no-controls", "--out", tmp_path, "--json"]
     code, text, _ = run(*arguments)
     assert code == 0
     rows = json.loads(text)
@@ -252,7 +252,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(road, tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "out"
     command = [sys.executable, "-m", "featx.cli", "benchmark", str(road / "images")]
     command += ["--patients", PATIENTS, "--views", "2", "--classifiers", "naive_bayes,knn"]
-    command += ["--cache", str(cache), "--out", str(out)]
+    command += ["--no-controls", "--cache", str(cache), "--out", str(out)]
     moments = {
         "embedding": lambda: list(cache.glob("*/recipe.json")),
         "fitting": lambda: list(out.glob("rows/*.json")),

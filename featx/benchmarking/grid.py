@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from featx.benchmarking.application import verdict_of
-from featx.benchmarking.ledger import Ledger, Row, key_of
+from featx.benchmarking.controls import CONTROLS, control_matrix
+from featx.benchmarking.ledger import Row
 from featx.benchmarking.protocol import Protocol, split_images
+from featx.benchmarking.reference import compare_with_reference, pick_reference
+from featx.benchmarking.rows import RowMaker
 from featx.benchmarking.table import BenchmarkTable
-from featx.errors import UsageError
+from featx.errors import UnreadableImageError, UsageError
 from featx.features.extraction import extract
-from featx.features.files import library_versions, put_bytes
 from featx.features.matrix import FeatureMatrix
 from featx.images.augmentation import Augmentation
 from featx.images.dataset import ImageDataset
-from featx.metrics.scores import evaluate
 from featx.progress import say
 
-if TYPE_CHECKING:
-    from featx.classifiers.model import FeatureClassifier
-
 __all__ = ["benchmark"]
+
+# A control that gets this share of the way from chance to the best model is near it.
+NEAR_SHARE = 0.8
 
 
 def benchmark(
@@ -51,6 +45,7 @@ def benchmark(
     seed: int = 0,
     strict: bool = False,
     baseline_settings: dict[str, Any] | None = None,
+    controls: bool = True,
     out: str | Path | None = None,
 ) -> BenchmarkTable:
     """Compare frozen features x classifiers with fine-tuned CNNs, on one protocol.
@@ -86,6 +81,9 @@ def benchmark(
         Decides the held-out patients, the folds, the views and what classifiers draw.
     baseline_settings : dict, optional
         Overrides for `train_baseline`, such as ``{"epochs": 3, "size": (128, 128)}``.
+    controls : bool, default=True
+        Whether to add rows that know nothing of lungs: a backbone with random weights, an
+        intensity histogram, and image size, file size and mode, each with logistic regression.
     out : path-like, optional
         Folder for the tables, the models and the scores of every test image. Rows that an earlier
         run finished there from the same inputs are taken over.
@@ -106,6 +104,7 @@ def benchmark(
             f"{protocol.shared_patients:,} patients stand on both sides of the data set's own "
             "split; the table says so."
         )
+    folder = None if out is None else Path(out)
     run = _Run(
         protocol=protocol,
         extraction={
@@ -118,14 +117,19 @@ def benchmark(
             "strict": strict,
         },
         views=(views, views if test_views is None else test_views),
-        fitting={"folds": folds, "operating_point": operating_point, "seed": seed},
-        training={
-            "weights_dir": weights_dir,
-            "operating_point": operating_point,
-            "seed": seed,
-            **(baseline_settings or {}),
-        },
-        out=None if out is None else Path(out),
+        maker=RowMaker(
+            class_names=images.class_names,
+            fitting={"folds": folds, "operating_point": operating_point, "seed": seed},
+            training={
+                "weights_dir": weights_dir,
+                "operating_point": operating_point,
+                "seed": seed,
+                **(baseline_settings or {}),
+            },
+            out=folder,
+        ),
+        controls=controls,
+        out=folder,
     )
     return run.table(backbones, classifiers, baselines)
 
@@ -164,19 +168,25 @@ class _Run:
     protocol: Protocol
     extraction: dict[str, Any]
     views: tuple[int, int]
-    fitting: dict[str, Any]
-    training: dict[str, Any]
+    maker: RowMaker
+    controls: bool
     out: Path | None
 
     def table(
         self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
     ) -> BenchmarkTable:
         """Compute row after row; what is finished is on disk before the next begins."""
-        self.ledger = Ledger(self.out)
         self.unreadable: dict[str, str] = {}
+        self.embedded = bool(backbones)
+        patients = {
+            name: patient
+            for side in self._sides
+            for name, patient in zip(side.names, side.patients.tolist(), strict=True)
+        }
         table = BenchmarkTable([])
         for row in self._rows(backbones, classifiers, baselines):
             table.rows.append(row)
+            compare_with_reference(table.rows, self.maker.predictions, patients)
             table.notes = self._notes(table.rows)
             if self.out is not None:
                 table.save(self.out)
@@ -188,160 +198,55 @@ class _Run:
         for backbone in backbones:
             train, test = self._matrices(backbone)
             for classifier in classifiers:
-                yield self._frozen_row(backbone, classifier, train, test)
-        for name in baselines:
-            yield self._baseline_row(name)
+                yield self.maker.frozen(backbone, classifier, train, test)
+        if self.controls:
+            yield from self._control_rows(backbones)
+        if baselines:
+            train_images, test_images = (self._readable(side) for side in self._sides)
+            for name in baselines:
+                yield self.maker.baseline(name, train_images, test_images)
+
+    @property
+    def _sides(self) -> tuple[ImageDataset, ImageDataset]:
+        return self.protocol.train, self.protocol.test
 
     def _matrices(self, backbone: str) -> tuple[FeatureMatrix, FeatureMatrix]:
         names = backbone.split("+")
-        train = extract(self.protocol.train, names, views=self.views[0], **self.extraction)
-        test = extract(self.protocol.test, names, views=self.views[1], **self.extraction)
+        train, test = (
+            extract(images, names, views=views, **self.extraction)
+            for images, views in zip(self._sides, self.views, strict=True)
+        )
         self.unreadable.update([*train.unreadable, *test.unreadable])
         return train, test
 
-    def _frozen_row(
-        self, backbone: str, classifier: str, train: FeatureMatrix, test: FeatureMatrix
-    ) -> Row:
-        key = key_of(
-            kind="frozen",
-            classifier=classifier,
-            fitting=self.fitting,
-            views=self.views,
-            recipes=train.recipes,
-            train=[train.digests, train.labels.tolist(), train.patients.tolist()],
-            test=[test.digests, test.labels.tolist(), test.patients.tolist()],
-            classes=train.class_names,
-            versions=library_versions("scikit-learn", "xgboost", "xgboost-cpu"),
-        )
-        row = self.ledger.find(key)
-        if row is None:
-            row = self._fit_and_score(backbone, classifier, train, test)
-            self.ledger.keep(key, row)
-        return row
-
-    def _fit_and_score(
-        self, backbone: str, classifier: str, train: FeatureMatrix, test: FeatureMatrix
-    ) -> Row:
-        from featx.classifiers.fitting import fit
-        from featx.classifiers.persistence import save_model
-
-        started = time.perf_counter()
-        model: FeatureClassifier = fit(train, classifier, **self.fitting)
-        seconds_fit = time.perf_counter() - started
-        probabilities = model.predict_images(test)
-        name = f"{backbone}-{classifier}"
-        if self.out is not None:
-            save_model(model, self.out / "models" / f"{name}.skops")
-        self._save_scores(name, test.names, test.labels, test.class_names, probabilities)
-        return {
-            "backbone": backbone,
-            "classifier": classifier,
-            "kind": "frozen",
-            "n_train": train.n_images,
-            "n_test": test.n_images,
-            **self._scores(test.labels, test.patients, probabilities, model.threshold_),
-            "seconds_extract": train.seconds + test.seconds,
-            "seconds_fit": seconds_fit,
-            "views": self.views[0],
-            "test_views": self.views[1],
-            "n_features": train.X.shape[1],
-            "recipes": [dict(recipe) for recipe in train.recipes],
-            "settings": {**self.fitting, "chosen": model.best_parameters_},
-        }
-
-    def _baseline_row(self, name: str) -> Row:
-        train, test = self.protocol.train, self.protocol.test
-        train, test = self._readable(train), self._readable(test)
-        key = key_of(
-            kind="baseline",
-            name=name,
-            training={**self.training, "weights_dir": str(self.training["weights_dir"])},
-            train=[_digests(train), train.labels.tolist(), train.patients.tolist()],
-            test=[_digests(test), test.labels.tolist(), test.patients.tolist()],
-            classes=train.class_names,
-            versions=library_versions("scikit-learn", "xgboost", "xgboost-cpu"),
-        )
-        row = self.ledger.find(key)
-        if row is None:
-            row = self._train_and_score(name, train, test)
-            self.ledger.keep(key, row)
-        return row
-
-    def _train_and_score(self, name: str, train: ImageDataset, test: ImageDataset) -> Row:
-        from featx.baselines.training import train_baseline
-
-        folder = None if self.out is None else self.out / "baselines" / name.replace(":", "-")
-        trained = train_baseline(train, name, out=folder, **self.training)
-        probabilities = trained.predict_proba(test)
-        self._save_scores(name, test.names, test.labels, test.class_names, probabilities)
-        return {
-            "backbone": name,
-            "classifier": "trained end to end",
-            "kind": "baseline",
-            "n_train": len(train),
-            "n_test": len(test),
-            **self._scores(test.labels, test.patients, probabilities, trained.threshold),
-            "seconds_extract": 0.0,
-            "seconds_fit": trained.seconds,
-            "views": None,
-            "test_views": 1,
-            "n_features": None,
-            "recipes": [],
-            "settings": {"diagnosis": list(trained.diagnosis)},
-        }
+    def _control_rows(self, backbones: Sequence[str]) -> Iterator[Row]:
+        if backbones and self.extraction["weights"] != "random":
+            settings = {**self.extraction, "weights": "random"}
+            backbone = backbones[0].split("+")[0]
+            train, test = (extract(side, backbone, views=1, **settings) for side in self._sides)
+            yield self.maker.frozen("random weights", "logistic", train, test, "control")
+        for name in CONTROLS:
+            train, test = (control_matrix(side, name) for side in self._sides)
+            yield self.maker.frozen(name, "logistic", train, test, "control")
 
     def _readable(self, images: ImageDataset) -> ImageDataset:
-        """Leave out what no network can be shown."""
-        from featx.errors import UnreadableImageError
-
-        if self.unreadable:
-            return images.select([name not in self.unreadable for name in images.names])
-        kept = []
-        for index, name in enumerate(images.names):
-            try:
-                images.read(index)
-                kept.append(index)
-            except UnreadableImageError as error:
-                self.unreadable[name] = str(error)
-        return images.select(kept)
-
-    def _scores(
-        self,
-        labels: npt.NDArray[np.int64],
-        patients: npt.NDArray[np.str_],
-        probabilities: npt.NDArray[np.float64],
-        threshold: float | None,
-    ) -> Row:
-        scores = evaluate(
-            labels,
-            probabilities,
-            threshold=threshold,
-            class_names=self.protocol.train.class_names,
-            patients=patients,
-            seed=self.fitting["seed"],
-        )
-        return verdict_of(scores)
-
-    def _save_scores(
-        self,
-        name: str,
-        images: Sequence[str],
-        labels: npt.NDArray[np.int64],
-        class_names: Sequence[str],
-        probabilities: npt.NDArray[np.float64],
-    ) -> None:
-        if self.out is None:
-            return
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["path", "label", *(f"probability_{name}" for name in class_names)])
-        for image, label, row in zip(images, labels, probabilities, strict=True):
-            writer.writerow([image, class_names[label], *row.tolist()])
-        content = buffer.getvalue().encode("utf-8", "surrogateescape")
-        put_bytes(self.out / "scores" / f"{name.replace(':', '-')}.csv", content)
+        """Leave out what no network can be shown; extraction has found it if there was one."""
+        if not self.embedded:
+            for index, name in enumerate(images.names):
+                try:
+                    images.read(index)
+                except UnreadableImageError as error:
+                    self.unreadable[name] = str(error)
+        return images.select([name not in self.unreadable for name in images.names])
 
     def _notes(self, rows: Sequence[Row]) -> list[str]:
         notes = [self.protocol.description, "Intervals are at 95 %."]
+        reference = pick_reference(rows)
+        if reference is not None and any("auc_verdict" in row for row in rows):
+            notes.append(
+                f"Compared with {reference['backbone']}, the CNN that did best on validation "
+                "patients: DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
+            )
         if self.protocol.shared_patients:
             notes.append(
                 f"{self.protocol.shared_patients:,} patients stand on both sides of the data set's "
@@ -351,8 +256,17 @@ class _Run:
             notes.append(f"{len(self.unreadable):,} images were unreadable and left out.")
         if any(row["collapsed"] for row in rows):
             notes.append("A collapsed model gives one class to every image: it is no result.")
-        return notes
+        notes += [f"{row['backbone']}: {text}" for row in rows for text in row.get("diagnosis", [])]
+        return notes + _shortcuts(rows)
 
 
-def _digests(images: ImageDataset) -> list[str]:
-    return [images.digest(index) for index in range(len(images))]
+def _shortcuts(rows: Sequence[Row]) -> list[str]:
+    """Name the controls that get most of the way from chance to the best model."""
+    areas = [row["auc"] for row in rows if row["kind"] != "control"]
+    best = max(areas, default=1.0)
+    return [
+        f"SHORTCUT: {row['backbone']} alone reaches AUC {row['auc']:.3f}, where the best model "
+        f"reaches {best:.3f}. These images can largely be told apart without looking for disease."
+        for row in rows
+        if row["kind"] == "control" and row["auc"] - 0.5 >= NEAR_SHARE * (best - 0.5)
+    ]

@@ -46,12 +46,12 @@ class Ledger:
 
     Parameters
     ----------
-    folder : Path or None
-        Where; None keeps nothing.
+    folder : Path
+        Where the benchmark's results are.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = None if folder is None else folder / "rows"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "rows"
 
     def find(self, key: str) -> Row | None:
         """Return the row that was finished from the same inputs, if there is one.
@@ -61,8 +61,8 @@ class Ledger:
         key : str
             From `key_of`.
         """
-        path = None if self.folder is None else self.folder / f"{key[:24]}.json"
-        if path is None or not path.exists():
+        path = self.folder / f"{key[:24]}.json"
+        if not path.exists():
             return None
         entry = json.loads(path.read_text(encoding="utf-8"))
         return entry["row"] if entry["key"] == key else None
@@ -77,6 +77,5 @@ class Ledger:
         row : dict
             Plain values.
         """
-        if self.folder is not None:
-            content = plain_json({"key": key, "row": row}).encode()
-            put_bytes(self.folder / f"{key[:24]}.json", content)
+        content = plain_json({"key": key, "row": row}).encode()
+        put_bytes(self.folder / f"{key[:24]}.json", content)

@@ -55,6 +55,8 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
         figures = [_score(row, name, "\n{:.3f}-{:.3f}") for name in scores]
         costs = f"{_number(row['seconds_extract'])}\n{_number(row['seconds_fit'])}"
         model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
+        if "auc_verdict" in row:
+            model += f"\nAUC vs CNN: {row['auc_verdict']}"
         table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)
     return table
 
@@ -73,8 +75,13 @@ def to_markdown(rows: Sequence[Row]) -> str:
         Ends with a line break.
     """
     headers = _headers()
+    compared = any("auc_verdict" in row for row in rows)
+    if compared:
+        headers = [*headers, "AUC, accuracy against the CNN"]
     lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    for row in rows:
+        cells = [*_cells(row), *([_verdicts(row)] if compared else [])]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -131,6 +138,12 @@ def _score(row: Row, name: str, interval: str = " ({:.3f} to {:.3f})") -> str:
     if _exists(row.get(f"{name}_low")):
         text += interval.format(row[f"{name}_low"], row[f"{name}_high"])
     return text
+
+
+def _verdicts(row: Row) -> str:
+    if "auc_verdict" not in row:
+        return "-"
+    return f"{row['auc_verdict']}; {row['accuracy_verdict']}"
 
 
 def _number(value: float | None) -> str:

@@ -36,6 +36,14 @@ def test_markdown():
     assert "vgg16, svm (baseline): COLLAPSED, calls all PNEUMONIA" in collapsed
 
 
+def test_verdicts_stand_beside_what_was_compared():
+    compared = {**ROW, "auc_verdict": "better", "accuracy_verdict": "no difference shown"}
+    header, _, first, second = to_markdown([compared, ROW]).splitlines()
+    assert header.endswith("| AUC, accuracy against the CNN |")
+    assert first.endswith("| better; no difference shown |")
+    assert second.endswith("| - |")
+
+
 def test_csv_is_unrounded_and_complete():
     (row,) = csv.DictReader(io.StringIO(to_csv([ROW])))
     assert float(row["auc"]) == 0.98765

@@ -1,0 +1,109 @@
+"""Controls: what can be told without knowing anything of lungs.
+
+Where a control comes near the best model, the data set has a shortcut, and the best model may be
+using it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from featx.errors import UnreadableImageError
+from featx.features.matrix import FeatureMatrix
+from featx.images.dataset import ImageDataset
+from featx.progress import progress
+
+__all__ = ["CONTROLS", "control_matrix"]
+
+_BINS = 64
+
+
+def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
+    """Describe images by a control's few numbers in place of a network's features.
+
+    Parameters
+    ----------
+    images : ImageDataset
+        Unreadable ones are left out.
+    name : {"histogram", "metadata"}
+        Which control.
+
+    Returns
+    -------
+    FeatureMatrix
+        One row an image. Metadata are features here and nowhere else in featx.
+
+    Examples
+    --------
+    >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8))
+    >>> control_matrix(images, "histogram").X[:, 0]
+    array([1., 1.], dtype=float32)
+    """
+    kept, rows = [], []
+    with progress(f"Control: {name}", len(images), "images") as advance:
+        for index, row in _describe(images, CONTROLS[name]):
+            if row is not None:
+                kept.append(index)
+                rows.append(row)
+            advance()
+    chosen = images.select(kept)
+    return FeatureMatrix(
+        X=np.array(rows, dtype=np.float32),
+        image=np.arange(len(kept)),
+        view=np.zeros(len(kept), dtype=np.int64),
+        names=chosen.names,
+        digests=tuple(chosen.digest(index) for index in range(len(chosen))),
+        labels=chosen.labels,
+        patients=chosen.patients,
+        splits=chosen.splits,
+        class_names=chosen.class_names,
+        recipes=({"backbone": f"control-{name}", "format": 1},),
+    )
+
+
+def _describe(
+    images: ImageDataset, describe: Callable[[ImageDataset, int], list[float]]
+) -> Iterator[tuple[int, list[float] | None]]:
+    for index in range(len(images)):
+        try:
+            yield index, describe(images, index)
+        except UnreadableImageError:
+            yield index, None
+
+
+def _histogram(images: ImageDataset, index: int) -> list[float]:
+    pixels = images.read(index)
+    counts, _ = np.histogram(pixels, bins=_BINS, range=(0, 255))
+    return (counts / pixels.size).tolist()
+
+
+def _metadata(images: ImageDataset, index: int) -> list[float]:
+    height, width = images.read(index).shape[:2]
+    size, channels = _file_facts(images.sources[index])
+    return [
+        height,
+        width,
+        width / height,
+        np.log(height * width),
+        np.log1p(size),
+        size / (height * width),
+        channels,
+    ]
+
+
+def _file_facts(source: Path | npt.NDArray) -> tuple[int, int]:
+    if isinstance(source, Path):
+        with Image.open(source) as image:
+            return source.stat().st_size, len(image.getbands())
+    return source.nbytes, source.ndim
+
+
+CONTROLS: dict[str, Callable[[ImageDataset, int], list[float]]] = {
+    "histogram": _histogram,
+    "metadata": _metadata,
+}

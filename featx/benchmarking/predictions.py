@@ -1,0 +1,81 @@
+"""What a model said of every test image, on disk as a plain CSV file."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.features.files import put_bytes
+
+__all__ = ["Predictions"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of test images, with the truth.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Each image's path below the data set's root.
+    labels : ndarray of int64, shape (n_images,)
+        Index of the true class.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Rows sum to 1.
+    """
+
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+
+    def save(self, path: Path, class_names: Sequence[str]) -> None:
+        """Write one line an image: path, label, one probability a class.
+
+        Parameters
+        ----------
+        path : Path
+            Where to.
+        class_names : sequence of str
+            Of the columns of `probabilities`.
+        """
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["path", "label", *(f"probability_{name}" for name in class_names)])
+        for name, label, row in zip(self.names, self.labels, self.probabilities, strict=True):
+            writer.writerow([name, class_names[label], *row.tolist()])
+        put_bytes(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
+
+    @classmethod
+    def load(cls, path: Path, class_names: Sequence[str]) -> Predictions | None:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        class_names : sequence of str
+            Of the columns.
+
+        Returns
+        -------
+        Predictions or None
+            None if there is no such file of these classes.
+        """
+        if not path.exists():
+            return None
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        header, *lines = csv.reader(io.StringIO(text, newline=""))
+        if header != ["path", "label", *(f"probability_{name}" for name in class_names)]:
+            return None
+        index = {name: number for number, name in enumerate(class_names)}
+        return cls(
+            names=tuple(line[0] for line in lines),
+            labels=np.array([index[line[1]] for line in lines], dtype=np.int64),
+            probabilities=np.array([line[2:] for line in lines], dtype=np.float64),
+        )

@@ -1,0 +1,94 @@
+"""Every row against the best CNN: whether the difference is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.benchmarking.predictions import Predictions
+from featx.metrics.comparison import delong_test, holm, mcnemar_test, verdict
+
+__all__ = ["compare_with_reference", "pick_reference"]
+
+Row = dict[str, Any]
+
+
+def pick_reference(rows: Sequence[Row]) -> Row | None:
+    """Return the baseline that did best on its own validation patients.
+
+    The test images have no say in it: picking the best of several on them would flatter it.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of any kind.
+
+    Returns
+    -------
+    dict or None
+        None if there is no baseline.
+    """
+    baselines = [row for row in rows if row["kind"] == "baseline"]
+    return max(baselines, key=lambda row: row["validation_auc"] or 0.0, default=None)
+
+
+def compare_with_reference(
+    rows: Sequence[Row],
+    predictions: Mapping[str, Predictions],
+    patients: Mapping[str, str],
+) -> None:
+    """Add to every row its difference from the reference row, tested and put into words.
+
+    AUC by DeLong's test, accuracy by McNemar's, both minding that a patient's images go together;
+    p-values corrected for the number of rows by Holm. Two classes only.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Changed in place; each names its predictions under ``name``.
+    predictions : mapping of str to Predictions
+        By name of row.
+    patients : mapping of str to str
+        By name of image.
+    """
+    reference = pick_reference(rows)
+    others = [row for row in rows if reference is not None and row is not reference]
+    if reference is None or predictions[reference["name"]].probabilities.shape[1] != 2:
+        return
+    tests = [_tests(row, reference, predictions, patients) for row in others]
+    for figure in ("auc", "accuracy"):
+        corrected = holm([test[figure].p_value for test in tests])
+        for row, test, p_value in zip(others, tests, corrected, strict=True):
+            row[f"{figure}_difference"] = test[figure].difference
+            row[f"{figure}_difference_low"] = test[figure].low
+            row[f"{figure}_difference_high"] = test[figure].high
+            row[f"{figure}_p_value"] = float(p_value)
+            row[f"{figure}_verdict"] = verdict(test[figure].difference, float(p_value))
+            row["reference"] = reference["name"]
+
+
+def _tests(
+    row: Row,
+    reference: Row,
+    predictions: Mapping[str, Predictions],
+    patients: Mapping[str, str],
+) -> dict[str, Any]:
+    here, there = predictions[row["name"]], predictions[reference["name"]]
+    place = {name: index for index, name in enumerate(there.names)}
+    common = [index for index, name in enumerate(here.names) if name in place]
+    counterpart = [place[here.names[index]] for index in common]
+    labels = here.labels[common]
+    scores = here.probabilities[common, 1], there.probabilities[counterpart, 1]
+    called = _called(scores[0], row), _called(scores[1], reference)
+    owners = [patients[here.names[index]] for index in common]
+    return {
+        "auc": delong_test(labels, *scores, patients=owners),
+        "accuracy": mcnemar_test(labels, *called, patients=owners),
+    }
+
+
+def _called(scores: npt.NDArray[np.float64], row: Row) -> npt.NDArray[np.int64]:
+    return (scores >= row["threshold"]).astype(np.int64)

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from featx.benchmarking.controls import control_matrix
+from featx.benchmarking.grid import benchmark
+from featx.images.dataset import ImageDataset
+
+
+def plant(folder, generator, shortcut):
+    """Noise of two classes; with the shortcut, one class comes in larger files."""
+    for number in range(40):
+        label = "ill" if number % 2 else "well"
+        side = 48 if shortcut and label == "ill" else 32
+        pixels = generator.integers(0, 256, (side, side), dtype=np.uint8)
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / label / f"p{number:02d}_0.png")
+    return ImageDataset.open(folder, r"(p\d+)_")
+
+
+def test_metadata_know_sizes_and_the_histogram_does_not(tmp_path, generator):
+    images = plant(tmp_path, generator, shortcut=True)
+    (tmp_path / "ill" / "p01_0.png").write_bytes(b"")
+    metadata = control_matrix(images, "metadata")
+    assert metadata.n_images == 39
+    assert set(metadata.X[:, 0]) == {32.0, 48.0}
+    histogram = control_matrix(images, "histogram")
+    np.testing.assert_allclose(histogram.X.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_planted_shortcut_is_named(tmp_path, generator):
+    images = plant(tmp_path / "a", generator, shortcut=True)
+    table = benchmark(images, classifiers=["naive_bayes"], views=1, test_size=0.3)
+    kinds = [row["kind"] for row in table]
+    assert kinds == ["frozen", "control", "control", "control"]
+    (row,) = [row for row in table if row["backbone"] == "metadata"]
+    assert row["auc"] == 1.0
+    assert any(note.startswith("SHORTCUT: metadata alone") for note in table.notes)
+
+
+def test_no_shortcut_no_alarm():
+    from featx.benchmarking.grid import _shortcuts
+
+    def row(kind, auc):
+        return {"kind": kind, "auc": auc, "backbone": kind}
+
+    assert _shortcuts([row("frozen", 0.95), row("control", 0.80)]) == []
+    (note,) = _shortcuts([row("frozen", 0.95), row("control", 0.90)])
+    assert "0.900" in note
+    assert "0.950" in note
