@@ -1,0 +1,236 @@
+"""The commands that lead from images to a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import featx
+from featx.cli.options import (
+    PathArgument,
+    apply_quiet,
+    extraction_options,
+    fitting_options,
+    hash_patients_option,
+    images_argument,
+    json_option,
+    names_option,
+    open_images,
+    patients_option,
+    quiet_option,
+    seed_option,
+    view_options,
+    with_views,
+)
+from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(featx.__version__, prog_name="featx")
+def commands() -> None:
+    """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
+
+    IMAGES is a folder with one sub-folder a class (train, val and test may stand above them), or
+    a CSV file with columns path, label and optionally patient, split.
+    """
+
+
+@commands.command()
+@images_argument
+@names_option("--backbone", default=["efficientnet_lite0"], text="Frozen network; see `backbones`.")
+@view_options
+@patients_option
+@hash_patients_option
+@click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
+@seed_option
+@extraction_options
+@json_option
+def extract(images: Path, backbone: list[str], out: Path, **options: Any) -> None:
+    """Embed the views of IMAGES with frozen networks, into one HDF5 matrix file.
+
+    Example: featx extract chest_xray --backbone densenet121 --out features.h5
+    """
+    dataset = open_images(images, options)
+    as_json = options.pop("as_json")
+    matrix = featx.extract(dataset, backbone, out=out, **with_views(options))
+    tell_unreadable(matrix.unreadable)
+    summary = {
+        "out": str(out),
+        "images": matrix.n_images,
+        "rows": len(matrix),
+        "features": matrix.X.shape[1],
+        "class_names": list(matrix.class_names),
+        "seconds": matrix.seconds,
+        "unreadable": [{"path": path, "reason": reason} for path, reason in matrix.unreadable],
+    }
+    print_result(summary, as_json, f"{matrix!r} written to {out}")
+
+
+@commands.command()
+@click.argument("matrices", type=PathArgument, nargs=-1, required=True)
+@names_option("--classifier", default=["svm"], text="Classifier; `all` for every one.")
+@fitting_options
+@click.option("--out", type=PathArgument, required=True, help="Folder for the models.")
+@seed_option
+@quiet_option
+@json_option
+def fit(
+    matrices: tuple[Path, ...], classifier: list[str], out: Path, as_json: bool, **options: Any
+) -> None:
+    """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
+
+    Images of the split 'test' are left out.
+
+    Example: featx fit features.h5 --classifier svm,logistic --out models
+    """
+    from featx.classifiers.persistence import save_model
+    from featx.classifiers.zoo import CLASSIFIERS, get_classifier
+
+    apply_quiet(options)
+    names = list(CLASSIFIERS) if classifier == ["all"] else classifier
+    for name in names:
+        get_classifier(name)
+    matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
+    summaries = []
+    for name in names:
+        model = featx.fit(matrix, name, **options)
+        path = out / f"{name}.skops"
+        save_model(model, path)
+        summary = {
+            "model": str(path),
+            "classifier": name,
+            "threshold": model.threshold_,
+            "parameters": model.best_parameters_,
+            "provenance": model.provenance_,
+        }
+        summaries.append(summary)
+        if not as_json:
+            click.echo(f"{name} written to {path} ({describe_choice(model)})")
+    if as_json:
+        print_result(summaries, as_json, "")
+
+
+@commands.command()
+@click.argument("model", type=PathArgument)
+@images_argument
+@click.option("--out", type=PathArgument, required=True, help="CSV file to write.")
+@click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
+@extraction_options
+@json_option
+def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Classify IMAGES, which need no labels, with a fitted MODEL.
+
+    Example: featx predict models/svm.skops new_images --out predictions.csv
+    """
+    from featx.benchmarking.application import apply_model, predictions_csv
+    from featx.features.files import put_bytes
+
+    apply_quiet(options)
+    fitted = featx.load_model(model)
+    dataset = featx.ImageDataset.open(images, labelled=False)
+    result = apply_model(fitted, dataset, **options)
+    put_bytes(out, predictions_csv(result))
+    tell_unreadable(result.unreadable)
+    summary = {
+        "out": str(out),
+        "images": len(result.names),
+        "labels": result.counts(),
+        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+    }
+    print_result(summary, as_json, f"{len(result.names):,} images classified: {out}")
+
+
+@commands.command()
+@click.argument("model", type=PathArgument)
+@images_argument
+@patients_option
+@click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
+@extraction_options
+@json_option
+def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
+    """Score a fitted MODEL on labelled IMAGES, with 95 % intervals.
+
+    Example: featx evaluate models/svm.skops other_hospital --json
+    """
+    from featx.benchmarking.application import apply_model, score, verdict_of
+
+    fitted = featx.load_model(model)
+    dataset = open_images(images, options, class_names=list(fitted.classes_))
+    result = apply_model(fitted, dataset, **options)
+    tell_unreadable(result.unreadable)
+    scores = score(fitted, result)
+    lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
+    if scores.collapsed:
+        lines.append(f"COLLAPSED: it {scores.collapse_reason}")
+    row = {
+        **verdict_of(scores),
+        "n_test": len(result.names),
+        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
+    }
+    print_result(row, as_json, "\n".join(lines))
+
+
+@commands.command()
+@images_argument
+@names_option("--backbones", default=["efficientnet_lite0"], text="Frozen networks; a+b joins two.")
+@names_option("--classifiers", default=["svm", "logistic", "xgboost"], text="Classifiers.")
+@names_option("--baselines", default=["none"], text="CNNs to train end to end, or 'none'.")
+@view_options
+@click.option(
+    "--test-views", type=int, help="Views of a test image, averaged.  [default: as --views]"
+)
+@click.option(
+    "--test-size",
+    default=0.2,
+    show_default=True,
+    help="Share of the patients to hold out where IMAGES has no test folder.",
+)
+@fitting_options
+@click.option(
+    "--controls/--no-controls",
+    default=True,
+    show_default=True,
+    help="Rows that know nothing of lungs: random weights, histogram, metadata.",
+)
+@click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
+@click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
+@patients_option
+@hash_patients_option
+@click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
+@seed_option
+@extraction_options
+@json_option
+def benchmark(images: Path, out: Path, as_json: bool, **options: Any) -> None:
+    """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
+
+    Everything is chosen on training images, by patient; the test images are looked at once.
+
+    Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
+    --baselines finetuned:resnet50 --out results
+    """
+    dataset = open_images(images, options)
+    epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")
+    settings = {
+        **({} if epochs is None else {"epochs": epochs}),
+        **({} if size is None else {"size": (size, size)}),
+    }
+    table = featx.benchmark(dataset, baseline_settings=settings, out=out, **with_views(options))
+    print_table(table, as_json, out)
+
+
+@commands.command()
+@click.option(
+    "--out", type=PathArgument, default=Path("featx-demo"), show_default=True, help="Folder."
+)
+@seed_option
+@quiet_option
+@json_option
+def demo(out: Path, seed: int, as_json: bool, **options: Any) -> None:
+    """Show the whole road on synthetic radiographs, in a few minutes."""
+    from featx.benchmarking.demo import run_demo
+
+    apply_quiet(options)
+    table = run_demo(out, seed=seed)
+    print_table(table, as_json, out / "results")

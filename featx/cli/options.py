@@ -1,0 +1,154 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import featx
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+PathArgument = click.Path(path_type=Path)
+
+
+def several(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
+    """Take names given by repeating an option, or parted by commas, or both."""
+    names = [name.strip() for text in value for name in text.split(",") if name.strip()]
+    if parameter.required and not names:
+        raise click.BadParameter("name at least one")
+    return [] if names == ["none"] else names
+
+
+def names_option(*flags: str, default: Sequence[str], text: str) -> Decorator:
+    """Make an option that takes several names."""
+    return click.option(
+        *flags,
+        multiple=True,
+        default=default,
+        show_default=True,
+        callback=several,
+        help=f"{text} Repeat it or part names by commas.",
+    )
+
+
+images_argument = click.argument("images", type=PathArgument)
+patients_option = click.option(
+    "--patients",
+    help="Whose image it is: 'kermany', a regular expression with one group searched in each "
+    r"path, such as '(person\d+)_', or a column of the CSV file.",
+)
+hash_patients_option = click.option(
+    "--hash-patients",
+    metavar="SECRET",
+    envvar="FEATX_PATIENT_SECRET",
+    show_envvar=True,
+    help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
+seed_option = click.option(
+    "--seed", default=0, show_default=True, help="Decides whatever is drawn."
+)
+quiet_option = click.option(
+    "--quiet", is_flag=True, help="No progress, no notes; errors and results only."
+)
+strict_option = click.option("--strict", is_flag=True, help="Stop at an unreadable image.")
+
+
+def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that embeds images."""
+    for option in reversed(
+        [
+            click.option(
+                "--weights",
+                default="imagenet",
+                show_default=True,
+                help="'imagenet', 'random', or a weights file.",
+            ),
+            click.option(
+                "--weights-dir",
+                type=PathArgument,
+                envvar="FEATX_WEIGHTS_DIR",
+                show_envvar=True,
+                help="Folder to look for weights files in.",
+            ),
+            click.option(
+                "--cache",
+                type=PathArgument,
+                envvar="FEATX_CACHE",
+                show_envvar=True,
+                help="Folder of cached features.  [default: ~/.cache/featx]",
+            ),
+            click.option(
+                "--engine",
+                type=click.Choice(["auto", "keras", "openvino"]),
+                default="auto",
+                show_default=True,
+                help="What runs the network.",
+            ),
+            strict_option,
+            quiet_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what the network sees of a training image."""
+    command = click.option(
+        "--views",
+        default=None,
+        type=int,
+        help="Views of an image: itself and VIEWS - 1 augmented ones.  "
+        "[default: 4, or 1 with --augmentation none]",
+    )(command)
+    return click.option(
+        "--augmentation",
+        type=click.Choice(["none", "seed", "radiograph"]),
+        default="radiograph",
+        show_default=True,
+        help="How augmented views are drawn.",
+    )(command)
+
+
+def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how classifiers are fitted."""
+    command = click.option("--folds", default=5, show_default=True, help="Cross-validation folds.")(
+        command
+    )
+    return click.option(
+        "--operating-point",
+        default="youden",
+        show_default=True,
+        help="How the threshold is chosen on training images: youden, 0.5, f1, sensitivity=0.95, "
+        "specificity=0.9 or cost=FALSE_NEGATIVE:FALSE_POSITIVE.",
+    )(command)
+
+
+def open_images(
+    images: Path, options: dict[str, Any], class_names: list[str] | None = None
+) -> featx.ImageDataset:
+    """Open what the user named, taking from `options` what only this needs."""
+    apply_quiet(options)
+    dataset = featx.ImageDataset.open(images, options.pop("patients"), class_names=class_names)
+    secret = options.pop("hash_patients", None)
+    return dataset if secret is None else dataset.with_hashed_patients(secret)
+
+
+def apply_quiet(options: dict[str, Any]) -> None:
+    """Take --quiet from the options and heed it."""
+    from featx.progress import set_quiet
+
+    set_quiet(options.pop("quiet"))
+
+
+def with_views(options: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the number of views that suits the policy."""
+    views = options["views"]
+    if views is None:
+        views = 1 if options["augmentation"] == "none" else 4
+    return {**options, "views": views}
