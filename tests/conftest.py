@@ -20,6 +20,10 @@ def _own_surroundings(tmp_path_factory, monkeypatch):
     featx.progress.set_quiet(False)
 
 
+# A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.
+HEED_INTERRUPTS = ["env", "--default-signal=INT"]
+
+
 @pytest.fixture
 def generator():
     return np.random.default_rng(0)

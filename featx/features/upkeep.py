@@ -251,15 +251,15 @@ def prune(
     UsageError
         If there is no recipe of a name given.
     """
-    known = {folder.path.name: folder for folder in stores(cache)}
+    known = {row["folder"]: row for row in list_recipes(cache)}
     strangers = [name for name in folders if name not in known]
     if strangers:
         raise UsageError(
             f"there is no recipe {strangers[0]!r} in {cache} (there are: {', '.join(known)})"
         )
     deleted, files, freed = [], 0, 0
-    for row in list_recipes(cache):
-        path = known[row["folder"]].path
+    for row in known.values():
+        path = cache / row["folder"]
         idle = idle_days is not None and (row["idle_days"] or 0) >= idle_days
         everything = idle or path.name in folders
         if everything:
