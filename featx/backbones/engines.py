@@ -273,8 +273,25 @@ def _convert(model: Any) -> Any:
     traced = tensorflow.function(
         lambda pixels: model(pixels, training=False), input_signature=[signature], autograph=False
     )
-    with quiet_stderr(), _without_telemetry():
+    with quiet_stderr(), _without_telemetry(), _without_environment_check():
         return _import_openvino().convert_model(traced)
+
+
+@contextmanager
+def _without_environment_check() -> Iterator[None]:
+    """Keep OpenVINO's look at TensorFlow's version out: on Python 3.13 it raises NameError.
+
+    It imports with ``exec`` and deletes the name with another, which no longer share their locals
+    (PEP 667).
+    """
+    module = importlib.import_module("openvino.frontend.tensorflow.utils")
+    check = module.get_environment_setup
+    version = sys.modules["tensorflow"].__version__
+    module.get_environment_setup = lambda _: {"tensorflow": version}
+    try:
+        yield
+    finally:
+        module.get_environment_setup = check
 
 
 @contextmanager
