@@ -284,7 +284,7 @@ def _without_environment_check() -> Iterator[None]:
     It imports with ``exec`` and deletes the name with another, which no longer share their locals
     (PEP 667).
     """
-    module = importlib.import_module("openvino.frontend.tensorflow.utils")
+    module: Any = importlib.import_module("openvino.frontend.tensorflow.utils")
     check = module.get_environment_setup
     version = sys.modules["tensorflow"].__version__
     module.get_environment_setup = lambda _: {"tensorflow": version}
