@@ -242,7 +242,7 @@ def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.nd
     """Turn a frozen model into a TensorFlow graph with its weights as constants.
 
     TensorFlow then folds batch norm into the convolutions, which `predict` cannot, since there the
-    weights are variables: a tenth to three quarters more images a second.
+    weights are variables (scripts/bench/engines.py measures what that gives).
     """
     tensorflow = sys.modules["tensorflow"]
     trainable = [variable.numpy() for variable in model.trainable_variables]
