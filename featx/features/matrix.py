@@ -363,5 +363,6 @@ def _features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
         raise ValueError(f"its features are {dataset.dtype}, not float32")
     offset = dataset.id.get_offset()
     if offset is None:
-        return np.empty(dataset.shape, dtype=np.float32)
+        # Nothing to map: no rows, or few enough that HDF5 keeps them in the header.
+        return dataset[:]
     return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=dataset.shape)

@@ -149,6 +149,19 @@ def test_hostile_files_are_refused(tmp_path, how):
         FeatureMatrix.load(tmp_path / "m.h5")
 
 
+def test_features_kept_in_the_header_are_read(tmp_path):
+    make_matrix().save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "a") as file:
+        values = file["features"][:]
+        del file["features"]
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple(values.shape)
+        dataset = h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, space, layout)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    np.testing.assert_array_equal(FeatureMatrix.load(tmp_path / "m.h5").X, values)
+
+
 def test_what_is_no_matrix_says_so(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
         FeatureMatrix.load(tmp_path / "absent.h5")
