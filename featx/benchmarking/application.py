@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from featx.features.matching import extract_by_recipes
 from featx.images.dataset import ImageDataset
-from featx.metrics.scores import Scores
+from featx.metrics.scores import Scores, flatten
 from featx.metrics.scores import evaluate as evaluate_scores
 
 if TYPE_CHECKING:
@@ -148,11 +148,13 @@ def verdict_of(scores: Scores) -> dict[str, Any]:
     Returns
     -------
     dict
-        Every figure with its bounds, the threshold, the confusion matrix, and whether the model
-        collapsed and how.
+        Every figure with its bounds, the threshold, the confusion matrix, whether the model
+        collapsed and how, and with more than two classes the figures of each against the rest.
     """
+    per_class = {name: flatten(figures) for name, figures in scores.per_class.items()}
     return {
         **scores.to_row(),
+        **({"per_class": per_class} if per_class else {}),
         "threshold": scores.threshold,
         "confusion": scores.confusion.tolist(),
         "n_patients_test": scores.n_patients,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.root = folder
         self.folder = folder / "rows"
 
     def find(self, key: str) -> Row | None:
@@ -60,14 +62,22 @@ class Ledger:
         ----------
         key : str
             From `key_of`.
+
+        Returns
+        -------
+        dict or None
+            None also where a file that the row left is gone, or another run has replaced it.
         """
         path = self.folder / f"{key[:24]}.json"
         if not path.exists():
             return None
         entry = json.loads(path.read_text(encoding="utf-8"))
-        return entry["row"] if entry["key"] == key else None
+        if entry["key"] != key or "files" not in entry:
+            return None
+        intact = all(_digest(self.root / name) == sha for name, sha in entry["files"].items())
+        return entry["row"] if intact else None
 
-    def keep(self, key: str, row: Row) -> None:
+    def keep(self, key: str, row: Row, files: Sequence[Path] = ()) -> None:
         """Write a finished row down.
 
         Parameters
@@ -76,6 +86,19 @@ class Ledger:
             From `key_of`.
         row : dict
             Plain values.
+        files : sequence of Path, default=()
+            What the row left in the folder besides, without which it is not finished.
         """
-        content = plain_json({"key": key, "row": row}).encode()
+        digests = {str(path.relative_to(self.root)): _digest(path) for path in files}
+        content = plain_json({"key": key, "row": row, "files": digests}).encode()
         put_bytes(self.folder / f"{key[:24]}.json", content)
+
+
+def _digest(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

@@ -26,16 +26,19 @@ class Predictions:
         Each image's path below the data set's root.
     labels : ndarray of int64, shape (n_images,)
         Index of the true class.
+    patients : ndarray of str, shape (n_images,)
+        Whose image it is.
     probabilities : ndarray of float64, shape (n_images, n_classes)
         Rows sum to 1.
     """
 
     names: tuple[str, ...]
     labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.str_]
     probabilities: npt.NDArray[np.float64]
 
     def save(self, path: Path, class_names: Sequence[str]) -> None:
-        """Write one line an image: path, label, one probability a class.
+        """Write one line an image: path, label, patient, one probability a class.
 
         Parameters
         ----------
@@ -46,9 +49,10 @@ class Predictions:
         """
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(["path", "label", *(f"probability_{name}" for name in class_names)])
-        for name, label, row in zip(self.names, self.labels, self.probabilities, strict=True):
-            writer.writerow([name, class_names[label], *row.tolist()])
+        writer.writerow(_header(class_names))
+        lines = zip(self.names, self.labels, self.patients, self.probabilities, strict=True)
+        for name, label, patient, row in lines:
+            writer.writerow([name, class_names[label], patient, *row.tolist()])
         put_bytes(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
 
     @classmethod
@@ -65,17 +69,22 @@ class Predictions:
         Returns
         -------
         Predictions or None
-            None if there is no such file of these classes.
+            None if there is no such file of these classes, or it does not name patients.
         """
         if not path.exists():
             return None
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         header, *lines = csv.reader(io.StringIO(text, newline=""))
-        if header != ["path", "label", *(f"probability_{name}" for name in class_names)]:
+        if header != _header(class_names):
             return None
         index = {name: number for number, name in enumerate(class_names)}
         return cls(
             names=tuple(line[0] for line in lines),
             labels=np.array([index[line[1]] for line in lines], dtype=np.int64),
-            probabilities=np.array([line[2:] for line in lines], dtype=np.float64),
+            patients=np.array([line[2] for line in lines], dtype=np.str_),
+            probabilities=np.array([line[3:] for line in lines], dtype=np.float64),
         )
+
+
+def _header(class_names: Sequence[str]) -> list[str]:
+    return ["path", "label", "patient", *(f"probability_{name}" for name in class_names)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from featx.errors import UsageError
 from featx.images.dataset import ImageDataset
@@ -23,14 +24,14 @@ class Protocol:
         Everything is chosen on `train`; `test` is looked at once.
     description : str
         One sentence for the foot of the table.
-    shared_patients : int
-        Patients on both sides; 0 unless the data set's own split has it so.
+    in_test : ndarray of bool, shape (n_images,)
+        Which of all images are in `test`.
     """
 
     train: ImageDataset
     test: ImageDataset
     description: str
-    shared_patients: int
+    in_test: npt.NDArray[np.bool_]
 
 
 def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0) -> Protocol:
@@ -74,15 +75,14 @@ def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0)
     if in_test.all():
         raise UsageError("all images are in the split 'test'; add a split 'train' to train on")
     if in_test.any():
-        train, test = images.select(~in_test), images.select(in_test)
         how = "the data set's own test split, looked at once; all other images are for training"
     else:
-        kept, aside = hold_out(images.labels, images.patients, test_size=test_size, seed=seed)
-        train, test = images.select(kept), images.select(aside)
+        _, aside = hold_out(images.labels, images.patients, test_size=test_size, seed=seed)
+        in_test[aside] = True
         unit = "patients" if images.patients_known else "images (patients are not known)"
         how = f"{test_size:.0%} of the {unit} of each class held out (seed {seed}), looked at once"
-    shared = len(np.intersect1d(train.patients, test.patients))
-    return Protocol(train, test, _describe(train, test, how), shared)
+    train, test = images.select(~in_test), images.select(in_test)
+    return Protocol(train, test, _describe(train, test, how), in_test)
 
 
 def _describe(train: ImageDataset, test: ImageDataset, how: str) -> str:

@@ -35,11 +35,7 @@ def pick_reference(rows: Sequence[Row]) -> Row | None:
     return max(baselines, key=lambda row: row["validation_auc"] or 0.0, default=None)
 
 
-def compare_with_reference(
-    rows: Sequence[Row],
-    predictions: Mapping[str, Predictions],
-    patients: Mapping[str, str],
-) -> None:
+def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predictions]) -> None:
     """Add to every row its difference from the reference row, tested and put into words.
 
     AUC by DeLong's test, accuracy by McNemar's, both minding that a patient's images go together;
@@ -51,14 +47,12 @@ def compare_with_reference(
         Changed in place; each names its predictions under ``name``.
     predictions : mapping of str to Predictions
         By name of row.
-    patients : mapping of str to str
-        By name of image.
     """
     reference = pick_reference(rows)
     others = [row for row in rows if reference is not None and row is not reference]
     if reference is None or predictions[reference["name"]].probabilities.shape[1] != 2:
         return
-    tests = [_tests(row, reference, predictions, patients) for row in others]
+    tests = [_tests(row, reference, predictions) for row in others]
     for figure in ("auc", "accuracy"):
         corrected = holm([test[figure].p_value for test in tests])
         for row, test, p_value in zip(others, tests, corrected, strict=True):
@@ -70,12 +64,7 @@ def compare_with_reference(
             row["reference"] = reference["name"]
 
 
-def _tests(
-    row: Row,
-    reference: Row,
-    predictions: Mapping[str, Predictions],
-    patients: Mapping[str, str],
-) -> dict[str, Any]:
+def _tests(row: Row, reference: Row, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
     here, there = predictions[row["name"]], predictions[reference["name"]]
     place = {name: index for index, name in enumerate(there.names)}
     common = [index for index, name in enumerate(here.names) if name in place]
@@ -83,7 +72,7 @@ def _tests(
     labels = here.labels[common]
     scores = here.probabilities[common, 1], there.probabilities[counterpart, 1]
     called = _called(scores[0], row), _called(scores[1], reference)
-    owners = [patients[here.names[index]] for index in common]
+    owners = here.patients[common]
     return {
         "auc": delong_test(labels, *scores, patients=owners),
         "accuracy": mcnemar_test(labels, *called, patients=owners),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from featx.benchmarking.application import verdict_of
+from featx.benchmarking.costs import (
+    extraction_rate,
+    network_parameters,
+    peak_memory,
+    start_memory_watch,
+)
 from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.predictions import Predictions
 from featx.features.files import library_versions
@@ -21,7 +28,40 @@ from featx.metrics.scores import evaluate
 if TYPE_CHECKING:
     from featx.classifiers.model import FeatureClassifier
 
-__all__ = ["RowMaker"]
+__all__ = ["RowMaker", "Sides"]
+
+
+Images = TypeVar("Images", FeatureMatrix, ImageDataset)
+
+
+@dataclass(frozen=True)
+class Sides(Generic[Images]):
+    """What a model learns from, what it is tested on, and the external sets it is shown unchanged.
+
+    Parameters
+    ----------
+    train, test : FeatureMatrix or ImageDataset
+        Of the benchmark.
+    externals : dict of str to FeatureMatrix or ImageDataset
+        By name.
+    peak_memory : int, default=0
+        What the process held at most while features were extracted, in bytes.
+    """
+
+    train: Images
+    test: Images
+    externals: dict[str, Images] = field(default_factory=dict)
+    peak_memory: int = 0
+
+    @property
+    def tested(self) -> dict[str, Images]:
+        """What models are shown: the test images under ``""``, and external sets by name."""
+        return {"": self.test, **self.externals}
+
+    def identity(self) -> list[Any]:
+        """Everything that a row depends on, but features."""
+        shown = {name: _identity(images) for name, images in self.tested.items()}
+        return [_identity(self.train), shown]
 
 
 @dataclass
@@ -45,14 +85,10 @@ class RowMaker:
     training: dict[str, Any]
     out: Path | None
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
 
     def frozen(
-        self,
-        backbone: str,
-        classifier: str,
-        train: FeatureMatrix,
-        test: FeatureMatrix,
-        kind: str = "frozen",
+        self, backbone: str, classifier: str, sides: Sides[FeatureMatrix], kind: str = "frozen"
     ) -> Row:
         """Fit a classifier on features, or find that it was.
 
@@ -60,7 +96,7 @@ class RowMaker:
         ----------
         backbone, classifier : str
             Names for the row.
-        train, test : FeatureMatrix
+        sides : Sides of FeatureMatrix
             Of the same recipes.
         kind : {"frozen", "control"}, default="frozen"
             What the row is.
@@ -70,64 +106,69 @@ class RowMaker:
         dict
             Plain values.
         """
-        key = key_of(
+        name = f"{backbone}-{classifier}".replace(" ", "-")
+        self.keys[name] = key_of(
             kind=kind,
             classifier=classifier,
             fitting=self.fitting,
-            recipes=train.recipes,
-            train=_identity(train),
-            test=_identity(test),
+            recipes=sides.train.recipes,
+            images=sides.identity(),
             versions=_versions(),
         )
-        name = f"{backbone}-{classifier}".replace(" ", "-")
-        found = self._find(key, name)
-        return found or self._keep(key, self._fit(name, backbone, classifier, train, test, kind))
+        return self._find(name) or self._fit(name, backbone, classifier, sides, kind)
 
     def _fit(
         self,
         name: str,
         backbone: str,
         classifier: str,
-        train: FeatureMatrix,
-        test: FeatureMatrix,
+        sides: Sides[FeatureMatrix],
         kind: str,
     ) -> Row:
         from featx.classifiers.fitting import fit
         from featx.classifiers.persistence import save_model
 
+        start_memory_watch()
         started = time.perf_counter()
+        train, test = sides.train, sides.test
         model: FeatureClassifier = fit(train, classifier, **self.fitting)
         seconds_fit = time.perf_counter() - started
-        probabilities = model.predict_images(test)
+        files = []
         if self.out is not None and kind == "frozen":
-            save_model(model, self.out / "models" / f"{name}.skops")
-        self._predicted(name, Predictions(test.names, test.labels, probabilities))
-        return {
+            files.append(self.out / "models" / f"{name}.skops")
+            save_model(model, files[0])
+        for external, matrix in sides.tested.items():
+            self._predicted(name, external, matrix, model.predict_images(matrix))
+        row = {
             "name": name,
             "backbone": backbone,
             "classifier": classifier,
             "kind": kind,
             "n_train": train.n_images,
             "n_test": test.n_images,
-            **self._score(name, test.patients, model.threshold_),
+            **self._scores(name, list(sides.externals), model.threshold_),
             "auc_out_of_fold": model.provenance_["auc_out_of_fold"],
             "seconds_extract": train.seconds + test.seconds,
             "seconds_fit": seconds_fit,
             "views": int(train.view.max()) + 1,
             "test_views": int(test.view.max()) + 1,
             "n_features": train.X.shape[1],
+            "parameters": network_parameters(train.recipes),
+            "images_a_second": extraction_rate([train, test]),
+            "peak_memory": max(sides.peak_memory, peak_memory()),
             "recipes": [dict(recipe) for recipe in train.recipes],
             "settings": {**self.fitting, "chosen": model.best_parameters_},
         }
+        return self._keep(name, row, files)
 
-    def baseline(self, name: str, train: ImageDataset, test: ImageDataset) -> Row:
+    def baseline(self, name: str, sides: Sides[ImageDataset]) -> Row:
         """Train a CNN end to end, or find that it was.
 
         Parameters
         ----------
         name : str
             Of the baseline.
-        train, test : ImageDataset
+        sides : Sides of ImageDataset
             Readable images.
 
         Returns
@@ -135,73 +176,123 @@ class RowMaker:
         dict
             Plain values.
         """
-        key = key_of(
+        file_name = name.replace(":", "-")
+        self.keys[file_name] = key_of(
             kind="baseline",
             name=name,
             training={**self.training, "weights_dir": str(self.training["weights_dir"])},
-            train=_identity(train),
-            test=_identity(test),
+            images=sides.identity(),
             versions=_versions(),
         )
-        file_name = name.replace(":", "-")
-        found = self._find(key, file_name)
-        return found or self._keep(key, self._train(file_name, name, train, test))
+        return self._find(file_name) or self._train(file_name, name, sides)
 
-    def _train(self, name: str, baseline: str, train: ImageDataset, test: ImageDataset) -> Row:
+    def _train(self, name: str, baseline: str, sides: Sides[ImageDataset]) -> Row:
         from featx.baselines.training import train_baseline
 
+        start_memory_watch()
         folder = None if self.out is None else self.out / "baselines" / name
-        trained = train_baseline(train, baseline, out=folder, **self.training)
-        probabilities = trained.predict_proba(test)
-        self._predicted(name, Predictions(test.names, test.labels, probabilities))
-        return {
+        trained = train_baseline(sides.train, baseline, out=folder, **self.training)
+        for external, images in sides.tested.items():
+            self._predicted(name, external, images, trained.predict_proba(images))
+        row = {
             "name": name,
             "backbone": baseline,
             "classifier": "trained end to end",
             "kind": "baseline",
-            "n_train": len(train),
-            "n_test": len(test),
-            **self._score(name, test.patients, trained.threshold),
+            "n_train": len(sides.train),
+            "n_test": len(sides.test),
+            **self._scores(name, list(sides.externals), trained.threshold),
             "validation_auc": trained.history["val_auc"][trained.best_epoch - 1],
             "seconds_extract": 0.0,
             "seconds_fit": trained.seconds,
             "views": None,
             "test_views": 1,
             "n_features": None,
+            "parameters": trained.network.count_params(),
+            "images_a_second": None,
+            "peak_memory": peak_memory(),
             "recipes": [],
             "settings": {**trained.recipe.to_dict(), "best_epoch": trained.best_epoch},
             "diagnosis": list(trained.diagnosis),
         }
+        return self._keep(name, row, [] if folder is None else [folder / "network.keras"])
 
-    def _score(self, name: str, patients: npt.NDArray[np.str_], threshold: float | None) -> Row:
+    def once(self, row: Row, compute: Callable[[], Row], **what: Any) -> Row:
+        """Compute something of a row, or find that it was.
+
+        Parameters
+        ----------
+        row : dict
+            That this maker made.
+        compute : callable
+            Returns plain values.
+        **what
+            What is computed, and all that it depends on besides the row.
+
+        Returns
+        -------
+        dict
+            Plain values.
+        """
+        key = key_of(row=self.keys[row["name"]], **what)
+        found = None if self.out is None else Ledger(self.out).find(key)
+        if found is not None:
+            return found
+        computed = compute()
+        if self.out is not None:
+            Ledger(self.out).keep(key, computed)
+        return computed
+
+    def _scores(self, name: str, externals: list[str], threshold: float | None) -> Row:
+        """Score the test images, and under ``externals`` the external sets."""
+        row = self._score(name, threshold)
+        if externals:
+            row["externals"] = {
+                external: self._score(f"{name}@{external}", threshold) for external in externals
+            }
+        return row
+
+    def _score(self, name: str, threshold: float | None) -> Row:
         predictions = self.predictions[name]
         scores = evaluate(
             predictions.labels,
             predictions.probabilities,
             threshold=threshold,
             class_names=self.class_names,
-            patients=patients,
+            patients=predictions.patients,
             seed=self.fitting["seed"],
         )
-        return verdict_of(scores)
+        return {"n_test": len(predictions.names), **verdict_of(scores)}
 
-    def _find(self, key: str, name: str) -> Row | None:
+    def _find(self, name: str) -> Row | None:
         if self.out is None:
             return None
-        row = Ledger(self.out).find(key)
+        row = Ledger(self.out).find(self.keys[name])
+        if row is None:
+            return None
+        # Tests against the reference need them.
         predictions = Predictions.load(self._scores_file(name), self.class_names)
-        # Tests against the reference need both.
-        if row is None or predictions is None:
+        if predictions is None:
             return None
         self.predictions[name] = predictions
         return row
 
-    def _keep(self, key: str, row: Row) -> Row:
+    def _keep(self, name: str, row: Row, files: list[Path]) -> Row:
         if self.out is not None:
-            Ledger(self.out).keep(key, row)
+            told = [name, *(f"{name}@{external}" for external in row.get("externals", {}))]
+            files = [*files, *(self._scores_file(each) for each in told)]
+            Ledger(self.out).keep(self.keys[name], row, files)
         return row
 
-    def _predicted(self, name: str, predictions: Predictions) -> None:
+    def _predicted(
+        self,
+        name: str,
+        external: str,
+        images: FeatureMatrix | ImageDataset,
+        probabilities: npt.NDArray[np.float64],
+    ) -> None:
+        name = f"{name}@{external}" if external else name
+        predictions = Predictions(images.names, images.labels, images.patients, probabilities)
         self.predictions[name] = predictions
         if self.out is not None:
             predictions.save(self._scores_file(name), self.class_names)

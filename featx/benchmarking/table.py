@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx.benchmarking import published
 from featx.benchmarking.ledger import plain_json
 from featx.features.files import put_bytes
 from featx.report.tables import to_csv, to_markdown
@@ -27,6 +28,9 @@ class BenchmarkTable:
         Plain values; see the README for the fields.
     notes : list of str
         Sentences for the foot of the table.
+    run : dict
+        What ``run.json`` holds: command, versions, settings, flow of images, audit, learning
+        curve, published figures; empty where there is none.
 
     Examples
     --------
@@ -37,6 +41,7 @@ class BenchmarkTable:
 
     rows: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+    run: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,8 +53,11 @@ class BenchmarkTable:
         return self.to_markdown()
 
     def to_markdown(self) -> str:
-        """Return the table and its notes as Markdown."""
-        return "\n\n".join([to_markdown(self.rows).rstrip("\n"), *self.notes]) + "\n"
+        """Return the table, its notes and published figures as Markdown."""
+        parts = [to_markdown(self.rows).rstrip("\n"), *self.notes]
+        if self.run.get("published"):
+            parts.append(published.to_markdown(self.run["published"]))
+        return "\n\n".join(parts) + "\n"
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame.
@@ -68,7 +76,7 @@ class BenchmarkTable:
         return pd.DataFrame(self.rows)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``results.json``, ``table.md`` and ``table.csv``.
+        """Write ``results.json``, ``run.json``, ``table.md`` and ``table.csv``.
 
         Parameters
         ----------
@@ -77,5 +85,8 @@ class BenchmarkTable:
         """
         folder = Path(folder)
         put_bytes(folder / "results.json", plain_json(self.rows).encode())
+        if self.run:
+            run = {**self.run, "notes": self.notes}
+            put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
         put_bytes(folder / "table.csv", to_csv(self.rows).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,12 +133,48 @@ class Search:
         """
         everything = np.arange(len(self.training.labels))
         sides: list[tuple[Indices, Indices | None]] = [(everything, None), *self.folds]
+        pipeline, *fold_scores = self._fits(parameters, sides, advance)
+        return pipeline, self._pooled(fold_scores)
+
+    def fit(self, parameters: dict[str, Any], images: Indices | None = None) -> Pipeline:
+        """Fit chosen settings on all rows of all images, or of some.
+
+        Parameters
+        ----------
+        parameters : dict
+            Of the last step.
+        images : ndarray of int64, optional
+            Which images.
+        """
+        chosen = np.arange(len(self.training.labels)) if images is None else images
+        (pipeline,) = self._fits(parameters, [(chosen, None)])
+        return pipeline
+
+    def out_of_fold(
+        self, parameters: dict[str, Any], advance: Callable[..., None] | None = None
+    ) -> Scores:
+        """Fit chosen settings in each fold, for out-of-fold scores; see `refit`.
+
+        Parameters
+        ----------
+        parameters : dict
+            Of the last step.
+        advance : callable, optional
+            Called after each fit.
+        """
+        return self._pooled(self._fits(parameters, self.folds, advance))
+
+    def _fits(
+        self,
+        parameters: dict[str, Any],
+        sides: Sequence[tuple[Indices, Indices | None]],
+        advance: Callable[..., None] | None = None,
+    ) -> list[Any]:
         tasks = [
             (self.record, parameters, self.training, training, validation, self.seed)
             for training, validation in sides
         ]
-        pipeline, *fold_scores = run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
-        return pipeline, self._pooled(fold_scores)
+        return run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from featx.metrics.intervals import (
     number_patients,
 )
 
-__all__ = ["auc_influence", "auc_interval"]
+__all__ = ["auc_influence", "auc_interval", "macro_auc_interval"]
 
 
 def auc_interval(
@@ -87,6 +87,54 @@ def auc_interval(
     if not variance > 0:
         variance = _hanley_mcneil_variance(area, n_positive, n_negative)
     return logit_interval(area, variance, confidence)
+
+
+def macro_auc_interval(
+    labels: npt.ArrayLike,
+    scores: Floats,
+    confidence: float = 0.95,
+    patients: npt.ArrayLike | None = None,
+) -> Interval:
+    """Give the area under the ROC curve; of several classes, each against the rest, the plain mean.
+
+    The areas of the classes come from the same patients: their influences are averaged before the
+    variance is taken. Where that is 0, the bounds are the means of the bounds of the classes.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n_images,)
+        Classes from 0.
+    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        Higher means more likely of class 1, or of the column's class; any scale.
+    confidence : float, default=0.95
+        Coverage of the interval.
+    patients : array-like, shape (n_images,), optional
+        Whose image it is; by default every image is a patient's only one.
+
+    Returns
+    -------
+    Interval
+        Undefined where a class has no image.
+
+    Examples
+    --------
+    >>> labels = [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    >>> scores = np.eye(3)[[0, 0, 1, 1, 1, 0, 2, 2, 2]]
+    >>> print(macro_auc_interval(labels, scores))
+    0.833 (0.494 to 0.962)
+    """
+    truth = np.asarray(labels)
+    if scores.ndim == 1:
+        return auc_interval(truth == 1, scores, confidence, patients)
+    numbers = number_patients(patients, len(truth))
+    tasks = [(truth == label, column) for label, column in enumerate(scores.T)]
+    influence = np.mean([auc_influence(*task, numbers)[1] for task in tasks], axis=0)
+    variance = float(influence @ influence)
+    areas = [auc_interval(*task, confidence, numbers) for task in tasks]
+    value, low, high = np.mean([(area.value, area.low, area.high) for area in areas], axis=0)
+    if variance > 0:
+        return logit_interval(float(value), variance, confidence)
+    return Interval(float(value), float(low), float(high))
 
 
 def auc_influence(

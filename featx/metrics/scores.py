@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,14 +19,13 @@ from featx.metrics.intervals import (
     Floats,
     Integers,
     Interval,
-    logit_interval,
     number_patients,
     proportion_interval,
 )
-from featx.metrics.ranking import auc_influence, auc_interval
+from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
 
-__all__ = ["METRICS", "Scores", "evaluate"]
+__all__ = ["METRICS", "Scores", "evaluate", "flatten"]
 
 METRICS = (
     "auc",
@@ -93,12 +93,28 @@ class Scores:
         dict of str to float
             In the order of `METRICS`.
         """
-        row = {}
-        for name, interval in self.metrics.items():
-            row[name] = interval.value
-            row[f"{name}_low"] = interval.low
-            row[f"{name}_high"] = interval.high
-        return row
+        return flatten(self.metrics)
+
+
+def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
+    """Write figures as ``auc``, ``auc_low``, ``auc_high``, ...
+
+    Parameters
+    ----------
+    figures : mapping of str to Interval
+        By name.
+
+    Examples
+    --------
+    >>> flatten({"auc": Interval(0.9, 0.85, 0.94)})
+    {'auc': 0.9, 'auc_low': 0.85, 'auc_high': 0.94}
+    """
+    row = {}
+    for name, interval in figures.items():
+        row[name] = interval.value
+        row[f"{name}_low"] = interval.low
+        row[f"{name}_high"] = interval.high
+    return row
 
 
 def evaluate(
@@ -186,7 +202,7 @@ def evaluate(
         _of_class(task, replicates, numbers, confidence)
         for task, replicates in zip(tasks, resampled, strict=True)
     ]
-    metrics = classes[0] if two_way else _macro(tasks, classes, resampled, numbers, confidence)
+    metrics = classes[0] if two_way else _macro(tasks, resampled, numbers, confidence)
     metrics = metrics | {"accuracy": proportion_interval(called == labels, numbers, confidence)}
     collapse_reason = _collapse_reason(labels, called, class_names)
     return Scores(
@@ -267,7 +283,6 @@ def _of_class(
 
 def _macro(
     tasks: list[TwoWayTask],
-    classes: list[dict[str, Interval]],
     resampled: list[dict[str, Floats]],
     numbers: Integers,
     confidence: float,
@@ -280,21 +295,10 @@ def _macro(
         name: np.mean([measured[name] for measured in resampled], axis=0) for name in resampled[0]
     }
     trials = min(_patients_of_rarer(task, numbers) for task in tasks)
-    auc = _macro_auc(tasks, [figures["auc"] for figures in classes], numbers, confidence)
+    truth = np.argmax([task.positive for task in tasks], axis=0)
+    columns = np.column_stack([task.probability for task in tasks])
+    auc = macro_auc_interval(truth, columns, confidence, numbers)
     return {"auc": auc} | _by_bootstrap(values, replicates, trials, confidence)
-
-
-def _macro_auc(
-    tasks: list[TwoWayTask], areas: list[Interval], numbers: Integers, confidence: float
-) -> Interval:
-    influence = np.mean(
-        [auc_influence(task.positive, task.probability, numbers)[1] for task in tasks], axis=0
-    )
-    variance = float(influence @ influence)
-    value, low, high = np.mean([(area.value, area.low, area.high) for area in areas], axis=0)
-    if variance > 0:
-        return logit_interval(float(value), variance, confidence)
-    return Interval(float(value), float(low), float(high))
 
 
 def _by_bootstrap(

@@ -5,6 +5,7 @@ from PIL import Image
 
 from featx.benchmarking.controls import control_matrix
 from featx.benchmarking.grid import benchmark
+from featx.benchmarking.notes import shortcuts
 from featx.images.dataset import ImageDataset
 
 
@@ -40,12 +41,10 @@ def test_a_planted_shortcut_is_named(tmp_path, generator):
 
 
 def test_no_shortcut_no_alarm():
-    from featx.benchmarking.grid import _shortcuts
-
     def row(kind, auc):
         return {"kind": kind, "auc": auc, "backbone": kind}
 
-    assert _shortcuts([row("frozen", 0.95), row("control", 0.80)]) == []
-    (note,) = _shortcuts([row("frozen", 0.95), row("control", 0.90)])
+    assert shortcuts([row("frozen", 0.95), row("control", 0.80)]) == []
+    (note,) = shortcuts([row("frozen", 0.95), row("control", 0.90)])
     assert "0.900" in note
     assert "0.950" in note

@@ -21,7 +21,7 @@ def make(splits=None, patients=None):
 def test_train_and_val_are_pooled_and_test_is_kept():
     protocol = split_images(make(["train"] * 20 + ["val"] * 10 + ["test"] * 10))
     assert (len(protocol.train), len(protocol.test)) == (30, 10)
-    assert protocol.shared_patients == 2
+    assert protocol.in_test.tolist() == [False] * 30 + [True] * 10
     assert "own test split" in protocol.description
 
 
@@ -29,7 +29,7 @@ def test_without_a_test_split_patients_are_held_out():
     for splits in (None, ["train"] * 20 + ["val"] * 20):
         protocol = split_images(make(splits), test_size=0.25, seed=3)
         assert not set(protocol.train.patients) & set(protocol.test.patients)
-        assert protocol.shared_patients == 0
+        assert protocol.test.names == tuple(np.array(make().names)[protocol.in_test])
         assert len(protocol.train) + len(protocol.test) == 40
         assert "patients of each class held out" in protocol.description
 

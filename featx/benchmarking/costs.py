@@ -1,0 +1,80 @@
+"""What a row costs: parameters, speed and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.backbones.registry import BACKBONES
+from featx.features.matrix import FeatureMatrix
+
+__all__ = ["extraction_rate", "network_parameters", "peak_memory", "start_memory_watch"]
+
+_PROCESS = Path("/proc/self")
+
+
+def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
+    """Count the numbers in the networks behind features, without classification layers.
+
+    Parameters
+    ----------
+    recipes : sequence of mapping
+        Of the features; each names its backbone.
+
+    Returns
+    -------
+    int or None
+        None where no network made the features.
+
+    Examples
+    --------
+    >>> network_parameters([{"backbone": "mobilenetv2"}, {"backbone": "efficientnet_lite0"}])
+    5671008
+    >>> network_parameters([{"backbone": "control-histogram"}])
+    """
+    names = [recipe["backbone"] for recipe in recipes]
+    known = [BACKBONES[name].parameters for name in names if name in BACKBONES]
+    return sum(known) if known else None
+
+
+def extraction_rate(matrices: Sequence[FeatureMatrix]) -> float | None:
+    """Return how many views a second were embedded, whenever that was.
+
+    Parameters
+    ----------
+    matrices : sequence of FeatureMatrix
+        What was extracted.
+
+    Returns
+    -------
+    float or None
+        None where it cost nothing. Copies of an image are embedded once and counted once.
+    """
+    seconds = sum(matrix.seconds for matrix in matrices)
+    views = sum(len(set(matrix.digests)) * len(np.unique(matrix.view)) for matrix in matrices)
+    return views / seconds if seconds > 0 else None
+
+
+def start_memory_watch() -> None:
+    """Forget the peak of this process's memory so far, where Linux lets it."""
+    with contextlib.suppress(OSError):
+        (_PROCESS / "clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process held since the watch was started, in bytes.
+
+    It is the resident memory of the whole process, libraries and images of other rows included,
+    without that of processes it started; where Linux keeps no such record, the peak since the
+    process began.
+    """
+    with contextlib.suppress(OSError):
+        for line in (_PROCESS / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

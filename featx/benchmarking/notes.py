@@ -1,0 +1,63 @@
+"""What must stand below a table for it to be believed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from featx.benchmarking.ledger import Row
+from featx.benchmarking.reference import pick_reference
+
+__all__ = ["notes_on_rows", "shortcuts"]
+
+# A control that gets this share of the way from chance to the best model is near it.
+NEAR_SHARE = 0.8
+
+
+def notes_on_rows(rows: Sequence[Row]) -> list[str]:
+    """Say what the rows call for: references, collapses, failures, shortcuts.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        As far as they are finished.
+    """
+    notes = []
+    reference = pick_reference(rows)
+    if reference is not None and any("auc_verdict" in row for row in rows):
+        notes.append(
+            f"Compared with {reference['backbone']}, the CNN that did best on validation "
+            "patients: DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
+        )
+    if any("auc_seeds_sd" in row for row in rows):
+        times = max(len(row.get("auc_seeds", [])) for row in rows)
+        notes.append(
+            f"SD over seeds is that of the out-of-fold AUC of {times} cross-validations by patient "
+            "on the training images, settings kept."
+        )
+    notes += [
+        f"COLLAPSED: {row['backbone']}, {row['classifier']} {row['collapse_reason']}. It is no "
+        "result."
+        for row in rows
+        if row["collapsed"]
+    ]
+    notes += [f"{row['backbone']}: {text}" for row in rows for text in row.get("diagnosis", [])]
+    return notes + shortcuts(rows)
+
+
+def shortcuts(rows: Sequence[Row]) -> list[str]:
+    """Name the controls that get most of the way from chance to the best model.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of any kind.
+    """
+    measured = [row for row in rows if row["auc"] is not None and math.isfinite(row["auc"])]
+    best = max((row["auc"] for row in measured if row["kind"] != "control"), default=1.0)
+    return [
+        f"SHORTCUT: {row['backbone']} alone reaches AUC {row['auc']:.3f}, where the best model "
+        f"reaches {best:.3f}. These images can largely be told apart without looking for disease."
+        for row in measured
+        if row["kind"] == "control" and row["auc"] - 0.5 >= NEAR_SHARE * (best - 0.5)
+    ]

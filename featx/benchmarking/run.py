@@ -1,0 +1,187 @@
+"""One benchmark as it goes: row after row, each on disk before the next begins."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featx.benchmarking.audit import Inspection
+from featx.benchmarking.controls import CONTROLS, control_matrix
+from featx.benchmarking.costs import peak_memory, start_memory_watch
+from featx.benchmarking.ledger import Row
+from featx.benchmarking.notes import notes_on_rows
+from featx.benchmarking.protocol import Protocol
+from featx.benchmarking.record import RunRecord
+from featx.benchmarking.reference import compare_with_reference
+from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
+from featx.benchmarking.rows import RowMaker, Sides
+from featx.benchmarking.table import BenchmarkTable
+from featx.features.extraction import extract
+from featx.features.matrix import FeatureMatrix
+from featx.images.dataset import ImageDataset
+from featx.progress import progress
+
+__all__ = ["Run"]
+
+
+@dataclass
+class Run:
+    """One benchmark: its settings and what it has so far.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        All images, looked at.
+    protocol : Protocol
+        How they are parted.
+    extraction : dict
+        Settings of `featx.extract`.
+    views : tuple of (int, int)
+        Of a training image, and of a test image.
+    maker : RowMaker
+        What fits and trains.
+    record : RunRecord
+        What is written down besides rows.
+    notes : list of str
+        Known before the first row.
+    repeats : int
+        Cross-validations of each frozen row.
+    controls, learning_curve : bool
+        Whether to add them.
+    out : Path or None
+        Where everything goes.
+    """
+
+    inspection: Inspection
+    protocol: Protocol
+    extraction: dict[str, Any]
+    views: tuple[int, int]
+    maker: RowMaker
+    record: RunRecord
+    notes: list[str]
+    repeats: int
+    controls: bool
+    learning_curve: bool
+    out: Path | None
+    best: tuple[Row, Sides[FeatureMatrix]] | None = field(default=None, init=False)
+
+    def table(
+        self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
+    ) -> BenchmarkTable:
+        """Compute row after row.
+
+        Parameters
+        ----------
+        backbones, classifiers, baselines : sequence of str
+            Names.
+        """
+        table = BenchmarkTable([])
+        self._save(table)
+        for row in self._rows(backbones, classifiers, baselines):
+            table.rows.append(row)
+            compare_with_reference(table.rows, self.maker.predictions)
+            self._save(table)
+        return table
+
+    def _save(self, table: BenchmarkTable) -> None:
+        table.notes = [*self.notes, *notes_on_rows(table.rows)]
+        table.run = self.record.to_dict()
+        if self.out is not None:
+            table.save(self.out)
+
+    def _rows(
+        self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
+    ) -> Iterator[Row]:
+        for backbone in backbones:
+            sides = self._embed(backbone.split("+"))
+            for classifier in classifiers:
+                yield self._frozen(backbone, classifier, sides)
+        if self.learning_curve:
+            self.record.to_dict(learning_curve=self._learning_curve())
+        self.best = None
+        if self.controls:
+            yield from self._control_rows(backbones)
+        if baselines:
+            readable = self._readable()
+            for name in baselines:
+                yield self.maker.baseline(name, readable)
+
+    def _embed(self, backbones: list[str], **changes: Any) -> Sides[FeatureMatrix]:
+        settings = {**self.extraction, "views": self.views[1], **changes}
+        training = {**settings, "views": changes.get("views", self.views[0])}
+        start_memory_watch()
+        return Sides(
+            train=extract(self.protocol.train, backbones, **training),
+            test=extract(self.protocol.test, backbones, **settings),
+            externals={
+                name: extract(images, backbones, **settings)
+                for name, images in self.inspection.externals.items()
+            },
+            peak_memory=peak_memory(),
+        )
+
+    def _frozen(self, backbone: str, classifier: str, sides: Sides[FeatureMatrix]) -> Row:
+        row = self.maker.frozen(backbone, classifier, sides)
+        if self.best is None or row["auc_out_of_fold"] > self.best[0]["auc_out_of_fold"]:
+            self.best = row, sides
+        if self.repeats > 1:
+            areas = [row["auc_out_of_fold"], *self._repeated(row, sides.train)]
+            row |= {"auc_seeds": areas, "auc_seeds_sd": statistics.stdev(areas)}
+        return row
+
+    def _repeated(self, row: Row, train: FeatureMatrix) -> Iterator[float]:
+        first = self.maker.fitting["seed"] + 1
+        with progress(f"Repeating {row['name']}", self.repeats - 1, "cross-validations") as advance:
+            for seed in range(first, first + self.repeats - 1):
+
+                def compute(seed: int = seed) -> Row:
+                    return {"auc": repeated_auc(row, train, seed)}
+
+                yield self.maker.once(row, compute, repeat=seed)["auc"]
+                advance()
+
+    def _learning_curve(self) -> list[Row]:
+        if self.best is None:
+            return []
+        row, sides = self.best
+        points = []
+        with progress("Learning curve", len(CURVE_SHARES), "fits") as advance:
+            for share in CURVE_SHARES:
+
+                def compute(share: float = share) -> Row:
+                    seed = self.maker.fitting["seed"]
+                    return {"point": curve_point(row, sides.train, sides.test, share, seed)}
+
+                points.append(self.maker.once(row, compute, curve=share)["point"])
+                advance()
+        return [point for point in points if point is not None]
+
+    def _control_rows(self, backbones: Sequence[str]) -> Iterator[Row]:
+        if backbones and self.extraction["weights"] != "random":
+            names = backbones[0].split("+")[:1]
+            sides = self._embed(names, views=1, weights="random")
+            yield self.maker.frozen("random weights", "logistic", sides, "control")
+        for name in CONTROLS:
+            externals = self.inspection.externals.items()
+            sides = Sides(
+                control_matrix(self.protocol.train, name),
+                control_matrix(self.protocol.test, name),
+                {external: control_matrix(images, name) for external, images in externals},
+            )
+            yield self.maker.frozen(name, "logistic", sides, "control")
+
+    def _readable(self) -> Sides[ImageDataset]:
+        """Leave out what no network can be shown."""
+        unreadable = self.inspection.unreadable()
+
+        def kept(images: ImageDataset, prefix: str = "") -> ImageDataset:
+            return images.select([prefix + name not in unreadable for name in images.names])
+
+        return Sides(
+            kept(self.protocol.train),
+            kept(self.protocol.test),
+            {name: kept(s, f"{name}: ") for name, s in self.inspection.externals.items()},
+        )
