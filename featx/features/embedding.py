@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,37 +16,30 @@ import numpy.typing as npt
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
+from featx.features.hashing import Hashed, strict_error
 from featx.features.probe import check_drift
 from featx.features.recipe import Recipe
+from featx.features.rendering import Pixels, render
 from featx.features.store import FeatureStore, RowKey
-from featx.images.augmentation import make_view
-from featx.images.dataset import ImageDataset
+from featx.features.wanted import WantedRows
 from featx.progress import progress, say
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
-__all__ = ["Embedding", "strict_error"]
+__all__ = ["Embedding", "complete"]
 
 # A part is what a kill can cost; at some 100 views a second this is a few seconds' work.
 ROWS_A_PART = 512
 ROWS_A_BATCH = 32
 
-Pixels = npt.NDArray[np.float32]
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embedding:
-    """One backbone over one set of images.
+    """One backbone, and where its rows are kept.
 
     Parameters
     ----------
-    images : ImageDataset
-        What to embed.
-    places : dict of str to int
-        Where to read an image of each digest: an index into `images`.
     recipe : Recipe
         What decides the values.
     backbone : Backbone
@@ -58,120 +50,126 @@ class Embedding:
         The cache's folder.
     engine : str
         What runs the network.
-    strict : bool
-        Whether an unreadable image is an error.
     """
 
-    images: ImageDataset
-    places: dict[str, int]
     recipe: Recipe
     backbone: Backbone
     weights: Weights
     cache: Path
     engine: str
-    strict: bool
 
-    @property
+    @cached_property
     def store(self) -> FeatureStore:
         """Where the rows are kept."""
         return FeatureStore(self.cache, self.recipe)
-
-    def complete(self, wanted: Iterable[RowKey]) -> dict[str, UnreadableImageError]:
-        """Compute those of the wanted rows that the cache lacks.
-
-        Parameters
-        ----------
-        wanted : iterable of (digest, view)
-            Which rows the cache shall hold.
-
-        Returns
-        -------
-        dict of str to UnreadableImageError
-            Digests of images that cannot be decoded, with the reason.
-
-        Raises
-        ------
-        FeatxError
-            If the cache cannot be written to, features are not finite, or, where `strict`, an
-            image is unreadable.
-        """
-        there = self.store.keys()
-        missing = [key for key in wanted if key not in there]
-        failures: dict[str, UnreadableImageError] = {}
-        if missing:
-            # An unwritable cache is told before anything is computed.
-            self.store.describe()
-            self._compute(missing, failures)
-        return failures
-
-    def _compute(self, missing: list[RowKey], failures: dict[str, UnreadableImageError]) -> None:
-        engine = self._make_engine()
-        check_drift(self.store, engine)
-        title = f"Embedding with {self.backbone.name} ({engine.name})"
-        with _PartWriter(self.store) as writer, progress(title, len(missing), "views") as advance:
-            for keys, pixels in _batches(self._render(missing, failures), ROWS_A_BATCH):
-                values = engine.embed(pixels)
-                if not np.isfinite(values).all():
-                    raise FeatxError(
-                        f"{self.backbone.name} gives features that are not finite; its weights "
-                        f"({self.weights.description}) are damaged or not its own"
-                    )
-                writer.add(keys, values)
-                advance(len(keys))
 
     def _make_engine(self) -> Engine:
         from featx.backbones.engines import make_engine
 
         return make_engine(self.backbone, self.weights, self.engine)
 
-    def _render(
-        self, missing: list[RowKey], failures: dict[str, UnreadableImageError]
-    ) -> Iterator[tuple[RowKey, Pixels]]:
-        """Yield each missing view, read and warped ahead of time by a few threads."""
-        views: dict[str, list[int]] = {}
-        for digest, view in missing:
-            views.setdefault(digest, []).append(view)
-        for digest, result in _ahead(self._render_image, views.items()):
-            if isinstance(result, UnreadableImageError):
-                if self.strict:
-                    raise strict_error(self.images.names[self.places[digest]], result)
-                failures[digest] = result
+
+def complete(
+    embeddings: Sequence[Embedding], hashed: Hashed, wanted: WantedRows, *, strict: bool
+) -> dict[str, UnreadableImageError]:
+    """Compute those of the wanted rows that the cache lacks, reading each image once.
+
+    Parameters
+    ----------
+    embeddings : sequence of Embedding
+        The backbones.
+    hashed : Hashed
+        The images.
+    wanted : WantedRows
+        Which rows of them the cache shall hold.
+    strict : bool
+        Whether an unreadable image is an error.
+
+    Returns
+    -------
+    dict of str to UnreadableImageError
+        Digests of images that cannot be decoded, with the reason.
+
+    Raises
+    ------
+    FeatxError
+        If the cache cannot be written to, features are not finite, or, where `strict`, an image
+        is unreadable.
+    """
+    lacking = {embedding: ~embedding.store.there(wanted) for embedding in embeddings}
+    lacking = {embedding: lacks for embedding, lacks in lacking.items() if lacks.any()}
+    if not lacking:
+        return {}
+    for embedding in lacking:
+        # An unwritable cache is told before anything is computed.
+        embedding.store.describe()
+    try:
+        return _compute(lacking, hashed, wanted, strict)
+    finally:
+        for embedding in lacking:
+            embedding.store.save_index()
+
+
+def _compute(
+    lacking: dict[Embedding, npt.NDArray[np.bool_]],
+    hashed: Hashed,
+    wanted: WantedRows,
+    strict: bool,
+) -> dict[str, UnreadableImageError]:
+    failures: dict[str, UnreadableImageError] = {}
+    with ExitStack() as stack:
+        lanes = [stack.enter_context(_Lane(embedding)) for embedding in lacking]
+        title = f"Embedding with {', '.join(lane.title for lane in lanes)}"
+        total = sum(int(lacks.sum()) for lacks in lacking.values())
+        advance = stack.enter_context(progress(title, total, "views"))
+        recipes = [embedding.recipe for embedding in lacking]
+        images = stack.enter_context(
+            closing(render(hashed, wanted, recipes, list(lacking.values())))
+        )
+        since = time.perf_counter()
+        for rendered in images:
+            waited = time.perf_counter() - since
+            if isinstance(rendered.views, UnreadableImageError):
+                if strict:
+                    raise strict_error(hashed.images.names[rendered.place], rendered.views)
+                failures[rendered.digest] = rendered.views
             else:
-                for view, pixels in zip(views[digest], result, strict=True):
-                    yield (digest, view), pixels
-
-    def _render_image(
-        self, job: tuple[str, list[int]]
-    ) -> tuple[str, list[Pixels] | UnreadableImageError]:
-        digest, views = job
-        recipe = self.recipe
-        try:
-            image = self.images.read(self.places[digest], recipe.colour)
-        except UnreadableImageError as error:
-            return digest, error
-        return digest, [
-            make_view(image, digest, view, recipe.size, recipe.augmentation, recipe.seed)
-            for view in views
-        ]
+                advance(_share(rendered.digest, rendered.views, lanes, waited))
+            since = time.perf_counter()
+        for lane in lanes:
+            lane.embed()
+    return failures
 
 
-def strict_error(name: str, error: UnreadableImageError) -> FeatxError:
-    """Say that an unreadable image stops everything."""
-    return FeatxError(
-        f"{name} is unreadable: {error}; mend or remove it, or leave --strict out to go on without"
-    )
+def _share(
+    digest: str, views: list[list[tuple[int, Pixels]]], lanes: list[_Lane], waited: float
+) -> int:
+    """Hand each lane its views, and its share of what the image cost; return their number."""
+    total = sum(map(len, views))
+    for lane, own in zip(lanes, views, strict=True):
+        lane.seconds += waited * len(own) / total
+        for view, pixels in own:
+            lane.add((digest, view), pixels)
+    return total
 
 
-class _PartWriter:
-    """Gathers rows and writes them part by part; what is left, also when something failed."""
+class _Lane:
+    """One backbone at work: gathers views to batches, and rows to parts.
 
-    def __init__(self, store: FeatureStore) -> None:
-        self.store = store
+    What was embedded is written also when something failed.
+    """
+
+    def __init__(self, embedding: Embedding) -> None:
+        self.embedding = embedding
+        self.engine = embedding._make_engine()
+        check_drift(embedding.store, self.engine)
+        self.title = f"{embedding.backbone.name} ({self.engine.name})"
+        self.seconds = 0.0
+        self._waiting: list[tuple[RowKey, Pixels]] = []
         self._keys: list[RowKey] = []
         self._features: list[npt.NDArray[np.float32]] = []
-        self._since = time.perf_counter()
 
-    def __enter__(self) -> _PartWriter:
+    def __enter__(self) -> _Lane:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -184,9 +182,27 @@ class _PartWriter:
             # The first error is the one to tell.
             say(f"The last rows could not be kept: {error}")
 
-    def add(self, keys: Sequence[RowKey], features: npt.NDArray[np.float32]) -> None:
-        self._keys.extend(keys)
-        self._features.append(features)
+    def add(self, key: RowKey, pixels: Pixels) -> None:
+        """Take one view; embed when there are enough for a batch."""
+        self._waiting.append((key, pixels))
+        if len(self._waiting) == ROWS_A_BATCH:
+            self.embed()
+
+    def embed(self) -> None:
+        """Embed what waits."""
+        if not self._waiting:
+            return
+        since = time.perf_counter()
+        values = self.engine.embed(np.stack([pixels for _, pixels in self._waiting]))
+        if not np.isfinite(values).all():
+            raise FeatxError(
+                f"{self.embedding.backbone.name} gives features that are not finite; its weights "
+                f"({self.embedding.weights.description}) are damaged or not its own"
+            )
+        self._keys += [key for key, _ in self._waiting]
+        self._features.append(values)
+        self._waiting = []
+        self.seconds += time.perf_counter() - since
         if len(self._keys) >= ROWS_A_PART:
             self._flush()
 
@@ -194,39 +210,6 @@ class _PartWriter:
         if not self._keys:
             return
         keys, features = self._keys, np.concatenate(self._features)
+        spent, self.seconds = self.seconds, 0.0
         self._keys, self._features = [], []
-        now = time.perf_counter()
-        spent, self._since = now - self._since, now
-        self.store.add(keys, features, spent)
-
-
-def _ahead(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-    """Map in order with threads, a bounded number of jobs ahead of the consumer."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, thread_name_prefix="featx-reader") as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(work, job))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _batches(
-    rows: Iterable[tuple[RowKey, Pixels]], size: int
-) -> Iterator[tuple[list[RowKey], Pixels]]:
-    keys: list[RowKey] = []
-    pixels: list[Pixels] = []
-    for key, image in rows:
-        keys.append(key)
-        pixels.append(image)
-        if len(keys) == size:
-            yield keys, np.stack(pixels)
-            keys, pixels = [], []
-    if keys:
-        yield keys, np.stack(pixels)
+        self.embedding.store.add(keys, features, spent)

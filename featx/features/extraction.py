@@ -11,15 +11,16 @@ import numpy as np
 
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
-from featx.errors import FeatxError, UnreadableImageError, UsageError
-from featx.features.embedding import Embedding, strict_error
-from featx.features.matrix import FeatureMatrix
+from featx.errors import FeatxError, UsageError
+from featx.features.embedding import Embedding, complete
+from featx.features.hashing import Hashed, hash_images
+from featx.features.matrix import FeatureMatrix, map_features
 from featx.features.recipe import Recipe
-from featx.features.store import RowKey, RowTarget
+from featx.features.store import RowTarget
+from featx.features.wanted import WantedRows
 from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.dataset import ImageDataset
 from featx.images.reading import Colour
-from featx.progress import progress
 
 __all__ = ["default_cache", "extract"]
 
@@ -44,6 +45,7 @@ def extract(
     seed: int = 0,
     colour: Colour = "grey",
     strict: bool = False,
+    rehash: bool = False,
     out: str | Path | None = None,
 ) -> FeatureMatrix:
     """Embed the views of images with a frozen backbone.
@@ -56,7 +58,8 @@ def extract(
     images : ImageDataset
         What to embed.
     backbone : str or sequence of str, default="efficientnet_lite0"
-        Names from `list_backbones`; the features of several are set side by side.
+        Names from `list_backbones`; the features of several are set side by side, and each image
+        is read once for all of them.
     augmentation : str or Augmentation, default="radiograph"
         How views 1, 2, ... are drawn.
     views : int, default=4
@@ -75,6 +78,9 @@ def extract(
         How images are read; grey is right for radiographs.
     strict : bool, default=False
         Whether an unreadable image is an error; otherwise it is named in the result, left out.
+    rehash : bool, default=False
+        Whether to read every file to know it. Otherwise a file whose path, size and times are
+        those of an earlier run is taken for the same one; for file systems that lose changes.
     out : path-like, optional
         Matrix file to write. The rows go straight to it, so that memory stays flat however many
         there are, and the matrix returned reads them from there when they are needed.
@@ -107,21 +113,17 @@ def extract(
     records = [get_backbone(name) for name in names]
     # All are found before the first runs: hours later is a bad time to hear of a missing file.
     found = [find_weights(record, weights, _path(weights_dir), seed=seed) for record in records]
-    digests = _digests(images, strict)
-    places: dict[str, int] = {}
-    for index, digest in enumerate(digests):
-        if isinstance(digest, str):
-            places.setdefault(digest, index)
-    failures: dict[str, UnreadableImageError] = {}
     embeddings = []
     for record, record_weights in zip(records, found, strict=True):
         recipe = Recipe(record.name, record_weights.digest, record.size, policy, seed, colour)
-        embedding = Embedding(
-            images, places, recipe, record, record_weights, folder, engine, strict
-        )
-        failures |= embedding.complete((digest, view) for digest in places for view in range(views))
-        embeddings.append(embedding)
-    return _gather(images, digests, failures, embeddings, views, out)
+        embeddings.append(Embedding(recipe, record, record_weights, folder, engine))
+    hashed = hash_images(images, folder, strict=strict, rehash=rehash)
+    wanted = WantedRows(hashed.digests, views)
+    undecodable = complete(embeddings, hashed, wanted, strict=strict)
+    if undecodable:
+        hashed = hashed.without(undecodable)
+        wanted = WantedRows(hashed.digests, views)
+    return _gather(images, hashed, _Rows(embeddings, hashed, wanted), out)
 
 
 def _path(path: str | Path | None) -> Path | None:
@@ -148,61 +150,35 @@ def _check(
         raise UsageError(f"the weights file {weights} cannot be that of {len(names)} backbones")
 
 
-def _digests(images: ImageDataset, strict: bool) -> list[str | UnreadableImageError]:
-    """Digest of every image, or why there is none."""
-    results: list[str | UnreadableImageError] = []
-    with progress("Reading files", len(images), "images") as advance:
-        for index in range(len(images)):
-            try:
-                results.append(images.digest(index))
-            except UnreadableImageError as error:
-                if strict:
-                    raise strict_error(images.names[index], error) from error
-                results.append(error)
-            advance()
-    return results
-
-
 def _gather(
-    images: ImageDataset,
-    digests: list[str | UnreadableImageError],
-    failures: dict[str, UnreadableImageError],
-    embeddings: list[Embedding],
-    views: int,
-    out: str | Path | None,
+    images: ImageDataset, hashed: Hashed, rows: _Rows, out: str | Path | None
 ) -> FeatureMatrix:
     """Put the rows of all readable images into one matrix."""
-    kept, unreadable = [], []
-    for index, digest in enumerate(digests):
-        error = failures.get(digest) if isinstance(digest, str) else digest
-        if error is None:
-            kept.append(index)
-        else:
-            unreadable.append((images.names[index], str(error)))
-    if not kept:
+    unreadable = tuple(
+        (images.names[index], str(hashed.unreadable[index])) for index in sorted(hashed.unreadable)
+    )
+    if not hashed.digests:
         name, reason = unreadable[0]
         raise FeatxError(
             f"none of the {len(images):,} images can be read; {name} for one: {reason}"
         )
-    readable = images.select(kept)
-    kept_digests = tuple(str(digests[index]) for index in kept)
-    rows = _Rows(kept_digests, views, embeddings)
+    readable, views = hashed.images, rows.wanted.views
     matrix = FeatureMatrix(
         X=np.empty((0, rows.shape[1]), dtype=np.float32),
-        image=np.repeat(np.arange(len(kept)), views),
-        view=np.tile(np.arange(views), len(kept)),
+        image=np.repeat(np.arange(len(readable)), views),
+        view=np.tile(np.arange(views), len(readable)),
         names=readable.names,
-        digests=kept_digests,
+        digests=hashed.digests,
         labels=readable.labels,
         patients=readable.patients,
         splits=readable.splits,
         class_names=readable.class_names,
-        recipes=tuple(embedding.recipe.to_dict() for embedding in embeddings),
-        unreadable=tuple(unreadable),
+        recipes=tuple(embedding.recipe.to_dict() for embedding in rows.embeddings),
+        unreadable=unreadable,
     )
     if out is not None:
         matrix.save_rows(out, rows.shape, rows.fill)
-        return replace(FeatureMatrix.load(out), seconds=rows.seconds)
+        return replace(matrix, X=map_features(Path(out)), seconds=rows.seconds)
     features = np.empty(rows.shape, dtype=np.float32)
     rows.fill(features)
     return replace(matrix, X=features, seconds=rows.seconds)
@@ -211,25 +187,28 @@ def _gather(
 class _Rows:
     """The rows of a matrix to be: which there are, and how to fill them in from the cache."""
 
-    def __init__(self, digests: tuple[str, ...], views: int, embeddings: list[Embedding]) -> None:
+    def __init__(self, embeddings: list[Embedding], hashed: Hashed, wanted: WantedRows) -> None:
         self.embeddings = embeddings
+        self.hashed = hashed
+        self.wanted = wanted
         self.seconds = 0.0
-        self.wanted: dict[RowKey, list[int]] = {}
-        for image, digest in enumerate(digests):
-            for view in range(views):
-                self.wanted.setdefault((digest, view), []).append(image * views + view)
         widths = [embedding.backbone.features for embedding in embeddings]
-        self.shape = (len(digests) * views, sum(widths))
+        self.shape = (wanted.n_rows, sum(widths))
         self.starts = [sum(widths[:number]) for number in range(len(widths))]
 
     def fill(self, into: RowTarget) -> None:
         """Copy every row from the cache."""
         for embedding, start in zip(self.embeddings, self.starts, strict=True):
             found, seconds = embedding.store.collect(self.wanted, into, start)
+            if not found.all():
+                # A part turned out to be damaged: its rows are computed again.
+                complete([embedding], self.hashed, self.wanted, strict=False)
+                found, more = embedding.store.collect(self.wanted, into, start, found)
+                seconds += more
             self.seconds += seconds
-            if found < len(self.wanted):
+            if not found.all():
                 raise FeatxError(
-                    f"{len(self.wanted) - found:,} rows of {embedding.backbone.name} have gone "
+                    f"{np.count_nonzero(~found):,} rows of {embedding.backbone.name} have gone "
                     f"from the cache {embedding.cache} while they were in use (was it pruned?); "
                     "run again"
                 )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from featx.errors import FeatxError, UsageError
 from featx.features.files import library_versions, write_hdf5
 
-__all__ = ["FORMAT", "FeatureMatrix"]
+__all__ = ["FORMAT", "FeatureMatrix", "map_features"]
 
 FORMAT = 1
 
@@ -355,6 +355,18 @@ def checked(file: h5py.File, name: str) -> h5py.Dataset:
 def _check_link(group: h5py.Group, name: str) -> None:
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{name} is a link, perhaps to another file")
+
+
+def map_features(path: Path) -> npt.NDArray[np.float32]:
+    """Open the features of a matrix file, which stay on disk until they are needed.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `FeatureMatrix.save_rows` wrote.
+    """
+    with h5py.File(path, "r") as file:
+        return _features(file, path)
 
 
 def _features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:

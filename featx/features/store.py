@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,9 @@ import numpy.typing as npt
 
 from featx.errors import FeatxError
 from featx.features.files import library_versions, put_bytes
+from featx.features.part_index import PartIndex, PartKeys
 from featx.features.recipe import Recipe
+from featx.features.wanted import Digests, WantedRows, pack_digests
 from featx.progress import say
 
 __all__ = ["FeatureStore", "Part", "RowKey", "RowTarget"]
@@ -41,8 +44,10 @@ class Part:
 
     Parameters
     ----------
-    keys : list of (str, int)
-        Image digest and view of each row.
+    digests : ndarray of bytes, shape (n_rows,)
+        SHA-256 of each row's image, 32 bytes each.
+    views : ndarray of int32, shape (n_rows,)
+        Which view each row is.
     features : ndarray of float32, shape (n_rows, n_features)
         The rows.
     seconds : float
@@ -51,10 +56,21 @@ class Part:
         JSON of the library versions that computed them.
     """
 
-    keys: list[RowKey]
+    digests: Digests
+    views: npt.NDArray[np.int32]
     features: Features
     seconds: float
     versions: str
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    @property
+    def keys(self) -> list[RowKey]:
+        """Image digest and view of each row."""
+        raw = self.digests.tobytes()
+        texts = [raw[start : start + 32].hex() for start in range(0, len(raw), 32)]
+        return list(zip(texts, self.views.tolist(), strict=True))
 
 
 class FeatureStore:
@@ -76,46 +92,96 @@ class FeatureStore:
         self.recipe = recipe
         self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
 
-    def keys(self) -> set[RowKey]:
-        """Tell which rows there are.
+    @cached_property
+    def _index(self) -> PartIndex:
+        return PartIndex(self.folder, self.recipe.digest)
 
-        Returns
-        -------
-        set of (digest, view)
-        """
-        return {key for part in self.parts() for key in part.keys}
-
-    def collect(
-        self, wanted: Mapping[RowKey, Sequence[int]], into: RowTarget, first_column: int = 0
-    ) -> tuple[int, float]:
-        """Copy those rows that are there.
+    def there(self, wanted: WantedRows) -> npt.NDArray[np.bool_]:
+        """Tell which rows there are, without reading parts whose keys are remembered.
 
         Parameters
         ----------
-        wanted : mapping of (digest, view) to sequence of int
-            Which rows, and to which rows of `into` each belongs.
+        wanted : WantedRows
+            Which rows to look for.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_distinct, views)
+            Whether each is in a part; whether that part is sound shows when it is collected.
+        """
+        found = np.zeros(wanted.shape, dtype=bool)
+        for path in self._paths():
+            keys = self._keys(path)
+            if keys is not None:
+                cells, _ = wanted.cells(*keys)
+                found.flat[cells] = True
+        self.save_index()
+        return found
+
+    def _keys(self, path: Path) -> PartKeys | None:
+        keys = self._index.get(path.name)
+        if keys is None:
+            # Reading it tells the index.
+            self.read(path)
+            keys = self._index.get(path.name)
+        return keys
+
+    def save_index(self) -> None:
+        """Write down what is known of the parts, for later runs."""
+        self._index.save({path.name for path in self.folder.glob("part-*.h5")})
+
+    def collect(
+        self,
+        wanted: WantedRows,
+        into: RowTarget,
+        first_column: int = 0,
+        found: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[npt.NDArray[np.bool_], float]:
+        """Copy those rows that are there, reading and checking each part that has one.
+
+        Parameters
+        ----------
+        wanted : WantedRows
+            Which rows, and where in `into` they belong.
         into : ndarray or h5py.Dataset of float32, shape (n_rows, n_columns)
             Filled where rows are found.
         first_column : int, default=0
             Where in `into` this store's columns begin.
+        found : ndarray of bool, shape (n_distinct, views), optional
+            What an earlier call found, to be passed over.
 
         Returns
         -------
-        found : int
-            How many of `wanted` there are.
+        found : ndarray of bool, shape (n_distinct, views)
+            What has been copied, now or earlier.
         seconds : float
-            What they had cost to compute.
+            What the rows copied now had cost to compute.
         """
+        found = np.zeros(wanted.shape, dtype=bool) if found is None else found.copy()
         seconds = 0.0
-        left = set(wanted)
-        for part in self.parts():
+        for path in self._paths():
+            known = self._index.get(path.name)
+            if known is not None and found.flat[wanted.cells(*known)[0]].all():
+                continue
+            part = self.read(path)
+            if part is None:
+                continue
+            cells, source = wanted.cells(part.digests, part.views)
             # A row that stands in two parts is the same in both.
-            rows = [row for row, key in enumerate(part.keys) if key in left]
-            left.difference_update(part.keys[row] for row in rows)
-            seconds += part.seconds * len(rows) / len(part.keys)
-            pairs = [(target, row) for row in rows for target in wanted[part.keys[row]]]
-            _copy(pairs, part.features, into, first_column)
-        return len(wanted) - len(left), seconds
+            fresh = ~found.flat[cells]
+            cells, source = cells[fresh], source[fresh]
+            found.flat[cells] = True
+            seconds += part.seconds * len(cells) / len(part)
+            target, which = wanted.rows(cells)
+            _copy(target, part.features, source[which], into, first_column)
+        return found, seconds
+
+    def _paths(self) -> Iterator[Path]:
+        seen: set[Path] = set()
+        # A part that goes away while others are read was merged into a new one: look again.
+        while fresh := sorted(set(self.folder.glob("part-*.h5")) - seen):
+            yield from fresh
+            seen.update(fresh)
 
     def parts(self) -> Iterator[Part]:
         """Read every sound part; a damaged one is set aside, with a message.
@@ -124,14 +190,10 @@ class FeatureStore:
         ------
         Part
         """
-        seen: set[Path] = set()
-        # A part that goes away while others are read was merged into a new one: look again.
-        while fresh := sorted(set(self.folder.glob("part-*.h5")) - seen):
-            for path in fresh:
-                part = self.read(path)
-                if part is not None:
-                    yield part
-            seen.update(fresh)
+        for path in self._paths():
+            part = self.read(path)
+            if part is not None:
+                yield part
 
     def read(self, path: Path) -> Part | None:
         """Read one part; a damaged one is set aside, with a message.
@@ -151,10 +213,12 @@ class FeatureStore:
         except FileNotFoundError:
             return None
         try:
-            return self._parse(path, content)
+            part = self._parse(path, content)
         except FeatxError as error:
             self._set_aside(path, str(error))
             return None
+        self._index.put(path.name, (part.digests, part.views))
+        return part
 
     def _parse(self, path: Path, content: bytes) -> Part:
         if path.name != _part_name(content):
@@ -162,9 +226,9 @@ class FeatureStore:
         with h5py.File(io.BytesIO(content), "r") as file:
             if file.attrs["recipe"] != self.recipe.digest:
                 raise FeatxError("it is of another recipe")
-            digests = [row.tobytes().hex() for row in file["image_sha256"][:]]
             return Part(
-                keys=list(zip(digests, file["view"][:].tolist(), strict=True)),
+                digests=file["image_sha256"][:].view("S32").ravel(),
+                views=file["view"][:],
                 features=file["features"][:],
                 seconds=float(file.attrs["seconds"]),
                 versions=str(file.attrs["versions"]),
@@ -217,14 +281,16 @@ class FeatureStore:
             file.attrs["recipe"] = self.recipe.digest
             file.attrs["seconds"] = seconds
             file.attrs["versions"] = versions
-            raw = np.frombuffer(bytes.fromhex("".join(digest for digest, _ in keys)), np.uint8)
-            file.create_dataset("image_sha256", data=raw.reshape(len(keys), -1))
-            file.create_dataset("view", data=np.array([view for _, view in keys], dtype=np.int32))
+            digests = pack_digests([digest for digest, _ in keys])
+            views = np.array([view for _, view in keys], dtype=np.int32)
+            file.create_dataset("image_sha256", data=digests.view(np.uint8).reshape(-1, 32))
+            file.create_dataset("view", data=views)
             file.create_dataset("features", data=np.asarray(features, dtype=np.float32))
         self.describe()
         content = buffer.getvalue()
         path = self.folder / _part_name(content)
         put_bytes(path, content)
+        self._index.put(path.name, (digests, views))
         return path
 
     def describe(self) -> None:
@@ -242,15 +308,16 @@ class FeatureStore:
 
 
 def _copy(
-    pairs: list[tuple[int, int]], features: Features, into: RowTarget, first_column: int
+    target: npt.NDArray[np.int64],
+    features: Features,
+    source: npt.NDArray[np.int64],
+    into: RowTarget,
+    first_column: int,
 ) -> None:
     """Copy rows in runs that are consecutive in the target, as HDF5 writes fastest."""
-    if not pairs:
-        return
-    target, source = np.array(sorted(pairs)).T
     columns = slice(first_column, first_column + features.shape[1])
     breaks = np.flatnonzero(np.diff(target) != 1) + 1
-    for run in np.split(np.arange(len(target)), breaks):
+    for run in np.split(np.arange(len(target)), breaks) if len(target) else []:
         rows = slice(int(target[run[0]]), int(target[run[-1]]) + 1)
         into[rows, columns] = features[source[run]]
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from featx.errors import FeatxError, UsageError
 from featx.features.files import TEMPORARY_PREFIX
+from featx.features.part_index import INDEX_NAME
 from featx.features.recipe import Recipe
 from featx.features.store import FeatureStore, Part, RowKey
 from featx.progress import progress
@@ -138,7 +139,7 @@ def verify(cache: Path) -> list[dict[str, Any]]:
             with progress(f"Checking {folder.path.name}", names, "parts") as advance:
                 for part in folder.store.parts():
                     sound += 1
-                    rows += len(part.keys)
+                    rows += len(part)
                     advance()
         findings.append(
             {
@@ -178,6 +179,7 @@ def compact(cache: Path) -> list[dict[str, Any]]:
         if folder.store is not None:
             for group in _groups(folder.store):
                 _merge(folder.store, group)
+            folder.store.save_index()
         after = len(list(folder.path.glob("part-*.h5")))
         results.append({"folder": folder.path.name, "parts_before": before, "parts_after": after})
     return results
@@ -287,6 +289,7 @@ def _useless(folder: Path, everything: bool) -> Iterator[Path]:
         yield from folder.glob("part-*.h5")
         yield from folder.glob("*.json")
         yield from folder.glob("probe.h5")
+        yield from folder.glob(INDEX_NAME)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from featx.errors import FeatxError
 from featx.features.files import TEMPORARY_PREFIX, put_bytes
 from featx.features.store import FeatureStore
+from featx.features.wanted import WantedRows
 from tests.features.test_recipe import RECIPE
 
 
@@ -24,10 +25,11 @@ def rows_of(numbers, n_features=3):
 
 def collect(store, numbers):
     into = np.full((len(numbers), 3), np.nan, dtype=np.float32)
-    wanted = {key: [row] for row, key in enumerate(keys_of(numbers))}
-    count, _ = store.collect(wanted, into)
+    wanted = WantedRows([digest for digest, _ in keys_of(numbers)], views=1)
+    cells, _ = store.collect(wanted, into)
     found = ~np.isnan(into).any(axis=1)
-    assert count == found.sum()
+    assert cells.sum() == found.sum()
+    np.testing.assert_array_equal(store.there(wanted), cells)
     return found, into
 
 
@@ -49,11 +51,13 @@ def test_rows_go_wherever_they_are_wanted(tmp_path):
     store.add(keys_of([1, 2, 3]), rows_of([1, 2, 3]), 0)
     with h5py.File(tmp_path / "target.h5", "w") as file:
         for target in (np.zeros((6, 5)), file.create_dataset("x", (6, 5), np.float32)):
-            wanted = dict(zip(keys_of([3, 1, 9]), ([5, 0, 1], [3], [2]), strict=True))
-            assert store.collect(wanted, target, first_column=2)[0] == 2
+            wanted = WantedRows([key for key, _ in keys_of([3, 3, 9, 1, 9, 3])], views=1)
+            found, _ = store.collect(wanted, target, first_column=2)
+            assert found.ravel().tolist() == [True, True, False]
             np.testing.assert_array_equal(target[:, 2], [3, 3, 0, 1, 0, 3])
             assert not np.any(target[:, :2])
-    assert store.keys() == set(keys_of([1, 2, 3]))
+    (part,) = store.parts()
+    assert part.keys == keys_of([1, 2, 3])
 
 
 def test_views_are_told_apart(tmp_path):
@@ -67,7 +71,7 @@ def test_seconds_are_those_of_the_rows_used_once(tmp_path):
     store.add(keys_of([1, 2]), rows_of([1, 2]), 10.0)
     store.add(keys_of([2, 3]), rows_of([2, 3]), 20.0)
     into = np.empty((3, 3), dtype=np.float32)
-    wanted = {key: [row] for row, key in enumerate(keys_of([1, 2, 3]))}
+    wanted = WantedRows([key for key, _ in keys_of([1, 2, 3])], views=1)
     _, seconds = store.collect(wanted, into)
     assert seconds in (20.0, 25.0)
 

@@ -1,0 +1,132 @@
+#!/usr/bin/env python
+"""Peak memory of extractions of ever more images, each in a process of its own.
+
+    python scripts/bench/memory.py [--images 5000 10000 25000 50000] [--engine quick|keras|openvino]
+
+Prints one JSON line a case with the ratio to the first, and exits with 1 if the last needs more
+than a tenth above it. With ``--engine quick`` the backbone is loaded and embeds the first batch,
+so that it is in memory; later batches get made-up features, so that the curve is had in minutes.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import numpy as np
+
+BAR = 1.1
+SIZE = 64
+
+
+def make_images(folder, count):
+    """Write small pictures, no two alike, alternately JPEG and PNG, in two classes."""
+    from PIL import Image
+
+    generator = np.random.default_rng(count)
+    for label in ("NORMAL", "PNEUMONIA"):
+        (folder / label).mkdir(parents=True)
+    for number in range(count):
+        coarse = Image.fromarray(generator.integers(0, 256, (5, 6), dtype=np.uint8))
+        label, suffix = ("NORMAL", "PNEUMONIA")[number % 2], (".jpeg", ".png")[number // 2 % 2]
+        path = folder / label / f"person{number // 2}_image{number}{suffix}"
+        coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(path)
+
+
+class QuickEngine:
+    """The real engine for the first batch; then features that cost next to nothing."""
+
+    def __init__(self, engine, n_features):
+        self.engine = engine
+        self.name = "quick"
+        self.n_features = n_features
+        self.warm = False
+
+    def versions(self):
+        return self.engine.versions()
+
+    def embed(self, pixels):
+        if not self.warm:
+            self.warm = True
+            return self.engine.embed(pixels)
+        flat = pixels.reshape(len(pixels), -1)[:, : self.n_features]
+        return np.ascontiguousarray(flat, dtype=np.float32)
+
+
+def extract(arguments):
+    """Extract in this process and print its peak memory."""
+    from featx.features import embedding
+    from featx.features.extraction import extract
+    from featx.images.dataset import ImageDataset
+    from featx.progress import set_quiet
+
+    set_quiet(True)
+    engine = arguments.engine
+    if engine == "quick":
+        engine = "auto"
+        make = embedding.Embedding._make_engine
+        embedding.Embedding._make_engine = lambda self: QuickEngine(
+            make(self), self.backbone.features
+        )
+    began = time.perf_counter()
+    matrix = extract(
+        ImageDataset.from_folder(arguments.folder / "images", r"(person\d+)_"),
+        arguments.backbone,
+        views=arguments.views,
+        engine=engine,
+        cache=arguments.folder / "cache",
+        out=arguments.folder / "matrix.h5",
+    )
+    assert matrix.X.shape[0] == matrix.n_images * arguments.views
+    print(
+        json.dumps(
+            {
+                "images": matrix.n_images,
+                "rows": len(matrix),
+                "features": matrix.X.shape[1],
+                "seconds": round(time.perf_counter() - began, 1),
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
+
+
+def measure(count, arguments, folder):
+    """Make images and extract them in a fresh process."""
+    make_images(folder / "images", count)
+    command = [sys.executable, __file__, "--folder", str(folder), "--engine", arguments.engine]
+    command += ["--backbone", arguments.backbone, "--views", str(arguments.views)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, nargs="+", default=[5000, 10000, 25000, 50000])
+    parser.add_argument("--engine", choices=["quick", "auto", "keras", "openvino"], default="quick")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--views", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.folder:
+        extract(arguments)
+        return 0
+    ratio, first = 1.0, None
+    for count in arguments.images:
+        with tempfile.TemporaryDirectory(prefix="featx-memory-") as folder:
+            row = measure(count, arguments, Path(folder))
+        first = first or row["peak_bytes"]
+        ratio = row["peak_bytes"] / first
+        print(json.dumps({**row, "engine": arguments.engine, "ratio": round(ratio, 3)}), flush=True)
+    return 0 if ratio <= BAR else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
