@@ -69,6 +69,7 @@ def apply_model(
     cache: str | Path | None = None,
     engine: str = "auto",
     strict: bool = False,
+    rehash: bool = False,
 ) -> Application:
     """Embed images as the model's training images were, and classify them.
 
@@ -80,7 +81,7 @@ def apply_model(
         With the model's classes where it is labelled.
     views : int, optional
         Views whose scores are averaged; as many as in training by default.
-    weights, weights_dir, cache, engine, strict
+    weights, weights_dir, cache, engine, strict, rehash
         As in `featx.extract`.
 
     Returns
@@ -96,6 +97,7 @@ def apply_model(
         cache=cache,
         engine=engine,
         strict=strict,
+        rehash=rehash,
     )
     probabilities = model.predict_images(matrix)
     return Application(

@@ -40,6 +40,7 @@ def benchmark(
     engine: str = "auto",
     seed: int = 0,
     strict: bool = False,
+    rehash: bool = False,
     baseline_settings: dict[str, Any] | None = None,
     controls: bool = True,
     repeats: int = 1,
@@ -82,7 +83,7 @@ def benchmark(
         How the threshold is chosen, on training images.
     calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
         How scores of frozen rows become probabilities, on out-of-fold scores.
-    weights, weights_dir, cache, engine, strict
+    weights, weights_dir, cache, engine, strict, rehash
         As in `extract`.
     seed : int, default=0
         Decides the held-out patients, the folds, the views and what classifiers draw.
@@ -138,6 +139,7 @@ def benchmark(
         "engine": engine,
         "seed": seed,
         "strict": strict,
+        "rehash": rehash,
     }
     both_views = (views, views if test_views is None else test_views)
     settings = {

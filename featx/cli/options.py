@@ -89,6 +89,11 @@ def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 show_default=True,
                 help="What runs the network.",
             ),
+            click.option(
+                "--rehash",
+                is_flag=True,
+                help="Read every image file anew, also those that look unchanged.",
+            ),
             strict_option,
             quiet_option,
         ]
@@ -120,6 +125,13 @@ def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--folds", default=5, show_default=True, help="Cross-validation folds.")(
         command
     )
+    command = click.option(
+        "--calibration",
+        type=click.Choice(["sigmoid", "isotonic", "none"]),
+        default="sigmoid",
+        show_default=True,
+        help="How scores become probabilities, on out-of-fold scores.",
+    )(command)
     return click.option(
         "--operating-point",
         default="youden",
@@ -129,13 +141,39 @@ def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def sets_by_name(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+    """Take NAME=FOLDER, given any number of times."""
+    sets: dict[str, Path] = {}
+    for text in value:
+        name, separator, folder = text.partition("=")
+        if not (name and separator and folder):
+            raise click.BadParameter(f"{text!r} is not NAME=FOLDER")
+        if name in sets:
+            raise click.BadParameter(f"{name!r} is given twice; name each set once")
+        sets[name] = Path(folder)
+    return sets
+
+
 def open_images(
     images: Path, options: dict[str, Any], class_names: list[str] | None = None
 ) -> featx.ImageDataset:
     """Open what the user named, taking from `options` what only this needs."""
     apply_quiet(options)
-    dataset = featx.ImageDataset.open(images, options.pop("patients"), class_names=class_names)
-    secret = options.pop("hash_patients", None)
+    patients, secret = options.pop("patients"), options.pop("hash_patients", None)
+    return _open(images, patients, secret, class_names)
+
+
+def open_external(
+    images: Path, patients: str | None, secret: str | None, class_names: Sequence[str]
+) -> featx.ImageDataset:
+    """Open an external set by the rules of the images it stands beside."""
+    return _open(images, patients, secret, list(class_names))
+
+
+def _open(
+    images: Path, patients: str | None, secret: str | None, class_names: list[str] | None
+) -> featx.ImageDataset:
+    dataset = featx.ImageDataset.open(images, patients, class_names=class_names)
     return dataset if secret is None else dataset.with_hashed_patients(secret)
 
 

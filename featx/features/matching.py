@@ -27,6 +27,7 @@ def extract_by_recipes(
     cache: str | Path | None = None,
     engine: str = "auto",
     strict: bool = False,
+    rehash: bool = False,
 ) -> FeatureMatrix:
     """Embed images exactly as those were that a model was trained on.
 
@@ -38,7 +39,7 @@ def extract_by_recipes(
         Those of the model, ``model.recipes_``.
     views : int
         Views of each image.
-    weights, weights_dir, cache, engine, strict
+    weights, weights_dir, cache, engine, strict, rehash
         As in `extract`; `weights` is not needed where the model's were random.
 
     Returns
@@ -78,6 +79,7 @@ def extract_by_recipes(
                 seed=recipe.seed,
                 colour=recipe.colour,
                 strict=strict,
+                rehash=rehash,
             )
         )
     return FeatureMatrix.join(matrices)
