@@ -17,14 +17,17 @@ from featx.cli.options import (
     images_argument,
     json_option,
     names_option,
+    open_external,
     open_images,
     patients_option,
     quiet_option,
     seed_option,
+    sets_by_name,
     view_options,
     with_views,
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
+from featx.cli.written_command import written_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -194,6 +197,36 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     show_default=True,
     help="Rows that know nothing of lungs: random weights, histogram, metadata.",
 )
+@click.option(
+    "--external",
+    "externals",
+    metavar="NAME=FOLDER",
+    multiple=True,
+    callback=sets_by_name,
+    help="A set of the same classes that every model is shown unchanged. Repeat it for more.",
+)
+@click.option(
+    "--repeats",
+    default=1,
+    show_default=True,
+    help="Cross-validations of each frozen row, for the spread between seeds.",
+)
+@click.option(
+    "--learning-curve/--no-learning-curve",
+    default=True,
+    show_default=True,
+    help="AUC of the best frozen row on 10 to 100 % of the training patients.",
+)
+@click.option(
+    "--published/--no-published",
+    default=None,
+    help="List published figures on Kermany et al. 2018 apart.  [default: on that data set]",
+)
+@click.option(
+    "--allow-leaks",
+    is_flag=True,
+    help="Go on where test images or patients were trained on; the table says so.",
+)
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
 @patients_option
@@ -202,7 +235,10 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @seed_option
 @extraction_options
 @json_option
-def benchmark(images: Path, out: Path, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def benchmark(
+    context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
+) -> None:
     """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
 
     Everything is chosen on training images, by patient; the test images are looked at once.
@@ -210,13 +246,25 @@ def benchmark(images: Path, out: Path, as_json: bool, **options: Any) -> None:
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
+    patients, secret = options["patients"], options["hash_patients"]
     dataset = open_images(images, options)
+    externals = {
+        name: open_external(folder, patients, secret, dataset.class_names)
+        for name, folder in options.pop("externals").items()
+    }
     epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")
     settings = {
         **({} if epochs is None else {"epochs": epochs}),
         **({} if size is None else {"size": (size, size)}),
     }
-    table = featx.benchmark(dataset, baseline_settings=settings, out=out, **with_views(options))
+    table = featx.benchmark(
+        dataset,
+        baseline_settings=settings,
+        externals=externals,
+        command=written_command(context),
+        out=out,
+        **with_views(options),
+    )
     print_table(table, as_json, out)
 
 
