@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 from featx.backbones._keras import import_keras
 from featx.backbones.registry import Backbone
@@ -12,9 +13,17 @@ if TYPE_CHECKING:
     import keras
     from keras import KerasTensor
 
-    from featx.baselines.recipes import Recipe
+    from featx.baselines.recipe import Recipe
 
-__all__ = ["base_of", "build_network", "freeze", "pretrained", "seed_cnn"]
+__all__ = [
+    "base_of",
+    "build_network",
+    "freeze",
+    "output_layer",
+    "pretrained",
+    "seed_cnn",
+    "staged_cnn",
+]
 
 
 def build_network(
@@ -41,19 +50,35 @@ def build_network(
     """
     keras = import_keras()
     grey = keras.Input((*size, 1), name="grey")
-    pixels = keras.layers.Concatenate(name="rgb")([grey, grey, grey])
+    # In half precision neighbouring grey levels would run together before they are scaled.
+    pixels = keras.layers.Concatenate(name="rgb", dtype="float32")([grey, grey, grey])
     features = recipe.body(recipe.preprocessing(pixels), weights)
-    # Probabilities stay in float32 where the rest is computed in mixed precision.
-    output = keras.layers.Dense(
+    output = output_layer(n_classes)(features)
+    return keras.Model(grey, output, name=recipe.name.replace(":", "_").replace("-", "_"))
+
+
+def output_layer(n_classes: int) -> keras.layers.Layer:
+    """Make the layer that gives probabilities, in float32 where the rest is in mixed precision.
+
+    Parameters
+    ----------
+    n_classes : int
+        With two, one sigmoid; with more, a softmax.
+    """
+    return import_keras().layers.Dense(
         1 if n_classes == 2 else n_classes,
         activation="sigmoid" if n_classes == 2 else "softmax",
         dtype="float32",
         name="probability",
-    )(features)
-    return keras.Model(grey, output, name=recipe.name.replace(":", "_").replace("-", "_"))
+    )
 
 
-def seed_cnn(pixels: KerasTensor, weights: Weights | None = None) -> KerasTensor:  # noqa: ARG001
+def seed_cnn(
+    pixels: KerasTensor,
+    weights: Weights | None = None,  # noqa: ARG001
+    *,
+    channels: int = 3,
+) -> KerasTensor:
     """Stack the seed report's five convolutions and its dense layer.
 
     Dropout stands before batch norm, and pooling pads, as in the notebook that the report took the
@@ -65,13 +90,15 @@ def seed_cnn(pixels: KerasTensor, weights: Weights | None = None) -> KerasTensor
         Preprocessed pixels.
     weights : None
         There are none: the network starts from random weights.
+    channels : int, default=3
+        How many of the channels the network sees; of grey images all are alike.
 
     Returns
     -------
     KerasTensor, shape (batch, 128)
     """
     layers = import_keras().layers
-    x = pixels
+    x = pixels[..., :channels]
     for filters, dropout in ((32, 0.0), (64, 0.1), (64, 0.0), (128, 0.2), (256, 0.2)):
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         if dropout:
@@ -83,10 +110,46 @@ def seed_cnn(pixels: KerasTensor, weights: Weights | None = None) -> KerasTensor
     return layers.Dropout(0.2)(x)
 
 
-def pretrained(
-    backbone: Backbone, pixels: KerasTensor, weights: Weights, *, dropout: float = 0.2
+def staged_cnn(
+    pixels: KerasTensor,
+    weights: Weights | None = None,  # noqa: ARG001
+    *,
+    filters: Sequence[int],
 ) -> KerasTensor:
-    """Put average pooling and dropout on a backbone.
+    """Stack stages of one convolution and one pooling, then a dense layer.
+
+    Parameters
+    ----------
+    pixels : KerasTensor, shape (batch, height, width, 3)
+        Preprocessed pixels.
+    weights : None
+        There are none: the network starts from random weights.
+    filters : sequence of int
+        Of each stage.
+
+    Returns
+    -------
+    KerasTensor, shape (batch, 128)
+    """
+    layers = import_keras().layers
+    x = pixels
+    for count in filters:
+        x = layers.Conv2D(count, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dropout(0.2)(x)
+    return layers.Dense(128, activation="relu")(x)
+
+
+def pretrained(
+    backbone: Backbone,
+    pixels: KerasTensor,
+    weights: Weights,
+    *,
+    dropout: float = 0.2,
+    pooling: Literal["average", "flatten"] = "average",
+) -> KerasTensor:
+    """Put pooling and dropout on a backbone.
 
     Parameters
     ----------
@@ -98,15 +161,18 @@ def pretrained(
         What it starts from.
     dropout : float, default=0.2
         Share of features left out in a training step.
+    pooling : {"average", "flatten"}, default="average"
+        The mean of each feature map, or every position of each.
 
     Returns
     -------
-    KerasTensor, shape (batch, backbone.features)
+    KerasTensor, shape (batch, features)
     """
     layers = import_keras().layers
     base = load_base(backbone, weights, input_shape=tuple(pixels.shape[1:3]), trainable=True)
-    x = layers.GlobalAveragePooling2D(name="features")(base(pixels))
-    return layers.Dropout(dropout)(x)
+    pool = layers.GlobalAveragePooling2D if pooling == "average" else layers.Flatten
+    x = pool(name="features")(base(pixels))
+    return layers.Dropout(dropout)(x) if dropout else x
 
 
 def base_of(network: keras.Model) -> keras.Model | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from collections import deque
@@ -68,6 +69,18 @@ class ViewSource:
         self._digests: dict[int, str] = {}
         self._workers = max(1, min(os.cpu_count() or 1, 8))
 
+    def seen_as(self, size: tuple[int, int], augmentation: Augmentation) -> ViewSource:
+        """Return a source of other views of the same images; decoded images serve both.
+
+        Parameters
+        ----------
+        size, augmentation
+            As for this class.
+        """
+        other = copy.copy(self)
+        other.size, other.augmentation = size, augmentation
+        return other
+
     def find_unreadable(self) -> dict[int, str]:
         """Decode every image once, keeping what fits into memory.
 
@@ -127,6 +140,18 @@ class ViewSource:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of one image's bytes, in hexadecimal, computed once.
+
+        Parameters
+        ----------
+        index : int
+            Which image.
+        """
+        if index not in self._digests:
+            self._digests[index] = self.images.digest(index)
+        return self._digests[index]
+
     def _render_batch(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
         batch = np.empty((len(indices), *self.size, 1), dtype=np.float32)
         for row, index in enumerate(indices.tolist()):
@@ -140,7 +165,7 @@ class ViewSource:
             name = self.images.names[index]
             raise FeatxError(f"{name} cannot be read: {error}; leave it out") from error
         # View 0 is the same whatever the digest: no need to hash.
-        digest = self._digest(index) if view else ""
+        digest = self.digest(index) if view else ""
         return make_view(pixels, digest, view, self.size, self.augmentation, self.seed)
 
     def _read(self, index: int) -> npt.NDArray:
@@ -153,8 +178,3 @@ class ViewSource:
                 self._room -= pixels.nbytes
                 self._pixels[index] = pixels
         return pixels
-
-    def _digest(self, index: int) -> str:
-        if index not in self._digests:
-            self._digests[index] = self.images.digest(index)
-        return self._digests[index]

@@ -34,7 +34,8 @@ def diagnose(
     Parameters
     ----------
     history : mapping of str to sequence of float
-        One value an epoch; `loss`, `val_loss`, `val_auc`.
+        One value an epoch; `loss`, `val_loss`, `val_auc`, and where known `val_majority`, the
+        largest share of validation images that are called one class.
     labels : ndarray of int64, shape (n_images,)
         Classes of the validation images.
     probabilities : ndarray of float64, shape (n_images, n_classes)
@@ -57,7 +58,7 @@ def diagnose(
     Validation loss exploded in epoch 1: 7.90, where guessing costs 0.69.
     """
     found = [
-        _one_class(labels, probabilities, class_names),
+        _one_class(history, labels, probabilities, class_names),
         _explosion(history, len(class_names)),
         _parting(history),
     ]
@@ -81,6 +82,7 @@ def area_under_curve(
 
 
 def _one_class(
+    history: Mapping[str, Sequence[float]],
     labels: npt.NDArray[np.int64],
     probabilities: npt.NDArray[np.float64],
     class_names: Sequence[str],
@@ -95,7 +97,10 @@ def _one_class(
         f"{100 * share:.0f} % that are"
     )
     if area < RANKS:
-        return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f})."
+        shares = history.get("val_majority", ())
+        first = next((epoch for epoch, part in enumerate(shares, start=1) if part == 1), None)
+        since = f" The first epoch to do so is {first} of {len(shares)}." if first else ""
+        return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f}).{since}"
     return (
         f"Off centre: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
         "a threshold chosen for it still parts them."

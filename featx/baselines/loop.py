@@ -1,4 +1,4 @@
-"""The training loop: epochs, learning rate, validation, the epoch that is kept."""
+"""The training loop: epochs, learning rate, validation, the epoch that is kept; pauses allowed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,27 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import import_keras
 from featx.baselines.architectures import freeze
-from featx.baselines.batches import ViewSource
 from featx.baselines.diagnosis import area_under_curve
-from featx.baselines.recipes import Recipe
+from featx.baselines.recipe import Recipe
+from featx.baselines.state import Keeper, State
+from featx.baselines.task import Task, predict
 from featx.errors import FeatxError
 from featx.features.files import put_bytes
-from featx.progress import progress
+from featx.progress import progress, say
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Result", "Task", "predict", "train"]
+__all__ = ["Result", "train"]
 
 COLUMNS = (
     "learning_rate",
@@ -36,93 +35,36 @@ COLUMNS = (
     "val_loss",
     "val_accuracy",
     "val_auc",
+    "val_majority",
     "seconds",
 )
 
-Indices = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What a network shall learn.
+class Result:
+    """What training gave.
 
     Parameters
     ----------
-    recipe : Recipe
-        How.
-    source : ViewSource
-        The images.
-    labels : ndarray of int64, shape (n_images,)
-        Their classes.
-    n_classes : int
-        How many classes there are.
-    training, validation : ndarray of int64
-        Which images train, and which choose.
-    seed : int
-        Of the order of images.
+    history : dict of str to list of float
+        One value an epoch.
+    best_epoch : int
+        The epoch kept, from 1.
+    probabilities : ndarray of float64, shape (n_validation, n_classes)
+        What the network of that epoch says of the validation images.
+    seconds_before : float
+        What epochs took that an earlier run had finished.
     """
-
-    recipe: Recipe
-    source: ViewSource
-    labels: npt.NDArray[np.int64]
-    n_classes: int
-    training: Indices
-    validation: Indices
-    seed: int
-
-    @property
-    def steps(self) -> int:
-        """Steps an epoch."""
-        wanted = self.recipe.steps_per_epoch
-        return wanted or math.ceil(len(self.training) / self.recipe.batch_size)
-
-    @property
-    def head_epochs(self) -> int:
-        """First epochs, in which the backbone rests; at least one epoch trains all layers."""
-        return min(self.recipe.head_epochs, self.recipe.epochs - 1)
-
-    @cached_property
-    def targets(self) -> npt.NDArray[np.float32]:
-        """What the output shall be: (n_images, 1) with two classes, else one-hot."""
-        one_hot = np.eye(self.n_classes, dtype=np.float32)[self.labels]
-        return one_hot[:, 1:] if self.n_classes == 2 else one_hot
-
-    @cached_property
-    def image_weights(self) -> npt.NDArray[np.float32]:
-        """Weight of each image: n_total / (n_classes * n_c) of its class c, or 1."""
-        counts = np.bincount(self.labels[self.training], minlength=self.n_classes)
-        weights = counts.sum() / (self.n_classes * counts)
-        if not self.recipe.class_weights:
-            weights = np.ones(self.n_classes)
-        return weights[self.labels].astype(np.float32)
-
-    def order(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Draw the images of each step; the last step is filled up with images of the first.
-
-        Parameters
-        ----------
-        epoch : int
-            From 0; each has another order.
-
-        Returns
-        -------
-        ndarray of int64, shape (steps, batch)
-        """
-        shuffled = np.random.default_rng([self.seed, epoch]).permutation(self.training)
-        return np.resize(shuffled, (self.steps, self.recipe.batch_size))
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What training gave: its history, and the validation probabilities of the epoch kept."""
 
     history: dict[str, list[float]]
     best_epoch: int
     probabilities: Probabilities
+    seconds_before: float
 
 
-def train(network: keras.Model, task: Task, log: Path | None = None) -> Result:
+def train(network: keras.Model, task: Task, keeper: Keeper | None = None) -> Result:
     """Train a network, and leave it with the weights of the epoch that the recipe keeps.
 
     Parameters
@@ -131,8 +73,9 @@ def train(network: keras.Model, task: Task, log: Path | None = None) -> Result:
         From `featx.baselines.architectures.build_network`.
     task : Task
         What to learn, and how.
-    log : Path, optional
-        CSV file of the history, written anew as each epoch ends.
+    keeper : Keeper, optional
+        Keeps the state after every epoch, and a table of the history as ``log.csv``; a training
+        that it finds there goes on after its last finished epoch, or is over.
 
     Returns
     -------
@@ -144,31 +87,76 @@ def train(network: keras.Model, task: Task, log: Path | None = None) -> Result:
         If not one epoch gives finite probabilities.
     """
     recipe = task.recipe
-    history: dict[str, list[float]] = {column: [] for column in COLUMNS}
-    result, weights, best = None, None, (-math.inf, -math.inf)
-    with progress(f"Training {recipe.name}", recipe.epochs * task.steps, "steps") as advance:
-        for epoch in range(recipe.epochs):
-            if epoch in (0, task.head_epochs):
-                trainer = _prepare_stage(network, task, head_only=epoch < task.head_epochs)
-            probabilities = _run_epoch(network, trainer, task, epoch, history, advance)
-            if log is not None:
-                put_bytes(log, _to_csv(history))
-            if not np.isfinite(probabilities).all():
-                break
-            # With few validation images AUC has many ties: the lower loss then decides.
-            merit = (history["val_auc"][-1], -history["val_loss"][-1])
-            if recipe.keep == "last" or merit > best:
-                best, weights = max(best, merit), network.get_weights()
-                result = Result(history, epoch + 1, probabilities)
-            if _is_stale(recipe, history["val_auc"], task.head_epochs):
-                break
-    if result is None:
+    state = keeper.find() if keeper is not None else None
+    if state is None:
+        state = State({column: [] for column in COLUMNS})
+    elif not state.finished:
+        say(f"{recipe.name} goes on after epoch {state.epochs} of {recipe.epochs}.")
+    seconds_before = sum(state.history["seconds"])
+    if not state.finished:
+        _run_epochs(network, task, state, keeper)
+    if not state.best_epoch:
         raise FeatxError(
             f"{recipe.name} gives no finite probability after its first epoch; its learning rate "
             f"of {recipe.learning_rate:g} is too high for these images"
         )
-    network.set_weights(weights)
-    return result
+    if not state.finished:
+        state.network, state.optimiser, state.finished = state.best_network, [], True
+        if keeper is not None:
+            keeper.save(state)
+    _assign(network.variables, state.network)
+    return Result(state.history, state.best_epoch, state.best_probabilities, seconds_before)
+
+
+def _run_epochs(network: keras.Model, task: Task, state: State, keeper: Keeper | None) -> None:
+    """Train from where the state stands to the end, updating the state after every epoch."""
+    recipe, trainer = task.recipe, None
+    left = (recipe.epochs - state.epochs) * task.steps
+    with progress(f"Training {recipe.name}", left, "steps") as advance:
+        while state.epochs < recipe.epochs and not _is_stale(recipe, state, task.head_epochs):
+            epoch = state.epochs
+            if trainer is None or epoch == task.head_epochs:
+                trainer = _prepare_stage(network, task, head_only=epoch < task.head_epochs)
+                _restore(network, trainer, state, fresh=epoch in (0, task.head_epochs))
+            probabilities = _run_epoch(network, trainer, task, epoch, state.history, advance)
+            if not np.isfinite(probabilities).all():
+                break
+            state.network = _values(network.variables)
+            state.optimiser = _values(trainer.optimizer.variables)
+            if recipe.keep == "last" or _is_best(recipe, state.history):
+                state.best_epoch, state.best_network = state.epochs, state.network
+                state.best_probabilities = probabilities
+            if keeper is not None:
+                keeper.save(state)
+                put_bytes(keeper.folder / "log.csv", _to_csv(state.history))
+
+
+def _restore(network: keras.Model, trainer: keras.Model, state: State, *, fresh: bool) -> None:
+    """Put the network, and the optimiser unless its stage begins, where the state stands."""
+    if state.epochs:
+        _assign(network.variables, state.network)
+        if not fresh:
+            _assign(trainer.optimizer.variables, state.optimiser)
+
+
+def _values(variables: Sequence[Any]) -> list[npt.NDArray]:
+    # A copy: what a back end gives may be a view that the next step overwrites.
+    return [np.array(import_keras().ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[npt.NDArray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _is_best(recipe: Recipe, history: dict[str, list[float]]) -> bool:
+    """Whether the last epoch is better than all before it."""
+    # With few validation images AUC has many ties: the lower loss then decides.
+    merits = [
+        (area, -loss) if recipe.monitor == "val_auc" else (-loss, area)
+        for area, loss in zip(history["val_auc"], history["val_loss"], strict=True)
+    ]
+    return merits[-1] > max(merits[:-1], default=(-math.inf, -math.inf))
 
 
 def _prepare_stage(network: keras.Model, task: Task, *, head_only: bool) -> keras.Model:
@@ -193,8 +181,9 @@ def _prepare_stage(network: keras.Model, task: Task, *, head_only: bool) -> kera
         # JAX needs compiling; TensorFlow's XLA makes convolutions on a CPU several times slower.
         jit_compile=keras.config.backend() == "jax",
     )
-    # Variables made within the first step would have TensorFlow trace it twice.
-    optimiser.build(trainer.trainable_variables)
+    # Variables made within the first step would have TensorFlow trace it twice. In mixed precision
+    # the trainer has wrapped the optimiser.
+    trainer.optimizer.build(trainer.trainable_variables)
     return trainer
 
 
@@ -247,23 +236,28 @@ def _note(task: Task, history: dict[str, list[float]], epoch: int, loss: float) 
 
 
 def _validate(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> dict[str, float]:
-    """Loss, accuracy of the likeliest class, AUC (of more classes: each against the rest, mean)."""
+    """Compare with the truth; of more than two classes, AUC is each against the rest, mean."""
     if not np.isfinite(probabilities).all():
-        return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"), math.nan)
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_auc", "val_majority"), math.nan)
+    called = probabilities.argmax(axis=1)
     of_truth = probabilities[np.arange(len(labels)), labels]
     return {
         # Keras' own bound, so that a certain and wrong answer costs 16 and not infinity.
         "val_loss": float(-np.log(np.clip(of_truth, 1e-7, 1)).mean()),
-        "val_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
+        "val_accuracy": float((called == labels).mean()),
         "val_auc": area_under_curve(labels, probabilities),
+        # The share of images that are called what most of them are called: 1 in a collapse.
+        "val_majority": float(np.bincount(called).max() / len(called)),
     }
 
 
-def _is_stale(recipe: Recipe, values: list[float], head_epochs: int) -> bool:
+def _is_stale(recipe: Recipe, state: State, head_epochs: int) -> bool:
     """Whether the best value is `patience` epochs old, not counting the head's epochs."""
-    if recipe.patience is None or len(values) <= head_epochs:
+    if recipe.patience is None or state.epochs <= head_epochs:
         return False
-    return len(values) - 1 - max(int(np.argmax(values)), head_epochs) >= recipe.patience
+    values = np.asarray(state.history[recipe.monitor])
+    best = int(np.argmin(values) if recipe.monitor == "val_loss" else np.argmax(values))
+    return state.epochs - 1 - max(best, head_epochs) >= recipe.patience
 
 
 def _to_csv(history: dict[str, list[float]]) -> bytes:
@@ -273,40 +267,3 @@ def _to_csv(history: dict[str, list[float]]) -> bytes:
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
         writer.writerow([epoch, *(f"{value:.6g}" for value in values)])
     return buffer.getvalue().encode()
-
-
-def predict(
-    network: keras.Model,
-    source: ViewSource,
-    indices: Indices,
-    batch_size: int,
-    advance: Callable[..., None] | None = None,
-) -> Probabilities:
-    """Return the probabilities of some images, unaugmented, in batches of one size.
-
-    Parameters
-    ----------
-    network : keras.Model
-        With one sigmoid output or a softmax.
-    source : ViewSource
-        The images.
-    indices : ndarray of int64
-        Which of them.
-    batch_size : int
-        Images at once; the last batch is filled up, so that the network sees one shape only.
-    advance : callable, optional
-        Told of every batch's images.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_indices, n_classes)
-    """
-    parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    filled = [np.resize(part, batch_size) for part in parts]
-    outputs = []
-    for part, pixels in zip(parts, source.batches(filled, view=0), strict=True):
-        outputs.append(np.asarray(network.predict_on_batch(pixels))[: len(part)])
-        if advance is not None:
-            advance(len(part))
-    values = np.concatenate(outputs).astype(np.float64)
-    return np.hstack([1 - values, values]) if values.shape[1] == 1 else values

@@ -4,7 +4,8 @@ import math
 import pytest
 
 from featx.backbones.registry import list_backbones
-from featx.baselines.recipes import Plateau, WarmCosine, get_baseline, list_baselines
+from featx.baselines.recipes import get_baseline, list_baselines
+from featx.baselines.schedules import Plateau, WarmCosine
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 
@@ -14,6 +15,7 @@ def test_seed_cnn_is_trained_as_the_report_says():
     assert (recipe.size, recipe.batch_size, recipe.epochs) == ((300, 300), 128, 12)
     assert (recipe.optimiser, recipe.learning_rate) == ("RMSprop", 1e-3)
     assert recipe.schedule == Plateau("val_accuracy", factor=0.3, patience=2, floor=1e-6)
+    assert (recipe.validation_by, recipe.validation_size) == ("image", 0.2)
     assert recipe.class_weights
     assert recipe.preprocessing.scale == (255.0, 255.0, 255.0)
     policy = Augmentation.named(recipe.augmentation)
@@ -27,13 +29,13 @@ def test_every_backbone_can_be_finetuned_with_its_own_preprocessing():
         assert recipe.size == backbone.size
         assert recipe.backbone == backbone.name
     names = [recipe.name for recipe in list_baselines()]
-    assert len(set(names)) == len(names) == 1 + len(list_backbones())
+    assert len(set(names)) == len(names) == 14 + len(list_backbones())
     assert [get_baseline(name).name for name in names] == names
 
 
 @pytest.mark.parametrize("name", ["seed-cn", "seed_cnn", "", "resnet50"])
 def test_unknown_recipe_is_refused_with_the_known_ones(name):
-    with pytest.raises(UsageError, match=r"seed-cnn, finetuned:<backbone>"):
+    with pytest.raises(UsageError, match=r"seed-cnn, .*, finetuned:<backbone>"):
         get_baseline(name)
 
 

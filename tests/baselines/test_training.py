@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from featx.baselines import recipes, training
+from featx.baselines import lesson, recipes
 from featx.baselines.batches import ViewSource
-from featx.baselines.loop import Task
 from featx.baselines.recipes import get_baseline
+from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
 from featx.errors import FeatxError, UsageError
 from featx.images.augmentation import Augmentation
@@ -63,11 +63,11 @@ def test_finetuning_learns_an_easy_task_and_leaves_its_record(blobs, tmp_path):
 
 @pytest.mark.parametrize(("weights", "trains"), [("imagenet", False), ("random", True)])
 def test_batch_norm_trains_only_from_random_weights(blobs, monkeypatch, weights, trains):
-    def stop(network, task, log):
+    def stop(network, task, keeper):
         assert task.recipe.train_batch_norm == trains
         raise InterruptedError
 
-    monkeypatch.setattr(training, "train", stop)
+    monkeypatch.setattr(lesson, "train", stop)
     with pytest.raises(InterruptedError):
         train_baseline(blobs(), LITE, weights=weights, size=32)
 
@@ -115,7 +115,7 @@ def test_probabilities_do_not_depend_on_company(blobs):
 
 def test_validation_never_shares_a_patient_with_training(blobs):
     images = blobs()
-    trained = train_baseline(images, "seed-cnn", size=32, epochs=1, batch_size=16)
+    trained = train_baseline(images, "seed-cnn-corrected", size=32, epochs=1, batch_size=16)
     patient = dict(zip(images.names, images.patients.tolist(), strict=True))
     training = {patient[name] for name in trained.training_images}
     validation = {patient[name] for name in trained.validation_images}
@@ -189,8 +189,8 @@ def _fail_if_read(self, index, colour="grey"):
     [
         ({"size": 31}, "31 x 31 pixels are too few for .*32 x 32 or more"),
         ({"size": (64, 16)}, "64 x 16 pixels are too few"),
-        ({"epochs": 0}, "0 epochs"),
-        ({"batch_size": -1}, "batches of -1"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"batch_size": -1}, "batch size -1"),
         ({"augmentation": "radiogaph"}, "radiograph"),
         ({"weights": "/no/such/file.h5"}, "file.h5"),
     ],
@@ -208,7 +208,7 @@ def test_one_class_is_told(blobs):
 
 
 def test_fewer_images_than_a_batch_are_told(blobs):
-    with pytest.raises(UsageError, match="batches of 128, but only 84 of the 96 images"):
+    with pytest.raises(UsageError, match="batches of 128, but only 76 of the 96 images"):
         train_baseline(blobs(), "seed-cnn")
 
 
@@ -218,7 +218,7 @@ def test_one_patient_in_a_class_is_told(blobs):
     images = blobs()
     patients = np.where(images.labels == 0, "same", images.patients)
     with pytest.raises(UsageError, match="patient"):
-        train_baseline(replace(images, patients=patients), "seed-cnn", batch_size=8)
+        train_baseline(replace(images, patients=patients), "seed-cnn-corrected", batch_size=8)
 
 
 def test_unlabelled_images_are_told(blobs):
@@ -235,4 +235,4 @@ def test_unwritable_folder_is_told_before_training(blobs, tmp_path, monkeypatch)
     monkeypatch.setattr(ImageDataset, "read", _fail_if_read)
     (tmp_path / "file").write_text("")
     with pytest.raises(FeatxError, match="cannot be written"):
-        train_baseline(blobs(), "seed-cnn", out=tmp_path / "file" / "folder")
+        train_baseline(blobs(), "seed-cnn", batch_size=16, out=tmp_path / "file" / "folder")

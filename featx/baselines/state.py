@@ -1,0 +1,160 @@
+"""What a training leaves on disk after every epoch, so that a killed one can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from featx.features.files import write_hdf5
+from featx.progress import say
+
+__all__ = ["Keeper", "State", "key_of"]
+
+FILE = "state.h5"
+FORMAT = 1
+
+Arrays = list[npt.NDArray]
+Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass
+class State:
+    """Where a training stands after its last finished epoch.
+
+    Parameters
+    ----------
+    history : dict of str to list of float
+        One value an epoch.
+    network, optimiser : list of ndarray
+        Every variable, those of dropout's random numbers included.
+    best_epoch : int
+        The epoch that the recipe would keep now, from 1; 0 where there is none.
+    best_network : list of ndarray
+        Its variables.
+    best_probabilities : ndarray of float64, shape (n_validation, n_classes)
+        What it said of the validation images.
+    finished : bool
+        Whether training is over; then `network` is the epoch kept, and `optimiser` empty.
+    """
+
+    history: dict[str, list[float]]
+    network: Arrays = field(default_factory=list)
+    optimiser: Arrays = field(default_factory=list)
+    best_epoch: int = 0
+    best_network: Arrays = field(default_factory=list)
+    best_probabilities: Probabilities = field(default_factory=lambda: np.empty((0, 0)))
+    finished: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return len(self.history["loss"])
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Writes and finds the state of one training in its folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the training.
+    key : str
+        From `key_of`: a state with another key is of other settings or images.
+    """
+
+    folder: Path
+    key: str
+
+    def save(self, state: State) -> None:
+        """Put the state in place of the last one, whole or not at all.
+
+        Raises
+        ------
+        FeatxError
+            If the folder cannot be written to, or the disk is full.
+        """
+
+        def fill(file: h5py.File) -> None:
+            file.attrs.update(
+                featx_training=FORMAT,
+                key=self.key,
+                history=json.dumps(state.history),
+                best_epoch=state.best_epoch,
+                finished=state.finished,
+            )
+            file["best_probabilities"] = state.best_probabilities
+            _put(file, "network", state.network)
+            _put(file, "optimiser", state.optimiser)
+            # While the last epoch is the best one, the network is stored once.
+            if not state.finished and state.best_epoch != state.epochs:
+                _put(file, "best_network", state.best_network)
+
+        write_hdf5(self.folder / FILE, fill)
+
+    def find(self) -> State | None:
+        """Return the state that an earlier run left here, if it is of this training.
+
+        A state of other settings or images, or a damaged one, is left aside with a message.
+        """
+        path = self.folder / FILE
+        if not path.is_file():
+            return None
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs.get("featx_training") != FORMAT or file.attrs["key"] != self.key:
+                    say(
+                        f"{path} is of a training with other settings, images or versions; this "
+                        "one starts at its first epoch and takes its place."
+                    )
+                    return None
+                return _read(file)
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            say(f"{path} is damaged ({error}); training starts at its first epoch.")
+            return None
+
+
+def key_of(**parts: Any) -> str:
+    """Return the digest of everything that decides a training.
+
+    Parameters
+    ----------
+    **parts : object
+        Plain values.
+
+    Examples
+    --------
+    >>> key_of(seed=0) == key_of(seed=0), key_of(seed=0) == key_of(seed=1)
+    (True, False)
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _put(file: h5py.File, name: str, arrays: Sequence[npt.NDArray]) -> None:
+    group = file.create_group(name)
+    for number, array in enumerate(arrays):
+        group[f"{number:05d}"] = array
+
+
+def _read(file: h5py.File) -> State:
+    def take(name: str) -> Arrays:
+        return [np.asarray(file[name][number]) for number in sorted(file[name])]
+
+    network = take("network")
+    return State(
+        history=json.loads(file.attrs["history"]),
+        network=network,
+        optimiser=take("optimiser"),
+        best_epoch=int(file.attrs["best_epoch"]),
+        best_network=take("best_network") if "best_network" in file else network,
+        best_probabilities=np.asarray(file["best_probabilities"]),
+        finished=bool(file.attrs["finished"]),
+    )
