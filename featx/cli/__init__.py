@@ -8,13 +8,13 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import upkeep
+from featx.cli import training, upkeep
 from featx.cli.commands import commands
 from featx.errors import FeatxError
 
 __all__ = ["main"]
 
-for command in (upkeep.backbones, upkeep.doctor, upkeep.cache):
+for command in (training.baselines, training.train, upkeep.backbones, upkeep.doctor, upkeep.cache):
     commands.add_command(command)
 
 
