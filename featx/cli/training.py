@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-import featx
 from featx.cli.options import (
     PathArgument,
     hash_patients_option,
