@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import featx
 from featx.benchmarking.audit import Inspection
 from featx.benchmarking.protocol import Protocol
 from featx.features.files import library_versions
@@ -49,6 +50,7 @@ class RunRecord:
             "seconds": 0.0,
             "class_names": list(class_names),
             "versions": {
+                "featx": featx.__version__,
                 "python": platform.python_version(),
                 **library_versions(*_LIBRARIES, "openvino"),
             },

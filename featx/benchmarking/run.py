@@ -84,6 +84,8 @@ class Run:
             table.rows.append(row)
             compare_with_reference(table.rows, self.maker.predictions)
             self._save(table)
+        # What came after the last row, and the time it took.
+        self._save(table)
         return table
 
     def _save(self, table: BenchmarkTable) -> None:

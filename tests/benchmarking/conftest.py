@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from featx.features import embedding
+from featx.images.dataset import ImageDataset
+
+
+class GridEngine:
+    """A network's stand-in that sees brightness in a grid of 16 x 16, whatever its weights."""
+
+    name = "grid"
+
+    def __init__(self, n_features):
+        self.n_features = n_features
+
+    def versions(self):
+        return {"grid": "1"}
+
+    def embed(self, pixels):
+        n, side = len(pixels), pixels.shape[1] // 16
+        cells = pixels[:, : 16 * side, : 16 * side].reshape(n, 16, side, 16, side)
+        features = np.zeros((n, self.n_features), np.float32)
+        features[:, :256] = cells.mean(axis=(2, 4)).reshape(n, 256)
+        return features
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Embed without a network."""
+    monkeypatch.setattr(
+        embedding.Embedding, "_make_engine", lambda self: GridEngine(self.backbone.features)
+    )
+
+
+def draw(seed=0, n=120, classes=("ill", "well"), signal=90, splits=None):
+    """Noise, two images a patient; each class but the last is bright in a place of its own."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) // 2 % len(classes)
+    pixels = generator.normal(90, 40, (n, 32, 32))
+    for label in range(len(classes) - 1):
+        top = 4 + 12 * label
+        pixels[labels == label, top : top + 8, 8:20] += signal
+    return ImageDataset.from_arrays(
+        np.clip(pixels, 0, 255).astype(np.uint8),
+        labels,
+        class_names=classes,
+        patients=[f"s{seed}p{number // 2:03d}" for number in range(n)],
+        splits=splits,
+    )

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from featx.benchmarking.grid import benchmark
+from featx.classifiers.persistence import load_model
+from featx.errors import UsageError
+from featx.features.extraction import extract
+from featx.images.dataset import ImageDataset
+from featx.metrics.scores import METRICS, evaluate
+from tests.benchmarking.conftest import draw
+
+FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "folds": 3}
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def read_scores(path, class_names):
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    labels = [class_names.index(line["label"]) for line in lines]
+    shares = [[float(line[f"probability_{name}"]) for name in class_names] for line in lines]
+    return lines, labels, shares
+
+
+def test_a_planted_leak_is_an_error_and_when_allowed_a_note(tmp_path):
+    images = draw(splits=np.repeat(["train", "test"], [80, 40]))
+    sources = list(images.sources)
+    sources[100] = sources[3]
+    leaking = replace(images, sources=tuple(sources))
+    with pytest.raises(UsageError, match="array-000003 = array-000100"):
+        benchmark(leaking, **FAST, out=tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    table = benchmark(leaking, **FAST, controls=False, allow_leaks=True, out=tmp_path)
+    assert any(note.startswith("LEAK: 1 pair of pixel-identical") for note in table.notes)
+    assert "LEAK: 1 pair" in (tmp_path / "table.md").read_text()
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["audit"]["allowed"]
+    assert run["audit"]["findings"][0]["examples"] == ["array-000003 = array-000100"]
+
+
+def test_a_planted_shortcut_is_named():
+    images = draw(signal=0)
+    arrays = [pixels.copy() for pixels in images.sources]
+    for pixels, label in zip(arrays, images.labels, strict=True):
+        if label == 0:
+            pixels[:8, :8] = 255  # A marker in a corner, as of one ward's machine.
+    marked = replace(images, sources=tuple(arrays))
+    table = benchmark(marked, **FAST, learning_curve=False)
+    named = {note.split(" alone")[0] for note in table.notes if note.startswith("SHORTCUT")}
+    assert named == {"SHORTCUT: random weights", "SHORTCUT: histogram"}
+
+
+def test_a_planted_collapse_is_named():
+    images = draw(signal=0)
+    labels = np.where(np.arange(120) // 2 % 5 == 0, 0, 1)
+    table = benchmark(
+        replace(images, labels=labels),
+        classifiers=["logistic"],
+        views=1,
+        test_size=0.3,
+        operating_point="0.5",
+        controls=False,
+        learning_curve=False,
+    )
+    (row,) = table
+    assert row["collapsed"]
+    assert row["collapse_reason"].startswith("calls every image well (")
+    assert f"COLLAPSED: efficientnet_lite0, logistic {row['collapse_reason']}. " in table.notes[-1]
+    assert "COLLAPSED, calls every image well" in table.to_markdown()
+
+
+def test_external_sets_are_scored_by_the_same_model(tmp_path):
+    images, external = draw(), draw(seed=1, n=40, signal=60)
+    table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
+    for row in table:
+        found = row["externals"]["other"]
+        lines, labels, shares = read_scores(
+            tmp_path / "scores" / f"{row['name']}@other.csv", images.class_names
+        )
+        assert [line["patient"] for line in lines] == external.patients.tolist()
+        again = evaluate(
+            labels,
+            shares,
+            threshold=row["threshold"],
+            class_names=images.class_names,
+            patients=external.patients,
+        )
+        assert found["n_test"] == 40
+        assert found["threshold"] == row["threshold"]
+        assert {name: found[name] for name in again.to_row()} == pytest.approx(
+            again.to_row(), nan_ok=True
+        )
+        assert found["confusion"] == again.confusion.tolist()
+    model = load_model(tmp_path / "models" / "efficientnet_lite0-naive_bayes.skops")
+    lines, _, shares = read_scores(
+        tmp_path / "scores" / "efficientnet_lite0-naive_bayes@other.csv", images.class_names
+    )
+    expected = model.predict_images(extract(external, views=1))
+    np.testing.assert_allclose(shares, expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class_names": ("ill", "healthy")}, "the same classes"),
+        ({"labels": np.zeros(20, int)}, "images of class ill, and the models know ill, well"),
+        ({"labels": np.full(20, -1)}, "20 of 20 images of the external set other have no label"),
+    ],
+)
+def test_external_sets_that_do_not_fit_are_refused(change, message):
+    external = replace(draw(seed=1, n=20), **change)
+    with pytest.raises(UsageError, match=message):
+        benchmark(draw(), externals={"other": external})
+
+
+def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch):
+    images = draw(n=160, signal=8)
+    settings = {**FAST, "repeats": 3, "controls": False, "out": tmp_path}
+    table = benchmark(images, **settings)
+    (row,) = table
+    areas = row["auc_seeds"]
+    assert len(set(areas)) == 3
+    assert areas[0] == row["auc_out_of_fold"]
+    assert row["auc_seeds_sd"] == pytest.approx(np.std(areas, ddof=1))
+    curve = table.run["learning_curve"]
+    numbers = [point["n_patients"] for point in curve]
+    assert numbers == sorted(numbers)
+    assert curve[-1]["n_images"] == row["n_train"]
+    for name in ("auc", "auc_low", "auc_high"):
+        assert curve[-1][name] == pytest.approx(row[name])
+    assert all(point["auc_low"] < point["auc"] < point["auc_high"] for point in curve)
+
+    def never(*_, **__):
+        raise AssertionError("what is finished was computed again")
+
+    for what in ("repeated_auc", "curve_point"):
+        monkeypatch.setattr(f"featx.benchmarking.run.{what}", never)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
+    again = benchmark(images, **settings)
+    assert again.rows == table.rows
+    assert again.run["learning_curve"] == curve
+
+
+def test_a_repeat_is_the_cross_validation_of_another_seed():
+    from featx.benchmarking.refits import repeated_auc
+    from featx.classifiers.fitting import fit
+
+    matrix = extract(draw(signal=30), views=1)
+    for seed in (0, 5):
+        model = fit(matrix, "naive_bayes", folds=3, seed=seed)
+        settings = {"folds": 3, "chosen": model.best_parameters_}
+        row = {"classifier": "naive_bayes", "settings": settings}
+        assert repeated_auc(row, matrix, seed) == model.provenance_["auc_out_of_fold"]
+
+
+def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
+    first = benchmark(draw(), **FAST, controls=False, out=tmp_path)
+    before = (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes()
+    benchmark(draw(), **FAST, controls=False, seed=1, out=tmp_path)
+    again = benchmark(draw(), **FAST, controls=False, out=tmp_path)
+    assert (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes() == before
+    assert [row["auc"] for row in again] == [row["auc"] for row in first]
+
+
+def test_three_classes_all_the_way(tmp_path):
+    names = ("bacteria", "normal", "virus")
+    images = draw(n=180, classes=names)
+    external = draw(seed=1, n=36, classes=names)
+    table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
+    for row in table:
+        assert list(row["per_class"]) == list(names)
+        for figures in (row, *row["per_class"].values(), row["externals"]["other"]):
+            for name in ("auc", "sensitivity", "specificity"):
+                assert 0 <= figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] <= 1
+        mean = np.mean([figures["auc"] for figures in row["per_class"].values()])
+        assert row["auc"] == pytest.approx(mean)
+        assert np.shape(row["confusion"]) == (3, 3)
+        assert row["threshold"] is None
+        assert "auc_verdict" not in row
+    frozen = table.rows[0]
+    assert frozen["auc"] > 0.9
+    assert table.run["learning_curve"][-1]["auc"] > 0.9
+    assert set(METRICS) <= set(frozen)
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert saved[0]["per_class"]["virus"]["auc"] == frozen["per_class"]["virus"]["auc"]
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
+
+
+def test_costs_are_written_down():
+    table = benchmark(draw(), **FAST, learning_curve=False)
+    frozen, random, histogram, metadata = table.rows
+    assert frozen["parameters"] == random["parameters"] == 3_413_024
+    assert frozen["images_a_second"] > 0
+    assert histogram["parameters"] is metadata["images_a_second"] is None
+    for row in table:
+        assert 10e6 < row["peak_memory"] < 1e12
+
+
+def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
+    seen = []
+
+    def stop(*_, **__):
+        seen.append(json.loads((tmp_path / "run.json").read_text()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("featx.benchmarking.rows.RowMaker.frozen", stop)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark(draw(), **FAST, calibration="isotonic", command="featx benchmark x", out=tmp_path)
+    (run,) = seen
+    assert run["format"] == 1
+    assert run["command"] == "featx benchmark x"
+    assert run["class_names"] == ["ill", "well"]
+    assert run["versions"]["featx"]
+    assert run["settings"]["calibration"] == "isotonic"
+    assert run["settings"]["test_views"] == 1
+    assert [step["step"] for step in run["flow"]] == ["found in the folder", "training", "test"]
+    assert run["notes"][0].startswith("Trained on ")
+    assert run["learning_curve"] == run["published"] == []
+    assert math.isfinite(run["seconds"])
+
+
+def test_calibration_is_that_of_the_models(tmp_path):
+    (row,) = benchmark(draw(), **FAST, calibration="none", controls=False, out=tmp_path)
+    assert row["settings"]["calibration"] == "none"
+    model = load_model(tmp_path / "models" / f"{row['name']}.skops")
+    assert type(model.calibration_).__name__ == "NoCalibration"
+
+
+def test_published_figures_stand_apart(tmp_path):
+    table = benchmark(draw(), **FAST, controls=False, published=True, out=tmp_path)
+    assert len(table) == 1
+    text = (tmp_path / "table.md").read_text()
+    rows, section = text.split("### Published elsewhere, not measured here")
+    assert "| InceptionV3, fine-tuned |" in section
+    assert "InceptionV3" not in rows
+    assert "published" not in benchmark(draw(), **FAST, controls=False).to_markdown().lower()
+
+
+def test_kermanys_names_bring_published_figures():
+    from featx.benchmarking.published import is_kermany
+
+    images = draw(n=8, classes=("NORMAL", "PNEUMONIA"))
+    named = ["train/NORMAL/IM-0115-0001.jpeg", "train/PNEUMONIA/person1_bacteria_1.jpeg"] * 4
+    assert is_kermany(replace(images, names=tuple(named)))
+    assert not is_kermany(images)
+    assert not is_kermany(ImageDataset.from_arrays(list(images.sources), images.labels))
+
+
+def test_published_figures_are_those_that_were_checked(shared):
+    from featx.benchmarking.published import PUBLISHED
+
+    text = (shared / "prior_art.md").read_text()
+
+    def forms(value):
+        share, percent = f"{value:.3f}", 100 * value
+        return [share, share.lstrip("0"), f"{percent:.2f}", f"{percent:g}"]
+
+    for figure in PUBLISHED:
+        for value in (figure.accuracy, figure.auc):
+            assert value is None or any(form in text for form in forms(value)), figure
