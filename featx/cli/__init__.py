@@ -10,7 +10,9 @@ import click
 
 from featx.cli import training, upkeep
 from featx.cli.commands import commands
+from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
+from featx.features.unfinished import remove_unfinished
 
 __all__ = ["main"]
 
@@ -26,17 +28,33 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         By default those of the process.
     """
-    try:
-        commands.main(args=arguments, prog_name="featx", standalone_mode=False)
-    except click.ClickException as error:
+    with Interrupts() as interrupts:
+        try:
+            commands.main(args=arguments, prog_name="featx", standalone_mode=False)
+            code = 0
+        except Exception as error:
+            # What was under way may word an interrupt as an error of its own.
+            interrupted = interrupts.seen or isinstance(error, click.Abort)
+            code = _tell_interrupted() if interrupted else _tell(error)
+        except KeyboardInterrupt:
+            code = _tell_interrupted()
+    sys.exit(code)
+
+
+def _tell(error: Exception) -> int:
+    """Explain an error in one line; one that is no fault of the user goes on."""
+    if isinstance(error, click.ClickException):
         error.show()
-        sys.exit(2)
-    except FeatxError as error:
+        return 2
+    if isinstance(error, FeatxError):
         click.echo(f"featx: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "featx: interrupted; run the same command again to go on from where it was.", err=True
-        )
-        sys.exit(130)
-    sys.exit(0)
+        return error.exit_code
+    raise error
+
+
+def _tell_interrupted() -> int:
+    remove_unfinished()
+    click.echo(
+        "featx: interrupted; run the same command again to go on from where it was.", err=True
+    )
+    return EXIT_CODE

@@ -13,6 +13,7 @@ from pathlib import Path
 import h5py
 
 from featx.errors import FeatxError
+from featx.features.unfinished import writing
 
 __all__ = ["TEMPORARY_PREFIX", "library_versions", "put_bytes", "write_hdf5"]
 
@@ -75,14 +76,12 @@ def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with writing(temporary):
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
             _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise FeatxError(_explain(error, path, needed)) from error
 

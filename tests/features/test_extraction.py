@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import keras
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 
 import featx
 from featx.errors import FeatxError, UsageError
-from featx.features import embedding
+from featx.features import embedding, hashing, rendering
 from featx.features.files import TEMPORARY_PREFIX
 from featx.features.matching import extract_by_recipes
+from featx.features.matrix import FeatureMatrix
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from featx.images.dataset import ImageDataset
 from tests.conftest import HEED_INTERRUPTS
+from tests.features.worker import QuickEngine
 
 
 @pytest.fixture
@@ -123,6 +126,77 @@ def test_several_backbones_stand_side_by_side(images, tmp_path):
     np.testing.assert_array_equal(joined.X[:, 1280:], single.X)
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Engines that cost nothing, where the network is not the point."""
+    monkeypatch.setattr(
+        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
+    )
+
+
+def test_several_backbones_read_each_image_once(images, tmp_path, quick, monkeypatch):
+    names = ["efficientnet_lite0", "mobilenetv2", "inceptionv3"]
+    settings = {"views": 3, "weights": "random"}
+    # One of them has rows already: only the others' are made.
+    featx.extract(images.select(range(5)), names[0], cache=tmp_path / "one", **settings)
+    reads, views = [], []
+    read, make = ImageDataset.read, rendering.make_view
+    monkeypatch.setattr(
+        ImageDataset,
+        "read",
+        lambda self, index, *rest: reads.append(index) or read(self, index, *rest),
+    )
+    monkeypatch.setattr(
+        rendering, "make_view", lambda *arguments: views.append(arguments[2:4]) or make(*arguments)
+    )
+    together = featx.extract(images, names, cache=tmp_path / "one", **settings)
+    assert sorted(reads) == list(range(24))
+    # Two of the networks see 224 pixels, and share the view.
+    sizes = [(224, 224), (299, 299)]
+    assert Counter(views) == {(view, size): 24 for view in range(3) for size in sizes}
+    apart = [featx.extract(images, name, cache=tmp_path / name, **settings) for name in names]
+    np.testing.assert_array_equal(together.X, FeatureMatrix.join(apart).X)
+    monkeypatch.setattr(ImageDataset, "read", None)
+    for name, alone in zip(names, apart, strict=True):
+        again = featx.extract(images, name, cache=tmp_path / "one", **settings)
+        np.testing.assert_array_equal(again.X, alone.X)
+
+
+def test_undecodable_images_are_left_out_for_every_backbone_and_copy(images, image_folder, quick):
+    names = spoil(image_folder)
+    shutil.copy(image_folder / "NORMAL" / "p00_1.png", image_folder / "NORMAL" / "p01_0.png")
+    matrix = featx.extract(images, ["efficientnet_lite0", "mobilenetv2"], views=2, weights="random")
+    assert {name for name, _ in matrix.unreadable} == names | {"NORMAL/p01_0.png"}
+    assert matrix.X.shape == (42, 2560)
+
+
+def test_a_part_damaged_after_it_was_indexed_is_computed_again(images, tmp_path, quick, capsys):
+    first = featx.extract(images, views=2, cache=tmp_path / "c", out=tmp_path / "first.h5")
+    featx.extract(images, views=2, cache=tmp_path / "c")
+    (part,) = tmp_path.glob("c/*/part-*.h5")
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 255
+    part.write_bytes(content)
+    again = featx.extract(images, views=2, cache=tmp_path / "c", out=tmp_path / "again.h5")
+    np.testing.assert_array_equal(first.X, again.X)
+    assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_a_file_whose_change_left_no_trace_never_spoils_the_cache(images, quick, monkeypatch):
+    monkeypatch.setattr(hashing, "GRANULARITY_SECONDS", -1.0)
+    featx.extract(images, views=1)
+    states = {path: hashing._state(path) for path in images.sources}
+    monkeypatch.setattr(hashing, "_state", lambda source: states[source])
+    shutil.copy(images.sources[3], images.sources[2])
+    # What is cached is told; rows of other bytes are not stored under the old digest.
+    featx.extract(images, views=1)
+    with pytest.raises(FeatxError, match=r"p01_0.png has other bytes .* --rehash"):
+        featx.extract(images, views=2)
+    matrix = featx.extract(images, views=2, rehash=True)
+    assert matrix.digests[2] == matrix.digests[3]
+
+
 def test_rows_written_straight_to_a_file_are_the_same(images, tmp_path):
     names = ["efficientnet_lite0", "mobilenetv2"]
     matrix = featx.extract(images, names, views=2, weights="random")
@@ -203,7 +277,7 @@ def test_other_weights_than_the_model_s_are_refused(images):
 
 SCRIPT = """
 import sys
-from featx.features import embedding
+from featx.features import embedding, hashing, rendering
 embedding.ROWS_A_PART = 16
 embedding.ROWS_A_BATCH = 8
 import featx

@@ -1,0 +1,89 @@
+"""Ctrl-C: the first stops in good order, the second at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from typing import NoReturn
+
+from featx.features.unfinished import remove_unfinished
+
+__all__ = ["EXIT_CODE", "Interrupts"]
+
+EXIT_CODE = 130
+
+_STDERR = 2
+
+
+class Interrupts:
+    """Watches for Ctrl-C while a command runs.
+
+    Python looks at signals between two of its own instructions, so a network or a fit that runs
+    for minutes in compiled code would hold up the second Ctrl-C as well as the first. The signal
+    is therefore passed on to a thread, through a socket that the C handler writes to.
+
+    Attributes
+    ----------
+    seen : bool
+        Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._handled = self._told = False
+
+    def __enter__(self) -> Interrupts:
+        # Signals are the main thread's; and who ignores Ctrl-C (nohup) goes on ignoring it.
+        self._previous = signal.getsignal(signal.SIGINT)
+        self._watching = (
+            threading.current_thread() is threading.main_thread()
+            and self._previous is not signal.SIG_IGN
+        )
+        if self._watching:
+            self._receiver, self._sender = socket.socketpair()
+            self._sender.setblocking(False)
+            signal.signal(signal.SIGINT, self._handle)
+            self._former = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+            threading.Thread(target=self._watch, name="featx-interrupts", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Once stopping, a further Ctrl-C counts to the very end of the process.
+        if self._watching and not self.seen:
+            signal.set_wakeup_fd(self._former)
+            signal.signal(signal.SIGINT, self._previous)
+            self._sender.close()
+
+    def _handle(self, *_: object) -> None:
+        if self._handled:
+            _stop_at_once()
+        self._handled = self.seen = True
+        raise KeyboardInterrupt
+
+    def _watch(self) -> None:
+        with self._receiver:
+            while received := self._receiver.recv(64):
+                for number in received:
+                    if number != signal.SIGINT:
+                        continue
+                    if self._told:
+                        _stop_at_once()
+                    self._told = self.seen = True
+                    _tell("featx: stopping; press Ctrl-C again to stop at once.")
+
+
+def _stop_at_once() -> NoReturn:
+    remove_unfinished()
+    # Progress bars hide the cursor.
+    show = "\x1b[?25h" if os.isatty(_STDERR) else ""
+    _tell(f"{show}featx: stopped; run the same command again to go on from where it was.")
+    os._exit(EXIT_CODE)
+
+
+def _tell(text: str) -> None:
+    # Past Python's own stream, whose lock the main thread may hold.
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, f"\n{text}\n".encode())
