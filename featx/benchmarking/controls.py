@@ -6,7 +6,9 @@ using it, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +46,19 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     >>> control_matrix(images, "histogram").X[:, 0]
     array([1., 1.], dtype=float32)
     """
+
+    def describe(index: int) -> list[float] | None:
+        try:
+            return CONTROLS[name](images, index)
+        except UnreadableImageError:
+            return None
+
     kept, rows = [], []
-    with progress(f"Control: {name}", len(images), "images") as advance:
-        for index, row in _describe(images, CONTROLS[name]):
+    with (
+        progress(f"Control: {name}", len(images), "images") as advance,
+        ThreadPoolExecutor(os.cpu_count()) as workers,
+    ):
+        for index, row in enumerate(workers.map(describe, range(len(images)))):
             if row is not None:
                 kept.append(index)
                 rows.append(row)
@@ -64,16 +76,6 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
         class_names=chosen.class_names,
         recipes=({"backbone": f"control-{name}", "format": 1},),
     )
-
-
-def _describe(
-    images: ImageDataset, describe: Callable[[ImageDataset, int], list[float]]
-) -> Iterator[tuple[int, list[float] | None]]:
-    for index in range(len(images)):
-        try:
-            yield index, describe(images, index)
-        except UnreadableImageError:
-            yield index, None
 
 
 def _histogram(images: ImageDataset, index: int) -> list[float]:

@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from featx.benchmarking.fingerprints import Fingerprints, thumbnail
 from featx.images.dataset import ImageDataset
+from featx.progress import progress
 
 __all__ = ["exact_pairs", "join_patients", "near_pairs"]
 
@@ -116,14 +117,17 @@ def join_patients(
 
 def _alike(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     """Compare every thumbnail with every other, a block at a time so that memory stays flat."""
-    pairs = []
-    for start in range(0, len(thumbnails), _BLOCK):
-        here = _gradients(thumbnails[start : start + _BLOCK])
-        for other in range(start, len(thumbnails), _BLOCK):
-            there = here if other == start else _gradients(thumbnails[other : other + _BLOCK])
-            rows, columns = np.nonzero(here @ there.T >= CANDIDATE)
-            found = zip((rows + start).tolist(), (columns + other).tolist(), strict=True)
-            pairs += [pair for pair in found if pair[0] < pair[1]]
+    starts = range(0, len(thumbnails), _BLOCK)
+    pairs: Pairs = []
+    with progress("Looking for copies", len(starts) * (len(starts) + 1) // 2, "blocks") as advance:
+        for start in starts:
+            here = _gradients(thumbnails[start : start + _BLOCK])
+            for other in range(start, len(thumbnails), _BLOCK):
+                there = here if other == start else _gradients(thumbnails[other : other + _BLOCK])
+                rows, columns = np.nonzero(here @ there.T >= CANDIDATE)
+                found = zip((rows + start).tolist(), (columns + other).tolist(), strict=True)
+                pairs += [pair for pair in found if pair[0] < pair[1]]
+                advance()
     return pairs
 
 

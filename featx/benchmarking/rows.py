@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -58,6 +59,7 @@ class Sides(Generic[Images]):
         """What models are shown: the test images under ``""``, and external sets by name."""
         return {"": self.test, **self.externals}
 
+    @cached_property
     def identity(self) -> list[Any]:
         """Everything that a row depends on, but features."""
         shown = {name: _identity(images) for name, images in self.tested.items()}
@@ -112,7 +114,7 @@ class RowMaker:
             classifier=classifier,
             fitting=self.fitting,
             recipes=sides.train.recipes,
-            images=sides.identity(),
+            images=sides.identity,
             versions=_versions(),
         )
         return self._find(name) or self._fit(name, backbone, classifier, sides, kind)
@@ -181,7 +183,7 @@ class RowMaker:
             kind="baseline",
             name=name,
             training={**self.training, "weights_dir": str(self.training["weights_dir"])},
-            images=sides.identity(),
+            images=sides.identity,
             versions=_versions(),
         )
         return self._find(file_name) or self._train(file_name, name, sides)
