@@ -78,6 +78,7 @@ def seed_cnn(
     weights: Weights | None = None,  # noqa: ARG001
     *,
     channels: int = 3,
+    momentum: float = 0.99,
 ) -> KerasTensor:
     """Stack the seed report's five convolutions and its dense layer.
 
@@ -92,6 +93,8 @@ def seed_cnn(
         There are none: the network starts from random weights.
     channels : int, default=3
         How many of the channels the network sees; of grey images all are alike.
+    momentum : float, default=0.99
+        Of batch norm's running averages, which need some 1 / (1 - momentum) steps to follow.
 
     Returns
     -------
@@ -103,7 +106,7 @@ def seed_cnn(
         x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=momentum)(x)
         x = layers.MaxPooling2D(2, strides=2, padding="same")(x)
     x = layers.Flatten()(x)
     x = layers.Dense(128, activation="relu")(x)

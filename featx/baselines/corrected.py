@@ -24,7 +24,7 @@ def _corrected_cnn() -> Recipe:
         name="seed-cnn-corrected",
         title="CNN from scratch, five convolutions, trained right",
         source="featx: the seed report's layers",
-        body=architectures.seed_cnn,
+        body=partial(architectures.seed_cnn, momentum=0.9),
         size=(300, 300),
         minimum_size=32,
         preprocessing=SHARE_OF_255,
@@ -36,8 +36,8 @@ def _corrected_cnn() -> Recipe:
         schedule=WarmCosine(),
         weight_decay=1e-4,
         patience=8,
-        notes="Same layers. Batches of 32 in place of 128, so that batch norm's averages follow; "
-        "warm-up and cosine decay; the best of validation patients is kept.",
+        notes="Same layers. Batches of 32 in place of 128 and averages of batch norm that follow in "
+        "tens of steps; warm-up and cosine decay; the best of validation patients is kept.",
     )
 
 

@@ -16,7 +16,7 @@ def silence():
     set_quiet(False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs() -> Callable[..., ImageDataset]:
     """Noise of which one class carries a bright blob and, of three, another a dark one."""
 
