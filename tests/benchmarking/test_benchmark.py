@@ -4,10 +4,12 @@ import csv
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from featx.baselines.recipes import get_baseline
 from featx.benchmarking.grid import benchmark
 from featx.classifiers.persistence import load_model
 from featx.errors import UsageError
@@ -74,6 +76,53 @@ def test_a_planted_collapse_is_named():
     assert row["collapse_reason"].startswith("calls every image well (")
     assert f"COLLAPSED: efficientnet_lite0, logistic {row['collapse_reason']}. " in table.notes[-1]
     assert "COLLAPSED, calls every image well" in table.to_markdown()
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Train no network, but take one that says what the test wants."""
+
+    def set_up(predict, validation_auc=0.7):
+        def train_baseline(images, name, *, out=None, **settings):
+            return SimpleNamespace(
+                recipe=get_baseline(name),
+                network=SimpleNamespace(count_params=lambda: 1234),
+                predict_proba=predict,
+                threshold=0.5,
+                history={"val_auc": [0.5, validation_auc]},
+                best_epoch=2,
+                seconds=1.0,
+                diagnosis=["Collapsed: all 30 validation images are called well."],
+            )
+
+        monkeypatch.setattr("featx.baselines.training.train_baseline", train_baseline)
+
+    return set_up
+
+
+def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_path, trained):
+    trained(lambda images: np.tile([0.1, 0.9], (len(images), 1)))
+    table = benchmark(
+        draw(n=240),
+        **FAST,
+        baselines=["finetuned:efficientnet_lite0"],
+        controls=False,
+        learning_curve=False,
+        externals={"other": draw(seed=1, n=40)},
+        out=tmp_path,
+    )
+    frozen, baseline = table
+    assert baseline["collapsed"]
+    assert baseline["externals"]["other"]["collapsed"]
+    assert baseline["auc"] == baseline["externals"]["other"]["auc"] == 0.5
+    assert (baseline["parameters"], baseline["validation_auc"]) == (1234, 0.7)
+    assert (tmp_path / "scores" / "finetuned-efficientnet_lite0@other.csv").exists()
+    assert frozen["auc_verdict"] == frozen["accuracy_verdict"] == "better"
+    assert any(
+        note.startswith("COLLAPSED: finetuned:efficientnet_lite0, trained end to end calls every")
+        for note in table.notes
+    )
+    assert "finetuned:efficientnet_lite0: Collapsed: all 30" in "\n".join(table.notes)
 
 
 def test_external_sets_are_scored_by_the_same_model(tmp_path):
