@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.benchmarking.audit import audit_split, inspect_images
-from featx.benchmarking.externals import check_externals
-from featx.benchmarking.protocol import split_images
+from featx.benchmarking.material import prepare
 from featx.benchmarking.published import is_kermany, published_figures
-from featx.benchmarking.record import RunRecord, flow_of_images
+from featx.benchmarking.record import RunRecord
 from featx.benchmarking.rows import RowMaker
 from featx.benchmarking.run import Run
 from featx.benchmarking.table import BenchmarkTable
@@ -124,64 +122,52 @@ def benchmark(
     check_names(backbones, classifiers, baselines)
     if repeats < 1:
         raise UsageError(f"{repeats} repeats are none; ask for 1 or more")
-    externals = dict(externals or {})
-    check_externals(images, externals)
-    inspection = inspect_images(images, externals)
-    protocol = split_images(inspection.images, test_size=test_size, seed=seed)
-    audit = audit_split(inspection, protocol.in_test, allow_leaks=allow_leaks)
-    audit.check()
-    shared = {"operating_point": operating_point, "seed": seed}
-    extraction = {
-        "augmentation": augmentation,
-        "weights": weights,
-        "weights_dir": weights_dir,
-        "cache": cache,
-        "engine": engine,
-        "seed": seed,
-        "strict": strict,
-        "rehash": rehash,
-    }
+    material = prepare(
+        images, externals or {}, test_size=test_size, seed=seed, allow_leaks=allow_leaks
+    )
     both_views = (views, views if test_views is None else test_views)
+    chosen = {"operating_point": operating_point, "seed": seed}
+    fitting = {**chosen, "folds": folds, "calibration": calibration}
+    own = dict(baseline_settings or {})
     settings = {
         "backbones": list(backbones),
         "classifiers": list(classifiers),
         "baselines": list(baselines),
-        "baseline_settings": dict(baseline_settings or {}),
+        "baseline_settings": own,
         "views": both_views[0],
         "test_views": both_views[1],
         "augmentation": str(augmentation),
         "test_size": test_size,
-        "folds": folds,
-        **shared,
-        "calibration": calibration,
+        **fitting,
         "weights": Path(weights).name,
         "engine": engine,
         "repeats": repeats,
     }
     show = is_kermany(images) if published is None else published
-    record = RunRecord(
-        command,
-        images.class_names,
-        settings,
-        flow=flow_of_images(inspection, protocol),
-        audit=audit.to_dict(),
-        learning_curve=[],
-        published=published_figures() if show else [],
-    )
+    figures = published_figures() if show else []
     folder = None if out is None else Path(out)
     run = Run(
-        inspection=inspection,
-        protocol=protocol,
-        extraction=extraction,
+        material=material,
+        extraction={
+            "augmentation": augmentation,
+            "weights": weights,
+            "weights_dir": weights_dir,
+            "cache": cache,
+            "engine": engine,
+            "seed": seed,
+            "strict": strict,
+            "rehash": rehash,
+        },
         views=both_views,
         maker=RowMaker(
             class_names=images.class_names,
-            fitting={"folds": folds, **shared, "calibration": calibration},
-            training={"weights_dir": weights_dir, **shared, **(baseline_settings or {})},
+            fitting=fitting,
+            training={"weights_dir": weights_dir, **chosen, **own},
             out=folder,
         ),
-        record=record,
-        notes=[protocol.description, "Intervals are at 95 %.", *audit.notes()],
+        record=RunRecord(
+            command, images.class_names, settings, **material.to_dict(), published=figures
+        ),
         repeats=repeats,
         controls=controls,
         learning_curve=learning_curve,

@@ -55,6 +55,7 @@ class RunRecord:
                 **library_versions(*_LIBRARIES, "openvino"),
             },
             "settings": dict(settings),
+            "learning_curve": [],
             **parts,
         }
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featx.benchmarking.audit import Inspection
 from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.ledger import Row
+from featx.benchmarking.material import Material
 from featx.benchmarking.notes import notes_on_rows
-from featx.benchmarking.protocol import Protocol
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.reference import compare_with_reference
 from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
@@ -33,10 +32,8 @@ class Run:
 
     Parameters
     ----------
-    inspection : Inspection
-        All images, looked at.
-    protocol : Protocol
-        How they are parted.
+    material : Material
+        The images.
     extraction : dict
         Settings of `featx.extract`.
     views : tuple of (int, int)
@@ -45,8 +42,6 @@ class Run:
         What fits and trains.
     record : RunRecord
         What is written down besides rows.
-    notes : list of str
-        Known before the first row.
     repeats : int
         Cross-validations of each frozen row.
     controls, learning_curve : bool
@@ -55,13 +50,11 @@ class Run:
         Where everything goes.
     """
 
-    inspection: Inspection
-    protocol: Protocol
+    material: Material
     extraction: dict[str, Any]
     views: tuple[int, int]
     maker: RowMaker
     record: RunRecord
-    notes: list[str]
     repeats: int
     controls: bool
     learning_curve: bool
@@ -89,7 +82,7 @@ class Run:
         return table
 
     def _save(self, table: BenchmarkTable) -> None:
-        table.notes = [*self.notes, *notes_on_rows(table.rows)]
+        table.notes = [*self.material.notes(), *notes_on_rows(table.rows)]
         table.run = self.record.to_dict()
         if self.out is not None:
             table.save(self.out)
@@ -116,11 +109,11 @@ class Run:
         training = {**settings, "views": changes.get("views", self.views[0])}
         start_memory_watch()
         return Sides(
-            train=extract(self.protocol.train, backbones, **training),
-            test=extract(self.protocol.test, backbones, **settings),
+            train=extract(self.material.protocol.train, backbones, **training),
+            test=extract(self.material.protocol.test, backbones, **settings),
             externals={
                 name: extract(images, backbones, **settings)
-                for name, images in self.inspection.externals.items()
+                for name, images in self.material.externals.items()
             },
             peak_memory=peak_memory(),
         )
@@ -167,23 +160,23 @@ class Run:
             sides = self._embed(names, views=1, weights="random")
             yield self.maker.frozen("random weights", "logistic", sides, "control")
         for name in CONTROLS:
-            externals = self.inspection.externals.items()
+            externals = self.material.externals.items()
             sides = Sides(
-                control_matrix(self.protocol.train, name),
-                control_matrix(self.protocol.test, name),
+                control_matrix(self.material.protocol.train, name),
+                control_matrix(self.material.protocol.test, name),
                 {external: control_matrix(images, name) for external, images in externals},
             )
             yield self.maker.frozen(name, "logistic", sides, "control")
 
     def _readable(self) -> Sides[ImageDataset]:
         """Leave out what no network can be shown."""
-        unreadable = self.inspection.unreadable()
+        unreadable = self.material.inspection.unreadable()
 
         def kept(images: ImageDataset, prefix: str = "") -> ImageDataset:
             return images.select([prefix + name not in unreadable for name in images.names])
 
         return Sides(
-            kept(self.protocol.train),
-            kept(self.protocol.test),
-            {name: kept(s, f"{name}: ") for name, s in self.inspection.externals.items()},
+            kept(self.material.protocol.train),
+            kept(self.material.protocol.test),
+            {name: kept(s, f"{name}: ") for name, s in self.material.externals.items()},
         )
