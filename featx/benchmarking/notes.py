@@ -41,6 +41,12 @@ def notes_on_rows(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if row["collapsed"]
     ]
+    notes += [
+        f"COLLAPSED on {name}: {row['backbone']}, {row['classifier']} {found['collapse_reason']}."
+        for row in rows
+        for name, found in row.get("externals", {}).items()
+        if found["collapsed"]
+    ]
     notes += [f"{row['backbone']}: {text}" for row in rows for text in row.get("diagnosis", [])]
     return notes + shortcuts(rows)
 

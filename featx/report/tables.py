@@ -23,6 +23,8 @@ _SCORES = {
     "f1": "F1",
 }
 
+_ELSEWHERE = {"auc": "AUC", "accuracy": "Accuracy"}
+
 
 def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
     """Lay rows out for a terminal.
@@ -51,13 +53,18 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
     table.add_column("Model", min_width=18, overflow="fold")
     for header in [*(_SCORES[name] for name in scores), "Extract s\nFit s"]:
         table.add_column(header, justify="right", no_wrap=True)
+    elsewhere = _externals(rows)
+    for name in elsewhere:
+        table.add_column(f"AUC on\n{name}", justify="right", overflow="fold")
     for row in rows:
         figures = [_score(row, name, "\n{:.3f}-{:.3f}") for name in scores]
+        figures[0] += _spread(row, "\nSD {:.4f}")
         costs = f"{_number(row['seconds_extract'])}\n{_number(row['seconds_fit'])}"
         model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
         if "auc_verdict" in row:
             model += f"\nAUC vs CNN: {row['auc_verdict']}"
-        table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)
+        others = [_score(_external(row, name), "auc", "\n{:.3f}-{:.3f}") for name in elsewhere]
+        table.add_row(model, *figures, costs, *others, style="red" if row["collapsed"] else None)
     return table
 
 
@@ -78,9 +85,14 @@ def to_markdown(rows: Sequence[Row]) -> str:
     compared = any("auc_verdict" in row for row in rows)
     if compared:
         headers = [*headers, "AUC, accuracy against the CNN"]
+    elsewhere = _externals(rows)
+    headers += [f"{figure} on {name}" for name in elsewhere for figure in _ELSEWHERE.values()]
     lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
     for row in rows:
         cells = [*_cells(row), *([_verdicts(row)] if compared else [])]
+        cells += [
+            _score(_external(row, name), figure) for name in elsewhere for figure in _ELSEWHERE
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -121,6 +133,7 @@ def _headers() -> list[str]:
 
 def _cells(row: Row) -> list[str]:
     scores = [_score(row, name) for name in _SCORES]
+    scores[0] += _spread(row, ", SD {:.4f} over seeds")
     return [_model(row), *scores, _number(row["seconds_extract"]), _number(row["seconds_fit"])]
 
 
@@ -138,6 +151,19 @@ def _score(row: Row, name: str, interval: str = " ({:.3f} to {:.3f})") -> str:
     if _exists(row.get(f"{name}_low")):
         text += interval.format(row[f"{name}_low"], row[f"{name}_high"])
     return text
+
+
+def _spread(row: Row, text: str) -> str:
+    return text.format(row["auc_seeds_sd"]) if _exists(row.get("auc_seeds_sd")) else ""
+
+
+def _externals(rows: Sequence[Row]) -> list[str]:
+    """Names of the external sets that any row was shown."""
+    return list(dict.fromkeys(name for row in rows for name in row.get("externals", {})))
+
+
+def _external(row: Row, name: str) -> Row:
+    return row.get("externals", {}).get(name, {})
 
 
 def _verdicts(row: Row) -> str:

@@ -44,6 +44,20 @@ def test_verdicts_stand_beside_what_was_compared():
     assert second.endswith("| - |")
 
 
+def test_external_sets_have_their_own_columns():
+    other = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9, "accuracy": 0.75}
+    shown = {**ROW, "externals": {"Lyon": other}, "auc_seeds_sd": 0.00123}
+    header, _, first, second = to_markdown([shown, ROW]).splitlines()
+    assert header.endswith("| AUC on Lyon | Accuracy on Lyon |")
+    assert first.endswith("| 0.800 (0.700 to 0.900) | 0.750 |")
+    assert second.endswith("| - | - |")
+    assert "| 0.988 (0.970 to 0.995), SD 0.0012 over seeds |" in first
+    console = Console(width=120, file=io.StringIO())
+    console.print(to_terminal([shown, ROW]))
+    for whole in ("AUC on", "Lyon", "0.700-0.900", "SD 0.0012"):
+        assert whole in console.file.getvalue()
+
+
 def test_csv_is_unrounded_and_complete():
     (row,) = csv.DictReader(io.StringIO(to_csv([ROW])))
     assert float(row["auc"]) == 0.98765
