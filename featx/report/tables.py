@@ -53,9 +53,6 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
     table.add_column("Model", min_width=18, overflow="fold")
     for header in [*(_SCORES[name] for name in scores), "Extract s\nFit s"]:
         table.add_column(header, justify="right", no_wrap=True)
-    elsewhere = _externals(rows)
-    for name in elsewhere:
-        table.add_column(f"AUC on\n{name}", justify="right", overflow="fold")
     for row in rows:
         figures = [_score(row, name, "\n{:.3f}-{:.3f}") for name in scores]
         figures[0] += _spread(row, "\nSD {:.4f}")
@@ -63,8 +60,11 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
         model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
         if "auc_verdict" in row:
             model += f"\nAUC vs CNN: {row['auc_verdict']}"
-        others = [_score(_external(row, name), "auc", "\n{:.3f}-{:.3f}") for name in elsewhere]
-        table.add_row(model, *figures, costs, *others, style="red" if row["collapsed"] else None)
+        table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)
+        # Columns of their own would not fit.
+        for name, found in row.get("externals", {}).items():
+            figures = [_score(found, score, "\n{:.3f}-{:.3f}") for score in scores]
+            table.add_row(f"  on {name}", *figures, "", style="dim")
     return table
 
 
@@ -90,9 +90,8 @@ def to_markdown(rows: Sequence[Row]) -> str:
     lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
     for row in rows:
         cells = [*_cells(row), *([_verdicts(row)] if compared else [])]
-        cells += [
-            _score(_external(row, name), figure) for name in elsewhere for figure in _ELSEWHERE
-        ]
+        found = [_external(row, name) for name in elsewhere]
+        cells += [_score(figures, figure) for figures in found for figure in _ELSEWHERE]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
