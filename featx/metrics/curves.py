@@ -1,0 +1,217 @@
+"""ROC and precision-recall curves, with bands from the bootstrap by patient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.metrics.bootstrap import resample_patients
+from featx.metrics.intervals import Floats, number_patients
+
+__all__ = ["Curve", "precision_recall_curve", "roc_curve"]
+
+_GRID = 101
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve with a pointwise band.
+
+    Parameters
+    ----------
+    x, y : ndarray of float64, shape (n_points,)
+        The curve's corners, x rising.
+    grid, low, high : ndarray of float64, shape (n_grid,)
+        Places on the x axis, and the bounds of y there; empty where resamples cannot vary.
+    """
+
+    x: Floats
+    y: Floats
+    grid: Floats
+    low: Floats
+    high: Floats
+
+
+def roc_curve(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    patients: npt.ArrayLike | None = None,
+    *,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Curve:
+    """Draw sensitivity against 1 - specificity, with the band of the sensitivity.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n_images,)
+        Which images are positive; both classes are present.
+    scores : array-like of float, shape (n_images,)
+        Higher means more likely positive.
+    patients : array-like, shape (n_images,), optional
+        Whose image it is; by default every image is a patient's only one.
+    confidence : float, default=0.95
+        Pointwise coverage of the band.
+    n_bootstrap : int, default=1000
+        Resamples of patients.
+    seed : int, default=0
+        Which resamples.
+
+    Returns
+    -------
+    Curve
+        From (0, 0) to (1, 1).
+
+    References
+    ----------
+    Fawcett T (2006). An introduction to ROC analysis. Pattern Recognition Letters 27:861-874;
+    its vertical averaging, here of resamples.
+
+    Examples
+    --------
+    >>> curve = roc_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> curve.x.tolist(), curve.y.tolist()
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
+    """
+    ranked = _Ranked(labels, scores)
+    hits, alarms = ranked.shares(np.ones((1, ranked.n)))
+    grid = np.linspace(0, 1, _GRID)
+
+    def sensitivity(weights: Floats) -> Floats:
+        return _heights(*ranked.shares(weights)[::-1], grid)
+
+    low, high = _band(sensitivity, ranked, patients, confidence, n_bootstrap, seed)
+    return Curve(alarms[0], hits[0], grid[: len(low)], low, high)
+
+
+def precision_recall_curve(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    patients: npt.ArrayLike | None = None,
+    *,
+    confidence: float = 0.95,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Curve:
+    """Draw precision (PPV) against recall (sensitivity), with the band of the precision.
+
+    Between thresholds the curve goes in steps: its area is the average precision.
+
+    Parameters
+    ----------
+    labels, scores, patients, confidence, n_bootstrap, seed
+        As in `roc_curve`.
+
+    Returns
+    -------
+    Curve
+        ``y[i]`` holds over ``x[i - 1] < x <= x[i]``.
+
+    Examples
+    --------
+    >>> curve = precision_recall_curve([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> curve.x.tolist(), curve.y.round(3).tolist()
+    ([0.0, 0.5, 1.0], [1.0, 1.0, 0.667])
+    """
+    ranked = _Ranked(labels, scores)
+    recall, precision = ranked.precision(np.ones((1, ranked.n)))
+    rises = np.flatnonzero(np.diff(recall[0], prepend=0.0) > 0)
+    grid = np.linspace(0, 1, _GRID)[1:]
+
+    def at_grid(weights: Floats) -> Floats:
+        recalls, precisions = ranked.precision(weights)
+        first = _places(recalls, grid - 1e-9, "left")
+        return np.take_along_axis(precisions, first, axis=1)
+
+    low, high = _band(at_grid, ranked, patients, confidence, n_bootstrap, seed)
+    x = np.concatenate([[0.0], recall[0][rises]])
+    y = precision[0][rises]
+    return Curve(x, np.concatenate([y[:1], y]), grid[: len(low)], low, high)
+
+
+class _Ranked:
+    """Images in falling order of their scores, summed up to each distinct score."""
+
+    def __init__(self, labels: npt.ArrayLike, scores: npt.ArrayLike) -> None:
+        values = np.asarray(scores, dtype=np.float64)
+        self.n = len(values)
+        self._order = np.argsort(-values, kind="stable")
+        self._positive = np.asarray(labels, dtype=bool)[self._order]
+        falls = np.flatnonzero(np.diff(values[self._order]) < 0)
+        self._ends = np.append(falls, self.n - 1)
+
+    def both_classes(self, weights: Floats) -> npt.NDArray[np.bool_]:
+        """Which weightings leave images of both classes, shape (n_weightings,)."""
+        hits, alarms = self._sums(weights)
+        return (hits[:, -1] > 0) & (alarms[:, -1] > 0)
+
+    def _sums(self, weights: Floats) -> tuple[Floats, Floats]:
+        ordered = weights[:, self._order]
+        hits = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
+        alarms = np.cumsum(ordered * ~self._positive, axis=1)[:, self._ends]
+        return hits, alarms
+
+    def shares(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Sensitivity and 1 - specificity, (n_weightings, n_scores + 1), from (0, 0)."""
+        hits, alarms = (
+            np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in self._sums(weights)
+        )
+        return hits, alarms
+
+    def precision(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Recall and precision, (n_weightings, n_scores); precision is 1 before any call."""
+        hits, alarms = self._sums(weights)
+        called = hits + alarms
+        precision = np.divide(hits, called, out=np.ones_like(hits), where=called > 0)
+        return hits / hits[:, -1:], precision
+
+
+def _places(rising: Floats, grid: Floats, side: Literal["left", "right"]) -> npt.NDArray[np.int64]:
+    """Search each row, whose values are 0 to 1, for the whole grid at once."""
+    apart = 2.0 * np.arange(len(rising))[:, None]
+    wanted = (grid + apart).ravel()
+    found = np.searchsorted((rising + apart).ravel(), wanted, side=side)
+    places = (
+        found.reshape(len(rising), len(grid)) - rising.shape[1] * np.arange(len(rising))[:, None]
+    )
+    return np.clip(places, 0, rising.shape[1] - 1)
+
+
+def _heights(x: Floats, y: Floats, grid: Floats) -> Floats:
+    """Height of each row's curve over the grid, the top where it rises upright."""
+    after = _places(x, grid + 1e-9, "right")
+    before = np.maximum(after - 1, 0)
+    x0, x1 = (np.take_along_axis(x, place, axis=1) for place in (before, after))
+    y0, y1 = (np.take_along_axis(y, place, axis=1) for place in (before, after))
+    width = x1 - x0
+    share = np.divide(grid - x0, width, out=np.ones_like(width), where=width > 0)
+    return y0 + np.clip(share, 0, 1) * (y1 - y0)
+
+
+def _band(
+    measure: Callable[[Floats], Floats],
+    ranked: _Ranked,
+    patients: npt.ArrayLike | None,
+    confidence: float,
+    n_bootstrap: int,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Bounds of what is measured in resamples that hold both classes."""
+    numbers = number_patients(patients, ranked.n)
+    if numbers.max() == 0:
+        return np.empty(0), np.empty(0)
+    parts = []
+    for weights in resample_patients(numbers, n_bootstrap, seed):
+        whole = weights[ranked.both_classes(weights)]
+        parts.append(measure(whole))
+    tail = (1 - confidence) / 2
+    measured = np.concatenate(parts)
+    if len(measured) < 2:
+        return np.empty(0), np.empty(0)
+    low, high = np.quantile(measured, [tail, 1 - tail], axis=0)
+    return low, high

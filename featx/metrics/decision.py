@@ -1,0 +1,103 @@
+"""Decision curves: whether acting on a model does more good than harm."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UsageError
+from featx.metrics.intervals import Floats
+
+__all__ = ["net_benefit", "net_benefit_of_treating_all"]
+
+
+def net_benefit(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, thresholds: npt.ArrayLike
+) -> Floats:
+    """Give the net benefit of acting on every image whose probability reaches a threshold.
+
+    A threshold probability p says what harm is accepted for a benefit: who acts from p on holds
+    one missed positive as bad as (1 - p) / p false alarms. The net benefit is the share of true
+    positives, less the share of false positives times p / (1 - p). Acting on nobody has 0.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n_images,)
+        Which images are positive.
+    probabilities : array-like of float, shape (n_images,)
+        Probability of being positive.
+    thresholds : array-like of float, shape (n_thresholds,)
+        Each at least 0 and under 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_thresholds,)
+        In true positives an image.
+
+    Raises
+    ------
+    UsageError
+        If there is no image, or a threshold is not in [0, 1).
+
+    References
+    ----------
+    Vickers AJ, Elkin EB (2006). Decision curve analysis: a novel method for evaluating prediction
+    models. Medical Decision Making 26:565-574.
+
+    Examples
+    --------
+    >>> net_benefit([False, False, True, True], [0.1, 0.6, 0.4, 0.9], [0.2, 0.5])
+    array([0.4375, 0.    ])
+    """
+    positive, cuts = _checked(labels, thresholds)
+    scores = np.asarray(probabilities, dtype=np.float64)
+    hits = _at_least(np.sort(scores[positive]), cuts)
+    alarms = _at_least(np.sort(scores[~positive]), cuts)
+    return (hits - alarms * cuts / (1 - cuts)) / len(positive)
+
+
+def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
+    """Give the net benefit of acting on every image, whatever a model says.
+
+    Parameters
+    ----------
+    labels : array-like of bool, shape (n_images,)
+        Which images are positive.
+    thresholds : array-like of float, shape (n_thresholds,)
+        Each at least 0 and under 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_thresholds,)
+        It is 0 where the threshold is the share of positives.
+
+    Raises
+    ------
+    UsageError
+        As `net_benefit`.
+
+    Examples
+    --------
+    >>> net_benefit_of_treating_all([False, False, False, True], [0.0, 0.25])
+    array([0.25, 0.  ])
+    """
+    positive, cuts = _checked(labels, thresholds)
+    share = positive.mean()
+    return share - (1 - share) * cuts / (1 - cuts)
+
+
+def _checked(
+    labels: npt.ArrayLike, thresholds: npt.ArrayLike
+) -> tuple[npt.NDArray[np.bool_], Floats]:
+    positive, cuts = np.asarray(labels, dtype=bool), np.asarray(thresholds, dtype=np.float64)
+    if len(positive) == 0:
+        raise UsageError("no image was given; a net benefit needs at least one")
+    outside = cuts[~((cuts >= 0) & (cuts < 1))]
+    if len(outside):
+        raise UsageError(f"threshold {outside[0]} is no threshold probability; give 0 <= p < 1")
+    return positive, cuts
+
+
+def _at_least(ascending: Floats, cuts: Floats) -> Floats:
+    """Count the scores that reach each cut."""
+    return (len(ascending) - np.searchsorted(ascending, cuts, side="left")).astype(np.float64)
