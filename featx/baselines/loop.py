@@ -151,9 +151,9 @@ def _assign(variables: Sequence[Any], values: Sequence[npt.NDArray]) -> None:
 
 def _is_best(recipe: Recipe, history: dict[str, list[float]]) -> bool:
     """Whether the last epoch is better than all before it."""
-    # With few validation images AUC has many ties: the lower loss then decides.
+    # With few validation images AUC has many ties, but for rounding: the lower loss then decides.
     merits = [
-        (area, -loss) if recipe.monitor == "val_auc" else (-loss, area)
+        (round(area, 9), -loss) if recipe.monitor == "val_auc" else (-loss, area)
         for area, loss in zip(history["val_auc"], history["val_loss"], strict=True)
     ]
     return merits[-1] > max(merits[:-1], default=(-math.inf, -math.inf))

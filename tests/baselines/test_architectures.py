@@ -55,6 +55,63 @@ def test_more_classes_get_a_softmax():
     np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "frozen", "parameters", "trainable"),
+    [("inception", 200, 21_804_833, 14_806_337), ("resnet", 100, 23_589_761, 19_454_977)],
+)
+def test_transfer_networks_have_the_reports_parameters(name, frozen, parameters, trainable):
+    recipe = get_baseline(f"seed-{name}")
+    weights = find_weights(get_backbone(recipe.backbone), "random")
+    network = build_network(recipe, recipe.size, 2, weights)
+    freeze(network, recipe.frozen_layers, batch_norm=recipe.train_batch_norm)
+    assert recipe.frozen_layers == frozen
+    assert network.input_shape == (None, 300, 300, 1)
+    assert network.count_params() == parameters
+    assert sum(math.prod(v.shape) for v in network.trainable_variables) == trainable
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds[-3:] == ["Functional", "GlobalAveragePooling2D", "Dense"]
+    assert network.layers[-1].activation.__name__ == "sigmoid"
+    # The correction trains no batch norm, and else the same.
+    freeze(network, get_baseline(f"seed-{name}-corrected").frozen_layers)
+    norms = [layer for layer in base_of(network).layers if "Normalization" in type(layer).__name__]
+    assert not any(layer.trainable for layer in norms)
+    assert base_of(network).layers[-2].trainable or base_of(network).layers[-1].trainable
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 4])
+def test_kaushik_networks_have_their_stages(stages):
+    network = build_network(get_baseline(f"kaushik-{stages}"), (64, 64), 2, None)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    start = kinds.index("Conv2D")
+    assert kinds[start:] == ["Conv2D", "MaxPooling2D"] * stages + [
+        "Flatten", "Dropout", "Dense", "Dense",
+    ]  # fmt: skip
+    expected, channels = 0, 3
+    for filters in (32, 64, 128, 256)[:stages]:
+        expected += (9 * channels + 1) * filters
+        channels = filters
+    side = 64 // 2**stages
+    assert network.count_params() == expected + (side * side * channels + 1) * 128 + 129
+
+
+def test_mathur_network_is_that_of_seed_cnn_on_one_channel():
+    network = build_network(get_baseline("mathur-cnn"), (150, 150), 2, None)
+    first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
+    assert first.kernel.shape == (3, 3, 1, 32)
+    # As the notebook's own summary has it.
+    assert network.count_params() == 1_246_401
+
+
+@pytest.mark.parametrize(("name", "on_top"), [("vgg", 2 * 2 * 512 + 1), ("inception", 2048 + 1)])
+def test_shekhar_networks_train_one_layer_on_a_frozen_backbone(name, on_top):
+    recipe = get_baseline(f"shekhar-{name}")
+    weights = find_weights(get_backbone(recipe.backbone), "random")
+    size = max(64, recipe.minimum_size)
+    network = build_network(recipe, (size, size), 2, weights)
+    freeze(network, recipe.frozen_layers, batch_norm=recipe.train_batch_norm)
+    assert sum(math.prod(v.shape) for v in network.trainable_variables) == on_top
+
+
 @pytest.fixture(scope="module")
 def lite():
     """Lite0 with its own weights, as they come and inside a recipe's network."""

@@ -3,9 +3,10 @@ import math
 
 import pytest
 
-from featx.backbones.registry import list_backbones
+from featx.backbones.registry import get_backbone, list_backbones
 from featx.baselines.recipes import get_baseline, list_baselines
-from featx.baselines.schedules import Plateau, WarmCosine
+from featx.baselines.schedules import Constant, Plateau, WarmCosine
+from featx.baselines.varshni import VARSHNI
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 
@@ -80,3 +81,59 @@ def test_recipe_as_plain_values_is_json():
     values = json.loads(json.dumps(get_baseline("finetuned:vgg16").to_dict()))
     assert values["schedule"]["kind"] == "WarmCosine"
     assert values["backbone"] == "vgg16"
+
+
+@pytest.mark.parametrize(("name", "frozen"), [("seed-inception", 200), ("seed-resnet", 100)])
+def test_seed_transfer_recipes_are_trained_as_the_report_says(name, frozen):
+    recipe = get_baseline(name)
+    assert (recipe.size, recipe.batch_size, recipe.epochs) == ((300, 300), 128, 35)
+    assert (recipe.optimiser, recipe.learning_rate) == ("RMSprop", 1e-3)
+    assert recipe.schedule == Constant()
+    assert (recipe.steps_per_epoch, recipe.frozen_layers) == (10, frozen)
+    assert (recipe.keep, recipe.monitor, recipe.patience) == ("best", "val_loss", 20)
+    assert (recipe.validation_by, recipe.validation_size) == ("image", 0.2)
+    assert recipe.class_weights
+    assert recipe.train_batch_norm
+    assert recipe.preprocessing.scale == (255.0, 255.0, 255.0)
+    assert recipe.augmentation == "seed"
+
+
+@pytest.mark.parametrize("name", ["cnn", "inception", "resnet"])
+def test_corrected_recipes_mend_what_was_wrong(name):
+    published, corrected = get_baseline(f"seed-{name}"), get_baseline(f"seed-{name}-corrected")
+    assert corrected.size == published.size
+    assert corrected.frozen_layers == published.frozen_layers
+    assert corrected.validation_by == "patient"
+    assert isinstance(corrected.schedule, WarmCosine)
+    assert corrected.steps_per_epoch is None
+    assert not corrected.train_batch_norm
+    if corrected.backbone:
+        assert corrected.preprocessing == get_backbone(corrected.backbone).preprocessing
+        assert corrected.head_epochs > 0
+
+
+def test_recipes_that_leave_something_open_say_so():
+    for recipe in list_baselines():
+        assert recipe.title
+        assert recipe.source
+        if recipe.name.startswith(("kaushik", "mathur", "shekhar", "mabrouk")):
+            assert "our reading" in recipe.notes
+
+
+def test_every_recipe_is_plain_values():
+    import json
+
+    for recipe in list_baselines():
+        values = json.loads(json.dumps(recipe.to_dict()))
+        assert values["name"] == recipe.name
+        assert len(values["pieces"]) == len(recipe.pieces)
+
+
+def test_varshni_names_what_the_benchmark_knows():
+    from featx.classifiers.zoo import get_classifier
+
+    for backbone in VARSHNI.backbones:
+        get_backbone(backbone)
+    for classifier in VARSHNI.classifiers:
+        get_classifier(classifier)
+    assert (len(VARSHNI.backbones), len(VARSHNI.classifiers)) == (6, 4)

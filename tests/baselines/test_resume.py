@@ -79,11 +79,10 @@ def test_killed_process_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     make_phantoms(tmp_path / "images", patients=24, images_per_patient=(2, 2), size=64)
     settings = {"size": 32, "epochs": 12, "batch_size": 8}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    flags += ["--baseline", "seed-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
     command = [sys.executable, "-m", "featx.cli", "train", str(tmp_path / "images")]
     process = subprocess.Popen(
-        [*command, "--baseline", "seed-cnn-corrected", "--patients", r"(patient\d+)", *flags]
-        + ["--out", str(tmp_path / "killed"), "--quiet"],
-        stdout=subprocess.DEVNULL,
+        [*command, *flags, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
     )
     log = tmp_path / "killed" / "log.csv"
     while not log.is_file() or len(log.read_text().splitlines()) < 4:
