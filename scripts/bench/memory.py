@@ -17,8 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -50,9 +49,11 @@ class QuickEngine:
         self.warm = False
 
     def versions(self):
+        """Those of the real engine."""
         return self.engine.versions()
 
     def embed(self, pixels):
+        """Return features, shape (n, n_features)."""
         if not self.warm:
             self.warm = True
             return self.engine.embed(pixels)
@@ -108,6 +109,7 @@ def measure(count, arguments, folder):
 
 
 def main():
+    """Run the cases and judge them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[5000, 10000, 25000, 50000])
     parser.add_argument("--engine", choices=["quick", "auto", "keras", "openvino"], default="quick")
