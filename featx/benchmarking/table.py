@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from featx.benchmarking import published
 from featx.benchmarking.ledger import plain_json
 from featx.features.files import put_bytes
+from featx.report.latex import to_latex
 from featx.report.tables import to_csv, to_markdown
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class BenchmarkTable:
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
 
+    def to_latex(self) -> str:
+        """Return the table and its notes as LaTeX, for ``\\input`` with booktabs."""
+        return to_latex(self.rows, self.notes)
+
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame.
 
@@ -76,7 +81,7 @@ class BenchmarkTable:
         return pd.DataFrame(self.rows)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``results.json``, ``run.json``, ``table.md`` and ``table.csv``.
+        """Write ``results.json``, ``run.json``, ``table.md``, ``.csv`` and ``.tex``.
 
         Parameters
         ----------
@@ -90,3 +95,4 @@ class BenchmarkTable:
             put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
         put_bytes(folder / "table.csv", to_csv(self.rows).encode())
+        put_bytes(folder / "table.tex", self.to_latex().encode("utf-8", "replace"))

@@ -11,7 +11,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-__all__ = ["to_csv", "to_markdown", "to_terminal"]
+__all__ = ["table_cells", "table_headers", "to_csv", "to_markdown", "to_terminal"]
 
 Row = dict[str, Any]
 
@@ -81,18 +81,9 @@ def to_markdown(rows: Sequence[Row]) -> str:
     str
         Ends with a line break.
     """
-    headers = _headers()
-    compared = any("auc_verdict" in row for row in rows)
-    if compared:
-        headers = [*headers, "AUC, accuracy against the CNN"]
-    elsewhere = _externals(rows)
-    headers += [f"{figure} on {name}" for name in elsewhere for figure in _ELSEWHERE.values()]
+    headers = table_headers(rows)
     lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
-    for row in rows:
-        cells = [*_cells(row), *([_verdicts(row)] if compared else [])]
-        found = [_external(row, name) for name in elsewhere]
-        cells += [_score(figures, figure) for figures in found for figure in _ELSEWHERE]
-        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["| " + " | ".join(table_cells(row, rows)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -126,14 +117,42 @@ def to_csv(rows: Sequence[Row]) -> str:
     return buffer.getvalue()
 
 
-def _headers() -> list[str]:
-    return ["Model", *_SCORES.values(), "Extract s", "Fit s"]
+def table_headers(rows: Sequence[Row]) -> list[str]:
+    """Name the columns of `table_cells`.
+
+    Examples
+    --------
+    >>> table_headers([])[:3]
+    ['Model', 'AUC', 'Accuracy']
+    """
+    headers = ["Model", *_SCORES.values(), "Extract s", "Fit s"]
+    if _compared(rows):
+        headers.append("AUC, accuracy against the CNN")
+    pairs = [(name, figure) for name in _externals(rows) for figure in _ELSEWHERE.values()]
+    return headers + [f"{figure} on {name}" for name, figure in pairs]
 
 
-def _cells(row: Row) -> list[str]:
+def table_cells(row: Row, rows: Sequence[Row]) -> list[str]:
+    """Write a row's cells as text.
+
+    Parameters
+    ----------
+    row : dict
+        One of `rows`.
+    rows : sequence of dict
+        The whole table, which decides the columns.
+    """
     scores = [_score(row, name) for name in _SCORES]
     scores[0] += _spread(row, ", SD {:.4f} over seeds")
-    return [_model(row), *scores, _number(row["seconds_extract"]), _number(row["seconds_fit"])]
+    costs = [_number(row["seconds_extract"]), _number(row["seconds_fit"])]
+    verdicts = [_verdicts(row)] if _compared(rows) else []
+    found = [_external(row, name) for name in _externals(rows)]
+    elsewhere = [_score(figures, figure) for figures in found for figure in _ELSEWHERE]
+    return [_model(row), *scores, *costs, *verdicts, *elsewhere]
+
+
+def _compared(rows: Sequence[Row]) -> bool:
+    return any("auc_verdict" in row for row in rows)
 
 
 def _model(row: Row) -> str:
