@@ -23,6 +23,7 @@ from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.predictions import Predictions
 from featx.features.files import library_versions
 from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import Recipe
 from featx.images.dataset import ImageDataset
 from featx.metrics.scores import evaluate
 
@@ -159,6 +160,7 @@ class RowMaker:
             "images_a_second": extraction_rate([train, test]),
             "peak_memory": max(sides.peak_memory, peak_memory()),
             "recipes": [dict(recipe) for recipe in train.recipes],
+            "recipe_digests": _recipe_digests(train),
             "settings": {**self.fitting, "chosen": model.best_parameters_},
         }
         return self._keep(name, row, files)
@@ -312,6 +314,12 @@ def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
         rows = []
         digests = [images.digest(index) for index in range(len(images))]
     return [digests, images.labels.tolist(), images.patients.tolist(), images.class_names, *rows]
+
+
+def _recipe_digests(matrix: FeatureMatrix) -> list[str]:
+    """Return what names the cache folders of features; controls have none."""
+    digests = [Recipe.from_dict(recipe).digest for recipe in matrix.recipes if "weights" in recipe]
+    return [digest[:16] for digest in digests]
 
 
 def _versions() -> dict[str, str]:

@@ -242,9 +242,13 @@ def test_three_classes_all_the_way(tmp_path):
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
 
 
-def test_costs_are_written_down():
-    table = benchmark(draw(), **FAST, learning_curve=False)
+def test_costs_and_caches_are_written_down(tmp_path):
+    table = benchmark(draw(), **FAST, learning_curve=False, cache=tmp_path)
     frozen, random, histogram, metadata = table.rows
+    folders = {path.name for path in tmp_path.iterdir() if path.name.startswith("efficientnet")}
+    digests = [*frozen["recipe_digests"], *random["recipe_digests"]]
+    assert folders == {f"efficientnet_lite0-{digest}" for digest in digests}
+    assert histogram["recipe_digests"] == []
     assert frozen["parameters"] == random["parameters"] == 3_413_024
     assert frozen["images_a_second"] > 0
     assert histogram["parameters"] is metadata["images_a_second"] is None
