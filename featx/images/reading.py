@@ -12,12 +12,15 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
+from featx.images.dicom import is_dicom, read_dicom
 
 __all__ = ["LARGEST_PIXELS", "SUFFIXES", "Colour", "read_image", "to_intensities"]
 
 Colour = Literal["grey", "rgb"]
 
-SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset(
+    {".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic", ".ima"}
+)
 
 # The largest digital radiographs have some 20 million pixels; beyond this a file is a mistake or
 # an attack, and is refused before memory is taken.
@@ -28,7 +31,7 @@ _DEPTHS = (8, 10, 12, 14, 16)
 
 
 def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
-    """Decode a JPEG, PNG, TIFF or BMP image, upright.
+    """Decode a JPEG, PNG, TIFF, BMP or DICOM image, upright.
 
     Parameters
     ----------
@@ -42,13 +45,16 @@ def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
-        `to_intensities` for how deeper pixels are scaled. Transparency is laid on black.
+        `to_intensities` for how deeper pixels are scaled, and `featx.images.dicom.read_dicom` for
+        those of DICOM. Transparency is laid on black.
 
     Raises
     ------
     UnreadableImageError
         If the file is missing, empty, damaged, cut short, of another format, has several pages or
         frames, or is unreasonably large.
+    MissingExtraError
+        If it is a DICOM file and pydicom is not installed.
 
     Examples
     --------
@@ -61,6 +67,8 @@ def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
     content = source if isinstance(source, bytes) else read_bytes(source)
     if not content:
         raise UnreadableImageError("the file is empty")
+    if is_dicom(content):
+        return read_dicom(content, colour, LARGEST_PIXELS)
     try:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata that does not touch the pixels.
@@ -70,7 +78,7 @@ def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not a JPEG, PNG, TIFF or BMP image") from error
+        raise UnreadableImageError("not a JPEG, PNG, TIFF, BMP or DICOM image") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"unreasonably large: {error}") from error
     # Pillow's decoders raise whatever their parsing of a damaged file ran into.
