@@ -61,7 +61,7 @@ class BenchmarkTable:
         return "\n\n".join(parts) + "\n"
 
     def to_latex(self) -> str:
-        """Return the table and its notes as LaTeX, for ``\\input`` with booktabs."""
+        r"""Return the table and its notes as LaTeX, for ``\input`` with booktabs."""
         return to_latex(self.rows, self.notes)
 
     def to_frame(self) -> pd.DataFrame:
