@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
 from featx.features.matrix import FeatureMatrix
@@ -99,10 +99,15 @@ def _metadata(images: ImageDataset, index: int) -> list[float]:
 
 
 def _file_facts(source: Path | npt.NDArray) -> tuple[int, int]:
-    if isinstance(source, Path):
+    if not isinstance(source, Path):
+        return source.nbytes, source.ndim
+    size = source.stat().st_size
+    try:
         with Image.open(source) as image:
-            return source.stat().st_size, len(image.getbands())
-    return source.nbytes, source.ndim
+            return size, len(image.getbands())
+    except UnidentifiedImageError:
+        # DICOM, which Pillow does not know.
+        return size, 1
 
 
 CONTROLS: dict[str, Callable[[ImageDataset, int], list[float]]] = {

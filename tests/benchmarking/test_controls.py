@@ -7,6 +7,7 @@ from featx.benchmarking.controls import control_matrix
 from featx.benchmarking.grid import benchmark
 from featx.benchmarking.notes import shortcuts
 from featx.images.dataset import ImageDataset
+from tests.images.dicom_files import make_dicom
 
 
 def plant(folder, generator, shortcut):
@@ -28,6 +29,16 @@ def test_metadata_know_sizes_and_the_histogram_does_not(tmp_path, generator):
     assert set(metadata.X[:, 0]) == {32.0, 48.0}
     histogram = control_matrix(images, "histogram")
     np.testing.assert_allclose(histogram.X.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_dicom_files_have_metadata_too(tmp_path, generator):
+    for number in range(2):
+        content = make_dicom(generator.integers(0, 4096, (20, 30), dtype=np.uint16))
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "film.dcm").write_bytes(content)
+    metadata = control_matrix(ImageDataset.open(tmp_path), "metadata")
+    assert metadata.X[:, :2].tolist() == [[20, 30], [20, 30]]
+    assert (metadata.X[:, -1] == 1).all()
 
 
 def test_a_planted_shortcut_is_named(tmp_path, generator):
