@@ -104,7 +104,7 @@ def measure(count, arguments, folder):
     make_images(folder / "images", count)
     command = [sys.executable, __file__, "--folder", str(folder), "--engine", arguments.engine]
     command += ["--backbone", arguments.backbone, "--views", str(arguments.views)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
