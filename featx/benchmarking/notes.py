@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from featx.benchmarking.ledger import Row
 from featx.benchmarking.reference import pick_reference
 
-__all__ = ["notes_on_rows", "shortcuts"]
+__all__ = ["note_on_curve", "notes_on_rows", "shortcuts"]
 
 # A control that gets this share of the way from chance to the best model is near it.
 NEAR_SHARE = 0.8
@@ -49,6 +49,28 @@ def notes_on_rows(rows: Sequence[Row]) -> list[str]:
     ]
     notes += [f"{row['backbone']}: {text}" for row in rows for text in row.get("diagnosis", [])]
     return notes + shortcuts(rows)
+
+
+def note_on_curve(points: Sequence[Row]) -> list[str]:
+    """Tell a learning curve in a sentence.
+
+    Parameters
+    ----------
+    points : sequence of dict
+        As ``run.json`` holds them; none gives no sentence.
+
+    Examples
+    --------
+    >>> few = {"name": "x-svm", "n_patients": 9, "auc": 0.7}
+    >>> note_on_curve([few, {**few, "n_patients": 20, "auc": 0.9}])
+    ['Learning curve of x-svm: AUC 0.700 with 9 training patients, 0.900 with 20.']
+    """
+    if not points:
+        return []
+    first, *others = points
+    told = [f"{first['auc']:.3f} with {first['n_patients']:,} training patients"]
+    told += [f"{point['auc']:.3f} with {point['n_patients']:,}" for point in others]
+    return [f"Learning curve of {first['name']}: AUC {', '.join(told)}."]
 
 
 def shortcuts(rows: Sequence[Row]) -> list[str]:

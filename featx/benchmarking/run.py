@@ -12,7 +12,7 @@ from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.ledger import Row
 from featx.benchmarking.material import Material
-from featx.benchmarking.notes import notes_on_rows
+from featx.benchmarking.notes import note_on_curve, notes_on_rows
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.reference import compare_with_reference
 from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
@@ -82,8 +82,9 @@ class Run:
         return table
 
     def _save(self, table: BenchmarkTable) -> None:
-        table.notes = [*self.material.notes(), *notes_on_rows(table.rows)]
         table.run = self.record.to_dict()
+        curve = note_on_curve(table.run["learning_curve"])
+        table.notes = [*self.material.notes(), *curve, *notes_on_rows(table.rows)]
         if self.out is not None:
             table.save(self.out)
 

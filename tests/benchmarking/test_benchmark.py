@@ -184,6 +184,7 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
     assert curve[-1]["n_images"] == row["n_train"]
     for name in ("auc", "auc_low", "auc_high"):
         assert curve[-1][name] == pytest.approx(row[name])
+    assert f"{row['auc']:.3f} with {numbers[-1]}." in "\n".join(table.notes)
     assert all(point["auc_low"] < point["auc"] < point["auc_high"] for point in curve)
 
     def never(*_, **__):

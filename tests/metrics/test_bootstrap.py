@@ -69,7 +69,8 @@ def test_resampled_intervals_cover_about_as_they_claim(sharpness):
         return TwoWayTask(positive, probability, probability >= 0.5)
 
     truth = {name: float(value[0]) for name, value in draw(1_000_000).unweighted.items()}
-    names = ("f1", "average_precision", "brier", "calibration_slope", "calibration_intercept")
+    names = ("f1", "balanced_accuracy", "average_precision", "brier")
+    names += ("calibration_slope", "calibration_intercept")
     covered = {name: [] for name in (*names, "expected_calibration_error")}
     for seed in range(200):
         task = draw(300)
