@@ -259,32 +259,43 @@ def prune(
         raise UsageError(
             f"there is no recipe {strangers[0]!r} in {cache} (there are: {', '.join(known)})"
         )
-    deleted, files, freed = [], 0, 0
+    deleted: list[str] = []
+    freed = [_delete(path) for path in _abandoned(cache)]
     for row in known.values():
         path = cache / row["folder"]
         idle = idle_days is not None and (row["idle_days"] or 0) >= idle_days
         everything = idle or path.name in folders
         if everything:
             deleted.append(path.name)
-        for file in _useless(path, everything):
-            try:
-                size = file.stat().st_size
-                file.unlink()
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise FeatxError(f"{file} cannot be deleted ({error.strerror})") from error
-            files, freed = files + 1, freed + size
+        freed += [_delete(file) for file in _useless(path, everything)]
         if everything:
             _remove_if_empty(path)
-    return {"recipes": deleted, "files": files, "bytes": freed}
+    sizes = [size for size in freed if size is not None]
+    return {"recipes": deleted, "files": len(sizes), "bytes": sum(sizes)}
+
+
+def _delete(file: Path) -> int | None:
+    """Delete a file and return its size, or None where another process was first."""
+    try:
+        size = file.stat().st_size
+        file.unlink()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FeatxError(f"{file} cannot be deleted ({error.strerror})") from error
+    return size
+
+
+def _abandoned(folder: Path) -> Iterator[Path]:
+    """Find what killed processes were writing."""
+    for path, status in _statuses(folder, f"{TEMPORARY_PREFIX}*"):
+        if time.time() - status.st_mtime > ABANDONED_SECONDS:
+            yield path
 
 
 def _useless(folder: Path, everything: bool) -> Iterator[Path]:
     yield from folder.glob("damaged/*")
-    for path, status in _statuses(folder, f"{TEMPORARY_PREFIX}*"):
-        if time.time() - status.st_mtime > ABANDONED_SECONDS:
-            yield path
+    yield from _abandoned(folder)
     if everything:
         yield from folder.glob("part-*.h5")
         yield from folder.glob("*.json")

@@ -96,13 +96,14 @@ def test_prune_deletes_only_what_is_of_no_use(store, tmp_path):
     part = next(store.folder.glob("part-*.h5"))
     damage(part, "flip")
     list(store.parts())
-    old, young = (store.folder / f"{TEMPORARY_PREFIX}{name}" for name in ("old", "young"))
-    for path in (old, young):
-        path.write_bytes(b"half a part")
-    os.utime(old, (time.time() - 7200,) * 2)
-    assert prune(tmp_path)["files"] == 2
-    assert young.exists()
-    assert not old.exists()
+    for folder in (store.folder, tmp_path):
+        old, young = (folder / f"{TEMPORARY_PREFIX}{name}" for name in ("old", "young"))
+        for path in (old, young):
+            path.write_bytes(b"half a file")
+        os.utime(old, (time.time() - 7200,) * 2)
+    assert prune(tmp_path)["files"] == 3
+    for folder in (store.folder, tmp_path):
+        assert [path.name for path in folder.glob(f"{TEMPORARY_PREFIX}*")] == [young.name]
     assert len(list(store.parts())) == 5
 
 
