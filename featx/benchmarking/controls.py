@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
+from featx.images.sources import describe
 from featx.progress import progress
 
 __all__ = ["CONTROLS", "control_matrix"]
@@ -86,7 +84,7 @@ def _histogram(images: ImageDataset, index: int) -> list[float]:
 
 def _metadata(images: ImageDataset, index: int) -> list[float]:
     height, width = images.read(index).shape[:2]
-    size, channels = _file_facts(images.sources[index])
+    size, channels = describe(images.sources[index])
     return [
         height,
         width,
@@ -96,18 +94,6 @@ def _metadata(images: ImageDataset, index: int) -> list[float]:
         size / (height * width),
         channels,
     ]
-
-
-def _file_facts(source: Path | npt.NDArray) -> tuple[int, int]:
-    if not isinstance(source, Path):
-        return source.nbytes, source.ndim
-    size = source.stat().st_size
-    try:
-        with Image.open(source) as image:
-            return size, len(image.getbands())
-    except UnidentifiedImageError:
-        # DICOM, which Pillow does not know.
-        return size, 1
 
 
 CONTROLS: dict[str, Callable[[ImageDataset, int], list[float]]] = {

@@ -14,7 +14,9 @@ import numpy.typing as npt
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.part_index import read_checked, write_checked
 from featx.features.wanted import Digests, pack_digests, unpack_digest
+from featx.images.archives import Member
 from featx.images.dataset import ImageDataset
+from featx.images.sources import Source
 from featx.progress import progress
 
 __all__ = ["Hashed", "hash_images", "strict_error"]
@@ -146,17 +148,18 @@ class _State:
     settled: bool
 
 
-def _state(source: Path | npt.NDArray) -> _State | None:
-    if not isinstance(source, Path):
+def _state(source: Source) -> _State | None:
+    if isinstance(source, np.ndarray):
         return None
+    path, inside = (source.archive, source.name) if isinstance(source, Member) else (source, "")
     try:
-        status = source.stat()
+        status = path.stat()
     except OSError:
         return None
     # The change time cannot be set back by copying or unpacking, as the modification time can.
     # Only a hash of it all is stored: paths of the machine are nobody's business.
     facts = (
-        str(source.absolute()),
+        f"{path.absolute()}{'!' * bool(inside)}{inside}",
         status.st_dev,
         status.st_ino,
         status.st_size,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +9,42 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import UnreadableImageError, UsageError
-from featx.images.listing import Listing, list_csv, list_folder
-from featx.images.patients import patients_from_names
-from featx.images.reading import Colour, read_bytes, read_image, to_intensities
+from featx.errors import UsageError
+from featx.images.archives import is_archive
+from featx.images.labels import labels_from_names
+from featx.images.listing import Listing, list_archive, list_folder
+from featx.images.manifests import MANIFEST_SUFFIXES, list_manifest
+from featx.images.medmnist import list_medmnist
+from featx.images.patients import hash_patient, patients_from_headers, patients_from_names
+from featx.images.reading import Colour
+from featx.images.sources import Source, digest_of, pixels_of
 from featx.progress import say
 
 __all__ = ["SPLITS", "ImageDataset"]
 
 SPLITS = ("train", "val", "test", "")
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How patients and labels are told."""
+
+    patients: str | None = None
+    labels: str | None = None
+    labelled: bool = True
+    class_names: Sequence[str] | None = None
+    secret: str | None = None
+
+    def find_patients(self, listing: Listing) -> list[str] | None:
+        """Return each image's patient, hashed where that is asked for, or None if unknown."""
+        if self.patients == "dicom" and listing.patients is None:
+            return patients_from_headers(listing.names, listing.sources, self.secret)
+        patients = listing.patients
+        if patients is None and self.patients is not None:
+            patients = patients_from_names(listing.names, self.patients).tolist()
+        if patients is None or self.secret is None:
+            return patients
+        return [hash_patient(patient, self.secret) for patient in patients]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +67,7 @@ class ImageDataset:
         Whether `patients` was given.
     splits : ndarray of str, shape (n_images,)
         ``"train"``, ``"val"``, ``"test"`` or ``""``.
-    sources : tuple of Path or ndarray
+    sources : tuple of Path, Member or ndarray
         Where the pixels are.
 
     Examples
@@ -59,7 +84,7 @@ class ImageDataset:
     patients: npt.NDArray[np.str_]
     patients_known: bool
     splits: npt.NDArray[np.str_]
-    sources: tuple[Path | npt.NDArray, ...]
+    sources: tuple[Source, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -78,43 +103,37 @@ class ImageDataset:
         path: str | Path,
         patients: str | None = None,
         *,
+        labels: str | None = None,
         labelled: bool = True,
         class_names: Sequence[str] | None = None,
+        hash_patients: str | None = None,
     ) -> ImageDataset:
-        """Open a folder or a CSV file, whichever `path` is; see `from_folder`, `from_csv`."""
-        path = Path(path)
-        if path.is_dir():
-            return cls.from_folder(path, patients, labelled=labelled, class_names=class_names)
-        if path.suffix.lower() == ".csv":
-            return cls.from_csv(path, patients, labelled=labelled, class_names=class_names)
-        problem = "is neither a folder nor a CSV file" if path.exists() else "does not exist"
-        raise UsageError(
-            f"{path} {problem}; give a folder of images or a CSV file with a column `path`"
-        )
-
-    @classmethod
-    def from_folder(
-        cls,
-        root: str | Path,
-        patients: str | None = None,
-        *,
-        labelled: bool = True,
-        class_names: Sequence[str] | None = None,
-    ) -> ImageDataset:
-        r"""Take the images of a folder, one sub-folder a class.
+        r"""Open a folder, an archive, a table or a MedMNIST file, whichever `path` is.
 
         Parameters
         ----------
-        root : path-like
-            Holds one folder a class, or folders ``train``, ``val``, ``test`` that do.
+        path : path-like
+            One of these:
+
+            - a folder, see `from_folder`;
+            - a zip or plain tar archive of such a folder, which stays packed;
+            - a CSV or Parquet file, see `from_csv`;
+            - a MedMNIST ``.npz`` file, see `list_medmnist`.
         patients : str, optional
-            ``"kermany"``, or a regular expression with one group that is the patient, such as
-            ``r"(person\d+)_"``, searched in each image's path below `root`.
+            Whose image it is: ``"kermany"``; ``"dicom"``, which takes PatientID from DICOM headers
+            and keeps a keyed hash of it only; a regular expression with one group that is the
+            patient, such as ``r"(person\d+)_"``, searched in each image's path below `path`; or a
+            table's column.
+        labels : str, optional
+            What an image shows, from its path in place of its folder or column:
+            ``"kermany-subtype"`` (normal, bacteria, virus) or a regular expression with one group.
         labelled : bool, default=True
-            If false, every image below `root` is taken, whatever the folders' names.
+            If false, every image is taken, and whatever tells labels or splits means nothing.
         class_names : sequence of str, optional
             The classes that there can be, for instance those of a model; by default those found,
             of which at least two are needed.
+        hash_patients : str, optional
+            Secret to key hashes of patients with, whatever tells them.
 
         Returns
         -------
@@ -124,9 +143,50 @@ class ImageDataset:
         ------
         UsageError
             If there are no images, fewer than two classes, a class without images in a split, a
-            class that is not in `class_names`, or a name that the patient rule does not fit.
+            class that is not in `class_names`, or a name that a rule does not fit.
+        MissingExtraError
+            If reading needs a package that is not installed.
         """
-        return cls._from_listing(list_folder(Path(root), labelled), patients, labelled, class_names)
+        path = Path(path)
+        told = labelled and labels is None
+        rules = _Rules(patients, labels if labelled else None, labelled, class_names, hash_patients)
+        if path.is_dir():
+            return cls._from_listing(list_folder(path, told, labelled), rules)
+        if path.suffix.lower() in MANIFEST_SUFFIXES:
+            return cls._from_listing(list_manifest(path, told, patients), rules)
+        if path.suffix.lower() == ".npz" and path.exists():
+            return cls._from_listing(list_medmnist(path, told), rules)
+        if path.is_file() and is_archive(path):
+            return cls._from_listing(list_archive(path, told, labelled), rules)
+        problem = "is none of these" if path.exists() else "does not exist"
+        raise UsageError(
+            f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
+            "Parquet file with a column `path`, or a MedMNIST .npz file"
+        )
+
+    @classmethod
+    def from_folder(
+        cls,
+        root: str | Path,
+        patients: str | None = None,
+        *,
+        labels: str | None = None,
+        labelled: bool = True,
+        class_names: Sequence[str] | None = None,
+        hash_patients: str | None = None,
+    ) -> ImageDataset:
+        """Take the images of a folder, one sub-folder a class.
+
+        Parameters
+        ----------
+        root : path-like
+            Holds one folder a class, or folders ``train``, ``val``, ``test`` that do.
+        patients, labels, labelled, class_names, hash_patients
+            As in `open`.
+        """
+        rules = _Rules(patients, labels if labelled else None, labelled, class_names, hash_patients)
+        listing = list_folder(Path(root), labelled and labels is None, labelled)
+        return cls._from_listing(listing, rules)
 
     @classmethod
     def from_csv(
@@ -134,25 +194,27 @@ class ImageDataset:
         path: str | Path,
         patients: str | None = None,
         *,
+        labels: str | None = None,
         labelled: bool = True,
         class_names: Sequence[str] | None = None,
+        hash_patients: str | None = None,
     ) -> ImageDataset:
-        """Take the images that a CSV file lists.
+        """Take the images that a CSV or Parquet file lists.
 
         Parameters
         ----------
         path : path-like
-            Columns ``path`` (relative to the CSV file's folder, or absolute), ``label``, and
+            Columns ``path`` (relative to the file's folder, or absolute), ``label``, and
             optionally ``patient`` and ``split``.
         patients : str, optional
-            The column that holds the patient, a preset, or a regular expression; by default the
-            column ``patient`` where there is one.
-        labelled, class_names
-            As in `from_folder`.
+            The column that holds the patient, or as in `open`; by default the column ``patient``
+            where there is one.
+        labels, labelled, class_names, hash_patients
+            As in `open`.
         """
-        listing = list_csv(Path(path), labelled, patients)
-        rule = None if listing.patients is not None else patients
-        return cls._from_listing(listing, rule, labelled, class_names)
+        rules = _Rules(patients, labels if labelled else None, labelled, class_names, hash_patients)
+        listing = list_manifest(Path(path), labelled and labels is None, patients)
+        return cls._from_listing(listing, rules)
 
     @classmethod
     def from_arrays(
@@ -194,7 +256,8 @@ class ImageDataset:
             patients=None if patients is None else [str(patient) for patient in patients],
             where="the arrays given",
         )
-        return cls._from_listing(listing, None, labels is not None, class_names)
+        rules = _Rules(labelled=labels is not None, class_names=class_names)
+        return cls._from_listing(listing, rules)
 
     @classmethod
     def from_files(cls, paths: Sequence[Path]) -> ImageDataset:
@@ -213,21 +276,19 @@ class ImageDataset:
             patients=None,
             where="the files given",
         )
-        return cls._from_listing(listing, None, False, None)
+        return cls._from_listing(listing, _Rules(labelled=False))
 
     @classmethod
-    def _from_listing(
-        cls,
-        listing: Listing,
-        patient_rule: str | None,
-        labelled: bool,
-        class_names: Sequence[str] | None,
-    ) -> ImageDataset:
+    def _from_listing(cls, listing: Listing, rules: _Rules) -> ImageDataset:
+        labels = listing.labels
+        if rules.labels is not None:
+            labels = listing.labels = labels_from_names(listing.names, rules.labels)
+        class_names = rules.class_names
         if class_names is None:
-            class_names = sorted(set(listing.labels) - {""}) if labelled else ()
-            if labelled:
+            class_names = sorted(set(labels) - {""}) if rules.labelled else ()
+            if rules.labelled:
                 listing.check_classes(class_names)
-        strangers = sorted(set(listing.labels) - {"", *class_names}) if labelled else []
+        strangers = sorted(set(labels) - {"", *class_names}) if rules.labelled else []
         if strangers:
             raise UsageError(
                 f"{listing.where} has images of class {strangers[0]!r}; the classes here are "
@@ -239,17 +300,15 @@ class ImageDataset:
                 f"{listing.where} has a split {unknown_splits[0]!r}; use train, val, test or none"
             )
         index = {name: number for number, name in enumerate(class_names)}
-        patients = listing.patients
-        if patients is None and patient_rule is not None:
-            patients = patients_from_names(listing.names, patient_rule).tolist()
-        if patients is None and labelled:
+        patients = rules.find_patients(listing)
+        if patients is None and rules.labelled:
             say(
                 "Patients are not known: images of one patient may stand on both sides of a split, "
                 "which flatters every score. Name them with --patients or a column `patient`."
             )
         return cls(
             names=tuple(listing.names),
-            labels=np.array([index.get(label, -1) for label in listing.labels], dtype=np.int64),
+            labels=np.array([index.get(label, -1) for label in labels], dtype=np.int64),
             class_names=tuple(class_names),
             patients=np.array(listing.names if patients is None else patients, dtype=np.str_),
             patients_known=patients is not None,
@@ -283,10 +342,7 @@ class ImageDataset:
         secret : str
             The same secret gives the same hashes; without it they cannot be found by trying names.
         """
-        hashed = [
-            hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
-            for patient in self.patients
-        ]
+        hashed = [hash_patient(patient, secret) for patient in self.patients]
         return replace(self, patients=np.array(hashed, dtype=np.str_))
 
     def with_splits(self, splits: npt.ArrayLike) -> ImageDataset:
@@ -319,10 +375,7 @@ class ImageDataset:
         UnreadableImageError
             If it cannot be decoded.
         """
-        source = self.sources[index]
-        if isinstance(source, Path):
-            return read_image(source, colour)
-        return _array_in_colour(source, colour)
+        return pixels_of(self.sources[index], colour)
 
     def digest(self, index: int) -> str:
         """Return the SHA-256 of one image's bytes, in hexadecimal: what it is known by.
@@ -332,24 +385,4 @@ class ImageDataset:
         index : int
             Which image.
         """
-        source = self.sources[index]
-        if isinstance(source, Path):
-            return hashlib.sha256(read_bytes(source)).hexdigest()
-        header = f"{source.dtype.str}{source.shape}".encode()
-        return hashlib.sha256(header + source.tobytes()).hexdigest()
-
-
-def _array_in_colour(source: npt.NDArray, colour: Colour) -> npt.NDArray:
-    pixels = to_intensities(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
-    if pixels.ndim == 2:
-        return pixels if colour == "grey" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise UnreadableImageError(
-            f"an array of shape {source.shape} is no image; give (height, width) or "
-            "(height, width, 3)"
-        )
-    if colour == "rgb":
-        return pixels
-    # The weights of ITU-R BT.601, as in Pillow's conversion of files.
-    luminance = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return luminance.round().astype(np.uint8) if pixels.dtype == np.uint8 else luminance
+        return digest_of(self.sources[index])

@@ -30,8 +30,6 @@ __all__ = ["is_dicom", "read_dicom", "read_patient"]
 # Little-endian groups 2 and 8, and big-endian group 8: what a file without preamble begins with.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
-_BEGINNING = 1 << 20
-
 
 def is_dicom(content: bytes) -> bool:
     """Tell whether bytes are those of a DICOM file, by their beginning.
@@ -103,7 +101,7 @@ def read_patient(content: bytes) -> str | None:
     Parameters
     ----------
     content : bytes
-        The file.
+        The file, or its beginning.
 
     Raises
     ------
@@ -112,12 +110,8 @@ def read_patient(content: bytes) -> str | None:
     MissingExtraError
         If pydicom is not installed.
     """
-    # The patient stands near the beginning; the pixels need not travel.
-    for part in (content[:_BEGINNING], content):
-        answer, _ = _ask({"task": "patient"}, part)
-        if answer["patient"] is not None or len(part) == len(content):
-            return answer["patient"]
-    return None
+    answer, _ = _ask({"task": "patient"}, content)
+    return answer["patient"]
 
 
 class _Reader:

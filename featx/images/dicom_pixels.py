@@ -15,6 +15,7 @@ from featx.errors import UnreadableImageError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+    from pydicom.uid import UID
 
 __all__ = ["find_patient", "read_pixels"]
 
@@ -133,7 +134,7 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
     """Return pixels as stored, with colours as RGB or palette numbers, and which it is."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID, JPEGExtended12Bit
 
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or _syntax_of(dataset))
@@ -176,11 +177,9 @@ def _syntax_of(dataset: Dataset) -> str:
     return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
 
 
-def _name(syntax: str) -> str:
-    from pydicom.uid import UID_dictionary
-
+def _name(syntax: UID) -> str:
     # An unknown one may hold anything, which is nobody's business.
-    return UID_dictionary[syntax][0] if syntax in UID_dictionary else "an unknown transfer syntax"
+    return syntax.name if syntax.name != syntax else "an unknown transfer syntax"
 
 
 def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
@@ -235,7 +234,7 @@ def _is_transformed(dataset: Dataset) -> bool:
 
 
 def _modality(levels: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.float64]:
-    from pydicom.pixels import apply_rescale
+    from pydicom.pixels.processing import apply_rescale
 
     if dataset.get("ModalityLUTSequence"):
         values, _ = _look_up(levels, dataset.ModalityLUTSequence[0], dataset)
@@ -245,7 +244,7 @@ def _modality(levels: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.float64]:
 
 def _window(values: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64] | None:
     """Apply the first table or window of the file, as fractions; None if there is none."""
-    from pydicom.pixels import apply_windowing
+    from pydicom.pixels.processing import apply_windowing
 
     if dataset.get("VOILUTSequence"):
         shown, top = _look_up(values, dataset.VOILUTSequence[0], dataset)
@@ -300,7 +299,7 @@ def _from_colour(
     pixels: npt.NDArray, interpretation: str, dataset: Dataset, colour: str
 ) -> npt.NDArray:
     from PIL import Image
-    from pydicom.pixels import apply_color_lut, convert_color_space
+    from pydicom.pixels.processing import apply_color_lut, convert_color_space
 
     if interpretation == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, dataset)

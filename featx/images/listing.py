@@ -1,20 +1,22 @@
-"""Which images a folder or a CSV file names."""
+"""Which images a folder or an archive holds."""
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import numpy.typing as npt
+import numpy as np
 
 from featx.errors import UsageError
+from featx.images.archives import list_members
+from featx.images.dicom import is_dicom
 from featx.images.reading import SUFFIXES
+from featx.images.sources import Source, read_beginning
 
-__all__ = ["Listing", "list_csv", "list_folder"]
+__all__ = ["Listing", "list_archive", "list_folder", "split_word"]
 
 SPLIT_WORDS = {
     "train": "train",
@@ -35,7 +37,7 @@ class Listing:
     """Images by name, before classes and patients are made of it."""
 
     names: list[str]
-    sources: list[Path | npt.NDArray]
+    sources: list[Source]
     labels: list[str]
     splits: list[str]
     patients: list[str] | None
@@ -65,7 +67,7 @@ class Listing:
                     )
 
 
-def list_folder(root: Path, labelled: bool) -> Listing:
+def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
     """List the images below a folder.
 
     Parameters
@@ -73,8 +75,10 @@ def list_folder(root: Path, labelled: bool) -> Listing:
     root : Path
         Class folders, or split folders that hold them; a single folder around them is looked
         through, as unpacked archives often have one.
-    labelled : bool
-        If false, folder names mean nothing.
+    by_class : bool
+        Whether folders are classes.
+    by_split : bool, default=True
+        Whether folders ``train``, ``val`` and ``test`` mean anything, where folders are no classes.
 
     Raises
     ------
@@ -84,141 +88,160 @@ def list_folder(root: Path, labelled: bool) -> Listing:
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"{root} {problem}; give the folder that holds the images")
-    listing = Listing([], [], [], [], None, str(root))
-    top = _unwrap(root) if labelled else root
-    if not labelled:
-        _add(listing, top, top, "", "")
+    tree = _Tree(str(root), set(), {})
+    for parent, names in _walk(root):
+        inside = parent.relative_to(root).as_posix()
+        inside = "" if inside == "." else inside
+        tree.add_folder(inside)
+        for name in names:
+            tree.files[f"{inside}/{name}" if inside else name] = parent / name
+    return _arrange(tree, by_class, by_split)
+
+
+def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
+    """List the images inside a zip or tar archive, whose folders mean what folders on disk do.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    by_class, by_split
+        As in `list_folder`.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged, or holds no image.
+    """
+    tree = _Tree(str(path), set(), {})
+    for name, member in list_members(path).items():
+        parts = name.split("/")
+        if not any(part.startswith(".") or part in _LITTER for part in parts[:-1]):
+            tree.add_folder("/".join(parts[:-1]))
+            tree.files[name] = member
+    return _arrange(tree, by_class, by_split)
+
+
+@dataclass
+class _Tree:
+    """Folders and files by their paths below a root, which itself is the empty path."""
+
+    where: str
+    folders: set[str]
+    files: dict[str, Source]
+
+    def add_folder(self, path: str) -> None:
+        while path and path not in self.folders:
+            self.folders.add(path)
+            path = path.rpartition("/")[0]
+
+    def inside(self, folder: str) -> list[str]:
+        """Return the folders that stand right in a folder."""
+        return sorted(path for path in self.folders if path.rpartition("/")[0] == folder)
+
+    def below(self, folder: str) -> list[str]:
+        """Return the images at any depth below a folder."""
+        start = f"{folder}/" if folder else ""
+        return sorted(
+            name
+            for name, source in self.files.items()
+            if name.startswith(start) and _is_image(name, source)
+        )
+
+
+def _is_image(name: str, source: Source) -> bool:
+    path = PurePosixPath(name)
+    if path.name.startswith(".") or path.name == "DICOMDIR":
+        return False
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    # Archives of hospitals name files by numbers such as 1.2.840.113619, or give them no suffix.
+    nameless = path.suffix == "" or path.suffix[1:].isdigit()
+    return nameless and not isinstance(source, np.ndarray) and is_dicom(read_beginning(source))
+
+
+def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
+    listing = Listing([], [], [], [], None, tree.where)
+    if not by_class and not by_split:
+        _add(listing, tree, "", "", "", "")
     else:
-        for split, folder in _split_folders(top):
-            for class_folder in _folders(folder):
+        top = _unwrap(tree, "")
+        for split, folder in _split_folders(tree, top):
+            if not by_class:
+                _add(listing, tree, top, folder, "", split)
+                continue
+            for class_folder in tree.inside(folder):
                 before = len(listing.names)
-                _add(listing, top, class_folder, class_folder.name, split)
+                _add(listing, tree, top, class_folder, class_folder.rpartition("/")[2], split)
                 if len(listing.names) == before:
                     raise UsageError(
-                        f"the class folder {class_folder} has no image "
+                        f"the class folder {tree.where}/{class_folder} has no image "
                         f"({', '.join(sorted(SUFFIXES))}); add some, or move the folder elsewhere"
                     )
     if not listing.names:
-        raise UsageError(_nothing_found(root, labelled))
+        raise UsageError(_nothing_found(tree, by_class))
     return listing
 
 
-def _unwrap(root: Path) -> Path:
-    folders = _folders(root)
-    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_WORDS and _folders(folders[0]):
-        return _unwrap(folders[0])
-    return root
+def _unwrap(tree: _Tree, top: str) -> str:
+    """Look through single folders around the folders that mean something."""
+    folders = tree.inside(top)
+    if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
+        return top
+    return _unwrap(tree, folders[0])
 
 
-def _folders(parent: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in parent.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name not in _LITTER
-    )
+def _split_folders(tree: _Tree, top: str) -> list[tuple[str, str]]:
+    folders = tree.inside(top)
+    splits = [_split_of(folder) for folder in folders]
+    return list(zip(splits, folders, strict=True)) if splits and all(splits) else [("", top)]
 
 
-def _split_folders(top: Path) -> list[tuple[str, Path]]:
-    folders = _folders(top)
-    if folders and all(folder.name.lower() in SPLIT_WORDS for folder in folders):
-        return [(SPLIT_WORDS[folder.name.lower()], folder) for folder in folders]
-    return [("", top)]
+def _split_of(folder: str) -> str:
+    return SPLIT_WORDS.get(folder.rpartition("/")[2].lower(), "")
 
 
-def _add(listing: Listing, root: Path, folder: Path, label: str, split: str) -> None:
-    for path in sorted(_files(folder), key=lambda path: path.relative_to(root).as_posix()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            listing.names.append(path.relative_to(root).as_posix())
-            listing.sources.append(path)
-            listing.labels.append(label)
-            listing.splits.append(split)
+def _add(listing: Listing, tree: _Tree, top: str, folder: str, label: str, split: str) -> None:
+    for name in tree.below(folder):
+        listing.names.append(name[len(top) + 1 :] if top else name)
+        listing.sources.append(tree.files[name])
+        listing.labels.append(label)
+        listing.splits.append(split)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     seen = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
             # A link back to a folder above.
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _LITTER]
-        yield from (Path(parent, name) for name in files)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in _LITTER
+        )
+        yield Path(parent), files
 
 
-def _nothing_found(root: Path, labelled: bool) -> str:
-    others = Counter(path.suffix.lower() or "(no suffix)" for path in _files(root))
+def _nothing_found(tree: _Tree, by_class: bool) -> str:
+    others = Counter(PurePosixPath(name).suffix.lower() or "(no suffix)" for name in tree.files)
     seen = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4))
     hint = f" (it has {seen})" if seen else " (it is empty)"
-    loose = labelled and any(suffix in SUFFIXES for suffix in others)
     what = (
         "has images but no class folders; put each class into a folder of its own"
-        if loose
+        if by_class and tree.below("")
         else f"has no image of a kind that featx reads: {', '.join(sorted(SUFFIXES))}"
     )
-    return f"{root} {what}{hint}"
+    return f"{tree.where} {what}{hint}"
 
 
-def list_csv(path: Path, labelled: bool, patients: str | None = None) -> Listing:
-    """List the images that a CSV file names.
+def split_word(text: str) -> str:
+    """Return the split that a word names; other words come back as they are.
 
     Parameters
     ----------
-    path : Path
-        With a header; columns ``path``, ``label`` and optionally ``patient``, ``split``.
-    labelled : bool
-        Whether the column ``label`` is needed.
-    patients : str, optional
-        A column to take patients from, if there is one of this name.
-
-    Raises
-    ------
-    UsageError
-        If the file, a column, or an image that it names is missing.
+    text : str
+        Such as ``Training``.
     """
-    rows, columns = _read_rows(path)
-    for column in ("path", "label") if labelled else ("path",):
-        if column not in columns:
-            raise UsageError(
-                f"{path} has no column {column!r} (it has: {', '.join(columns) or 'none'}); the "
-                "columns are path, label, and optionally patient, split"
-            )
-    files = [path.parent / row["path"] for row in rows]
-    missing = [file for file in files if not file.exists()]
-    if missing:
-        raise UsageError(
-            f"{path} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
-            "are relative to the CSV file's folder"
-        )
-    patient_column = patients if patients in columns else "patient"
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    root = os.path.commonpath([file.parent.absolute() for file in files])
-    return Listing(
-        names=[Path(os.path.relpath(file, root)).as_posix() for file in files],
-        sources=list(files),
-        labels=[row["label"] if labelled else "" for row in rows],
-        splits=[_split_word(row.get("split") or "") for row in rows],
-        patients=[row[patient_column] for row in rows] if patient_column in columns else None,
-        where=str(path),
-    )
-
-
-def _read_rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; give a CSV file with columns path, label")
-    try:
-        # A byte-order mark, which spreadsheets write, is not part of the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            columns = list(reader.fieldnames or [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is not a CSV file in UTF-8 ({error})") from error
-    if not rows:
-        raise UsageError(f"{path} lists no image")
-    return rows, columns
-
-
-def _split_word(text: str) -> str:
     return SPLIT_WORDS.get(text.strip().lower(), text.strip())

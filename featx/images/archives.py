@@ -1,0 +1,152 @@
+"""Images inside zip and tar archives, read where they are."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import threading
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from featx.errors import UnreadableImageError, UsageError
+
+__all__ = ["LARGEST_MEMBER", "Member", "is_archive", "list_members"]
+
+# An uncompressed radiograph of the most pixels that are read, three times over.
+LARGEST_MEMBER = 1 << 30
+
+_PER_THREAD = threading.local()
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside an archive; the archive stays packed.
+
+    Parameters
+    ----------
+    archive : Path
+        A zip or tar file.
+    name : str
+        As it stands there.
+    start, size : int, optional
+        Place and length of its bytes in a tar file.
+    """
+
+    archive: Path
+    name: str
+    start: int = -1
+    size: int = -1
+
+    def read(self, length: int | None = None) -> bytes:
+        """Return its bytes, or the first `length` of them.
+
+        Raises
+        ------
+        UnreadableImageError
+            If they cannot be read, or there are more than any image has.
+        """
+        try:
+            return self._read_tar(length) if self.start >= 0 else self._read_zip(length)
+        except UnreadableImageError:
+            raise
+        except OSError as error:
+            reason = error.strerror or "damaged"
+            raise UnreadableImageError(f"the archive cannot be read ({reason})") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+            raise UnreadableImageError("damaged inside its archive") from error
+        # zipfile says so of passwords and of ways of packing that it does not know.
+        except (RuntimeError, NotImplementedError) as error:
+            raise UnreadableImageError(
+                "locked by a password or packed in an unknown way"
+            ) from error
+
+    def _read_tar(self, length: int | None) -> bytes:
+        _check_size(self.size if length is None else length)
+        wanted = self.size if length is None else min(length, self.size)
+        with self.archive.open("rb") as file:
+            file.seek(self.start)
+            content = file.read(wanted)
+        if len(content) < wanted:
+            raise UnreadableImageError("its archive is cut short")
+        return content
+
+    def _read_zip(self, length: int | None) -> bytes:
+        archive = _zip_of_this_thread(self.archive)
+        size = archive.getinfo(self.name).file_size
+        _check_size(size if length is None else length)
+        with archive.open(self.name) as file:
+            # A member may lie about its size; no more than it says is ever unpacked.
+            return file.read(size if length is None else length)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST_MEMBER:
+        raise UnreadableImageError(
+            f"unreasonably large: {size:,} bytes inside the archive (at most {LARGEST_MEMBER:,})"
+        )
+
+
+def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:
+    """Open an archive once a thread and process: sharing one would share its place in the file."""
+    status = path.stat()
+    state = (os.getpid(), path, status.st_mtime_ns, status.st_size, status.st_ino)
+    if getattr(_PER_THREAD, "state", None) != state:
+        _PER_THREAD.archive = zipfile.ZipFile(path)
+        _PER_THREAD.state = state
+    return _PER_THREAD.archive
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a file is a zip or tar archive, by its content.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+    """
+    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+
+
+def list_members(path: Path) -> dict[str, Member]:
+    """List the files of an archive under tidy names.
+
+    Parameters
+    ----------
+    path : Path
+        A zip file, or a tar file that is not compressed.
+
+    Returns
+    -------
+    dict of str to Member
+        Steps upwards and drives are left out of the names, so that none leads anywhere.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged, or a compressed tar file.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            return {tidy: Member(path, name) for name in names if (tidy := _tidy(name))}
+        with tarfile.open(path, "r:") as tar:
+            return {
+                tidy: Member(path, info.name, info.offset_data, info.size)
+                for info in tar
+                if info.isreg() and not info.issparse() and (tidy := _tidy(info.name))
+            }
+    except tarfile.ReadError as error:
+        raise UsageError(
+            f"{path} is a compressed or damaged tar archive; one can be read only from its start, "
+            "so unpack it, or pack the images as zip or as plain tar"
+        ) from error
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise UsageError(f"the archive {path} is damaged ({error})") from error
+
+
+def _tidy(name: str) -> str:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "/".join(part for part in parts if part not in ("/", "..") and not part.endswith(":"))

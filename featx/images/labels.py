@@ -1,0 +1,64 @@
+"""What an image shows, read from its file name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from featx.errors import UsageError
+from featx.images.patients import rule_by_pattern
+
+__all__ = ["LABEL_PRESETS", "labels_from_names"]
+
+
+def _kermany_subtype(name: str) -> str | None:
+    """Tell bacterial from viral pneumonia in the names of Kermany et al. 2018.
+
+    ``person12_bacteria_47.jpeg``, ``person12_virus_48.jpeg``, ``NORMAL2-IM-0129-0001.jpeg``.
+    """
+    file = name.rpartition("/")[2]
+    found = re.match(r"(?:BACTERIA-|VIRUS-)?person\d+_(bacteria|virus)_", file)
+    if found:
+        return found[1]
+    return "normal" if re.match(r"(?:NORMAL2?-)?IM-\d+-", file) else None
+
+
+LABEL_PRESETS: dict[str, Callable[[str], str | None]] = {"kermany-subtype": _kermany_subtype}
+
+
+def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
+    r"""Read each image's class from its name.
+
+    Parameters
+    ----------
+    names : sequence of str, length n_images
+        Paths relative to the data set's root.
+    rule : str
+        A preset (see `LABEL_PRESETS`), or a regular expression with one group, which is the class.
+
+    Returns
+    -------
+    list of str, length n_images
+
+    Raises
+    ------
+    UsageError
+        If the rule is no preset and no such expression, or does not fit every name.
+
+    Examples
+    --------
+    >>> labels_from_names(["x/person1_virus_6.jpeg", "y/IM-0115-0001.jpeg"], "kermany-subtype")
+    ['virus', 'normal']
+    >>> labels_from_names(["a_sick.png", "b_well.png"], r"_(\w+)\.png")
+    ['sick', 'well']
+    """
+    find = LABEL_PRESETS.get(rule) or rule_by_pattern("label", rule, LABEL_PRESETS)
+    labels = [find(name) for name in names]
+    misses = [name for name, label in zip(names, labels, strict=True) if not label]
+    if misses:
+        raise UsageError(
+            f"the label rule {rule!r} does not fit {len(misses):,} of {len(names):,} images, "
+            f"{misses[0]!r} for one; give --labels another regular expression, or a table with a "
+            "column `label`"
+        )
+    return [str(label) for label in labels]

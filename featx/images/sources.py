@@ -1,0 +1,132 @@
+"""Where an image's pixels are: a file, a member of an archive, or memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from featx.errors import UnreadableImageError
+from featx.images.archives import Member
+from featx.images.dicom import is_dicom
+from featx.images.reading import Colour, read_bytes, read_image, to_intensities
+
+__all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_beginning"]
+
+Source = Path | Member | npt.NDArray
+
+
+def pixels_of(source: Source, colour: Colour) -> npt.NDArray:
+    """Decode an image; see `read_image`.
+
+    Parameters
+    ----------
+    source : Path, Member or ndarray
+        Where it is.
+    colour : {"grey", "rgb"}
+        What to return.
+
+    Returns
+    -------
+    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
+
+    Raises
+    ------
+    UnreadableImageError
+        If it cannot be decoded.
+    """
+    if isinstance(source, np.ndarray):
+        return _array_in_colour(source, colour)
+    return read_image(content_of(source), colour)
+
+
+def digest_of(source: Source) -> str:
+    """Return the SHA-256 of an image's bytes, in hexadecimal.
+
+    Parameters
+    ----------
+    source : Path, Member or ndarray
+        Where it is.
+
+    Examples
+    --------
+    >>> digest_of(np.zeros((2, 2), np.uint8))[:8]
+    '0f4c6241'
+    """
+    if isinstance(source, np.ndarray):
+        header = f"{source.dtype.str}{source.shape}".encode()
+        return hashlib.sha256(header + source.tobytes()).hexdigest()
+    return hashlib.sha256(content_of(source)).hexdigest()
+
+
+def read_beginning(source: Path | Member, length: int = 132) -> bytes:
+    """Return the first bytes of a file, or none where it cannot be read.
+
+    Parameters
+    ----------
+    source : Path or Member
+        Which.
+    length : int, default=132
+        How many; a DICOM file is known by 132.
+    """
+    try:
+        if isinstance(source, Member):
+            return source.read(length)
+        with source.open("rb") as file:
+            return file.read(length)
+    except (OSError, UnreadableImageError):
+        return b""
+
+
+def content_of(source: Path | Member) -> bytes:
+    """Return a file's bytes.
+
+    Raises
+    ------
+    UnreadableImageError
+        If it cannot be read.
+    """
+    return source.read() if isinstance(source, Member) else read_bytes(source)
+
+
+def describe(source: Source) -> tuple[int, int]:
+    """Return the number of bytes and of channels of an image as it is stored.
+
+    Parameters
+    ----------
+    source : Path, Member or ndarray
+        Where it is.
+
+    Returns
+    -------
+    size, channels : int
+        A DICOM file has three channels only where its colours differ.
+    """
+    if isinstance(source, np.ndarray):
+        return source.nbytes, source.ndim
+    content = content_of(source)
+    if is_dicom(content):
+        colours = read_image(content, "rgb")
+        return len(content), 3 if (colours != colours[..., :1]).any() else 1
+    with Image.open(io.BytesIO(content)) as image:
+        return len(content), len(image.getbands())
+
+
+def _array_in_colour(source: npt.NDArray, colour: Colour) -> npt.NDArray:
+    pixels = to_intensities(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
+    if pixels.ndim == 2:
+        return pixels if colour == "grey" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise UnreadableImageError(
+            f"an array of shape {source.shape} is no image; give (height, width) or "
+            "(height, width, 3)"
+        )
+    if colour == "rgb":
+        return pixels
+    # The weights of ITU-R BT.601, as in Pillow's conversion of files.
+    luminance = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    return luminance.round().astype(np.uint8) if pixels.dtype == np.uint8 else luminance
