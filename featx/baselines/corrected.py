@@ -36,7 +36,7 @@ def _corrected_cnn() -> Recipe:
         schedule=WarmCosine(),
         weight_decay=1e-4,
         patience=8,
-        notes="Same layers. Batches of 32 in place of 128 and averages of batch norm that follow in "
+        notes="Same layers. Batches of 32 in place of 128, averages of batch norm that follow in "
         "tens of steps; warm-up and cosine decay; the best of validation patients is kept.",
     )
 

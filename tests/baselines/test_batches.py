@@ -63,3 +63,40 @@ def test_batches_left_half_way_stop_their_threads(images):
     next(batches)
     batches.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
+
+
+def test_batches_are_rendered_while_the_network_computes_and_no_further(images, monkeypatch):
+    import threading
+    import time
+
+    from featx.baselines import batches as module
+
+    rendered, finished = [], threading.Event()
+    original = ViewSource._render_batch
+
+    def note(self, indices, view):
+        batch = original(self, indices, view)
+        rendered.append(int(indices[0]))
+        if len(rendered) == module.BATCHES_AHEAD + 1:
+            finished.set()
+        return batch
+
+    monkeypatch.setattr(ViewSource, "_render_batch", note)
+    source = ViewSource(images, (32, 32), RADIOGRAPH)
+    stream = source.batches([np.array([number % 7]) for number in range(50)], view=1)
+    next(stream)
+    # Nothing is asked for now: what is rendered besides was rendered ahead.
+    assert finished.wait(timeout=60)
+    time.sleep(0.05)
+    assert len(rendered) == module.BATCHES_AHEAD + 1
+    assert len(list(stream)) == 49
+
+
+def test_another_size_is_seen_without_decoding_again(images, monkeypatch):
+    source = ViewSource(images, (32, 32), RADIOGRAPH, seed=5)
+    source.find_unreadable()
+    other = source.seen_as((16, 24), Augmentation())
+    monkeypatch.setattr(ImageDataset, "read", None)
+    (batch,) = other.batches([np.array([2, 3])], view=0)
+    assert batch.shape == (2, 16, 24, 1)
+    assert source.size == (32, 32)

@@ -26,6 +26,12 @@ def test_one_class_for_everything_is_named_with_its_share():
     assert "AUC 0.50" in line
 
 
+def test_the_first_epoch_of_a_collapse_is_named():
+    history = FINE | {"val_majority": [0.6, 1.0, 1.0]}
+    (line,) = diagnose(history, LABELS, probabilities(0.9), NAMES)
+    assert line.endswith("The first epoch to do so is 2 of 3.")
+
+
 def test_one_class_with_a_good_ranking_is_not_called_a_collapse():
     (line,) = diagnose(FINE, LABELS, probabilities(np.where(LABELS, 0.9, 0.7)), NAMES)
     assert line.startswith("Off centre")

@@ -155,6 +155,35 @@ def test_steps_and_class_weights_of_the_report():
     assert not np.array_equal(order, task.order(1))
 
 
+def test_fixed_steps_go_on_through_the_images_where_the_last_epoch_stopped():
+    labels = np.repeat([0, 1], [1080, 3105])
+    images = ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8))
+    everything = np.arange(len(labels))
+    source = ViewSource(images, (2, 2), Augmentation())
+    task = Task(get_baseline("seed-resnet"), source, labels, 2, everything, everything[:1], seed=0)
+    assert task.steps == 10
+    stream = np.concatenate([task.order(epoch).ravel() for epoch in range(10)])
+    assert len(stream) == 12_800
+    # Three whole passes, each with every image once, and part of a fourth.
+    for number in range(3):
+        part = stream[number * 4185 : (number + 1) * 4185]
+        assert set(part.tolist()) == set(range(4185))
+    assert len(set(stream[3 * 4185 :].tolist())) == 12_800 - 3 * 4185
+
+
+def test_published_split_is_by_image_and_the_corrected_one_by_patient(blobs):
+    images = blobs()
+    patient = dict(zip(images.names, images.patients.tolist(), strict=True))
+    shared = {}
+    for name in ("seed-cnn", "seed-cnn-corrected"):
+        trained = train_baseline(images, name, size=32, epochs=1, batch_size=16)
+        sides = (trained.training_images, trained.validation_images)
+        training, validation = ({patient[image] for image in side} for side in sides)
+        shared[name] = len(training & validation)
+    assert shared["seed-cnn"] > 0
+    assert shared["seed-cnn-corrected"] == 0
+
+
 def test_every_epoch_sees_another_view(blobs, monkeypatch):
     seen = []
     original = ViewSource.batches

@@ -1,0 +1,90 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.baselines.recipes import list_baselines
+from featx.cli import main
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(list(map(str, arguments)))
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def folder(tmp_path, blobs):
+    images = blobs(64, 32)
+    root = tmp_path / "xrays"
+    for index, (pixels, label) in enumerate(zip(images.sources, images.labels, strict=True)):
+        side = "test" if index >= 56 else "train"
+        place = root / side / ("NORMAL", "PNEUMONIA")[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / f"p{index // 2:02d}_{label}.png")
+    return root
+
+
+def test_baselines_are_listed(capsys):
+    code, out, _ = run(capsys, "baselines", "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["name"] for row in rows] == [recipe.name for recipe in list_baselines()]
+    assert all(row["source"] and row["title"] for row in rows)
+    code, out, _ = run(capsys, "baselines")
+    assert code == 0
+    assert all(row["name"] in out and row["source"] in out for row in rows)
+
+
+def test_train_leaves_network_log_and_curves(capsys, folder, tmp_path):
+    out = tmp_path / "cnn"
+    flags = ["--size", 32, "--epochs", 2, "--batch-size", 8, "--quiet", "--json"]
+    flags += ["--patients", r"(p\d+)_", "--validation-size", 0.25, "--operating-point", 0.5]
+    arguments = ["train", folder, "--baseline", "seed-cnn-corrected", "--out", out, *flags]
+    code, text, _ = run(capsys, *arguments)
+    assert code == 0
+    summary = json.loads(text)
+    # Images of the split 'test' never train.
+    assert summary["training_images"] + summary["validation_images"] == 56
+    assert summary["validation_images"] == 14
+    assert summary["threshold"] == 0.5
+    assert summary["epochs"] == 2
+    rows = list(csv.DictReader((out / "log.csv").read_text().splitlines()))
+    assert float(rows[summary["best_epoch"] - 1]["val_auc"]) == pytest.approx(
+        summary["val_auc"], abs=1e-4
+    )
+    assert (out / "curves.svg").read_text().startswith("<svg")
+    record = json.loads((out / "training.json").read_text())
+    assert record["parameters"] == summary["parameters"]
+    assert not [name for name in record["training_images"] if name.startswith("test")]
+    validation = list(csv.DictReader((out / "validation.csv").read_text().splitlines()))
+    assert [row["path"] for row in validation] == record["validation_images"]
+    values = np.array([float(row["probability_PNEUMONIA"]) for row in validation])
+    assert ((values >= 0) & (values <= 1)).all()
+    # The same command again finds all done.
+    log = (out / "log.csv").stat().st_mtime_ns
+    code, text, _ = run(capsys, *arguments)
+    assert code == 0
+    assert json.loads(text)["val_auc"] == summary["val_auc"]
+    assert (out / "log.csv").stat().st_mtime_ns == log
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--baseline", "seed-cn"], "did you mean 'seed-cnn'"),
+        (["--baseline", "seed-cnn"], "batches of 128"),
+        (["--baseline", "seed-resnet", "--batch-size", 8, "--size", 16], "32 x 32 or more"),
+        (["--baseline", "seed-cnn", "--batch-size", 8, "--validation-size", 2], "between 0 and 1"),
+    ],
+)
+def test_wrong_words_are_told(capsys, folder, tmp_path, flags, message):
+    code, _, err = run(
+        capsys, "train", folder, "--patients", r"(p\d+)_", "--out", tmp_path / "o", *flags
+    )
+    assert code == 2
+    assert message in err
+    assert not (tmp_path / "o").exists()
