@@ -1,0 +1,1 @@
+"""Figures of the page, as small SVG drawings that follow its colours."""

@@ -1,0 +1,111 @@
+"""One model as figures see it: truth, probability, and how it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.report.results import ScoredImages
+
+__all__ = ["COLOURS", "DrawnModel", "style_of"]
+
+COLOURS = 6
+"""How many colours the style sheet has; the seventh model takes the first again, dashed."""
+
+_DASHES = 4
+_SHAPES = {"baseline": "square", "control": "triangle"}
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnModel:
+    """One class against the rest, as one model sees it.
+
+    Parameters
+    ----------
+    label : str
+        Name for a legend.
+    style, shape : str
+        Classes of the style sheet, and the mark of its points.
+    positive : ndarray of bool, shape (n_images,)
+        Which images are of the class.
+    probability : ndarray of float64, shape (n_images,)
+        Of the class.
+    patients : ndarray of str, shape (n_images,), or None
+        Whose image it is.
+    threshold : float or None
+        Probability from which the class is called; None with more than two classes.
+    auc_text : str
+        Its area, in words.
+    shown : bool
+        Whether it is drawn before the reader chooses.
+    """
+
+    label: str
+    style: str
+    shape: str
+    positive: npt.NDArray[np.bool_]
+    probability: npt.NDArray[np.float64]
+    patients: npt.NDArray[np.str_] | None
+    threshold: float | None
+    auc_text: str
+    shown: bool
+
+    @classmethod
+    def of(
+        cls,
+        row: dict[str, Any],
+        place: int,
+        label: str,
+        scored: ScoredImages,
+        klass: int,
+        shown: bool = True,
+    ) -> DrawnModel:
+        """Take one class of a row's scores.
+
+        Parameters
+        ----------
+        row : dict
+            Of the table.
+        place : int
+            Its place there, which decides colour and dashes.
+        label : str
+            Its name.
+        scored : ScoredImages
+            What it said.
+        klass : int
+            Index of the class.
+        shown : bool, default=True
+            Whether it is drawn at first.
+        """
+        two = len(scored.class_names) == 2
+        auc = row.get("auc")
+        return cls(
+            label=label,
+            style=style_of(place),
+            shape=_SHAPES.get(row.get("kind", ""), "circle"),
+            positive=scored.labels == klass,
+            probability=scored.probabilities[:, klass],
+            patients=scored.patients,
+            threshold=row.get("threshold") if two else None,
+            auc_text="unknown" if auc is None else f"{auc:.3f}",
+            shown=shown,
+        )
+
+    @property
+    def has_both_sides(self) -> bool:
+        """Whether there are images of the class and of others, as every curve needs."""
+        return bool(self.positive.any() and not self.positive.all())
+
+
+def style_of(place: int) -> str:
+    """Classes that give a row its colour and its dashes.
+
+    Examples
+    --------
+    >>> style_of(0), style_of(7)
+    ('c0 d0', 'c1 d1')
+    """
+    return f"c{place % COLOURS} d{place // COLOURS % _DASHES}"

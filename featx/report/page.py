@@ -1,0 +1,237 @@
+"""The page of a benchmark: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from featx.features.files import put_bytes
+from featx.report.cells import MAIN, MORE, columns_of, row_label
+from featx.report.checklist import fill_checklists
+from featx.report.figures.model import style_of
+from featx.report.figures.training import cost_figure, epochs_figure, learning_figure
+from featx.report.panels import Figure, make_panels
+from featx.report.results import Results, Row, read_results
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render", "render_page", "table_to_html", "write_page"]
+
+PAGE = "report.html"
+
+# Notes that begin with such a word must not be overlooked.
+_ALARMS = ("SHORTCUT", "LEAK", "COLLAPSED", "SYNTHETIC")
+
+
+def write_page(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Make the page of a benchmark from what it left in its folder.
+
+    Neither images nor networks are needed.
+
+    Parameters
+    ----------
+    folder : path-like
+        With ``results.json``, and as much of the rest as there is.
+    out : path-like, optional
+        The page; by default ``report.html`` in the folder.
+
+    Returns
+    -------
+    Path
+        Of the page.
+
+    Raises
+    ------
+    UsageError
+        If the folder is none of a benchmark.
+    """
+    path = Path(folder) / PAGE if out is None else Path(out)
+    page = render_page(read_results(folder))
+    # Names of files need not be Unicode; what is not cannot stand in a page.
+    put_bytes(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def render_page(results: Results) -> str:
+    """Write a benchmark as HTML.
+
+    Parameters
+    ----------
+    results : Results
+        From `read_results`.
+    """
+    labels = [row_label(row) for row in results.rows]
+    shown = _shown_at_first(results.rows)
+    seed = results.run.get("settings", {}).get("seed", 0)
+    notes = results.run.get("notes", [])
+    alarms = [note for note in notes if note.startswith(_ALARMS)]
+    return render(
+        "report.html.j2",
+        results=results,
+        run=results.run,
+        rows=results.rows,
+        labels=labels,
+        styles=[style_of(place) for place in range(len(labels))],
+        shown=shown,
+        best=_best(results.rows, "auc_out_of_fold"),
+        main=columns_of(MAIN, results.rows),
+        more=columns_of(MORE, results.rows),
+        alarms=alarms,
+        notes=[note for note in notes if note not in alarms],
+        panels=make_panels(results, labels, shown, seed),
+        cost=cost_figure(results.rows, labels),
+        learning=_learning(results),
+        epochs=_epochs(results, labels),
+        flow=_flow(results),
+        recipes=_recipes(results.rows),
+        checklists=fill_checklists(results),
+    )
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill a template; all text is escaped, and no script runs but the page's own.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates``.
+    **content
+        What it shows.
+    """
+    style, script = _file("page.css"), _file("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(script), policy=policy, **content)
+
+
+def table_to_html(rows: list[Row], notes: list[str]) -> str:
+    r"""Write rows as one HTML table, for a notebook.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As `results.json` holds them.
+    notes : list of str
+        Sentences for the foot.
+
+    Examples
+    --------
+    >>> table_to_html([], ["<b>"]).strip()
+    '<p>No rows yet.</p>\n<p>&lt;b&gt;</p>'
+    """
+    labels = [row_label(row) for row in rows]
+    columns = columns_of(MAIN, rows)
+    template = _environment().get_template("notebook.html.j2")
+    return template.render(rows=rows, labels=labels, columns=columns, notes=notes)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("featx.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["pretty"] = _pretty
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files("featx.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _pretty(value: Any) -> str:
+    """Write a setting: plain if it is, otherwise as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _best(rows: list[Row], figure: str) -> int | None:
+    """Place of the row that did best before any test image was looked at."""
+    known = [place for place, row in enumerate(rows) if row.get(figure) is not None]
+    frozen = [p for p in known if rows[p]["kind"] == "frozen" or figure == "validation_auc"]
+    return max(frozen, key=lambda place: rows[place][figure], default=None)
+
+
+def _shown_at_first(rows: list[Row]) -> list[int]:
+    """Pick the best frozen row and baseline, not by test images, and the best control."""
+    controls = [
+        place
+        for place, row in enumerate(rows)
+        if row["kind"] == "control" and row.get("auc") is not None
+    ]
+    control = max(controls, key=lambda place: rows[place]["auc"], default=None)
+    found = [_best(rows, "auc_out_of_fold"), _best(rows, "validation_auc"), control]
+    return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
+
+
+def _learning(results: Results) -> Figure | None:
+    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
+    if len(points) < 2:
+        return None
+    names = [row["name"] for row in results.rows]
+    place = names.index(points[0]["name"]) if points[0]["name"] in names else 0
+    caption = (
+        f"{row_label(results.rows[place])}, settings kept, fitted on part of the training "
+        "patients. Band: 95 % interval. Where the curve still rises, more patients would help."
+    )
+    return Figure("Learning curve", caption, learning_figure(points, style_of(place)))
+
+
+def _epochs(results: Results, labels: list[str]) -> list[Figure]:
+    figures = []
+    for row, label in zip(results.rows, labels, strict=True):
+        log = results.logs.get(row["name"], {})
+        area = "auc" if "auc" in log or "val_auc" in log else "accuracy"
+        for figure, word in (("loss", "loss"), (area, "AUC" if area == "auc" else area)):
+            drawing = epochs_figure(log, figure, label)
+            if drawing is not None:
+                figures.append(
+                    Figure(f"{label}: {word}", "Solid: validation. Dashed: training.", drawing)
+                )
+    return figures
+
+
+def _flow(results: Results) -> list[dict[str, Any]]:
+    """Give the steps of the images; of early versions' folders what the rows tell."""
+    if results.run.get("flow"):
+        return list(results.run["flow"])
+    if not results.rows:
+        return []
+    row = results.rows[0]
+    sides = {
+        "training": (row["n_train"], None),
+        "test": (row["n_test"], row.get("n_patients_test")),
+    }
+    return [
+        {"step": name, "images": images, "patients": patients, "classes": {}}
+        for name, (images, patients) in sides.items()
+    ]
+
+
+def _recipes(rows: list[Row]) -> list[dict[str, Any]]:
+    """Every recipe once, with the digest that names its folder in the cache."""
+    from featx.features.recipe import Recipe
+
+    found = {}
+    for row in rows:
+        for values in row.get("recipes", []):
+            # Controls' features come of no network.
+            if "weights" in values and "augmentation" in values:
+                digest = Recipe.from_dict(values).digest
+                found[digest] = {"digest": digest, "values": values}
+    return list(found.values())

@@ -1,0 +1,234 @@
+"""The figures of one class on one set of images, for all models that can be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from featx.report.figures.discrimination import (
+    precision_recall_figure,
+    roc_figures,
+    score_histogram,
+)
+from featx.report.figures.model import DrawnModel
+from featx.report.figures.reliability import calibration_figure, decision_figure
+from featx.report.results import Results, ScoredImages
+
+__all__ = ["Figure", "OperatingCost", "Panel", "make_panels", "operating_cost"]
+
+Row = dict[str, Any]
+
+# Curves of all panels together: each costs a bootstrap and some kilobytes of the page.
+_MOST_CURVES = 36
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with what is said below it.
+
+    Parameters
+    ----------
+    title, caption : str
+        In words.
+    drawing : Markup
+        SVG.
+    """
+
+    title: str
+    caption: str
+    drawing: Markup
+
+
+@dataclass(frozen=True)
+class OperatingCost:
+    """What the frozen threshold costs on a set, against the best that hindsight finds there.
+
+    Parameters
+    ----------
+    threshold, sensitivity, specificity : float
+        At the operating point that training images chose.
+    best_threshold, best_sensitivity, best_specificity : float
+        At the greatest Youden index (sensitivity + specificity - 1) of these very images.
+    """
+
+    threshold: float
+    sensitivity: float
+    specificity: float
+    best_threshold: float
+    best_sensitivity: float
+    best_specificity: float
+
+    @property
+    def cost(self) -> float:
+        """Youden index lost to not knowing these images."""
+        best = self.best_sensitivity + self.best_specificity
+        return best - self.sensitivity - self.specificity
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One class on one set of images.
+
+    Parameters
+    ----------
+    title : str
+        Which class, which set.
+    models : dict of int to DrawnModel
+        By place in the table.
+    figures : list of Figure
+        Of all models together.
+    histograms : dict of int to Markup
+        Of each model's scores.
+    costs : dict of int to OperatingCost
+        Empty with more than two classes.
+    left_out : int
+        Models that have scores but are not drawn.
+    """
+
+    title: str
+    models: dict[int, DrawnModel]
+    figures: list[Figure]
+    histograms: dict[int, Markup]
+    costs: dict[int, OperatingCost]
+    left_out: int
+
+
+def make_panels(
+    results: Results, labels: Sequence[str], shown: Collection[int], seed: int = 0
+) -> list[Panel]:
+    """Draw every set and class for which there are scores.
+
+    Parameters
+    ----------
+    results : Results
+        Of a benchmark.
+    labels : sequence of str
+        Names of the rows.
+    shown : collection of int
+        Places of the rows that are drawn before the reader chooses.
+    seed : int, default=0
+        Which resamples make the bands.
+    """
+    wanted = [(name, klass) for name in results.scores for klass in _classes(results.class_names)]
+    most = max(len(shown), _MOST_CURVES // max(1, len(wanted)))
+    panels = []
+    for name, klass in wanted:
+        scored = results.scores[name]
+        models = _models(results, scored, labels, shown, name, klass)
+        order = sorted(models, key=lambda place: (place not in shown, place))
+        kept = {place: models[place] for place in sorted(order[:most])}
+        if kept:
+            title = results.class_names[klass] + (f" on {name}" if name else "")
+            panels.append(_panel(title, kept, results.class_names[klass], len(models), seed))
+    return panels
+
+
+def _classes(class_names: Sequence[str]) -> list[int]:
+    return [1] if len(class_names) == 2 else list(range(len(class_names)))
+
+
+def _models(
+    results: Results,
+    scored: Mapping[str, ScoredImages],
+    labels: Sequence[str],
+    shown: Collection[int],
+    name: str,
+    klass: int,
+) -> dict[int, DrawnModel]:
+    found = {}
+    for place, row in enumerate(results.rows):
+        if row["name"] not in scored:
+            continue
+        figures = row["externals"][name] if name else row
+        if len(results.class_names) > 2:
+            figures = figures.get("per_class", {}).get(results.class_names[klass], {})
+        told = {"kind": row["kind"], "threshold": row["threshold"], "auc": figures.get("auc")}
+        images = scored[row["name"]]
+        model = DrawnModel.of(told, place, labels[place], images, klass, place in shown)
+        if model.has_both_sides:
+            found[place] = model
+    return found
+
+
+def _panel(
+    title: str, models: dict[int, DrawnModel], positive: str, n_scored: int, seed: int
+) -> Panel:
+    band = (
+        "Bands: pointwise 95 %, from 1,000 resamples of patients. Marks: the operating point that "
+        "training images chose."
+    )
+    rocs = roc_figures(models, positive, seed)
+    figures = [Figure("ROC", band, rocs[0])]
+    figures += [Figure("ROC, upper left corner", "The same, enlarged.", roc) for roc in rocs[1:]]
+    figures += [
+        Figure(
+            "Precision and recall",
+            "Dotted: the share of positives among these images, which predictive values hang on.",
+            precision_recall_figure(models, positive, seed),
+        ),
+        Figure(
+            "Calibration",
+            "Ten bins of equal width, Wilson's 95 % intervals by patient. On the dotted diagonal "
+            "a probability means what it says.",
+            calibration_figure(models, positive),
+        ),
+        Figure(
+            "Decision curves",
+            "Net benefit (Vickers and Elkin 2006) at the share of positives of these images. "
+            "Dotted: acting on every image; the zero line: on none.",
+            decision_figure(models, positive),
+        ),
+    ]
+    costs = {place: operating_cost(model) for place, model in models.items()}
+    return Panel(
+        title=title,
+        models=models,
+        figures=figures,
+        histograms={place: score_histogram(model, positive) for place, model in models.items()},
+        costs={place: cost for place, cost in costs.items() if cost is not None},
+        left_out=n_scored - len(models),
+    )
+
+
+def operating_cost(model: DrawnModel) -> OperatingCost | None:
+    """Compare a model's threshold with the best on these images, by Youden's index.
+
+    Parameters
+    ----------
+    model : DrawnModel
+        With images of both sides.
+
+    Returns
+    -------
+    OperatingCost or None
+        None where the model has no threshold.
+
+    Examples
+    --------
+    >>> positive = np.array([False, False, True, True])
+    >>> probability = np.array([0.1, 0.2, 0.3, 0.9])
+    >>> model = DrawnModel("a", "", "", positive, probability, None, 0.5, "", True)
+    >>> cost = operating_cost(model)
+    >>> cost.sensitivity, cost.best_threshold, cost.best_sensitivity, cost.cost
+    (0.5, 0.3, 1.0, 0.5)
+    """
+    if model.threshold is None:
+        return None
+    cuts = np.unique(model.probability)
+    ill = np.sort(model.probability[model.positive])
+    well = np.sort(model.probability[~model.positive])
+    sensitivity = 1 - np.searchsorted(ill, cuts) / len(ill)
+    specificity = np.searchsorted(well, cuts) / len(well)
+    best = int(np.argmax(sensitivity + specificity))
+    return OperatingCost(
+        threshold=model.threshold,
+        sensitivity=float((ill >= model.threshold).mean()),
+        specificity=float((well < model.threshold).mean()),
+        best_threshold=float(cuts[best]),
+        best_sensitivity=float(sensitivity[best]),
+        best_specificity=float(specificity[best]),
+    )

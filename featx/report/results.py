@@ -1,0 +1,218 @@
+"""A benchmark's folder, read back: rows, run, scores, training logs, gallery."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UsageError
+
+__all__ = ["Picture", "Results", "ScoredImages", "read_results"]
+
+Row = dict[str, Any]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredImages:
+    """What one model said of a set of images.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Path of each image.
+    labels : ndarray of int64, shape (n_images,)
+        Index of the true class.
+    patients : ndarray of str, shape (n_images,), or None
+        Whose image it is; None in folders of early versions, which did not say.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Rows sum to 1.
+    class_names : tuple of str
+        The classes.
+    """
+
+    names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.str_] | None
+    probabilities: Floats
+    class_names: tuple[str, ...]
+
+    def called(self, threshold: float | None) -> npt.NDArray[np.int64]:
+        """Class that is called: the last from the threshold on, or else the likeliest.
+
+        Parameters
+        ----------
+        threshold : float or None
+            None with more than two classes.
+        """
+        if threshold is None:
+            return self.probabilities.argmax(axis=1)
+        return (self.probabilities[:, 1] >= threshold).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One thumbnail of the gallery.
+
+    Parameters
+    ----------
+    image, heat_map : str
+        ``data:`` addresses; the heat map's is empty where there is none.
+    path, truth, called, kind : str
+        Name, true class, class called, and ``"hit"`` or ``"miss"``.
+    probability : float
+        Of the class called.
+    """
+
+    image: str
+    heat_map: str
+    path: str
+    truth: str
+    called: str
+    kind: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a page is made of.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of ``results.json``.
+    run : dict
+        Of ``run.json``; empty where there is none.
+    class_names : tuple of str
+        The classes; empty where nothing tells them.
+    scores : dict of str to dict of str to ScoredImages
+        By set (``""`` for the test images, else an external set), then by name of row.
+    logs : dict of str to dict of str to list of float
+        Columns of each baseline's log, by name of row.
+    gallery : list of Picture
+        Empty where there is none.
+    gallery_of : str
+        Name of the row that the gallery shows.
+    """
+
+    rows: list[Row]
+    run: dict[str, Any]
+    class_names: tuple[str, ...]
+    scores: dict[str, dict[str, ScoredImages]]
+    logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    gallery: list[Picture] = field(default_factory=list)
+    gallery_of: str = ""
+
+
+def read_results(folder: str | Path) -> Results:
+    """Read what ``featx benchmark`` left; no image and no network is needed.
+
+    Parameters
+    ----------
+    folder : path-like
+        With ``results.json``; all else may be missing.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    UsageError
+        If there is no ``results.json`` of a benchmark.
+    """
+    folder = Path(folder)
+    rows = _read_json(folder / "results.json")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UsageError(
+            f"{folder / 'results.json'} is missing or not of a benchmark; give the folder that "
+            "`featx benchmark --out` wrote"
+        )
+    rows = [{"name": f"{row['backbone']}-{row['classifier']}", **row} for row in rows]
+    sets: dict[str, dict[str, ScoredImages]] = {"": {}}
+    for row in rows:
+        for external in ("", *row.get("externals", {})):
+            name = f"{row['name']}@{external}" if external else row["name"]
+            scored = _read_scores(folder / "scores" / f"{name}.csv")
+            if scored is not None:
+                sets.setdefault(external, {})[row["name"]] = scored
+    run = _read_json(folder / "run.json") or {}
+    known = [scored.class_names for scored in sets[""].values()]
+    logs = {row["name"]: _read_log(folder / "baselines" / row["name"] / "log.csv") for row in rows}
+    pictures, shown = _read_gallery(folder / "gallery")
+    return Results(
+        rows=rows,
+        run=run,
+        class_names=tuple(run.get("class_names") or (known[0] if known else ())),
+        scores={name: scored for name, scored in sets.items() if scored},
+        logs={name: log for name, log in logs.items() if log},
+        gallery=pictures,
+        gallery_of=shown,
+    )
+
+
+def _read_json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+
+
+def _read_scores(path: Path) -> ScoredImages | None:
+    if not path.is_file():
+        return None
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    header, *lines = csv.reader(io.StringIO(text, newline=""))
+    first = 3 if "patient" in header[:3] else 2
+    classes = tuple(name.removeprefix("probability_") for name in header[first:])
+    index = {name: number for number, name in enumerate(classes)}
+    return ScoredImages(
+        names=tuple(line[0] for line in lines),
+        labels=np.array([index[line[1]] for line in lines], dtype=np.int64),
+        patients=np.array([line[2] for line in lines]) if first == 3 else None,
+        probabilities=np.array([line[first:] for line in lines], dtype=np.float64),
+        class_names=classes,
+    )
+
+
+def _read_log(path: Path) -> dict[str, list[float]]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    columns = lines[0] if lines else {}
+    return {name: [float(line[name] or "nan") for line in lines] for name in columns}
+
+
+def _read_gallery(folder: Path) -> tuple[list[Picture], str]:
+    content = _read_json(folder / "gallery.json") or {"pictures": [], "row": ""}
+    pictures = []
+    for entry in content["pictures"]:
+        # A file's own name only: the page shows nothing from outside this folder.
+        file = folder / Path(entry["file"]).name
+        if file.is_file():
+            heat = file.with_suffix(".heat.jpg")
+            told = {name: entry[name] for name in ("path", "truth", "called", "kind")}
+            pictures.append(
+                Picture(
+                    image=_data_address(file),
+                    heat_map=_data_address(heat) if heat.is_file() else "",
+                    probability=entry["probability"],
+                    **told,
+                )
+            )
+    return pictures, content["row"]
+
+
+def _data_address(path: Path) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
