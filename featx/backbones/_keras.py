@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -36,6 +37,8 @@ def _wake_tensorflow() -> None:
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         tensorflow.zeros(())
+        # From the fifth network on it warns that every network is traced anew.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager
