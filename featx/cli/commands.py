@@ -16,6 +16,7 @@ from featx.cli.options import (
     hash_patients_option,
     images_argument,
     json_option,
+    labels_option,
     names_option,
     open_external,
     open_images,
@@ -35,8 +36,9 @@ from featx.cli.written_command import written_command
 def commands() -> None:
     """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
 
-    IMAGES is a folder with one sub-folder a class (train, val and test may stand above them), or
-    a CSV file with columns path, label and optionally patient, split.
+    IMAGES is a folder with one sub-folder a class (train, val and test may stand above them), a
+    zip or tar archive of one, a CSV or Parquet file with columns path, label and optionally
+    patient, split, or a MedMNIST .npz file. JPEG, PNG, TIFF, BMP and DICOM are read.
     """
 
 
@@ -45,6 +47,7 @@ def commands() -> None:
 @names_option("--backbone", default=["efficientnet_lite0"], text="Frozen network; see `backbones`.")
 @view_options
 @patients_option
+@labels_option
 @hash_patients_option
 @click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
 @seed_option
@@ -149,6 +152,7 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 @click.argument("model", type=PathArgument)
 @images_argument
 @patients_option
+@labels_option
 @click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
 @extraction_options
 @json_option
@@ -230,6 +234,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
 @patients_option
+@labels_option
 @hash_patients_option
 @click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
 @seed_option
@@ -246,10 +251,10 @@ def benchmark(
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
-    patients, secret = options["patients"], options["hash_patients"]
+    patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
     dataset = open_images(images, options)
     externals = {
-        name: open_external(folder, patients, secret, dataset.class_names)
+        name: open_external(folder, patients, secret, dataset.class_names, labels)
         for name, folder in options.pop("externals").items()
     }
     epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")

@@ -38,8 +38,15 @@ def names_option(*flags: str, default: Sequence[str], text: str) -> Decorator:
 images_argument = click.argument("images", type=PathArgument)
 patients_option = click.option(
     "--patients",
-    help="Whose image it is: 'kermany', a regular expression with one group searched in each "
-    r"path, such as '(person\d+)_', or a column of the CSV file.",
+    help="Whose image it is: 'kermany', 'dicom' (PatientID of the headers, kept as a keyed hash "
+    "only), a regular expression with one group searched in each path, such as "
+    r"'(person\d+)_', or a column of the table.",
+)
+labels_option = click.option(
+    "--labels",
+    metavar="RULE",
+    help="What an image shows, by its path in place of its folder: 'kermany-subtype' (normal, "
+    "bacteria, virus) or a regular expression with one group.",
 )
 hash_patients_option = click.option(
     "--hash-patients",
@@ -160,21 +167,26 @@ def open_images(
     """Open what the user named, taking from `options` what only this needs."""
     apply_quiet(options)
     patients, secret = options.pop("patients"), options.pop("hash_patients", None)
-    return _open(images, patients, secret, class_names)
+    return featx.ImageDataset.open(
+        images,
+        patients,
+        labels=options.pop("labels", None),
+        class_names=class_names,
+        hash_patients=secret,
+    )
 
 
 def open_external(
-    images: Path, patients: str | None, secret: str | None, class_names: Sequence[str]
+    images: Path,
+    patients: str | None,
+    secret: str | None,
+    class_names: Sequence[str],
+    labels: str | None = None,
 ) -> featx.ImageDataset:
     """Open an external set by the rules of the images it stands beside."""
-    return _open(images, patients, secret, list(class_names))
-
-
-def _open(
-    images: Path, patients: str | None, secret: str | None, class_names: list[str] | None
-) -> featx.ImageDataset:
-    dataset = featx.ImageDataset.open(images, patients, class_names=class_names)
-    return dataset if secret is None else dataset.with_hashed_patients(secret)
+    return featx.ImageDataset.open(
+        images, patients, labels=labels, class_names=class_names, hash_patients=secret
+    )
 
 
 def apply_quiet(options: dict[str, Any]) -> None:

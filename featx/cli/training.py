@@ -12,6 +12,7 @@ from featx.cli.options import (
     hash_patients_option,
     images_argument,
     json_option,
+    labels_option,
     open_images,
     patients_option,
     quiet_option,
@@ -75,6 +76,7 @@ def baselines(as_json: bool) -> None:
 )
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16 on a GPU.")
 @patients_option
+@labels_option
 @hash_patients_option
 @seed_option
 @quiet_option
