@@ -157,7 +157,7 @@ def find_start(
             )
         return None
     if recipe.backbone == VIT:
-        return find_vit_weights(weights, weights_dir, seed)
+        return find_vit_weights(weights, weights_dir, seed, recipe.size)
     return find_weights(get_backbone(recipe.backbone), weights, weights_dir, seed=seed)
 
 

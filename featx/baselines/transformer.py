@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,9 @@ _PRESET = "vit_base_patch16_224_imagenet"
 _BASE = {"patch_size": 16, "num_layers": 12, "num_heads": 12, "hidden_dim": 768, "mlp_dim": 3072}
 
 
-def find_vit_weights(weights: str | Path, weights_dir: Path | None, seed: int) -> Weights:
+def find_vit_weights(
+    weights: str | Path, weights_dir: Path | None, seed: int, size: tuple[int, int]
+) -> Weights:
     """Find the weights of the Vision Transformer.
 
     Parameters
@@ -39,13 +42,15 @@ def find_vit_weights(weights: str | Path, weights_dir: Path | None, seed: int) -
         Searched, as is ``$FEATX_WEIGHTS_DIR``, for a folder ``vit_base_patch16_224_imagenet``.
     seed : int
         Of random weights.
+    size : (int, int)
+        Height and width of the images, which published weights are tied to.
 
     Raises
     ------
     MissingExtraError
         If KerasHub is not installed.
     UsageError
-        If a folder was named that holds no preset.
+        If a folder was named that holds no preset, or the weights are for another size of images.
     FeatxError
         If the weights are not on this machine and cannot be downloaded.
     """
@@ -58,11 +63,11 @@ def find_vit_weights(weights: str | Path, weights_dir: Path | None, seed: int) -
             raise UsageError(
                 f"{folder} is no KerasHub preset: it needs config.json and model.weights.h5"
             )
-        return _from_folder(folder)
+        return _from_folder(folder, size)
     for place in (weights_dir, os.environ.get(WEIGHTS_DIR_VARIABLE)):
         if place and (Path(place) / _PRESET / "model.weights.h5").is_file():
-            return _from_folder(Path(place) / _PRESET)
-    return _from_folder(_download(hub, weights_dir))
+            return _from_folder(Path(place) / _PRESET, size)
+    return _from_folder(_download(hub, weights_dir), size)
 
 
 def vision_transformer(
@@ -82,11 +87,6 @@ def vision_transformer(
     Returns
     -------
     KerasTensor, shape (batch, hidden_dim)
-
-    Raises
-    ------
-    UsageError
-        If the weights were made for another size of images.
     """
     backbone_class = _import_hub().models.ViTBackbone
     size = tuple(int(side) for side in pixels.shape[1:3])
@@ -94,12 +94,6 @@ def vision_transformer(
         base = backbone_class(image_shape=(*size, 3), **(shape or _BASE))
     else:
         base = backbone_class.from_preset(str(weights.path))
-        made_for = tuple(base.image_shape[:2])
-        if made_for != size:
-            raise UsageError(
-                f"the weights of the Vision Transformer are for {made_for[0]} x {made_for[1]} "
-                f"pixels, not {size[0]} x {size[1]}: leave the size as it is"
-            )
     tokens = base(pixels)
     return import_keras().layers.Identity(name="features")(tokens[:, 0])
 
@@ -136,7 +130,15 @@ def _download(hub: Any, weights_dir: Path | None) -> Path:
         ) from error
 
 
-def _from_folder(folder: Path) -> Weights:
+def _from_folder(folder: Path, size: tuple[int, int]) -> Weights:
+    # Told here, and not when the network is built: other pieces train for hours before it.
+    config = json.loads((folder / "config.json").read_text())
+    height, width = config["config"]["image_shape"][:2]
+    if (height, width) != size:
+        raise UsageError(
+            f"the weights of the Vision Transformer are for {height} x {width} pixels, not "
+            f"{size[0]} x {size[1]}: give that size, or none"
+        )
     digest = hashlib.sha256()
     with (folder / "model.weights.h5").open("rb") as file:
         while block := file.read(1 << 20):

@@ -121,7 +121,7 @@ def test_missing_weights_of_the_transformer_are_told(blobs, monkeypatch):
     from featx.baselines.transformer import find_vit_weights
 
     with pytest.raises(FeatxError, match=r"no route[\s\S]*vit_base_patch16_224_imagenet"):
-        find_vit_weights("imagenet", None, 0)
+        find_vit_weights("imagenet", None, 0, (224, 224))
 
 
 @needs_hub
@@ -134,7 +134,7 @@ def test_transformer_is_vit_b16_and_takes_a_preset(tmp_path):
     base = keras_hub.models.ViTBackbone(image_shape=(32, 32, 3), **small)
     folder = tmp_path / "vit_base_patch16_224_imagenet"
     base.save_to_preset(str(folder))
-    weights = find_vit_weights("imagenet", tmp_path, 0)
+    weights = find_vit_weights("imagenet", tmp_path, 0, (32, 32))
     keras = import_keras()
     pixels = keras.Input((32, 32, 3))
     network = keras.Model(pixels, vision_transformer(pixels, weights))
@@ -143,9 +143,9 @@ def test_transformer_is_vit_b16_and_takes_a_preset(tmp_path):
         network.predict_on_batch(values), np.asarray(base(values))[:, 0], rtol=1e-4, atol=1e-5
     )
     with pytest.raises(UsageError, match="for 32 x 32 pixels, not 64 x 64"):
-        vision_transformer(keras.Input((64, 64, 3)), weights)
+        find_vit_weights("imagenet", tmp_path, 0, (64, 64))
 
-    random = find_vit_weights("random", None, 0)
+    random = find_vit_weights("random", None, 0, (224, 224))
     pixels = keras.Input((224, 224, 3))
     network = keras.Model(pixels, vision_transformer(pixels, random))
     # ViT-B/16 without its classification layer, as KerasHub's preset says.

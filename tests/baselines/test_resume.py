@@ -53,7 +53,10 @@ def assert_same(one, other):
 
 
 # Epoch 1 of the second begins a stage: the optimiser is a new one there.
-@pytest.mark.parametrize(("name", "deaths"), [("seed-cnn", (1, 3)), (LITE, (1,))])
+@pytest.mark.parametrize(
+    ("name", "deaths"),
+    [("seed-cnn", (1, 3)), pytest.param(LITE, (1,), marks=pytest.mark.slow)],
+)
 def test_interrupted_training_ends_as_if_it_had_not_been(
     blobs, monkeypatch, tmp_path, name, deaths
 ):
