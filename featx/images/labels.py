@@ -14,13 +14,14 @@ __all__ = ["LABEL_PRESETS", "labels_from_names"]
 def _kermany_subtype(name: str) -> str | None:
     """Tell bacterial from viral pneumonia in the names of Kermany et al. 2018.
 
-    ``person12_bacteria_47.jpeg``, ``person12_virus_48.jpeg``, ``NORMAL2-IM-0129-0001.jpeg``.
+    ``person12_bacteria_47.jpeg``, ``person12_virus_48.jpeg`` and ``NORMAL2-IM-0129-0001.jpeg``;
+    in the authors' own archive also ``BACTERIA-30629-0001.jpeg`` and ``NORMAL-28501-0001.jpeg``.
     """
-    file = name.rpartition("/")[2]
-    found = re.match(r"(?:BACTERIA-|VIRUS-)?person\d+_(bacteria|virus)_", file)
+    file = name.rpartition("/")[2].lower()
+    found = re.match(r"(?:person\d+_)?(bacteria|virus)[_-]", file)
     if found:
         return found[1]
-    return "normal" if re.match(r"(?:NORMAL2?-)?IM-\d+-", file) else None
+    return "normal" if re.match(r"(?:normal2?-)?(?:im-)?\d+-", file) else None
 
 
 LABEL_PRESETS: dict[str, Callable[[str], str | None]] = {"kermany-subtype": _kermany_subtype}

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sys
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from featx.errors import MissingExtraError, UsageError
+from featx.images.dataset import ImageDataset
+
+TABLE = {
+    "path": ["NORMAL/p00_0.png", "PNEUMONIA/p06_0.png", "NORMAL/p01_0.png", "PNEUMONIA/p07_0.png"],
+    "label": ["no", "yes", "no", "yes"],
+    "patient": [10, 11, 12, 13],
+    "split": ["train", "training", "test", "test"],
+}
+
+
+def write(path, table):
+    pyarrow.parquet.write_table(pyarrow.table(table), path)
+    return path
+
+
+def test_parquet_is_read_as_csv_is(image_folder):
+    images = ImageDataset.open(write(image_folder / "list.parquet", TABLE))
+    lines = [
+        ",".join(TABLE),
+        *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True)),
+    ]
+    (image_folder / "list.csv").write_text("\n".join(lines) + "\n")
+    expected = ImageDataset.open(image_folder / "list.csv")
+    assert images.names == expected.names
+    assert images.class_names == ("no", "yes")
+    assert images.labels.tolist() == expected.labels.tolist() == [0, 1, 0, 1]
+    assert images.patients.tolist() == expected.patients.tolist() == ["10", "11", "12", "13"]
+    assert images.splits.tolist() == expected.splits.tolist()
+
+
+def test_a_missing_value_is_an_empty_one(image_folder):
+    table = {**TABLE, "split": [None] * 4}
+    images = ImageDataset.open(write(image_folder / "list.parquet", table))
+    assert set(images.splits) == {""}
+
+
+def test_folders_named_like_partitions_tell_nothing(tmp_path, image_folder):
+    folder = image_folder.rename(tmp_path / "label=odd")
+    images = ImageDataset.open(write(folder / "list.parquet", TABLE))
+    assert images.class_names == ("no", "yes")
+
+
+def test_bad_parquet(image_folder):
+    (image_folder / "text.parquet").write_text("path,label\n")
+    with pytest.raises(UsageError, match="is not a Parquet file"):
+        ImageDataset.open(image_folder / "text.parquet")
+    path = write(image_folder / "list.parquet", {"file": ["a"], "label": ["b"]})
+    with pytest.raises(UsageError, match=r"no column 'path' .it has: file, label"):
+        ImageDataset.open(path)
+
+
+def test_a_missing_pyarrow_is_said(image_folder, monkeypatch):
+    path = write(image_folder / "list.parquet", TABLE)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "featx\[parquet\]"'):
+        ImageDataset.open(path)
