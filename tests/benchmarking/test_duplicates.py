@@ -110,6 +110,18 @@ def test_no_false_alarm_on_real_x_rays_which_all_look_alike(real):
         np.testing.assert_array_equal(real[i], real[j])
 
 
+@pytest.mark.parametrize("side", [28, 64, 224])
+def test_the_strangers_most_alike_are_no_copies(shared, side):
+    pixels = []
+    with tarfile.open(shared / "data" / "kermany224_trainval.tar") as archive:
+        for name in ("person1565_bacteria_4095", "person1637_bacteria_4339"):
+            member = archive.extractfile(f"chest_xray/train/PNEUMONIA/{name}.jpeg")
+            image = Image.fromarray(read_image(member.read()))
+            pixels.append(np.asarray(image.resize((side, side), Image.BICUBIC)))
+    assert pairs_of(*pixels) == ([], [])
+    assert pairs_of(pixels[0], as_jpeg(pixels[0], 95)) == ([], [(0, 1)])
+
+
 def test_copies_of_real_x_rays_are_found(real):
     originals = real[::35]
     for alter in ALTERED.values():
