@@ -9,6 +9,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.images.dataset import ImageDataset
 from featx.images.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.progress import say
+from featx.report.page import write_page
 
 __all__ = ["run_demo"]
 
@@ -46,6 +47,7 @@ def run_demo(out: str | Path, *, seed: int = 0) -> BenchmarkTable:
     )
     table.notes.insert(0, "SYNTHETIC images: these figures say nothing of patients.")
     table.save(out / "results")
+    write_page(out / "results")
     return table
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
+from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.ledger import Row
 from featx.benchmarking.material import Material
 from featx.benchmarking.notes import note_on_curve, notes_on_rows
@@ -22,6 +23,8 @@ from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
 from featx.progress import progress
+from featx.report.page import write_page
+from featx.report.results import best_place
 
 __all__ = ["Run"]
 
@@ -79,7 +82,18 @@ class Run:
             self._save(table)
         # What came after the last row, and the time it took.
         self._save(table)
+        if self.out is not None:
+            self._show(table.rows, self.out)
         return table
+
+    def _show(self, rows: list[Row], out: Path) -> None:
+        """Make the page, with images as the model sees them that did best on training patients."""
+        places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
+        best = next((rows[place] for place in places if place is not None), None)
+        if best is not None:
+            predictions = self.maker.predictions[best["name"]]
+            save_gallery(out, best, predictions, self.material.protocol.test)
+        write_page(out)
 
     def _save(self, table: BenchmarkTable) -> None:
         table.run = self.record.to_dict()

@@ -11,6 +11,7 @@ from featx.benchmarking import published
 from featx.benchmarking.ledger import plain_json
 from featx.features.files import put_bytes
 from featx.report.latex import to_latex
+from featx.report.page import table_to_html
 from featx.report.tables import to_csv, to_markdown
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ class BenchmarkTable:
 
     def _repr_markdown_(self) -> str:
         return self.to_markdown()
+
+    def _repr_html_(self) -> str:
+        return table_to_html(self.rows, self.notes)
 
     def to_markdown(self) -> str:
         """Return the table, its notes and published figures as Markdown."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import training, upkeep
+from featx.cli import reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
@@ -16,7 +16,15 @@ from featx.features.unfinished import remove_unfinished
 
 __all__ = ["main"]
 
-for command in (training.baselines, training.train, upkeep.backbones, upkeep.doctor, upkeep.cache):
+for command in (
+    training.baselines,
+    training.train,
+    reports.report,
+    reports.compare,
+    upkeep.backbones,
+    upkeep.doctor,
+    upkeep.cache,
+):
     commands.add_command(command)
 
 

@@ -50,6 +50,11 @@ class Column:
     meaning: str
     form: str = "{:.3f}"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds words."""
+        return self.field.endswith("_verdict")
+
     def cell(self, row: Row) -> Cell:
         """Write a row's cell."""
         value = row.get(self.field)
@@ -59,7 +64,7 @@ class Column:
             return Cell("-")
         low, high = row.get(f"{self.field}_low"), row.get(f"{self.field}_high")
         known = low is not None and high is not None
-        interval = f"{self.form.format(low)} to {self.form.format(high)}" if known else ""
+        interval = f"{self.form.format(low)}\u2013{self.form.format(high)}" if known else ""
         return Cell(self.form.format(value), interval, repr(float(value)))
 
 
@@ -69,12 +74,11 @@ MAIN = (
     Column("sensitivity", "Sensitivity", "share of positives found"),
     Column("specificity", "Specificity", "share of negatives left alone"),
     Column("f1", "F1", "harmonic mean of sensitivity and PPV"),
-    Column("brier", "Brier", "mean squared error of probabilities; 0 is best"),
     Column("auc_seeds_sd", "SD over seeds", "of the AUC out of fold", "{:.4f}"),
     Column("seconds_extract", "Extract, s", "seconds to embed all views", "{:,.0f}"),
     Column("seconds_fit", "Fit, s", "seconds to choose and fit", "{:,.0f}"),
-    Column("auc_verdict", "AUC against the CNN", "DeLong's test, corrected by Holm"),
-    Column("accuracy_verdict", "Accuracy against the CNN", "McNemar's test, corrected by Holm"),
+    Column("auc_verdict", "AUC against CNN", "DeLong's test, corrected by Holm"),
+    Column("accuracy_verdict", "Accuracy against CNN", "McNemar's test, corrected by Holm"),
 )
 """Columns of the first table."""
 
@@ -83,6 +87,7 @@ MORE = (
     Column("ppv", "PPV", "share of positive calls that are right"),
     Column("npv", "NPV", "share of negative calls that are right"),
     Column("average_precision", "Average precision", "area under precision and recall"),
+    Column("brier", "Brier", "mean squared error of probabilities; 0 is best"),
     Column("calibration_slope", "Calibration slope", "1 is best; under 1: too extreme", "{:.2f}"),
     Column("calibration_intercept", "Calibration intercept", "0 is best", "{:.2f}"),
     Column("expected_calibration_error", "ECE", "expected calibration error; 0 is best"),

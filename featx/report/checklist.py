@@ -74,7 +74,7 @@ def fill_checklists(results: Results) -> list[Checklist]:
     Tejani AS et al. (2024). Checklist for artificial intelligence in medical imaging (CLAIM):
     2024 update. Radiology: Artificial Intelligence 6:e240300.
     """
-    file = resources.files("featx.report").joinpath("templates", "checklists.json")
+    file = resources.files("featx.report").joinpath("templates").joinpath("checklists.json")
     facts = {**_of_data(results), **_of_models(results), **_of_figures(results)}
     return [
         Checklist(

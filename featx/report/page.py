@@ -18,7 +18,7 @@ from featx.report.checklist import fill_checklists
 from featx.report.figures.model import style_of
 from featx.report.figures.training import cost_figure, epochs_figure, learning_figure
 from featx.report.panels import Figure, make_panels
-from featx.report.results import Results, Row, read_results
+from featx.report.results import Results, Row, best_place, read_results
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -81,7 +81,7 @@ def render_page(results: Results) -> str:
         labels=labels,
         styles=[style_of(place) for place in range(len(labels))],
         shown=shown,
-        best=_best(results.rows, "auc_out_of_fold"),
+        best=best_place(results.rows, "auc_out_of_fold"),
         main=columns_of(MAIN, results.rows),
         more=columns_of(MORE, results.rows),
         alarms=alarms,
@@ -152,19 +152,17 @@ def _environment() -> Environment:
 
 
 def _file(name: str) -> str:
-    return resources.files("featx.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return (
+        resources.files("featx.report")
+        .joinpath("templates")
+        .joinpath(name)
+        .read_text(encoding="utf-8")
+    )
 
 
 def _pretty(value: Any) -> str:
     """Write a setting: plain if it is, otherwise as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _best(rows: list[Row], figure: str) -> int | None:
-    """Place of the row that did best before any test image was looked at."""
-    known = [place for place, row in enumerate(rows) if row.get(figure) is not None]
-    frozen = [p for p in known if rows[p]["kind"] == "frozen" or figure == "validation_auc"]
-    return max(frozen, key=lambda place: rows[place][figure], default=None)
 
 
 def _shown_at_first(rows: list[Row]) -> list[int]:
@@ -175,7 +173,7 @@ def _shown_at_first(rows: list[Row]) -> list[int]:
         if row["kind"] == "control" and row.get("auc") is not None
     ]
     control = max(controls, key=lambda place: rows[place]["auc"], default=None)
-    found = [_best(rows, "auc_out_of_fold"), _best(rows, "validation_auc"), control]
+    found = [best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc"), control]
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
 
 

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from featx.errors import UsageError
 
-__all__ = ["Picture", "Results", "ScoredImages", "read_results"]
+__all__ = ["Picture", "Results", "ScoredImages", "best_place", "read_results"]
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
@@ -157,6 +158,35 @@ def read_results(folder: str | Path) -> Results:
         gallery=pictures,
         gallery_of=shown,
     )
+
+
+def best_place(rows: Sequence[Row], figure: str) -> int | None:
+    """Find the row that did best before any test image was looked at.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of any kind.
+    figure : {"auc_out_of_fold", "validation_auc"}
+        Of frozen rows, or of baselines.
+
+    Returns
+    -------
+    int or None
+        None if no row has the figure.
+
+    Examples
+    --------
+    >>> rows = [{"kind": "frozen", "auc_out_of_fold": auc} for auc in (0.8, 0.9)]
+    >>> best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc")
+    (1, None)
+    """
+    known = [
+        place
+        for place, row in enumerate(rows)
+        if row["kind"] != "control" and row.get(figure) is not None
+    ]
+    return max(known, key=lambda place: rows[place][figure], default=None)
 
 
 def _read_json(path: Path) -> Any:

@@ -8,12 +8,14 @@ import numpy as np
 from markupsafe import Markup
 
 from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
-from featx.report.figures.drawing import Plot, nice_ticks
+from featx.report.figures.drawing import Plot
 from featx.report.figures.model import DrawnModel
 
 __all__ = ["precision_recall_figure", "roc_figures", "score_histogram"]
 
 _SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]
+
+_SQUARE_ROOTS = [sign * share**0.5 for sign in (-1, 1) for share in (0.02, 0.1, 0.3, 0.6, 1)]
 
 # From this area on, curves cannot be told apart but in the corner.
 _CROWDED = 0.96
@@ -109,8 +111,9 @@ def score_histogram(model: DrawnModel, positive: str) -> Markup:
     """
     edges = np.linspace(0, 1, 26)
     sides = [model.probability[~model.positive], model.probability[model.positive]]
-    shares = [np.histogram(side, edges)[0] / max(1, len(side)) for side in sides]
-    top = max(0.2, *(float(share.max()) for share in shares)) * 1.05
+    # Square roots, so that the few scores near the operating point can be seen.
+    shares = [np.sqrt(np.histogram(side, edges)[0] / max(1, len(side))) for side in sides]
+    top = max(float(share.max()) for share in shares) * 1.05
     told = "" if model.threshold is None else f" The operating point is {model.threshold:.3f}."
     plot = Plot(
         f"Scores of {model.label} by class",
@@ -121,10 +124,9 @@ def score_histogram(model: DrawnModel, positive: str) -> Markup:
         y=(-top, top),
         size=(400, 240),
     )
-    ticks = nice_ticks(-top, top, 5)
-    plot.axes(
-        f"Probability of {positive}", "Share of the class", _SHARES, ticks, ("{:g}", "{:.2g}")
-    )
+    ticks = [tick for tick in _SQUARE_ROOTS if abs(tick) <= top]
+    form = ("{:g}".format, lambda root: f"{100 * root**2:.0f} %")
+    plot.axes(f"Probability of {positive}", "Share of the class", _SHARES, ticks, form)
     for left, right, up, down in zip(edges[:-1], edges[1:], shares[1], shares[0], strict=True):
         plot.bar((left + 0.003, right - 0.003), (0, up), "upper")
         plot.bar((left + 0.003, right - 0.003), (-down, 0), "lower")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 __all__ = ["Plot", "nice_ticks"]
 
 Floats = npt.NDArray[np.float64]
+Form = Callable[[float], str]
 
 # More corners than the drawing has places for cannot be seen.
 _MOST_CORNERS = 400
@@ -82,7 +83,7 @@ class Plot:
         y_label: str,
         x_ticks: Sequence[float],
         y_ticks: Sequence[float],
-        form: tuple[str, str] = ("{:g}", "{:g}"),
+        form: tuple[Form, Form] = ("{:g}".format, "{:g}".format),
     ) -> None:
         """Draw axes with labelled ticks and faint lines.
 
@@ -92,19 +93,19 @@ class Plot:
             What the axes measure.
         x_ticks, y_ticks : sequence of float
             Where ticks stand.
-        form : tuple of str, default=("{:g}", "{:g}")
-            How they are written.
+        form : tuple of callable, default=("{:g}".format, "{:g}".format)
+            How their values are written.
         """
         width, height = self.size
         bottom, right = height - self._BOTTOM, width - self._RIGHT
         for value in x_ticks:
             x = self.horizontal(value)
             self._frame.append(f'<path class="grid" d="M{x:.1f} {self._TOP}V{bottom}"/>')
-            self.text(float(x), bottom + 16, form[0].format(value), "tick middle")
+            self.text(float(x), bottom + 16, form[0](value), "tick middle")
         for value in y_ticks:
             y = self.vertical(value)
             self._frame.append(f'<path class="grid" d="M{self._LEFT} {y:.1f}H{right}"/>')
-            self.text(self._LEFT - 6, float(y) + 4, form[1].format(value), "tick end")
+            self.text(self._LEFT - 6, float(y) + 4, form[1](value), "tick end")
         self._frame.append(f'<path class="axis" d="M{self._LEFT} {self._TOP}V{bottom}H{right}"/>')
         self.text((self._LEFT + right) / 2, height - 6, x_label, "label middle")
         middle = (self._TOP + bottom) / 2

@@ -97,7 +97,7 @@ def decision_figure(models: Mapping[int, DrawnModel], positive: str) -> Markup:
         "Net benefit",
         _SHARES,
         nice_ticks(low, share * 1.05),
-        form=("{:g}", "{:.2g}"),
+        form=("{:g}".format, "{:.2g}".format),
     )
     everyone = net_benefit_of_treating_all(labels, thresholds)
     seen = everyone >= low

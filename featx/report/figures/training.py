@@ -46,7 +46,7 @@ def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
         "AUC on test",
         nice_ticks(0, patients[-1] * 1.04),
         nice_ticks(low, high),
-        form=("{:,.0f}", "{:g}"),
+        form=("{:,.0f}".format, "{:g}".format),
     )
     plot.band(patients, lows, highs, style)
     plot.line(patients, areas, style)
@@ -74,7 +74,7 @@ def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) ->
         None if the log has no such figure.
     """
     shown = {
-        label: [log[column], style]
+        label: (log[column], style)
         for column, label, style in (
             (figure, "training", "c1"),
             (f"val_{figure}", "validation", "c0"),
@@ -97,7 +97,7 @@ def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) ->
         size=(400, 240),
     )
     ticks = [tick for tick in nice_ticks(0.5, len(epochs) + 0.5, 8) if tick == round(tick)]
-    plot.axes("Epoch", word, ticks, nice_ticks(low, high), form=("{:g}", "{:.3g}"))
+    plot.axes("Epoch", word, ticks, nice_ticks(low, high), form=("{:g}".format, "{:.3g}".format))
     for label, (line, style) in shown.items():
         plot.line(epochs, line, f"{style} {'d0' if label == 'validation' else 'd1'}")
         for epoch, value in zip(epochs.tolist(), line, strict=True):
@@ -107,7 +107,7 @@ def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) ->
 
 
 def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Markup | None:
-    """Draw AUC against the seconds a model took, extraction and fit together.
+    """Draw AUC against the seconds a model took, extraction and fit together; no controls.
 
     Parameters
     ----------
@@ -124,7 +124,9 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
     known = [
         (place, max(1.0, (row.get("seconds_extract") or 0) + (row.get("seconds_fit") or 0)), row)
         for place, row in enumerate(rows)
-        if row.get("auc") is not None and row.get("seconds_fit") is not None
+        if row["kind"] != "control"
+        and row.get("auc") is not None
+        and row.get("seconds_fit") is not None
     ]
     if not known:
         return None
@@ -151,7 +153,7 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
         "AUC on test",
         ticks,
         nice_ticks(low, high),
-        form=("{:,.0f}", "{:g}"),
+        form=("{:,.0f}".format, "{:g}".format),
     )
     for (place, cost, row), bottom, top in zip(known, lows, highs, strict=True):
         style = style_of(place)

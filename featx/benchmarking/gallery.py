@@ -1,0 +1,124 @@
+"""The surest hits and the worst misses of one model, as thumbnails beside its scores."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from featx.benchmarking.ledger import plain_json
+from featx.benchmarking.predictions import Predictions
+from featx.errors import UnreadableImageError
+from featx.features.files import put_bytes
+from featx.images.dataset import ImageDataset
+
+__all__ = ["pick_pictures", "save_gallery"]
+
+_SIDE = 160
+_QUALITY = 70
+_MISSES, _HITS = 12, 6
+
+
+def save_gallery(
+    folder: Path,
+    row: dict[str, Any],
+    predictions: Predictions,
+    images: ImageDataset,
+) -> None:
+    """Write ``gallery/gallery.json`` and small grey JPEG files, replacing those of an earlier run.
+
+    Heat maps may be laid beside them as ``<same name>.heat.jpg``.
+
+    Parameters
+    ----------
+    folder : Path
+        The benchmark's.
+    row : dict
+        Of the model that is shown.
+    predictions : Predictions
+        What it said of the test images.
+    images : ImageDataset
+        The test images.
+    """
+    target = folder / "gallery"
+    for old in target.glob("*.jpg"):
+        old.unlink()
+    place = {name: index for index, name in enumerate(images.names)}
+    pictures = []
+    for number, (index, called, kind) in enumerate(pick_pictures(predictions, row["threshold"])):
+        name = predictions.names[index]
+        try:
+            thumbnail = _thumbnail(images.read(place[name]))
+        except UnreadableImageError:
+            continue
+        file = f"{number:02d}-{kind}.jpg"
+        put_bytes(target / file, thumbnail)
+        pictures.append(
+            {
+                "file": file,
+                "path": name.encode("utf-8", "replace").decode(),
+                "kind": kind,
+                "truth": images.class_names[predictions.labels[index]],
+                "called": images.class_names[called],
+                "probability": float(predictions.probabilities[index, called]),
+            }
+        )
+    content = plain_json({"row": row["name"], "pictures": pictures})
+    put_bytes(target / "gallery.json", content.encode())
+
+
+def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tuple[int, int, str]]:
+    """Choose what a reader should see: misses by how sure they were, and hits of every class.
+
+    A patient appears once among the misses and once among the hits.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of the test images.
+    threshold : float or None
+        Probability from which the last class is called; None for the likeliest.
+
+    Returns
+    -------
+    list of (int, int, str)
+        Index of the image, class called, and ``"miss"`` or ``"hit"``; the surest first.
+    """
+    probabilities = predictions.probabilities
+    if threshold is None:
+        called = probabilities.argmax(axis=1)
+    else:
+        called = (probabilities[:, 1] >= threshold).astype(np.int64)
+    sure = probabilities[np.arange(len(called)), called]
+    right = called == predictions.labels
+    order = np.argsort(-sure, kind="stable")
+    picked = [(index, "miss") for index in _once_a_patient(order[~right[order]], predictions)]
+    picked = picked[:_MISSES]
+    n_classes = probabilities.shape[1]
+    for klass in range(n_classes):
+        hits = order[(right & (called == klass))[order]]
+        most = max(1, _HITS // n_classes)
+        picked += [(index, "hit") for index in _once_a_patient(hits, predictions)[:most]]
+    return [(index, int(called[index]), kind) for index, kind in picked]
+
+
+def _once_a_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> Sequence[int]:
+    first: dict[str, int] = {}
+    for index in order.tolist():
+        first.setdefault(str(predictions.patients[index]), index)
+    return list(first.values())
+
+
+def _thumbnail(pixels: npt.NDArray[Any]) -> bytes:
+    """Shrink a grey image of intensities 0 to 255; its metadata are not taken along."""
+    grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
+    image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
+    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    return buffer.getvalue()
