@@ -1,141 +1,148 @@
-"""No file that featx writes tells where on a machine it was made, or by whom."""
+"""What DICOM headers tell of a patient reaches nothing that featx writes or says."""
 
 from __future__ import annotations
 
-import base64
 import io
-import json
-import os
-import subprocess
-import sys
 import zipfile
 
+import h5py
+import numpy as np
+import pydicom
 import pytest
-from PIL import Image
+from pydicom.uid import ImplicitVRLittleEndian
 
-from tests.conftest import smooth_image
-
-# The command line, with features that cost nothing, in one process.
-SCRIPT = """
-import json, sys
-from featx.cli import main
+from featx.benchmarking.grid import benchmark
+from featx.classifiers.fitting import fit
+from featx.classifiers.persistence import save_model
+from featx.errors import FeatxError
 from featx.features import embedding
+from featx.features.extraction import extract
+from featx.images.dataset import ImageDataset
 from tests.features.worker import QuickEngine
+from tests.images.dicom_files import make_dicom
 
-embedding.Embedding._make_engine = lambda self: QuickEngine(self.backbone.features)
-for arguments in json.loads(sys.argv[1]):
-    try:
-        main(arguments)
-    except SystemExit as stop:
-        if stop.code:
-            raise
-"""
-
-FOLDER, HOME, USER = "Xfolder7391", "Xhome7391", "Xuser7391"
-
-
-def traces(content, word):
-    """Tell whether a word stands in a file's bytes, in any usual dress."""
-    dresses = [word.encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be")]
-    # Wherever base64 begins, the letters in the middle are one of three sequences.
-    dresses += [base64.b64encode(bytes(start) + word.encode())[4:-4] for start in range(3)]
-    if any(dress in content for dress in dresses):
-        return True
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        return False
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return any(traces(archive.read(name), word) or word in name for name in archive.namelist())
-
-
-def run(place, *commands):
-    environment = {
-        **os.environ,
-        "HOME": str(place.parent / HOME),
-        "USER": USER,
-        "LOGNAME": USER,
-        "USERNAME": USER,
-        "FEATX_CACHE": str(place / "cache"),
-        "XDG_CACHE_HOME": str(place.parent / HOME / "cache"),
-    }
-    command = [sys.executable, "-c", SCRIPT, json.dumps(commands)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done
+SECRETS = {
+    "PatientName": "Zephyrine^Quastenflosser",
+    "PatientID": "MRN-4711-{}",
+    "PatientBirthDate": "19081217",
+    "StudyDate": "19690720",
+    "AccessionNumber": "ACC0815XYZ",
+    "StudyInstanceUID": "1.2.826.0.1.3680043.99887766.1",
+    "SeriesInstanceUID": "1.2.826.0.1.3680043.99887766.2",
+    "InstitutionName": "Spital am Zwetschgenweg",
+    "ReferringPhysicianName": "Knochenhauer^Ilse",
+    "StudyDescription": "THORAX-GEHEIM",
+}
+PLANTED = [
+    *(text.removesuffix("{}").split("^")[0] for text in SECRETS.values()),
+    "Quastenflosser",
+    "Ilse",
+    "TRACE-IN-A-NUMBER",
+    "99887766",
+    "private-note-zzz",
+]
 
 
 @pytest.fixture
-def place(tmp_path, generator):
-    """A folder with a telling name, and X-rays in it; one cannot be read."""
-    place = tmp_path / FOLDER
-    for label, first in (("NORMAL", 0), ("PNEUMONIA", 30)):
-        (place / "xrays" / label).mkdir(parents=True)
-        for number in range(first, first + 30):
-            pixels = smooth_image(generator)
-            Image.fromarray(pixels).save(place / "xrays" / label / f"p{number}_0.png")
-    (place / "xrays" / "NORMAL" / "p1_1.png").write_bytes(b"no picture")
-    (place / "weights").mkdir()
-    (tmp_path / HOME).mkdir()
-    return place
+def series(tmp_path, generator):
+    """Twelve patients in two classes; and files that are broken where names could leak."""
+    root = tmp_path / "series"
+    for number in range(12):
+        label = ("ill", "well")[number % 2]
+        (root / label).mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 2000 + 2000 * (number % 2), (24, 20), dtype=np.uint16)
+        (root / label / f"IM{number:03d}").write_bytes(dicom_of(number, pixels))
+    sound = dicom_of(1, pixels)
+    broken = {
+        "cut": sound[: len(sound) // 2],
+        "number": replace_window(sound, "TRACE-IN-A-NUMBER"),
+        "frames": dicom_of(3, pixels, NumberOfFrames=2, PixelData=pixels.tobytes() * 2),
+        "syntax": sound.replace(b"1.2.840.10008.1.2.1\0", b"1.2.826.99887766.77\0"),
+        "size": dicom_of(5, pixels, Rows=60000, Columns=60000),
+    }
+    for name, content in broken.items():
+        (root / "ill" / f"{name}.dcm").write_bytes(content)
+    return root, set(broken)
 
 
-def check(place, *names):
-    written = [path for name in names for path in (place / name).rglob("*") if path.is_file()]
-    assert written
-    telling = [
-        f"{path.relative_to(place)}: {word}"
-        for path in written
-        for word in (FOLDER, HOME, USER)
-        if word in str(path.relative_to(place)) or traces(path.read_bytes(), word)
-    ]
-    assert not telling
-    return {path.name for path in written}
-
-
-def test_the_search_finds_what_it_looks_for():
+def dicom_of(number, pixels, **elements):
+    texts = {keyword: text.format(number) for keyword, text in SECRETS.items()}
+    window = {"WindowCenter": 500, "WindowWidth": 900}
+    content = make_dicom(pixels, BitsStored=12, **window, **texts, **elements)
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    dataset.private_block(0x0011, "private-note-zzz", create=True).add_new(1, "LO", "99887766")
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("schema.json", f'"/home/{USER}/x"' * 9)
-    assert traces(buffer.getvalue(), USER)
-    assert not traces(buffer.getvalue(), HOME)
-    for start in range(3):
-        assert traces(b"..." + base64.b64encode(b"a" * start + b"/home/" + USER.encode()), USER)
+    dataset.save_as(buffer)
+    return buffer.getvalue()
 
 
-def test_matrices_models_and_cache_tell_nothing(place):
-    folder = str(place / "xrays")
-    shared = ["--patients", r"(p\d+)_", "--views", "2"]
-    listed = place / "list.csv"
-    lines = [f"{path.absolute()},{path.parent.name}" for path in place.glob("xrays/*/*.png")]
-    listed.write_text("\n".join(["path,label", *sorted(lines)]))
-    models = ["--classifier", "logistic,svm,knn,random_forest,xgboost", "--folds", "2"]
-    run(
-        place,
-        ["extract", folder, *shared, "--out", str(place / "out" / "m.h5")],
-        ["extract", str(listed), *shared, "--out", str(place / "out" / "listed.h5")],
-        ["fit", str(place / "out" / "m.h5"), *models, "--out", str(place / "models")],
-        ["predict", str(place / "models" / "svm.skops"), folder, "--out", str(place / "out/p.csv")],
+def replace_window(content, text):
+    """Write letters where a number belongs, which parsers like to quote."""
+    dataset = pydicom.dcmread(io.BytesIO(content))
+    del dataset.WindowCenter
+    dataset.add_new(0x00281050, "LO", text)
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, implicit_vr=True, little_endian=True)
+    return buffer.getvalue()
+
+
+def contents(path):
+    """Everything that a file says, unpacked as well."""
+    content = path.read_bytes()
+    yield content
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield from (archive.read(name) for name in archive.namelist())
+    if content.startswith(b"\x89HDF"):
+        said = []
+
+        def note(name, item):
+            value = item[()] if isinstance(item, h5py.Dataset) else None
+            said.append(repr((name, dict(item.attrs), value)))
+
+        with h5py.File(path) as file:
+            note("", file)
+            file.visititems(note)
+        yield "\n".join(said).encode()
+
+
+def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, capfd):
+    root, broken = series
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.setenv("FEATX_CACHE", str(tmp_path / "out" / "cache"))
+    monkeypatch.setattr(
+        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
     )
-    names = check(place, "out", "models", "cache")
-    assert {"m.h5", "listed.h5", "svm.skops", "xgboost.skops", "p.csv", "recipe.json"} <= names
+    out = tmp_path / "out"
+    images = ImageDataset.open(root, "dicom")
+    # The cut file has its patient in what is left of it.
+    assert len(set(images.patients)) == 12
+    matrix = extract(images, views=2, out=out / "matrix.h5")
+    assert {name.split("/")[1].removesuffix(".dcm") for name, _ in matrix.unreadable} == broken
+    save_model(fit(matrix, "logistic", folds=2), out / "model.skops")
+    settings = {"views": 2, "folds": 2, "learning_curve": False}
+    benchmark(images, classifiers=["logistic"], **settings, out=out / "benchmark")
+    said = [*capfd.readouterr(), repr(images), repr(matrix)]
+    for action in (lambda: extract(images, strict=True), lambda: ImageDataset.open(root, "(x)y")):
+        with pytest.raises(FeatxError) as stop:
+            action()
+        said.append(repr(stop.value) + repr(stop.value.__cause__) + repr(stop.value.__context__))
+    texts = ["\n".join(said).encode()]
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".h5", ".skops", ".json", ".csv", ".md"}
+    for path in files:
+        texts.extend(contents(path))
+    for secret in PLANTED:
+        for text in texts:
+            assert secret.encode() not in text
+            assert secret.encode("utf-16-le") not in text
 
 
-@pytest.mark.slow
-def test_a_benchmark_s_folder_tells_nothing(place):
-    run(
-        place,
-        [
-            *("benchmark", str(place / "xrays"), "--patients", r"(p\d+)_", "--views", "2"),
-            *("--classifiers", "logistic", "--folds", "2", "--out", str(place / "results")),
-            *(
-                "--baselines",
-                "finetuned:efficientnet_lite0",
-                "--baseline-epochs",
-                "1",
-                "--baseline-size",
-                "32",
-            ),
-            *("--weights-dir", str(place / "weights")),
-        ],
-    )
-    names = check(place, "results", "cache")
-    assert {"results.json", "table.md"} <= names
+def test_the_search_finds_what_is_there(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("d", data=[b"ACC0815XYZ" * 10], compression="gzip")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m", "ACC0815XYZ" * 10)
+    for path in tmp_path.iterdir():
+        assert any(b"ACC0815XYZ" in content for content in contents(path))
