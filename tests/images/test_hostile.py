@@ -1,18 +1,25 @@
-"""Two thousand broken or odd image files: each reads right or is named, and nothing crashes."""
+"""Two thousand and more broken or odd files: each reads right or is named, nothing crashes."""
 
 from __future__ import annotations
 
 import io
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
+from pydicom.uid import ImplicitVRLittleEndian
 
+from featx.errors import UnreadableImageError
 from featx.features import embedding
 from featx.features.extraction import extract
 from featx.images.dataset import ImageDataset
+from featx.images.dicom import is_dicom
+from featx.images.reading import read_image
 from tests.features.worker import QuickEngine
+from tests.images.dicom_files import lookup_table, make_dicom
 
 
 def encoded():
@@ -47,7 +54,73 @@ def encoded():
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         files.append((suffix, buffer.getvalue()))
-    return files
+    return files + encoded_dicom(np.asarray(grey), np.asarray(deep), np.asarray(colour))
+
+
+def encoded_dicom(grey, deep, colour):
+    """Sound DICOM files of every way of storing pixels, and some that are sound but absurd."""
+    window = {"WindowCenter": 30000, "WindowWidth": 20000}
+    made = [
+        make_dicom(grey),
+        make_dicom(deep, **window),
+        make_dicom(deep, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0),
+        make_dicom(deep.astype(np.int16), RescaleSlope=2, RescaleIntercept=-1024),
+        make_dicom(deep >> 4, BitsStored=12, VOILUTSequence=[lookup_table(range(4096), 0, 12)]),
+        make_dicom(colour),
+        make_dicom(deep, preamble=False, syntax=ImplicitVRLittleEndian),
+        make_dicom(grey[:1, :1]),
+    ]
+    samples = [
+        "MR_small_RLE.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "SC_rgb_jpeg_dcmtk.dcm",
+        "SC_rgb_jpeg_gdcm.dcm",
+        "MR_small_bigendian.dcm",
+        "SC_rgb_small_odd.dcm",
+    ]
+    made += [Path(get_testdata_file(name, download=False)).read_bytes() for name in samples]
+    return [(".dcm" if number % 2 else "", content) for number, content in enumerate(made)]
+
+
+def absurd_dicom():
+    """Headers that ask for what no image has."""
+    pixels = np.zeros((40, 50), np.uint16)
+    return [
+        make_dicom(pixels, **elements)
+        for elements in (
+            {"Rows": 65535, "Columns": 65535},
+            {"Rows": 0},
+            {"Columns": 0},
+            {"NumberOfFrames": 2**31 - 1},
+            {"BitsStored": 99},
+            {"BitsAllocated": 24},
+            {"SamplesPerPixel": 200},
+            {"PhotometricInterpretation": "XYZ"},
+            {"PixelRepresentation": 7},
+            {"VOILUTSequence": [lookup_table([1], 0, 64)]},
+            {"ModalityLUTSequence": [lookup_table([1], 0, 0)]},
+        )
+    ]
+
+
+@pytest.mark.parametrize("content", absurd_dicom())
+def test_absurd_headers_are_named(content):
+    with pytest.raises(UnreadableImageError):
+        read_image(content)
+
+
+@pytest.mark.parametrize("slope", ["1e300", "-1e300", "0", "1e-300"])
+def test_absurd_scales_give_finite_pixels_or_are_named(slope):
+    pixels = np.arange(2000, dtype=np.uint16).reshape(40, 50)
+    for elements in ({}, {"WindowCenter": "1e300", "WindowWidth": "1e-300"}):
+        content = make_dicom(pixels, RescaleSlope=slope, RescaleIntercept="1e300", **elements)
+        try:
+            found = read_image(content)
+        except UnreadableImageError:
+            continue
+        assert found.min() >= 0
+        assert found.max() <= 255
 
 
 def mutate(content, chance):
@@ -77,21 +150,23 @@ def test_broken_files_read_right_or_are_named(tmp_path, monkeypatch):
     chance = random.Random(7)
     sound = encoded()
     suffixes = sorted({suffix for suffix, _ in sound})
-    untouched = set()
-    for number in range(2000):
+    untouched, kept = set(), 0
+    for number in range(2400):
         suffix, content = sound[number % len(sound)]
         how, spoiled = mutate(content, chance)
         if chance.random() < 0.1:
             suffix = chance.choice(suffixes)
         name = f"image{number:04d}{suffix}"
         (tmp_path / name).write_bytes(spoiled)
-        if how == "none":
+        # What no longer begins as DICOM does, and has no suffix, could be anything.
+        kept += bool(suffix) or is_dicom(spoiled)
+        if how == "none" and (suffix or is_dicom(spoiled)):
             untouched.add((name, number % len(sound)))
     monkeypatch.setattr(
         embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
     )
     images = ImageDataset.open(tmp_path, labelled=False)
-    assert len(images) == 2000
+    assert len(images) == kept > 2000
     matrix = extract(images, views=2)
     unreadable = dict(matrix.unreadable)
     assert set(matrix.names) | set(unreadable) == set(images.names)
