@@ -188,7 +188,8 @@ def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
     bits = int(dataset.BitsStored)
     if bits <= 8 and stored.dtype.kind == "u" and not _is_transformed(dataset):
         top = 2**bits - 1
-        grey = stored.astype(np.uint8) if top == 255 else (stored * (255 / top)).astype(np.float32)
+        held = np.minimum(stored, top)
+        grey = held.astype(np.uint8) if top == 255 else (held * (255 / top)).astype(np.float32)
     else:
         # Each stored value is taken through the chain once, not each pixel.
         if stored.dtype.itemsize <= 2:
@@ -292,7 +293,9 @@ def _look_up(
             f"its table of grey values has {len(table):,} entries in place of {count:,}"
         )
     places = np.clip(np.round(values) - first, 0, count - 1).astype(np.int64)
-    return table[places].astype(np.float64), 2**bits - 1
+    # Some makers' entries have more bits than they say.
+    deepest = max(bits, int(table.max()).bit_length())
+    return table[places].astype(np.float64), 2**deepest - 1
 
 
 def _from_colour(

@@ -136,6 +136,12 @@ def test_voi_table_of_eight_bit_entries_over_deep_pixels():
     expect(content, RAMP // 16)
 
 
+def test_a_table_with_more_bits_than_it_says_fills_the_range():
+    entries = lookup_table([0, 1023, 4095], 0, 8)
+    content = make_dicom(np.array([[0, 1, 2]], np.uint16), VOILUTSequence=[entries])
+    expect(content, [[0, 1023 / 4095 * 255, 255]])
+
+
 def test_a_voi_table_comes_before_a_window():
     table = lookup_table([0, 2**12 - 1], 100, 12)
     content = make_dicom(
