@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,6 +74,16 @@ def test_extract_writes_a_matrix(run, image_folder, tmp_path):
     summary = json.loads(text)
     assert summary["rows"] == 48
     assert featx.FeatureMatrix.load(out).X.shape == (48, summary["features"])
+
+
+def test_an_archive_with_labels_by_name(run, image_folder, tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
+    command = ["extract", packed, "--patients", PATIENTS, "--labels", r"_(\d)\.png", "--views", "1"]
+    code, output, error = run(*command, "--out", tmp_path / "matrix.h5", "--json")
+    assert code == 0, error
+    assert json.loads(output)["class_names"] == ["0", "1"]
+    matrix = featx.FeatureMatrix.load(tmp_path / "matrix.h5")
+    assert matrix.labels.tolist() == [0, 1] * 12
 
 
 def test_fit_joins_matrices_and_tells_what_it_chose(run, road, tmp_path):
