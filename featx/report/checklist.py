@@ -163,11 +163,12 @@ def _of_models(results: Results) -> dict[str, str]:
             "handling": "Features standardised within each cross-validation fold where the "
             "classifier asks for it; nothing is fitted on test images.",
             "imbalance": "Classes weighted by n / (k n_class) in fitting; the operating point is "
-            "chosen afterwards, and probabilities are calibrated on out-of-fold scores.",
+            f"chosen afterwards. {_calibration(first)}".strip(),
             "calibration": _calibration(first),
             "prediction": f"Probabilities averaged over {first.get('test_views', 1)} views of each "
             "test image.",
-            "initial": "Frozen networks: published weights, by their SHA-256 under Provenance.",
+            "initial": "Frozen networks: weights by SHA-256, random ones by seed, under "
+            "Provenance.",
             "training": f"{first.get('views', 1)} views of each training image; hyper-parameters "
             "by cross-validation grouped by patient. Chosen ones are under Provenance.",
             "selection": "By cross-validation on training patients; test images have no say.",

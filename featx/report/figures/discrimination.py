@@ -15,7 +15,7 @@ __all__ = ["precision_recall_figure", "roc_figures", "score_histogram"]
 
 _SHARES = [0, 0.2, 0.4, 0.6, 0.8, 1]
 
-_SQUARE_ROOTS = [sign * share**0.5 for sign in (-1, 1) for share in (0.02, 0.1, 0.3, 0.6, 1)]
+_SQUARE_ROOTS = [sign * share**0.5 for sign in (-1, 1) for share in (0.05, 0.25, 0.6, 1)]
 
 # From this area on, curves cannot be told apart but in the corner.
 _CROWDED = 0.96

@@ -46,7 +46,7 @@ class Plot:
     True
     """
 
-    _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 44
+    _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 44
 
     def __init__(
         self,
@@ -109,9 +109,9 @@ class Plot:
         self._frame.append(f'<path class="axis" d="M{self._LEFT} {self._TOP}V{bottom}H{right}"/>')
         self.text((self._LEFT + right) / 2, height - 6, x_label, "label middle")
         middle = (self._TOP + bottom) / 2
-        turned = f'transform="rotate(-90 13 {middle:.0f})"'
+        turned = f'transform="rotate(-90 11 {middle:.0f})"'
         self._frame.append(
-            f'<text class="label middle" x="13" y="{middle:.0f}" {turned}>{escape(y_label)}</text>'
+            f'<text class="label middle" x="11" y="{middle:.0f}" {turned}>{escape(y_label)}</text>'
         )
 
     def line(self, x: npt.ArrayLike, y: npt.ArrayLike, style: str) -> None:

@@ -119,7 +119,7 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
     Returns
     -------
     Markup or None
-        None if no row tells both.
+        None unless two rows tell both.
     """
     known = [
         (place, max(1.0, (row.get("seconds_extract") or 0) + (row.get("seconds_fit") or 0)), row)
@@ -128,13 +128,13 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
         and row.get("auc") is not None
         and row.get("seconds_fit") is not None
     ]
-    if not known:
+    if len(known) < 2:
         return None
     lows = [_known(row.get("auc_low"), row["auc"]) for _, _, row in known]
     highs = [_known(row.get("auc_high"), row["auc"]) for _, _, row in known]
     low, high = _room(min(lows), max(highs))
     seconds = [cost for _, cost, _ in known]
-    start, end = min(seconds) / 1.6, max(seconds) * 1.6
+    start, end = min(seconds) / 2.5, max(seconds) * 2.5
     plot = Plot(
         "Cost against AUC",
         "; ".join(
@@ -143,11 +143,12 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
         ),
         x=(start, end),
         y=(low, high),
-        size=(640, 340),
         log_x=True,
     )
-    steps = [1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10800, 36000, 86400, 604800]
+    steps = [factor * 10**power for power in range(7) for factor in (1, 2, 5)]
     ticks = [step for step in steps if start <= step <= end]
+    if len(ticks) > 6:
+        ticks = [step for step in ticks if str(step).startswith("1")]
     plot.axes(
         "Seconds to extract and fit (logarithmic)",
         "AUC on test",

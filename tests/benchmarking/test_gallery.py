@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.benchmarking.gallery import pick_pictures, save_gallery
+from featx.benchmarking.predictions import Predictions
+from featx.images.dataset import ImageDataset
+
+
+def predict(images, positive):
+    probabilities = np.stack([1 - np.asarray(positive), positive], axis=1)
+    return Predictions(images.names, images.labels, images.patients, probabilities)
+
+
+@pytest.fixture
+def six():
+    pixels = np.full((6, 400, 300), 100, np.uint8)
+    pixels[3] = 200
+    return ImageDataset.from_arrays(
+        pixels, list("nnnppp"), class_names=("n", "p"), patients=["a", "a", "b", "c", "d", "e"]
+    )
+
+
+def test_the_surest_come_first_and_a_patient_once(six):
+    predictions = predict(six, [0.7, 0.9, 0.1, 0.2, 0.95, 0.6])
+    assert pick_pictures(predictions, 0.5) == [
+        (1, 1, "miss"),
+        (3, 0, "miss"),
+        (2, 0, "hit"),
+        (4, 1, "hit"),
+        (5, 1, "hit"),
+    ]
+
+
+def test_the_threshold_decides_what_is_called(six):
+    predictions = predict(six, [0.1, 0.1, 0.1, 0.3, 0.3, 0.3])
+    assert {kind for _, _, kind in pick_pictures(predictions, 0.2)} == {"hit"}
+    assert {kind for index, _, kind in pick_pictures(predictions, None) if index > 2} == {"miss"}
+
+
+def test_thumbnails_are_small_grey_and_replace_older_ones(six, tmp_path):
+    stale = tmp_path / "gallery" / "77-miss.heat.jpg"
+    stale.parent.mkdir()
+    stale.write_bytes(b"old")
+    predictions = predict(six, [0.1, 0.1, 0.1, 0.2, 0.9, 0.9])
+    save_gallery(tmp_path, {"name": "m", "threshold": 0.5}, predictions, six)
+    assert not stale.exists()
+    content = json.loads((tmp_path / "gallery" / "gallery.json").read_text())
+    assert content["row"] == "m"
+    first = content["pictures"][0]
+    assert (first["kind"], first["truth"], first["called"]) == ("miss", "p", "n")
+    assert first["probability"] == pytest.approx(0.8)
+    assert first["path"] == six.names[3]
+    with Image.open(tmp_path / "gallery" / first["file"]) as thumbnail:
+        assert thumbnail.mode == "L" and max(thumbnail.size) == 160 and not thumbnail.getexif()
+        assert abs(float(np.asarray(thumbnail).mean()) - 200) < 2
