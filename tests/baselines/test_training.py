@@ -1,6 +1,7 @@
 import csv
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from featx.baselines import lesson, recipes
 from featx.baselines.batches import ViewSource
+from featx.baselines.checks import split
 from featx.baselines.recipes import get_baseline
 from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
@@ -130,8 +132,6 @@ def test_collapse_is_named(blobs, monkeypatch):
         layers = import_keras().layers
         return layers.Rescaling(0.0)(layers.GlobalAveragePooling2D()(pixels))
 
-    from dataclasses import replace
-
     broken = replace(get_baseline("seed-cnn"), name="broken", body=constant)
     monkeypatch.setitem(recipes._RECIPES, "broken", broken)
     trained = train_baseline(blobs(), "broken", size=32, epochs=1, batch_size=16)
@@ -173,15 +173,14 @@ def test_fixed_steps_go_on_through_the_images_where_the_last_epoch_stopped():
 
 def test_published_split_is_by_image_and_the_corrected_one_by_patient(blobs):
     images = blobs()
-    patient = dict(zip(images.names, images.patients.tolist(), strict=True))
-    shared = {}
-    for name in ("seed-cnn", "seed-cnn-corrected"):
-        trained = train_baseline(images, name, size=32, epochs=1, batch_size=16)
-        sides = (trained.training_images, trained.validation_images)
-        training, validation = ({patient[image] for image in side} for side in sides)
-        shared[name] = len(training & validation)
-    assert shared["seed-cnn"] > 0
-    assert shared["seed-cnn-corrected"] == 0
+    for name, by_patient in (("seed-cnn", False), ("seed-cnn-corrected", True)):
+        recipe = replace(get_baseline(name), batch_size=16)
+        training, validation = split(images, {4: "damaged"}, recipe, seed=0)
+        shared = set(images.patients[training]) & set(images.patients[validation])
+        assert bool(shared) != by_patient
+        everyone = np.sort(np.concatenate([training, validation]))
+        assert everyone.tolist() == [index for index in range(96) if index != 4]
+        assert len(validation) == pytest.approx(95 * recipe.validation_size, abs=4)
 
 
 def test_every_epoch_sees_another_view(blobs, monkeypatch):
@@ -198,8 +197,6 @@ def test_every_epoch_sees_another_view(blobs, monkeypatch):
 
 
 def test_unreadable_image_is_left_out_and_named(blobs, tmp_path):
-    from dataclasses import replace
-
     images = blobs()
     (tmp_path / "x.png").write_bytes(b"")
     sources = (tmp_path / "x.png", *images.sources[1:])
@@ -242,8 +239,6 @@ def test_fewer_images_than_a_batch_are_told(blobs):
 
 
 def test_one_patient_in_a_class_is_told(blobs):
-    from dataclasses import replace
-
     images = blobs()
     patients = np.where(images.labels == 0, "same", images.patients)
     with pytest.raises(UsageError, match="patient"):
@@ -251,8 +246,6 @@ def test_one_patient_in_a_class_is_told(blobs):
 
 
 def test_unlabelled_images_are_told(blobs):
-    from dataclasses import replace
-
     images = blobs()
     labels = images.labels.copy()
     labels[3] = -1
