@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import tarfile
 import threading
@@ -16,6 +17,9 @@ __all__ = ["LARGEST_MEMBER", "Member", "is_archive", "list_members"]
 
 # An uncompressed radiograph of the most pixels that are read, three times over.
 LARGEST_MEMBER = 1 << 30
+
+# What the standard library's unpackers raise of damaged archives.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError)
 
 _PER_THREAD = threading.local()
 
@@ -54,7 +58,7 @@ class Member:
         except OSError as error:
             reason = error.strerror or "damaged"
             raise UnreadableImageError(f"the archive cannot be read ({reason})") from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        except _DAMAGE as error:
             raise UnreadableImageError("damaged inside its archive") from error
         # zipfile says so of passwords and of ways of packing that it does not know.
         except (RuntimeError, NotImplementedError) as error:
@@ -143,7 +147,7 @@ def list_members(path: Path) -> dict[str, Member]:
             f"{path} is a compressed or damaged tar archive; one can be read only from its start, "
             "so unpack it, or pack the images as zip or as plain tar"
         ) from error
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (*_DAMAGE, OSError, NotImplementedError) as error:
         raise UsageError(f"the archive {path} is damaged ({error})") from error
 
 

@@ -46,7 +46,7 @@ def list_manifest(path: Path, labelled: bool, patients: str | None = None) -> Li
                 "columns are path, label, and optionally patient, split"
             )
     files = [path.parent / row["path"] for row in rows]
-    missing = [file for file in files if not file.exists()]
+    missing = [file for file in files if not file.is_file()]
     if missing:
         raise UsageError(
             f"{path} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
@@ -69,7 +69,7 @@ def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         # A byte-order mark, which spreadsheets write, is not part of the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")
             return list(reader), list(reader.fieldnames or [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV file in UTF-8 ({error})") from error
@@ -84,10 +84,10 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         # One file as it is: no partitions are guessed from the names of its folders.
         table = pyarrow.parquet.ParquetFile(path).read()
-    except (pyarrow.ArrowException, OSError) as error:
+        rows = [
+            {name: "" if value is None else str(value) for name, value in row.items()}
+            for row in table.to_pylist()
+        ]
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{path} is not a Parquet file ({error})") from error
-    rows = [
-        {name: "" if value is None else str(value) for name, value in row.items()}
-        for row in table.to_pylist()
-    ]
     return rows, list(table.column_names)

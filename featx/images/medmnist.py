@@ -62,9 +62,10 @@ def list_medmnist(path: Path, labelled: bool) -> Listing:
                     if labels is None and labelled:
                         raise UsageError(f"{path} has {split}_images but no {split}_labels")
                     _add(listing, split, arrays[f"{split}_images"], labels if labelled else None)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
+    except UsageError:
+        raise
+    # NumPy's parsers raise whatever a damaged file made them run into.
+    except Exception as error:
         raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
     if not listing.names:
         raise UsageError(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
-from featx.errors import UnreadableImageError
+from featx.errors import FeatxError, UnreadableImageError
 from featx.features import embedding
 from featx.features.extraction import extract
 from featx.images.dataset import ImageDataset
@@ -187,3 +191,39 @@ def _black(images, matrix):
     rows = np.flatnonzero(np.abs(matrix.X).sum(axis=1) == 0)
     places = {name: index for index, name in enumerate(images.names)}
     return all(images.read(places[matrix.names[matrix.image[row]]]).max() == 0 for row in rows)
+
+
+def packed_sets(folder):
+    """A zip and a tar archive, a MedMNIST file and a Parquet table, as bytes by suffix."""
+    for label in ("a", "b"):
+        (folder / "set" / label).mkdir(parents=True)
+        for number in range(3):
+            grey = np.full((8, 8), 40 * number + 5, np.uint8)
+            Image.fromarray(grey).save(folder / "set" / label / f"{number}.png")
+    for kind in ("zip", "tar"):
+        shutil.make_archive(str(folder / "sound"), kind, folder / "set")
+    images, labels = np.zeros((6, 8, 8), np.uint8), np.array([[0], [1]] * 3)
+    np.savez_compressed(folder / "sound.npz", train_images=images, train_labels=labels)
+    table = pyarrow.table({"path": ["set/a/0.png", "set/b/0.png"], "label": ["a", "b"]})
+    pyarrow.parquet.write_table(table, folder / "sound.parquet")
+    return [(path.suffix, path.read_bytes()) for path in sorted(folder.glob("sound.*"))]
+
+
+def test_broken_archives_and_tables_are_named(tmp_path):
+    chance = random.Random(11)
+    opened, refused = set(), set()
+    sound = packed_sets(tmp_path)
+    for number in range(600):
+        suffix, content = sound[number % len(sound)]
+        path = tmp_path / f"broken{suffix}"
+        path.write_bytes(mutate(content, chance)[1])
+        try:
+            images = ImageDataset.open(path, "(.*)")
+        except FeatxError:
+            refused.add(suffix)
+            continue
+        opened.add(suffix)
+        for index in range(len(images)):
+            with contextlib.suppress(UnreadableImageError):
+                images.read(index)
+    assert opened == refused == {".zip", ".tar", ".npz", ".parquet"}

@@ -58,6 +58,15 @@ def test_bad_parquet(image_folder):
         ImageDataset.open(path)
 
 
+def test_a_line_that_is_too_short_has_empty_columns(image_folder):
+    lines = ["path,label,split", "NORMAL/p00_0.png,no", "PNEUMONIA/p06_0.png,yes"]
+    (image_folder / "list.csv").write_text("\n".join(lines))
+    assert set(ImageDataset.open(image_folder / "list.csv").splits) == {""}
+    (image_folder / "list.csv").write_text("path,label\nNORMAL,no\n,yes\n")
+    with pytest.raises(UsageError, match="names 2 files that do not exist"):
+        ImageDataset.open(image_folder / "list.csv")
+
+
 def test_a_missing_pyarrow_is_said(image_folder, monkeypatch):
     path = write(image_folder / "list.parquet", TABLE)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
