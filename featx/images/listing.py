@@ -49,7 +49,7 @@ class Listing:
         Raises
         ------
         UsageError
-            If there are fewer than two classes, or a split lacks one.
+            If there are fewer than two classes, or the training or test images lack one.
         """
         if len(class_names) < 2:
             found = f"only the class {class_names[0]!r}" if class_names else "no class"
@@ -57,14 +57,17 @@ class Listing:
                 f"{self.where} has {found}; put the images of each class into a folder of its own, "
                 "at least two (of two, the last in the alphabet is the positive one)"
             )
-        counts = Counter(zip(self.splits, self.labels, strict=True))
-        for split in sorted(set(self.splits)):
-            for name in class_names:
-                if counts[split, name] == 0:
-                    raise UsageError(
-                        f"{self.where}: the split {split or '(none)'!r} has no image of class "
-                        f"{name!r}; every split needs every class"
-                    )
+        # Whatever is not for testing is trained on, images of the split 'val' among it.
+        for splits in ({"test"}, set(self.splits) - {"test"}):
+            pairs = zip(self.splits, self.labels, strict=True)
+            there = {label for split, label in pairs if split in splits}
+            missing = sorted(set(class_names) - there)
+            if there and missing:
+                named = ", ".join(filter(None, sorted(splits))) or "(none)"
+                raise UsageError(
+                    f"{self.where}: the split {named!r} has no image of class {missing[0]!r}; "
+                    "training and testing both need every class"
+                )
 
 
 def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:

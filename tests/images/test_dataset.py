@@ -141,6 +141,17 @@ def test_a_class_missing_from_a_split(image_folder, tmp_path):
         ImageDataset.open(top)
 
 
+def test_a_class_missing_from_val_is_fine_since_train_and_val_are_pooled(image_folder, tmp_path):
+    top = tmp_path / "parts"
+    shutil.copytree(image_folder, top / "train")
+    shutil.copytree(image_folder / "NORMAL", top / "val" / "NORMAL")
+    assert len(ImageDataset.open(top, r"(p\d+)_")) == 36
+    shutil.rmtree(top / "train" / "PNEUMONIA")
+    shutil.copytree(image_folder, top / "test")
+    with pytest.raises(UsageError, match=r"'train, val' has no image of class 'PNEUMONIA'"):
+        ImageDataset.open(top)
+
+
 def test_images_without_labels(image_folder):
     images = ImageDataset.open(image_folder / "NORMAL", labelled=False)
     assert len(images) == 12
