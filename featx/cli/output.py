@@ -36,7 +36,7 @@ def print_table(table: Any, as_json: bool, out: Path) -> None:
     Console().print(to_terminal(table.rows))
     for note in table.notes:
         click.echo(note)
-    click.echo(f"Tables, scores and models are in {out}")
+    click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")
 
 
 def print_result(value: Any, as_json: bool, text: str) -> None:

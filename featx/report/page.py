@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from featx.features.files import put_bytes
 from featx.report.cells import MAIN, MORE, columns_of, row_label
 from featx.report.checklist import fill_checklists
-from featx.report.figures.model import style_of
+from featx.report.figures.model import assign_styles
 from featx.report.figures.training import cost_figure, epochs_figure, learning_figure
 from featx.report.panels import Figure, make_panels
 from featx.report.results import Results, Row, best_place, read_results
@@ -70,6 +71,7 @@ def render_page(results: Results) -> str:
     """
     labels = [row_label(row) for row in results.rows]
     shown = _shown_at_first(results.rows)
+    styles = assign_styles(len(labels), shown)
     seed = results.run.get("settings", {}).get("seed", 0)
     notes = results.run.get("notes", [])
     alarms = [note for note in notes if note.startswith(_ALARMS)]
@@ -79,7 +81,7 @@ def render_page(results: Results) -> str:
         run=results.run,
         rows=results.rows,
         labels=labels,
-        styles=[style_of(place) for place in range(len(labels))],
+        styles=styles,
         shown=shown,
         best=best_place(results.rows, "auc_out_of_fold"),
         main=columns_of(MAIN, results.rows),
@@ -87,8 +89,8 @@ def render_page(results: Results) -> str:
         alarms=alarms,
         notes=[note for note in notes if note not in alarms],
         panels=make_panels(results, labels, shown, seed),
-        cost=cost_figure(results.rows, labels),
-        learning=_learning(results),
+        cost=cost_figure(results.rows, labels, styles),
+        learning=_learning(results, styles),
         epochs=_epochs(results, labels),
         flow=_flow(results),
         recipes=_recipes(results.rows),
@@ -148,6 +150,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["pretty"] = _pretty
+    environment.filters["breakable"] = _breakable
     return environment
 
 
@@ -158,6 +161,11 @@ def _file(name: str) -> str:
         .joinpath(name)
         .read_text(encoding="utf-8")
     )
+
+
+def _breakable(text: str) -> Markup:
+    """Let a long name go on in the next line where its parts meet."""
+    return Markup("<wbr>").join(re.split("(?<=[:_+/])", text))
 
 
 def _pretty(value: Any) -> str:
@@ -177,7 +185,7 @@ def _shown_at_first(rows: list[Row]) -> list[int]:
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
 
 
-def _learning(results: Results) -> Figure | None:
+def _learning(results: Results, styles: list[str]) -> Figure | None:
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
     if len(points) < 2:
         return None
@@ -187,7 +195,7 @@ def _learning(results: Results) -> Figure | None:
         f"{row_label(results.rows[place])}, settings kept, fitted on part of the training "
         "patients. Band: 95 % interval. Where the curve still rises, more patients would help."
     )
-    return Figure("Learning curve", caption, learning_figure(points, style_of(place)))
+    return Figure("Learning curve", caption, learning_figure(points, styles[place]))
 
 
 def _epochs(results: Results, labels: list[str]) -> list[Figure]:

@@ -14,7 +14,7 @@ from featx.report.figures.discrimination import (
     roc_figures,
     score_histogram,
 )
-from featx.report.figures.model import DrawnModel
+from featx.report.figures.model import DrawnModel, assign_styles
 from featx.report.figures.reliability import calibration_figure, decision_figure
 from featx.report.results import Results, ScoredImages
 
@@ -140,6 +140,7 @@ def _models(
     klass: int,
 ) -> dict[int, DrawnModel]:
     found = {}
+    styles = assign_styles(len(results.rows), shown)
     for place, row in enumerate(results.rows):
         if row["name"] not in scored:
             continue
@@ -148,7 +149,7 @@ def _models(
             figures = figures.get("per_class", {}).get(results.class_names[klass], {})
         told = {"kind": row["kind"], "threshold": row["threshold"], "auc": figures.get("auc")}
         images = scored[row["name"]]
-        model = DrawnModel.of(told, place, labels[place], images, klass, place in shown)
+        model = DrawnModel.of(told, styles[place], labels[place], images, klass, place in shown)
         if model.has_both_sides:
             found[place] = model
     return found

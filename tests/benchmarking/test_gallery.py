@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 from featx.benchmarking.gallery import pick_pictures, save_gallery
+from featx.benchmarking.grid import benchmark
 from featx.benchmarking.predictions import Predictions
 from featx.images.dataset import ImageDataset
+from featx.report.page import write_page
+from tests.benchmarking.conftest import draw
 
 
 def predict(images, positive):
@@ -58,3 +61,17 @@ def test_thumbnails_are_small_grey_and_replace_older_ones(six, tmp_path):
     with Image.open(tmp_path / "gallery" / first["file"]) as thumbnail:
         assert thumbnail.mode == "L" and max(thumbnail.size) == 160 and not thumbnail.getexif()
         assert abs(float(np.asarray(thumbnail).mean()) - 200) < 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_benchmark_ends_with_its_page_and_gallery(tmp_path):
+    fast = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "folds": 3}
+    benchmark(draw(signal=25), **fast, controls=False, learning_curve=False, out=tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert 'id="gallery"' in page and 'class="panel"' in page
+    written = (tmp_path / "gallery" / "gallery.json").read_bytes()
+    assert json.loads(written)["row"] == "efficientnet_lite0-naive_bayes"
+    assert (tmp_path / "table.tex").read_text().count(r"\\") == 2
+    (tmp_path / "report.html").unlink()
+    write_page(tmp_path)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page

@@ -8,7 +8,7 @@ import pytest
 from featx.metrics.intervals import wilson_interval
 from featx.report.figures.discrimination import score_histogram
 from featx.report.figures.drawing import Plot, nice_ticks
-from featx.report.figures.model import DrawnModel
+from featx.report.figures.model import COLOURS, DrawnModel, assign_styles
 from featx.report.figures.reliability import reliability_bins
 from featx.report.figures.training import cost_figure, epochs_figure
 from featx.report.panels import operating_cost
@@ -96,6 +96,12 @@ def test_a_log_that_lacks_a_figure_has_no_drawing():
 def test_controls_are_not_a_choice():
     row = {"kind": "frozen", "auc": 0.9, "seconds_extract": 5.0, "seconds_fit": 5.0}
     rows = [row, {**row, "kind": "control"}, {**row, "kind": "baseline", "auc": 0.8}]
-    drawing = cost_figure(rows, ["a", "b", "c"])
+    drawing = cost_figure(rows, ["a", "b", "c"], assign_styles(3))
     assert drawing.count('class="point') == 2 and "b: 10 s" not in drawing
-    assert cost_figure(rows[:2], ["a", "b"]) is None
+    assert cost_figure(rows[:2], ["a", "b"], assign_styles(2)) is None
+
+
+def test_what_is_drawn_at_first_differs_in_colour():
+    styles = assign_styles(20, first=[0, 6, 12])
+    assert len({styles[place].split()[0] for place in (0, 6, 12)}) == 3
+    assert len(set(styles)) == 20 and COLOURS == 6

@@ -12,7 +12,7 @@ from featx.report.page import PAGE, write_page
 
 from .conftest import Folder
 
-VOID = {"meta", "link", "img", "input", "br", "hr"}
+VOID = {"meta", "link", "img", "input", "br", "hr", "wbr"}
 
 
 class Tree(HTMLParser):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from featx.report.results import ScoredImages
 
-__all__ = ["COLOURS", "DrawnModel", "style_of"]
+__all__ = ["COLOURS", "DrawnModel", "assign_styles"]
 
 COLOURS = 6
 """How many colours the style sheet has; the seventh model takes the first again, dashed."""
@@ -57,7 +58,7 @@ class DrawnModel:
     def of(
         cls,
         row: dict[str, Any],
-        place: int,
+        style: str,
         label: str,
         scored: ScoredImages,
         klass: int,
@@ -69,8 +70,8 @@ class DrawnModel:
         ----------
         row : dict
             Of the table.
-        place : int
-            Its place there, which decides colour and dashes.
+        style : str
+            Its colour and dashes, from `assign_styles`.
         label : str
             Its name.
         scored : ScoredImages
@@ -84,7 +85,7 @@ class DrawnModel:
         auc = row.get("auc")
         return cls(
             label=label,
-            style=style_of(place),
+            style=style,
             shape=_SHAPES.get(row.get("kind", ""), "circle"),
             positive=scored.labels == klass,
             probability=scored.probabilities[:, klass],
@@ -100,12 +101,28 @@ class DrawnModel:
         return bool(self.positive.any() and not self.positive.all())
 
 
-def style_of(place: int) -> str:
-    """Classes that give a row its colour and its dashes.
+def assign_styles(n_rows: int, first: Collection[int] = ()) -> list[str]:
+    """Give each row its colour and its dashes.
+
+    Parameters
+    ----------
+    n_rows : int
+        Of the table.
+    first : collection of int
+        Places of the rows that must differ in colour: those drawn before the reader chooses.
+
+    Returns
+    -------
+    list of str
+        Classes of the style sheet, by place.
 
     Examples
     --------
-    >>> style_of(0), style_of(7)
-    ('c0 d0', 'c1 d1')
+    >>> assign_styles(3, first=[2])
+    ['c1 d0', 'c2 d0', 'c0 d0']
     """
-    return f"c{place % COLOURS} d{place // COLOURS % _DASHES}"
+    order = sorted(range(n_rows), key=lambda place: (place not in first, place))
+    styles = [""] * n_rows
+    for number, place in enumerate(order):
+        styles[place] = f"c{number % COLOURS} d{number // COLOURS % _DASHES}"
+    return styles

@@ -10,7 +10,6 @@ import numpy as np
 from markupsafe import Markup
 
 from featx.report.figures.drawing import Plot, nice_ticks
-from featx.report.figures.model import style_of
 
 __all__ = ["cost_figure", "epochs_figure", "learning_figure"]
 
@@ -106,15 +105,17 @@ def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) ->
     return plot.svg()
 
 
-def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Markup | None:
+def cost_figure(
+    rows: Sequence[Mapping[str, Any]], labels: Sequence[str], styles: Sequence[str]
+) -> Markup | None:
     """Draw AUC against the seconds a model took, extraction and fit together; no controls.
 
     Parameters
     ----------
     rows : sequence of dict
         Of the table.
-    labels : sequence of str
-        Their names.
+    labels, styles : sequence of str
+        Their names and colours.
 
     Returns
     -------
@@ -157,7 +158,7 @@ def cost_figure(rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Mar
         form=("{:,.0f}".format, "{:g}".format),
     )
     for (place, cost, row), bottom, top in zip(known, lows, highs, strict=True):
-        style = style_of(place)
+        style = styles[place]
         plot.whisker(cost, bottom, top, style)
         shape = _SHAPES.get(row.get("kind", ""), "circle")
         plot.point(
