@@ -420,3 +420,21 @@ def test_the_patient_is_found_also_behind_a_long_beginning():
     buffer = io.BytesIO()
     dataset.save_as(buffer)
     assert read_patient(buffer.getvalue()) == "behind"
+
+
+def test_implicit_files_keep_the_sign_of_padding_and_tables(generator):
+    # There US and SS are told apart by the PixelRepresentation alone.
+    pixels = generator.integers(-900, -100, (12, 12), dtype=np.int16)
+    pixels[:3] = -2000
+    table = lookup_table(range(0, 4096, 4), -1000, 12)
+    table["LUTDescriptor"].VR = "SS"
+    settings = {"PixelPaddingValue": -2000, "ModalityLUTSequence": [table], "BitsStored": 16}
+    expected = read_image(make_dicom(pixels, **settings))
+    found = read_image(
+        make_dicom(pixels, preamble=False, syntax=ImplicitVRLittleEndian, **settings)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert (found[:3] == 0).all()
+    low, high = np.percentile((pixels[3:] + 1000) * 4, (0.5, 99.5))
+    hand = np.clip(((pixels[3:] + 1000) * 4 - low) / (high - low), 0, 1) * 255
+    np.testing.assert_allclose(found[3:], hand, atol=1e-3)
