@@ -31,7 +31,7 @@ from featx.images.dataset import ImageDataset
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Lesson", "find_start", "policy_of"]
+__all__ = ["Learnt", "Lesson", "find_start", "policy_of", "seeded"]
 
 Indices = npt.NDArray[np.int64]
 
