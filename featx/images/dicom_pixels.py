@@ -195,7 +195,7 @@ def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
         if stored.dtype.itemsize <= 2:
             lowest = int(stored.min())
             levels = np.arange(lowest, int(stored.max()) + 1)
-            place = stored.astype(np.int32) - lowest
+            place: npt.NDArray = stored.astype(np.int32) - lowest
         else:
             levels, place = np.unique(stored, return_inverse=True)
             place = place.reshape(stored.shape)
