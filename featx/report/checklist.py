@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from featx.report.results import Results
+from featx.report.results import Results, Row
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
 
@@ -110,8 +110,9 @@ def _of_data(results: Results) -> dict[str, str]:
         "published": f"{len(run['published'])} published figures are listed apart."
         if run.get("published")
         else "",
-        "privacy": "Nothing but paths, patients' marks and labels is stored; --hash-patients "
-        "stores marks as keyed hashes. De-identification before that is for the authors.",
+        "privacy": "Stored are paths, patients' marks, labels, scores and small images without "
+        "metadata; --hash-patients stores marks as keyed hashes. De-identification before "
+        "that, of file names and of what is burned into images, is for the authors.",
     }
     if run:
         left_out = flow.get("unreadable, left out")
@@ -149,37 +150,11 @@ def _of_models(results: Results) -> dict[str, str]:
         "code": "featx is open (Apache-2.0); the command is under Provenance. Where models and "
         "data can be had is for the authors.",
         "files": "models/*.skops hold the fitted classifiers, recipes name the networks by digest.",
-        "limits": "Retrospective, on the images given. Not a medical device. Controls, audit and "
+        "limits": "On the images given, and no others. Not a medical device. Controls, audit and "
         "notes name what flatters the figures; the rest is for the authors.",
     }
     if frozen:
-        first = frozen[0]
-        facts |= {
-            "predictors": "All features of the frozen networks' last layer, none chosen by hand: "
-            + ", ".join(f"{row['backbone']} {row['n_features']:,}" for row in _once(frozen))
-            + ".",
-            "recipes": "Fixed by the recipes under Provenance: size, grey or colour, resizing, "
-            "preprocessing, pooling, augmentation.",
-            "handling": "Features standardised within each cross-validation fold where the "
-            "classifier asks for it; nothing is fitted on test images.",
-            "imbalance": "Classes weighted by n / (k n_class) in fitting; the operating point is "
-            f"chosen afterwards. {_calibration(first)}".strip(),
-            "calibration": _calibration(first),
-            "prediction": f"Probabilities averaged over {first.get('test_views', 1)} views of each "
-            "test image.",
-            "initial": "Frozen networks: weights by SHA-256, random ones by seed, under "
-            "Provenance.",
-            "training": f"{first.get('views', 1)} views of each training image; hyper-parameters "
-            "by cross-validation grouped by patient. Chosen ones are under Provenance.",
-            "selection": "By cross-validation on training patients; test images have no say.",
-            "internal": "Cross-validation grouped by patient: "
-            + ", ".join(
-                f"{row['name']} {row['auc_out_of_fold']:.3f}"
-                for row in frozen
-                if row.get("auc_out_of_fold") is not None
-            )
-            + " (AUC out of fold).",
-        }
+        facts |= _of_frozen(frozen)
     if "control" in kinds or any("auc_seeds_sd" in row for row in rows):
         facts["robustness"] = "Controls that know nothing of lungs stand in the table" + (
             "; spread over seeds too." if any("auc_seeds_sd" in row for row in rows) else "."
@@ -187,6 +162,35 @@ def _of_models(results: Results) -> dict[str, str]:
     if run.get("versions"):
         facts["versions"] = ", ".join(f"{name} {v}" for name, v in run["versions"].items())
     return facts
+
+
+def _of_frozen(frozen: list[Row]) -> dict[str, str]:
+    first = frozen[0]
+    return {
+        "predictors": "All features of the frozen networks' last layer, none chosen by hand: "
+        + ", ".join(f"{row['backbone']} {row['n_features']:,}" for row in _once(frozen))
+        + ".",
+        "recipes": "Fixed by the recipes under Provenance: size, grey or colour, resizing, "
+        "preprocessing, pooling, augmentation.",
+        "handling": "Features standardised within each cross-validation fold where the "
+        "classifier asks for it; nothing is fitted on test images.",
+        "imbalance": "Classes weighted by n / (k n_class) in fitting; the operating point is "
+        f"chosen afterwards. {_calibration(first)}".strip(),
+        "calibration": _calibration(first),
+        "prediction": f"Probabilities averaged over {first.get('test_views', 1)} views of each "
+        "test image.",
+        "initial": "Frozen networks: weights by SHA-256, random ones by seed, under Provenance.",
+        "training": f"{first.get('views', 1)} views of each training image; hyper-parameters "
+        "by cross-validation grouped by patient. Chosen ones are under Provenance.",
+        "selection": "By cross-validation on training patients; test images have no say.",
+        "internal": "Cross-validation grouped by patient: "
+        + ", ".join(
+            f"{row['name']} {row['auc_out_of_fold']:.3f}"
+            for row in frozen
+            if row.get("auc_out_of_fold") is not None
+        )
+        + " (AUC out of fold).",
+    }
 
 
 def _of_figures(results: Results) -> dict[str, str]:

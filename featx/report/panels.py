@@ -25,6 +25,9 @@ Row = dict[str, Any]
 # Curves of all panels together: each costs a bootstrap and some kilobytes of the page.
 _MOST_CURVES = 36
 
+# Images times resamples of one band: some tenths of a second.
+_MOST_WEIGHTS = 4_000_000
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -155,21 +158,27 @@ def _models(
     return found
 
 
+def _resamples(n_images: int) -> int:
+    """Take fewer resamples of many images, whose bands are narrow anyway."""
+    return int(np.clip(_MOST_WEIGHTS // n_images, 200, 1000))
+
+
 def _panel(
     title: str, models: dict[int, DrawnModel], positive: str, n_scored: int, seed: int
 ) -> Panel:
+    n_bootstrap = _resamples(max(len(model.positive) for model in models.values()))
     band = (
-        "Bands: pointwise 95 %, from 1,000 resamples of patients. Marks: the operating point that "
-        "training images chose."
+        f"Bands: pointwise 95 %, from {n_bootstrap:,} resamples of patients. Marks: the operating "
+        "point that training images chose."
     )
-    rocs = roc_figures(models, positive, seed)
+    rocs = roc_figures(models, positive, n_bootstrap, seed)
     figures = [Figure("ROC", band, rocs[0])]
     figures += [Figure("ROC, upper left corner", "The same, enlarged.", roc) for roc in rocs[1:]]
     figures += [
         Figure(
             "Precision and recall",
             "Dotted: the share of positives among these images, which predictive values hang on.",
-            precision_recall_figure(models, positive, seed),
+            precision_recall_figure(models, positive, n_bootstrap, seed),
         ),
         Figure(
             "Calibration",

@@ -183,6 +183,17 @@ def test_more_than_two_classes(tmp_path):
     assert "What the operating point costs" not in page
 
 
+def test_many_models_are_drawn_in_part_and_the_rest_is_told(tmp_path):
+    folder = Folder(tmp_path / "results", n=24)
+    for number in range(40):
+        folder.add(f"net{number}", "svm", auc_out_of_fold=0.5 + number / 100)
+    root = folder.write()
+    page = made(root)
+    assert "4 more models have scores" in page
+    assert "Scores: net39, svm" in page, "the best by training patients is drawn"
+    assert (root / PAGE).stat().st_size < 1_500_000
+
+
 def test_no_tensorflow_and_no_images_are_needed(folder):
     root = folder.write()
     code = (

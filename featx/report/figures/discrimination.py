@@ -21,7 +21,9 @@ _SQUARE_ROOTS = [sign * share**0.5 for sign in (-1, 1) for share in (0.05, 0.25,
 _CROWDED = 0.96
 
 
-def roc_figures(models: Mapping[int, DrawnModel], positive: str, seed: int = 0) -> list[Markup]:
+def roc_figures(
+    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, seed: int = 0
+) -> list[Markup]:
     """Draw the ROC curves of several models, with bands; the corner too, if all crowd there.
 
     Parameters
@@ -30,11 +32,13 @@ def roc_figures(models: Mapping[int, DrawnModel], positive: str, seed: int = 0) 
         By place in the table.
     positive : str
         Name of the class that is looked for.
-    seed : int, default=0
-        Which resamples make the bands.
+    n_bootstrap, seed : int, default=1000, 0
+        How many resamples make the bands, and which.
     """
     curves = {
-        place: roc_curve(model.positive, model.probability, model.patients, seed=seed)
+        place: roc_curve(
+            model.positive, model.probability, model.patients, n_bootstrap=n_bootstrap, seed=seed
+        )
         for place, model in models.items()
     }
     areas = [_area(curves[place]) for place in models if models[place].shown]
@@ -72,13 +76,13 @@ def _roc_plot(
 
 
 def precision_recall_figure(
-    models: Mapping[int, DrawnModel], positive: str, seed: int = 0
+    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, seed: int = 0
 ) -> Markup:
     """Draw the precision-recall curves of several models, with bands.
 
     Parameters
     ----------
-    models, positive, seed
+    models, positive, n_bootstrap, seed
         As in `roc_figures`.
     """
     plot = Plot(
@@ -91,7 +95,9 @@ def precision_recall_figure(
     share = float(np.mean([model.positive.mean() for model in models.values()]))
     plot.line([0, 1], [share, share], "chance")
     for place, model in models.items():
-        curve = precision_recall_curve(model.positive, model.probability, model.patients, seed=seed)
+        curve = precision_recall_curve(
+            model.positive, model.probability, model.patients, n_bootstrap=n_bootstrap, seed=seed
+        )
         plot.group(place, model.shown)
         plot.band(curve.grid, curve.low, curve.high, model.style)
         plot.steps(curve.x, curve.y, model.style)
