@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from featx.backbones._keras import import_keras, quiet_stderr
+from featx.backbones.pooling import POOLINGS, check_pooling, pool
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
@@ -39,7 +40,7 @@ class Engine(Protocol):
 
 
 class KerasEngine:
-    """Global average of the last feature maps, computed by Keras on any of its back ends.
+    """The last feature maps, pooled, computed by Keras on any of its back ends.
 
     Every batch has the same shape, the last one being filled up, so that the bits of a row
     depend on its image alone, not on its company or its place.
@@ -52,15 +53,24 @@ class KerasEngine:
         Its record, for the preprocessing.
     batch_size : int, optional
         Images a step; by default few on a CPU, whose caches they then fit, and more on a GPU.
+    pooling : str, default="average"
+        See `featx.backbones.pooling`.
     """
 
     name = "keras"
 
-    def __init__(self, base: Any, backbone: Backbone, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        base: Any,
+        backbone: Backbone,
+        batch_size: int | None = None,
+        pooling: str = "average",
+    ) -> None:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
         self.base = base
         self.backbone = backbone
+        self.pooling = pooling
         self.batch_size = batch_size or (32 if _gpu_visible() else 8)
         self._runners: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
 
@@ -83,7 +93,7 @@ class KerasEngine:
         """
         pixels = _as_batch(pixels, self.base, self.backbone)
         run = self._runner(pixels.shape[-1])
-        features = np.empty((len(pixels), self.backbone.features), dtype=np.float32)
+        features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
         for start in range(0, len(pixels), self.batch_size):
             batch = pixels[start : start + self.batch_size]
             missing = self.batch_size - len(batch)
@@ -103,7 +113,7 @@ class KerasEngine:
 
     def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
         if channels not in self._runners:
-            model = _pooled_model(self.base, self.backbone, channels)
+            model = _pooled_model(self.base, self.backbone, channels, self.pooling)
             if import_keras().backend.backend() == "tensorflow":
                 self._runners[channels] = _constant_graph(model, self.batch_size)
             else:
@@ -123,6 +133,8 @@ class OpenVinoEngine:
         What `featx.backbones.weights.load_base` gives.
     backbone : Backbone
         Its record, for the preprocessing.
+    pooling : str, default="average"
+        See `featx.backbones.pooling`.
 
     Raises
     ------
@@ -134,7 +146,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, base: Any, backbone: Backbone) -> None:
+    def __init__(self, base: Any, backbone: Backbone, pooling: str = "average") -> None:
         if not _openvino_installed():
             raise MissingExtraError("The openvino engine", "featx[openvino]")
         if import_keras().backend.backend() != "tensorflow":
@@ -144,12 +156,13 @@ class OpenVinoEngine:
             )
         self.base = base
         self.backbone = backbone
+        self.pooling = pooling
         self._queues: dict[int, Any] = {}
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
         pixels = _as_batch(pixels, self.base, self.backbone)
-        features = np.empty((len(pixels), self.backbone.features), dtype=np.float32)
+        features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
         queue = self._queue(pixels.shape[-1])
 
         def keep(request: Any, row: int) -> None:
@@ -170,7 +183,7 @@ class OpenVinoEngine:
         if channels not in self._queues:
             openvino = _import_openvino()
             compiled = openvino.Core().compile_model(
-                _convert(_pooled_model(self.base, self.backbone, channels)),
+                _convert(_pooled_model(self.base, self.backbone, channels, self.pooling)),
                 "CPU",
                 {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
             )
@@ -179,7 +192,11 @@ class OpenVinoEngine:
 
 
 def make_engine(
-    backbone: Backbone, weights: Weights, engine: str = "auto", batch_size: int | None = None
+    backbone: Backbone,
+    weights: Weights,
+    engine: str = "auto",
+    batch_size: int | None = None,
+    pooling: str = "average",
 ) -> Engine:
     """Load a backbone, frozen, into an engine.
 
@@ -193,6 +210,8 @@ def make_engine(
         ``"auto"`` takes Keras where it sees a GPU, else OpenVINO if it is installed, else Keras.
     batch_size : int, optional
         Images a step of the Keras engine; see there.
+    pooling : str, default="average"
+        See `featx.backbones.pooling`.
 
     Returns
     -------
@@ -201,7 +220,7 @@ def make_engine(
     Raises
     ------
     UsageError
-        There is no engine of that name.
+        There is no engine or pooling of that name.
     MissingExtraError
         OpenVINO was asked for and is not installed.
     """
@@ -209,10 +228,15 @@ def make_engine(
         raise UsageError(f"There is no engine {engine!r}. Known: {', '.join(ENGINES)}.")
     if engine == "openvino" and not _openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
+    check_pooling(pooling)
     base = load_base(backbone, weights)
     if engine == "openvino" or (engine == "auto" and _openvino_serves()):
-        return OpenVinoEngine(base, backbone)
-    return KerasEngine(base, backbone, batch_size)
+        return OpenVinoEngine(base, backbone, pooling)
+    return KerasEngine(base, backbone, batch_size, pooling)
+
+
+def _width(backbone: Backbone, pooling: str) -> int:
+    return backbone.features * POOLINGS[pooling]
 
 
 def _as_batch(pixels: np.ndarray, base: Any, backbone: Backbone) -> np.ndarray:
@@ -228,14 +252,13 @@ def _as_batch(pixels: np.ndarray, base: Any, backbone: Backbone) -> np.ndarray:
     return batch
 
 
-def _pooled_model(base: Any, backbone: Backbone, channels: int) -> Any:
-    """Chain pixels, preprocessing, the frozen base and global average pooling."""
+def _pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
+    """Chain pixels, preprocessing, the frozen base and pooling."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
     colours = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
     maps = base(backbone.preprocessing(colours), training=False)
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(maps)
-    return keras.Model(inputs, pooled, name=f"{backbone.name}_features")
+    return keras.Model(inputs, pool(maps, pooling), name=f"{backbone.name}_features")
 
 
 def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:

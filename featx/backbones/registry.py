@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -339,7 +339,8 @@ def get_backbone(name: str) -> Backbone:
     Parameters
     ----------
     name : str
-        One of the keys of ``BACKBONES``.
+        One of the keys of ``BACKBONES``, or ``"xception@224"`` for another input size than the
+        one that its weights were trained at: smaller is faster.
 
     Returns
     -------
@@ -348,22 +349,36 @@ def get_backbone(name: str) -> Backbone:
     Raises
     ------
     UsageError
-        There is no backbone of that name.
+        There is no backbone of that name, or the size is not a number that it can take.
 
     Examples
     --------
     >>> get_backbone("densenet169").features
     1664
+    >>> get_backbone("xception@224").size
+    (224, 224)
     >>> get_backbone("resnet-50")
     Traceback (most recent call last):
         ...
     featx.errors.UsageError: There is no backbone 'resnet-50'; did you mean 'resnet50'? ...
     """
+    plain, at, size = str(name).partition("@")
+    if at and plain in BACKBONES:
+        return _resized(BACKBONES[plain], size)
     if name in BACKBONES:
         return BACKBONES[name]
     close = difflib.get_close_matches(str(name).lower(), BACKBONES, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     raise UsageError(f"There is no backbone {name!r}{hint} Known: {', '.join(BACKBONES)}.")
+
+
+def _resized(backbone: Backbone, size: str) -> Backbone:
+    if not size.isdecimal() or int(size) < backbone.minimum_size:
+        raise UsageError(
+            f"{backbone.name}@{size}: give the side in pixels, at least {backbone.minimum_size}, "
+            f"as in {backbone.name}@{max(224, backbone.minimum_size)}"
+        )
+    return replace(backbone, size=(int(size), int(size)))
 
 
 def list_backbones() -> list[Backbone]:

@@ -26,6 +26,8 @@ def benchmark(
     baselines: Sequence[str] = (),
     *,
     augmentation: str | Augmentation = "radiograph",
+    pooling: str = "average",
+    normalisation: str = "none",
     views: int = 4,
     test_views: int | None = None,
     test_size: float = 0.2,
@@ -69,6 +71,8 @@ def benchmark(
         CNNs to train end to end, such as ``"finetuned:efficientnet_lite0"``.
     augmentation : str or Augmentation, default="radiograph"
         How augmented views are drawn.
+    pooling, normalisation : str
+        How feature maps become one vector, and what is done to intensities; as in `extract`.
     views : int, default=4
         Views of each training image, the image itself included.
     test_views : int, optional
@@ -137,6 +141,8 @@ def benchmark(
         "views": both_views[0],
         "test_views": both_views[1],
         "augmentation": str(augmentation),
+        "pooling": pooling,
+        "normalisation": normalisation,
         "test_size": test_size,
         **fitting,
         "weights": Path(weights).name,
@@ -150,6 +156,8 @@ def benchmark(
         material=material,
         extraction={
             "augmentation": augmentation,
+            "pooling": pooling,
+            "normalisation": normalisation,
             "weights": weights,
             "weights_dir": weights_dir,
             "cache": cache,

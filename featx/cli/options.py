@@ -111,6 +111,23 @@ def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say what the network sees of a training image."""
+    for option in (
+        click.option(
+            "--pooling",
+            type=click.Choice(["average", "max", "gem", "quadrants"]),
+            default="average",
+            show_default=True,
+            help="How feature maps become one vector.",
+        ),
+        click.option(
+            "--normalisation",
+            type=click.Choice(["none", "percentile", "equalise", "clahe"]),
+            default="none",
+            show_default=True,
+            help="What is done to each image's intensities.",
+        ),
+    ):
+        command = option(command)
     command = click.option(
         "--views",
         default=None,

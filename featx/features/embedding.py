@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.pooling import POOLINGS
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
@@ -63,10 +64,15 @@ class Embedding:
         """Where the rows are kept."""
         return FeatureStore(self.cache, self.recipe)
 
+    @property
+    def width(self) -> int:
+        """How many features a row has."""
+        return self.backbone.features * POOLINGS[self.recipe.pooling]
+
     def _make_engine(self) -> Engine:
         from featx.backbones.engines import make_engine
 
-        return make_engine(self.backbone, self.weights, self.engine)
+        return make_engine(self.backbone, self.weights, self.engine, pooling=self.recipe.pooling)
 
 
 def complete(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from featx.backbones.pooling import check_pooling
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.errors import FeatxError, UsageError
@@ -20,6 +21,7 @@ from featx.features.store import RowTarget
 from featx.features.wanted import WantedRows
 from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.dataset import ImageDataset
+from featx.images.normalisation import check_normalisation
 from featx.images.reading import Colour
 
 __all__ = ["default_cache", "extract"]
@@ -44,6 +46,8 @@ def extract(
     engine: str = "auto",
     seed: int = 0,
     colour: Colour = "grey",
+    pooling: str = "average",
+    normalisation: str = "none",
     strict: bool = False,
     rehash: bool = False,
     out: str | Path | None = None,
@@ -58,8 +62,8 @@ def extract(
     images : ImageDataset
         What to embed.
     backbone : str or sequence of str, default="efficientnet_lite0"
-        Names from `list_backbones`; the features of several are set side by side, and each image
-        is read once for all of them.
+        Names from `list_backbones`, each with ``@SIZE`` for another input size in pixels; the
+        features of several are set side by side, and each image is read once for all of them.
     augmentation : str or Augmentation, default="radiograph"
         How views 1, 2, ... are drawn.
     views : int, default=4
@@ -76,6 +80,10 @@ def extract(
         Decides the augmented views, and the weights where they are random.
     colour : {"grey", "rgb"}, default="grey"
         How images are read; grey is right for radiographs.
+    pooling : {"average", "max", "gem", "quadrants"}, default="average"
+        How feature maps become one vector; see `featx.backbones.pooling`.
+    normalisation : {"none", "percentile", "equalise", "clahe"}, default="none"
+        What is done to each image's intensities; see `featx.images.normalisation`.
     strict : bool, default=False
         Whether an unreadable image is an error; otherwise it is named in the result, left out.
     rehash : bool, default=False
@@ -109,13 +117,24 @@ def extract(
     policy = Augmentation.named(augmentation) if isinstance(augmentation, str) else augmentation
     names = [backbone] if isinstance(backbone, str) else list(backbone)
     _check(images, names, policy, views, weights)
+    check_pooling(pooling)
+    check_normalisation(normalisation)
     folder = Path(cache) if cache is not None else default_cache()
     records = [get_backbone(name) for name in names]
     # All are found before the first runs: hours later is a bad time to hear of a missing file.
     found = [find_weights(record, weights, _path(weights_dir), seed=seed) for record in records]
     embeddings = []
     for record, record_weights in zip(records, found, strict=True):
-        recipe = Recipe(record.name, record_weights.digest, record.size, policy, seed, colour)
+        recipe = Recipe(
+            backbone=record.name,
+            weights=record_weights.digest,
+            size=record.size,
+            augmentation=policy,
+            seed=seed,
+            colour=colour,
+            pooling=pooling,
+            normalisation=normalisation,
+        )
         embeddings.append(Embedding(recipe, record, record_weights, folder, engine))
     hashed = hash_images(images, folder, strict=strict, rehash=rehash)
     wanted = WantedRows(hashed.digests, views)
@@ -192,7 +211,7 @@ class _Rows:
         self.hashed = hashed
         self.wanted = wanted
         self.seconds = 0.0
-        widths = [embedding.backbone.features for embedding in embeddings]
+        widths = [embedding.width for embedding in embeddings]
         self.shape = (wanted.n_rows, sum(widths))
         self.starts = [sum(widths[:number]) for number in range(len(widths))]
 

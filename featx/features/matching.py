@@ -59,7 +59,8 @@ def extract_by_recipes(
         seed = int(recipe.weights.removeprefix("random-")) if random else recipe.seed
         chosen = "random" if random else weights
         directory = None if weights_dir is None else Path(weights_dir)
-        found = find_weights(get_backbone(recipe.backbone), chosen, directory, seed=seed)
+        backbone = f"{recipe.backbone}@{recipe.size[0]}"
+        found = find_weights(get_backbone(backbone), chosen, directory, seed=seed)
         if found.digest != recipe.weights:
             raise UsageError(
                 f"the model was trained on features of {recipe.backbone} with weights "
@@ -69,7 +70,7 @@ def extract_by_recipes(
         matrices.append(
             extract(
                 images,
-                recipe.backbone,
+                backbone,
                 recipe.augmentation,
                 views,
                 weights=chosen,
@@ -78,6 +79,8 @@ def extract_by_recipes(
                 engine=engine,
                 seed=recipe.seed,
                 colour=recipe.colour,
+                pooling=recipe.pooling,
+                normalisation=recipe.normalisation,
                 strict=strict,
                 rehash=rehash,
             )

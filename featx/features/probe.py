@@ -15,6 +15,7 @@ from featx.errors import FeatxError
 from featx.features.files import library_versions, write_hdf5
 from featx.features.store import FeatureStore
 from featx.images.augmentation import make_view
+from featx.images.normalisation import normalise
 from featx.images.reading import read_image
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def _probe(store: FeatureStore, engine: Engine) -> npt.NDArray[np.float32]:
     ]
     if recipe.colour == "rgb":
         images[1:] = [np.repeat(image[..., np.newaxis], 3, axis=2) for image in images[1:]]
+    images = [normalise(image, recipe.normalisation) for image in images]
     views = [
         make_view(image, f"probe-{number}", view, recipe.size, recipe.augmentation, recipe.seed)
         for number, image in enumerate(images)

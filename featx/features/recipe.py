@@ -31,6 +31,10 @@ class Recipe:
         Which of them.
     colour : {"grey", "rgb"}
         How images are read.
+    pooling : str, default="average"
+        How feature maps become one vector; see `featx.backbones.pooling`.
+    normalisation : str, default="none"
+        What is done to an image's intensities; see `featx.images.normalisation`.
 
     Examples
     --------
@@ -45,19 +49,20 @@ class Recipe:
     augmentation: Augmentation
     seed: int
     colour: Colour
+    pooling: str = "average"
+    normalisation: str = "none"
     resize: str = field(default="squash", init=False)
-    pooling: str = field(default="average", init=False)
     dtype: str = field(default="float32", init=False)
     # To be raised whenever reading, warping or pooling comes to give other numbers.
     format: int = field(default=1, init=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they stand in files."""
-        return {
-            **asdict(self),
-            "size": list(self.size),
-            "augmentation": self.augmentation.to_dict(),
-        }
+        values = asdict(self)
+        # A later field stands there only where it is not its default: older caches stay valid.
+        if self.normalisation == "none":
+            del values["normalisation"]
+        return {**values, "size": list(self.size), "augmentation": self.augmentation.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -79,6 +84,8 @@ class Recipe:
             augmentation=Augmentation(**policy),
             seed=values["seed"],
             colour=values["colour"],
+            pooling=values["pooling"],
+            normalisation=values.get("normalisation", "none"),
         )
 
     @property

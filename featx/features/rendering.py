@@ -17,6 +17,7 @@ from featx.features.hashing import Hashed
 from featx.features.recipe import Recipe
 from featx.features.wanted import WantedRows, unpack_digest
 from featx.images.augmentation import make_view
+from featx.images.normalisation import normalise
 
 __all__ = ["Pixels", "Rendered", "render"]
 
@@ -61,7 +62,7 @@ def render(
     wanted : WantedRows
         Of them.
     recipes : list of Recipe
-        Alike in colour.
+        Alike in colour and normalisation.
     lacking : list of ndarray of bool, shape (n_distinct, views)
         For each recipe, which views to make.
 
@@ -80,6 +81,7 @@ def render(
                 _check_unchanged(hashed, place, digest)
         except UnreadableImageError as error:
             return Rendered(digest, place, error)
+        image = normalise(image, recipes[0].normalisation)
         made: dict[tuple[object, ...], Pixels] = {}
         views: list[list[tuple[int, Pixels]]] = []
         for recipe, lacks in zip(recipes, lacking, strict=True):

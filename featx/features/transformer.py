@@ -11,10 +11,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from featx.backbones.pooling import POOLINGS, check_pooling
 from featx.backbones.registry import get_backbone
 from featx.errors import FeatxError, UsageError
 from featx.features.extraction import extract
 from featx.images.dataset import ImageDataset
+from featx.images.normalisation import check_normalisation
 from featx.images.reading import Colour
 
 __all__ = ["FeatureExtractor"]
@@ -34,7 +36,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         How views 1, 2, ... are drawn.
     views : int, default=1
         Views of an image.
-    weights, weights_dir, cache, engine, seed, colour
+    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation
         As in `featx.extract`.
 
     Attributes
@@ -61,6 +63,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         engine: str = "auto",
         seed: int = 0,
         colour: Colour = "grey",
+        pooling: str = "average",
+        normalisation: str = "none",
     ) -> None:
         self.backbone = backbone
         self.augmentation = augmentation
@@ -71,6 +75,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.engine = engine
         self.seed = seed
         self.colour = colour
+        self.pooling = pooling
+        self.normalisation = normalisation
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:  # noqa: ARG002
         """Check the parameters.
@@ -84,7 +90,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         FeatureExtractor
             Itself.
         """
-        self.n_features_out_ = get_backbone(self.backbone).features
+        check_pooling(self.pooling)
+        check_normalisation(self.normalisation)
+        self.n_features_out_ = get_backbone(self.backbone).features * POOLINGS[self.pooling]
         return self
 
     def transform(self, X: ImageDataset | Sequence[Any] | npt.NDArray) -> npt.NDArray[np.float32]:

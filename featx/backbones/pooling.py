@@ -1,0 +1,75 @@
+"""Pooling: from a network's last feature maps to one vector an image."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Any
+
+from featx.backbones._keras import import_keras
+from featx.errors import UsageError
+
+__all__ = ["POOLINGS", "check_pooling", "pool"]
+
+# How many features each pooling makes of one feature map.
+POOLINGS = {"average": 1, "max": 1, "gem": 1, "quadrants": 4}
+
+# Radenovic et al. start from 3; between the mean (1) and the maximum (infinity).
+_GEM_POWER = 3.0
+_GEM_FLOOR = 1e-6
+
+
+def check_pooling(method: str) -> None:
+    """Refuse a name that is not known.
+
+    Raises
+    ------
+    UsageError
+        If there is no such pooling.
+
+    Examples
+    --------
+    >>> check_pooling("average")
+    """
+    if method not in POOLINGS:
+        close = get_close_matches(str(method), POOLINGS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise UsageError(f"there is no pooling {method!r}{hint} (known: {', '.join(POOLINGS)})")
+
+
+def pool(maps: Any, method: str) -> Any:
+    """Pool feature maps over their places.
+
+    Parameters
+    ----------
+    maps : tensor, shape (n, height, width, channels)
+        Of a network's last layer.
+    method : {"average", "max", "gem", "quadrants"}
+        The mean; the maximum; the generalised mean of power 3, negative values counting as 0; the
+        means of the upper left, upper right, lower left and lower right quarter, side by side,
+        overlapping by a row or column where their number is odd.
+
+    Returns
+    -------
+    tensor, shape (n, channels * POOLINGS[method])
+
+    References
+    ----------
+    .. [1] F. Radenovic, G. Tolias, O. Chum (2019), "Fine-tuning CNN image retrieval with no human
+       annotation", TPAMI 41(7), doi 10.1109/TPAMI.2018.2846566, equation 3.
+    """
+    keras = import_keras()
+    if method == "max":
+        return keras.layers.GlobalMaxPooling2D(name="pool")(maps)
+    if method == "gem":
+        powers = keras.ops.power(keras.ops.maximum(maps, _GEM_FLOOR), _GEM_POWER)
+        return keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1 / _GEM_POWER)
+    if method == "quadrants":
+        height, width = maps.shape[1:3]
+        halves = [(slice(0, -(-size // 2)), slice(size // 2, size)) for size in (height, width)]
+        quarters = [
+            keras.ops.mean(maps[:, rows, columns], axis=(1, 2))
+            for rows in halves[0]
+            for columns in halves[1]
+        ]
+        return keras.ops.concatenate(quarters, axis=-1)
+    return keras.layers.GlobalAveragePooling2D(name="pool")(maps)

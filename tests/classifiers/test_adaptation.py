@@ -1,0 +1,119 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+from scipy.special import logit
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from featx.classifiers.adaptation import FEWEST_IMAGES, adapt, adapted_threshold
+from featx.classifiers.fitting import fit
+from featx.classifiers.persistence import load_model, save_model
+from featx.errors import UsageError
+from tests.classifiers.makers import make_matrix
+
+
+def two_groups(n_low, n_high, low=0.0, high=5.0, seed=0):
+    generator = np.random.default_rng(seed)
+    return np.concatenate([generator.normal(low, 1, n_low), generator.normal(high, 1, n_high)])
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_the_threshold_is_where_the_two_densities_cross(share):
+    scores = two_groups(int(4000 * (1 - share)), int(4000 * share))
+    expected = brentq(lambda x: share * norm.pdf(x, 5) - (1 - share) * norm.pdf(x, 0), 0, 5)
+    assert logit(adapted_threshold(scores)) == pytest.approx(expected, abs=0.25)
+
+
+@settings(deadline=None, max_examples=20)
+@given(shift=st.floats(-4, 4), seed=st.integers(0, 20))
+def test_it_moves_with_the_scores(shift, seed):
+    scores = two_groups(100, 150, seed=seed)
+    there = logit(adapted_threshold(scores))
+    assert logit(adapted_threshold(scores + shift)) == pytest.approx(there + shift, abs=0.02)
+
+
+def test_scores_of_one_group_give_none():
+    assert adapted_threshold(np.random.default_rng(0).normal(size=500)) is None
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(UsageError, match=f"at least {FEWEST_IMAGES}"):
+        adapted_threshold(np.zeros(FEWEST_IMAGES - 1))
+
+
+def collections(shift, n=240, classes=2):
+    """Training images, and images of another collection whose first class is moved.
+
+    A shift of 1 would move it to where the second class is.
+    """
+    train = make_matrix(n, features=8, classes=classes, strength=2.0)
+    target = make_matrix(n, features=8, classes=classes, strength=2.0)
+    noise = 0.8 * np.random.default_rng(1).normal(size=target.X.shape)
+    of_row = target.labels[target.image]
+    way = target.X[of_row == 1].mean(axis=0) - target.X[of_row == 0].mean(axis=0)
+    moved = target.X + noise + np.where((of_row == 0)[:, None], shift * way, 0.0)
+    return train, replace(target, X=moved.astype(np.float32))
+
+
+def auc_and_accuracy(model, matrix):
+    probability = model.predict_images(matrix)[:, 1]
+    called = probability >= model.threshold_
+    return roc_auc_score(matrix.labels, probability), (called == matrix.labels).mean()
+
+
+def test_a_model_meets_a_shifted_collection_better_for_having_seen_it():
+    train, target = collections(shift=0.35)
+    model = fit(train, "logistic", n_jobs=1)
+    adapted = adapt(model, train, target)
+    before, after = auc_and_accuracy(model, target), auc_and_accuracy(adapted, target)
+    assert after[0] > before[0] - 0.005
+    assert after[1] > before[1] + 0.05
+    assert adapted.provenance_["adapted_to_images"] == target.n_images
+
+
+def test_the_labels_of_the_new_images_are_not_looked_at():
+    train, target = collections(shift=0.2)
+    unlabelled = replace(target, labels=np.full(target.n_images, -1))
+    model = fit(train, "logistic", n_jobs=1)
+    np.testing.assert_array_equal(
+        adapt(model, train, target).predict_images(target),
+        adapt(model, train, unlabelled).predict_images(unlabelled),
+    )
+
+
+def test_the_model_itself_stays_as_it_was():
+    train, target = collections(shift=0.2)
+    model = fit(train, "logistic", n_jobs=1)
+    before = model.predict_images(target), model.threshold_, dict(model.provenance_)
+    adapt(model, train, target)
+    np.testing.assert_array_equal(model.predict_images(target), before[0])
+    assert (model.threshold_, model.provenance_) == before[1:]
+
+
+def test_an_adapted_model_is_saved_and_loaded(tmp_path):
+    train, target = collections(shift=0.2)
+    adapted = adapt(fit(train, "svm", n_jobs=1), train, target)
+    save_model(adapted, tmp_path / "model.skops")
+    loaded = load_model(tmp_path / "model.skops")
+    np.testing.assert_array_equal(loaded.predict_images(target), adapted.predict_images(target))
+    assert loaded.threshold_ == adapted.threshold_
+
+
+def test_images_of_one_group_leave_no_adapted_model():
+    train, target = collections(shift=0)
+    model = fit(train, "logistic", n_jobs=1)
+    normal = target.select_images(np.flatnonzero(target.labels == 0))
+    assert adapt(model, train, normal) is None
+
+
+def test_what_cannot_be_adapted_is_told():
+    train, target = collections(shift=0, classes=3)
+    with pytest.raises(UsageError, match="two classes, and the model has 3"):
+        adapt(fit(train, "logistic", n_jobs=1), train, target)
+    train, target = collections(shift=0)
+    with pytest.raises(UsageError, match="knn cannot weigh images"):
+        adapt(fit(train, "knn", n_jobs=1), train, target)
