@@ -63,8 +63,11 @@ class Column:
         if value is None or not math.isfinite(value):
             return Cell("-")
         low, high = row.get(f"{self.field}_low"), row.get(f"{self.field}_high")
-        known = low is not None and high is not None
-        interval = f"{self.form.format(low)}\u2013{self.form.format(high)}" if known else ""
+        interval = ""
+        if low is not None and high is not None:
+            # A dash before a minus would be misread.
+            between = " to " if low < 0 else "\u2013"
+            interval = f"{self.form.format(low)}{between}{self.form.format(high)}"
         return Cell(self.form.format(value), interval, repr(float(value)))
 
 

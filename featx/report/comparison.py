@@ -79,7 +79,7 @@ class Comparison:
     only_first, only_second : list of str
         Models of one alone.
     settings : dict of str to (object, object)
-        Settings that differ.
+        Settings that differ; empty where a run did not write any down.
     """
 
     names: tuple[str, str]
@@ -268,7 +268,7 @@ def _tested(
 
 
 def _unlike(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    names = {**first, **second}
+    names = {**first, **second} if first and second else {}
     return {
         name: (first.get(name), second.get(name))
         for name in names

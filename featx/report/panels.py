@@ -167,8 +167,10 @@ def _panel(
     title: str, models: dict[int, DrawnModel], positive: str, n_scored: int, seed: int
 ) -> Panel:
     n_bootstrap = _resamples(max(len(model.positive) for model in models.values()))
+    told = all(model.patients is not None for model in models.values())
+    unit = "patients" if told else "images, whose patients are not told"
     band = (
-        f"Bands: pointwise 95 %, from {n_bootstrap:,} resamples of patients. Marks: the operating "
+        f"Bands: pointwise 95 %, from {n_bootstrap:,} resamples of {unit}. Marks: the operating "
         "point that training images chose."
     )
     rocs = roc_figures(models, positive, n_bootstrap, seed)
@@ -182,8 +184,8 @@ def _panel(
         ),
         Figure(
             "Calibration",
-            "Ten bins of equal width, Wilson's 95 % intervals by patient. On the dotted diagonal "
-            "a probability means what it says.",
+            "Ten bins of equal width, Wilson's 95 % intervals, a patient's images kept together. On "
+            "the dotted diagonal a probability means what it says.",
             calibration_figure(models, positive),
         ),
         Figure(

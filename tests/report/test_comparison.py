@@ -98,6 +98,11 @@ def test_it_can_be_read(runs):
     assert "resnet50, svm" in comparison.to_html()
 
 
+def test_settings_of_a_run_that_wrote_none_down_are_not_held_against_it(runs):
+    first, second = runs
+    assert compare_runs(first.write(run=False), second.write()).settings == {}
+
+
 def test_without_differences_nothing_is_shown(runs):
     root = runs[0].write()
     comparison = compare_runs(root, root)
