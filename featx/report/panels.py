@@ -184,8 +184,8 @@ def _panel(
         ),
         Figure(
             "Calibration",
-            "Ten bins of equal width, Wilson's 95 % intervals, a patient's images kept together. On "
-            "the dotted diagonal a probability means what it says.",
+            "Ten bins of equal width, Wilson's 95 % intervals, a patient's images kept together. "
+            "On the dotted diagonal a probability means what it says.",
             calibration_figure(models, positive),
         ),
         Figure(

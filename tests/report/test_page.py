@@ -218,3 +218,14 @@ def test_checklists_never_guess(folder):
     assert "7 images" in answers["6b"] and "100 images of 50 patients" in answers["20a"]
     assert "elsewhere" in answers["12d"]
     assert {item.item: item.answer for item in claim.items}["23"] == "featx 0.1.0, numpy 2.0"
+
+
+def test_a_notebook_shows_the_table(folder):
+    from featx.benchmarking.table import BenchmarkTable
+
+    folder.add(EVIL, "svm", collapsed=True, collapse_reason=EVIL)
+    shown = BenchmarkTable(folder.rows, [EVIL])._repr_html_()
+    tree = parse(shown)
+    assert {tag for tag, _ in tree.elements} & {"script", "img"} == set()
+    assert len(tree.all("tr")) == 1 + len(folder.rows)
+    assert f"{folder.rows[0]['auc']:.3f}" in shown and "COLLAPSED" in shown
