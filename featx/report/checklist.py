@@ -115,10 +115,12 @@ def _of_data(results: Results) -> dict[str, str]:
         "that, of file names and of what is burned into images, is for the authors.",
     }
     if run:
-        left_out = flow.get("unreadable, left out")
-        number = f"{left_out['images']:,} images" if left_out else "no image"
-        facts["exclusions"] = f"Unreadable images are left out and named: {number}. Every other "
-        facts["exclusions"] += "image was used; eligibility before that is for the authors."
+        steps = [step for step in run.get("flow", []) if "left out" in step["step"]]
+        left_out = "; ".join(f"{step['step']}: {step['images']:,} images" for step in steps)
+        facts["exclusions"] = (
+            f"{left_out or 'No image was left out'}. Every other image was used; eligibility "
+            "before that is for the authors."
+        )
     note = next((n for n in run.get("notes", []) if n.startswith("Trained on")), "")
     facts["partition"] = note
     if found:

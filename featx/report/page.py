@@ -215,18 +215,25 @@ def _epochs(results: Results, labels: list[str]) -> list[Figure]:
 def _flow(results: Results) -> list[dict[str, Any]]:
     """Give the steps of the images; of early versions' folders what the rows tell."""
     if results.run.get("flow"):
-        return list(results.run["flow"])
+        return [{**step, "role": _role(step["step"])} for step in results.run["flow"]]
     if not results.rows:
         return []
     row = results.rows[0]
-    sides = {
+    sides: dict[str, tuple[int, int | None]] = {
         "training": (row["n_train"], None),
         "test": (row["n_test"], row.get("n_patients_test")),
     }
     return [
-        {"step": name, "images": images, "patients": patients, "classes": {}}
+        {"step": name, "images": images, "patients": patients, "classes": {}, "role": "end"}
         for name, (images, patients) in sides.items()
     ]
+
+
+def _role(step: str) -> str:
+    """Tell where in the flow a step stands."""
+    if "left out" in step:
+        return "aside"
+    return "start" if step.startswith("found") else "end"
 
 
 def _recipes(rows: list[Row]) -> list[dict[str, Any]]:

@@ -96,6 +96,7 @@ class Folder:
             "flow": [
                 {"step": "found in the folder", **step},
                 {"step": "unreadable, left out", **step, "images": 7},
+                {"step": "copies of tested images or patients, left out", **step, "images": 3},
                 {"step": "training", **step},
                 {"step": "test", **step, "patients": None},
             ],

@@ -79,6 +79,10 @@ def test_the_page_holds_every_part(folder):
     row = folder.rows[0]
     assert f"{row['auc']:.3f}" in text
     assert len(tree.all("img")) == 2
+    steps = [
+        step["class"] for step in tree.all("li") if step.get("class") in ("start", "aside", "end")
+    ]
+    assert steps == ["start", "aside", "aside", "end", "end"]
     assert write_page(folder.root).stat().st_size < 1_500_000
 
 
@@ -215,7 +219,8 @@ def test_checklists_never_guess(folder):
     assert (len(tripod.items), len(claim.items)) == (52, 44)
     answers = {item.item: item.answer for item in tripod.items}
     assert answers["17"] == answers["18a"] == FOR_THE_AUTHORS
-    assert "7 images" in answers["6b"] and "100 images of 50 patients" in answers["20a"]
+    assert "7 images" in answers["6b"] and "3 images" in answers["6b"]
+    assert "100 images of 50 patients" in answers["20a"]
     assert "elsewhere" in answers["12d"]
     assert {item.item: item.answer for item in claim.items}["23"] == "featx 0.1.0, numpy 2.0"
 
