@@ -109,9 +109,8 @@ def find_weights(
     if found is not None:
         return found
     if backbone.weight_file.package is not None:
-        extra = {"efficientnet_lite0": backbone.weight_file.package}
         raise MissingExtraError(
-            f"{backbone.name} with ImageNet weights", extra.get(backbone.name, "featx[lite]")
+            f"{backbone.name} with ImageNet weights", backbone.weight_file.package
         )
     if not allow_download:
         raise FeatxError(_not_found(backbone, weights_dir, "downloading was not allowed"))

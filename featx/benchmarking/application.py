@@ -35,6 +35,8 @@ class Application:
         Averaged over each image's views.
     predicted : ndarray of str, shape (n_images,)
         Class of each image at the model's operating point.
+    threshold : float or None
+        The operating point.
     class_names : tuple of str
         The model's.
     labels : ndarray of int64, shape (n_images,)
@@ -48,6 +50,7 @@ class Application:
     names: tuple[str, ...]
     probabilities: npt.NDArray[np.float64]
     predicted: npt.NDArray[np.str_]
+    threshold: float | None
     class_names: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     patients: npt.NDArray[np.str_]
@@ -68,6 +71,7 @@ def apply_model(
     weights_dir: str | Path | None = None,
     cache: str | Path | None = None,
     engine: str = "auto",
+    adapt: bool = False,
     strict: bool = False,
     rehash: bool = False,
 ) -> Application:
@@ -83,10 +87,17 @@ def apply_model(
         Views whose scores are averaged; as many as in training by default.
     weights, weights_dir, cache, engine, strict, rehash
         As in `featx.extract`.
+    adapt : bool, default=False
+        Whether to put the threshold where the scores of these images fall into two groups.
 
     Returns
     -------
     Application
+
+    Raises
+    ------
+    UsageError
+        If an image is not to be read by the model, or there are too few of them to adapt to.
     """
     matrix = extract_by_recipes(
         images,
@@ -100,10 +111,15 @@ def apply_model(
         rehash=rehash,
     )
     probabilities = model.predict_images(matrix)
+    if adapt:
+        from featx.classifiers.adaptation import with_adapted_threshold
+
+        model = with_adapted_threshold(model, probabilities)
     return Application(
         names=matrix.names,
         probabilities=probabilities,
         predicted=model.decide(probabilities),
+        threshold=model.threshold_,
         class_names=tuple(str(name) for name in model.classes_),
         labels=matrix.labels,
         patients=matrix.patients,
@@ -116,13 +132,11 @@ def _training_views(model: FeatureClassifier) -> int:
     return int(model.provenance_["rows"] // model.provenance_["images"])
 
 
-def score(model: FeatureClassifier, application: Application) -> Scores:
-    """Score what a model says of labelled images at its own operating point.
+def score(application: Application) -> Scores:
+    """Score what a model says of labelled images at its operating point.
 
     Parameters
     ----------
-    model : FeatureClassifier
-        The same that was applied.
     application : Application
         Of labelled images.
 
@@ -133,7 +147,7 @@ def score(model: FeatureClassifier, application: Application) -> Scores:
     return evaluate_scores(
         application.labels,
         application.probabilities,
-        threshold=model.threshold_,
+        threshold=application.threshold,
         class_names=application.class_names,
         patients=application.patients,
     )

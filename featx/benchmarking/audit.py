@@ -14,7 +14,10 @@ from featx.benchmarking.fingerprints import Fingerprints, take_fingerprints
 from featx.errors import UsageError
 from featx.images.dataset import ImageDataset
 
-__all__ = ["Audit", "Finding", "Inspection", "audit_split", "inspect_images"]
+__all__ = ["LEAKS", "Audit", "Finding", "Inspection", "audit_split", "inspect_images", "leaking"]
+
+# What is done where something tested was trained on.
+LEAKS = ("error", "drop", "allow")
 
 Pairs = list[tuple[int, int]]
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +36,8 @@ class Finding:
     ----------
     kind : str
         ``"exact-duplicates-across"``, ``"near-duplicates-across"``, ``"patients-across"``,
-        ``"duplicates-within"``, ``"constant"``, ``"unreadable"`` or ``"class-share"``.
+        ``"leaks-left-out"``, ``"duplicates-within"``, ``"constant"``, ``"unreadable"`` or
+        ``"class-share"``.
     severity : {"leak", "warning", "information"}
         A leak makes every score too good.
     count : int
@@ -84,8 +88,8 @@ class Audit:
         told = [f"{leak.text} Such as {'; '.join(leak.examples[:3])}." for leak in self.leaks]
         raise UsageError(
             f"what is tested has been trained on, so every score would be too good. "
-            f"{' '.join(told)} Leave these images out of one side, or go on with --allow-leaks "
-            "(allow_leaks=True) and the table will say so"
+            f"{' '.join(told)} Go on with --leaks drop (leaks='drop'), which leaves them out of "
+            "training, or with --leaks allow, and the table will say so"
         )
 
     def notes(self) -> list[str]:
@@ -166,7 +170,13 @@ def inspect_images(
     return Inspection(joined, images.patients, dict(externals or {}), fingerprints, exact, near)
 
 
-def audit_split(inspection: Inspection, in_test: Mask, *, allow_leaks: bool = False) -> Audit:
+def audit_split(
+    inspection: Inspection,
+    in_test: Mask,
+    *,
+    allow_leaks: bool = False,
+    dropped: Mask | None = None,
+) -> Audit:
     """Judge a split of inspected images.
 
     Parameters
@@ -177,12 +187,16 @@ def audit_split(inspection: Inspection, in_test: Mask, *, allow_leaks: bool = Fa
         Which images are for the test.
     allow_leaks : bool, default=False
         Whether leaks are told and no error.
+    dropped : ndarray of bool, shape (n_images,), optional
+        Which images were left out of training, from `leaking`.
 
     Returns
     -------
     Audit
     """
-    sides = ["test" if test else "training" for test in in_test.tolist()]
+    out = np.zeros_like(in_test) if dropped is None else dropped
+    in_training = ~in_test & ~out
+    sides = _sides(in_test, out)
     for name, external in inspection.externals.items():
         sides += [f"external set {name}"] * len(external)
     exact = _expand(inspection.exact)
@@ -191,12 +205,44 @@ def audit_split(inspection: Inspection, in_test: Mask, *, allow_leaks: bool = Fa
         *_copies_across(
             inspection, sides, "near-duplicates-across", "nearly the same", inspection.near
         ),
-        *_patients_across(inspection.owners, in_test),
+        *_patients_across(inspection.owners, in_test, in_training),
+        *_left_out(inspection, out),
         *_copies_within(inspection, sides, exact + inspection.near),
         *_odd_images(inspection),
-        _class_shares(inspection.images, in_test),
+        _class_shares(inspection.images, in_test, in_training),
     ]
     return Audit(tuple(findings), allow_leaks)
+
+
+def leaking(inspection: Inspection, in_test: Mask) -> Mask:
+    """Find the training images that tell of what is tested.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        From `inspect_images`.
+    in_test : ndarray of bool, shape (n_images,)
+        Which images are for the test.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_images,)
+        Copies of images of the test or of an external set, and images of tested patients.
+    """
+    n = len(in_test)
+    found = np.isin(inspection.owners, np.unique(inspection.owners[in_test]))
+    tested = np.ones(len(inspection.names), dtype=bool)
+    tested[:n] = in_test
+    for pair in _expand(inspection.exact) + inspection.near:
+        for one, other in (pair, pair[::-1]):
+            if one < n and tested[other]:
+                found[one] = True
+    return found & ~in_test
+
+
+def _sides(in_test: Mask, dropped: Mask) -> list[str]:
+    words = np.where(in_test, "test", np.where(dropped, "left out", "training"))
+    return words.tolist()
 
 
 def _expand(exact: Pairs) -> Pairs:
@@ -234,8 +280,10 @@ def _copies_across(
     ]
 
 
-def _patients_across(owners: npt.NDArray[np.str_], in_test: Mask) -> list[Finding]:
-    shared = np.intersect1d(owners[in_test], owners[~in_test]).tolist()
+def _patients_across(
+    owners: npt.NDArray[np.str_], in_test: Mask, in_training: Mask
+) -> list[Finding]:
+    shared = np.intersect1d(owners[in_test], owners[in_training]).tolist()
     if not shared:
         return []
     text = (
@@ -244,6 +292,17 @@ def _patients_across(owners: npt.NDArray[np.str_], in_test: Mask) -> list[Findin
     )
     examples = tuple(f"patient {name}" for name in shared[:_MOST_EXAMPLES])
     return [Finding("patients-across", "leak", len(shared), text, examples)]
+
+
+def _left_out(inspection: Inspection, dropped: Mask) -> list[Finding]:
+    names = [inspection.names[index] for index in np.flatnonzero(dropped)]
+    if not names:
+        return []
+    text = (
+        f"{_count(len(names), 'training image')} {'was' if len(names) == 1 else 'were'} left out: "
+        "copies of tested images, or images of tested patients."
+    )
+    return [Finding("leaks-left-out", "warning", len(names), text, tuple(names[:_MOST_EXAMPLES]))]
 
 
 def _copies_within(inspection: Inspection, sides: list[str], pairs: Pairs) -> list[Finding]:
@@ -278,10 +337,11 @@ def _odd_images(inspection: Inspection) -> list[Finding]:
     return findings
 
 
-def _class_shares(images: ImageDataset, in_test: Mask) -> Finding:
+def _class_shares(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
     k = len(images.class_names)
     training, test = (
-        np.bincount(images.labels[side], minlength=k) / side.sum() for side in (~in_test, in_test)
+        np.bincount(images.labels[side], minlength=k) / side.sum()
+        for side in (in_training, in_test)
     )
     apart = np.abs(training - test).max() > _SHARE_APART
 

@@ -47,7 +47,9 @@ def benchmark(
     learning_curve: bool = True,
     externals: Mapping[str, ImageDataset] | None = None,
     published: bool | None = None,
-    allow_leaks: bool = False,
+    leaks: str = "error",
+    adapt: bool = False,
+    rank_by: str | None = None,
     command: str = "",
     out: str | Path | None = None,
 ) -> BenchmarkTable:
@@ -105,8 +107,14 @@ def benchmark(
     published : bool, optional
         Whether to list, apart, what others published on Kermany et al. 2018; by default where the
         files are named as theirs.
-    allow_leaks : bool, default=False
-        Whether to go on where test images or patients were trained on; the notes then say so.
+    leaks : {"error", "drop", "allow"}, default="error"
+        Where test images or patients were trained on: stop, leave these training images out, or
+        go on. The notes say so.
+    adapt : bool, default=False
+        Whether to add, for each frozen row of two classes, the same model adapted to the test
+        images, which it sees without their labels; see `featx.classifiers.adaptation`.
+    rank_by : str, optional
+        Field by which rows are ordered at the end, highest first; else they stay as they came.
     command : str, default=""
         What was typed, to be written down.
     out : path-like, optional
@@ -126,9 +134,7 @@ def benchmark(
     check_names(backbones, classifiers, baselines)
     if repeats < 1:
         raise UsageError(f"{repeats} repeats are none; ask for 1 or more")
-    material = prepare(
-        images, externals or {}, test_size=test_size, seed=seed, allow_leaks=allow_leaks
-    )
+    material = prepare(images, externals or {}, test_size=test_size, seed=seed, leaks=leaks)
     both_views = (views, views if test_views is None else test_views)
     chosen = {"operating_point": operating_point, "seed": seed}
     fitting = {**chosen, "folds": folds, "calibration": calibration}
@@ -178,7 +184,9 @@ def benchmark(
         ),
         repeats=repeats,
         controls=controls,
+        adapt=adapt,
         learning_curve=learning_curve,
+        rank_by=rank_by,
         out=folder,
     )
     return run.table(backbones, classifiers, baselines)

@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from featx.benchmarking.audit import Audit, Inspection, audit_split, inspect_images
+from featx.benchmarking.audit import (
+    LEAKS,
+    Audit,
+    Inspection,
+    audit_split,
+    inspect_images,
+    leaking,
+)
 from featx.benchmarking.externals import check_externals
 from featx.benchmarking.protocol import Protocol, split_images
 from featx.benchmarking.record import flow_of_images
+from featx.errors import UsageError
 from featx.images.dataset import ImageDataset
 
 __all__ = ["Material", "prepare"]
@@ -54,7 +62,7 @@ def prepare(
     *,
     test_size: float,
     seed: int,
-    allow_leaks: bool,
+    leaks: str,
 ) -> Material:
     """Look at all images, part them, and refuse what leaks.
 
@@ -66,8 +74,8 @@ def prepare(
         By name.
     test_size, seed
         As in `split_images`.
-    allow_leaks : bool
-        Whether leaks are told and no error.
+    leaks : {"error", "drop", "allow"}
+        Whether what leaks stops the run, is left out of training, or is only told.
 
     Raises
     ------
@@ -75,9 +83,14 @@ def prepare(
         If the images cannot be split, an external set does not fit, or what is tested has been
         trained on.
     """
+    if leaks not in LEAKS:
+        raise UsageError(f"leaks={leaks!r}: choose of {', '.join(LEAKS)}")
     check_externals(images, externals)
     inspection = inspect_images(images, externals)
     protocol = split_images(inspection.images, test_size=test_size, seed=seed)
-    audit = audit_split(inspection, protocol.in_test, allow_leaks=allow_leaks)
+    dropped = leaking(inspection, protocol.in_test) if leaks == "drop" else None
+    if dropped is not None and dropped.any():
+        protocol = protocol.without(inspection.images, dropped)
+    audit = audit_split(inspection, protocol.in_test, allow_leaks=leaks == "allow", dropped=dropped)
     audit.check()
     return Material(inspection, protocol, audit)

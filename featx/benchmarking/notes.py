@@ -35,6 +35,11 @@ def notes_on_rows(rows: Sequence[Row]) -> list[str]:
             f"SD over seeds is that of the out-of-fold AUC of {times} cross-validations by patient "
             "on the training images, settings kept."
         )
+    if any(row["kind"] == "adapted" for row in rows):
+        notes.append(
+            "Adapted models have seen the test images, without their labels, all at once: their "
+            "figures hold for collections that are given whole, and are compared with no other's."
+        )
     notes += [
         f"COLLAPSED: {row['backbone']}, {row['classifier']} {row['collapse_reason']}. It is no "
         "result."
@@ -82,7 +87,8 @@ def shortcuts(rows: Sequence[Row]) -> list[str]:
         Of any kind.
     """
     measured = [row for row in rows if row["auc"] is not None and math.isfinite(row["auc"])]
-    best = max((row["auc"] for row in measured if row["kind"] != "control"), default=1.0)
+    models = (row["auc"] for row in measured if row["kind"] not in ("control", "adapted"))
+    best = max(models, default=1.0)
     return [
         f"SHORTCUT: {row['backbone']} alone reaches AUC {row['auc']:.3f}, where the best model "
         f"reaches {best:.3f}. These images can largely be told apart without looking for disease."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,42 @@ class Protocol:
     ----------
     train, test : ImageDataset
         Everything is chosen on `train`; `test` is looked at once.
-    description : str
-        One sentence for the foot of the table.
-    in_test : ndarray of bool, shape (n_images,)
-        Which of all images are in `test`.
+    in_test, in_train : ndarray of bool, shape (n_images,)
+        Which of all images are in either.
+    how : str
+        How the test images were chosen.
     """
 
     train: ImageDataset
     test: ImageDataset
-    description: str
     in_test: npt.NDArray[np.bool_]
+    in_train: npt.NDArray[np.bool_]
+    how: str
+
+    @property
+    def description(self) -> str:
+        """One sentence for the foot of the table."""
+        return f"Trained on {_side(self.train)}, tested on {_side(self.test)}: {self.how}."
+
+    def without(self, images: ImageDataset, dropped: npt.NDArray[np.bool_]) -> Protocol:
+        """Leave images out of training.
+
+        Parameters
+        ----------
+        images : ImageDataset
+            All of them.
+        dropped : ndarray of bool, shape (n_images,)
+            Which to leave out; none of the test images.
+
+        Raises
+        ------
+        UsageError
+            If nothing is left to train on.
+        """
+        kept = self.in_train & ~dropped
+        if not kept.any():
+            raise UsageError("every training image is a copy or of a patient of the test images")
+        return replace(self, train=images.select(kept), in_train=kept)
 
 
 def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0) -> Protocol:
@@ -81,14 +107,10 @@ def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0)
         in_test[aside] = True
         unit = "patients" if images.patients_known else "images (patients are not known)"
         how = f"{test_size:.0%} of the {unit} of each class held out (seed {seed}), looked at once"
-    train, test = images.select(~in_test), images.select(in_test)
-    return Protocol(train, test, _describe(train, test, how), in_test)
+    return Protocol(images.select(~in_test), images.select(in_test), in_test, ~in_test, how)
 
 
-def _describe(train: ImageDataset, test: ImageDataset, how: str) -> str:
-    def side(images: ImageDataset) -> str:
-        if not images.patients_known:
-            return f"{len(images):,} images"
-        return f"{len(images):,} images of {len(np.unique(images.patients)):,} patients"
-
-    return f"Trained on {side(train)}, tested on {side(test)}: {how}."
+def _side(images: ImageDataset) -> str:
+    if not images.patients_known:
+        return f"{len(images):,} images"
+    return f"{len(images):,} images of {len(np.unique(images.patients)):,} patients"

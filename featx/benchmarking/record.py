@@ -94,7 +94,11 @@ def flow_of_images(inspection: Inspection, protocol: Protocol) -> list[dict[str,
     steps = [_step("found in the folder", images, inspection.owners, np.ones(n, dtype=bool))]
     if not readable[:n].all():
         steps.append(_step("unreadable, left out", images, inspection.owners, ~readable[:n]))
-    for name, side in (("training", ~protocol.in_test), ("test", protocol.in_test)):
+    left_out = ~protocol.in_test & ~protocol.in_train
+    if left_out.any():
+        told = "copies of tested images or patients, left out"
+        steps.append(_step(told, images, inspection.owners, left_out & readable[:n]))
+    for name, side in (("training", protocol.in_train), ("test", protocol.in_test)):
         steps.append(_step(name, images, inspection.owners, side & readable[:n]))
     start = n
     for name, external in inspection.externals.items():

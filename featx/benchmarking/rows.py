@@ -21,11 +21,13 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.predictions import Predictions
+from featx.errors import UsageError
 from featx.features.files import library_versions
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.images.dataset import ImageDataset
 from featx.metrics.scores import evaluate
+from featx.progress import say
 
 if TYPE_CHECKING:
     from featx.classifiers.model import FeatureClassifier
@@ -89,6 +91,7 @@ class RowMaker:
     out: Path | None
     predictions: dict[str, Predictions] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    models: dict[str, FeatureClassifier] = field(default_factory=dict)
 
     def frozen(
         self, backbone: str, classifier: str, sides: Sides[FeatureMatrix], kind: str = "frozen"
@@ -133,12 +136,13 @@ class RowMaker:
 
         start_memory_watch()
         started = time.perf_counter()
-        train, test = sides.train, sides.test
-        model: FeatureClassifier = fit(train, classifier, **self.fitting)
+        model = fit(sides.train, classifier, **self.fitting)
         seconds_fit = time.perf_counter() - started
         files = []
+        if kind == "frozen":
+            self.models[name] = model
         if self.out is not None and kind == "frozen":
-            files.append(self.out / "models" / f"{name}.skops")
+            files.append(self._model_file(name))
             save_model(model, files[0])
         for external, matrix in sides.tested.items():
             self._predicted(name, external, matrix, model.predict_images(matrix))
@@ -147,12 +151,66 @@ class RowMaker:
             "backbone": backbone,
             "classifier": classifier,
             "kind": kind,
-            "n_train": train.n_images,
-            "n_test": test.n_images,
+            **self._facts(sides, model),
             **self._scores(name, list(sides.externals), model.threshold_),
+            "seconds_fit": seconds_fit,
+        }
+        return self._keep(name, row, files)
+
+    def adapted(self, row: Row, sides: Sides[FeatureMatrix]) -> Row | None:
+        """Adapt a row's model to the test images, unlabelled, or find that it was.
+
+        Parameters
+        ----------
+        row : dict
+            That `frozen` made from the same sides.
+        sides : Sides of FeatureMatrix
+            Of the same recipes.
+
+        Returns
+        -------
+        dict or None
+            Plain values; None, with a message, where the model cannot be adapted.
+        """
+        name = f"{row['name']}-adapted"
+        self.keys[name] = key_of(kind="adapted", row=self.keys[row["name"]])
+        return self._find(name) or self._adapt(name, row, sides)
+
+    def _adapt(self, name: str, row: Row, sides: Sides[FeatureMatrix]) -> Row | None:
+        from featx.classifiers.adaptation import adapt
+        from featx.classifiers.persistence import load_model
+
+        start_memory_watch()
+        started = time.perf_counter()
+        model = self.models.get(row["name"])
+        if model is None:
+            model = load_model(self._model_file(row["name"]))
+        try:
+            adapted = adapt(model, sides.train, sides.test)
+            reason = "the scores of the test images do not fall into two groups"
+        except UsageError as error:
+            adapted, reason = None, str(error)
+        if adapted is None:
+            say(f"{row['name']} was not adapted: {reason}")
+            return None
+        self._predicted(name, "", sides.test, adapted.predict_images(sides.test))
+        made = {
+            **{key: row[key] for key in ("backbone", "classifier")},
+            "name": name,
+            "kind": "adapted",
+            **self._facts(sides, adapted),
+            **self._scores(name, [], adapted.threshold_),
+            "seconds_fit": row["seconds_fit"] + time.perf_counter() - started,
+        }
+        return self._keep(name, made, [])
+
+    def _facts(self, sides: Sides[FeatureMatrix], model: FeatureClassifier) -> Row:
+        """Gather what a row of features says besides scores."""
+        train, test = sides.train, sides.test
+        return {
+            "n_train": train.n_images,
             "auc_out_of_fold": model.provenance_["auc_out_of_fold"],
             "seconds_extract": train.seconds + test.seconds,
-            "seconds_fit": seconds_fit,
             "views": int(train.view.max()) + 1,
             "test_views": int(test.view.max()) + 1,
             "n_features": train.X.shape[1],
@@ -163,7 +221,9 @@ class RowMaker:
             "recipe_digests": _recipe_digests(train),
             "settings": {**self.fitting, "chosen": model.best_parameters_},
         }
-        return self._keep(name, row, files)
+
+    def _model_file(self, name: str) -> Path:
+        return Path(self.out or ".") / "models" / f"{name}.skops"
 
     def baseline(self, name: str, sides: Sides[ImageDataset]) -> Row:
         """Train a CNN end to end, or find that it was.

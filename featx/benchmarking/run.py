@@ -47,8 +47,10 @@ class Run:
         What is written down besides rows.
     repeats : int
         Cross-validations of each frozen row.
-    controls, learning_curve : bool
+    controls, adapt, learning_curve : bool
         Whether to add them.
+    rank_by : str or None
+        Field by which rows are ordered at the end.
     out : Path or None
         Where everything goes.
     """
@@ -60,7 +62,9 @@ class Run:
     record: RunRecord
     repeats: int
     controls: bool
+    adapt: bool
     learning_curve: bool
+    rank_by: str | None
     out: Path | None
     best: tuple[Row, Sides[FeatureMatrix]] | None = field(default=None, init=False)
 
@@ -80,6 +84,9 @@ class Run:
             table.rows.append(row)
             compare_with_reference(table.rows, self.maker.predictions)
             self._save(table)
+        rank_by = self.rank_by
+        if rank_by is not None:
+            table.rows.sort(key=lambda row: row[rank_by] or 0.0, reverse=True)
         # What came after the last row, and the time it took.
         self._save(table)
         if self.out is not None:
@@ -108,7 +115,11 @@ class Run:
         for backbone in backbones:
             sides = self._embed(backbone.split("+"))
             for classifier in classifiers:
-                yield self._frozen(backbone, classifier, sides)
+                row = self._frozen(backbone, classifier, sides)
+                yield row
+                other = self.maker.adapted(row, sides) if self.adapt else None
+                if other is not None:
+                    yield other
         if self.learning_curve:
             self.record.to_dict(learning_curve=self._learning_curve())
         self.best = None

@@ -15,8 +15,9 @@ from featx.classifiers.weights import row_weights
 from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
+from featx.progress import say
 
-__all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold"]
+__all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshold"]
 
 # Two means, two variances and a share cannot be told from fewer scores than this.
 FEWEST_IMAGES = 50
@@ -65,11 +66,7 @@ def adapt(
     .. [1] D.-H. Lee (2013), "Pseudo-label: the simple and efficient semi-supervised learning
        method for deep neural networks", ICML workshop on challenges in representation learning.
     """
-    if len(model.classes_) != 2:
-        raise UsageError(
-            f"adaptation is for two classes, and the model has {len(model.classes_)}; leave "
-            "--adapt out"
-        )
+    _check_binary(model)
     if not get_classifier(model.classifier).weighted:
         raise UsageError(f"{model.classifier} cannot weigh images, so it cannot be adapted")
     usable = np.flatnonzero((train.labels >= 0) & (train.splits != "test"))
@@ -88,6 +85,46 @@ def adapt(
     adapted.threshold_ = threshold
     adapted.provenance_ = {**model.provenance_, "adapted_to_images": target.n_images}
     return adapted
+
+
+def with_adapted_threshold(
+    model: FeatureClassifier, probabilities: npt.NDArray[np.float64]
+) -> FeatureClassifier:
+    """Move a model's threshold to where its scores of new images fall into two groups.
+
+    Parameters
+    ----------
+    model : FeatureClassifier
+        Of two classes; it stays as it is.
+    probabilities : ndarray of float64, shape (n_images, 2)
+        What it says of the new images.
+
+    Returns
+    -------
+    FeatureClassifier
+        With `model`'s own threshold, and a message, where there are not two groups.
+
+    Raises
+    ------
+    UsageError
+        If there are more than two classes or too few images.
+    """
+    _check_binary(model)
+    threshold = adapted_threshold(logit(probabilities[:, 1]))
+    if threshold is None:
+        say("The images' scores do not fall into two groups: the threshold stays as it was.")
+        return model
+    moved = copy.copy(model)
+    moved.threshold_ = threshold
+    return moved
+
+
+def _check_binary(model: FeatureClassifier) -> None:
+    if len(model.classes_) != 2:
+        raise UsageError(
+            f"adaptation is for two classes, and the model has {len(model.classes_)}; leave "
+            "--adapt out"
+        )
 
 
 def _surest(

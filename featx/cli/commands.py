@@ -10,6 +10,8 @@ import click
 import featx
 from featx.cli.options import (
     PathArgument,
+    adapt_option,
+    apply_preset,
     apply_quiet,
     extraction_options,
     fitting_options,
@@ -123,6 +125,7 @@ def fit(
 @images_argument
 @click.option("--out", type=PathArgument, required=True, help="CSV file to write.")
 @click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
+@adapt_option
 @extraction_options
 @json_option
 def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any) -> None:
@@ -154,6 +157,7 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 @patients_option
 @labels_option
 @click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
+@adapt_option
 @extraction_options
 @json_option
 def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
@@ -167,7 +171,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     dataset = open_images(images, options, class_names=list(fitted.classes_))
     result = apply_model(fitted, dataset, **options)
     tell_unreadable(result.unreadable)
-    scores = score(fitted, result)
+    scores = score(result)
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
@@ -227,9 +231,22 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     help="List published figures on Kermany et al. 2018 apart.  [default: on that data set]",
 )
 @click.option(
-    "--allow-leaks",
+    "--leaks",
+    type=click.Choice(["error", "drop", "allow"]),
+    default="error",
+    show_default=True,
+    help="Where test images or patients were trained on: stop, leave these training images out, "
+    "or go on; the table says so.",
+)
+@click.option(
+    "--adapt",
     is_flag=True,
-    help="Go on where test images or patients were trained on; the table says so.",
+    help="Add each frozen model adapted to the test images, which it sees without their labels.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["fast", "accurate", "varshni"]),
+    help="A whole set of choices; options given besides it win.",
 )
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
@@ -251,6 +268,7 @@ def benchmark(
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
+    apply_preset(context, options)
     patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
     dataset = open_images(images, options)
     externals = {

@@ -62,6 +62,11 @@ seed_option = click.option(
 quiet_option = click.option(
     "--quiet", is_flag=True, help="No progress, no notes; errors and results only."
 )
+adapt_option = click.option(
+    "--adapt",
+    is_flag=True,
+    help="Put the threshold where the scores of IMAGES fall into two groups; sees all at once.",
+)
 strict_option = click.option("--strict", is_flag=True, help="Stop at an unreadable image.")
 
 
@@ -211,6 +216,19 @@ def apply_quiet(options: dict[str, Any]) -> None:
     from featx.progress import set_quiet
 
     set_quiet(options.pop("quiet"))
+
+
+def apply_preset(context: click.Context, options: dict[str, Any]) -> None:
+    """Take --preset from the options and fill in what the user did not give."""
+    name = options.pop("preset")
+    if name is None:
+        return
+    from featx.benchmarking.presets import get_preset
+
+    for option, value in get_preset(name).arguments(options["weights_dir"]).items():
+        given = context.get_parameter_source(option)
+        if option not in options or given == click.core.ParameterSource.DEFAULT:
+            options[option] = value
 
 
 def with_views(options: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import pytest
 from featx.backbones.registry import get_backbone, list_backbones
 from featx.baselines.recipes import get_baseline, list_baselines
 from featx.baselines.schedules import Constant, Plateau, WarmCosine
-from featx.baselines.varshni import VARSHNI
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 
@@ -127,13 +126,3 @@ def test_every_recipe_is_plain_values():
         values = json.loads(json.dumps(recipe.to_dict()))
         assert values["name"] == recipe.name
         assert len(values["pieces"]) == len(recipe.pieces)
-
-
-def test_varshni_names_what_the_benchmark_knows():
-    from featx.classifiers.zoo import get_classifier
-
-    for backbone in VARSHNI.backbones:
-        get_backbone(backbone)
-    for classifier in VARSHNI.classifiers:
-        get_classifier(classifier)
-    assert (len(VARSHNI.backbones), len(VARSHNI.classifiers)) == (6, 4)

@@ -44,7 +44,7 @@ def test_a_test_image_that_was_trained_on_is_an_error_that_names_it():
     leaking = with_source(images, 100, images.sources[3])
     leaking = with_source(leaking, 101, np.clip(images.sources[8] + 1.0, 0, 255))
     result = audit(leaking)
-    with pytest.raises(UsageError, match=r"array-000003 = array-000100.*--allow-leaks"):
+    with pytest.raises(UsageError, match=r"array-000003 = array-000100.*--leaks drop"):
         result.check()
     found = by_kind(result)
     assert found["exact-duplicates-across"].count == 1

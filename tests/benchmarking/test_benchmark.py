@@ -39,12 +39,64 @@ def test_a_planted_leak_is_an_error_and_when_allowed_a_note(tmp_path):
     with pytest.raises(UsageError, match="array-000003 = array-000100"):
         benchmark(leaking, **FAST, out=tmp_path)
     assert not (tmp_path / "results.json").exists()
-    table = benchmark(leaking, **FAST, controls=False, allow_leaks=True, out=tmp_path)
+    table = benchmark(leaking, **FAST, controls=False, leaks="allow", out=tmp_path)
     assert any(note.startswith("LEAK: 1 pair of pixel-identical") for note in table.notes)
     assert "LEAK: 1 pair" in (tmp_path / "table.md").read_text()
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["audit"]["allowed"]
     assert run["audit"]["findings"][0]["examples"] == ["array-000003 = array-000100"]
+
+
+def test_what_leaks_is_left_out_of_training_on_demand(tmp_path):
+    images = draw(splits=np.repeat(["train", "test"], [80, 40]))
+    sources, patients = list(images.sources), images.patients.copy()
+    sources[100] = sources[3]
+    patients[110] = patients[10]
+    leaking = replace(images, sources=tuple(sources), patients=patients)
+    table = benchmark(leaking, **FAST, controls=False, leaks="drop", out=tmp_path)
+    # Image 3, and both images of the patient who has image 10.
+    assert [row["n_train"] for row in table] == [77]
+    assert [row["n_test"] for row in table] == [40]
+    assert any(note.startswith("3 training images were left out") for note in table.notes)
+    assert not any("LEAK" in note for note in table.notes)
+    flow = json.loads((tmp_path / "run.json").read_text())["flow"]
+    assert [(step["step"], step["images"]) for step in flow] == [
+        ("found in the folder", 120),
+        ("copies of tested images or patients, left out", 3),
+        ("training", 77),
+        ("test", 40),
+    ]
+
+
+def test_adapted_rows_stand_apart(tmp_path, monkeypatch):
+    images = draw(n=240, splits=np.repeat(["train", "test"], [120, 120]))
+    settings = {**FAST, "classifiers": ["logistic", "knn"], "controls": False}
+    table = benchmark(images, **settings, adapt=True, out=tmp_path)
+    assert [(row["classifier"], row["kind"]) for row in table] == [
+        ("logistic", "frozen"),
+        ("logistic", "adapted"),
+        ("knn", "frozen"),
+    ]
+    plain, adapted, _ = table
+    assert adapted["threshold"] != plain["threshold"]
+    assert any("without their labels" in note for note in table.notes)
+    lines, labels, shares = read_scores(
+        tmp_path / "scores" / f"{adapted['name']}.csv", images.class_names
+    )
+    assert len(lines) == 120
+    scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
+    assert scores.metrics["auc"].value == pytest.approx(adapted["auc"])
+    # A second run finds the rows; it would fail if it fitted anything.
+    monkeypatch.setattr("featx.classifiers.fitting.fit", None)
+    monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
+    again = benchmark(images, **{**settings, "classifiers": ["logistic"]}, adapt=True, out=tmp_path)
+    assert [row["auc"] for row in again] == [plain["auc"], adapted["auc"]]
+
+
+def test_rows_are_ranked_on_demand():
+    table = benchmark(draw(), **{**FAST, "classifiers": ["knn", "logistic"]}, rank_by="auc")
+    areas = [row["auc"] for row in table]
+    assert areas == sorted(areas, reverse=True)
 
 
 def test_a_planted_shortcut_is_named():

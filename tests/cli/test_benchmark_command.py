@@ -43,24 +43,16 @@ def test_new_words_reach_the_benchmark(call, image_folder, elsewhere, tmp_path):
     given, code, _ = call(
         *(image_folder, "--patients", PATIENTS, "--out", tmp_path / "out"),
         *("--external", f"other={elsewhere}", "--repeats", 3, "--calibration", "isotonic"),
-        *("--no-learning-curve", "--published", "--allow-leaks"),
+        *("--no-learning-curve", "--published", "--leaks", "allow"),
     )
     assert code == 0
     assert given["externals"]["other"].patients.tolist() == ["p90", "p91"]
     assert given["externals"]["other"].class_names == given["images"].class_names
     assert (given["repeats"], given["calibration"]) == (3, "isotonic")
-    assert (given["learning_curve"], given["published"], given["allow_leaks"]) == (
-        False,
-        True,
-        True,
-    )
+    assert (given["learning_curve"], given["published"], given["leaks"]) == (False, True, "allow")
     given, _, _ = call(image_folder, "--patients", PATIENTS, "--out", tmp_path / "out")
     assert given["externals"] == {}
-    assert (given["learning_curve"], given["published"], given["allow_leaks"]) == (
-        True,
-        None,
-        False,
-    )
+    assert (given["learning_curve"], given["published"], given["leaks"]) == (True, None, "error")
 
 
 def test_the_command_is_written_down_without_places_and_secrets(
@@ -134,5 +126,5 @@ def test_a_leak_ends_with_2_before_anything_is_trained(image_folder, tmp_path, c
     assert "4 pairs of pixel-identical images stand on both sides" in error
     assert "train/NORMAL/p02_0.png = test/NORMAL/p02_0.png" in error
     assert "4 patients stand on both sides" in error
-    assert "--allow-leaks" in error
+    assert "--leaks drop" in error
     assert not (tmp_path / "out").exists()
