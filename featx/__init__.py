@@ -25,6 +25,7 @@ _HOMES = {
     "benchmark": "featx.benchmarking.grid",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
+    "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
     "load_model": "featx.classifiers.persistence",
 }
@@ -37,6 +38,7 @@ __all__ = [
     "benchmark",
     "extract",
     "fit",
+    "get_preset",
     "list_backbones",
     "load_model",
 ]
@@ -44,6 +46,7 @@ __all__ = [
 if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.grid import benchmark
+    from featx.benchmarking.presets import get_preset
     from featx.classifiers.fitting import fit
     from featx.classifiers.persistence import load_model
     from featx.features.extraction import extract
