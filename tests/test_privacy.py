@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
+from featx.benchmarking import explanation
 from featx.benchmarking.grid import benchmark
 from featx.classifiers.fitting import fit
 from featx.classifiers.persistence import save_model
@@ -18,7 +19,7 @@ from featx.errors import FeatxError
 from featx.features import embedding
 from featx.features.extraction import extract
 from featx.images.dataset import ImageDataset
-from tests.features.worker import QuickEngine
+from tests.features.worker import QuickEngine, QuickMaps
 from tests.images.dicom_files import make_dicom
 
 SECRETS = {
@@ -113,6 +114,9 @@ def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, c
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path / "out" / "cache"))
     monkeypatch.setattr(
         embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
+    )
+    monkeypatch.setattr(
+        explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
     )
     out = tmp_path / "out"
     images = ImageDataset.open(root, "dicom")

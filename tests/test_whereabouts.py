@@ -19,10 +19,12 @@ from tests.conftest import smooth_image
 SCRIPT = """
 import json, sys
 from featx.cli import main
+from featx.benchmarking import explanation
 from featx.features import embedding
-from tests.features.worker import QuickEngine
+from tests.features.worker import QuickEngine, QuickMaps
 
 embedding.Embedding._make_engine = lambda self: QuickEngine(self.backbone.features)
+explanation._Sight.maps = property(lambda self: QuickMaps(self.backbone.features))
 for arguments in json.loads(sys.argv[1]):
     try:
         main(arguments)
@@ -121,9 +123,11 @@ def test_matrices_models_and_cache_tell_nothing(place):
             "--out",
             str(place / "out/p.csv"),
         ],
+        ["explain", str(place / "models" / "logistic.skops"), folder, "--out", str(place / "maps")],
     )
-    names = check(place, "out", "models", "cache")
+    names = check(place, "out", "models", "cache", "maps")
     assert {"m.h5", "listed.h5", "svm.skops", "xgboost.skops", "p.csv", "recipe.json"} <= names
+    assert {"contact_sheet.png", "explanations.json"} <= names
 
 
 @pytest.mark.slow

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.predictions import Predictions
+from featx.benchmarking.sides import Sides
 from featx.errors import UsageError
 from featx.features.files import library_versions
 from featx.features.matrix import FeatureMatrix
@@ -32,41 +32,7 @@ from featx.progress import say
 if TYPE_CHECKING:
     from featx.classifiers.model import FeatureClassifier
 
-__all__ = ["RowMaker", "Sides"]
-
-
-Images = TypeVar("Images", FeatureMatrix, ImageDataset)
-
-
-@dataclass(frozen=True)
-class Sides(Generic[Images]):
-    """What a model learns from, what it is tested on, and the external sets it is shown unchanged.
-
-    Parameters
-    ----------
-    train, test : FeatureMatrix or ImageDataset
-        Of the benchmark.
-    externals : dict of str to FeatureMatrix or ImageDataset
-        By name.
-    peak_memory : int, default=0
-        What the process held at most while features were extracted, in bytes.
-    """
-
-    train: Images
-    test: Images
-    externals: dict[str, Images] = field(default_factory=dict)
-    peak_memory: int = 0
-
-    @property
-    def tested(self) -> dict[str, Images]:
-        """What models are shown: the test images under ``""``, and external sets by name."""
-        return {"": self.test, **self.externals}
-
-    @cached_property
-    def identity(self) -> list[Any]:
-        """Everything that a row depends on, but features."""
-        shown = {name: _identity(images) for name, images in self.tested.items()}
-        return [_identity(self.train), shown]
+__all__ = ["RowMaker"]
 
 
 @dataclass
@@ -222,6 +188,20 @@ class RowMaker:
             "settings": {**self.fitting, "chosen": model.best_parameters_},
         }
 
+    def model(self, name: str) -> FeatureClassifier | None:
+        """Return the model of a frozen row, None of any other.
+
+        Parameters
+        ----------
+        name : str
+            Of the row.
+        """
+        from featx.classifiers.persistence import load_model
+
+        if name not in self.models and self.out is not None and self._model_file(name).is_file():
+            return load_model(self._model_file(name))
+        return self.models.get(name)
+
     def _model_file(self, name: str) -> Path:
         return Path(self.out or ".") / "models" / f"{name}.skops"
 
@@ -363,17 +343,6 @@ class RowMaker:
 
     def _scores_file(self, name: str) -> Path:
         return Path(self.out or ".") / "scores" / f"{name}.csv"
-
-
-def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
-    """Everything of images that a model learns from, but their features."""
-    if isinstance(images, FeatureMatrix):
-        rows = [images.image.tolist(), images.view.tolist()]
-        digests = list(images.digests)
-    else:
-        rows = []
-        digests = [images.digest(index) for index in range(len(images))]
-    return [digests, images.labels.tolist(), images.patients.tolist(), images.class_names, *rows]
 
 
 def _recipe_digests(matrix: FeatureMatrix) -> list[str]:

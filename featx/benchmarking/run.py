@@ -17,12 +17,13 @@ from featx.benchmarking.notes import note_on_curve, notes_on_rows
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.reference import compare_with_reference
 from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
-from featx.benchmarking.rows import RowMaker, Sides
+from featx.benchmarking.rows import RowMaker
+from featx.benchmarking.sides import Sides
 from featx.benchmarking.table import BenchmarkTable
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
-from featx.progress import progress
+from featx.progress import progress, say
 from featx.report.page import write_page
 from featx.report.results import best_place
 
@@ -100,7 +101,21 @@ class Run:
         if best is not None:
             predictions = self.maker.predictions[best["name"]]
             save_gallery(out, best, predictions, self.material.protocol.test)
+            self._add_heat_maps(best, out)
         write_page(out)
+
+    def _add_heat_maps(self, row: Row, out: Path) -> None:
+        from featx.benchmarking.explanation_files import add_heat_maps
+
+        model = self.maker.model(row["name"])
+        if model is None:
+            return
+        settings = {name: self.extraction[name] for name in ("weights", "weights_dir", "engine")}
+        try:
+            add_heat_maps(out, model, self.material.protocol.test, **settings)
+        # Hours of work are not lost for want of a picture, whatever it wants.
+        except Exception as error:
+            say(f"The gallery has no heat maps: {error}")
 
     def _save(self, table: BenchmarkTable) -> None:
         table.run = self.record.to_dict()

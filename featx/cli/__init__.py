@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import reports, training, upkeep
+from featx.cli import explaining, reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
@@ -19,6 +19,7 @@ __all__ = ["main"]
 for command in (
     training.baselines,
     training.train,
+    explaining.explain,
     reports.report,
     reports.compare,
     upkeep.backbones,

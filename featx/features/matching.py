@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_weights
+from featx.backbones.weights import Weights, find_weights
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.images.dataset import ImageDataset
 
-__all__ = ["extract_by_recipes"]
+__all__ = ["extract_by_recipes", "find_recipe_weights"]
 
 
 def extract_by_recipes(
@@ -55,22 +55,12 @@ def extract_by_recipes(
     matrices = []
     for values in recipes:
         recipe = Recipe.from_dict(values)
-        random = recipe.weights.startswith("random-")
-        seed = int(recipe.weights.removeprefix("random-")) if random else recipe.seed
-        chosen = "random" if random else weights
-        directory = None if weights_dir is None else Path(weights_dir)
-        backbone = f"{recipe.backbone}@{recipe.size[0]}"
-        found = find_weights(get_backbone(backbone), chosen, directory, seed=seed)
-        if found.digest != recipe.weights:
-            raise UsageError(
-                f"the model was trained on features of {recipe.backbone} with weights "
-                f"{recipe.weights[:16]}; those at hand ({found.description}) are "
-                f"{found.digest[:16]}; give --weights or --weights-dir the model's own"
-            )
+        chosen = "random" if recipe.weights.startswith("random-") else weights
+        find_recipe_weights(recipe, weights, weights_dir)
         matrices.append(
             extract(
                 images,
-                backbone,
+                f"{recipe.backbone}@{recipe.size[0]}",
                 recipe.augmentation,
                 views,
                 weights=chosen,
@@ -86,3 +76,41 @@ def extract_by_recipes(
             )
         )
     return FeatureMatrix.join(matrices)
+
+
+def find_recipe_weights(
+    recipe: Recipe, weights: str | Path = "imagenet", weights_dir: str | Path | None = None
+) -> Weights:
+    """Find the very weights that a recipe names.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of a model.
+    weights, weights_dir
+        As in `extract`; `weights` is not needed where the recipe's are random.
+
+    Returns
+    -------
+    Weights
+
+    Raises
+    ------
+    UsageError
+        If those at hand are others.
+    """
+    random = recipe.weights.startswith("random-")
+    seed = int(recipe.weights.removeprefix("random-")) if random else recipe.seed
+    found = find_weights(
+        get_backbone(f"{recipe.backbone}@{recipe.size[0]}"),
+        "random" if random else weights,
+        None if weights_dir is None else Path(weights_dir),
+        seed=seed,
+    )
+    if found.digest != recipe.weights:
+        raise UsageError(
+            f"the model was trained on features of {recipe.backbone} with weights "
+            f"{recipe.weights[:16]}; those at hand ({found.description}) are "
+            f"{found.digest[:16]}; give --weights or --weights-dir the model's own"
+        )
+    return found

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from featx.benchmarking import explanation
 from featx.features import embedding
 from featx.images.dataset import ImageDataset
 
@@ -26,11 +27,22 @@ class GridEngine:
         return features
 
 
+class GridMaps(GridEngine):
+    """Maps of two places whose mean are the features of `GridEngine`."""
+
+    def of(self, pixels):
+        features = self.embed(pixels[None])[0]
+        return np.stack([0.5 * features, 1.5 * features])[None]
+
+
 @pytest.fixture
 def quick(monkeypatch):
-    """Embed without a network."""
+    """Embed, and explain, without a network."""
     monkeypatch.setattr(
         embedding.Embedding, "_make_engine", lambda self: GridEngine(self.backbone.features)
+    )
+    monkeypatch.setattr(
+        explanation._Sight, "maps", property(lambda self: GridMaps(self.backbone.features))
     )
 
 

@@ -31,6 +31,13 @@ class QuickEngine:
         return padded.reshape(len(pixels), -1, self.n_features).sum(axis=1, dtype=np.float32)
 
 
+class QuickMaps(QuickEngine):
+    """Its features, as the maps of a single place."""
+
+    def of(self, pixels):
+        return self.embed(pixels[None])[None]
+
+
 def main(images, out, rows_a_part="24"):
     embedding.ROWS_A_PART = int(rows_a_part)
     embedding.ROWS_A_BATCH = 8
