@@ -153,7 +153,9 @@ def test_benchmark_writes_its_table_and_goes_on_where_it_was(run, road, tmp_path
     assert "| efficientnet_lite0, logistic |" in (tmp_path / "table.md").read_text()
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 3
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == [
+        "efficientnet_lite0-logistic.md",
         "efficientnet_lite0-logistic.skops",
+        "efficientnet_lite0-naive_bayes.md",
         "efficientnet_lite0-naive_bayes.skops",
     ]
     scores = (tmp_path / "scores" / "efficientnet_lite0-logistic.csv").read_text().splitlines()

@@ -188,8 +188,8 @@ class RowMaker:
             "settings": {**self.fitting, "chosen": model.best_parameters_},
         }
 
-    def model(self, name: str) -> FeatureClassifier | None:
-        """Return the model of a frozen row, None of any other.
+    def model(self, name: str) -> FeatureClassifier:
+        """Return the model of a frozen row, from its file where an earlier run fitted it.
 
         Parameters
         ----------
@@ -198,9 +198,7 @@ class RowMaker:
         """
         from featx.classifiers.persistence import load_model
 
-        if name not in self.models and self.out is not None and self._model_file(name).is_file():
-            return load_model(self._model_file(name))
-        return self.models.get(name)
+        return self.models.get(name) or load_model(self._model_file(name))
 
     def _model_file(self, name: str) -> Path:
         return Path(self.out or ".") / "models" / f"{name}.skops"

@@ -13,7 +13,7 @@ from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.ledger import Row
 from featx.benchmarking.material import Material
-from featx.benchmarking.notes import note_on_curve, notes_on_rows
+from featx.benchmarking.notes import note_on_curve, notes_on_rows, shortcuts
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.reference import compare_with_reference
 from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
@@ -21,9 +21,11 @@ from featx.benchmarking.rows import RowMaker
 from featx.benchmarking.sides import Sides
 from featx.benchmarking.table import BenchmarkTable
 from featx.features.extraction import extract
+from featx.features.files import put_bytes
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
 from featx.progress import progress, say
+from featx.report.model_card import CARD_FORMAT, card_facts, model_card
 from featx.report.page import write_page
 from featx.report.results import best_place
 
@@ -68,6 +70,7 @@ class Run:
     rank_by: str | None
     out: Path | None
     best: tuple[Row, Sides[FeatureMatrix]] | None = field(default=None, init=False)
+    facts: dict[str, Row] = field(default_factory=dict, init=False)
 
     def table(
         self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
@@ -102,16 +105,25 @@ class Run:
             predictions = self.maker.predictions[best["name"]]
             save_gallery(out, best, predictions, self.material.protocol.test)
             self._add_heat_maps(best, out)
+        self._write_cards(rows, out)
         write_page(out)
+
+    def _write_cards(self, rows: list[Row], out: Path) -> None:
+        limits = [*self.material.audit.notes(), *shortcuts(rows)]
+        for row in rows:
+            if row["name"] in self.facts:
+                card = model_card(row["name"], self.facts[row["name"]], row, limits)
+                target = out / "models" / f"{row['name']}.md"
+                put_bytes(target, card.encode("utf-8", "replace"))
 
     def _add_heat_maps(self, row: Row, out: Path) -> None:
         from featx.benchmarking.explanation_files import add_heat_maps
 
-        model = self.maker.model(row["name"])
-        if model is None:
+        if row["kind"] != "frozen":
             return
         settings = {name: self.extraction[name] for name in ("weights", "weights_dir", "engine")}
         try:
+            model = self.maker.model(row["name"])
             add_heat_maps(out, model, self.material.protocol.test, **settings)
         # Hours of work are not lost for want of a picture, whatever it wants.
         except Exception as error:
@@ -163,10 +175,18 @@ class Run:
         row = self.maker.frozen(backbone, classifier, sides)
         if self.best is None or row["auc_out_of_fold"] > self.best[0]["auc_out_of_fold"]:
             self.best = row, sides
+        if self.out is not None:
+            self.facts[row["name"]] = self._card_facts(row, sides.train)
         if self.repeats > 1:
             areas = [row["auc_out_of_fold"], *self._repeated(row, sides.train)]
             row |= {"auc_seeds": areas, "auc_seeds_sd": statistics.stdev(areas)}
         return row
+
+    def _card_facts(self, row: Row, train: FeatureMatrix) -> Row:
+        def compute() -> Row:
+            return card_facts(self.maker.model(row["name"]), train)
+
+        return self.maker.once(row, compute, card=CARD_FORMAT)
 
     def _repeated(self, row: Row, train: FeatureMatrix) -> Iterator[float]:
         first = self.maker.fitting["seed"] + 1

@@ -89,12 +89,14 @@ def fit(
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
 
-    Images of the split 'test' are left out.
+    Images of the split 'test' are left out. Beside each model lies its card, a .md file.
 
     Example: featx fit features.h5 --classifier svm,logistic --out models
     """
     from featx.classifiers.persistence import save_model
     from featx.classifiers.zoo import CLASSIFIERS, get_classifier
+    from featx.features.files import put_bytes
+    from featx.report.model_card import card_facts, model_card
 
     apply_quiet(options)
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
@@ -106,6 +108,8 @@ def fit(
         model = featx.fit(matrix, name, **options)
         path = out / f"{name}.skops"
         save_model(model, path)
+        card = model_card(name, card_facts(model, matrix))
+        put_bytes(path.with_suffix(".md"), card.encode("utf-8", "replace"))
         summary = {
             "model": str(path),
             "classifier": name,

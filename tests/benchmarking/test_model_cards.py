@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from featx.benchmarking.grid import benchmark
+from tests.benchmarking.conftest import draw
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_benchmark_lays_a_card_beside_each_model(tmp_path):
+    fast = {"views": 1, "test_size": 0.3, "folds": 3, "learning_curve": False}
+    other = draw(seed=9, signal=0)
+    names = {"classifiers": ["logistic", "naive_bayes"], "externals": {"elsewhere": other}}
+    table = benchmark(draw(), **names, **fast, out=tmp_path)
+    models = tmp_path / "models"
+    assert {path.stem for path in models.glob("*.md")} == {
+        path.stem for path in models.glob("*.skops")
+    }
+    card = (models / "efficientnet_lite0-logistic.md").read_text(encoding="utf-8")
+    row = table.rows[0]
+    for figures in (row, row["externals"]["elsewhere"]):
+        told = f"{figures['auc']:.3f} ({figures['auc_low']:.3f}\u2013{figures['auc_high']:.3f})"
+        assert told in card
+    assert "| | Out of fold | Test | elsewhere |" in card
+    # Bright squares show in the histogram, too: the control gets as far as the model.
+    assert "SHORTCUT: histogram alone" in card
+    assert "without test images" not in card
+    assert "s0p0" not in card and "s9p0" not in card
+    before = {path: path.read_bytes() for path in models.iterdir()}
+    benchmark(draw(), **names, **fast, out=tmp_path)
+    assert before == {path: path.read_bytes() for path in models.iterdir()}
