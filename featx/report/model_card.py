@@ -141,7 +141,7 @@ def model_card(
 def _plain(text: object) -> str:
     """Keep what users named from being taken for Markdown or for lines."""
     line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
-    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", line)
+    return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", line)
 
 
 def _bullets(lines: Iterable[str]) -> str:
@@ -225,7 +225,11 @@ def _figures(facts: Facts, row: Facts | None) -> str:
         key=lambda each: _FIGURES.index(each.field),
     ):
         cells = [column.cell(dict(figures)) for figures in columns.values()]
-        told = [f"{each.text} ({each.interval})" if each.interval else each.text for each in cells]
+        # Where few resamples define a figure, its bounds are nan.
+        told = [
+            f"{each.text} ({each.interval})" if each.interval.strip("na\u2013") else each.text
+            for each in cells
+        ]
         lines.append(f"| {column.title} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 

@@ -82,6 +82,7 @@ def test_a_benchmark_s_gallery_has_maps_where_they_are_exact(quick, classifier, 
     assert maps == (sorted(name.replace(".jpg", ".heat.jpg") for name in shown) if exact else [])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("Heat map of what moved" in page) == exact
+    assert ("orange speaks for well" in page) == exact
 
 
 def test_a_benchmark_goes_on_where_maps_fail(quick, monkeypatch, tmp_path, capsys):

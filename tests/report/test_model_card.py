@@ -65,3 +65,15 @@ def test_names_do_not_become_markup():
     _, card = card_of(matrix, name="x|y")
     assert "a\\|b" in card and "\n# d" not in card and "<b>" not in card.replace("\\<b", "")
     assert card.startswith("# x\\|y\n")
+
+
+def test_a_figure_without_bounds_stands_alone():
+    matrix = make_matrix()
+    facts = card_facts(fit(matrix, "logistic", folds=2, n_jobs=1), matrix)
+    figures = {
+        **facts["out_of_fold"],
+        "ppv": 0.5,
+        "ppv_low": float("nan"),
+        "ppv_high": float("nan"),
+    }
+    assert "| PPV | 0.500 |" in model_card("m", {**facts, "out_of_fold": figures})
