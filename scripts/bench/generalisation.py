@@ -35,26 +35,26 @@ from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.dataset import ImageDataset
 from featx.images.splitting import hold_out
 
-NARROW = Augmentation(
-    crop_area=(0.5, 1.0),
-    crop_aspect=(0.8, 1.25),
+WIDE = Augmentation(
+    crop_area=(0.4, 1.0),
+    crop_aspect=(0.6, 1.6),
     rotation=10.0,
     gamma=(0.6, 1.6),
     contrast=(0.7, 1.3),
 )
 ONE, TWO = ["efficientnet_lite0"], ["efficientnet_lite0", "mobilenetv2"]
-WIDE = {"backbone": ONE, "augmentation": POLICIES["radiograph"], "views": (4, 4)}
+BASE = {"backbone": ONE, "augmentation": POLICIES["radiograph"], "views": (4, 4)}
 
 METHODS = {
-    "no augmentation": {**WIDE, "views": (1, 1)},
-    "seed policy, 4 views": {**WIDE, "augmentation": POLICIES["seed"]},
-    "narrow crops, 4 views": {**WIDE, "augmentation": NARROW},
-    "radiograph, 4 views, tested on 1": {**WIDE, "views": (4, 1)},
-    "radiograph, 4 views": WIDE,
-    "the same, gem pooling": {**WIDE, "pooling": "gem"},
-    "the same, equalised": {**WIDE, "normalisation": "equalise"},
-    "the same, two networks": {**WIDE, "backbone": TWO},
-    "the same, two networks, adapted": {**WIDE, "backbone": TWO, "adapted": True},
+    "no augmentation": {**BASE, "views": (1, 1)},
+    "seed policy, 4 views": {**BASE, "augmentation": POLICIES["seed"]},
+    "wide crops, 4 views": {**BASE, "augmentation": WIDE},
+    "radiograph, 4 views, tested on 1": {**BASE, "views": (4, 1)},
+    "radiograph, 4 views": BASE,
+    "the same, gem pooling": {**BASE, "pooling": "gem"},
+    "the same, equalised": {**BASE, "normalisation": "equalise"},
+    "the same, two networks": {**BASE, "backbone": TWO},
+    "the same, two networks, adapted": {**BASE, "backbone": TWO, "adapted": True},
 }
 
 
