@@ -303,7 +303,10 @@ def benchmark(
 @quiet_option
 @json_option
 def demo(out: Path, seed: int, as_json: bool, **options: Any) -> None:
-    """Show the whole road on synthetic radiographs, in a few minutes."""
+    """Show the whole road on synthetic radiographs, in a few minutes.
+
+    Example: featx demo --out featx-demo
+    """
     from featx.benchmarking.demo import run_demo
 
     apply_quiet(options)

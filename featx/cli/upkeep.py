@@ -15,7 +15,10 @@ from featx.errors import FeatxError
 @click.option("--weights-dir", type=PathArgument, envvar="FEATX_WEIGHTS_DIR", show_envvar=True)
 @json_option
 def backbones(weights_dir: Path | None, as_json: bool) -> None:
-    """List the frozen networks, and whether their weights are at hand."""
+    """List the frozen networks, and whether their weights are at hand.
+
+    Example: featx backbones --weights-dir weights
+    """
     from rich.console import Console
 
     from featx.report.listings import backbone_rows, rows_to_terminal
@@ -32,7 +35,10 @@ def backbones(weights_dir: Path | None, as_json: bool) -> None:
 @click.option("--cache", type=PathArgument, envvar="FEATX_CACHE", show_envvar=True)
 @json_option
 def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
-    """Tell versions, engines, weights at hand and the cache's health."""
+    """Tell versions, engines, weights at hand and the cache's health.
+
+    Example: featx doctor --json
+    """
     from featx.report.doctor import examine
 
     findings = examine(weights_dir, cache)
@@ -42,7 +48,10 @@ def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
 
 @click.group()
 def cache() -> None:
-    """Look after the cache of features."""
+    """Look after the cache of features.
+
+    Example: featx cache ls
+    """
 
 
 _cache_folder = click.option(
@@ -65,7 +74,10 @@ def _cache_or_default(folder: Path | None) -> Path:
 @_cache_folder
 @json_option
 def cache_ls(folder: Path | None, as_json: bool) -> None:
-    """List the recipes: backbone, weights, parts, bytes, days idle."""
+    """List the recipes: backbone, weights, parts, bytes, days idle.
+
+    Example: featx cache ls --json
+    """
     from featx.features.upkeep import list_recipes
 
     rows = list_recipes(_cache_or_default(folder))
@@ -81,7 +93,10 @@ def cache_ls(folder: Path | None, as_json: bool) -> None:
 @_cache_folder
 @json_option
 def cache_verify(folder: Path | None, as_json: bool) -> None:
-    """Read every part, check it, set damaged ones aside; exit code 1 if there was one."""
+    """Read every part, check it, set damaged ones aside; exit code 1 if there was one.
+
+    Example: featx cache verify
+    """
     from featx.features.upkeep import verify
 
     findings = verify(_cache_or_default(folder))
@@ -99,7 +114,10 @@ def cache_verify(folder: Path | None, as_json: bool) -> None:
 @_cache_folder
 @json_option
 def cache_compact(folder: Path | None, as_json: bool) -> None:
-    """Merge small parts into larger ones; safe beside a running extraction."""
+    """Merge small parts into larger ones; safe beside a running extraction.
+
+    Example: featx cache compact
+    """
     from featx.features.upkeep import compact
 
     results = compact(_cache_or_default(folder))
@@ -115,7 +133,10 @@ def cache_compact(folder: Path | None, as_json: bool) -> None:
 def cache_prune(
     folder: Path | None, idle_days: float | None, recipes: tuple[str, ...], as_json: bool
 ) -> None:
-    """Delete damaged parts set aside, files left by kills, and recipes that are named or idle."""
+    """Delete damaged parts set aside, files left by kills, and recipes that are named or idle.
+
+    Example: featx cache prune --idle-days 90
+    """
     from featx.features.upkeep import prune
 
     result = prune(_cache_or_default(folder), idle_days=idle_days, folders=recipes)
