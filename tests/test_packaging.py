@@ -26,6 +26,8 @@ def test_the_small_install_of_the_readme_leaves_nothing_out():
 
 def test_one_version():
     assert read_setup()["metadata"]["version"] == featx.__version__
+    assert f"\nversion: {featx.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"({featx.__version__})" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_every_word_of_the_domain_is_there():
