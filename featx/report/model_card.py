@@ -155,7 +155,7 @@ def _listed(words: Sequence[str]) -> str:
 def _data(facts: Facts, row: Facts | None) -> Iterator[str]:
     told = facts["provenance"]
     counts = [f"{count:,} {_plain(name)}" for name, count in told["class_counts"].items()]
-    own = " (each image counts as a patient of its own)"
+    own = " (one image each, or nobody said whose they are)"
     yield (
         f"Training: {told['images']:,} images of {told['patients']:,} patients"
         f"{own if told['patients'] == told['images'] else ''}: {_listed(counts)}."
