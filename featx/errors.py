@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["FeatxError", "MissingExtraError", "UnreadableImageError", "UsageError"]
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["FeatxError", "MissingExtraError", "UnreadableImageError", "UsageError", "unknown_name"]
 
 
 class FeatxError(Exception):
@@ -21,6 +24,29 @@ class UsageError(FeatxError, ValueError):
     """Something was asked for in a wrong way; the command line exits with 2."""
 
     exit_code = 2
+
+
+def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
+    """Make the error that names what was asked for and what there is.
+
+    Parameters
+    ----------
+    what : str
+        What kind of thing it names.
+    name : object
+        What was asked for.
+    known : iterable of str
+        What there is.
+
+    Examples
+    --------
+    >>> print(unknown_name("pooling", "maximum", ["average", "max"]))
+    there is no pooling 'maximum'; did you mean 'max'? (known: average, max)
+    """
+    names = list(known)
+    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return UsageError(f"there is no {what} {name!r}{hint} (known: {', '.join(names)})")
 
 
 class UnreadableImageError(FeatxError):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 from featx.backbones._keras import import_keras
-from featx.errors import UsageError
+from featx.errors import unknown_name
 
 __all__ = ["POOLINGS", "check_pooling", "pool"]
 
@@ -31,9 +30,7 @@ def check_pooling(method: str) -> None:
     >>> check_pooling("average")
     """
     if method not in POOLINGS:
-        close = get_close_matches(str(method), POOLINGS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(f"there is no pooling {method!r}{hint} (known: {', '.join(POOLINGS)})")
+        raise unknown_name("pooling", method, POOLINGS)
 
 
 def pool(maps: Any, method: str) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featx.errors import FeatxError, UsageError
+from featx.errors import FeatxError, unknown_name
 from featx.progress import say
 
 __all__ = ["PRESETS", "Preset", "get_preset"]
@@ -144,8 +143,6 @@ def get_preset(name: str) -> Preset:
     >>> get_preset("varshni").classifiers
     ('random_forest', 'knn', 'naive_bayes', 'svm')
     """
-    if name in PRESETS:
-        return PRESETS[name]
-    close = difflib.get_close_matches(str(name), PRESETS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"there is no preset {name!r}{hint} (known: {', '.join(PRESETS)})")
+    if name not in PRESETS:
+        raise unknown_name("preset", name, PRESETS)
+    return PRESETS[name]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import UsageError
+from featx.errors import UsageError, unknown_name
 
 __all__ = ["POLICIES", "Augmentation", "make_view"]
 
@@ -94,11 +93,7 @@ class Augmentation:
             If there is no such policy.
         """
         if name not in POLICIES:
-            close = get_close_matches(name, POLICIES, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(
-                f"there is no augmentation policy {name!r}{hint} (known: {', '.join(POLICIES)})"
-            )
+            raise unknown_name("augmentation policy", name, POLICIES)
         return POLICIES[name]
 
     def to_dict(self) -> dict[str, Any]:

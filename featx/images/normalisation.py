@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import UsageError
+from featx.errors import unknown_name
 
 __all__ = ["NORMALISATIONS", "check_normalisation", "normalise"]
 
@@ -68,11 +67,7 @@ def check_normalisation(method: str) -> None:
         If there is no such method.
     """
     if method not in NORMALISATIONS:
-        close = get_close_matches(str(method), NORMALISATIONS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise UsageError(
-            f"there is no normalisation {method!r}{hint} (known: {', '.join(NORMALISATIONS)})"
-        )
+        raise unknown_name("normalisation", method, NORMALISATIONS)
 
 
 def _percentile(image: npt.NDArray) -> npt.NDArray:
