@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from featx.errors import UsageError
-from featx.images.patients import rule_by_pattern
+from featx.images.naming import NamePreset, read_names
 
 __all__ = ["LABEL_PRESETS", "labels_from_names"]
 
@@ -24,7 +23,7 @@ def _kermany_subtype(name: str) -> str | None:
     return "normal" if re.match(r"(?:normal2?-)?(?:im-)?\d+-", file) else None
 
 
-LABEL_PRESETS: dict[str, Callable[[str], str | None]] = {"kermany-subtype": _kermany_subtype}
+LABEL_PRESETS: dict[str, NamePreset] = {"kermany-subtype": _kermany_subtype}
 
 
 def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
@@ -53,13 +52,4 @@ def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
     >>> labels_from_names(["a_sick.png", "b_well.png"], r"_(\w+)\.png")
     ['sick', 'well']
     """
-    find = LABEL_PRESETS.get(rule) or rule_by_pattern("label", rule, LABEL_PRESETS)
-    labels = [find(name) for name in names]
-    misses = [name for name, label in zip(names, labels, strict=True) if not label]
-    if misses:
-        raise UsageError(
-            f"the label rule {rule!r} does not fit {len(misses):,} of {len(names):,} images, "
-            f"{misses[0]!r} for one; give --labels another regular expression, or a table with a "
-            "column `label`"
-        )
-    return [str(label) for label in labels]
+    return read_names("label", names, rule, LABEL_PRESETS)

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom import is_dicom, read_patient
+from featx.images.naming import NamePreset, read_names
 from featx.images.sources import Source, content_of, read_beginning
 
 __all__ = [
@@ -25,7 +26,6 @@ __all__ = [
     "local_secret",
     "patients_from_headers",
     "patients_from_names",
-    "rule_by_pattern",
 ]
 
 
@@ -46,7 +46,7 @@ def _kermany(name: str) -> str | None:
 # A patient stands near a file's beginning; the pixels need not be read.
 HEADER_BYTES = 1 << 20
 
-PRESETS: dict[str, Callable[[str], str | None]] = {"kermany": _kermany}
+PRESETS: dict[str, NamePreset] = {"kermany": _kermany}
 
 
 def patients_from_names(names: Sequence[str], rule: str) -> npt.NDArray[np.str_]:
@@ -73,50 +73,7 @@ def patients_from_names(names: Sequence[str], rule: str) -> npt.NDArray[np.str_]
     >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_").tolist()
     ['p01', 'p02']
     """
-    find = PRESETS.get(rule) or rule_by_pattern("patient", rule, [*PRESETS, "dicom"])
-    patients = [find(name) for name in names]
-    misses = [name for name, patient in zip(names, patients, strict=True) if patient is None]
-    if misses:
-        raise UsageError(
-            f"the patient rule {rule!r} does not fit {len(misses):,} of {len(names):,} images, "
-            f"{misses[0]!r} for one; give --patients another regular expression, or a CSV file "
-            "with a column `patient`"
-        )
-    return np.array(patients, dtype=np.str_)
-
-
-def rule_by_pattern(what: str, rule: str, presets: Iterable[str]) -> Callable[[str], str | None]:
-    """Make a regular expression with one group a function of names.
-
-    Parameters
-    ----------
-    what : {"patient", "label"}
-        What the group is.
-    rule : str
-        The expression.
-    presets : iterable of str
-        What else could have been given, for the message.
-
-    Raises
-    ------
-    UsageError
-        If it is no regular expression, or has not one group.
-    """
-    try:
-        pattern = re.compile(rule)
-    except re.error as error:
-        raise UsageError(f"the {what} rule {rule!r} is no regular expression: {error}") from error
-    if pattern.groups != 1:
-        raise UsageError(
-            f"the {what} rule {rule!r} is neither a preset ({', '.join(presets)}) nor a regular "
-            rf"expression with one group that is the {what}, such as '(person\d+)_'"
-        )
-
-    def find(name: str) -> str | None:
-        found = pattern.search(name)
-        return found[1] if found else None
-
-    return find
+    return np.array(read_names("patient", names, rule, PRESETS, ["dicom"]), dtype=np.str_)
 
 
 def patients_from_headers(
