@@ -8,6 +8,10 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+from featx.images.reading import read_image
+
+RAMP = np.arange(0, 4096, 273, dtype=np.uint16).reshape(4, 4)
+
 
 def make_dicom(pixels, *, syntax=ExplicitVRLittleEndian, preamble=True, **elements):
     """Encode whole numbers of any depth and sign, with further elements by keyword."""
@@ -49,3 +53,8 @@ def lookup_table(entries, first, bits):
     item.LUTDescriptor = [len(entries), first, bits]
     item.add_new("LUTData", "US", list(entries))
     return item
+
+
+def expect(content, values, **tolerance):
+    """Compare what is read with values worked out by hand."""
+    np.testing.assert_allclose(read_image(content), values, **({"atol": 1e-3} | tolerance))
