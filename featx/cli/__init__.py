@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import explaining, reports, training, upkeep
+from featx.cli import explaining, fetching, reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
@@ -20,6 +20,7 @@ for command in (
     training.baselines,
     training.train,
     explaining.explain,
+    fetching.datasets,
     reports.report,
     reports.compare,
     upkeep.backbones,
