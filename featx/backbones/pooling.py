@@ -7,10 +7,13 @@ from typing import Any
 from featx.backbones._keras import import_keras
 from featx.errors import unknown_name
 
-__all__ = ["POOLINGS", "check_pooling", "pool"]
+__all__ = ["POOLINGS", "QUADRANTS", "check_pooling", "pool"]
+
+# In the order of the features of that pooling.
+QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
 
 # How many features each pooling makes of one feature map.
-POOLINGS = {"average": 1, "max": 1, "gem": 1, "quadrants": 4}
+POOLINGS = {"average": 1, "max": 1, "gem": 1, "quadrants": len(QUADRANTS)}
 
 # Radenovic et al. start from 3; between the mean (1) and the maximum (infinity).
 _GEM_POWER = 3.0

@@ -6,13 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from featx.backbones.pooling import check_pooling
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
-from featx.errors import FeatxError, UsageError
+from featx.errors import FeatxError, UsageError, unknown_name
 from featx.features.embedding import Embedding, complete
 from featx.features.hashing import Hashed, hash_images
 from featx.features.matrix import FeatureMatrix, map_features
@@ -24,7 +25,7 @@ from featx.images.dataset import ImageDataset
 from featx.images.normalisation import check_normalisation
 from featx.images.reading import Colour
 
-__all__ = ["default_cache", "extract"]
+__all__ = ["check_settings", "default_cache", "extract"]
 
 
 def default_cache() -> Path:
@@ -114,11 +115,17 @@ def extract(
     ...     featx.extract(images, views=2, cache=cache)
     FeatureMatrix(efficientnet_lite0: 2 images, 4 rows, 1,280 features)
     """
-    policy = Augmentation.named(augmentation) if isinstance(augmentation, str) else augmentation
-    names = [backbone] if isinstance(backbone, str) else list(backbone)
-    _check(images, names, policy, views, weights)
-    check_pooling(pooling)
-    check_normalisation(normalisation)
+    names, policy = check_settings(
+        backbone,
+        augmentation,
+        views,
+        weights=weights,
+        colour=colour,
+        pooling=pooling,
+        normalisation=normalisation,
+    )
+    if len(images) == 0:
+        raise UsageError("there is no image to extract features of")
     folder = Path(cache) if cache is not None else default_cache()
     records = [get_backbone(name) for name in names]
     # All are found before the first runs: hours later is a bad time to hear of a missing file.
@@ -149,15 +156,43 @@ def _path(path: str | Path | None) -> Path | None:
     return None if path is None else Path(path)
 
 
-def _check(
-    images: ImageDataset, names: list[str], policy: Augmentation, views: int, weights: str | Path
-) -> None:
-    if len(images) == 0:
-        raise UsageError("there is no image to extract features of")
+def check_settings(
+    backbone: str | Sequence[str],
+    augmentation: str | Augmentation,
+    views: int,
+    *,
+    weights: str | Path,
+    colour: str,
+    pooling: str,
+    normalisation: str,
+) -> tuple[list[str], Augmentation]:
+    """Refuse settings of `extract` that name nothing or do not go together.
+
+    Parameters
+    ----------
+    backbone, augmentation, views, weights, colour, pooling, normalisation
+        As in `extract`.
+
+    Returns
+    -------
+    names : list of str
+        Of the backbones.
+    policy : Augmentation
+        How views are drawn.
+
+    Raises
+    ------
+    UsageError
+        If one is wrong.
+    """
+    names = [backbone] if isinstance(backbone, str) else list(backbone)
+    policy = Augmentation.named(augmentation) if isinstance(augmentation, str) else augmentation
     if not names:
         raise UsageError("there is no backbone to extract features with; name at least one")
     if len(set(names)) < len(names):
         raise UsageError(f"the backbones repeat: {', '.join(names)}")
+    for name in names:
+        get_backbone(name)
     if views < 1:
         raise UsageError(f"views={views}: at least 1, the image itself, is needed")
     if views > 1 and policy == POLICIES["none"]:
@@ -167,6 +202,11 @@ def _check(
         )
     if len(names) > 1 and str(weights) not in ("imagenet", "random"):
         raise UsageError(f"the weights file {weights} cannot be that of {len(names)} backbones")
+    if colour not in get_args(Colour):
+        raise unknown_name("way to read colours", colour, get_args(Colour))
+    check_pooling(pooling)
+    check_normalisation(normalisation)
+    return names, policy
 
 
 def _gather(

@@ -2,61 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from featx.backbones.pooling import POOLINGS, check_pooling
+from featx.backbones.pooling import POOLINGS, QUADRANTS
 from featx.backbones.registry import get_backbone
-from featx.errors import FeatxError, UsageError
-from featx.features.extraction import extract
+from featx.errors import FeatxError, UsageError, unknown_name
+from featx.features.extraction import check_settings, extract
+from featx.images.augmentation import Augmentation
 from featx.images.dataset import ImageDataset
-from featx.images.normalisation import check_normalisation
 from featx.images.reading import Colour
 
 __all__ = ["FeatureExtractor"]
+
+_COMBINATIONS = ("average", "concatenate")
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):
     """Turn images into features of a frozen backbone, one row an image, through the cache.
 
-    The rows of an image's views are averaged. Nothing is learnt from data; `fit` checks the
-    parameters. An unreadable image is an error, since a row cannot be left out.
+    Nothing is learnt from data and no weights are kept: a clone or a pickle is a few names. What
+    was computed once, by any process, comes from the cache; so a grid search costs one extraction
+    a setting, and with several jobs it is quickest after one `transform` of all images. An
+    unreadable image is an error, since a row cannot be left out.
 
     Parameters
     ----------
-    backbone : str, default="efficientnet_lite0"
-        A name from `featx.list_backbones`.
-    augmentation : {"none", "seed", "radiograph"}, default="none"
-        How views 1, 2, ... are drawn.
+    backbone : str or sequence of str, default="efficientnet_lite0"
+        Names from `featx.list_backbones`; the features of several stand side by side.
+    augmentation : str or Augmentation, default="none"
+        How views 1, 2, ... are drawn: ``"none"``, ``"seed"``, ``"radiograph"`` or a policy.
     views : int, default=1
         Views of an image.
-    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation
+    combine : {"average", "concatenate"}, default="average"
+        What becomes of an image's views: the mean of their features, or one view after the other
+        in a long row, which `featx.ViewAveraging` takes apart again.
+    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation, rehash
         As in `featx.extract`.
 
     Attributes
     ----------
     n_features_out_ : int
-        Number of features.
+        Number of features of a row.
 
     Examples
     --------
-    >>> extractor = FeatureExtractor().fit(None)
-    >>> extractor.get_feature_names_out()[:2]
-    array(['efficientnet_lite0_0', 'efficientnet_lite0_1'], dtype=object)
+    >>> extractor = FeatureExtractor(["efficientnet_lite0", "mobilenetv2"])
+    >>> extractor.get_feature_names_out()[[0, 1, 1280]]
+    array(['efficientnet_lite0_0', 'efficientnet_lite0_1', 'mobilenetv2_0'], dtype=object)
+
+    Chosen by patient, backbone and classifier together:
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+    >>> from sklearn.pipeline import Pipeline
+    >>> pipeline = Pipeline([("extract", FeatureExtractor()), ("classify", LogisticRegression())])
+    >>> grid = {"extract__backbone": ["efficientnet_lite0", "densenet169"],
+    ...         "classify__C": [0.01, 0.1]}
+    >>> search = GridSearchCV(pipeline, grid, cv=StratifiedGroupKFold(), scoring="roc_auc")
+
+    ``search.fit(images, images.labels, groups=images.patients)`` then takes an `ImageDataset`.
     """
 
     def __init__(
         self,
-        backbone: str = "efficientnet_lite0",
+        backbone: str | Sequence[str] = "efficientnet_lite0",
         *,
-        augmentation: str = "none",
+        augmentation: str | Augmentation = "none",
         views: int = 1,
+        combine: str = "average",
         weights: str | Path = "imagenet",
         weights_dir: str | Path | None = None,
         cache: str | Path | None = None,
@@ -65,10 +85,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         colour: Colour = "grey",
         pooling: str = "average",
         normalisation: str = "none",
+        rehash: bool = False,
     ) -> None:
         self.backbone = backbone
         self.augmentation = augmentation
         self.views = views
+        self.combine = combine
         self.weights = weights
         self.weights_dir = weights_dir
         self.cache = cache
@@ -77,9 +99,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.colour = colour
         self.pooling = pooling
         self.normalisation = normalisation
+        self.rehash = rehash
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:  # noqa: ARG002
-        """Check the parameters.
+        """Check the parameters; no image is opened.
 
         Parameters
         ----------
@@ -89,35 +112,51 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         -------
         FeatureExtractor
             Itself.
-        """
-        check_pooling(self.pooling)
-        check_normalisation(self.normalisation)
-        self.n_features_out_ = get_backbone(self.backbone).features * POOLINGS[self.pooling]
-        return self
-
-    def transform(self, X: ImageDataset | Sequence[Any] | npt.NDArray) -> npt.NDArray[np.float32]:
-        """Embed images.
-
-        Parameters
-        ----------
-        X : ImageDataset, sequence of path, or sequence of ndarray
-            The images.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_images, n_features_out_)
 
         Raises
         ------
         UsageError
-            If X is none of these.
-        FeatxError
-            If an image is unreadable.
+            If a parameter names nothing, or two do not go together.
         """
-        check_is_fitted(self, "n_features_out_")
+        self._checked_backbones()
+        return self
+
+    def transform(self, X: ImageDataset | Iterable[Any]) -> npt.NDArray[np.float32]:
+        """Embed images. `fit` need not come first.
+
+        Parameters
+        ----------
+        X : ImageDataset, or sequence, array, Series or one-column frame of path, or of ndarray
+            The images. Arrays are of shape (height, width) or (height, width, 3); one array holds
+            images of one size along its first axis.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_images, n_features_out_)
+            A data frame with names where `set_output` asks for one.
+
+        Raises
+        ------
+        UsageError
+            If X is none of these, or a parameter is wrong.
+        FeatxError
+            If an image does not exist or is unreadable.
+        """
+        self._checked_backbones()
         images = _as_images(X)
-        matrix = extract(images, strict=True, **self.get_params())
+        settings = self.get_params(deep=False)
+        combine = settings.pop("combine")
+        matrix = extract(images, strict=True, **settings)
+        if combine == "concatenate":
+            return matrix.X.reshape(len(images), -1)
         return matrix.X.reshape(len(images), self.views, -1).mean(axis=1)
+
+    @property
+    def n_features_out_(self) -> int:
+        """Number of features of a row."""
+        maps = sum(get_backbone(name).features for name in self._checked_backbones())
+        views = self.views if self.combine == "concatenate" else 1
+        return maps * POOLINGS[self.pooling] * views
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:  # noqa: ARG002
         """Name the features after the backbone.
@@ -129,35 +168,80 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str, shape (n_features_out_,)
+            ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with
+            ``view1_`` before it where views are concatenated.
         """
-        check_is_fitted(self, "n_features_out_")
-        names = [f"{self.backbone}_{number}" for number in range(self.n_features_out_)]
+        places = [f"{name}_" for name in QUADRANTS] if self.pooling == "quadrants" else [""]
+        names = [
+            f"{backbone}_{place}{number}"
+            for backbone in self._checked_backbones()
+            for place in places
+            for number in range(get_backbone(backbone).features)
+        ]
+        if self.combine == "concatenate" and self.views > 1:
+            names = [f"view{view}_{name}" for view in range(self.views) for name in names]
         return np.array(names, dtype=object)
+
+    def _checked_backbones(self) -> list[str]:
+        if self.combine not in _COMBINATIONS:
+            raise unknown_name("way to combine views", self.combine, _COMBINATIONS)
+        names, _ = check_settings(
+            self.backbone,
+            self.augmentation,
+            self.views,
+            weights=self.weights,
+            colour=self.colour,
+            pooling=self.pooling,
+            normalisation=self.normalisation,
+        )
+        return names
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
         tags.no_validation = True
         return tags
 
 
-def _as_images(X: ImageDataset | Sequence[Any] | npt.NDArray) -> ImageDataset:
+def _as_images(X: Any) -> ImageDataset:
     if isinstance(X, ImageDataset):
         return X
-    items = list(np.ravel(X)) if _holds_paths(X) else list(X)
-    if items and all(isinstance(item, str | Path) for item in items):
+    items = _items(X)
+    if all(isinstance(item, str | os.PathLike) for item in items):
         paths = [Path(item) for item in items]
         missing = [path for path in paths if not path.exists()]
         if missing:
-            raise FeatxError(f"{len(missing):,} images do not exist, {missing[0]} for one")
+            raise FeatxError(
+                f"{len(missing):,} of {len(paths):,} images do not exist, {missing[0]} for one; "
+                "give paths from the folder in which this runs, or absolute ones"
+            )
         return ImageDataset.from_files(paths)
-    if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
+    if all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
         return ImageDataset.from_arrays(items)
+    stranger = next(item for item in items if not isinstance(item, str | os.PathLike))
+    shape = f" of shape {stranger.shape}" if isinstance(stranger, np.ndarray) else ""
     raise UsageError(
-        "give an ImageDataset, paths of images, or arrays of shape (n_images, height, width[, 3])"
+        "give an ImageDataset, paths of images, or arrays of shape (n_images, height, width[, 3]); "
+        f"{type(X).__name__} with {type(stranger).__name__}{shape} inside is none of these"
     )
 
 
-def _holds_paths(X: Any) -> bool:
-    return isinstance(X, np.ndarray) and X.dtype.kind in "OU"
+def _items(X: Any) -> list[Any]:
+    """List what a sequence, array, series or single column holds, one item an image."""
+    if isinstance(X, str | os.PathLike):
+        raise UsageError(
+            f"{os.fspath(X)!r} is one path; put it into a list, or open a folder, an archive or a "
+            "table with featx.ImageDataset.open"
+        )
+    if not isinstance(X, Iterable):
+        raise UsageError(f"{X!r} holds no images; give an ImageDataset, paths or arrays")
+    values: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
+    column = isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1
+    if column and values.dtype.kind in "OUT":
+        values = values[:, 0]
+    return list(values)

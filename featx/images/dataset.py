@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +89,15 @@ class ImageDataset:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_images,)``: with it scikit-learn indexes a data set as it does an array."""
+        return (len(self),)
+
+    def __getitem__(self, indices: Any) -> ImageDataset:
+        """Keep some images, by a slice or as in `select`."""
+        return self.select(np.arange(len(self))[indices])
 
     def __repr__(self) -> str:
         counts = ", ".join(
@@ -325,6 +335,8 @@ class ImageDataset:
             Which.
         """
         chosen = np.arange(len(self))[np.asarray(indices)]
+        if chosen.ndim != 1:
+            raise TypeError("give a slice, a mask or a list of indices; `read` decodes one image")
         return replace(
             self,
             names=tuple(self.names[i] for i in chosen),

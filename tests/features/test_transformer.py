@@ -1,50 +1,218 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_score
+from sklearn.pipeline import Pipeline
 
 import featx
 from featx import FeatureExtractor
 from featx.errors import FeatxError, UsageError
+from featx.features import embedding
+from tests.features.worker import QuickEngine
+
+FOLDS = StratifiedGroupKFold(3)
 
 
-def test_paths_arrays_and_data_sets_give_the_rows_of_extract(images):
+@pytest.fixture(autouse=True)
+def _quick_network(monkeypatch):
+    monkeypatch.setattr(
+        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
+    )
+
+
+def pipeline(**settings):
+    return Pipeline(
+        [
+            ("extract", FeatureExtractor(**settings)),
+            ("classify", LogisticRegression(C=1e-9, max_iter=500)),
+        ]
+    )
+
+
+def test_whatever_holds_images_gives_the_rows_of_extract(images):
+    pandas = pytest.importorskip("pandas")
     expected = featx.extract(images, views=1, augmentation="none").X
     extractor = FeatureExtractor()
-    np.testing.assert_array_equal(extractor.fit_transform(images), expected)
-    np.testing.assert_array_equal(extractor.transform([str(p) for p in images.sources]), expected)
-    arrays = np.stack([images.read(index) for index in range(len(images))])
-    np.testing.assert_array_equal(extractor.transform(arrays), expected)
+    texts = [str(path) for path in images.sources]
+    arrays = [images.read(index) for index in range(len(images))]
+    given = {
+        "data set": images,
+        "part of it": images[:],
+        "paths": list(images.sources),
+        "texts": texts,
+        "tuple": tuple(texts),
+        "array of texts": np.array(texts),
+        "array of objects": np.array(images.sources, dtype=object),
+        "column": np.array(texts)[:, None],
+        "series": pandas.Series(texts),
+        "frame": pandas.DataFrame({"path": texts}),
+        "arrays": arrays,
+        "one array": np.stack(arrays),
+    }
+    for what, X in given.items():
+        np.testing.assert_array_equal(extractor.transform(X), expected, err_msg=what)
+    assert extractor.n_features_out_ == expected.shape[1]
 
 
-def test_views_are_averaged(images):
-    extractor = FeatureExtractor(augmentation="radiograph", views=3).fit(None)
-    rows = featx.extract(images, views=3).X.reshape(24, 3, -1)
-    np.testing.assert_allclose(extractor.transform(images), rows.mean(axis=1), rtol=1e-6)
+def test_views_are_averaged_or_stand_one_after_the_other(images):
+    settings = {"augmentation": "radiograph", "views": 3}
+    rows = featx.extract(images, **settings).X.reshape(24, 3, -1)
+    averaged = FeatureExtractor(**settings).fit_transform(images)
+    np.testing.assert_allclose(averaged, rows.mean(axis=1), rtol=1e-6)
+    extractor = FeatureExtractor(combine="concatenate", **settings)
+    np.testing.assert_array_equal(extractor.transform(images), rows.reshape(24, -1))
+    names = extractor.get_feature_names_out()
+    assert names[[0, 1280, -1]].tolist() == [
+        "view0_efficientnet_lite0_0",
+        "view1_efficientnet_lite0_0",
+        "view2_efficientnet_lite0_1279",
+    ]
+    assert len(names) == extractor.n_features_out_ == 3 * 1280
 
 
-def test_it_lives_in_scikit_learn(images):
-    paths = np.array([str(path) for path in images.sources], dtype=object)
-    model = make_pipeline(FeatureExtractor(), LogisticRegression(max_iter=500))
-    scores = cross_val_score(
-        clone(model), paths, images.labels, groups=images.patients, cv=GroupKFold(3)
+def test_names_of_joined_backbones_and_quadrants_are_distinct():
+    extractor = FeatureExtractor(
+        ["efficientnet_lite0", "efficientnet_lite0@64"], pooling="quadrants"
     )
-    assert scores.shape == (3,)
-    assert np.isfinite(scores).all()
+    names = extractor.get_feature_names_out()
+    assert len(set(names)) == extractor.n_features_out_ == 2 * 4 * 1280
+    assert names[1279:1281].tolist() == [
+        "efficientnet_lite0_upper_left_1279",
+        "efficientnet_lite0_upper_right_0",
+    ]
+    assert names[-1] == "efficientnet_lite0@64_lower_right_1279"
 
 
-def test_what_it_cannot_take_is_told(images, image_folder):
-    extractor = FeatureExtractor().fit(None)
-    with pytest.raises(UsageError, match="paths of images"):
-        extractor.transform([1, 2])
-    with pytest.raises(FeatxError, match="do not exist"):
-        extractor.transform(["absent.png"])
+def test_data_frames_carry_the_names(images):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"path": [str(path) for path in images.sources], "age": range(24)})
+    extractor = FeatureExtractor(["efficientnet_lite0", "mobilenetv2"], weights="random")
+    expected = extractor.transform(images)
+    columns = ColumnTransformer([("image", extractor, "path"), ("other", "passthrough", ["age"])])
+    frame = columns.set_output(transform="pandas").fit_transform(table)
+    assert frame.columns[[0, 1280, -1]].tolist() == [
+        "image__efficientnet_lite0_0",
+        "image__mobilenetv2_0",
+        "other__age",
+    ]
+    np.testing.assert_array_equal(frame.to_numpy()[:, :-1], expected)
+
+
+def test_a_polars_frame_where_that_is_asked_for(images):
+    pytest.importorskip("polars")
+    frame = FeatureExtractor().set_output(transform="polars").transform(images)
+    assert frame.columns[:2] == ["efficientnet_lite0_0", "efficientnet_lite0_1"]
+
+
+def test_clones_and_pickles_are_names_without_weights(images):
+    model = pipeline().fit(images, images.labels)
+    assert clone(model).get_params()["extract__backbone"] == "efficientnet_lite0"
+    copy = pickle.dumps(model)
+    assert len(copy) < 100_000
+    np.testing.assert_array_equal(
+        pickle.loads(copy).predict_proba(images), model.predict_proba(images)
+    )
+
+
+def scores(images, **settings):
+    """Cross-validate by patient, with a score that any change of a feature changes."""
+    return cross_val_score(
+        pipeline(views=2, augmentation="radiograph", **settings),
+        images,
+        images.labels,
+        groups=images.patients,
+        cv=FOLDS,
+        scoring="neg_log_loss",
+    )
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_it_is_cross_validated_by_patient_in_threads_and_processes(images, backend, tmp_path):
+    one = scores(images, cache=tmp_path / "one")
+    # Processes are given the rows, since the quick network does not travel to them.
+    with parallel_config(backend, n_jobs=2):
+        two = scores(images, cache=tmp_path / ("two" if backend == "threading" else "one"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_backbones_are_searched_by_patient(images):
+    small = "efficientnet_lite0@64"
+    grid = {"extract__backbone": [small, "efficientnet_lite0@96", [small]]}
+    search = GridSearchCV(pipeline(), grid, cv=FOLDS, error_score="raise")
+    search.fit(images, images.labels, groups=images.patients)
+    assert search.best_params_["extract__backbone"] in grid["extract__backbone"]
+    results = search.cv_results_
+    by_patient = [
+        cross_val_score(
+            pipeline(backbone=backbone), images, images.labels, groups=images.patients, cv=FOLDS
+        ).mean()
+        for backbone in grid["extract__backbone"]
+    ]
+    np.testing.assert_allclose(results["mean_test_score"], by_patient)
+    assert search.predict(images[:5]).shape == (5,)
+    assert search.best_estimator_[:-1].get_feature_names_out()[0].startswith("efficientnet_lite0")
+
+
+def test_rehash_reads_files_anew(images, monkeypatch):
+    asked = []
+
+    def extract(*arguments, rehash, **settings):
+        asked.append(rehash)
+        return featx.extract(*arguments, rehash=rehash, **settings)
+
+    monkeypatch.setattr("featx.features.transformer.extract", extract)
+    FeatureExtractor().transform(images)
+    FeatureExtractor(rehash=True).transform(images)
+    assert asked == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([1, 2], "list with int inside is none of these"),
+        (np.zeros((4, 7)), r"ndarray of shape \(7,\) inside is none of these"),
+        (np.array([["a.png", "b.png"]]), r"ndarray of shape \(2,\)"),
+        ("chest_xray", "'chest_xray' is one path.*ImageDataset.open"),
+        (Path("a.png"), "'a.png' is one path"),
+        (5, "5 holds no images"),
+        ([], "there is no image"),
+    ],
+)
+def test_what_holds_no_images_is_told(X, message):
+    with pytest.raises(UsageError, match=message):
+        FeatureExtractor().transform(X)
+
+
+def test_files_that_cannot_be_read_are_told(images, image_folder):
+    with pytest.raises(FeatxError, match=r"1 of 2 images do not exist, absent.png for one"):
+        FeatureExtractor().transform([images.sources[0], "absent.png"])
     (image_folder / "NORMAL" / "p00_0.png").write_bytes(b"")
     with pytest.raises(FeatxError, match="unreadable: the file is empty"):
-        extractor.transform(images)
-    with pytest.raises(UsageError, match="resnet5"):
-        FeatureExtractor("resnet5").fit(None)
+        FeatureExtractor().transform(images)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "resnet5"}, "did you mean 'resnet50'"),
+        ({"backbone": ["resnet50", "resnet50"]}, "repeat"),
+        ({"combine": "mean"}, r"combine views 'mean'.*average, concatenate"),
+        ({"colour": "gray"}, "did you mean 'grey'"),
+        ({"pooling": "mean"}, "no pooling 'mean'"),
+        ({"normalisation": "z"}, "'z'"),
+        ({"views": 0}, "views=0"),
+        ({"views": 2}, "draws no augmented views"),
+        ({"augmentation": "strong"}, "augmentation policy 'strong'"),
+    ],
+)
+def test_wrong_settings_are_told_before_any_image_is_read(settings, message):
+    with pytest.raises(UsageError, match=message):
+        FeatureExtractor(**settings).fit(None)

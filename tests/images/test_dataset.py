@@ -246,3 +246,14 @@ def test_hashed_patients_keep_who_is_who_and_hide_who_it_is(images):
     assert not set(hashed) & set(images.patients)
     assert hashed.tolist() == images.with_hashed_patients("secret").patients.tolist()
     assert hashed.tolist() != images.with_hashed_patients("other").patients.tolist()
+
+
+def test_an_image_data_set_is_indexed_as_scikit_learn_does():
+    arrays = np.zeros((6, 8, 8), np.uint8)
+    images = ImageDataset.from_arrays(arrays, list("ababab"), patients=list("uvwxyz"))
+    assert images.shape == (6,)
+    for indices in ([0, 5], np.array([0, 5]), np.arange(6) % 5 == 0, slice(0, 6, 5)):
+        assert images[indices].patients.tolist() == ["u", "z"]
+    assert images[::2].labels.tolist() == [0, 0, 0]
+    with pytest.raises(TypeError, match="a list of indices"):
+        images[3]
