@@ -19,12 +19,13 @@ from rich.progress import (
 from rich.progress import Task as RichTask
 from rich.text import Text
 
-__all__ = ["progress", "say", "set_quiet"]
+__all__ = ["detail", "is_verbose", "progress", "say", "set_quiet", "set_verbose"]
 
 # In a log file a line now and then is progress; a line a step is noise.
 LOG_EVERY_SECONDS = 10.0
 
 _quiet = False
+_verbose = False
 
 
 def set_quiet(quiet: bool) -> None:
@@ -37,6 +38,35 @@ def set_quiet(quiet: bool) -> None:
     """
     global _quiet
     _quiet = quiet
+
+
+def set_verbose(verbose: bool) -> None:
+    """Turn details on (or off again) for this process.
+
+    Parameters
+    ----------
+    verbose : bool
+        Whether `detail` speaks.
+    """
+    global _verbose
+    _verbose = verbose
+
+
+def is_verbose() -> bool:
+    """Tell whether details were asked for."""
+    return _verbose
+
+
+def detail(message: str) -> None:
+    """Write one note to standard error for the user who asked for details.
+
+    Parameters
+    ----------
+    message : str
+        A full sentence.
+    """
+    if _verbose:
+        say(message)
 
 
 def say(message: str) -> None:

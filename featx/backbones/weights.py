@@ -23,7 +23,7 @@ from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
 from featx.backbones.registry import Backbone
 from featx.errors import FeatxError, MissingExtraError, UsageError
-from featx.progress import say
+from featx.progress import detail, say
 
 __all__ = ["WEIGHTS_DIR_VARIABLE", "Weights", "find_weights", "load_base", "weights_at_hand"]
 
@@ -107,6 +107,7 @@ def find_weights(
         return _explicit_file(backbone, Path(weights))
     found = weights_at_hand(backbone, weights_dir)
     if found is not None:
+        detail(f"Weights of {backbone.name}: {found.description}, {found.path}")
         return found
     if backbone.weight_file.package is not None:
         raise MissingExtraError(
@@ -159,6 +160,7 @@ def load_base(
     *,
     input_shape: tuple[int, int] | None = None,
     trainable: bool = False,
+    policy: str | None = None,
 ) -> Any:
     """Make a backbone's network with its weights, without the classification layer.
 
@@ -173,12 +175,14 @@ def load_base(
     trainable : bool, default=False
         False gives a network whose weights and batch norm statistics never change and do not
         heed ``training=True``; True gives an ordinary one, to fine-tune.
+    policy : str, optional
+        Keras' dtype policy of its layers, such as ``"mixed_float16"``; the global one by default.
 
     Returns
     -------
     keras.Model
         From preprocessed float32 images (n, height, width, 3) to feature maps
-        (n, rows, columns, features).
+        (n, rows, columns, features) of the policy's dtype.
 
     Raises
     ------
@@ -187,7 +191,7 @@ def load_base(
     FeatxError
         The file is damaged, or belongs to another network.
     """
-    base = build_base(backbone, input_shape)
+    base = build_base(backbone, input_shape, policy)
     if weights.path is None:
         fill_randomly(base, weights.seed)
     else:

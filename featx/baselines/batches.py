@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from featx.errors import FeatxError, UnreadableImageError
 from featx.images.augmentation import Augmentation, make_view
 from featx.images.dataset import ImageDataset
+from featx.jobs import jobs_at_a_time
 from featx.progress import progress
 
 __all__ = ["ViewSource"]
@@ -67,7 +67,7 @@ class ViewSource:
         self._lock = threading.Lock()
         self._pixels: dict[int, npt.NDArray] = {}
         self._digests: dict[int, str] = {}
-        self._workers = max(1, min(os.cpu_count() or 1, 8))
+        self._workers = min(jobs_at_a_time(), 8)
 
     def seen_as(self, size: tuple[int, int], augmentation: Augmentation) -> ViewSource:
         """Return a source of other views of the same images; decoded images serve both.

@@ -6,7 +6,6 @@ using it, too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from featx.errors import UnreadableImageError
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
 from featx.images.sources import describe
+from featx.jobs import jobs_at_a_time
 from featx.progress import progress
 
 __all__ = ["CONTROLS", "control_matrix"]
@@ -54,7 +54,7 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     kept, rows = [], []
     with (
         progress(f"Control: {name}", len(images), "images") as advance,
-        ThreadPoolExecutor(os.cpu_count()) as workers,
+        ThreadPoolExecutor(jobs_at_a_time()) as workers,
     ):
         for index, row in enumerate(workers.map(describe, range(len(images)))):
             if row is not None:

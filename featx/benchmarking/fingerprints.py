@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
 from featx.images.dataset import ImageDataset
+from featx.jobs import jobs_at_a_time
 from featx.progress import progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
@@ -96,7 +96,7 @@ def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> F
     """
     with (
         progress(label, len(images), "images") as advance,
-        ThreadPoolExecutor(os.cpu_count()) as workers,
+        ThreadPoolExecutor(jobs_at_a_time()) as workers,
     ):
         parts = []
         for part in workers.map(lambda index: _take(images, index), range(len(images))):

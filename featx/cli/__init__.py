@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
-from featx.cli import explaining, fetching, reports, training, upkeep
+from featx.cli import explaining, fetching, reports, surroundings, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
 from featx.features.unfinished import remove_unfinished
+from featx.progress import is_verbose
 
 __all__ = ["main"]
 
@@ -26,6 +28,7 @@ for command in (
     upkeep.backbones,
     upkeep.doctor,
     upkeep.cache,
+    surroundings.completion,
 ):
     commands.add_command(command)
 
@@ -57,6 +60,8 @@ def _tell(error: Exception) -> int:
         error.show()
         return 2
     if isinstance(error, FeatxError):
+        if is_verbose():
+            traceback.print_exception(error)
         click.echo(f"featx: {error}", err=True)
         return error.exit_code
     raise error

@@ -17,6 +17,7 @@ from featx.cli.options import (
     fitting_options,
     hash_patients_option,
     images_argument,
+    jobs_option,
     json_option,
     labels_option,
     names_option,
@@ -30,10 +31,13 @@ from featx.cli.options import (
     with_views,
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
+from featx.cli.surroundings import SURROUNDINGS
 from featx.cli.written_command import written_command
 
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+@click.group(context_settings=_CONTEXT, epilog=SURROUNDINGS)
 @click.version_option(featx.__version__, prog_name="featx")
 def commands() -> None:
     """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
@@ -82,6 +86,7 @@ def extract(images: Path, backbone: list[str], out: Path, **options: Any) -> Non
 @fitting_options
 @click.option("--out", type=PathArgument, required=True, help="Folder for the models.")
 @seed_option
+@jobs_option
 @quiet_option
 @json_option
 def fit(
@@ -300,6 +305,7 @@ def benchmark(
     "--out", type=PathArgument, default=Path("featx-demo"), show_default=True, help="Folder."
 )
 @seed_option
+@jobs_option
 @quiet_option
 @json_option
 def demo(out: Path, seed: int, as_json: bool, **options: Any) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from featx.cli.options import PathArgument, apply_quiet, images_argument, json_option, quiet_option
+from featx.cli.options import (
+    PathArgument,
+    apply_quiet,
+    images_argument,
+    jobs_option,
+    json_option,
+    quiet_option,
+)
 from featx.cli.output import print_result, tell_unreadable
 
 
@@ -42,6 +49,7 @@ from featx.cli.output import print_result, tell_unreadable
     show_default=True,
     help="What runs the network for occlusion.",
 )
+@jobs_option
 @quiet_option
 @json_option
 def explain(model: Path, images: Path, out: Path, as_json: bool, **options: Any) -> None:

@@ -59,8 +59,46 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON t
 seed_option = click.option(
     "--seed", default=0, show_default=True, help="Decides whatever is drawn."
 )
-quiet_option = click.option(
-    "--quiet", is_flag=True, help="No progress, no notes; errors and results only."
+
+
+def _heed_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
+    from featx.progress import set_verbose
+
+    set_verbose(value)
+    if value:
+        from featx.cli.output import tell_versions
+
+        tell_versions()
+
+
+def _heed_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
+    from featx.jobs import set_jobs
+
+    set_jobs(value)
+
+
+def quiet_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of every command that talks while it works."""
+    command = click.option(
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_heed_verbose,
+        help="Also say versions, engine, weights, what the cache holds; where errors come from.",
+    )(command)
+    return click.option(
+        "--quiet", is_flag=True, help="No progress, no notes; errors and results only."
+    )(command)
+
+
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    expose_value=False,
+    callback=_heed_jobs,
+    envvar="FEATX_JOBS",
+    show_envvar=True,
+    help="Fits, and images read, at a time. Changes no result.  [default: one a core]",
 )
 adapt_option = click.option(
     "--adapt",
@@ -107,6 +145,7 @@ def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Read every image file anew, also those that look unchanged.",
             ),
             strict_option,
+            jobs_option,
             quiet_option,
         ]
     ):

@@ -10,6 +10,17 @@ from typing import Any
 import click
 
 
+def tell_versions() -> None:
+    """Say which versions are at work."""
+    import platform
+
+    from featx.progress import say
+    from featx.report.doctor import library_versions
+
+    there = {"python": platform.python_version(), **library_versions()}
+    say(", ".join(f"{name} {version}" for name, version in there.items()))
+
+
 def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name the images that were left out, the first ten in full."""
     for path, reason in unreadable[:10]:

@@ -11,6 +11,7 @@ from featx.cli.options import (
     PathArgument,
     hash_patients_option,
     images_argument,
+    jobs_option,
     json_option,
     labels_option,
     open_images,
@@ -79,6 +80,7 @@ def baselines(as_json: bool) -> None:
 @labels_option
 @hash_patients_option
 @seed_option
+@jobs_option
 @quiet_option
 @json_option
 def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any) -> None:

@@ -23,7 +23,7 @@ from featx.features.recipe import Recipe
 from featx.features.rendering import Pixels, render
 from featx.features.store import FeatureStore, RowKey
 from featx.features.wanted import WantedRows
-from featx.progress import progress, say
+from featx.progress import detail, progress, say
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -103,6 +103,11 @@ def complete(
         is unreadable.
     """
     lacking = {embedding: ~embedding.store.there(wanted) for embedding in embeddings}
+    for embedding, lacks in lacking.items():
+        detail(
+            f"{embedding.backbone.name}: {lacks.size - int(lacks.sum()):,} of {lacks.size:,} rows "
+            f"are in the cache ({embedding.store.folder})."
+        )
     lacking = {embedding: lacks for embedding, lacks in lacking.items() if lacks.any()}
     if not lacking:
         return {}

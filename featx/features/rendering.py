@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from featx.features.recipe import Recipe
 from featx.features.wanted import WantedRows, unpack_digest
 from featx.images.augmentation import make_view
 from featx.images.normalisation import normalise
+from featx.jobs import jobs_at_a_time
 
 __all__ = ["Pixels", "Rendered", "render"]
 
@@ -109,7 +109,7 @@ def _check_unchanged(hashed: Hashed, place: int, digest: str) -> None:
 
 def _ahead(work: Callable[[Job], Result], jobs: Iterable[Job]) -> Generator[Result, None, None]:
     """Map in order with threads, a bounded number of jobs ahead of the consumer."""
-    workers = os.cpu_count() or 1
+    workers = jobs_at_a_time()
     with ThreadPoolExecutor(workers, thread_name_prefix="featx-reader") as pool:
         waiting: deque[Future[Result]] = deque()
         try:

@@ -12,7 +12,7 @@ from featx.features.extraction import default_cache
 from featx.features.files import TEMPORARY_PREFIX
 from featx.report.listings import backbone_rows
 
-__all__ = ["examine"]
+__all__ = ["examine", "library_versions"]
 
 _LIBRARIES = (
     "featx",
@@ -51,7 +51,7 @@ def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[
     return {
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": _versions(),
+        "versions": library_versions(),
         "engines": [name for name in ("keras", "openvino") if util.find_spec(name)],
         "weights at hand": [row["name"] for row in rows if row["weights_at_hand"]],
         "weights to download": [row["name"] for row in rows if not row["weights_at_hand"]],
@@ -59,7 +59,8 @@ def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[
     }
 
 
-def _versions() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
+    """Return the version of each library that decides results, or ``"not installed"``."""
     found = {}
     for name in _LIBRARIES:
         try:

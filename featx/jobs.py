@@ -1,0 +1,54 @@
+"""How much is done at a time on this machine."""
+
+from __future__ import annotations
+
+from featx.errors import UsageError
+
+__all__ = ["chosen_jobs", "jobs_at_a_time", "set_jobs"]
+
+_jobs: int | None = None
+
+
+def set_jobs(jobs: int | None) -> None:
+    """Set how many fits and image readers run at a time in this process.
+
+    A ``joblib.parallel_config`` around a fit, or its own ``n_jobs``, wins for fits.
+
+    Parameters
+    ----------
+    jobs : int or None
+        None for one a core.
+
+    Raises
+    ------
+    UsageError
+        If it is less than one.
+
+    Examples
+    --------
+    >>> set_jobs(2)
+    >>> jobs_at_a_time()
+    2
+    >>> set_jobs(None)
+    """
+    global _jobs
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"{jobs} jobs at a time are too few; at least one is needed")
+    _jobs = jobs
+
+
+def chosen_jobs() -> int | None:
+    """Return what `set_jobs` has set."""
+    return _jobs
+
+
+def jobs_at_a_time() -> int:
+    """Return what `set_jobs` has set, or else the number of cores this process may use.
+
+    Cores that the process is kept from (``taskset``, a container's share) are not counted.
+    """
+    if _jobs is not None:
+        return _jobs
+    from joblib import cpu_count
+
+    return int(cpu_count())
