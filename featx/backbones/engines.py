@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from featx.backbones._keras import import_keras, quiet_stderr
+from featx.backbones._keras import import_keras
+from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
 from featx.backbones.pooling import POOLINGS, check_pooling, pool
+from featx.backbones.precision import HALF, check_precision
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
+from featx.progress import detail, say
 
-__all__ = ["ENGINES", "Engine", "EngineName", "KerasEngine", "OpenVinoEngine", "make_engine"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineName",
+    "KerasEngine",
+    "OpenVinoEngine",
+    "as_batch",
+    "make_engine",
+    "pooled_model",
+]
 
 EngineName = Literal["auto", "keras", "openvino"]
 ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
@@ -91,7 +98,7 @@ class KerasEngine:
         UsageError
             The shape is not one that the network was built for.
         """
-        pixels = _as_batch(pixels, self.base, self.backbone)
+        pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
         run = self._runner(pixels.shape[-1])
         features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
         for start in range(0, len(pixels), self.batch_size):
@@ -113,7 +120,7 @@ class KerasEngine:
 
     def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
         if channels not in self._runners:
-            model = _pooled_model(self.base, self.backbone, channels, self.pooling)
+            model = pooled_model(self.base, self.backbone, channels, self.pooling)
             if import_keras().backend.backend() == "tensorflow":
                 self._runners[channels] = _constant_graph(model, self.batch_size)
             else:
@@ -147,7 +154,7 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, base: Any, backbone: Backbone, pooling: str = "average") -> None:
-        if not _openvino_installed():
+        if not openvino_installed():
             raise MissingExtraError("The openvino engine", "featx[openvino]")
         if import_keras().backend.backend() != "tensorflow":
             raise UsageError(
@@ -157,38 +164,21 @@ class OpenVinoEngine:
         self.base = base
         self.backbone = backbone
         self.pooling = pooling
-        self._queues: dict[int, Any] = {}
+        self._runners: dict[int, OneByOne] = {}
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
-        pixels = _as_batch(pixels, self.base, self.backbone)
-        features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
-        queue = self._queue(pixels.shape[-1])
-
-        def keep(request: Any, row: int) -> None:
-            features[row] = request.get_output_tensor(0).data[0]
-
-        queue.set_callback(keep)
-        for row, image in enumerate(pixels):
-            queue.start_async({0: image[None]}, userdata=row)
-        queue.wait_all()
-        return features
+        pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
+        channels = pixels.shape[-1]
+        if channels not in self._runners:
+            model = pooled_model(self.base, self.backbone, channels, self.pooling)
+            self._runners[channels] = OneByOne(convert(model))
+        return self._runners[channels](pixels)
 
     def versions(self) -> dict[str, str]:
         """Tell the versions of the libraries that decide the numbers; see `KerasEngine`."""
-        version = _import_openvino().__version__.split("-")[0]
+        version = import_openvino().__version__.split("-")[0]
         return {**_keras_versions(), "openvino": version}
-
-    def _queue(self, channels: int) -> Any:
-        if channels not in self._queues:
-            openvino = _import_openvino()
-            compiled = openvino.Core().compile_model(
-                _convert(_pooled_model(self.base, self.backbone, channels, self.pooling)),
-                "CPU",
-                {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"},
-            )
-            self._queues[channels] = openvino.AsyncInferQueue(compiled)
-        return self._queues[channels]
 
 
 def make_engine(
@@ -197,6 +187,7 @@ def make_engine(
     engine: str = "auto",
     batch_size: int | None = None,
     pooling: str = "average",
+    precision: str = "float32",
 ) -> Engine:
     """Load a backbone, frozen, into an engine.
 
@@ -212,6 +203,9 @@ def make_engine(
         Images a step of the Keras engine; see there.
     pooling : str, default="average"
         See `featx.backbones.pooling`.
+    precision : {"float32", "float16", "bfloat16"}, default="float32"
+        What the network computes with; for int8 see `featx.backbones.quantisation`. The short
+        floats are for GPUs and the Keras engine; weights and features stay float32.
 
     Returns
     -------
@@ -220,30 +214,73 @@ def make_engine(
     Raises
     ------
     UsageError
-        There is no engine or pooling of that name.
+        There is no engine or pooling of that name, or the engine has no such precision.
     MissingExtraError
         OpenVINO was asked for and is not installed.
     """
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}. Known: {', '.join(ENGINES)}.")
-    if engine == "openvino" and not _openvino_installed():
+    if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
     check_pooling(pooling)
+    check_precision(precision, engine)
+    if precision in HALF:
+        if not _gpu_visible():
+            say(
+                f"{precision} is for GPUs; without one {backbone.name} takes longer than in "
+                "float32, and its features are no better."
+            )
+        base = load_base(backbone, weights, policy=f"mixed_{precision}")
+        return KerasEngine(base, backbone, batch_size, pooling)
     base = load_base(backbone, weights)
     if engine == "openvino" or (engine == "auto" and _openvino_serves()):
+        detail(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
         return OpenVinoEngine(base, backbone, pooling)
+    detail(f"{backbone.name} runs on Keras ({_reason(engine)}).")
     return KerasEngine(base, backbone, batch_size, pooling)
+
+
+def _reason(engine: str) -> str:
+    """Say why this engine and no other."""
+    backend = import_keras().backend.backend()
+    if engine != "auto":
+        return "as asked for"
+    if _gpu_visible():
+        return f"{backend} sees a GPU"
+    if not openvino_installed():
+        return f"{backend}, on the CPU; OpenVINO is not installed"
+    return "installed, and no GPU in sight" if backend == "tensorflow" else f"on {backend}"
 
 
 def _width(backbone: Backbone, pooling: str) -> int:
     return backbone.features * POOLINGS[pooling]
 
 
-def _as_batch(pixels: np.ndarray, base: Any, backbone: Backbone) -> np.ndarray:
+def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> np.ndarray:
+    """Give pixels the shape that networks take.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
+        Grey or RGB.
+    size : (int, int)
+        Height and width that the network was built for.
+    backbone : Backbone
+        Its record.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, height, width, 1 or 3)
+
+    Raises
+    ------
+    UsageError
+        The shape is another.
+    """
     batch = np.asarray(pixels, dtype=np.float32)
     if batch.ndim == 3:
         batch = batch[..., None]
-    height, width = base.input_shape[1:3]
+    height, width = size
     if batch.ndim != 4 or batch.shape[1:3] != (height, width) or batch.shape[3] not in (1, 3):
         raise UsageError(
             f"{backbone.name} was loaded for images of {height} x {width}, grey or RGB; pixels of "
@@ -252,12 +289,31 @@ def _as_batch(pixels: np.ndarray, base: Any, backbone: Backbone) -> np.ndarray:
     return batch
 
 
-def _pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
-    """Chain pixels, preprocessing, the frozen base and pooling."""
+def pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
+    """Chain pixels, preprocessing, the frozen base and pooling.
+
+    Parameters
+    ----------
+    base : keras.Model
+        What `featx.backbones.weights.load_base` gives.
+    backbone : Backbone
+        Its record.
+    channels : {1, 3}
+        Of the pixels.
+    pooling : str
+        See `featx.backbones.pooling`.
+
+    Returns
+    -------
+    keras.Model
+        From float32 pixels to float32 features, whatever the base computes in.
+    """
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
     colours = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
     maps = base(backbone.preprocessing(colours), training=False)
+    if maps.dtype != "float32":
+        maps = keras.ops.cast(maps, "float32")
     return keras.Model(inputs, pool(maps, pooling), name=f"{backbone.name}_features")
 
 
@@ -280,64 +336,9 @@ def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.nd
     return lambda pixels: graph(tensorflow.constant(pixels)).numpy()
 
 
-def _openvino_installed() -> bool:
-    return importlib.util.find_spec("openvino") is not None
-
-
-def _import_openvino() -> ModuleType:
-    with _without_telemetry():
-        return importlib.import_module("openvino")
-
-
-def _convert(model: Any) -> Any:
-    """Turn a Keras model on TensorFlow into an OpenVINO one, for a single image at a time."""
-    tensorflow = sys.modules["tensorflow"]
-    signature = tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)
-    traced = tensorflow.function(
-        lambda pixels: model(pixels, training=False), input_signature=[signature], autograph=False
-    )
-    with quiet_stderr(), _without_telemetry(), _without_environment_check():
-        return _import_openvino().convert_model(traced)
-
-
-@contextmanager
-def _without_environment_check() -> Iterator[None]:
-    """Keep OpenVINO's look at TensorFlow's version out: on Python 3.13 it raises NameError.
-
-    It imports with ``exec`` and deletes the name with another, which no longer share their locals
-    (PEP 667).
-    """
-    module: Any = importlib.import_module("openvino.frontend.tensorflow.utils")
-    check = module.get_environment_setup
-    version = sys.modules["tensorflow"].__version__
-    module.get_environment_setup = lambda _: {"tensorflow": version}
-    try:
-        yield
-    finally:
-        module.get_environment_setup = check
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Keep OpenVINO from reporting its import and its use to Google Analytics.
-
-    It does so by default, without asking. Pretending to be continuous integration is the one
-    way that leaves the user's own choice, a file in the home directory, untouched.
-    """
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before
-
-
 def _openvino_serves() -> bool:
     backend = import_keras().backend.backend()
-    return _openvino_installed() and backend == "tensorflow" and not _gpu_visible()
+    return openvino_installed() and backend == "tensorflow" and not _gpu_visible()
 
 
 def _gpu_visible() -> bool:

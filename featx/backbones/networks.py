@@ -6,6 +6,8 @@ import functools
 import importlib
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ __all__ = ["build_base", "fill_from_file", "fill_randomly", "freeze"]
 _TORCH_SUFFIXES = (".pth", ".pt")
 
 
-def build_base(backbone: Backbone, input_shape: tuple[int, int] | None = None) -> Any:
+def build_base(
+    backbone: Backbone, input_shape: tuple[int, int] | None = None, policy: str | None = None
+) -> Any:
     """Make the network without its classification layer, with Keras' initial weights.
 
     Parameters
@@ -32,6 +36,8 @@ def build_base(backbone: Backbone, input_shape: tuple[int, int] | None = None) -
         What to build.
     input_shape : tuple of int, optional
         Height and width; the backbone's own size by default.
+    policy : str, optional
+        Keras' dtype policy of its layers, such as ``"mixed_float16"``; the global one by default.
 
     Returns
     -------
@@ -51,9 +57,22 @@ def build_base(backbone: Backbone, input_shape: tuple[int, int] | None = None) -
     import_keras()
     module, _, name = backbone.builder.rpartition(".")
     builder = getattr(importlib.import_module(module), name)
-    if module == efficientnet_lite.__name__:
-        return builder(input_shape=(height, width, 3))
-    return builder(include_top=False, weights=None, input_shape=(height, width, 3))
+    with _dtype_policy(policy):
+        if module == efficientnet_lite.__name__:
+            return builder(input_shape=(height, width, 3))
+        return builder(include_top=False, weights=None, input_shape=(height, width, 3))
+
+
+@contextmanager
+def _dtype_policy(policy: str | None) -> Iterator[None]:
+    """Set the policy of layers made meanwhile; Keras' builders take none."""
+    config = import_keras().config
+    before = config.dtype_policy()
+    config.set_dtype_policy(policy or before)
+    try:
+        yield
+    finally:
+        config.set_dtype_policy(before)
 
 
 def fill_randomly(base: Any, seed: int) -> None:

@@ -156,7 +156,7 @@ def test_auto_takes_the_fastest_engine_at_hand(
 ):
     backbone, weights, base = small_mobilenet
     monkeypatch.setattr(engines, "load_base", lambda *_: base)
-    monkeypatch.setattr(engines, "_openvino_installed", lambda: openvino)
+    monkeypatch.setattr(engines, "openvino_installed", lambda: openvino)
     monkeypatch.setattr(engines, "_gpu_visible", lambda: gpu)
     assert make_engine(backbone, weights).name == expected
 
@@ -167,7 +167,7 @@ def test_wrong_use_is_answered_clearly(small_mobilenet, monkeypatch):
         make_engine(backbone, weights, "onnx")
     with pytest.raises(UsageError, match="batch size must be at least 1"):
         KerasEngine(base, backbone, batch_size=0)
-    monkeypatch.setattr(engines, "_openvino_installed", lambda: False)
+    monkeypatch.setattr(engines, "openvino_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[openvino\]"'):
         make_engine(backbone, weights, "openvino")
 
