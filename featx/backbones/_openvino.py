@@ -1,0 +1,137 @@
+"""The one door through which featx gets OpenVINO and NNCF: quiet, and without telemetry."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.backbones._keras import quiet_stderr
+
+__all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
+
+
+class OneByOne:
+    """A network on the CPU that is given single images, several at a time on separate cores.
+
+    The bits of a row can then not depend on its company. OpenVINO's own choice of streams for
+    throughput is kept: no other was faster (scripts/bench/streams.py).
+
+    Parameters
+    ----------
+    network : openvino.Model
+        From one image, shape (1, height, width, channels), to one row.
+    """
+
+    def __init__(self, network: Any) -> None:
+        openvino = import_openvino()
+        compiled = openvino.Core().compile_model(
+            network, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        )
+        self._width = compiled.output(0).shape[1]
+        self._requests = openvino.AsyncInferQueue(compiled)
+
+    def __call__(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Run the network.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, shape (n, height, width, channels)
+
+        Returns
+        -------
+        ndarray of float32, shape (n, features)
+        """
+        features = np.empty((len(pixels), self._width), dtype=np.float32)
+
+        def keep(request: Any, row: int) -> None:
+            features[row] = request.get_output_tensor(0).data[0]
+
+        self._requests.set_callback(keep)
+        for row, image in enumerate(pixels):
+            self._requests.start_async({0: image[None]}, userdata=row)
+        self._requests.wait_all()
+        return features
+
+
+def openvino_installed() -> bool:
+    """Tell whether OpenVINO is there, without importing it."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO, whose telemetry is kept off."""
+    with _without_telemetry():
+        return importlib.import_module("openvino")
+
+
+def convert(model: Any) -> Any:
+    """Turn a Keras model on TensorFlow into an OpenVINO one, for a single image at a time.
+
+    Parameters
+    ----------
+    model : keras.Model
+
+    Returns
+    -------
+    openvino.Model
+    """
+    tensorflow = sys.modules["tensorflow"]
+    signature = tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)
+    traced = tensorflow.function(
+        lambda pixels: model(pixels, training=False), input_signature=[signature], autograph=False
+    )
+    with quiet_stderr(), _without_telemetry(), _without_environment_check():
+        return import_openvino().convert_model(traced)
+
+
+@contextmanager
+def quiet_and_private() -> Iterator[None]:
+    """Keep NNCF's bars and notes off the screen, and its telemetry off the network."""
+    with quiet_stderr(), contextlib.redirect_stdout(io.StringIO()), _without_telemetry():
+        yield
+
+
+@contextmanager
+def _without_environment_check() -> Iterator[None]:
+    """Keep OpenVINO's look at TensorFlow's version out: on Python 3.13 it raises NameError.
+
+    It imports with ``exec`` and deletes the name with another, which no longer share their locals
+    (PEP 667).
+    """
+    module: Any = importlib.import_module("openvino.frontend.tensorflow.utils")
+    check = module.get_environment_setup
+    version = sys.modules["tensorflow"].__version__
+    module.get_environment_setup = lambda _: {"tensorflow": version}
+    try:
+        yield
+    finally:
+        module.get_environment_setup = check
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Keep OpenVINO from reporting its import and its use to Google Analytics.
+
+    It does so by default, without asking. Pretending to be continuous integration is the one
+    way that leaves the user's own choice, a file in the home directory, untouched.
+    """
+    before = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = before
