@@ -18,6 +18,7 @@ def _own_surroundings(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
     featx.progress.set_quiet(False)
+    featx.progress.set_verbose(False)
 
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.

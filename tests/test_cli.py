@@ -67,10 +67,11 @@ def model(road):
 
 def test_extract_writes_a_matrix(run, image_folder, tmp_path):
     out = tmp_path / "m.h5"
-    code, text, _ = run(
-        "extract", image_folder, "--views", 2, "--patients", PATIENTS, "--out", out, "--json"
-    )
+    command = ["extract", image_folder, "--views", 2, "--patients", PATIENTS, "--out", out]
+    code, text, error = run(*command, "--json", "--verbose", "--jobs", 1)
     assert code == 0
+    for told in ("Weights of efficientnet_lite0", "runs on ", "0 of 48 rows are in the cache"):
+        assert told in error
     summary = json.loads(text)
     assert summary["rows"] == 48
     assert featx.FeatureMatrix.load(out).X.shape == (48, summary["features"])
