@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -23,6 +24,8 @@ __all__ = ["detail", "is_verbose", "progress", "say", "set_quiet", "set_verbose"
 
 # In a log file a line now and then is progress; a line a step is noise.
 LOG_EVERY_SECONDS = 10.0
+# A notebook's line is replaced, so that it may be fresh.
+NOTEBOOK_EVERY_SECONDS = 0.5
 
 _quiet = False
 _verbose = False
@@ -78,7 +81,9 @@ def say(message: str) -> None:
         A full sentence.
     """
     if not _quiet:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(message, markup=False)
+        # In a notebook rich would make each note a picture of its own.
+        console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
+        console.print(message, markup=False)
 
 
 @contextmanager
@@ -115,6 +120,12 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
                 bar.update(task, advance=steps, note=note)
 
             yield advance
+    elif _in_notebook():
+        line = _NotebookLine(description, total, unit)
+        try:
+            yield line
+        finally:
+            line.show()
     else:
         yield _LogLines(description, total, unit)
 
@@ -141,6 +152,43 @@ def _bar() -> Progress:
         TextColumn("{task.fields[note]}", style="dim"),
         console=Console(stderr=True),
     )
+
+
+def _in_notebook() -> bool:
+    # Whoever has not imported IPython is in no notebook.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
+
+
+class _NotebookLine:
+    """Progress in a notebook: one line of the cell's output, replaced as work goes on."""
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.description, self.total, self.unit = description, total, unit
+        self.done, self.note = 0, ""
+        self.started = self.last = time.monotonic()
+        self._handle: Any = None
+
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        self.done, self.note = self.done + steps, note
+        if time.monotonic() - self.last >= NOTEBOOK_EVERY_SECONDS:
+            self.show()
+
+    def show(self) -> None:
+        from IPython.display import display
+
+        self.last = time.monotonic()
+        filled = min(20, 20 * self.done // self.total)
+        rate = self.done / max(self.last - self.started, 1e-9)
+        text = (
+            f"{self.description} {'█' * filled}{'░' * (20 - filled)} {self.done:,} of "
+            f"{self.total:,} {self.unit}, {rate:,.1f}/s {self.note}".rstrip()
+        )
+        if self._handle is None:
+            self._handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            self._handle.update({"text/plain": text}, raw=True)
 
 
 class _LogLines:
