@@ -19,9 +19,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "FeatureClassifier": "featx.classifiers.model",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
     "ImageDataset": "featx.images.dataset",
+    "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.grid",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
@@ -32,9 +34,11 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
+    "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
     "ImageDataset",
+    "ViewAveraging",
     "benchmark",
     "extract",
     "fit",
@@ -48,7 +52,9 @@ if TYPE_CHECKING:
     from featx.benchmarking.grid import benchmark
     from featx.benchmarking.presets import get_preset
     from featx.classifiers.fitting import fit
+    from featx.classifiers.model import FeatureClassifier
     from featx.classifiers.persistence import load_model
+    from featx.classifiers.view_averaging import ViewAveraging
     from featx.features.extraction import extract
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor

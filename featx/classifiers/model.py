@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,12 @@ from featx.classifiers.recipes import check_features, check_finite, check_recipe
 from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
 from featx.classifiers.search import Search, pipeline_scores
 from featx.classifiers.training import TrainingSet
-from featx.classifiers.validation import check_rows, check_rows_and_labels
+from featx.classifiers.validation import (
+    check_of_rows,
+    check_rows,
+    check_rows_and_labels,
+    own_settings,
+)
 from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
@@ -90,6 +95,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     ['PNEUMONIA', 'NORMAL']
     """
 
+    # With metadata routing on, whoever passes patients need not ask for them to be heeded.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"images": True, "patients": True}
+
     def __init__(
         self,
         classifier: str = "svm",
@@ -127,15 +135,17 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         -------
         FeatureClassifier
             Itself.
+
+        Raises
+        ------
+        UsageError
+            If images or patients are missing, or views of one image differ in label or patient.
         """
         X, y = check_rows_and_labels(self, X, y)
         check_classification_targets(y)
-        names, first, image = np.unique(
-            np.arange(len(X)) if images is None else np.asarray(images),
-            return_index=True,
-            return_inverse=True,
-        )
-        owners = image if patients is None else np.asarray(patients)
+        images = np.arange(len(X)) if images is None else check_of_rows("images", images, len(X))
+        names, first, image = np.unique(images, return_index=True, return_inverse=True)
+        owners = image if patients is None else check_of_rows("patients", patients, len(X))
         for what, of_row in (("label", y), ("patient", owners)):
             if not np.array_equal(of_row, of_row[first][image]):
                 raise UsageError(f"views of one image differ in their {what}; they must not")
@@ -178,6 +188,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         self.provenance_["matrix_sha256"] = matrix_digest(chosen)
         return self
 
+    @own_settings()
     def _learn(self, training: TrainingSet) -> None:
         record = get_classifier(self.classifier)
         point = self._parsed_settings(len(training.classes))
@@ -224,6 +235,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             raise UsageError(f"a search on {self.search_rows} rows is none; give 1 or more")
         return point
 
+    @own_settings()
     def _logits(self, X: Any) -> Scores:
         check_is_fitted(self)
         return self.calibration_.logits(pipeline_scores(self.pipeline_, check_rows(self, X)))
@@ -296,6 +308,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             return self.classes_[table.argmax(axis=1)]
         return self.classes_[(table[:, 1] >= self.threshold_).astype(int)]
 
+    @own_settings()
     def predict_images(self, matrix: FeatureMatrix, *, allow_other_recipe: bool = False) -> Scores:
         """Return calibrated probabilities of images: scores are averaged over views first.
 

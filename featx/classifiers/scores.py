@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["average_views", "classifier_scores", "one_vs_rest_auc"]
+__all__ = ["LEAST_SHARE", "average_views", "classifier_scores", "one_vs_rest_auc"]
 
 Scores = npt.NDArray[np.float64]
 
 # A vote of all trees or neighbours is not certainty.
-_LEAST_SHARE = 1e-3
+LEAST_SHARE = 1e-3
 
 
 def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
@@ -39,7 +39,7 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     if hasattr(classifier, "predict_joint_log_proba"):
         logarithms = classifier.predict_joint_log_proba(X)
     else:
-        logarithms = np.log(np.clip(classifier.predict_proba(X), _LEAST_SHARE, None))
+        logarithms = np.log(np.clip(classifier.predict_proba(X), LEAST_SHARE, None))
     if logarithms.shape[1] == 2:
         return logarithms[:, 1] - logarithms[:, 0]
     return logarithms
