@@ -198,7 +198,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         with progress(f"Fitting {record.name}", total=total, unit="fits") as advance:
             candidates = search.run(advance)
             best = max(candidates, key=lambda candidate: candidate.auc)
-            self.pipeline_, scores = search.refit(best.parameters, advance)
+            self.pipeline_, scores = search.refit(best, advance)
         self.classes_ = training.classes
         self.best_parameters_ = best.parameters
         self.calibration_ = calibrate(self.calibration, scores, training.labels)

@@ -9,7 +9,9 @@ from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
-__all__ = ["run_all"]
+from featx.jobs import chosen_jobs
+
+__all__ = ["calls_at_a_time", "run_all"]
 
 Result = TypeVar("Result")
 
@@ -20,6 +22,7 @@ def run_all(
     *,
     n_jobs: int | None = None,
     advance: Callable[..., None] | None = None,
+    steps: Sequence[int] | None = None,
 ) -> list[Result]:
     """Call a function once for each task, in parallel.
 
@@ -34,6 +37,8 @@ def run_all(
         ``joblib.parallel_config`` says; outside any, one a core.
     advance : callable, optional
         Called after each task.
+    steps : sequence of int, optional
+        What each task counts for, handed to `advance`.
 
     Returns
     -------
@@ -48,30 +53,47 @@ def run_all(
     streams = get_active_backend(prefer="threads")[0].supports_return_generator
     # Everything slow here lets go of Python's lock, so threads share the matrix without a copy.
     workers = Parallel(
-        n_jobs=_calls_at_a_time(n_jobs),
+        n_jobs=_configured(n_jobs),
         prefer="threads",
         return_as="generator" if streams else "list",
     )
     results = []
     with threadpool_limits(1):
-        for result in workers(delayed(_single_threaded)(function, task) for task in tasks):
+        for result in workers(delayed(_single_threaded)(function, *task) for task in tasks):
             results.append(result)
             if advance is not None:
-                advance()
+                advance(*([] if steps is None else [steps[len(results) - 1]]))
     return results
 
 
-def _calls_at_a_time(n_jobs: int | None) -> int | None:
+def calls_at_a_time(n_jobs: int | None = None) -> int:
+    """Return how many calls `run_all` makes at a time.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        As for `run_all`.
+
+    Examples
+    --------
+    >>> calls_at_a_time(3)
+    3
+    """
+    backend, _ = get_active_backend(prefer="threads")
+    return backend.effective_n_jobs(_configured(n_jobs))
+
+
+def _configured(n_jobs: int | None) -> int | None:
     if n_jobs is not None:
         return n_jobs
     # Asked without a preference, because with one joblib forgets the configured number.
     backend, configured = get_active_backend()
     if configured is None and not backend.nesting_level:
-        return -1
+        return chosen_jobs() or -1
     return configured
 
 
-def _single_threaded(function: Callable[..., Result], task: tuple[Any, ...]) -> Result:
+def _single_threaded(function: Callable[..., Result], *task: Any) -> Result:
     # OpenMP counts threads for each calling thread, so the limit outside does not reach here.
     with threadpool_limits(1):
         return function(*task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from featx.classifiers.parallel import run_all
+from featx.classifiers.parallel import calls_at_a_time, run_all
 from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
+from featx.classifiers.shared import PreparedFold, SharedFits, cut_evenly
 from featx.classifiers.training import Fold, Indices, TrainingSet
 from featx.classifiers.weights import row_weights
 from featx.classifiers.zoo import ClassifierRecord
@@ -21,8 +23,11 @@ __all__ = ["Candidate", "Search", "pipeline_scores"]
 # Rows to score at a time: scaling copies them.
 _CHUNK = 8192
 
+# What fits that share may take in all; beyond, fewer run at a time, or they share nothing.
+_SHARED_BYTES = 2 * 2**30
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """Settings that were tried, and how they did.
 
@@ -34,10 +39,13 @@ class Candidate:
         Area under the ROC curve of all images, each scored by the fit that had not seen its
         patient. Folds are pooled, not averaged, because one calibration and one threshold must
         serve the scores of every fit: settings whose scores drift from fold to fold lose.
+    out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        These scores.
     """
 
     parameters: dict[str, Any]
     auc: float
+    out_of_fold: Scores
 
 
 @dataclass(frozen=True)
@@ -96,31 +104,48 @@ class Search:
         ]
         prepared = run_all(_prepare, tasks, n_jobs=self.n_jobs)
         candidates = self.candidates()
-        pairs = [(fold, parameters) for parameters in candidates for fold in prepared]
-        scores = run_all(_held_out_scores, pairs, n_jobs=self.n_jobs, advance=advance)
-        k = len(self.folds)
-        return [
-            Candidate(
-                parameters,
-                one_vs_rest_auc(self.training.labels, self._pooled(scores[k * i : k * (i + 1)])),
-            )
-            for i, parameters in enumerate(candidates)
+        pooled = [
+            self._pooled(list(scores))
+            for scores in zip(*self._scores(prepared, candidates, advance), strict=True)
         ]
+        return [
+            Candidate(parameters, one_vs_rest_auc(self.training.labels, scores), scores)
+            for parameters, scores in zip(candidates, pooled, strict=True)
+        ]
+
+    def _scores(
+        self,
+        prepared: list[PreparedFold],
+        candidates: list[dict[str, Any]],
+        advance: Callable[..., None],
+    ) -> list[list[Scores]]:
+        """Return the scores of held-out images, of each fold in the order of candidates."""
+        shared = self.record.shared_fits
+        if shared is not None:
+            workers = calls_at_a_time(self.n_jobs)
+            largest = max(shared.memory(fold) for fold in prepared)
+            workers = min(workers, _SHARED_BYTES // largest) if largest else workers
+            if workers:
+                return _shared_scores(shared, prepared, candidates, workers, advance)
+        pairs = [(fold, parameters) for fold in prepared for parameters in candidates]
+        scores = run_all(_held_out_scores, pairs, n_jobs=self.n_jobs, advance=advance)
+        k = len(candidates)
+        return [scores[k * i : k * (i + 1)] for i in range(len(prepared))]
 
     def _pooled(self, fold_scores: list[Scores]) -> Scores:
         """Put the scores of held-out images in the order of images."""
         validated = np.concatenate([validation for _, validation in self.folds])
         return np.concatenate(fold_scores)[np.argsort(validated)]
 
-    def refit(
-        self, parameters: dict[str, Any], advance: Callable[..., None]
-    ) -> tuple[Pipeline, Scores]:
+    def refit(self, chosen: Candidate, advance: Callable[..., None]) -> tuple[Pipeline, Scores]:
         """Fit chosen settings on all rows, and in each fold for out-of-fold scores.
+
+        Folds whose search was on all of their rows are not fitted again.
 
         Parameters
         ----------
-        parameters : dict
-            Of the last step.
+        chosen : Candidate
+            One that `run` returned.
         advance : callable
             Called after each fit.
 
@@ -132,9 +157,19 @@ class Search:
             Each image's score by the fit that had not seen its patient.
         """
         everything = np.arange(len(self.training.labels))
-        sides: list[tuple[Indices, Indices | None]] = [(everything, None), *self.folds]
-        pipeline, *fold_scores = self._fits(parameters, sides, advance)
+        sides: list[tuple[Indices, Indices | None]] = [(everything, None)]
+        if self._searched_on_all_rows():
+            advance(len(self.folds))
+            (pipeline,) = self._fits(chosen.parameters, sides, advance)
+            return pipeline, chosen.out_of_fold
+        pipeline, *fold_scores = self._fits(chosen.parameters, [*sides, *self.folds], advance)
         return pipeline, self._pooled(fold_scores)
+
+    def _searched_on_all_rows(self) -> bool:
+        return all(
+            len(rows) == len(self.training.rows_of(images))
+            for rows, (images, _) in zip(self._training_rows(), self.folds, strict=True)
+        )
 
     def fit(self, parameters: dict[str, Any], images: Indices | None = None) -> Pipeline:
         """Fit chosen settings on all rows of all images, or of some.
@@ -177,28 +212,15 @@ class Search:
         return run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
 
 
-@dataclass(frozen=True, eq=False)
-class _PreparedFold:
-    """A fold's rows after the steps that all candidates share."""
-
-    classifier: Any
-    training: npt.NDArray
-    training_labels: Indices
-    weights: npt.NDArray[np.float64] | None
-    validation: npt.NDArray
-    validation_image: Indices
-    validation_images: int
-
-
 def _prepare(
     record: ClassifierRecord, training: TrainingSet, rows: Indices, validation: Indices, seed: int
-) -> _PreparedFold:
+) -> PreparedFold:
     pipeline = record.make((len(rows), training.X.shape[1]), seed)
     shared = Pipeline(pipeline.steps[:-1])
     image = training.image[rows]
     labels = training.labels[image]
     held_out, position = _rows_and_positions(training, validation)
-    return _PreparedFold(
+    return PreparedFold(
         classifier=pipeline.steps[-1][1],
         training=shared.fit_transform(training.X[rows]),
         training_labels=labels,
@@ -209,12 +231,39 @@ def _prepare(
     )
 
 
-def _held_out_scores(fold: _PreparedFold, parameters: dict[str, Any]) -> Scores:
-    classifier = type(fold.classifier)(**{**fold.classifier.get_params(), **parameters})
-    settings = {} if fold.weights is None else {"sample_weight": fold.weights}
-    classifier.fit(fold.training, fold.training_labels, **settings)
-    scores = classifier_scores(classifier, fold.validation)
-    return average_views(scores, fold.validation_image, fold.validation_images)
+def _held_out_scores(fold: PreparedFold, parameters: dict[str, Any]) -> Scores:
+    classifier = fold.fit(fold.training, **parameters)
+    return fold.image_scores(classifier_scores(classifier, fold.validation))
+
+
+def _shared_scores(
+    shared: SharedFits,
+    prepared: list[PreparedFold],
+    candidates: list[dict[str, Any]],
+    workers: int,
+    advance: Callable[..., None],
+) -> list[list[Scores]]:
+    """Return the scores of held-out images, of each fold in the order of candidates."""
+    groups = shared.groups(candidates)
+    tasks: list[tuple[int, list[list[int]]]] = []
+    for fold, pieces in enumerate(cut_evenly(len(prepared), len(groups), workers)):
+        ends = [len(groups) * piece // pieces for piece in range(pieces + 1)]
+        tasks += [(fold, groups[start:end]) for start, end in itertools.pairwise(ends)]
+    found = run_all(
+        shared.scores,
+        [
+            (prepared[fold], [[candidates[i] for i in group] for group in piece])
+            for fold, piece in tasks
+        ],
+        n_jobs=workers,
+        advance=advance,
+        steps=[sum(map(len, piece)) for _, piece in tasks],
+    )
+    of_fold: list[dict[int, Scores]] = [{} for _ in prepared]
+    for (fold, piece), scores in zip(tasks, found, strict=True):
+        for group, group_scores in zip(piece, scores, strict=True):
+            of_fold[fold].update(zip(group, group_scores, strict=True))
+    return [[scores[i] for i in range(len(candidates))] for scores in of_fold]
 
 
 def _refit(

@@ -18,6 +18,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.classifiers.boosting import BoostedTrees
+from featx.classifiers.kernels import SharedKernels
+from featx.classifiers.paths import WarmPath
+from featx.classifiers.shared import SharedFits
 from featx.errors import UsageError
 
 __all__ = ["CLASSIFIERS", "ClassifierRecord", "get_classifier", "list_classifiers"]
@@ -57,6 +60,8 @@ class ClassifierRecord:
         Where the method is described.
     weighted : bool, default=True
         Whether the last step takes weights of rows.
+    shared_fits : SharedFits, optional
+        How many settings are fitted in one fold for less than one by one, where there is a way.
 
     Examples
     --------
@@ -73,6 +78,7 @@ class ClassifierRecord:
     grid: Callable[[Shape], list[Grid]]
     reference: str
     weighted: bool = True
+    shared_fits: SharedFits | None = None
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
         """List the settings to search, for training rows of a shape.
@@ -160,6 +166,7 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
             _make_svm,
             _svm_grid,
             "C. Cortes, V. Vapnik (1995), Support-vector networks, doi 10.1007/BF00994018",
+            shared_fits=SharedKernels(),
         ),
         ClassifierRecord(
             "logistic",
@@ -168,6 +175,7 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
             _logistic_grid,
             "D. R. Cox (1958), The regression analysis of binary sequences, "
             "doi 10.1111/j.2517-6161.1958.tb00292.x",
+            shared_fits=WarmPath(),
         ),
         ClassifierRecord(
             "xgboost",

@@ -63,17 +63,20 @@ def count(*_):
 
 def test_no_patient_is_scored_by_a_fit_that_saw_it(training):
     spying, _ = search(training, Remembers)
-    pipeline, out_of_fold = spying.refit({"times": 1.0}, count)
+    (candidate,) = spying.run(count)
+    pipeline, out_of_fold = spying.refit(candidate, count)
     assert out_of_fold.tolist() == [0.0] * 60
+    assert spying.out_of_fold({"times": 1.0}).tolist() == [0.0] * 60
     assert pipeline.decision_function(training.X).tolist() == [1.0] * 180
-    assert [candidate.auc for candidate in spying.run(count)] == [0.5]
+    assert candidate.auc == 0.5
 
 
 def test_out_of_fold_scores_are_means_over_views_in_the_order_of_images(training):
-    spying, _ = search(training, Reads)
-    _, out_of_fold = spying.refit({"times": 2.0}, count)
+    spying, _ = search(training, Reads, settings=(2.0,))
+    (candidate,) = spying.run(count)
     by_hand = [2 * float(np.mean(training.X[training.image == i, 1])) for i in range(60)]
-    assert out_of_fold.tolist() == pytest.approx(by_hand)
+    assert candidate.out_of_fold.tolist() == pytest.approx(by_hand)
+    assert spying.out_of_fold({"times": 2.0}).tolist() == pytest.approx(by_hand)
 
 
 def test_criterion_is_the_auc_of_all_images_by_their_view_averages(training):
@@ -118,10 +121,27 @@ def test_search_is_on_fewer_rows_and_refit_on_all(training, monkeypatch):
 
     monkeypatch.setattr(Remembers, "fit", fit)
     spying, pairs = search(training, Remembers, rows=50)
-    spying.run(count)
+    (candidate,) = spying.run(count)
     images = sorted(len(learn) for learn, _ in pairs)
     # One view of each image, and weights that sum to the number of images.
     assert sorted(fitted_on) == [(n, pytest.approx(n)) for n in images]
     fitted_on.clear()
-    spying.refit({"times": 1.0}, count)
+    spying.refit(candidate, count)
     assert sorted(fitted_on) == [(3 * n, pytest.approx(n)) for n in [*images, 60]]
+
+
+def test_folds_searched_on_all_rows_are_not_fitted_again(training, monkeypatch):
+    fitted_on, steps = [], []
+    original = Remembers.fit
+
+    def fit(self, X, y, sample_weight=None):
+        fitted_on.append(len(X))
+        return original(self, X, y)
+
+    spying, pairs = search(training, Remembers)
+    (candidate,) = spying.run(count)
+    monkeypatch.setattr(Remembers, "fit", fit)
+    _, out_of_fold = spying.refit(candidate, lambda *done: steps.append(sum(done) or 1))
+    assert fitted_on == [180]
+    assert out_of_fold is candidate.out_of_fold
+    assert sum(steps) == len(pairs) + 1
