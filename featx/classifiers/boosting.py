@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
 
-__all__ = ["BoostedTrees"]
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["BoostedTrees", "LabelledRows"]
+
+LabelledRows = tuple[npt.NDArray, npt.NDArray, npt.NDArray]
+"""Rows of features, with their labels and weights."""
 
 
 class BoostedTrees(ClassifierMixin, BaseEstimator):
@@ -115,8 +123,49 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             )
         rows = xgboost.DMatrix(X[kept], codes[kept], weight=weights[kept], nthread=self.n_jobs)
         booster = xgboost.train(self._settings(), rows, num_boost_round=self.n_estimators)
-        self.booster_ = np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
+        self._keep(booster)
         return self
+
+    def fit_on_cluster(self, client: Client, blocks: Iterable[LabelledRows]) -> BoostedTrees:
+        """Grow the trees on rows that are spread over the workers of a Dask cluster.
+
+        Parameters
+        ----------
+        client : distributed.Client
+            Of the cluster.
+        blocks : iterable of (rows, labels, weights)
+            Finite features in float32, with a label and a weight above 0 for each row; sent off
+            one after another, so that all of them are never in memory here.
+
+        Returns
+        -------
+        BoostedTrees
+            Itself. Which rows a tree samples depends on how they are spread.
+        """
+        import dask.array as da
+        from xgboost import dask as distributed_xgboost
+
+        columns: tuple[list[Any], list[Any], list[Any]] = [], [], []
+        seen: set[Any] = set()
+        for block in blocks:
+            seen.update(np.unique(block[1]).tolist())
+            for column, values in zip(columns, block, strict=True):
+                held = client.scatter(values, hash=False)
+                column.append(da.from_delayed(held, values.shape, values.dtype))
+        self.classes_ = np.array(sorted(seen))
+        rows, labels, weights = (da.concatenate(column) for column in columns)
+        self.n_features_in_ = rows.shape[1]
+        codes = labels.map_blocks(partial(np.searchsorted, self.classes_), dtype=np.int64)
+        matrix = distributed_xgboost.DaskDMatrix(client, rows, codes, weight=weights)
+        settings = {name: value for name, value in self._settings().items() if name != "nthread"}
+        grown = distributed_xgboost.train(
+            client, settings, matrix, num_boost_round=self.n_estimators
+        )
+        self._keep(grown["booster"])
+        return self
+
+    def _keep(self, booster: xgboost.Booster) -> None:
+        self.booster_ = np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
 
     def _settings(self) -> dict[str, Any]:
         n_classes = len(self.classes_)

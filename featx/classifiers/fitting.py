@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from featx.classifiers.cluster import fits_on
 from featx.classifiers.model import FeatureClassifier
 from featx.features.matrix import FeatureMatrix
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["FeatureClassifier", "fit"]
 
@@ -18,6 +24,8 @@ def fit(
     seed: int = 0,
     n_jobs: int | None = None,
     search_rows: int = 6000,
+    memory: str | int | None = None,
+    client: Client | None = None,
 ) -> FeatureClassifier:
     """Fit a class-weighted classifier, its settings searched by patient.
 
@@ -43,6 +51,11 @@ def fit(
         Fits at a time; by default what ``joblib.parallel_config`` says, and outside it one a core.
     search_rows : int, default=6000
         About how many training rows a fold uses while settings are searched.
+    memory : str or int, optional
+        What the process may take, such as ``"8GiB"``; by default what there is. A matrix that is
+        too large for it is read block by block, with a message.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers make the fits.
 
     Returns
     -------
@@ -78,4 +91,5 @@ def fit(
         n_jobs=n_jobs,
         search_rows=search_rows,
     )
-    return model.fit_matrix(matrix)
+    with fits_on(client):
+        return model.fit_matrix(matrix, memory=memory)

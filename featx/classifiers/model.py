@@ -15,7 +15,8 @@ from featx.classifiers.calibration import METHODS, calibrate, log_probabilities,
 from featx.classifiers.provenance import describe, environment, matrix_digest
 from featx.classifiers.recipes import check_features, check_finite, check_recipes
 from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
-from featx.classifiers.search import Search, pipeline_scores
+from featx.classifiers.search import pipeline_scores
+from featx.classifiers.streaming import MemoryPlan, StreamedSearch
 from featx.classifiers.training import TrainingSet
 from featx.classifiers.validation import (
     check_of_rows,
@@ -150,18 +151,24 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             if not np.array_equal(of_row, of_row[first][image]):
                 raise UsageError(f"views of one image differ in their {what}; they must not")
         classes, labels = np.unique(y[first], return_inverse=True)
-        self._learn(TrainingSet(X, image, labels, owners[first], classes))
+        plan = MemoryPlan.make(X.nbytes, None, self.folds, self.n_jobs)
+        self._learn(TrainingSet(X, image, labels, owners[first], classes), plan)
         self.recipes_: tuple[dict[str, Any], ...] = ()
         self.out_of_fold_images_ = names
         return self
 
-    def fit_matrix(self, matrix: FeatureMatrix) -> FeatureClassifier:
+    def fit_matrix(
+        self, matrix: FeatureMatrix, *, memory: str | int | None = None
+    ) -> FeatureClassifier:
         """Learn from the labelled images of a matrix, never from those of its test split.
 
         Parameters
         ----------
         matrix : FeatureMatrix
             Images with label -1 and images of split ``"test"`` are left aside.
+        memory : str or int, optional
+            What the process may take, such as ``"8GiB"``; by default what there is. A matrix that
+            is too large for it is read block by block, with a message.
 
         Returns
         -------
@@ -178,22 +185,24 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             raise UsageError(
                 f"{matrix!r} has no labelled image outside its test split; give labelled images"
             )
-        chosen = matrix.select_images(usable)
+        plan = MemoryPlan.make(matrix.X.nbytes, memory, self.folds, self.n_jobs)
+        chosen = (matrix.lazily() if plan.fits == 0 else matrix).select_images(usable)
         check_finite(chosen)
         classes = np.array(matrix.class_names, dtype=np.str_)
         self.n_features_in_ = chosen.X.shape[1]
-        self._learn(TrainingSet(chosen.X, chosen.image, chosen.labels, chosen.patients, classes))
+        training = TrainingSet(chosen.X, chosen.image, chosen.labels, chosen.patients, classes)
+        self._learn(training, plan)
         self.recipes_ = matrix.recipes
         self.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)
         self.provenance_["matrix_sha256"] = matrix_digest(chosen)
         return self
 
     @own_settings()
-    def _learn(self, training: TrainingSet) -> None:
+    def _learn(self, training: TrainingSet, plan: MemoryPlan) -> None:
         record = get_classifier(self.classifier)
         point = self._parsed_settings(len(training.classes))
         folds = training.folds(self.folds, self.seed)
-        search = Search(record, training, folds, self.seed, self.search_rows, self.n_jobs)
+        search = plan.search(record, training, folds, self.seed, self.search_rows, self.n_jobs)
         total = len(search.candidates()) * len(folds) + len(folds) + 1
         with progress(f"Fitting {record.name}", total=total, unit="fits") as advance:
             candidates = search.run(advance)
@@ -216,6 +225,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             "folds": len(folds),
             "candidates": [{"parameters": c.parameters, "auc": c.auc} for c in candidates],
             "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
+            **(search.describe() if isinstance(search, StreamedSearch) else {}),
         }
 
     def _parsed_settings(self, n_classes: int) -> OperatingPoint:

@@ -12,6 +12,7 @@ import numpy as np
 
 import featx
 from featx.classifiers.training import TrainingSet
+from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
 __all__ = ["describe", "environment", "matrix_digest"]
@@ -68,6 +69,8 @@ def matrix_digest(matrix: FeatureMatrix) -> str:
     digest = hashlib.sha256()
     head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]
     digest.update(json.dumps(head, sort_keys=True).encode())
-    for array in (matrix.X, matrix.image, matrix.view, matrix.labels):
+    for _, block in row_blocks(matrix.X):
+        digest.update(np.ascontiguousarray(block).data)
+    for array in (matrix.image, matrix.view, matrix.labels):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

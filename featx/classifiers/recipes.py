@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from featx.errors import UsageError
+from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
 __all__ = ["check_features", "check_finite", "check_recipes"]
@@ -76,7 +77,8 @@ def check_finite(matrix: FeatureMatrix) -> None:
     matrix : FeatureMatrix
         The one to judge.
     """
-    broken = np.flatnonzero(~np.isfinite(matrix.X).all(axis=1))
+    finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(matrix.X)]
+    broken = np.flatnonzero(~np.concatenate([np.ones(0, dtype=bool), *finite]))
     if not len(broken):
         return
     places = ", ".join(

@@ -41,6 +41,10 @@ class TrainingSet:
     patients: npt.NDArray
     classes: npt.NDArray
 
+    def __sizeof__(self) -> int:
+        """Count the features, so that joblib sends them to Dask's workers once, not each task."""
+        return object.__sizeof__(self) + self.X.nbytes
+
     @cached_property
     def order_of_view(self) -> Indices:
         """How many rows of the same image come before each row, shape (n_rows,)."""

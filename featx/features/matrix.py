@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
 from featx.features.files import library_versions, write_hdf5
+from featx.features.lazy_rows import LazyRows, open_rows
+from featx.features.memory import available_memory
 
 __all__ = ["FORMAT", "FeatureMatrix", "map_features"]
 
@@ -128,7 +130,7 @@ class FeatureMatrix:
         rows = rows[np.lexsort((self.view[rows], new_image[rows]))]
         return replace(
             self,
-            X=self.X[rows],
+            X=_take(self.X, rows),
             image=new_image[rows],
             view=self.view[rows],
             names=tuple(self.names[i] for i in indices),
@@ -149,7 +151,15 @@ class FeatureMatrix:
         if views < 1:
             raise UsageError(f"{views} views leave nothing; ask for at least 1")
         rows = np.flatnonzero(self.view < views)
-        return replace(self, X=self.X[rows], image=self.image[rows], view=self.view[rows])
+        return replace(self, X=_take(self.X, rows), image=self.image[rows], view=self.view[rows])
+
+    def lazily(self) -> FeatureMatrix:
+        """Return the matrix with rows that are read only where they are indexed.
+
+        Selections of it read nothing either. Slices and row numbers are all that its `X` takes.
+        """
+        lazy = self.X if isinstance(self.X, LazyRows) else LazyRows([self.X])
+        return replace(self, X=cast("npt.NDArray[np.float32]", lazy))
 
     @classmethod
     def join(cls, matrices: Sequence[FeatureMatrix]) -> FeatureMatrix:
@@ -183,7 +193,7 @@ class FeatureMatrix:
                 )
         return replace(
             first,
-            X=np.concatenate([matrix.X for matrix in matrices], axis=1),
+            X=_side_by_side([matrix.X for matrix in matrices]),
             recipes=tuple(recipe for matrix in matrices for recipe in matrix.recipes),
             seconds=sum(matrix.seconds for matrix in matrices),
         )
@@ -377,4 +387,19 @@ def _features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
     if offset is None:
         # Nothing to map: no rows, or few enough that HDF5 keeps them in the header.
         return dataset[:]
-    return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=dataset.shape)
+    return open_rows(path, offset, dataset.shape)
+
+
+def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    if isinstance(X, LazyRows):
+        return cast("npt.NDArray[np.float32]", X.select(rows))
+    return X[rows]
+
+
+def _side_by_side(blocks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Join blocks of columns; those that would take much of the memory stay where they are."""
+    if len(blocks) == 1:
+        return blocks[0]
+    if sum(block.nbytes for block in blocks) > available_memory() / 4:
+        return cast("npt.NDArray[np.float32]", LazyRows(blocks))
+    return np.concatenate(blocks, axis=1)

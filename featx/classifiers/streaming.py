@@ -1,0 +1,340 @@
+"""Search and refits on a matrix that is larger than the memory, read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
+
+from featx.classifiers.boosting import BoostedTrees, LabelledRows
+from featx.classifiers.cluster import active_client, memory_of_a_fit
+from featx.classifiers.moments import Moments
+from featx.classifiers.parallel import calls_at_a_time, run_all
+from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
+from featx.classifiers.search import Candidate, Search, pipeline_scores
+from featx.classifiers.shared import PreparedFold
+from featx.classifiers.training import Fold, Indices, TrainingSet
+from featx.classifiers.weights import row_weights
+from featx.classifiers.zoo import ClassifierRecord
+from featx.errors import UsageError
+from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
+from featx.features.memory import readable_size, usable_memory
+from featx.progress import progress, say
+
+__all__ = ["MemoryPlan", "StreamedSearch"]
+
+# Of a classifier that takes features as they are: the rest of the directions moved the AUC by
+# less than 0.001 wherever both could be fitted (scripts/bench/beyond_memory.py).
+COMPONENTS = 512
+
+# The rows of a fit, in float32, and what the slowest classifier makes of them.
+_BYTES_A_VALUE = 16
+
+# A kernel machine takes time with the square of its rows, and scores with their number.
+_MOST_KERNEL_ROWS = 20_000
+
+# Matrices of (features, features) float64 that live at once while directions are found.
+_SQUARES = 6
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """What memory there is for a fit, and what it allows.
+
+    Parameters
+    ----------
+    free : int
+        Bytes.
+    fits : int or None
+        Fits at a time with the whole matrix in memory: as many as were asked for (None), fewer,
+        or none (0), so that the matrix is streamed.
+    """
+
+    free: int
+    fits: int | None
+
+    @classmethod
+    def make(
+        cls, size: int, memory: str | int | None, folds: int, n_jobs: int | None
+    ) -> MemoryPlan:
+        """Plan a fit.
+
+        Parameters
+        ----------
+        size : int
+            Bytes of the matrix.
+        memory : str, int or None
+            What the process may take in all; None for what there is.
+        folds : int
+            Cross-validation folds.
+        n_jobs : int or None
+            Fits at a time that are wanted; see `run_all`.
+
+        Examples
+        --------
+        >>> MemoryPlan.make(2**40, "4GiB", folds=5, n_jobs=1).fits
+        0
+        """
+        free, size = usable_memory(memory), max(1, size)
+        client = active_client()
+        if client is not None:
+            share = memory_of_a_fit(client)
+            # A worker gets the whole matrix, and of each fit a copy and the scaled rows.
+            enough = free > 2 * size and (share is None or share > 3 * size)
+            return cls(free if share is None else min(free, share), None if enough else 0)
+        # The training images' rows, and the same for each fit.
+        possible = max(0, (free // size - 1) // 2)
+        wanted = min(calls_at_a_time(n_jobs), folds + 1)
+        return cls(free, None if possible >= wanted else int(possible))
+
+    def search(
+        self,
+        record: ClassifierRecord,
+        training: TrainingSet,
+        folds: list[Fold],
+        seed: int,
+        rows: int,
+        n_jobs: int | None,
+    ) -> Search:
+        """Make the search that the memory allows; see `Search`.
+
+        Where it streams, the matrix is read once here, with a message.
+        """
+        if self.fits != 0:
+            limited = n_jobs if self.fits is None else self.fits
+            return Search(record, training, folds, seed, rows, limited)
+        alone = replace(record, shared_fits=None)
+        search = StreamedSearch(alone, training, folds, seed, rows, n_jobs, self.free)
+        search.read()
+        return search
+
+
+@dataclass(frozen=True)
+class StreamedSearch(Search):
+    """A search whose matrix stays on disk.
+
+    One reading gives the sums from which scaling and PCA of every fold follow exactly; a second
+    one gives the compressed rows that classifiers learn from, and a third the held-out scores.
+    Settings are searched on samples of both sides of each fold. Refits take all rows if, once
+    compressed, these fit; else as many as do, fewer views first, then fewer patients.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes that it may take.
+    """
+
+    memory: int = 0
+
+    def read(self) -> None:
+        """Read the matrix once, and say what is done.
+
+        Raises
+        ------
+        UsageError
+            If the memory is too small even for this.
+        """
+        shape = self.training.X.shape
+        _ = self._rows_that_fit, self._compressions
+        learnt = min(self._rows_that_fit, shape[0])
+        say(
+            f"The matrix of {shape[0]:,} rows is {readable_size(4 * shape[0] * shape[1])} and "
+            f"{readable_size(self.memory)} of memory are free, too little to fit "
+            f"{self.record.name} as a whole: it is read block by block, scaled and compressed to "
+            f"{self._components} components by PCA on all rows, and {self.record.name} learns "
+            f"from {'all' if learnt == shape[0] else f'{learnt:,}'} of them."
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader of the model should know of how it was fitted."""
+        rows = min(self._rows_that_fit, len(self.training.X))
+        return {"streamed": {"components": self._components, "rows_at_most": rows}}
+
+    @cached_property
+    def _components(self) -> int:
+        rows, features = self._smallest, self.training.X.shape[1]
+        compress = self.record.make((rows, features), self.seed).named_steps.get("compress")
+        wanted = COMPONENTS if compress is None else compress.n_components
+        return max(1, min(wanted, rows - 1, features))
+
+    @cached_property
+    def _smallest(self) -> int:
+        return min(len(self.training.rows_of(images)) for images, _ in self.folds)
+
+    @cached_property
+    def _rows_that_fit(self) -> int:
+        features = self.training.X.shape[1]
+        needed = _SQUARES * 8 * features**2 + 8 * BLOCK_BYTES
+        per_row = _BYTES_A_VALUE * self._components
+        rows = (self.memory - needed) // per_row
+        if rows < len(self.training.classes) * 100:
+            raise UsageError(
+                f"{readable_size(self.memory)} of memory are too little to fit on {features:,} "
+                f"features, which takes {readable_size(needed + per_row * self.rows)} or more; "
+                "give it more, or use a backbone with fewer features"
+            )
+        kernel = isinstance(self._classifier(1), SVC)
+        return min(rows, _MOST_KERNEL_ROWS) if kernel else rows
+
+    def _classifier(self, rows: int, parameters: dict[str, Any] | None = None) -> Any:
+        shape = (rows, self.training.X.shape[1])
+        classifier = self.record.make(shape, self.seed).steps[-1][1]
+        classifier.set_params(**(parameters or {}))
+        if isinstance(classifier, SVC):
+            classifier.cache_size = max(1, min(classifier.cache_size, self.memory >> 23))
+        return classifier
+
+    @cached_property
+    def _centre(self) -> npt.NDArray[np.float64]:
+        _, block = next(row_blocks(self.training.X))
+        return block.mean(axis=0, dtype=np.float64)
+
+    def _moments(self, images: Indices, advance: Callable[..., None]) -> Moments:
+        moments = Moments(self._centre)
+        for _, block in row_blocks(self.training.X, self.training.rows_of(images)):
+            moments.add(block)
+            advance(len(block))
+        return moments
+
+    @cached_property
+    def _compressions(self) -> list[Pipeline]:
+        """Scaling and PCA fitted to everything, then to each fold's training images."""
+        rows, features = self.training.X.shape
+        at_once = self.memory // 2 > (len(self.folds) + _SQUARES) * 8 * features**2
+        everything = np.arange(len(self.training.labels))
+        with progress("Reading the matrix", rows * (1 if at_once else 2), "rows") as advance:
+            if at_once:
+                parts = [self._moments(held_out, advance) for _, held_out in self.folds]
+                whole = Moments.total(parts)
+                rests = (whole.without(part) for part in parts)
+            else:
+                # A second reading costs time; the sums of all folds together too much memory.
+                whole = self._moments(everything, advance)
+                rests = (
+                    whole.without(self._moments(held_out, advance)) for _, held_out in self.folds
+                )
+            return [moments.compression(self._components) for moments in (whole, *rests)]
+
+    def _compressed(self, compression: Pipeline, rows: Indices) -> npt.NDArray[np.float32]:
+        values = np.empty((len(rows), self._components), dtype=np.float32)
+        for place, block in row_blocks(self.training.X, rows):
+            values[place] = compression.transform(block)
+        return values
+
+    def _training_rows(self) -> list[Indices]:
+        limit = min(self.rows, self._rows_that_fit // (2 * len(self.folds)))
+        return [self.training.some_rows_of(images, limit, self.seed) for images, _ in self.folds]
+
+    def run(self, advance: Callable[..., None]) -> list[Candidate]:
+        """Try all settings in all folds, on samples of their rows; see `Search.run`.
+
+        Parameters
+        ----------
+        advance : callable
+            Called after each fit.
+        """
+        sampled: list[Indices] = []
+        prepared = []
+        for fold, rows in enumerate(self._training_rows()):
+            held_out = self.training.some_rows_of(self.folds[fold][1], len(rows), self.seed)
+            images, position = np.unique(self.training.image[held_out], return_inverse=True)
+            sampled.append(images)
+            compression = self._compressions[1 + fold]
+            prepared.append(
+                PreparedFold(
+                    self._classifier(len(rows)),
+                    self._compressed(compression, rows),
+                    *self._labels_and_weights(rows),
+                    self._compressed(compression, held_out),
+                    position,
+                    len(images),
+                )
+            )
+        candidates = self.candidates()
+        scores = zip(*self._scores(prepared, candidates, advance), strict=True)
+        images = np.concatenate(sampled)
+        return [
+            self._candidate(parameters, images, np.concatenate(fold_scores))
+            for parameters, fold_scores in zip(candidates, scores, strict=True)
+        ]
+
+    def _candidate(self, parameters: dict[str, Any], images: Indices, scores: Scores) -> Candidate:
+        """Put the scores of sampled images in their places; of the others there is none."""
+        out_of_fold = np.full((len(self.training.labels), *scores.shape[1:]), np.nan)
+        out_of_fold[images] = scores
+        auc = one_vs_rest_auc(self.training.labels[images], scores)
+        return Candidate(parameters, auc, out_of_fold)
+
+    def _searched_on_all_rows(self) -> bool:
+        return False
+
+    def _labels_and_weights(self, rows: Indices) -> tuple[Indices, npt.NDArray[np.float64] | None]:
+        image = self.training.image[rows]
+        labels = self.training.labels[image]
+        return labels, row_weights(labels, image) if self.record.weighted else None
+
+    def _fits(
+        self,
+        parameters: dict[str, Any],
+        sides: Sequence[tuple[Indices, Indices | None]],
+        advance: Callable[..., None] | None = None,
+    ) -> list[Any]:
+        results: list[Any] = []
+        for images, held_out in sides:
+            compression = self._compression_of(images)
+            fitted = self._fitted(parameters, images, compression)
+            pipeline = Pipeline([*compression.steps, ("classify", fitted)])
+            results.append(pipeline if held_out is None else self._image_scores(pipeline, held_out))
+            if advance is not None:
+                advance()
+        return results
+
+    def _fitted(self, parameters: dict[str, Any], images: Indices, compression: Pipeline) -> Any:
+        """Fit the last step to compressed rows of some images."""
+        everything = self.training.rows_of(images)
+        client = active_client()
+        if client is not None and len(everything) > self._rows_that_fit:
+            trees = self._classifier(len(everything), parameters)
+            if isinstance(trees, BoostedTrees):
+                blocks = self._labelled_blocks(everything, compression)
+                return trees.fit_on_cluster(client, blocks)
+        rows = self.training.some_rows_of(images, self._rows_that_fit, self.seed)
+        classifier = self._classifier(len(rows), parameters)
+        task = (classifier, self._compressed(compression, rows), *self._labels_and_weights(rows))
+        return run_all(_fit, [task], n_jobs=self.n_jobs)[0]
+
+    def _labelled_blocks(self, rows: Indices, compression: Pipeline) -> Iterator[LabelledRows]:
+        """Yield compressed rows with their labels and weights, block by block."""
+        labels, weights = self._labels_and_weights(rows)
+        for place, block in row_blocks(self.training.X, rows):
+            values = compression.transform(block)
+            yield values, labels[place], np.ones(len(values)) if weights is None else weights[place]
+
+    def _compression_of(self, images: Indices) -> Pipeline:
+        for fold, (training, _) in enumerate(self.folds):
+            if training is images:
+                return self._compressions[1 + fold]
+        return self._compressions[0]
+
+    def _image_scores(self, pipeline: Pipeline, images: Indices) -> Scores:
+        rows = self.training.rows_of(images)
+        scores = [pipeline_scores(pipeline, X) for _, X in row_blocks(self.training.X, rows)]
+        place = np.empty(len(self.training.labels), dtype=np.int64)
+        place[images] = np.arange(len(images))
+        position = place[self.training.image[rows]]
+        return average_views(np.concatenate(scores), position, len(images))
+
+
+def _fit(
+    classifier: Any,
+    values: npt.NDArray,
+    labels: Indices,
+    weights: npt.NDArray[np.float64] | None,
+) -> Any:
+    return classifier.fit(values, labels, **({} if weights is None else {"sample_weight": weights}))

@@ -1,0 +1,166 @@
+"""Rows that stay where they are until they are asked for."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["LazyRows", "open_rows", "row_blocks"]
+
+BLOCK_BYTES = 16 * 2**20
+
+Rows = npt.NDArray[np.float32]
+
+
+class LazyRows:
+    """Some rows of arrays that stand side by side, read only where they are indexed.
+
+    It takes the place of an array wherever rows are taken by slices or by their numbers.
+
+    Parameters
+    ----------
+    blocks : sequence of array-like of float32, shape (n_rows, n_columns)
+        In memory, mapped, or read from a file; with the same number of rows.
+    rows : ndarray of int64, optional
+        Which rows, in which order; by default all.
+
+    Examples
+    --------
+    >>> lazy = LazyRows([np.eye(3, dtype=np.float32), np.ones((3, 1), np.float32)])
+    >>> lazy.shape, lazy.select(np.array([2, 0]))[:1].tolist()
+    ((3, 4), [[0.0, 0.0, 1.0, 1.0]])
+    """
+
+    dtype = np.dtype(np.float32)
+    ndim = 2
+
+    def __init__(self, blocks: Sequence[Any], rows: npt.NDArray[np.int64] | None = None) -> None:
+        self.blocks = tuple(blocks)
+        self._rows = np.arange(len(blocks[0])) if rows is None else rows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self._rows), sum(block.shape[1] for block in self.blocks)
+
+    @property
+    def nbytes(self) -> int:
+        """What the rows would take in memory."""
+        rows, columns = self.shape
+        return rows * columns * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: Any) -> Rows:
+        rows = self._rows[which]
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            # Neighbours are read as one piece.
+            rows = slice(int(rows[0]), int(rows[0]) + len(rows))
+        pieces = [np.asarray(block[rows]) for block in self.blocks]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray:
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+    def select(self, rows: npt.NDArray[np.int64]) -> LazyRows:
+        """Keep some rows, without reading them.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which, in which order.
+        """
+        return LazyRows(self.blocks, self._rows[rows])
+
+
+class _FileRows:
+    """Rows of a file that cannot be mapped, because the address space is limited."""
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, int]) -> None:
+        self.path = path
+        self.offset = offset
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.int64]) -> Rows:
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(len(self))
+            return self._read(start, stop)
+        values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        for run in np.split(np.arange(len(rows)), breaks) if len(rows) else []:
+            values[run] = self._read(int(rows[run[0]]), int(rows[run[-1]]) + 1)
+        return values
+
+    def _read(self, start: int, stop: int) -> Rows:
+        width = self.shape[1]
+        place = self.offset + start * width * 4
+        values = np.fromfile(self.path, np.float32, (stop - start) * width, offset=place)
+        return values.reshape(-1, width)
+
+
+def open_rows(path: Path, offset: int, shape: tuple[int, int]) -> Rows:
+    """Open rows of float32 that lie in a file one after another; they are read when needed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    offset : int
+        Where in it they begin, in bytes.
+    shape : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray of float32, shape `shape`
+        Mapped; where the address space is too small for that (``ulimit -v``), `LazyRows`.
+    """
+    try:
+        return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=shape)
+    except (OSError, MemoryError) as error:
+        if getattr(error, "errno", errno.ENOMEM) != errno.ENOMEM:
+            raise
+    lazy: Any = LazyRows([_FileRows(path, offset, shape)])
+    return lazy
+
+
+def row_blocks(
+    X: Rows, rows: npt.NDArray[np.int64] | None = None, size: int = BLOCK_BYTES
+) -> Iterator[tuple[slice, Rows]]:
+    """Read rows block by block.
+
+    Parameters
+    ----------
+    X : ndarray or LazyRows, shape (n_rows, n_features)
+        Where the rows stand.
+    rows : ndarray of int64, optional
+        Which of them; by default all.
+    size : int
+        About how many bytes a block has.
+
+    Yields
+    ------
+    place : slice
+        Which of the rows asked for these are.
+    block : ndarray, shape (n, n_features)
+        They.
+
+    Examples
+    --------
+    >>> [block.shape for _, block in row_blocks(np.zeros((5, 2), np.float32), size=16)]
+    [(2, 2), (2, 2), (1, 2)]
+    """
+    count = len(X) if rows is None else len(rows)
+    step = max(1, size // max(1, X.shape[1] * X.dtype.itemsize))
+    for start in range(0, count, step):
+        place = slice(start, min(start + step, count))
+        yield place, X[place] if rows is None else X[rows[place]]

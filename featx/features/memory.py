@@ -1,0 +1,131 @@
+"""How much memory there is for a task, and sizes as people write them."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from featx.errors import UsageError
+
+__all__ = ["available_memory", "parse_size", "readable_size", "usable_memory"]
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def parse_size(text: str | int) -> int:
+    """Read a size in bytes.
+
+    Parameters
+    ----------
+    text : str or int
+        Bytes, or a number with K, M, G or T, alone or followed by ``B`` or ``iB``; each step is
+        1024.
+
+    Raises
+    ------
+    UsageError
+        If it is not a size above 0.
+
+    Examples
+    --------
+    >>> parse_size("2GiB"), parse_size("1.5M"), parse_size(4096)
+    (2147483648, 1572864, 4096)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE)
+    size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
+    if size < 1:
+        raise UsageError(f"{text!r} is not a size of memory; write one such as 512MiB or 8GiB")
+    return size
+
+
+def readable_size(size: float) -> str:
+    """Write a size for people.
+
+    Parameters
+    ----------
+    size : float
+        Bytes.
+
+    Examples
+    --------
+    >>> readable_size(3 * 2**30), readable_size(700 * 2**20)
+    ('3.0 GiB', '700 MiB')
+    """
+    if size >= 2**30:
+        return f"{size / 2**30:,.1f} GiB"
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def usable_memory(limit: str | int | None = None) -> int:
+    """Return how many bytes this process may still take.
+
+    Parameters
+    ----------
+    limit : str or int, optional
+        What it may take in all, as `parse_size` reads it; by default what there is.
+    """
+    if limit is None:
+        return available_memory()
+    return max(0, parse_size(limit) - _status("RssAnon"))
+
+
+def available_memory() -> int:
+    """Return how many bytes the machine, control groups and resource limits leave.
+
+    Memory that only holds pages of files counts as free, since the system takes it back.
+    """
+    return max(0, min([_machine(), *_resource_limits(), *_control_groups()]))
+
+
+def _machine() -> int:
+    with suppress(OSError):
+        for line in (_PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _resource_limits() -> Iterator[int]:
+    for which, taken in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
+        limit = resource.getrlimit(getattr(resource, which))[0]
+        if limit != resource.RLIM_INFINITY:
+            yield limit - _status(taken)
+
+
+def _status(name: str) -> int:
+    with suppress(OSError):
+        for line in (_PROC / "self" / "status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _control_groups() -> Iterator[int]:
+    """Yield what each control group above this process leaves, in both versions' files."""
+    with suppress(OSError):
+        for line in (_PROC / "self" / "cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0":
+                yield from _left(_CGROUPS, path, "memory.max", "memory.current", "")
+            elif "memory" in controllers.split(","):
+                names = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"
+                yield from _left(_CGROUPS / "memory", path, *names)
+
+
+def _left(root: Path, path: str, limit: str, usage: str, prefix: str) -> Iterator[int]:
+    folder = root / path.strip("/")
+    for group in (folder, *folder.parents):
+        if not group.is_relative_to(root):
+            return
+        # "max" is no number: this group has no limit.
+        with suppress(OSError, ValueError, KeyError):
+            most, taken = (int((group / name).read_text()) for name in (limit, usage))
+            stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            files = sum(int(stat[f"{prefix}{kind}_file"]) for kind in ("active", "inactive"))
+            yield most - taken + files
