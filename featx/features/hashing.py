@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from featx.features.part_index import read_checked, write_checked
 from featx.features.wanted import Digests, pack_digests, unpack_digest
 from featx.images.archives import Member
 from featx.images.dataset import ImageDataset
+from featx.images.remote import RemoteFile
 from featx.images.sources import Source
 from featx.progress import progress
 
-__all__ = ["Hashed", "hash_images", "strict_error"]
+__all__ = ["Digest", "Hashed", "hash_images", "read_digests", "strict_error"]
+
+Digest = str | UnreadableImageError
+"""SHA-256 of an image's bytes in hexadecimal, or why there is none."""
 
 MEMORY_NAME = "files.index"
 
@@ -78,8 +83,35 @@ class Hashed:
         )
 
 
+def read_digests(images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
+    """Read images, one after the other, to know them.
+
+    Parameters
+    ----------
+    images : ImageDataset
+        The whole set.
+    indices : sequence of int
+        Which of them.
+
+    Yields
+    ------
+    str or UnreadableImageError
+        In the order of `indices`.
+    """
+    for index in indices:
+        try:
+            yield images.digest(index)
+        except UnreadableImageError as error:
+            yield error
+
+
 def hash_images(
-    images: ImageDataset, cache: Path, *, strict: bool = False, rehash: bool = False
+    images: ImageDataset,
+    cache: Path,
+    *,
+    strict: bool = False,
+    rehash: bool = False,
+    reader: Callable[[ImageDataset, Sequence[int]], Iterable[Digest]] = read_digests,
 ) -> Hashed:
     """Find the digest of every image, reading only files that are new or may have changed.
 
@@ -93,6 +125,8 @@ def hash_images(
         Whether a file that cannot be read is an error.
     rehash : bool, default=False
         Whether to read every file, whatever is remembered.
+    reader : callable, default=read_digests
+        What reads those that are not remembered.
 
     Returns
     -------
@@ -108,19 +142,21 @@ def hash_images(
     remembered: list[bool] = []
     unreadable: dict[int, UnreadableImageError] = {}
     with progress("Reading files", len(images), "images") as advance:
-        for index, source in enumerate(images.sources):
-            state = _state(source)
-            known = None if state is None or rehash else memory.get(state)
-            try:
-                digests.append(known or images.digest(index))
-                remembered.append(known is not None)
-            except UnreadableImageError as error:
+        states = [_state(source) for source in images.sources]
+        known = [None if state is None or rehash else memory.get(state) for state in states]
+        new = [index for index, digest in enumerate(known) if digest is None]
+        answers = iter(reader(images, new))
+        for index, state in enumerate(states):
+            digest = known[index] or next(answers)
+            if isinstance(digest, UnreadableImageError):
                 if strict:
-                    raise strict_error(images.names[index], error) from error
-                unreadable[index] = error
+                    raise strict_error(images.names[index], digest)
+                unreadable[index] = digest
             else:
-                if state is not None and known is None and _state(source) == state:
-                    memory.put(state, digests[-1])
+                digests.append(digest)
+                remembered.append(known[index] is not None)
+                if state and known[index] is None and _state(images.sources[index]) == state:
+                    memory.put(state, digest)
             advance()
     memory.save()
     kept = np.array([index for index in range(len(images)) if index not in unreadable], np.int64)
@@ -151,6 +187,8 @@ class _State:
 def _state(source: Source) -> _State | None:
     if isinstance(source, np.ndarray):
         return None
+    if isinstance(source, RemoteFile):
+        return _State(_hash_facts(source.url, source.mark), True) if source.mark else None
     path, inside = (source.archive, source.name) if isinstance(source, Member) else (source, "")
     try:
         status = path.stat()
@@ -158,7 +196,7 @@ def _state(source: Source) -> _State | None:
         return None
     # The change time cannot be set back by copying or unpacking, as the modification time can.
     # Only a hash of it all is stored: paths of the machine are nobody's business.
-    facts = (
+    key = _hash_facts(
         f"{path.absolute()}{'!' * bool(inside)}{inside}",
         status.st_dev,
         status.st_ino,
@@ -166,9 +204,12 @@ def _state(source: Source) -> _State | None:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
-    key = hashlib.blake2b(repr(facts).encode("utf-8", "surrogateescape"), digest_size=16).digest()
     age = time.time() - max(status.st_mtime, status.st_ctime)
     return _State(key, age > GRANULARITY_SECONDS)
+
+
+def _hash_facts(*facts: str | int) -> bytes:
+    return hashlib.blake2b(repr(facts).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 class _Memory:

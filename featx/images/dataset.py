@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UsageError
-from featx.images.archives import is_archive
 from featx.images.labels import labels_from_names
-from featx.images.listing import Listing, list_archive, list_folder
-from featx.images.manifests import MANIFEST_SUFFIXES, list_manifest
-from featx.images.medmnist import list_medmnist
+from featx.images.listing import Listing, list_folder
+from featx.images.manifests import list_manifest
+from featx.images.opening import list_images
 from featx.images.patients import hash_patient, patients_from_headers, patients_from_names
 from featx.images.reading import Colour
 from featx.images.sources import Source, digest_of, pixels_of
@@ -68,7 +67,7 @@ class ImageDataset:
         Whether `patients` was given.
     splits : ndarray of str, shape (n_images,)
         ``"train"``, ``"val"``, ``"test"`` or ``""``.
-    sources : tuple of Path, Member or ndarray
+    sources : tuple of Path, Member, RemoteFile or ndarray
         Where the pixels are.
 
     Examples
@@ -122,8 +121,9 @@ class ImageDataset:
 
         Parameters
         ----------
-        path : path-like
-            One of these:
+        path : path-like or str
+            One of these, or the URL of one of the first three (``s3://bucket/chest_xray``; see
+            `featx.images.remote`):
 
             - a folder, see `from_folder`;
             - a zip or plain tar archive of such a folder, which stays packed;
@@ -157,22 +157,9 @@ class ImageDataset:
         MissingExtraError
             If reading needs a package that is not installed.
         """
-        path = Path(path)
-        told = labelled and labels is None
         rules = _Rules(patients, labels if labelled else None, labelled, class_names, hash_patients)
-        if path.is_dir():
-            return cls._from_listing(list_folder(path, told, labelled), rules)
-        if path.suffix.lower() in MANIFEST_SUFFIXES:
-            return cls._from_listing(list_manifest(path, told, patients), rules)
-        if path.suffix.lower() == ".npz" and path.exists():
-            return cls._from_listing(list_medmnist(path, told), rules)
-        if path.is_file() and is_archive(path):
-            return cls._from_listing(list_archive(path, told, labelled), rules)
-        problem = "is none of these" if path.exists() else "does not exist"
-        raise UsageError(
-            f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
-            "Parquet file with a column `path`, or a MedMNIST .npz file"
-        )
+        listing = list_images(path, labelled and labels is None, labelled, patients)
+        return cls._from_listing(listing, rules)
 
     @classmethod
     def from_folder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,9 +14,10 @@ from featx.errors import UsageError
 from featx.images.archives import list_members
 from featx.images.dicom import is_dicom
 from featx.images.reading import SUFFIXES
+from featx.images.remote import find_files
 from featx.images.sources import Source, read_beginning
 
-__all__ = ["Listing", "list_archive", "list_folder", "split_word"]
+__all__ = ["Listing", "list_archive", "list_folder", "list_remote", "split_word"]
 
 SPLIT_WORDS = {
     "train": "train",
@@ -116,13 +117,25 @@ def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
     UsageError
         If it is damaged, or holds no image.
     """
-    tree = _Tree(str(path), set(), {})
-    for name, member in list_members(path).items():
-        parts = name.split("/")
-        if not any(part.startswith(".") or part in _LITTER for part in parts[:-1]):
-            tree.add_folder("/".join(parts[:-1]))
-            tree.files[name] = member
-    return _arrange(tree, by_class, by_split)
+    return _arrange(_planted(str(path), list_members(path)), by_class, by_split)
+
+
+def list_remote(url: str, by_class: bool, by_split: bool = True) -> Listing:
+    """List the images below a URL, whose folders mean what folders on disk do.
+
+    Parameters
+    ----------
+    url : str
+        Of a folder or a zip archive, such as ``s3://bucket/chest_xray``.
+    by_class, by_split
+        As in `list_folder`.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be listed, or holds no image.
+    """
+    return _arrange(_planted(url, find_files(url)), by_class, by_split)
 
 
 @dataclass
@@ -150,6 +163,16 @@ class _Tree:
             for name, source in self.files.items()
             if name.startswith(start) and _is_image(name, source)
         )
+
+
+def _planted(where: str, files: Mapping[str, Source]) -> _Tree:
+    tree = _Tree(where, set(), {})
+    for name, source in files.items():
+        parts = name.split("/")
+        if not any(part.startswith(".") or part in _LITTER for part in parts[:-1]):
+            tree.add_folder("/".join(parts[:-1]))
+            tree.files[name] = source
+    return tree
 
 
 def _is_image(name: str, source: Source) -> bool:

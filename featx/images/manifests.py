@@ -8,13 +8,17 @@ from pathlib import Path
 
 from featx.errors import MissingExtraError, UsageError
 from featx.images.listing import Listing, split_word
+from featx.images.remote import RemoteFile, is_url, name_urls
+from featx.images.sources import Source
 
 __all__ = ["MANIFEST_SUFFIXES", "list_manifest"]
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 
 
-def list_manifest(path: Path, labelled: bool, patients: str | None = None) -> Listing:
+def list_manifest(
+    path: Path, labelled: bool, patients: str | None = None, base: str | None = None
+) -> Listing:
     """List the images that a CSV or Parquet file names.
 
     Parameters
@@ -25,11 +29,13 @@ def list_manifest(path: Path, labelled: bool, patients: str | None = None) -> Li
         Whether the column ``label`` is needed.
     patients : str, optional
         A column to take patients from, if there is one of this name.
+    base : str, optional
+        URL of the folder that paths are relative to; by default the file's own folder.
 
     Raises
     ------
     UsageError
-        If the file, a column, or an image that it names is missing.
+        If the file, a column, or a file that it names is missing, or URLs and paths are mixed.
     MissingExtraError
         If it is a Parquet file and pyarrow is not installed.
     """
@@ -45,24 +51,45 @@ def list_manifest(path: Path, labelled: bool, patients: str | None = None) -> Li
                 f"{path} has no column {column!r} (it has: {', '.join(columns) or 'none'}); the "
                 "columns are path, label, and optionally patient, split"
             )
-    files = [path.parent / row["path"] for row in rows]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise UsageError(
-            f"{path} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
-            "are relative to the table's folder"
-        )
+    paths = [row["path"] for row in rows]
+    remote = base is not None or any(map(is_url, paths))
+    names, sources = _remote_files(path, paths, base) if remote else _local_files(path, paths)
     patient_column = patients if patients in columns else "patient"
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    root = os.path.commonpath([file.parent.absolute() for file in files])
     return Listing(
-        names=[Path(os.path.relpath(file, root)).as_posix() for file in files],
-        sources=list(files),
+        names=names,
+        sources=sources,
         labels=[row["label"] if labelled else "" for row in rows],
         splits=[split_word(row.get("split") or "") for row in rows],
         patients=[row[patient_column] for row in rows] if patient_column in columns else None,
         where=str(path),
     )
+
+
+def _local_files(table: Path, paths: list[str]) -> tuple[list[str], list[Source]]:
+    files = [table.parent / path for path in paths]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{table} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
+            "are relative to the table's folder"
+        )
+    # Absolute paths would carry the names of this machine's folders into matrices.
+    root = os.path.commonpath([file.parent.absolute() for file in files])
+    return [Path(os.path.relpath(file, root)).as_posix() for file in files], list(files)
+
+
+def _remote_files(
+    table: Path, paths: list[str], base: str | None
+) -> tuple[list[str], list[Source]]:
+    urls = [path if base is None or is_url(path) else f"{base}/{path}" for path in paths]
+    local = [url for url in urls if not is_url(url)]
+    if local:
+        raise UsageError(
+            f"{table} mixes URLs with paths, {local[0]} for one; give all of them as URLs "
+            "(file:///… for files of this machine)"
+        )
+    # Whether each is there shows when it is read: a million questions would take hours.
+    return name_urls(urls), [RemoteFile(url) for url in urls]
 
 
 def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:

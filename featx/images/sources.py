@@ -1,4 +1,4 @@
-"""Where an image's pixels are: a file, a member of an archive, or memory."""
+"""Where an image's pixels are: a file, a member of an archive, behind a URL, or memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from featx.errors import UnreadableImageError
 from featx.images.archives import Member
 from featx.images.dicom import is_dicom
 from featx.images.reading import Colour, read_bytes, read_image, to_intensities
+from featx.images.remote import RemoteFile
 
 __all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_beginning"]
 
-Source = Path | Member | npt.NDArray
+Source = Path | Member | RemoteFile | npt.NDArray
 
 
 def pixels_of(source: Source, colour: Colour) -> npt.NDArray:
@@ -25,7 +26,7 @@ def pixels_of(source: Source, colour: Colour) -> npt.NDArray:
 
     Parameters
     ----------
-    source : Path, Member or ndarray
+    source : Path, Member, RemoteFile or ndarray
         Where it is.
     colour : {"grey", "rgb"}
         What to return.
@@ -49,7 +50,7 @@ def digest_of(source: Source) -> str:
 
     Parameters
     ----------
-    source : Path, Member or ndarray
+    source : Path, Member, RemoteFile or ndarray
         Where it is.
 
     Examples
@@ -63,18 +64,18 @@ def digest_of(source: Source) -> str:
     return hashlib.sha256(content_of(source)).hexdigest()
 
 
-def read_beginning(source: Path | Member, length: int = 132) -> bytes:
+def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:
     """Return the first bytes of a file, or none where it cannot be read.
 
     Parameters
     ----------
-    source : Path or Member
+    source : Path, Member or RemoteFile
         Which.
     length : int, default=132
         How many; a DICOM file is known by 132.
     """
     try:
-        if isinstance(source, Member):
+        if isinstance(source, Member | RemoteFile):
             return source.read(length)
         with source.open("rb") as file:
             return file.read(length)
@@ -82,7 +83,7 @@ def read_beginning(source: Path | Member, length: int = 132) -> bytes:
         return b""
 
 
-def content_of(source: Path | Member) -> bytes:
+def content_of(source: Path | Member | RemoteFile) -> bytes:
     """Return a file's bytes.
 
     Raises
@@ -90,7 +91,7 @@ def content_of(source: Path | Member) -> bytes:
     UnreadableImageError
         If it cannot be read.
     """
-    return source.read() if isinstance(source, Member) else read_bytes(source)
+    return source.read() if isinstance(source, Member | RemoteFile) else read_bytes(source)
 
 
 def describe(source: Source) -> tuple[int, int]:
@@ -98,7 +99,7 @@ def describe(source: Source) -> tuple[int, int]:
 
     Parameters
     ----------
-    source : Path, Member or ndarray
+    source : Path, Member, RemoteFile or ndarray
         Where it is.
 
     Returns
