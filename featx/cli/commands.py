@@ -85,12 +85,28 @@ def extract(images: Path, backbone: list[str], out: Path, **options: Any) -> Non
 @names_option("--classifier", default=["svm"], text="Classifier; `all` for every one.")
 @fitting_options
 @click.option("--out", type=PathArgument, required=True, help="Folder for the models.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the process may take, such as 8GiB; a matrix too large for it is read block by "
+    "block.  [default: what there is]",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a Dask cluster that makes the fits, such as tcp://HOST:8786; needs featx[dask].",
+)
 @seed_option
 @jobs_option
 @quiet_option
 @json_option
 def fit(
-    matrices: tuple[Path, ...], classifier: list[str], out: Path, as_json: bool, **options: Any
+    matrices: tuple[Path, ...],
+    classifier: list[str],
+    out: Path,
+    as_json: bool,
+    scheduler: str | None,
+    **options: Any,
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
 
@@ -101,6 +117,7 @@ def fit(
     from featx.classifiers.persistence import save_model
     from featx.classifiers.zoo import CLASSIFIERS, get_classifier
     from featx.features.files import put_bytes
+    from featx.features.scheduler import connected
     from featx.report.model_card import card_facts, model_card
 
     apply_quiet(options)
@@ -108,9 +125,10 @@ def fit(
     for name in names:
         get_classifier(name)
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
+    client = click.get_current_context().with_resource(connected(scheduler))
     summaries = []
     for name in names:
-        model = featx.fit(matrix, name, **options)
+        model = featx.fit(matrix, name, client=client, **options)
         path = out / f"{name}.skops"
         save_model(model, path)
         card = model_card(name, card_facts(model, matrix))
