@@ -14,6 +14,7 @@ from featx.cli.options import (
     jobs_option,
     json_option,
     quiet_option,
+    weights_dir_option,
 )
 from featx.cli.output import print_result, tell_unreadable
 
@@ -35,13 +36,7 @@ from featx.cli.output import print_result, tell_unreadable
     show_default=True,
     help="'imagenet', or the weights file that the model was trained with.",
 )
-@click.option(
-    "--weights-dir",
-    type=PathArgument,
-    envvar="FEATX_WEIGHTS_DIR",
-    show_envvar=True,
-    help="Folder to look for weights files in.",
-)
+@weights_dir_option
 @click.option(
     "--engine",
     type=click.Choice(["auto", "keras", "openvino"]),

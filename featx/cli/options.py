@@ -105,50 +105,50 @@ adapt_option = click.option(
     is_flag=True,
     help="Put the threshold where the scores of IMAGES fall into two groups; sees all at once.",
 )
+weights_dir_option = click.option(
+    "--weights-dir",
+    type=PathArgument,
+    envvar="FEATX_WEIGHTS_DIR",
+    show_envvar=True,
+    help="Folder to look for weights files in.",
+)
 strict_option = click.option("--strict", is_flag=True, help="Stop at an unreadable image.")
 
 
 def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options of every command that embeds images."""
-    for option in reversed(
-        [
-            click.option(
-                "--weights",
-                default="imagenet",
-                show_default=True,
-                help="'imagenet', 'random', or a weights file.",
-            ),
-            click.option(
-                "--weights-dir",
-                type=PathArgument,
-                envvar="FEATX_WEIGHTS_DIR",
-                show_envvar=True,
-                help="Folder to look for weights files in.",
-            ),
-            click.option(
-                "--cache",
-                type=PathArgument,
-                envvar="FEATX_CACHE",
-                show_envvar=True,
-                help="Folder of cached features.  [default: ~/.cache/featx]",
-            ),
-            click.option(
-                "--engine",
-                type=click.Choice(["auto", "keras", "openvino"]),
-                default="auto",
-                show_default=True,
-                help="What runs the network.",
-            ),
-            click.option(
-                "--rehash",
-                is_flag=True,
-                help="Read every image file anew, also those that look unchanged.",
-            ),
-            strict_option,
-            jobs_option,
-            quiet_option,
-        ]
-    ):
+    options: list[Decorator] = [
+        click.option(
+            "--weights",
+            default="imagenet",
+            show_default=True,
+            help="'imagenet', 'random', or a weights file.",
+        ),
+        weights_dir_option,
+        click.option(
+            "--cache",
+            type=PathArgument,
+            envvar="FEATX_CACHE",
+            show_envvar=True,
+            help="Folder of cached features.  [default: ~/.cache/featx]",
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["auto", "keras", "openvino"]),
+            default="auto",
+            show_default=True,
+            help="What runs the network.",
+        ),
+        click.option(
+            "--rehash",
+            is_flag=True,
+            help="Read every image file anew, also those that look unchanged.",
+        ),
+        strict_option,
+        jobs_option,
+        quiet_option,
+    ]
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -18,6 +18,7 @@ from featx.cli.options import (
     patients_option,
     quiet_option,
     seed_option,
+    weights_dir_option,
 )
 from featx.cli.output import print_result, tell_unreadable
 
@@ -68,13 +69,7 @@ def baselines(as_json: bool) -> None:
     show_default=True,
     help="What a backbone starts from: 'imagenet', 'random', or a weights file.",
 )
-@click.option(
-    "--weights-dir",
-    type=PathArgument,
-    envvar="FEATX_WEIGHTS_DIR",
-    show_envvar=True,
-    help="Folder to look for weights files in.",
-)
+@weights_dir_option
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16 on a GPU.")
 @patients_option
 @labels_option

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from featx.cli.options import PathArgument, json_option
+from featx.cli.options import PathArgument, json_option, weights_dir_option
 from featx.cli.output import print_result
 from featx.errors import FeatxError
 
 
 @click.command()
-@click.option("--weights-dir", type=PathArgument, envvar="FEATX_WEIGHTS_DIR", show_envvar=True)
+@weights_dir_option
 @json_option
 def backbones(weights_dir: Path | None, as_json: bool) -> None:
     """List the frozen networks, and whether their weights are at hand.
@@ -31,7 +31,7 @@ def backbones(weights_dir: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--weights-dir", type=PathArgument, envvar="FEATX_WEIGHTS_DIR", show_envvar=True)
+@weights_dir_option
 @click.option("--cache", type=PathArgument, envvar="FEATX_CACHE", show_envvar=True)
 @json_option
 def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
