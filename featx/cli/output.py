@@ -17,7 +17,8 @@ def tell_versions() -> None:
     from featx.progress import say
     from featx.report.doctor import library_versions
 
-    there = {"python": platform.python_version(), **library_versions()}
+    versions = {"python": platform.python_version(), **library_versions()}
+    there = {name: version for name, version in versions.items() if version[0].isdigit()}
     say(", ".join(f"{name} {version}" for name, version in there.items()))
 
 
