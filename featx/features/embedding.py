@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,7 @@ from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.hashing import Hashed, strict_error
 from featx.features.probe import check_drift
+from featx.features.quantised import read_network
 from featx.features.recipe import Recipe
 from featx.features.rendering import Pixels, render
 from featx.features.store import FeatureStore, RowKey
@@ -28,7 +29,7 @@ from featx.progress import detail, progress, say
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
-__all__ = ["Embedding", "complete"]
+__all__ = ["Embedding", "Lacking", "Lane", "complete", "compute", "find_lacking"]
 
 # A part is what a kill can cost; at some 100 views a second this is a few seconds' work.
 ROWS_A_PART = 512
@@ -51,6 +52,8 @@ class Embedding:
         The cache's folder.
     engine : str
         What runs the network.
+    weights_dir : Path, optional
+        Where a quantised network is looked for besides the cache.
     """
 
     recipe: Recipe
@@ -58,6 +61,7 @@ class Embedding:
     weights: Weights
     cache: Path
     engine: str
+    weights_dir: Path | None = None
 
     @cached_property
     def store(self) -> FeatureStore:
@@ -71,8 +75,23 @@ class Embedding:
 
     def _make_engine(self) -> Engine:
         from featx.backbones.engines import make_engine
+        from featx.backbones.quantisation import QuantisedEngine
 
-        return make_engine(self.backbone, self.weights, self.engine, pooling=self.recipe.pooling)
+        recipe = self.recipe
+        if recipe.precision == "int8":
+            network = read_network(recipe, self.cache, self.weights_dir)
+            return QuantisedEngine(network, self.backbone)
+        return make_engine(
+            self.backbone,
+            self.weights,
+            self.engine,
+            pooling=recipe.pooling,
+            precision=recipe.precision,
+        )
+
+
+Lacking = dict[Embedding, npt.NDArray[np.bool_]]
+"""For each backbone that lacks rows, which of those that are wanted."""
 
 
 def complete(
@@ -102,6 +121,40 @@ def complete(
         If the cache cannot be written to, features are not finite, or, where `strict`, an image
         is unreadable.
     """
+    lacking = find_lacking(embeddings, wanted)
+    try:
+        with ExitStack() as stack:
+            lanes = [stack.enter_context(Lane(embedding)) for embedding in lacking]
+            title = f"Embedding with {', '.join(lane.title for lane in lanes)}"
+            total = sum(int(lacks.sum()) for lacks in lacking.values())
+            advance = stack.enter_context(progress(title, total, "views"))
+            masks = list(lacking.values())
+            return compute(lanes, masks, hashed, wanted, strict=strict, advance=advance)
+    finally:
+        for embedding in lacking:
+            embedding.store.save_index()
+
+
+def find_lacking(embeddings: Sequence[Embedding], wanted: WantedRows) -> Lacking:
+    """Find which of the wanted rows are not in the cache, and that it can be written to.
+
+    Parameters
+    ----------
+    embeddings : sequence of Embedding
+        The backbones.
+    wanted : WantedRows
+        Which rows.
+
+    Returns
+    -------
+    dict of Embedding to ndarray of bool, shape (n_distinct, views)
+        Those backbones that lack some, and which.
+
+    Raises
+    ------
+    FeatxError
+        If there is something to write, and the cache cannot be written to.
+    """
     lacking = {embedding: ~embedding.store.there(wanted) for embedding in embeddings}
     for embedding, lacks in lacking.items():
         detail(
@@ -109,34 +162,44 @@ def complete(
             f"are in the cache ({embedding.store.folder})."
         )
     lacking = {embedding: lacks for embedding, lacks in lacking.items() if lacks.any()}
-    if not lacking:
-        return {}
     for embedding in lacking:
         # An unwritable cache is told before anything is computed.
         embedding.store.describe()
-    try:
-        return _compute(lacking, hashed, wanted, strict)
-    finally:
-        for embedding in lacking:
-            embedding.store.save_index()
+    return lacking
 
 
-def _compute(
-    lacking: dict[Embedding, npt.NDArray[np.bool_]],
+def compute(
+    lanes: Sequence[Lane],
+    lacking: Sequence[npt.NDArray[np.bool_]],
     hashed: Hashed,
     wanted: WantedRows,
+    *,
     strict: bool,
+    advance: Callable[[int], object],
 ) -> dict[str, UnreadableImageError]:
+    """Compute rows, reading each image once.
+
+    Parameters
+    ----------
+    lanes : sequence of Lane
+        The backbones, entered.
+    lacking : sequence of ndarray of bool, shape (n_distinct, views)
+        For each of them, which rows.
+    hashed, wanted, strict
+        As in `complete`.
+    advance : callable
+        Told how many views were handed on.
+
+    Returns
+    -------
+    dict of str to UnreadableImageError
+        As of `complete`.
+    """
     failures: dict[str, UnreadableImageError] = {}
-    with ExitStack() as stack:
-        lanes = [stack.enter_context(_Lane(embedding)) for embedding in lacking]
-        title = f"Embedding with {', '.join(lane.title for lane in lanes)}"
-        total = sum(int(lacks.sum()) for lacks in lacking.values())
-        advance = stack.enter_context(progress(title, total, "views"))
-        recipes = [embedding.recipe for embedding in lacking]
-        images = stack.enter_context(
-            closing(render(hashed, wanted, recipes, list(lacking.values())))
-        )
+    if not lanes:
+        return failures
+    recipes = [lane.embedding.recipe for lane in lanes]
+    with closing(render(hashed, wanted, recipes, list(lacking))) as images:
         since = time.perf_counter()
         for rendered in images:
             waited = time.perf_counter() - since
@@ -147,13 +210,13 @@ def _compute(
             else:
                 advance(_share(rendered.digest, rendered.views, lanes, waited))
             since = time.perf_counter()
-        for lane in lanes:
-            lane.embed()
+    for lane in lanes:
+        lane.embed()
     return failures
 
 
 def _share(
-    digest: str, views: list[list[tuple[int, Pixels]]], lanes: list[_Lane], waited: float
+    digest: str, views: list[list[tuple[int, Pixels]]], lanes: Sequence[Lane], waited: float
 ) -> int:
     """Hand each lane its views, and its share of what the image cost; return their number."""
     total = sum(map(len, views))
@@ -164,23 +227,32 @@ def _share(
     return total
 
 
-class _Lane:
+class Lane:
     """One backbone at work: gathers views to batches, and rows to parts.
 
     What was embedded is written also when something failed.
+
+    Parameters
+    ----------
+    embedding : Embedding
+        The backbone.
+    engine : Engine, optional
+        Loaded and checked before; by default it is loaded, and held against the cache's probe.
     """
 
-    def __init__(self, embedding: Embedding) -> None:
+    def __init__(self, embedding: Embedding, engine: Engine | None = None) -> None:
         self.embedding = embedding
-        self.engine = embedding._make_engine()
-        check_drift(embedding.store, self.engine)
+        if engine is None:
+            engine = embedding._make_engine()
+            check_drift(embedding.store, engine)
+        self.engine = engine
         self.title = f"{embedding.backbone.name} ({self.engine.name})"
         self.seconds = 0.0
         self._waiting: list[tuple[RowKey, Pixels]] = []
         self._keys: list[RowKey] = []
         self._features: list[npt.NDArray[np.float32]] = []
 
-    def __enter__(self) -> _Lane:
+    def __enter__(self) -> Lane:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from featx.backbones.pooling import check_pooling
+from featx.backbones.precision import check_precision
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.errors import FeatxError, UsageError, unknown_name
+from featx.features.cluster import Cluster
 from featx.features.embedding import Embedding, complete
-from featx.features.hashing import Hashed, hash_images
+from featx.features.hashing import Hashed, hash_images, read_digests
 from featx.features.matrix import FeatureMatrix, map_features
+from featx.features.quantised import calibrate
 from featx.features.recipe import Recipe
 from featx.features.store import RowTarget
 from featx.features.wanted import WantedRows
@@ -24,6 +27,9 @@ from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.dataset import ImageDataset
 from featx.images.normalisation import check_normalisation
 from featx.images.reading import Colour
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["check_settings", "default_cache", "extract"]
 
@@ -49,9 +55,13 @@ def extract(
     colour: Colour = "grey",
     pooling: str = "average",
     normalisation: str = "none",
+    precision: str = "float32",
+    calibration: ImageDataset | Sequence[str] | None = None,
     strict: bool = False,
     rehash: bool = False,
     out: str | Path | None = None,
+    client: Client | None = None,
+    resources: Mapping[str, float] | None = None,
 ) -> FeatureMatrix:
     """Embed the views of images with a frozen backbone.
 
@@ -85,6 +95,14 @@ def extract(
         How feature maps become one vector; see `featx.backbones.pooling`.
     normalisation : {"none", "percentile", "equalise", "clahe"}, default="none"
         What is done to each image's intensities; see `featx.images.normalisation`.
+    precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
+        What the network computes with; features of different precisions are never mixed. int8 is
+        for CPUs, quantised on images, with OpenVINO (``featx[int8]``); the short floats are for
+        GPUs, with Keras.
+    calibration : ImageDataset or sequence of str, optional
+        What int8 is calibrated on, by default the images at hand that are of no test split. Give
+        new images the training images, or, of a matrix of them, each recipe's ``"network"``:
+        features are comparable only from one and the same network.
     strict : bool, default=False
         Whether an unreadable image is an error; otherwise it is named in the result, left out.
     rehash : bool, default=False
@@ -93,6 +111,11 @@ def extract(
     out : path-like, optional
         Matrix file to write. The rows go straight to it, so that memory stays flat however many
         there are, and the matrix returned reads them from there when they are needed.
+    client : distributed.Client, optional
+        Of a Dask cluster whose workers do the work; they must see images and cache under the same
+        paths or URLs, and have the same weights.
+    resources : mapping of str to float, optional
+        What each batch takes of its worker, such as ``{"GPU": 1}``; see Dask's worker resources.
 
     Returns
     -------
@@ -123,16 +146,19 @@ def extract(
         colour=colour,
         pooling=pooling,
         normalisation=normalisation,
+        precision=precision,
+        engine=engine,
     )
     if len(images) == 0:
         raise UsageError("there is no image to extract features of")
+    if calibration is not None and precision != "int8":
+        raise UsageError(f"only int8 is calibrated, not {precision}; leave calibration out")
     folder = Path(cache) if cache is not None else default_cache()
     records = [get_backbone(name) for name in names]
     # All are found before the first runs: hours later is a bad time to hear of a missing file.
     found = [find_weights(record, weights, _path(weights_dir), seed=seed) for record in records]
-    embeddings = []
-    for record, record_weights in zip(records, found, strict=True):
-        recipe = Recipe(
+    recipes = [
+        Recipe(
             backbone=record.name,
             weights=record_weights.digest,
             size=record.size,
@@ -141,11 +167,23 @@ def extract(
             colour=colour,
             pooling=pooling,
             normalisation=normalisation,
+            precision=precision,
         )
-        embeddings.append(Embedding(recipe, record, record_weights, folder, engine))
-    hashed = hash_images(images, folder, strict=strict, rehash=rehash)
+        for record, record_weights in zip(records, found, strict=True)
+    ]
+    if precision == "int8":
+        on = images if calibration is None else calibration
+        recipes = calibrate(recipes, records, found, on, folder, rehash=rehash)
+    embeddings = [
+        Embedding(recipe, record, record_weights, folder, engine, _path(weights_dir))
+        for recipe, record, record_weights in zip(recipes, records, found, strict=True)
+    ]
+    cluster = None if client is None else Cluster(client, resources)
+    reader = read_digests if cluster is None else cluster.read_digests
+    hashed = hash_images(images, folder, strict=strict, rehash=rehash, reader=reader)
     wanted = WantedRows(hashed.digests, views)
-    undecodable = complete(embeddings, hashed, wanted, strict=strict)
+    do = complete if cluster is None else cluster.complete
+    undecodable = do(embeddings, hashed, wanted, strict=strict)
     if undecodable:
         hashed = hashed.without(undecodable)
         wanted = WantedRows(hashed.digests, views)
@@ -165,12 +203,14 @@ def check_settings(
     colour: str,
     pooling: str,
     normalisation: str,
+    precision: str,
+    engine: str,
 ) -> tuple[list[str], Augmentation]:
     """Refuse settings of `extract` that name nothing or do not go together.
 
     Parameters
     ----------
-    backbone, augmentation, views, weights, colour, pooling, normalisation
+    backbone, augmentation, views, weights, colour, pooling, normalisation, precision, engine
         As in `extract`.
 
     Returns
@@ -206,6 +246,7 @@ def check_settings(
         raise unknown_name("way to read colours", colour, get_args(Colour))
     check_pooling(pooling)
     check_normalisation(normalisation)
+    check_precision(precision, engine)
     return names, policy
 
 

@@ -71,6 +71,8 @@ def extract_by_recipes(
                 colour=recipe.colour,
                 pooling=recipe.pooling,
                 normalisation=recipe.normalisation,
+                precision=recipe.precision,
+                calibration=[recipe.network] if recipe.network else None,
                 strict=strict,
                 rehash=rehash,
             )

@@ -12,6 +12,8 @@ from featx.images.reading import Colour
 
 __all__ = ["Recipe"]
 
+_LATER_FIELDS = {"normalisation": "none", "precision": "float32", "network": ""}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,6 +37,10 @@ class Recipe:
         How feature maps become one vector; see `featx.backbones.pooling`.
     normalisation : str, default="none"
         What is done to an image's intensities; see `featx.images.normalisation`.
+    precision : str, default="float32"
+        What the network computes with; see `featx.backbones.precision`.
+    network : str, default=""
+        Digest of the quantised network, in int8: what it was calibrated on decides its values.
 
     Examples
     --------
@@ -51,6 +57,8 @@ class Recipe:
     colour: Colour
     pooling: str = "average"
     normalisation: str = "none"
+    precision: str = "float32"
+    network: str = ""
     resize: str = field(default="squash", init=False)
     dtype: str = field(default="float32", init=False)
     # To be raised whenever reading, warping or pooling comes to give other numbers.
@@ -60,8 +68,9 @@ class Recipe:
         """Return plain values, as they stand in files."""
         values = asdict(self)
         # A later field stands there only where it is not its default: older caches stay valid.
-        if self.normalisation == "none":
-            del values["normalisation"]
+        for name, default in _LATER_FIELDS.items():
+            if values[name] == default:
+                del values[name]
         return {**values, "size": list(self.size), "augmentation": self.augmentation.to_dict()}
 
     @classmethod
@@ -85,7 +94,7 @@ class Recipe:
             seed=values["seed"],
             colour=values["colour"],
             pooling=values["pooling"],
-            normalisation=values.get("normalisation", "none"),
+            **{name: values.get(name, default) for name, default in _LATER_FIELDS.items()},
         )
 
     @property

@@ -43,8 +43,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     combine : {"average", "concatenate"}, default="average"
         What becomes of an image's views: the mean of their features, or one view after the other
         in a long row, which `featx.ViewAveraging` takes apart again.
-    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation, rehash
+    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation, precision, rehash
         As in `featx.extract`.
+    calibration : ImageDataset or sequence of str, optional
+        What ``precision="int8"`` is calibrated on, and needed for it: images at hand at one
+        `transform` would give another network than those of the next.
 
     Attributes
     ----------
@@ -85,6 +88,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         colour: Colour = "grey",
         pooling: str = "average",
         normalisation: str = "none",
+        precision: str = "float32",
+        calibration: ImageDataset | Sequence[str] | None = None,
         rehash: bool = False,
     ) -> None:
         self.backbone = backbone
@@ -99,6 +104,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.colour = colour
         self.pooling = pooling
         self.normalisation = normalisation
+        self.precision = precision
+        self.calibration = calibration
         self.rehash = rehash
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:  # noqa: ARG002
@@ -193,7 +200,14 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             colour=self.colour,
             pooling=self.pooling,
             normalisation=self.normalisation,
+            precision=self.precision,
+            engine=self.engine,
         )
+        if self.precision == "int8" and self.calibration is None:
+            raise UsageError(
+                "precision='int8' needs calibration, the images to quantise the network on; give "
+                "some training images, the same for all that is to be compared"
+            )
         return names
 
     def __sklearn_is_fitted__(self) -> bool:

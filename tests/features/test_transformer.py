@@ -211,6 +211,7 @@ def test_files_that_cannot_be_read_are_told(images, image_folder):
         ({"views": 0}, "views=0"),
         ({"views": 2}, "draws no augmented views"),
         ({"augmentation": "strong"}, "augmentation policy 'strong'"),
+        ({"precision": "int8", "engine": "openvino"}, "needs calibration"),
     ],
 )
 def test_wrong_settings_are_told_before_any_image_is_read(settings, message):
