@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 from featx.errors import UsageError
 
-__all__ = ["chosen_jobs", "jobs_at_a_time", "set_jobs"]
+__all__ = ["chosen_jobs", "engine_threads", "jobs_at_a_time", "set_engine_threads", "set_jobs"]
 
 _jobs: int | None = None
+_engine_threads: int | None = None
 
 
 def set_jobs(jobs: int | None) -> None:
@@ -52,3 +55,21 @@ def jobs_at_a_time() -> int:
     from joblib import cpu_count
 
     return int(cpu_count())
+
+
+def set_engine_threads(threads: int) -> None:
+    """Set how many threads the networks that this process loads from now on may take.
+
+    Parameters
+    ----------
+    threads : int
+        At least one. TensorFlow heeds it where it has not been imported yet.
+    """
+    global _engine_threads
+    _engine_threads = threads
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+
+
+def engine_threads() -> int | None:
+    """Return what `set_engine_threads` has set; None leaves it to the engine."""
+    return _engine_threads

@@ -56,13 +56,13 @@ class Target:
 embedding.ROWS_A_BATCH, embedding.ROWS_A_PART = 8, 8
 embedding.Embedding._make_engine = lambda self: Engine(self.backbone.features)
 if place == "clean-up":
-    leave = embedding._Lane.__exit__
+    leave = embedding.Lane.__exit__
     def leave_slowly(self, kind, *rest):
         if kind is not None:
             Path(reached + "-2").touch()
             hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
         return leave(self, kind, *rest)
-    embedding._Lane.__exit__ = leave_slowly
+    embedding.Lane.__exit__ = leave_slowly
 if place == "writing":
     fill = extraction._Rows.fill
     extraction._Rows.fill = lambda self, into: fill(self, Target(into))

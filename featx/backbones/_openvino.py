@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import quiet_stderr
+from featx.jobs import engine_threads
 
 __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
 
@@ -35,9 +36,10 @@ class OneByOne:
 
     def __init__(self, network: Any) -> None:
         openvino = import_openvino()
-        compiled = openvino.Core().compile_model(
-            network, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-        )
+        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        if threads := engine_threads():
+            settings["INFERENCE_NUM_THREADS"] = str(threads)
+        compiled = openvino.Core().compile_model(network, "CPU", settings)
         self._width = compiled.output(0).shape[1]
         self._requests = openvino.AsyncInferQueue(compiled)
 

@@ -25,6 +25,8 @@ from featx.cli.options import (
     open_images,
     patients_option,
     quiet_option,
+    resources_option,
+    scheduler_option,
     seed_option,
     sets_by_name,
     view_options,
@@ -44,7 +46,8 @@ def commands() -> None:
 
     IMAGES is a folder with one sub-folder a class (train, val and test may stand above them), a
     zip or tar archive of one, a CSV or Parquet file with columns path, label and optionally
-    patient, split, or a MedMNIST .npz file. JPEG, PNG, TIFF, BMP and DICOM are read.
+    patient, split, or a MedMNIST .npz file; all but the last may be URLs (s3://, gs://, https://).
+    JPEG, PNG, TIFF, BMP and DICOM are read.
     """
 
 
@@ -58,15 +61,24 @@ def commands() -> None:
 @click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
 @seed_option
 @extraction_options
+@scheduler_option
+@resources_option
 @json_option
-def extract(images: Path, backbone: list[str], out: Path, **options: Any) -> None:
+def extract(
+    images: Path, backbone: list[str], out: Path, scheduler: str | None, **options: Any
+) -> None:
     """Embed the views of IMAGES with frozen networks, into one HDF5 matrix file.
 
     Example: featx extract chest_xray --backbone densenet121 --out features.h5
     """
+    from featx.features.scheduler import connected
+
     dataset = open_images(images, options)
     as_json = options.pop("as_json")
-    matrix = featx.extract(dataset, backbone, out=out, **with_views(options))
+    if scheduler is None and options["resources"]:
+        raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
+    with connected(scheduler) as client:
+        matrix = featx.extract(dataset, backbone, out=out, client=client, **with_views(options))
     tell_unreadable(matrix.unreadable)
     summary = {
         "out": str(out),

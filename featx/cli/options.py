@@ -9,10 +9,16 @@ from typing import Any
 import click
 
 import featx
+from featx.images.remote import is_url
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PathArgument = click.Path(path_type=Path)
+
+
+def path_or_url(text: str) -> str | Path:
+    """Take a path, or a URL, which stays as it was typed."""
+    return text if is_url(text) else Path(text)
 
 
 def several(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
@@ -35,7 +41,21 @@ def names_option(*flags: str, default: Sequence[str], text: str) -> Decorator:
     )
 
 
-images_argument = click.argument("images", type=PathArgument)
+def _amounts(
+    _: click.Context, __: click.Parameter, value: tuple[str, ...]
+) -> dict[str, float] | None:
+    """Take NAME=AMOUNT, given any number of times."""
+    amounts: dict[str, float] = {}
+    for text in value:
+        name, _separator, amount = text.partition("=")
+        try:
+            amounts[name] = float(amount)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not NAME=AMOUNT, such as GPU=1") from None
+    return amounts or None
+
+
+images_argument = click.argument("images", type=path_or_url)
 patients_option = click.option(
     "--patients",
     help="Whose image it is: 'kermany', 'dicom' (PatientID of the headers, kept as a keyed hash "
@@ -54,6 +74,19 @@ hash_patients_option = click.option(
     envvar="FEATX_PATIENT_SECRET",
     show_envvar=True,
     help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
+)
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Of a Dask cluster that does the work, such as tcp://HOST:8786; its workers must see "
+    "IMAGES and the cache. Needs featx[dask].",
+)
+resources_option = click.option(
+    "--resources",
+    metavar="NAME=AMOUNT",
+    multiple=True,
+    callback=_amounts,
+    help="What each batch takes of a worker of the cluster: GPU=1 goes to those with a GPU only.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 seed_option = click.option(
@@ -223,7 +256,7 @@ def sets_by_name(_: click.Context, __: click.Parameter, value: tuple[str, ...]) 
 
 
 def open_images(
-    images: Path, options: dict[str, Any], class_names: list[str] | None = None
+    images: str | Path, options: dict[str, Any], class_names: list[str] | None = None
 ) -> featx.ImageDataset:
     """Open what the user named, taking from `options` what only this needs."""
     apply_quiet(options)

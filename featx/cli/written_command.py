@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from featx.images.remote import is_url
+
 __all__ = ["without_place", "written_command"]
 
 _SECRETS = {"hash_patients"}
@@ -73,5 +75,8 @@ def _texts(value: Any) -> list[str]:
         return [f"{name}={without_place(path)}" for name, path in value.items()]
     if isinstance(value, list | tuple):
         return [text for item in value for text in _texts(item)]
+    if is_url(value):
+        # Buckets and servers name a hospital as folders do.
+        return [value.rstrip("/").rpartition("/")[2]]
     named = isinstance(value, str) and PurePath(value).is_absolute() and Path(value).exists()
     return [without_place(value) if named or isinstance(value, Path) else str(value)]

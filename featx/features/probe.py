@@ -38,7 +38,7 @@ _JPEG = base64.b64decode(
 )
 
 
-def check_drift(store: FeatureStore, engine: Engine) -> None:
+def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -> None:
     """Compare what an engine computes now with what it computed when the cache was begun.
 
     The first extraction of a recipe stores the probe; a later one under the same library versions
@@ -50,6 +50,9 @@ def check_drift(store: FeatureStore, engine: Engine) -> None:
         About to get new rows.
     engine : Engine
         What will compute them.
+    trusting : bool, default=True
+        Whether the same versions are taken to give the same features. Of one machine they do; of
+        several, which may differ in more than their versions, that is looked at.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def check_drift(store: FeatureStore, engine: Engine) -> None:
     except (OSError, KeyError):
         # None yet, or damaged: what is computed now is what later versions are held against.
         then, past = None, {}
-    if then is not None and past == versions:
+    if trusting and then is not None and past == versions:
         return
     now = _probe(store, engine)
     if then is None:
@@ -78,7 +81,7 @@ def check_drift(store: FeatureStore, engine: Engine) -> None:
     drift = float(np.abs(now - then).max() / np.abs(then).max())
     if not drift <= TOLERANCE:
         raise FeatxError(
-            f"the rows cached in {store.folder} were computed with {_differences(past, versions)}, "
+            f"the rows cached in {store.folder} were computed {_differences(past, versions)}, "
             f"which gives other features (by {drift:.1e} of the largest; {TOLERANCE:.0e} is let "
             "pass). They are not mixed: go back to the earlier versions, name another --cache, or "
             f"begin anew with `featx cache prune --recipe {store.folder.name}`"
@@ -105,6 +108,8 @@ def _probe(store: FeatureStore, engine: Engine) -> npt.NDArray[np.float32]:
 
 def _differences(past: dict[str, str], present: dict[str, str]) -> str:
     names = sorted(name for name in {*past, *present} if past.get(name) != present.get(name))
+    if not names:
+        return "with the same versions on another machine"
     pairs = (f"{name} {past.get(name, 'absent')}" for name in names)
     new = (f"{name} {present.get(name, 'absent')}" for name in names)
-    return f"{', '.join(pairs)}; this is {', '.join(new)}"
+    return f"with {', '.join(pairs)}; this is {', '.join(new)}"

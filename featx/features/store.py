@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +129,17 @@ class FeatureStore:
     def save_index(self) -> None:
         """Write down what is known of the parts, for later runs."""
         self._index.save({path.name for path in self.folder.glob("part-*.h5")})
+
+    def learn(self, parts: Mapping[str, PartKeys]) -> None:
+        """Remember what parts hold that another process has written.
+
+        Parameters
+        ----------
+        parts : mapping of str to (ndarray of bytes, ndarray of int32)
+            Digest and view of each row, by the names of the parts' files.
+        """
+        for name, keys in parts.items():
+            self._index.put(name, keys)
 
     def collect(
         self,
