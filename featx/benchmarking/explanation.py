@@ -115,6 +115,12 @@ class Explainer:
                 "the model was fitted on features that no network made, so there is no place in "
                 "an image to point at; fit one on a matrix of `featx extract`"
             )
+        others = {recipe.precision for recipe in recipes} - {"float32"}
+        if others:
+            raise UsageError(
+                f"the model was fitted on features computed in {others.pop()}; maps are made in "
+                "float32, and would explain another decision: fit one on a matrix in float32"
+            )
         self.model = model
         self._sights = [
             _Sight(recipe, find_recipe_weights(recipe, weights, weights_dir), engine)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from featx.backbones.precision import check_precision
 from featx.benchmarking.material import prepare
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.record import RunRecord
@@ -28,6 +29,7 @@ def benchmark(
     augmentation: str | Augmentation = "radiograph",
     pooling: str = "average",
     normalisation: str = "none",
+    precision: str = "float32",
     views: int = 4,
     test_views: int | None = None,
     test_size: float = 0.2,
@@ -75,6 +77,8 @@ def benchmark(
         How augmented views are drawn.
     pooling, normalisation : str
         How feature maps become one vector, and what is done to intensities; as in `extract`.
+    precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
+        What frozen networks compute with, as in `extract`; int8 is calibrated on training images.
     views : int, default=4
         Views of each training image, the image itself included.
     test_views : int, optional
@@ -132,6 +136,7 @@ def benchmark(
         what is tested has been trained on.
     """
     check_names(backbones, classifiers, baselines)
+    check_precision(precision, engine)
     if repeats < 1:
         raise UsageError(f"{repeats} repeats are none; ask for 1 or more")
     material = prepare(images, externals or {}, test_size=test_size, seed=seed, leaks=leaks)
@@ -149,6 +154,7 @@ def benchmark(
         "augmentation": str(augmentation),
         "pooling": pooling,
         "normalisation": normalisation,
+        "precision": precision,
         "test_size": test_size,
         **fitting,
         "weights": Path(weights).name,
@@ -164,6 +170,7 @@ def benchmark(
             "augmentation": augmentation,
             "pooling": pooling,
             "normalisation": normalisation,
+            "precision": precision,
             "weights": weights,
             "weights_dir": weights_dir,
             "cache": cache,

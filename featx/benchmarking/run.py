@@ -159,6 +159,9 @@ class Run:
 
     def _embed(self, backbones: list[str], **changes: Any) -> Sides[FeatureMatrix]:
         settings = {**self.extraction, "views": self.views[1], **changes}
+        if settings["precision"] == "int8":
+            # The training side decides what all sides are quantised by.
+            settings["calibration"] = self.material.protocol.train
         training = {**settings, "views": changes.get("views", self.views[0])}
         start_memory_watch()
         return Sides(

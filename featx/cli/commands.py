@@ -13,6 +13,7 @@ from featx.cli.options import (
     adapt_option,
     apply_preset,
     apply_quiet,
+    calibration_option,
     extraction_options,
     fitting_options,
     hash_patients_option,
@@ -61,11 +62,17 @@ def commands() -> None:
 @click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
 @seed_option
 @extraction_options
+@calibration_option
 @scheduler_option
 @resources_option
 @json_option
 def extract(
-    images: Path, backbone: list[str], out: Path, scheduler: str | None, **options: Any
+    images: Path,
+    backbone: list[str],
+    out: Path,
+    calibration: Path | None,
+    scheduler: str | None,
+    **options: Any,
 ) -> None:
     """Embed the views of IMAGES with frozen networks, into one HDF5 matrix file.
 
@@ -77,6 +84,9 @@ def extract(
     as_json = options.pop("as_json")
     if scheduler is None and options["resources"]:
         raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
+    if calibration is not None:
+        recipes = featx.FeatureMatrix.load(calibration).recipes
+        options["calibration"] = [recipe.get("network", "") for recipe in recipes]
     with connected(scheduler) as client:
         matrix = featx.extract(dataset, backbone, out=out, client=client, **with_views(options))
     tell_unreadable(matrix.unreadable)

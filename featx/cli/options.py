@@ -15,6 +15,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PathArgument = click.Path(path_type=Path)
 
+calibration_option = click.option(
+    "--calibration",
+    metavar="MATRIX",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Matrix of training images in int8, whose networks these images shall be shown, too.  "
+    "[default: calibrate on those of IMAGES that are of no test split]",
+)
+
 
 def path_or_url(text: str) -> str | Path:
     """Take a path, or a URL, which stays as it was typed."""
@@ -202,6 +210,14 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="none",
             show_default=True,
             help="What is done to each image's intensities.",
+        ),
+        click.option(
+            "--precision",
+            type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
+            default="float32",
+            show_default=True,
+            help="What networks compute with: int8 is quicker on CPUs, float16 and bfloat16 on "
+            "GPUs; features of each are for themselves.",
         ),
     ):
         command = option(command)

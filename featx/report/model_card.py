@@ -174,11 +174,13 @@ def _sight(recipe: Facts) -> str:
     height, width = recipe["size"]
     normalisation = recipe.get("normalisation", "none")
     intensities = "" if normalisation == "none" else f", intensities by {normalisation}"
+    precision = recipe.get("precision", "float32")
+    computing = "" if precision == "float32" else f", computing in {precision}"
     weights = str(recipe["weights"])
     shown = weights if weights.startswith("random-") else f"of SHA-256 `{weights[:16]}`…"
     return (
-        f"{record.title if record else _plain(backbone)}, frozen, weights {shown}: images read in "
-        f"{recipe['colour']}, squashed to {height} x {width} pixels{intensities}; last feature "
+        f"{record.title if record else _plain(backbone)}, frozen{computing}, weights {shown}: "
+        f"images read in {recipe['colour']}, squashed to {height} x {width} pixels{intensities}; last feature "
         f"maps pooled ({recipe.get('pooling', 'average')})."
     )
 

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from featx.backbones import engines, quantisation
+from featx.backbones._keras import import_keras
+from featx.backbones.engines import KerasEngine, make_engine
+from featx.backbones.quantisation import QuantisedEngine, network_digest, quantise
+from featx.backbones.weights import load_base
+from featx.errors import FeatxError, MissingExtraError, UsageError
+
+needs_nncf = pytest.mark.skipif(
+    os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+    or not all(importlib.util.find_spec(name) for name in ("nncf", "openvino")),
+    reason="NNCF or OpenVINO is not installed, or Keras not on TensorFlow",
+)
+
+# Of the largest feature: half a unit in the last of 11 and of 8 bits is 5e-4 and 4e-3, and errors
+# of some fifty layers add up; noise as pixels is the worst case, measured at a half of these.
+TOLERANCES = {"float16": 0.03, "bfloat16": 0.25}
+
+
+def relative_error(found, expected):
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+@pytest.fixture(scope="module")
+def small_lite0(lite0, lite0_weights):
+    """EfficientNet-Lite0 with its real weights for images of 64 pixels."""
+    return lite0, lite0_weights, load_base(lite0, lite0_weights, input_shape=(64, 64))
+
+
+@pytest.mark.parametrize("precision", list(TOLERANCES))
+def test_short_floats_come_near_float32_and_are_not_it(
+    small_lite0, pixels_64, precision, monkeypatch, capsys
+):
+    backbone, weights, base = small_lite0
+    small = {"input_shape": (64, 64)}
+    monkeypatch.setattr(
+        engines, "load_base", lambda *a, **options: load_base(*a, **small, **options)
+    )
+    engine = make_engine(backbone, weights, precision=precision)
+    assert engine.name == "keras"
+    assert {layer.compute_dtype for layer in engine.base.layers} == {precision}
+    assert {weight.dtype for weight in engine.base.weights} == {"float32"}
+    assert import_keras().config.dtype_policy().name == "float32"
+    assert f"{precision} is for GPUs" in " ".join(capsys.readouterr().err.split())
+
+    pixels_64 = pixels_64[:3]
+    engine.batch_size = 3
+    expected = KerasEngine(base, backbone, batch_size=3).embed(pixels_64)
+    found = engine.embed(pixels_64)
+    assert found.dtype == np.float32
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+    assert 1e-5 < relative_error(found, expected) < TOLERANCES[precision]
+    np.testing.assert_array_equal(engine.embed(pixels_64[[2, 0]]), found[[2, 0]])
+
+
+def test_a_gpu_says_nothing_of_being_slow(small_mobilenet, monkeypatch, capsys):
+    backbone, weights, base = small_mobilenet
+    monkeypatch.setattr(engines, "load_base", lambda *a, **options: base)
+    monkeypatch.setattr(engines, "_gpu_visible", lambda: True)
+    assert make_engine(backbone, weights, precision="float16").batch_size == 32
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "message"),
+    [
+        ("openvino", "float16", "openvino engine does not compute in float16; the keras engine"),
+        ("keras", "int8", "keras engine does not compute in int8; the openvino engine does"),
+        ("auto", "float64", "no precision 'float64'; did you mean 'float16'"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused(small_mobilenet, engine, precision, message):
+    backbone, weights, _ = small_mobilenet
+    with pytest.raises(UsageError, match=message):
+        make_engine(backbone, weights, engine, precision=precision)
+
+
+def test_int8_without_its_extra(small_mobilenet, pixels_64, monkeypatch):
+    backbone, _, base = small_mobilenet
+    monkeypatch.setattr(quantisation, "openvino_installed", lambda: False)
+    with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
+        quantise(base, backbone, pixels_64)
+    with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
+        QuantisedEngine(b"", backbone)
+
+
+# What is embedded without Keras, in a process that has seen nothing but the network's bytes.
+WITHOUT_KERAS = """
+import sys
+from pathlib import Path
+import numpy as np
+from featx.backbones.quantisation import QuantisedEngine
+from featx.backbones.registry import get_backbone
+engine = QuantisedEngine(Path(sys.argv[1]).read_bytes(), get_backbone("efficientnet_lite0"))
+np.save(sys.argv[2], engine.embed(np.load(sys.argv[3])))
+assert "keras" not in sys.modules and "tensorflow" not in sys.modules
+assert "nncf" not in sys.modules
+"""
+
+
+@pytest.fixture(scope="module")
+def network(small_lite0):
+    backbone, _, base = small_lite0
+    views = np.random.default_rng(1).uniform(0, 255, (6, 64, 64)).astype(np.float32)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        quantised = quantise(base, backbone, views)
+    assert printed.getvalue() == ""
+    assert network_digest(quantised) != network_digest(b"")
+    return quantised
+
+
+@needs_nncf
+class TestInt8:
+    def test_it_comes_near_float32_and_its_numbers_take_a_quarter(
+        self, network, small_lite0, pixels_64
+    ):
+        backbone, _, base = small_lite0
+        expected = KerasEngine(base, backbone).embed(pixels_64)
+        found = QuantisedEngine(network, backbone).embed(pixels_64)
+        assert (found.dtype, found.shape) == (np.float32, expected.shape)
+        # Rounding to 255 steps is far from nothing, and far from another network.
+        assert 1e-3 < relative_error(found, expected) < 0.5
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+        assert len(network) < 0.4 * 4 * backbone.parameters
+
+    def test_bits_of_a_row_depend_on_its_image_alone(self, network, small_lite0, pixels_64):
+        engine = QuantisedEngine(network, small_lite0[0])
+        features = engine.embed(pixels_64)
+        order = np.random.default_rng(1).permutation(11)
+        np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
+        np.testing.assert_array_equal(engine.embed(pixels_64[[5]]), features[[5]])
+        assert engine.embed(pixels_64[:0]).shape == (0, 1280)
+
+    def test_a_fresh_process_needs_its_bytes_alone(self, network, small_lite0, pixels_64, tmp_path):
+        (tmp_path / "network").write_bytes(network)
+        np.save(tmp_path / "pixels.npy", pixels_64)
+        paths = [tmp_path / name for name in ("network", "features.npy", "pixels.npy")]
+        process = subprocess.run(
+            [sys.executable, "-c", WITHOUT_KERAS, *map(str, paths)],
+            env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+        expected = QuantisedEngine(network, small_lite0[0]).embed(pixels_64)
+        np.testing.assert_array_equal(np.load(tmp_path / "features.npy"), expected)
+        assert not (tmp_path / "intel").exists()
+
+    def test_versions_name_the_processor_too(self, network, small_lite0):
+        versions = QuantisedEngine(network, small_lite0[0]).versions()
+        assert list(versions) == ["openvino", "cpu"]
+        assert versions["cpu"]
+
+    def test_wrong_use_is_answered_clearly(self, network, small_lite0, pixels_64):
+        backbone, _, base = small_lite0
+        engine = QuantisedEngine(network, backbone)
+        with pytest.raises(UsageError, match="calibrated in int8 on images of 1 channel"):
+            engine.embed(np.zeros((1, 64, 64, 3), np.float32))
+        with pytest.raises(UsageError, match="loaded for images of 64 x 64"):
+            engine.embed(np.zeros((1, 32, 32), np.float32))
+        with pytest.raises(UsageError, match="no image to calibrate"):
+            quantise(base, backbone, pixels_64[:0])
+        for damaged in (b"", network[:1000]):
+            with pytest.raises(FeatxError, match="not a network quantised by featx"):
+                QuantisedEngine(damaged, backbone)

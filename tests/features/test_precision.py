@@ -1,0 +1,182 @@
+"""Precision: recipes of their own, and one quantised network for all that is compared."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from featx.backbones import quantisation
+from featx.errors import FeatxError, UsageError
+from featx.features.extraction import extract
+from featx.features.matching import extract_by_recipes
+from featx.features.recipe import Recipe
+from featx.images.augmentation import Augmentation
+from tests.features.worker import QuickEngine
+
+BACKBONE = "efficientnet_lite0"
+
+
+class Quantiser:
+    """Stands for NNCF: its network is the views that it was shown."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, base, backbone, views, pooling):
+        self.calls += 1
+        self.views = views
+        return views.tobytes()
+
+
+class QuickQuantisedEngine(QuickEngine):
+    """Features that the network decides, as do the pixels."""
+
+    def __init__(self, network, backbone):
+        super().__init__(backbone.features)
+        self.offset = float(np.frombuffer(network, dtype=np.float32).mean())
+
+    def embed(self, pixels):
+        return super().embed(pixels) + self.offset
+
+
+@pytest.fixture
+def quantiser(monkeypatch):
+    fake = Quantiser()
+    monkeypatch.setattr(quantisation, "check_quantiser", lambda: None)
+    monkeypatch.setattr(quantisation, "quantise", fake)
+    monkeypatch.setattr(quantisation, "QuantisedEngine", QuickQuantisedEngine)
+    monkeypatch.setattr("featx.backbones.weights.load_base", lambda *_: None)
+    return fake
+
+
+def int8(images, cache, **options):
+    return extract(images, BACKBONE, "none", 1, cache=cache, precision="int8", **options)
+
+
+def test_precision_has_a_recipe_of_its_own_and_older_digests_stay():
+    plain = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey")
+    assert not {"precision", "network"} & set(plain.to_dict())
+    quantised = [
+        Recipe(
+            "resnet50", "random-0", (224, 224), Augmentation(), 0, "grey", precision="int8",
+            network=network,
+        )
+        for network in ("aa", "bb")
+    ]  # fmt: skip
+    assert len({plain.digest, *(recipe.digest for recipe in quantised)}) == 3
+    assert [Recipe.from_dict(recipe.to_dict()) for recipe in quantised] == quantised
+
+
+def test_one_network_serves_training_and_test_images(images, tmp_path, quantiser):
+    training, others = images.select(np.arange(16)), images.select(np.arange(16, 24))
+    first = int8(training, tmp_path)
+    assert quantiser.views.shape == (16, 224, 224)
+    by_images = int8(others, tmp_path, calibration=training)
+    by_name = int8(others, tmp_path, calibration=[first.recipes[0]["network"]])
+    by_model = extract_by_recipes(others, first.recipes, 1, cache=tmp_path)
+    assert quantiser.calls == 1
+    assert first.recipes == by_images.recipes == by_name.recipes == by_model.recipes
+    np.testing.assert_array_equal(by_images.X, by_name.X)
+    np.testing.assert_array_equal(by_images.X, by_model.X)
+
+    # Neither order nor copies matter; other images give another network, and other rows.
+    assert int8(training.select(np.arange(16)[::-1]), tmp_path).recipes == first.recipes
+    assert quantiser.calls == 1
+    own = int8(others, tmp_path)
+    assert quantiser.calls == 2
+    assert own.recipes != first.recipes
+    assert not np.array_equal(own.X, by_images.X)
+
+
+def test_no_test_image_is_calibrated_on(images, tmp_path, quantiser):
+    splits = np.where(np.arange(len(images)) < 10, "train", "test")
+    int8(images.with_splits(splits), tmp_path)
+    assert len(quantiser.views) == 10
+    with pytest.raises(UsageError, match="these are all test images; give calibration="):
+        int8(images.with_splits(["test"] * len(images)), tmp_path)
+
+
+def test_many_images_are_sampled_and_an_unreadable_one_is_passed_over(
+    image_folder, images, tmp_path, quantiser, monkeypatch
+):
+    monkeypatch.setattr("featx.features.quantised.CALIBRATION_IMAGES", 7)
+    int8(images, tmp_path)
+    assert len(quantiser.views) == 7
+    for path in image_folder.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(FeatxError, match="none of the images to calibrate int8 on can be read"):
+        int8(images, tmp_path)
+
+
+def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
+    images, tmp_path, quantiser
+):
+    here = tmp_path / "here"
+    matrix = int8(images, here)
+    network = next((here / "quantised").glob("*.int8.zip"))
+    note = json.loads(next((here / "quantised").glob("*.json")).read_text())
+    assert note["network"] == matrix.recipes[0]["network"]
+    assert note["network"] in network.name
+
+    elsewhere = tmp_path / "elsewhere"
+    message = rf"is not in {elsewhere}.* bring {network.name} from the folder quantised"
+    with pytest.raises(FeatxError, match=message):
+        extract_by_recipes(images, matrix.recipes, 1, cache=elsewhere)
+    again = extract_by_recipes(
+        images, matrix.recipes, 1, cache=elsewhere, weights_dir=network.parent
+    )
+    np.testing.assert_array_equal(again.X, matrix.X)
+    # What is computed already needs no network.
+    network.write_bytes(b"damaged")
+    extract_by_recipes(images, matrix.recipes, 1, cache=here)
+    third = tmp_path / "third"
+    with pytest.raises(FeatxError, match="is damaged"):
+        extract_by_recipes(images, matrix.recipes, 1, cache=third, weights_dir=network.parent)
+    assert quantiser.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8", "engine": "keras"}, "does not compute in int8"),
+        ({"precision": "bfloat16", "engine": "openvino"}, "does not compute in bfloat16"),
+        ({"precision": "int4"}, "no precision 'int4'"),
+        ({"calibration": ["aa"]}, "only int8 is calibrated"),
+        ({"precision": "int8", "calibration": ["aa", "bb"]}, r"networks of 1 backbone\(s\)"),
+        ({"precision": "int8", "calibration": "aa"}, r"networks of 1 backbone\(s\)"),
+        ({"precision": "int8", "calibration": [""]}, r"networks of 1 backbone\(s\)"),
+    ],
+)
+def test_wrong_use_is_answered_clearly(images, tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        extract(images, BACKBONE, "none", 1, cache=tmp_path, **options)
+
+
+def test_the_engine_gets_the_precision(images, tmp_path, monkeypatch):
+    asked = []
+
+    def make_engine(backbone, *_, precision, **__):
+        asked.append(precision)
+        return QuickEngine(backbone.features)
+
+    monkeypatch.setattr("featx.backbones.engines.make_engine", make_engine)
+    for precision in ("float32", "float16"):
+        matrix = extract(images, BACKBONE, "none", 1, cache=tmp_path, precision=precision)
+        assert matrix.recipes[0].get("precision", "float32") == precision
+    assert asked == ["float32", "float16"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("nncf", "openvino")),
+    reason="NNCF or OpenVINO is not installed",
+)
+def test_real_int8_is_near_float32(images, tmp_path):
+    name = "efficientnet_lite0@64"
+    settings = {"augmentation": "none", "views": 1, "cache": tmp_path, "engine": "openvino"}
+    expected = extract(images, name, **settings)
+    found = extract(images, name, precision="int8", **settings)
+    assert 0.95 < np.corrcoef(found.X.ravel(), expected.X.ravel())[0, 1] < 1
