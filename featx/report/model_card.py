@@ -180,8 +180,8 @@ def _sight(recipe: Facts) -> str:
     shown = weights if weights.startswith("random-") else f"of SHA-256 `{weights[:16]}`…"
     return (
         f"{record.title if record else _plain(backbone)}, frozen{computing}, weights {shown}: "
-        f"images read in {recipe['colour']}, squashed to {height} x {width} pixels{intensities}; last feature "
-        f"maps pooled ({recipe.get('pooling', 'average')})."
+        f"images read in {recipe['colour']}, squashed to {height} x {width} pixels{intensities}; "
+        f"last feature maps pooled ({recipe.get('pooling', 'average')})."
     )
 
 

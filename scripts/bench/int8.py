@@ -1,0 +1,116 @@
+#!/usr/bin/env python
+"""Images a second in int8 against float32, both by OpenVINO, and what int8 costs in AUC.
+
+    python scripts/bench/int8.py IMAGES [BACKBONE ...] [--weights-dir DIR] [--images N] [--rounds N]
+
+IMAGES is a folder with one sub-folder a class, patients named as in Kermany et al. 2018. Prints one
+JSON line a backbone. Where a backbone's ImageNet weights are at hand, a quarter of the patients is
+held out, int8 is calibrated on the others, and logistic regression is fitted to either's features;
+elsewhere weights are random, and speed alone is measured.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import featx
+from featx.backbones.engines import make_engine
+from featx.backbones.quantisation import QuantisedEngine, quantise
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import find_weights, load_base, weights_at_hand
+from featx.images.splitting import hold_out
+from featx.progress import set_quiet
+
+BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
+PIXELS, CALIBRATION = 48, 32
+
+
+def time_both(backbone, weights, rounds):
+    """Return images a second of either precision, alternating, and the ratio of their medians."""
+    shape = (PIXELS, *backbone.size)
+    pixels = np.random.default_rng(0).random(shape, dtype=np.float32) * 255
+    network = quantise(load_base(backbone, weights), backbone, pixels[:CALIBRATION])
+    engines = {
+        "float32": make_engine(backbone, weights, "openvino"),
+        "int8": QuantisedEngine(network, backbone),
+    }
+    seconds = {precision: [] for precision in engines}
+    for number in range(rounds + 1):
+        for precision, engine in engines.items():
+            started = time.perf_counter()
+            engine.embed(pixels)
+            if number:
+                seconds[precision].append(time.perf_counter() - started)
+    rates = {name: PIXELS / statistics.median(times) for name, times in seconds.items()}
+    return {
+        "images_a_second": {name: round(rate, 1) for name, rate in rates.items()},
+        "ratio": round(rates["int8"] / rates["float32"], 2),
+    }
+
+
+def auc_of_both(name, images, held_out, weights_dir):
+    """Return the AUC on held-out patients from features of either precision."""
+    areas = {}
+    training, others = images.select(~held_out), images.select(held_out)
+    with tempfile.TemporaryDirectory() as cache:
+        for precision in ("float32", "int8"):
+            settings = {"cache": cache, "weights_dir": weights_dir, "engine": "openvino"}
+            settings |= {"precision": precision}
+            if precision == "int8":
+                settings["calibration"] = training
+            fit, test = (
+                featx.extract(part, name, "none", 1, **settings) for part in (training, others)
+            )
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
+            model.fit(fit.X, fit.row_labels)
+            scores = model.decision_function(test.X)
+            areas[precision] = float(roc_auc_score(test.row_labels, scores))
+    return {
+        "auc": {precision: round(area, 4) for precision, area in areas.items()},
+        "auc_lost": round(areas["float32"] - areas["int8"], 4),
+        "n_train": len(training),
+        "n_test": len(others),
+    }
+
+
+def main(arguments):
+    """Measure each backbone."""
+    set_quiet(True)
+    images = featx.ImageDataset.open(arguments.images_folder, "kermany")
+    chosen = np.random.default_rng(0).permutation(len(images))[: arguments.images]
+    images = images.select(np.sort(chosen))
+    _, chosen = hold_out(images.labels, images.patients, test_size=0.25, seed=0)
+    held_out = np.isin(np.arange(len(images)), chosen)
+    for name in arguments.backbones or BACKBONES:
+        backbone = get_backbone(name)
+        real = weights_at_hand(backbone, arguments.weights_dir) is not None
+        weights = find_weights(
+            backbone, "imagenet" if real else "random", arguments.weights_dir, seed=0
+        )
+        line = {"backbone": name, "weights": "imagenet" if real else "random"}
+        line |= time_both(backbone, weights, arguments.rounds)
+        if real:
+            line |= auc_of_both(name, images, held_out, arguments.weights_dir)
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images_folder", type=Path)
+    parser.add_argument("backbones", nargs="*")
+    parser.add_argument("--weights-dir", type=Path)
+    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=5)
+    main(parser.parse_args())
