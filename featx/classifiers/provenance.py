@@ -17,7 +17,7 @@ from featx.features.matrix import FeatureMatrix
 
 __all__ = ["describe", "environment", "matrix_digest"]
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops")
+_LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "skops")
 # The same library under two names: with and without its CUDA part.
 _XGBOOST = ("xgboost", "xgboost-cpu")
 

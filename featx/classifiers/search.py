@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
+from featx.classifiers.acceleration import fit_pipeline
 from featx.classifiers.parallel import calls_at_a_time, run_all
 from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
 from featx.classifiers.shared import PreparedFold, SharedFits, cut_evenly
@@ -279,10 +280,9 @@ def _refit(
     image = training.image[rows]
     labels = training.labels[image]
     pipeline = record.make((len(rows), training.X.shape[1]), seed)
-    name, classifier = pipeline.steps[-1]
-    classifier.set_params(**parameters)
-    weights = {f"{name}__sample_weight": row_weights(labels, image)} if record.weighted else {}
-    pipeline.fit(training.X[rows], labels, **weights)
+    pipeline[-1].set_params(**parameters)
+    weights = row_weights(labels, image) if record.weighted else None
+    fit_pipeline(pipeline, training.X[rows], labels, weights)
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)

@@ -49,7 +49,7 @@ def make_training(images, features):
     patients = np.arange(images) // IMAGES_A_PATIENT
     labels = (generator.random(patients.max() + 1) < 0.7).astype(np.int64)[patients]
     strength = np.arange(1, 151) ** -0.5
-    centres = 0.25 * generator.normal(size=(2, 150))
+    centres = 0.15 * generator.normal(size=(2, 150))
     hidden = 0.5 * generator.normal(size=(patients.max() + 1, 150))[patients]
     hidden += centres[labels] + generator.normal(size=(images, 150))
     X = (hidden * strength) @ generator.normal(size=(150, features))
