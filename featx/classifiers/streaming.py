@@ -33,8 +33,20 @@ __all__ = ["MemoryPlan", "StreamedSearch"]
 # less than 0.001 wherever both could be fitted (scripts/bench/beyond_memory.py).
 COMPONENTS = 512
 
-# The rows of a fit, in float32, and what the slowest classifier makes of them.
-_BYTES_A_VALUE = 16
+# The rows of a fit, in float32, and what classifiers make of them: LIBSVM and neighbours a copy in
+# float64, trees bins and a copy, a linear model of few columns next to nothing.
+_BYTES_A_VALUE = {"logistic": 8, "naive_bayes": 8}
+_MOST_BYTES_A_VALUE = 16
+
+# Numbers, places and orders of images and of rows while some of them are chosen.
+_BYTES_AN_IMAGE = 150
+_BYTES_A_ROW = 64
+
+# What the rows of a fit may take of the memory that is left; allocators need the rest.
+_SHARE_OF_ROWS = 0.7
+
+# Blocks that live at once: as read, in float64, less the centre, scaled.
+_BLOCKS = 8
 
 # A kernel machine takes time with the square of its rows, and scores with their number.
 _MOST_KERNEL_ROWS = 20_000
@@ -110,7 +122,10 @@ class MemoryPlan:
             limited = n_jobs if self.fits is None else self.fits
             return Search(record, training, folds, seed, rows, limited)
         alone = replace(record, shared_fits=None)
-        search = StreamedSearch(alone, training, folds, seed, rows, n_jobs, self.free)
+        # Patients are sorted again and again: of a million, numbers take a tenth of names.
+        _, patients = np.unique(training.patients, return_inverse=True)
+        compact = replace(training, patients=patients)
+        search = StreamedSearch(alone, compact, folds, seed, rows, n_jobs, self.free)
         search.read()
         return search
 
@@ -163,6 +178,13 @@ class StreamedSearch(Search):
         wanted = COMPONENTS if compress is None else compress.n_components
         return max(1, min(wanted, rows - 1, features))
 
+    @property
+    def _block(self) -> int:
+        return min(BLOCK_BYTES, self.memory // (4 * _BLOCKS))
+
+    def _blocks(self, rows: Indices) -> Iterator[tuple[slice, npt.NDArray]]:
+        return row_blocks(self.training.X, rows, self._block)
+
     @cached_property
     def _smallest(self) -> int:
         return min(len(self.training.rows_of(images)) for images, _ in self.folds)
@@ -170,9 +192,11 @@ class StreamedSearch(Search):
     @cached_property
     def _rows_that_fit(self) -> int:
         features = self.training.X.shape[1]
-        needed = _SQUARES * 8 * features**2 + 8 * BLOCK_BYTES
-        per_row = _BYTES_A_VALUE * self._components
-        rows = (self.memory - needed) // per_row
+        tables = _BYTES_AN_IMAGE * len(self.training.labels) + _BYTES_A_ROW * len(self.training.X)
+        needed = _SQUARES * 8 * features**2 + _BLOCKS * self._block + tables
+        bytes_a_value = _BYTES_A_VALUE.get(self.record.name, _MOST_BYTES_A_VALUE)
+        per_row = bytes_a_value * self._components
+        rows = int(_SHARE_OF_ROWS * (self.memory - needed) / per_row)
         if rows < len(self.training.classes) * 100:
             raise UsageError(
                 f"{readable_size(self.memory)} of memory are too little to fit on {features:,} "
@@ -192,12 +216,12 @@ class StreamedSearch(Search):
 
     @cached_property
     def _centre(self) -> npt.NDArray[np.float64]:
-        _, block = next(row_blocks(self.training.X))
+        _, block = next(row_blocks(self.training.X, size=self._block))
         return block.mean(axis=0, dtype=np.float64)
 
     def _moments(self, images: Indices, advance: Callable[..., None]) -> Moments:
         moments = Moments(self._centre)
-        for _, block in row_blocks(self.training.X, self.training.rows_of(images)):
+        for _, block in self._blocks(self.training.rows_of(images)):
             moments.add(block)
             advance(len(block))
         return moments
@@ -223,7 +247,7 @@ class StreamedSearch(Search):
 
     def _compressed(self, compression: Pipeline, rows: Indices) -> npt.NDArray[np.float32]:
         values = np.empty((len(rows), self._components), dtype=np.float32)
-        for place, block in row_blocks(self.training.X, rows):
+        for place, block in self._blocks(rows):
             values[place] = compression.transform(block)
         return values
 
@@ -312,7 +336,7 @@ class StreamedSearch(Search):
     def _labelled_blocks(self, rows: Indices, compression: Pipeline) -> Iterator[LabelledRows]:
         """Yield compressed rows with their labels and weights, block by block."""
         labels, weights = self._labels_and_weights(rows)
-        for place, block in row_blocks(self.training.X, rows):
+        for place, block in self._blocks(rows):
             values = compression.transform(block)
             yield values, labels[place], np.ones(len(values)) if weights is None else weights[place]
 
@@ -324,7 +348,7 @@ class StreamedSearch(Search):
 
     def _image_scores(self, pipeline: Pipeline, images: Indices) -> Scores:
         rows = self.training.rows_of(images)
-        scores = [pipeline_scores(pipeline, X) for _, X in row_blocks(self.training.X, rows)]
+        scores = [pipeline_scores(pipeline, X) for _, X in self._blocks(rows)]
         place = np.empty(len(self.training.labels), dtype=np.int64)
         place[images] = np.arange(len(images))
         position = place[self.training.image[rows]]

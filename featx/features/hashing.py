@@ -218,6 +218,8 @@ class _Memory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._keys, self._digests = self._read()
+        # NumPy strips zero bytes from the ends of keys, and lookups must do the same.
+        self._places = {key: place for place, key in enumerate(self._keys.tolist())}
         self._used = np.zeros(len(self._keys), dtype=bool)
         self._new: dict[bytes, str] = {}
 
@@ -230,9 +232,8 @@ class _Memory:
         return keys, np.frombuffer(content, "S32", count, len(_HEAD) + keys.nbytes)
 
     def get(self, state: _State) -> str | None:
-        key = np.frombuffer(state.key, "S16")
-        place = int(np.searchsorted(self._keys, key)[0])
-        if place == len(self._keys) or self._keys[place] != key[0]:
+        place = self._places.get(state.key.rstrip(b"\0"))
+        if place is None:
             return None
         self._used[place] = True
         return unpack_digest(self._digests, place)

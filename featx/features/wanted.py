@@ -42,6 +42,12 @@ def unpack_digest(digests: Digests, number: int) -> str:
     return digests[number : number + 1].tobytes().hex()
 
 
+def _first_bytes(digests: Digests) -> npt.NDArray[np.uint64]:
+    """Return the first eight bytes of digests as numbers, in the same order."""
+    words = np.ascontiguousarray(digests).view(">u8").reshape(-1, 4)
+    return words[:, 0].astype(np.uint64)
+
+
 class WantedRows:
     """The rows of a matrix to be: the first views of some images, some of which may be equal.
 
@@ -77,6 +83,10 @@ class WantedRows:
             pack_digests(digests), return_index=True, return_inverse=True
         )
         self.views = views
+        starts = _first_bytes(self.digests)
+        # Numbers are found many times faster than strings; digests that begin alike, if anybody
+        # ever makes some, are found the slow way.
+        self._starts = starts if (starts[1:] != starts[:-1]).all() else None
         self._images = np.argsort(inverse, kind="stable")
         self._ends = np.cumsum(np.bincount(inverse, minlength=len(self.digests)))
 
@@ -111,7 +121,11 @@ class WantedRows:
         """
         if not len(self.digests):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        place = np.minimum(np.searchsorted(self.digests, digests), len(self.digests) - 1)
+        if self._starts is None:
+            place = np.searchsorted(self.digests, digests)
+        else:
+            place = np.searchsorted(self._starts, _first_bytes(digests))
+        place = np.minimum(place, len(self.digests) - 1)
         which = np.flatnonzero(
             (self.digests[place] == digests) & (views >= 0) & (views < self.views)
         )

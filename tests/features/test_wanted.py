@@ -36,3 +36,14 @@ def test_rows_are_those_that_a_dictionary_finds(images, views, looked_for):
 def test_digests_come_back_whole():
     packed = pack_digests(DIGESTS)
     assert [unpack_digest(packed, number) for number in range(6)] == DIGESTS
+
+
+def test_digests_that_begin_alike_are_told_apart():
+    alike = ["ab" * 16 + f"{number:032x}" for number in (3, 1, 2)]
+    wanted = WantedRows(alike, views=1)
+    cells, which = wanted.cells(
+        pack_digests([alike[2], "ab" * 16 + "0" * 32, alike[0]]), np.zeros(3, int)
+    )
+    rows, source = wanted.rows(cells)
+    assert rows.tolist() == [0, 2]
+    assert which[source].tolist() == [2, 0]
