@@ -241,6 +241,9 @@ class _OnWorker(Embedding):
         return engine
 
 
+# A worker serves one extraction after the other: networks of those long past make room.
+MOST_LOADED = 8
+
 _LOADED: dict[tuple[str, str, Path], _OnWorker] = {}
 
 
@@ -253,6 +256,8 @@ def _load(embedding: Embedding) -> _OnWorker:
         # Made and checked now; what is not fit is not remembered.
         _ = loaded.engine_here
         _LOADED[key] = loaded
+        while len(_LOADED) > MOST_LOADED:
+            del _LOADED[next(iter(_LOADED))]
     return _LOADED[key]
 
 
