@@ -17,8 +17,14 @@ import psutil
 import pytest
 
 import featx
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import find_weights
+from featx.cli import main
 from featx.errors import FeatxError, UsageError
-from featx.features import cluster, embedding
+from featx.features import cluster, cluster_worker, embedding
+from featx.features.embedding import Embedding
+from featx.features.recipe import Recipe
+from featx.images.augmentation import POLICIES
 from tests.features.worker import QuickEngine
 
 distributed = pytest.importorskip(
@@ -174,6 +180,27 @@ def test_a_worker_with_other_features_is_left_out(images, tmp_path, client, proc
         (processes.faults / "drifting").unlink()
 
 
+def test_the_command_takes_a_scheduler_and_urls(image_folder, tmp_path, processes, capsys):
+    cache, out = tmp_path / "cache", tmp_path / "out.h5"
+    table = tmp_path / "table.csv"
+    paths = sorted(image_folder.glob("*/p0[0-9]_0.png"))
+    rows = [f"file://{path},{path.parent.name}" for path in paths]
+    table.write_text("\n".join(["path,label", *rows]))
+    words = f"extract {table} --backbone resnet50 --weights random --cache {cache} --out {out}"
+    with pytest.raises(SystemExit) as done:
+        main([*words.split(), "--scheduler", processes.address, "--resources", "CPU=1"])
+    assert not done.value.code
+    assert f"Cluster {processes.address}: 2 workers, 2 threads." in capsys.readouterr().err
+    matrix = featx.FeatureMatrix.load(out)
+    assert matrix.names == tuple(f"{path.parent.name}/{path.name}" for path in paths)
+    local = featx.ImageDataset.from_files(paths)
+    alone = featx.extract(local, "resnet50", weights="random", cache=tmp_path / "alone")
+    np.testing.assert_array_equal(matrix.X, alone.X)
+    with pytest.raises(SystemExit) as done:
+        main([*words.split(), "--resources", "GPU=1"])
+    assert done.value.code == 2
+
+
 def test_resources_pin_batches_to_the_workers_that_have_them(images, tmp_path, client):
     featx.extract(images, **settings(tmp_path / "cache"), client=client, resources={"GPU": 1})
     with pytest.raises(UsageError, match="no worker of the cluster has the resources TPU=1"):
@@ -244,3 +271,34 @@ def wait_for_parts(cache, count):
     while len(parts_of(cache)) < count:
         assert time.monotonic() - since < 60
         time.sleep(0.02)
+
+
+def test_files_that_changed_and_weights_that_are_others_are_refused(images, tmp_path, monkeypatch):
+    source = tmp_path / "image.png"
+    source.write_bytes(images.sources[0].read_bytes())
+    known = cluster_worker._KnownImages(
+        **{**vars(images.select([0])), "sources": (source,), "digests": (images.digest(0),)}
+    )
+    assert (known.read(0) == images.read(0)).all()
+    source.write_bytes(images.sources[1].read_bytes())
+    with pytest.raises(FeatxError, match="other bytes here than when it was listed"):
+        known.read(0)
+
+    place = tmp_path / "shared"
+    place.mkdir()
+    backbone = get_backbone("resnet50")
+    file = place / "resnet50_notop.weights.h5"
+    file.write_bytes(b"some weights")
+    weights = find_weights(backbone, file)
+    recipe = Recipe("resnet50", weights.digest, (224, 224), POLICIES["none"], 0, "grey")
+    own = Embedding(recipe, backbone, weights, tmp_path, "auto")
+    assert cluster_worker._find_weights(own) == weights
+    # Elsewhere on this machine, under the name that it is looked for by.
+    moved = place.rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("FEATX_WEIGHTS_DIR", str(moved))
+    assert cluster_worker._find_weights(own).path == moved / file.name
+    (moved / file.name).write_bytes(b"other weights")
+    with pytest.raises(FeatxError, match=f"the weights {weights.digest[:16]} of resnet50"):
+        cluster_worker._find_weights(own)
+    with pytest.raises(FeatxError, match="is not seen from here"):
+        _ = cluster_worker._OnWorker(recipe, backbone, weights, tmp_path, "auto").engine_here
