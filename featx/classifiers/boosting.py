@@ -156,11 +156,12 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         rows, labels, weights = (da.concatenate(column) for column in columns)
         self.n_features_in_ = rows.shape[1]
         codes = labels.map_blocks(partial(np.searchsorted, self.classes_), dtype=np.int64)
-        matrix = distributed_xgboost.DaskDMatrix(client, rows, codes, weight=weights)
         settings = {name: value for name, value in self._settings().items() if name != "nthread"}
-        grown = distributed_xgboost.train(
-            client, settings, matrix, num_boost_round=self.n_estimators
-        )
+        with client.as_current():
+            matrix = distributed_xgboost.DaskDMatrix(client, rows, codes, weight=weights)
+            grown = distributed_xgboost.train(
+                client, settings, matrix, num_boost_round=self.n_estimators
+            )
         self._keep(grown["booster"])
         return self
 
