@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +24,7 @@ from featx.classifiers.shared import PreparedFold
 from featx.classifiers.training import Fold, Indices, TrainingSet
 from featx.classifiers.weights import row_weights
 from featx.classifiers.zoo import ClassifierRecord
-from featx.errors import UsageError
+from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.features.memory import readable_size, usable_memory
 from featx.progress import progress, say
@@ -33,14 +35,15 @@ __all__ = ["MemoryPlan", "StreamedSearch"]
 # less than 0.001 wherever both could be fitted (scripts/bench/beyond_memory.py).
 COMPONENTS = 512
 
-# The rows of a fit, in float32, and what classifiers make of them: LIBSVM and neighbours a copy in
-# float64, trees bins and a copy, a linear model of few columns next to nothing.
-_BYTES_A_VALUE = {"logistic": 8, "naive_bayes": 8}
-_MOST_BYTES_A_VALUE = 16
+# What classifiers make of a value of their rows, which lie in a temporary file: copies, in float64
+# or as trees' bins. Logistic regression multiplies them where they lie.
+_BYTES_A_VALUE = 12
+_IN_PLACE = ("logistic",)
 
 # Numbers, places and orders of images and of rows while some of them are chosen.
 _BYTES_AN_IMAGE = 150
 _BYTES_A_ROW = 64
+_BYTES_A_FITTED_ROW = 200
 
 # What the rows of a fit may take of the memory that is left; allocators need the rest.
 _SHARE_OF_ROWS = 0.7
@@ -194,8 +197,9 @@ class StreamedSearch(Search):
         features = self.training.X.shape[1]
         tables = _BYTES_AN_IMAGE * len(self.training.labels) + _BYTES_A_ROW * len(self.training.X)
         needed = _SQUARES * 8 * features**2 + _BLOCKS * self._block + tables
-        bytes_a_value = _BYTES_A_VALUE.get(self.record.name, _MOST_BYTES_A_VALUE)
-        per_row = bytes_a_value * self._components
+        per_row = _BYTES_A_FITTED_ROW
+        if self.record.name not in _IN_PLACE or active_client() is not None:
+            per_row += _BYTES_A_VALUE * self._components
         rows = int(_SHARE_OF_ROWS * (self.memory - needed) / per_row)
         if rows < len(self.training.classes) * 100:
             raise UsageError(
@@ -246,7 +250,7 @@ class StreamedSearch(Search):
             return [moments.compression(self._components) for moments in (whole, *rests)]
 
     def _compressed(self, compression: Pipeline, rows: Indices) -> npt.NDArray[np.float32]:
-        values = np.empty((len(rows), self._components), dtype=np.float32)
+        values = _temporary_rows((len(rows), self._components))
         for place, block in self._blocks(rows):
             values[place] = compression.transform(block)
         return values
@@ -353,6 +357,22 @@ class StreamedSearch(Search):
         place[images] = np.arange(len(images))
         position = place[self.training.image[rows]]
         return average_views(np.concatenate(scores), position, len(images))
+
+
+def _temporary_rows(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Make an array that lies in a file without a name, and is gone with its last user."""
+    with tempfile.TemporaryFile(prefix="featx-") as file:
+        size = 4 * shape[0] * shape[1]
+        try:
+            # Writing to a mapped file on a full disk would end the process.
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise FeatxError(
+                f"{readable_size(size)} of compressed rows cannot be written to "
+                f"{tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder on a disk "
+                "with more room"
+            ) from error
+        return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
 
 
 def _fit(

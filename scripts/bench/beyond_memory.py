@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Fits of a matrix larger than the memory, beside fits of the same matrix with memory to spare.
 
-    python scripts/bench/beyond_memory.py [--matrix-mib 384] [--features 768] [--times 3]
+    python scripts/bench/beyond_memory.py [--matrix-mib 300] [--features 640] [--times 3]
                                           [--classifiers logistic xgboost naive_bayes]
 
 Makes a matrix file with the spectrum of frozen features and the signal of a hard task, and
@@ -126,8 +126,8 @@ def measure(classifier, folder, limit):
 def main():
     """Run the cases and judge them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--matrix-mib", type=int, default=384)
-    parser.add_argument("--features", type=int, default=768)
+    parser.add_argument("--matrix-mib", type=int, default=300)
+    parser.add_argument("--features", type=int, default=640)
     parser.add_argument("--times", type=float, default=3, help="Matrix in multiples of the limit.")
     parser.add_argument("--classifiers", nargs="+", default=["logistic", "xgboost", "naive_bayes"])
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
