@@ -4,9 +4,10 @@
     python scripts/bench/cluster.py FOLDER [--backbone NAME] [--images 512] [--rounds 3]
 
 Each round times both, one after the other, from empty caches, with networks that are loaded. The
-one process is this one, without Dask. Batches have 128 images at 4 views: with fewer than some
-hundred images one worker has nothing to do in the end, which is not what is asked. Prints one JSON line with the medians of views a second, and
-exits with 1 if the cluster reaches less than 0.9 of the one process, or gives another matrix.
+one process is this one, without Dask. A batch has 128 images at 4 views: give whole batches to both
+workers, or one of them has nothing to do in the end. Prints one JSON line with the medians of views
+a second, and exits with 1 if the cluster reaches less than 0.9 of the one process, or gives another
+matrix.
 """
 
 import argparse
