@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
@@ -36,9 +37,9 @@ __all__ = ["MemoryPlan", "StreamedSearch"]
 COMPONENTS = 512
 
 # What classifiers make of a value of their rows, which lie in a temporary file: copies, in float64
-# or as trees' bins. Logistic regression multiplies them where they lie.
+# or as trees' bins. Logistic regression multiplies them where they lie, naive Bayes adds them up.
 _BYTES_A_VALUE = 12
-_IN_PLACE = ("logistic",)
+_IN_PLACE = ("logistic", "naive_bayes")
 
 # Numbers, places and orders of images and of rows while some of them are chosen.
 _BYTES_AN_IMAGE = 150
@@ -381,4 +382,9 @@ def _fit(
     labels: Indices,
     weights: npt.NDArray[np.float64] | None,
 ) -> Any:
+    if isinstance(classifier, GaussianNB) and weights is not None:
+        classes = np.unique(labels)
+        for place, block in row_blocks(values):
+            classifier.partial_fit(block, labels[place], classes, weights[place])
+        return classifier
     return classifier.fit(values, labels, **({} if weights is None else {"sample_weight": weights}))
