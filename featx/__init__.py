@@ -25,6 +25,7 @@ _HOMES = {
     "ImageDataset": "featx.images.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.grid",
+    "explore": "featx.benchmarking.exploration",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
@@ -40,6 +41,7 @@ __all__ = [
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
+    "explore",
     "extract",
     "fit",
     "get_preset",
@@ -49,6 +51,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
+    from featx.benchmarking.exploration import explore
     from featx.benchmarking.grid import benchmark
     from featx.benchmarking.presets import get_preset
     from featx.classifiers.fitting import fit

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import explaining, fetching, reports, surroundings, training, upkeep
+from featx.cli import explaining, exploring, fetching, reports, surroundings, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
@@ -22,6 +22,7 @@ for command in (
     training.baselines,
     training.train,
     explaining.explain,
+    exploring.explore,
     fetching.datasets,
     reports.report,
     reports.compare,

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -98,17 +99,19 @@ def render_page(results: Results) -> str:
     )
 
 
-def render(template: str, **content: Any) -> str:
+def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any) -> str:
     """Fill a template; all text is escaped, and no script runs but the page's own.
 
     Parameters
     ----------
     template : str
         Name of a file in ``templates``.
+    scripts : sequence of str
+        Names of those that the page needs.
     **content
         What it shows.
     """
-    style, script = _file("page.css"), _file("page.js")
+    style, script = _file("page.css"), "".join(map(_file, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "

@@ -10,6 +10,7 @@ from featx.report.comparison import compare_runs
 from featx.report.page import write_page
 
 from .conftest import Folder
+from .test_exploration import make_exploration
 from .test_page import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -178,3 +179,25 @@ def test_the_comparison_too(folder, tmp_path, visit):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("thead button").nth(1).click()
     assert page.locator("thead th").nth(1).get_attribute("aria-sort") == "ascending"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
+def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
+    page = visit(make_exploration().save(tmp_path / "explore.html"), width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    painted = """Array.from(document.getElementById('map').getContext('2d')
+        .getImageData(0, 0, 300, 200).data).filter(v => v > 0).length"""
+    assert page.evaluate(painted) > 0
+    page.locator(".pick").first.click()
+    chosen = page.locator("#chosen")
+    assert f"a/{EVIL}2.png" in chosen.inner_text()
+    assert chosen.locator("button").count() == 3
+    chosen.locator("button").first.click()
+    assert f"a/{EVIL}2.png" not in chosen.locator(".path").first.inner_text()
+    for way in ("score", "split", "patient", "suspect"):
+        page.locator("#colour").select_option(way)
+    assert "to look at 1" in page.locator("#legend").inner_text()
+    page.locator("#map").focus()
+    page.keyboard.press("+")
+    page.locator("#find").fill("5.png")
+    page.locator("#whole").click()
