@@ -11,35 +11,28 @@ import os
 import time
 from pathlib import Path
 
-from distributed import get_worker
-
 from featx.features import cluster_worker, embedding
 from tests.features.worker import QuickEngine
 
-FAULTS = Path(os.environ["FEATX_TEST_FAULTS"])
-
 
 def fault(name):
-    path = FAULTS / name
+    path = Path(os.environ["FEATX_TEST_FAULTS"]) / name
     return path.read_text().split() if path.exists() else []
 
 
-class FaultyEngine(QuickEngine):
-    def embed(self, pixels):
-        time.sleep(float((fault("slow") or [0])[0]))
-        return super().embed(pixels) * (2 if get_worker().address in fault("drifting") else 1)
+def dask_setup(worker):
+    """Change what this process does, and no process that merely imports this file."""
+    read = cluster_worker._KnownImages.read
 
+    class FaultyEngine(QuickEngine):
+        def embed(self, pixels):
+            time.sleep(float((fault("slow") or [0])[0]))
+            return super().embed(pixels) * (2 if worker.address in fault("drifting") else 1)
 
-def make_engine(self):
-    return FaultyEngine(self.backbone.features)
+    def read_or_die(self, index, colour="grey"):
+        if self.digests[index] in fault("deadly"):
+            os._exit(3)
+        return read(self, index, colour)
 
-
-def read(self, index, colour="grey"):
-    if self.digests[index] in fault("deadly"):
-        os._exit(3)
-    return original(self, index, colour)
-
-
-original = cluster_worker._KnownImages.read
-cluster_worker._KnownImages.read = read
-embedding.Embedding._make_engine = make_engine
+    cluster_worker._KnownImages.read = read_or_die
+    embedding.Embedding._make_engine = lambda own: FaultyEngine(own.backbone.features)
