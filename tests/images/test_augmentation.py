@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from featx.errors import UsageError
-from featx.images.augmentation import POLICIES, Augmentation, make_view
+from featx.images.augmentation import (
+    POLICIES,
+    Augmentation,
+    _draw_geometry,
+    _generator,
+    _warp,
+    make_view,
+)
 
 RADIOGRAPH = POLICIES["radiograph"]
 
@@ -35,6 +42,39 @@ def test_view_zero_agrees_with_another_area_resize(generator):
     image = ndimage.gaussian_filter(generator.random((437, 611)) * 255, 4).astype(np.float32)
     expected = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(make_view(image, "d", 0, (224, 224), RADIOGRAPH), expected, atol=0.6)
+
+
+@pytest.mark.parametrize("shape", [(437, 611), (300, 200), (40, 700), (90, 100, 3)])
+@pytest.mark.parametrize("policy", [Augmentation(), Augmentation(crop_area=(0.3, 0.6), shift=0.2)])
+def test_a_view_is_the_mean_of_samples_no_farther_apart_than_pixels(generator, shape, policy):
+    image = generator.integers(0, 256, shape, dtype=np.uint8)
+    view = 0 if policy == Augmentation() else 1
+    found = make_view(image, "d", view, (64, 50), policy)
+    # The same in float64, sample by sample.
+    square = np.eye(3)
+    if view:
+        square = _draw_geometry(_generator("d", policy, 0, view), policy, shape)
+    middles = []
+    for length, cells, (scale, shift) in zip(
+        shape, (64, 50), ((square[1, 1], square[1, 2]), (square[0, 0], square[0, 2])), strict=False
+    ):
+        fine = max(1, int(np.ceil(round(abs(scale) * length / cells, 6)))) * cells
+        places = (2 * np.arange(fine) + 1) / fine - 1
+        middles.append((scale * places + shift + 1) * length / 2 - 0.5)
+    layers = np.atleast_3d(image.astype(np.float64)).transpose(2, 0, 1)
+    grid = np.meshgrid(*middles, indexing="ij")
+    samples = np.stack([ndimage.map_coordinates(x, grid, order=1, mode="nearest") for x in layers])
+    blocks = samples.reshape(len(layers), 64, len(middles[0]) // 64, 50, len(middles[1]) // 50)
+    expected = blocks.mean(axis=(2, 4)).transpose(1, 2, 0).reshape(found.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_a_hardly_turned_view_is_hardly_another(generator):
+    image = generator.integers(0, 256, (200, 300), dtype=np.uint8)
+    square = np.diag([0.8, 0.7, 1])
+    straight = _warp(image, square, (64, 50))
+    square[0, 1] = 1e-9
+    np.testing.assert_allclose(_warp(image, square, (64, 50)), straight, atol=0.02)
 
 
 def test_shrinking_does_not_alias():
