@@ -112,13 +112,14 @@ def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
         raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
     if image.format == "TIFF":
         _check_tiff_length(image)
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
-        return _in_colour(to_intensities(np.asarray(upright)), colour)
-    if upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in upright.info:
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-    return np.asarray(upright.convert("L" if colour == "grey" else "RGB"))
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _in_colour(to_intensities(np.asarray(image)), colour)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+    mode = "L" if colour == "grey" else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _check_tiff_length(image: Image.Image) -> None:
