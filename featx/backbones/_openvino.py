@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +27,8 @@ class OneByOne:
     """A network on the CPU that is given single images, several at a time on separate cores.
 
     The bits of a row can then not depend on its company. OpenVINO's own choice of streams for
-    throughput is kept: no other was faster (scripts/bench/streams.py).
+    throughput is kept: no other was faster (scripts/bench/streams.py). Where two threads call, the
+    first images of one take the cores that the last ones of the other leave idle.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ class OneByOne:
             settings["INFERENCE_NUM_THREADS"] = str(threads)
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         self._width = compiled.output(0).shape[1]
-        self._requests = openvino.AsyncInferQueue(compiled)
+        self._make_requests = partial(openvino.AsyncInferQueue, compiled)
+        self._idle: list[Any] = []
 
     def __call__(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network.
@@ -55,14 +58,19 @@ class OneByOne:
         ndarray of float32, shape (n, features)
         """
         features = np.empty((len(pixels), self._width), dtype=np.float32)
+        try:
+            requests = self._idle.pop()
+        except IndexError:
+            requests = self._make_requests()
 
         def keep(request: Any, row: int) -> None:
             features[row] = request.get_output_tensor(0).data[0]
 
-        self._requests.set_callback(keep)
+        requests.set_callback(keep)
         for row, image in enumerate(pixels):
-            self._requests.start_async({0: image[None]}, userdata=row)
-        self._requests.wait_all()
+            requests.start_async({0: image[None]}, userdata=row)
+        requests.wait_all()
+        self._idle.append(requests)
         return features
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
@@ -33,7 +34,7 @@ ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
 
 
 class Engine(Protocol):
-    """Whatever turns pixels into features."""
+    """Whatever turns pixels into features; may be asked from several threads at once."""
 
     name: str
 
@@ -80,6 +81,8 @@ class KerasEngine:
         self.pooling = pooling
         self.batch_size = batch_size or (32 if _gpu_visible() else 8)
         self._runners: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
+        # One batch fills cores and memory.
+        self._alone = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels into one feature vector an image.
@@ -99,13 +102,14 @@ class KerasEngine:
             The shape is not one that the network was built for.
         """
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
-        run = self._runner(pixels.shape[-1])
         features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
-        for start in range(0, len(pixels), self.batch_size):
-            batch = pixels[start : start + self.batch_size]
-            missing = self.batch_size - len(batch)
-            padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
-            features[start : start + len(batch)] = run(padded)[: len(batch)]
+        with self._alone:
+            run = self._runner(pixels.shape[-1])
+            for start in range(0, len(pixels), self.batch_size):
+                batch = pixels[start : start + self.batch_size]
+                missing = self.batch_size - len(batch)
+                padded = np.pad(batch, ((0, missing), (0, 0), (0, 0), (0, 0)))
+                features[start : start + len(batch)] = run(padded)[: len(batch)]
         return features
 
     def versions(self) -> dict[str, str]:
@@ -165,14 +169,16 @@ class OpenVinoEngine:
         self.backbone = backbone
         self.pooling = pooling
         self._runners: dict[int, OneByOne] = {}
+        self._building = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
         channels = pixels.shape[-1]
-        if channels not in self._runners:
-            model = pooled_model(self.base, self.backbone, channels, self.pooling)
-            self._runners[channels] = OneByOne(convert(model))
+        with self._building:
+            if channels not in self._runners:
+                model = pooled_model(self.base, self.backbone, channels, self.pooling)
+                self._runners[channels] = OneByOne(convert(model))
         return self._runners[channels](pixels)
 
     def versions(self) -> dict[str, str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,12 @@ from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.hashing import Hashed, strict_error
+from featx.features.overlapped import Overlapped
 from featx.features.probe import check_drift
 from featx.features.quantised import read_network
 from featx.features.recipe import Recipe
 from featx.features.rendering import Pixels, render
-from featx.features.store import FeatureStore, RowKey
+from featx.features.store import Features, FeatureStore, RowKey
 from featx.features.wanted import WantedRows
 from featx.progress import detail, progress, say
 
@@ -188,7 +188,7 @@ def compute(
     hashed, wanted, strict
         As in `complete`.
     advance : callable
-        Told how many views were handed on.
+        Told how many views are done.
 
     Returns
     -------
@@ -199,32 +199,22 @@ def compute(
     if not lanes:
         return failures
     recipes = [lane.embedding.recipe for lane in lanes]
-    with closing(render(hashed, wanted, recipes, list(lacking))) as images:
-        since = time.perf_counter()
+    images = render(hashed, wanted, recipes, list(lacking))
+    with closing(images), Overlapped() as overlapped:
         for rendered in images:
-            waited = time.perf_counter() - since
             if isinstance(rendered.views, UnreadableImageError):
                 if strict:
                     raise strict_error(hashed.images.names[rendered.place], rendered.views)
                 failures[rendered.digest] = rendered.views
-            else:
-                advance(_share(rendered.digest, rendered.views, lanes, waited))
-            since = time.perf_counter()
-    for lane in lanes:
-        lane.embed()
+                continue
+            for lane, views in zip(lanes, rendered.views, strict=True):
+                for view, pixels in views:
+                    if lane.add((rendered.digest, view), pixels):
+                        lane.start(overlapped, advance)
+        for lane in lanes:
+            lane.start(overlapped, advance)
+        overlapped.finish()
     return failures
-
-
-def _share(
-    digest: str, views: list[list[tuple[int, Pixels]]], lanes: Sequence[Lane], waited: float
-) -> int:
-    """Hand each lane its views, and its share of what the image cost; return their number."""
-    total = sum(map(len, views))
-    for lane, own in zip(lanes, views, strict=True):
-        lane.seconds += waited * len(own) / total
-        for view, pixels in own:
-            lane.add((digest, view), pixels)
-    return total
 
 
 class Lane:
@@ -247,10 +237,10 @@ class Lane:
             check_drift(embedding.store, engine)
         self.engine = engine
         self.title = f"{embedding.backbone.name} ({self.engine.name})"
-        self.seconds = 0.0
+        self._seconds = 0.0
         self._waiting: list[tuple[RowKey, Pixels]] = []
         self._keys: list[RowKey] = []
-        self._features: list[npt.NDArray[np.float32]] = []
+        self._features: list[Features] = []
 
     def __enter__(self) -> Lane:
         return self
@@ -265,27 +255,38 @@ class Lane:
             # The first error is the one to tell.
             say(f"The last rows could not be kept: {error}")
 
-    def add(self, key: RowKey, pixels: Pixels) -> None:
-        """Take one view; embed when there are enough for a batch."""
+    def add(self, key: RowKey, pixels: Pixels) -> bool:
+        """Take one view, and tell whether there are enough for a batch."""
         self._waiting.append((key, pixels))
-        if len(self._waiting) == ROWS_A_BATCH:
-            self.embed()
+        return len(self._waiting) == ROWS_A_BATCH
 
-    def embed(self) -> None:
-        """Embed what waits."""
+    def start(self, overlapped: Overlapped, advance: Callable[[int], object]) -> None:
+        """Have what waits embedded, and keep it when that is done."""
         if not self._waiting:
             return
-        since = time.perf_counter()
-        values = self.engine.embed(np.stack([pixels for _, pixels in self._waiting]))
+        keys = [key for key, _ in self._waiting]
+        work = partial(self._embed, [pixels for _, pixels in self._waiting])
+        self._waiting = []
+
+        def keep(values: Features, seconds: float) -> None:
+            self._keep(keys, values, seconds)
+            advance(len(keys))
+
+        overlapped.start(work, keep)
+
+    def _embed(self, views: list[Pixels]) -> Features:
+        values = self.engine.embed(np.stack(views))
         if not np.isfinite(values).all():
             raise FeatxError(
                 f"{self.embedding.backbone.name} gives features that are not finite; its weights "
                 f"({self.embedding.weights.description}) are damaged or not its own"
             )
-        self._keys += [key for key, _ in self._waiting]
+        return values
+
+    def _keep(self, keys: list[RowKey], values: Features, seconds: float) -> None:
+        self._keys += keys
         self._features.append(values)
-        self._waiting = []
-        self.seconds += time.perf_counter() - since
+        self._seconds += seconds
         if len(self._keys) >= ROWS_A_PART:
             self._flush()
 
@@ -293,6 +294,6 @@ class Lane:
         if not self._keys:
             return
         keys, features = self._keys, np.concatenate(self._features)
-        spent, self.seconds = self.seconds, 0.0
+        spent, self._seconds = self._seconds, 0.0
         self._keys, self._features = [], []
         self.embedding.store.add(keys, features, spent)

@@ -81,7 +81,7 @@ def render(
                 _check_unchanged(hashed, place, digest)
         except UnreadableImageError as error:
             return Rendered(digest, place, error)
-        image = normalise(image, recipes[0].normalisation)
+        image = normalise(image, recipes[0].normalisation).astype(np.float32, copy=False)
         made: dict[tuple[object, ...], Pixels] = {}
         views: list[list[tuple[int, Pixels]]] = []
         for recipe, lacks in zip(recipes, lacking, strict=True):

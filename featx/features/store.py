@@ -22,7 +22,7 @@ from featx.features.recipe import Recipe
 from featx.features.wanted import Digests, WantedRows, pack_digests
 from featx.progress import say
 
-__all__ = ["FeatureStore", "Part", "RowKey", "RowTarget"]
+__all__ = ["FeatureStore", "Features", "Part", "RowKey", "RowTarget"]
 
 FORMAT = 1
 

@@ -14,6 +14,7 @@ import os
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -36,7 +37,8 @@ class Streams(OneByOne):
         settings = {"NUM_STREAMS": str(streams), "INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         self._width = compiled.output(0).shape[1]
-        self._requests = openvino.AsyncInferQueue(compiled)
+        self._make_requests = partial(openvino.AsyncInferQueue, compiled)
+        self._idle = []
 
 
 def main(names, rounds):
