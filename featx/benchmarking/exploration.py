@@ -17,6 +17,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
+from featx.backbones._keras import quiet_stderr
 from featx.benchmarking.duplicates import exact_pairs, near_pairs
 from featx.benchmarking.fingerprints import take_fingerprints
 from featx.benchmarking.suspects import find_suspects
@@ -161,7 +162,9 @@ def _map(features: Features, method: str, seed: int) -> tuple[Features, tuple[fl
         pca = PCA(2, svd_solver="randomized", random_state=seed)
         places = pca.fit_transform(features)
         return places, tuple(pca.explained_variance_ratio_.tolist())
-    umap = importlib.import_module("umap")
+    # It imports TensorFlow, if that is there, which talks.
+    with quiet_stderr():
+        umap = importlib.import_module("umap")
     # With a seed UMAP uses one thread; said here, it does not warn.
     reducer = umap.UMAP(random_state=seed, n_jobs=1)
     return np.asarray(reducer.fit_transform(features), dtype=np.float64), ()
