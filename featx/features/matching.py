@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def extract_by_recipes(
 ) -> FeatureMatrix:
     """Embed images exactly as those were that a model was trained on.
 
+    Each image is read once for all neighbouring recipes that differ in their backbones alone.
+
     Parameters
     ----------
     images : ImageDataset
@@ -52,32 +55,59 @@ def extract_by_recipes(
     UsageError
         If the weights at hand are not those that the model was trained with.
     """
-    matrices = []
-    for values in recipes:
-        recipe = Recipe.from_dict(values)
-        chosen = "random" if recipe.weights.startswith("random-") else weights
+    own = [Recipe.from_dict(values) for values in recipes]
+    for recipe in own:
         find_recipe_weights(recipe, weights, weights_dir)
+    matrices = []
+    for group in _groups(own):
+        first = group[0]
         matrices.append(
             extract(
                 images,
-                f"{recipe.backbone}@{recipe.size[0]}",
-                recipe.augmentation,
+                [_name(recipe) for recipe in group],
+                first.augmentation,
                 views,
-                weights=chosen,
+                weights="random" if _is_random(first) else weights,
                 weights_dir=weights_dir,
                 cache=cache,
                 engine=engine,
-                seed=recipe.seed,
-                colour=recipe.colour,
-                pooling=recipe.pooling,
-                normalisation=recipe.normalisation,
-                precision=recipe.precision,
-                calibration=[recipe.network] if recipe.network else None,
+                seed=first.seed,
+                colour=first.colour,
+                pooling=first.pooling,
+                normalisation=first.normalisation,
+                precision=first.precision,
+                calibration=[recipe.network for recipe in group] if first.network else None,
                 strict=strict,
                 rehash=rehash,
             )
         )
     return FeatureMatrix.join(matrices)
+
+
+def _groups(recipes: Sequence[Recipe]) -> list[list[Recipe]]:
+    """Part recipes, in their order, into those that one extraction can serve."""
+    groups: list[list[Recipe]] = []
+    for recipe in recipes:
+        last = groups[-1] if groups else []
+        alike = last and _apart_from_backbone(last[0]) == _apart_from_backbone(recipe)
+        if alike and _name(recipe) not in map(_name, last):
+            last.append(recipe)
+        else:
+            groups.append([recipe])
+    return groups
+
+
+def _apart_from_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:
+    same = replace(recipe, backbone="", weights="", size=(0, 0), network="")
+    return same, _is_random(recipe), bool(recipe.network)
+
+
+def _name(recipe: Recipe) -> str:
+    return f"{recipe.backbone}@{recipe.size[0]}"
+
+
+def _is_random(recipe: Recipe) -> bool:
+    return recipe.weights.startswith("random-")
 
 
 def find_recipe_weights(
@@ -101,10 +131,10 @@ def find_recipe_weights(
     UsageError
         If those at hand are others.
     """
-    random = recipe.weights.startswith("random-")
+    random = _is_random(recipe)
     seed = int(recipe.weights.removeprefix("random-")) if random else recipe.seed
     found = find_weights(
-        get_backbone(f"{recipe.backbone}@{recipe.size[0]}"),
+        get_backbone(_name(recipe)),
         "random" if random else weights,
         None if weights_dir is None else Path(weights_dir),
         seed=seed,

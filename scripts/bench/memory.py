@@ -11,6 +11,7 @@ so that it is in memory; later batches get made-up features, so that the curve i
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,19 +70,22 @@ def extract(arguments):
     from featx.progress import set_quiet
 
     set_quiet(True)
-    engine = arguments.engine
-    if engine == "quick":
-        engine = "auto"
-        make = embedding.Embedding._make_engine
-        embedding.Embedding._make_engine = lambda self: QuickEngine(
-            make(self), self.backbone.features
-        )
+    make, loading = embedding.Embedding._make_engine, []
+    quick = arguments.engine == "quick"
+
+    def make_engine(self):
+        since = time.perf_counter()
+        engine = make(self)
+        loading.append(time.perf_counter() - since)
+        return QuickEngine(engine, self.backbone.features) if quick else engine
+
+    embedding.Embedding._make_engine = make_engine
     began = time.perf_counter()
     matrix = extract(
         ImageDataset.from_folder(arguments.folder / "images", r"(person\d+)_"),
         arguments.backbone,
         views=arguments.views,
-        engine=engine,
+        engine="auto" if quick else arguments.engine,
         cache=arguments.folder / "cache",
         out=arguments.folder / "matrix.h5",
     )
@@ -92,16 +96,17 @@ def extract(arguments):
                 "images": matrix.n_images,
                 "rows": len(matrix),
                 "features": matrix.X.shape[1],
-                "seconds": round(time.perf_counter() - began, 1),
+                "seconds": round(time.perf_counter() - began, 2),
+                "loading_seconds": round(sum(loading), 2),
                 "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             }
         )
     )
 
 
-def measure(count, arguments, folder):
-    """Make images and extract them in a fresh process."""
-    make_images(folder / "images", count)
+def run_apart(folder, arguments):
+    """Extract a folder's images in a fresh process, from an empty cache."""
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     command = [sys.executable, __file__, "--folder", str(folder), "--engine", arguments.engine]
     command += ["--backbone", arguments.backbone, "--views", str(arguments.views)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -123,7 +128,8 @@ def main():
     ratio, first = 1.0, None
     for count in arguments.images:
         with tempfile.TemporaryDirectory(prefix="featx-memory-") as folder:
-            row = measure(count, arguments, Path(folder))
+            make_images(Path(folder, "images"), count)
+            row = run_apart(Path(folder), arguments)
         first = first or row["peak_bytes"]
         ratio = row["peak_bytes"] / first
         print(json.dumps({**row, "engine": arguments.engine, "ratio": round(ratio, 3)}), flush=True)

@@ -266,6 +266,29 @@ def test_a_model_s_recipe_gives_the_same_features(images):
     np.testing.assert_array_equal(again.X, matrix.X)
 
 
+def test_a_joined_model_s_recipes_read_each_image_once(images, tmp_path, quick, monkeypatch):
+    settings = {"views": 2, "weights": "random"}
+    names = ["efficientnet_lite0", "mobilenetv2@96"]
+    joined = FeatureMatrix.join(
+        [
+            featx.extract(images, names, **settings),
+            featx.extract(images, names[0], seed=3, **settings),
+            featx.extract(images, names[0], seed=3, pooling="max", **settings),
+        ]
+    )
+    reads, read = [], ImageDataset.read
+    monkeypatch.setattr(
+        ImageDataset,
+        "read",
+        lambda self, index, *rest: reads.append(index) or read(self, index, *rest),
+    )
+    again = extract_by_recipes(images, joined.recipes, views=2, cache=tmp_path / "empty")
+    # Once for two backbones, once for each other way of drawing or pooling.
+    assert Counter(reads) == dict.fromkeys(range(24), 3)
+    assert again.recipes == joined.recipes
+    np.testing.assert_array_equal(again.X, joined.X)
+
+
 def test_other_weights_than_the_model_s_are_refused(images):
     matrix = featx.extract(images.select([0]), views=1)
     recipe = {**matrix.recipes[0], "weights": "0" * 64}
