@@ -22,6 +22,7 @@ from featx.benchmarking.duplicates import exact_pairs, near_pairs
 from featx.benchmarking.fingerprints import take_fingerprints
 from featx.benchmarking.suspects import find_suspects
 from featx.classifiers.model import FeatureClassifier
+from featx.classifiers.zoo import get_classifier
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
 from featx.features.matrix import FeatureMatrix
 from featx.images.dataset import ImageDataset
@@ -48,7 +49,7 @@ def explore(
 ) -> Exploration:
     """Look at a feature matrix as a whole: what lies together, and what does not fit its label.
 
-    Each image stands where the mean of its views' features lies, standardised.
+    Each image stands at the mean of its views' features, standardised over the images.
 
     Parameters
     ----------
@@ -97,6 +98,7 @@ def explore(
     ['7.png']
     """
     _check(matrix, method, neighbours)
+    get_classifier(classifier)
     features = StandardScaler().fit_transform(_means(matrix))
     coordinates, explained = _map(features, method, seed)
     distances, nearest = _nearest(features, min(neighbours, matrix.n_images - 1))
@@ -213,10 +215,13 @@ def _copies_by_features(
     # Augmented views depend on a file's bytes, so only view 0 of two copies is equal.
     unaugmented = bool((matrix.view == 0).all())
     if unaugmented:
+        place = np.argsort(matrix.image)
+        # Distances by inner products are not exactly zero; the features of equal pixels are equal.
         alike = {
             (min(pair), max(pair))
-            for row, column in np.argwhere(distances < 1e-6).tolist()
+            for row, column in np.argwhere(distances < 1e-2).tolist()
             for pair in [(row, int(nearest[row, column]))]
+            if np.array_equal(matrix.X[place[pair[0]]], matrix.X[place[pair[1]]])
         }
         copies += [Copies(*pair, "same features") for pair in sorted(alike - set(same))]
     return copies

@@ -196,6 +196,7 @@ class Exploration:
             "neighbours": self.neighbours.tolist(),
             "distances": [_rounded(row, 2) for row in self.distances],
             "probabilities": [_rounded(row) for row in self.probabilities],
+            "suspects": [suspect.image for suspect in self.suspects],
             "tile": TILE if self.thumbnails is not None else 0,
             "columns": _columns(len(self)),
         }

@@ -105,6 +105,8 @@ def test_what_cannot_be_mapped_is_said():
     matrix = make_matrix()
     with pytest.raises(UsageError, match="pca, umap"):
         featx.explore(matrix, method="tsne")
+    with pytest.raises(UsageError, match="no classifier 'svn'"):
+        featx.explore(matrix, classifier="svn")
     with pytest.raises(UsageError, match="three images"):
         featx.explore(matrix.select_images([0, 1]))
     with pytest.raises(UsageError, match="at least 1"):

@@ -200,4 +200,10 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     page.locator("#map").focus()
     page.keyboard.press("+")
     page.locator("#find").fill("5.png")
+    assert page.locator("#matches button").all_inner_texts() == [f"a/{EVIL}5.png"]
+    page.locator("#matches button").click()
+    assert f"a/{EVIL}5.png" in chosen.inner_text()
+    box = page.locator("#map").bounding_box()
+    for share in range(1, 20):
+        page.mouse.move(box["x"] + box["width"] * share / 20, box["y"] + box["height"] / 2)
     page.locator("#whole").click()

@@ -7,9 +7,7 @@
   var colour = document.getElementById("colour"), find = document.getElementById("find");
   var view = { scale: 1, x: 0, y: 0 }, chosen = -1, shownNear = [], wanted = null;
   var suspects = {};
-  document.querySelectorAll("#h-suspects ~ .scroll .pick").forEach(function (button) {
-    suspects[button.dataset.image] = true;
-  });
+  data.suspects.forEach(function (i) { suspects[i] = true; });
 
   function style(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
   function make(tag, text, parent) {
@@ -165,6 +163,11 @@
     });
     draw();
   }
+  function offer(i, list) {
+    var button = make("button", data.names[i], list);
+    button.type = "button"; button.className = "path pick";
+    button.addEventListener("click", function () { choose(i); });
+  }
   function nearest(x, y) {
     var best = -1, least = 14 * 14;
     for (var i = 0; i < count; i++) {
@@ -238,6 +241,9 @@
     var text = find.value.toLowerCase();
     wanted = text ? function (i) { return data.names[i].toLowerCase().indexOf(text) >= 0; } : null;
     draw();
+    var list = document.getElementById("matches");
+    list.textContent = "";
+    for (var i = 0; wanted && i < count && list.children.length < 12; i++) if (wanted(i)) offer(i, list);
   });
   document.querySelectorAll(".pick").forEach(function (button) {
     button.addEventListener("click", function () {
