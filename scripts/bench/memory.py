@@ -76,6 +76,8 @@ def extract(arguments):
     def make_engine(self):
         since = time.perf_counter()
         engine = make(self)
+        # Networks are compiled for the first pixels that they see.
+        engine.embed(np.zeros((1, *self.backbone.size), dtype=np.float32))
         loading.append(time.perf_counter() - since)
         return QuickEngine(engine, self.backbone.features) if quick else engine
 
