@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from featx.classifiers.boosting import BoostedTrees, LabelledRows
 from featx.classifiers.cluster import active_client, memory_of_a_fit
+from featx.classifiers.compressed_rows import fit_in_place, temporary_rows
 from featx.classifiers.moments import Moments
 from featx.classifiers.parallel import calls_at_a_time, run_all
 from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
@@ -25,7 +23,7 @@ from featx.classifiers.shared import PreparedFold
 from featx.classifiers.training import Fold, Indices, TrainingSet
 from featx.classifiers.weights import row_weights
 from featx.classifiers.zoo import ClassifierRecord
-from featx.errors import FeatxError, UsageError
+from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.features.memory import readable_size, usable_memory
 from featx.progress import progress, say
@@ -36,10 +34,12 @@ __all__ = ["MemoryPlan", "StreamedSearch"]
 # same as without PCA; the directions left out vary least.
 COMPONENTS = 512
 
-# What classifiers make of a value of their rows, which lie in a temporary file: copies, in float64
-# or as trees' bins. Logistic regression multiplies them where they lie, naive Bayes adds them up.
+# What classifiers make of a value of their rows, which lie in a temporary file: copies in float64,
+# or of neighbours a model that must be held twice to be saved.
 _BYTES_A_VALUE = 12
-_IN_PLACE = ("logistic", "naive_bayes")
+
+# These read rows where they lie: products, sums, bins in a file, trees on a few drawn rows.
+_IN_PLACE = ("logistic", "naive_bayes", "xgboost", "random_forest")
 
 # Numbers, places and orders of images and of rows while some of them are chosen.
 _BYTES_AN_IMAGE = 150
@@ -161,13 +161,20 @@ class StreamedSearch(Search):
         """
         shape = self.training.X.shape
         _ = self._rows_that_fit, self._compressions
-        learnt = min(self._rows_that_fit, shape[0])
+        learnt = "all of them"
+        if self._rows_that_fit < shape[0]:
+            learnt = (
+                f"{self._rows_that_fit:,} of them at most, which costs some accuracy "
+                f"({', '.join(_IN_PLACE)} would learn from all)"
+                if self.record.name not in _IN_PLACE
+                else f"{self._rows_that_fit:,} of them at most"
+            )
         say(
             f"The matrix of {shape[0]:,} rows is {readable_size(4 * shape[0] * shape[1])} and "
             f"{readable_size(self.memory)} of memory are free, too little to fit "
             f"{self.record.name} as a whole: it is read block by block, scaled and compressed to "
             f"{self._components} components by PCA on all rows, and {self.record.name} learns "
-            f"from {'all' if learnt == shape[0] else f'{learnt:,}'} of them."
+            f"from {learnt}."
         )
 
     def describe(self) -> dict[str, Any]:
@@ -194,20 +201,32 @@ class StreamedSearch(Search):
         return min(len(self.training.rows_of(images)) for images, _ in self.folds)
 
     @cached_property
-    def _rows_that_fit(self) -> int:
+    def _fixed(self) -> int:
+        """What is taken whatever number of rows is learnt from, in bytes."""
         features = self.training.X.shape[1]
         tables = _BYTES_AN_IMAGE * len(self.training.labels) + _BYTES_A_ROW * len(self.training.X)
-        needed = _SQUARES * 8 * features**2 + _BLOCKS * self._block + tables
-        per_row = _BYTES_A_FITTED_ROW
-        if self.record.name not in _IN_PLACE or active_client() is not None:
-            per_row += _BYTES_A_VALUE * self._components
-        rows = int(_SHARE_OF_ROWS * (self.memory - needed) / per_row)
+        return _SQUARES * 8 * features**2 + _BLOCKS * self._block + tables
+
+    def _room(self, copied: bool) -> int:
+        """Return how many rows there is memory for."""
+        per_row = _BYTES_A_FITTED_ROW + copied * _BYTES_A_VALUE * self._components
+        rows = int(_SHARE_OF_ROWS * (self.memory - self._fixed) / per_row)
         if rows < len(self.training.classes) * 100:
             raise UsageError(
-                f"{readable_size(self.memory)} of memory are too little to fit on {features:,} "
-                f"features, which takes {readable_size(needed + per_row * self.rows)} or more; "
+                f"{readable_size(self.memory)} of memory are too little to fit on "
+                f"{self.training.X.shape[1]:,} features, which takes "
+                f"{readable_size(self._fixed + per_row * self.rows)} or more; "
                 "give it more, or use a backbone with fewer features"
             )
+        return rows
+
+    @property
+    def _in_place(self) -> bool:
+        return self.record.name in _IN_PLACE and active_client() is None
+
+    @cached_property
+    def _rows_that_fit(self) -> int:
+        rows = self._room(copied=not self._in_place)
         kernel = isinstance(self._classifier(1), SVC)
         return min(rows, _MOST_KERNEL_ROWS) if kernel else rows
 
@@ -251,13 +270,16 @@ class StreamedSearch(Search):
             return [moments.compression(self._components) for moments in (whole, *rests)]
 
     def _compressed(self, compression: Pipeline, rows: Indices) -> npt.NDArray[np.float32]:
-        values = _temporary_rows((len(rows), self._components))
+        values = temporary_rows((len(rows), self._components))
         for place, block in self._blocks(rows):
             values[place] = compression.transform(block)
         return values
 
     def _training_rows(self) -> list[Indices]:
         limit = min(self.rows, self._rows_that_fit // (2 * len(self.folds)))
+        if self._in_place and isinstance(self._classifier(1), BoostedTrees):
+            # Samples are copied: rows to learn from and as many to score, in each fit that runs.
+            limit = min(limit, self._room(copied=True) // (2 * calls_at_a_time(self.n_jobs)))
         return [self.training.some_rows_of(images, limit, self.seed) for images, _ in self.folds]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
@@ -335,8 +357,9 @@ class StreamedSearch(Search):
                 return trees.fit_on_cluster(client, blocks)
         rows = self.training.some_rows_of(images, self._rows_that_fit, self.seed)
         classifier = self._classifier(len(rows), parameters)
-        task = (classifier, self._compressed(compression, rows), *self._labels_and_weights(rows))
-        return run_all(_fit, [task], n_jobs=self.n_jobs)[0]
+        values = self._compressed(compression, rows)
+        task = (classifier, values, *self._labels_and_weights(rows), self._block)
+        return run_all(fit_in_place, [task], n_jobs=self.n_jobs)[0]
 
     def _labelled_blocks(self, rows: Indices, compression: Pipeline) -> Iterator[LabelledRows]:
         """Yield compressed rows with their labels and weights, block by block."""
@@ -358,33 +381,3 @@ class StreamedSearch(Search):
         place[images] = np.arange(len(images))
         position = place[self.training.image[rows]]
         return average_views(np.concatenate(scores), position, len(images))
-
-
-def _temporary_rows(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Make an array that lies in a file without a name, and is gone with its last user."""
-    with tempfile.TemporaryFile(prefix="featx-") as file:
-        size = 4 * shape[0] * shape[1]
-        try:
-            # Writing to a mapped file on a full disk would end the process.
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            raise FeatxError(
-                f"{readable_size(size)} of compressed rows cannot be written to "
-                f"{tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder on a disk "
-                "with more room"
-            ) from error
-        return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
-
-
-def _fit(
-    classifier: Any,
-    values: npt.NDArray,
-    labels: Indices,
-    weights: npt.NDArray[np.float64] | None,
-) -> Any:
-    if isinstance(classifier, GaussianNB) and weights is not None:
-        classes = np.unique(labels)
-        for place, block in row_blocks(values):
-            classifier.partial_fit(block, labels[place], classes, weights[place])
-        return classifier
-    return classifier.fit(values, labels, **({} if weights is None else {"sample_weight": weights}))

@@ -2,12 +2,13 @@
 """Fits of a matrix larger than the memory, beside fits of the same matrix with memory to spare.
 
     python scripts/bench/beyond_memory.py [--matrix-mib 300] [--features 640] [--times 3]
-                                          [--classifiers logistic xgboost naive_bayes]
+                                          [--classifiers logistic naive_bayes xgboost ...]
 
 Makes a matrix file with the spectrum of frozen features and the signal of a hard task, and
 fits it in two processes: one as it is, one whose data segment (RLIMIT_DATA: everything but mapped
 files and code) may grow by no more than a third of the matrix. Prints one JSON line a classifier
-and exits with 1 if a limited fit fails, or its AUC on other images is more than 0.005 below.
+and exits with 1 if a limited fit fails, or the AUC on other images of one that learns from all rows
+is more than 0.005 below. Of the others the line says what they lose.
 """
 
 import argparse
@@ -29,6 +30,8 @@ VIEWS = 4
 RANK = 128
 STRENGTH = 0.02
 TEST_IMAGES = 4000
+LEARN_FROM_ALL = ("logistic", "naive_bayes", "xgboost", "random_forest")
+STACK_BYTES = 2 * 2**20
 
 
 def make_matrix(path, images, features, first, split="train"):
@@ -119,6 +122,8 @@ def measure(classifier, folder, limit):
     command += ["--limit", str(limit)]
     # Each thread's heap would count as data although most of it stays empty.
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "2"}
+    # And so would each thread's stack, 8 MiB of which a few pages are used.
+    command = ["prlimit", f"--stack={STACK_BYTES}", *command]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -129,7 +134,7 @@ def main():
     parser.add_argument("--matrix-mib", type=int, default=300)
     parser.add_argument("--features", type=int, default=640)
     parser.add_argument("--times", type=float, default=3, help="Matrix in multiples of the limit.")
-    parser.add_argument("--classifiers", nargs="+", default=["logistic", "xgboost", "naive_bayes"])
+    parser.add_argument("--classifiers", nargs="+", default=list(LEARN_FROM_ALL))
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--limit", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -147,7 +152,8 @@ def main():
             limited = measure(classifier, folder, limit)
             free = measure(classifier, folder, 0)
             difference = limited and free and limited["auc"] - free["auc"]
-            passed &= difference is not None and difference >= -BAR
+            held = difference is not None and difference >= -BAR
+            passed &= held or (difference is not None and classifier not in LEARN_FROM_ALL)
             row = {
                 "classifier": classifier,
                 "rows": images * VIEWS,
@@ -156,6 +162,7 @@ def main():
                 "limited": limited,
                 "free": free,
                 "auc_difference": difference,
+                "within_bar": held,
             }
             print(json.dumps(row), flush=True)
     return 0 if passed else 1

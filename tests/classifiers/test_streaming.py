@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
 
 import featx
 from featx.classifiers.persistence import load_model, save_model
 from featx.classifiers.search import Search
 from featx.classifiers.streaming import MemoryPlan
+from featx.classifiers.training import TrainingSet
+from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError
 from featx.features.lazy_rows import LazyRows
 from tests.classifiers.makers import make_matrix
@@ -45,15 +48,38 @@ def test_a_streamed_fit_agrees_with_one_in_memory(monkeypatch, tmp_path, capsys,
     assert "block by block" in capsys.readouterr().err
 
 
-def test_rows_that_do_not_fit_are_left_out_of_fits_but_not_of_scaling(small_memory):
+def test_rows_that_do_not_fit_are_left_out_of_fits_but_not_of_scaling(small_memory, capsys):
     matrix = make_matrix(n_images=900, views=2, features=64, strength=0.4)
     small_memory(1_200_000)
     model = featx.fit(matrix, "knn", n_jobs=1)
+    assert "would learn from all" in capsys.readouterr().err
     assert 200 <= model.provenance_["streamed"]["rows_at_most"] < 1800
     assert model.pipeline_["scale"].n_samples_seen_ == 1800
     np.testing.assert_allclose(model.pipeline_["scale"].mean_, matrix.X.mean(axis=0), atol=1e-5)
     assert len(model.out_of_fold_) == 900
     assert np.isfinite(model.out_of_fold_).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("xgboost", {"max_depth": 2}), ("random_forest", {"n_estimators": 40})],
+)
+def test_trees_learn_from_all_rows_where_they_lie(name, settings):
+    matrix = make_matrix(n_images=600, features=16, strength=0.3)
+    train, test = matrix.select_images(range(400)), matrix.select_images(range(400, 600))
+    training = TrainingSet(train.X, train.image, train.labels, train.patients, np.arange(2))
+    task = (get_classifier(name), training, training.folds(2, 0), 0, 500, 1)
+    expected = Search(*task).fit(settings)
+    capped, search = (
+        MemoryPlan(500_000, fits=0).search(get_classifier(kind), *task[1:])
+        for kind in ("knn", name)
+    )
+    assert capped.describe()["streamed"]["rows_at_most"] < 800
+    assert search.describe()["streamed"]["rows_at_most"] == 800
+    scores = [fitted.predict_proba(test.X)[:, 1] for fitted in (search.fit(settings), expected)]
+    aucs = [roc_auc_score(test.row_labels, score) for score in scores]
+    assert abs(aucs[0] - aucs[1]) < 0.02
+    assert np.corrcoef(*scores)[0, 1] > 0.97
 
 
 def test_little_memory_is_refused_with_what_is_needed(small_memory):
