@@ -40,7 +40,8 @@ class OneByOne:
         openvino = import_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if threads := engine_threads():
-            settings["INFERENCE_NUM_THREADS"] = str(threads)
+            # Whoever shares the machine with another process must not be tied to the same core.
+            settings |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         self._width = compiled.output(0).shape[1]
         self._make_requests = partial(openvino.AsyncInferQueue, compiled)

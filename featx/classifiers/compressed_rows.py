@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from typing import Any
 
@@ -13,7 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.training import Indices
 from featx.errors import FeatxError
-from featx.features.lazy_rows import row_blocks
+from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.features.memory import readable_size
 
 __all__ = ["fit_in_place", "temporary_rows"]
@@ -46,7 +45,9 @@ def temporary_rows(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
         size = 4 * shape[0] * shape[1]
         try:
             # Writing to a mapped file on a full disk would end the process.
-            os.posix_fallocate(file.fileno(), 0, size)
+            for start in range(0, size, BLOCK_BYTES):
+                file.write(bytes(min(BLOCK_BYTES, size - start)))
+            file.flush()
         except OSError as error:
             raise FeatxError(
                 f"{readable_size(size)} of compressed rows cannot be written to "

@@ -19,6 +19,7 @@ from featx.backbones.weights import Weights, find_weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.embedding import Embedding, Lane, compute
 from featx.features.hashing import Hashed
+from featx.features.memory import keeping_freed_memory
 from featx.features.part_index import PartIndex, PartKeys
 from featx.features.probe import check_drift
 from featx.features.recipe import Recipe
@@ -145,7 +146,7 @@ def run_batch(batch: Batch) -> Outcome:
     Outcome
         Small, whatever the batch.
     """
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, keeping_freed_memory():
         address = _settle()
         try:
             loaded = [_load(embedding) for embedding in batch.embeddings]

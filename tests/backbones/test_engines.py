@@ -5,10 +5,13 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
+from featx import jobs
 from featx.backbones import engines
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, OpenVinoEngine, make_engine
@@ -215,3 +218,21 @@ def test_a_fresh_process_is_silent_private_and_draws_the_same_weights(small_mobi
     assert process.stdout.strip() == digest
     # OpenVINO's telemetry keeps its client identifier there when it is at work.
     assert not (tmp_path / "intel").exists()
+
+
+@needs_openvino
+def test_a_network_with_few_threads_is_tied_to_no_core(small_mobilenet, pixels_64, monkeypatch):
+    backbone, _, base = small_mobilenet
+    monkeypatch.setattr(jobs, "_engine_threads", 1)
+    engine = OpenVinoEngine(base, backbone)
+    engine.embed(pixels_64)
+    own = os.sched_getaffinity(0)
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        embedding = pool.submit(lambda: [engine.embed(pixels_64) for _ in range(20)])
+        while not embedding.done():
+            for task in os.listdir("/proc/self/task"):
+                with suppress(ProcessLookupError):
+                    seen.add(frozenset(os.sched_getaffinity(int(task))))
+    # Two processes that are tied to the first core share it, and leave the others idle.
+    assert seen == {frozenset(own)}

@@ -1,6 +1,9 @@
 """What memory there is, as the machine, resource limits and control groups say it."""
 
+import os
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +68,32 @@ def test_a_limit_that_is_asked_for_counts_what_is_taken(machine):
     assert usable_memory("4MiB") == 2 * 2**20
     assert usable_memory("1MiB") == 0
     assert usable_memory() == available_memory()
+
+
+# Prints how many new pages 50 arrays of 256 pages each take, one after the other.
+ARRAYS = """
+import resource, sys
+import numpy as np
+from featx.features.memory import keeping_freed_memory
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(2**17)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = new_pages()
+with keeping_freed_memory():
+    within = new_pages()
+print(before, within, new_pages())
+"""
+
+
+def test_a_dask_worker_uses_memory_again_while_it_embeds():
+    environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", ARRAYS], env=environment, capture_output=True, text=True, check=True
+    )
+    before, within, after = map(int, done.stdout.split())
+    assert within < 20 * 256
+    assert min(before, after) >= 50 * 256
