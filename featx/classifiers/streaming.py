@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
@@ -17,7 +18,7 @@ from featx.classifiers.cluster import active_client, memory_of_a_fit
 from featx.classifiers.compressed_rows import fit_in_place, temporary_rows
 from featx.classifiers.moments import Moments
 from featx.classifiers.parallel import calls_at_a_time, run_all
-from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
+from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
 from featx.classifiers.search import Candidate, Search, pipeline_scores
 from featx.classifiers.shared import PreparedFold
 from featx.classifiers.training import Fold, Indices, TrainingSet
@@ -277,9 +278,6 @@ class StreamedSearch(Search):
 
     def _training_rows(self) -> list[Indices]:
         limit = min(self.rows, self._rows_that_fit // (2 * len(self.folds)))
-        if self._in_place and isinstance(self._classifier(1), BoostedTrees):
-            # Samples are copied: rows to learn from and as many to score, in each fit that runs.
-            limit = min(limit, self._room(copied=True) // (2 * calls_at_a_time(self.n_jobs)))
         return [self.training.some_rows_of(images, limit, self.seed) for images, _ in self.folds]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
@@ -314,6 +312,18 @@ class StreamedSearch(Search):
             self._candidate(parameters, images, np.concatenate(fold_scores))
             for parameters, fold_scores in zip(candidates, scores, strict=True)
         ]
+
+    def _scores(
+        self,
+        prepared: list[PreparedFold],
+        candidates: list[dict[str, Any]],
+        advance: Callable[..., None],
+    ) -> list[list[Scores]]:
+        tasks = [
+            (fold, parameters, self._block) for fold in prepared for parameters in candidates
+        ]
+        scores = iter(run_all(_held_out_scores, tasks, n_jobs=self.n_jobs, advance=advance))
+        return [[next(scores) for _ in candidates] for _ in prepared]
 
     def _candidate(self, parameters: dict[str, Any], images: Indices, scores: Scores) -> Candidate:
         """Put the scores of sampled images in their places; of the others there is none."""
@@ -381,3 +391,11 @@ class StreamedSearch(Search):
         place[images] = np.arange(len(images))
         position = place[self.training.image[rows]]
         return average_views(np.concatenate(scores), position, len(images))
+
+
+def _held_out_scores(fold: PreparedFold, parameters: dict[str, Any], size: int) -> Scores:
+    classifier = clone(fold.classifier).set_params(**parameters)
+    fit_in_place(classifier, fold.training, fold.training_labels, fold.weights, size)
+    blocks = row_blocks(fold.validation, size=size)
+    scores = [classifier_scores(classifier, rows) for _, rows in blocks]
+    return fold.image_scores(np.concatenate(scores))

@@ -35,14 +35,17 @@ def digest_of(number):
     return hashlib.sha256(b"%d" % number).hexdigest()
 
 
-def open_store(folder):
+def open_cache(folder):
     """Open the cache of a made-up recipe."""
+    from featx.backbones.registry import get_backbone
+    from featx.backbones.weights import find_weights
+    from featx.features.embedding import Embedding
     from featx.features.recipe import Recipe
-    from featx.features.store import FeatureStore
     from featx.images.augmentation import Augmentation
 
+    backbone = get_backbone("densenet169")
     recipe = Recipe(
-        backbone="densenet169",
+        backbone=backbone.name,
         weights="0" * 64,
         size=(224, 224),
         augmentation=Augmentation.named("radiograph"),
@@ -51,7 +54,24 @@ def open_store(folder):
         pooling="average",
         normalisation="none",
     )
-    return FeatureStore(folder / "cache", recipe)
+    weights = find_weights(backbone, "random")
+    return Embedding(recipe, backbone, weights, folder / "cache", engine="keras")
+
+
+def list_images(count):
+    """List made-up files of an archive."""
+    from featx.images.dataset import ImageDataset
+
+    names = tuple(f"{number // 1000:04d}/{number:07d}.dcm" for number in range(count))
+    return ImageDataset(
+        names=names,
+        labels=np.full(count, -1),
+        class_names=(),
+        patients=np.array(names),
+        patients_known=False,
+        splits=np.full(count, ""),
+        sources=tuple(Path("/archive", name) for name in names),
+    )
 
 
 def fill(folder, images, missing):
@@ -62,7 +82,7 @@ def fill(folder, images, missing):
     from featx.features.hashing import MEMORY_NAME, _Memory, _State
 
     os.fsync = lambda _: None
-    store = open_store(folder)
+    store = open_cache(folder).store
     step = ROWS_A_PART // VIEWS
     generator = np.random.default_rng(0)
     for start in range(0, images, step):
@@ -85,10 +105,12 @@ def file_key(number):
 
 def measure(folder, images):
     """Do what a run does before it reads the first image, and print what it took."""
-    from featx.features.embedding import ROWS_A_PART
-    from featx.features.hashing import MEMORY_NAME, _Memory, _State
-    from featx.features.wanted import WantedRows, unpack_digest
+    from featx.features.cluster import _batches
+    from featx.features.embedding import find_lacking
+    from featx.features.hashing import MEMORY_NAME, Hashed, _Memory, _State
+    from featx.features.wanted import WantedRows
 
+    dataset = list_images(images)
     states = [_State(file_key(number), settled=True) for number in range(images)]
     seconds, began, worked = {}, time.perf_counter(), time.process_time()
 
@@ -100,22 +122,19 @@ def measure(folder, images):
     lap("know files")
     wanted = WantedRows(digests, VIEWS)
     lap("index what is wanted")
-    store = open_store(folder)
-    found = store.there(wanted)
+    embedding = open_cache(folder)
+    lacking = find_lacking([embedding], wanted)
     lap("find what is there")
-    lacking = np.flatnonzero(~found.all(axis=1))
-    step = ROWS_A_PART // VIEWS
-    batches = [
-        [unpack_digest(wanted.digests, place) for place in lacking[start : start + step]]
-        for start in range(0, len(lacking), step)
-    ]
+    remembered = np.ones(images, dtype=bool)
+    hashed = Hashed(dataset, np.arange(images), digests, remembered, unreadable={})
+    batches = list(_batches(lacking, hashed, wanted))
     lap("plan batches")
     row = {
         "images": images,
         "rows": wanted.n_rows,
-        "parts": len(list(store.folder.glob("part-*.h5"))),
-        "index_bytes": (store.folder / "keys.index").stat().st_size,
-        "missing_images": len(lacking),
+        "parts": len(list(embedding.store.folder.glob("part-*.h5"))),
+        "index_bytes": (embedding.store.folder / "keys.index").stat().st_size,
+        "missing_images": sum(map(len, batches)),
         "batches": len(batches),
         "seconds": seconds,
         "total_seconds": round(sum(seconds.values()), 2),
