@@ -8,6 +8,7 @@ from typing import Any
 
 from featx.backbones.precision import check_precision
 from featx.benchmarking.material import prepare
+from featx.benchmarking.precisions import split_precision, with_precision
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.rows import RowMaker
@@ -68,7 +69,8 @@ def benchmark(
     images : ImageDataset
         With labels; with a split ``"test"``, or a patient-grouped share is held out.
     backbones : sequence of str, default=("efficientnet_lite0",)
-        Names; ``"a+b"`` sets the features of two side by side.
+        Names; ``"a+b"`` sets the features of two side by side, and ``"a@int8"`` computes in int8,
+        so that one table can say what that costs.
     classifiers : sequence of str, default=("svm", "logistic", "xgboost")
         Names.
     baselines : sequence of str, default=()
@@ -78,7 +80,8 @@ def benchmark(
     pooling, normalisation : str
         How feature maps become one vector, and what is done to intensities; as in `extract`.
     precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
-        What frozen networks compute with, as in `extract`; int8 is calibrated on training images.
+        What frozen networks compute with, as in `extract`, where their names do not say it; int8
+        is calibrated on training images.
     views : int, default=4
         Views of each training image, the image itself included.
     test_views : int, optional
@@ -136,7 +139,9 @@ def benchmark(
         what is tested has been trained on.
     """
     check_names(backbones, classifiers, baselines)
-    check_precision(precision, engine)
+    backbones = [with_precision(name, precision) for name in backbones]
+    for name in backbones:
+        check_precision(split_precision(name)[1] or "float32", engine)
     if repeats < 1:
         raise UsageError(f"{repeats} repeats are none; ask for 1 or more")
     material = prepare(images, externals or {}, test_size=test_size, seed=seed, leaks=leaks)
@@ -170,7 +175,6 @@ def benchmark(
             "augmentation": augmentation,
             "pooling": pooling,
             "normalisation": normalisation,
-            "precision": precision,
             "weights": weights,
             "weights_dir": weights_dir,
             "cache": cache,
@@ -214,7 +218,7 @@ def check_names(
     from featx.classifiers.zoo import get_classifier
 
     for name in backbones:
-        for part in name.split("+"):
+        for part in split_precision(name)[0]:
             get_backbone(part)
     for name in classifiers:
         get_classifier(name)

@@ -29,6 +29,13 @@ def notes_on_rows(rows: Sequence[Row]) -> list[str]:
             f"Compared with {reference['backbone']}, the CNN that did best on validation "
             "patients: DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
         )
+    notes += [
+        f"{row['backbone']}, {row['classifier']}: AUC {row['auc']:.4f}, "
+        f"{row['float32_auc_difference']:+.4f} against float32 (95 % CI "
+        f"{row['float32_auc_difference_low']:+.4f} to {row['float32_auc_difference_high']:+.4f})."
+        for row in rows
+        if "float32" in row
+    ]
     if any("auc_seeds_sd" in row for row in rows):
         times = max(len(row.get("auc_seeds", [])) for row in rows)
         notes.append(

@@ -14,6 +14,7 @@ from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.ledger import Row
 from featx.benchmarking.material import Material
 from featx.benchmarking.notes import note_on_curve, notes_on_rows, shortcuts
+from featx.benchmarking.precisions import compare_with_float32, split_precision
 from featx.benchmarking.record import RunRecord
 from featx.benchmarking.reference import compare_with_reference
 from featx.benchmarking.refits import CURVE_SHARES, curve_point, repeated_auc
@@ -87,6 +88,7 @@ class Run:
         for row in self._rows(backbones, classifiers, baselines):
             table.rows.append(row)
             compare_with_reference(table.rows, self.maker.predictions)
+            compare_with_float32(table.rows, self.maker.predictions)
             self._save(table)
         rank_by = self.rank_by
         if rank_by is not None:
@@ -140,7 +142,7 @@ class Run:
         self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
     ) -> Iterator[Row]:
         for backbone in backbones:
-            sides = self._embed(backbone.split("+"))
+            sides = self._embed(backbone)
             for classifier in classifiers:
                 row = self._frozen(backbone, classifier, sides)
                 yield row
@@ -157,9 +159,11 @@ class Run:
             for name in baselines:
                 yield self.maker.baseline(name, readable)
 
-    def _embed(self, backbones: list[str], **changes: Any) -> Sides[FeatureMatrix]:
+    def _embed(self, backbone: str, **changes: Any) -> Sides[FeatureMatrix]:
+        backbones, precision = split_precision(backbone)
         settings = {**self.extraction, "views": self.views[1], **changes}
-        if settings["precision"] == "int8":
+        settings["precision"] = precision or "float32"
+        if precision == "int8":
             # The training side decides what all sides are quantised by.
             settings["calibration"] = self.material.protocol.train
         training = {**settings, "views": changes.get("views", self.views[0])}
@@ -220,8 +224,7 @@ class Run:
 
     def _control_rows(self, backbones: Sequence[str]) -> Iterator[Row]:
         if backbones and self.extraction["weights"] != "random":
-            names = backbones[0].split("+")[:1]
-            sides = self._embed(names, views=1, weights="random")
+            sides = self._embed(backbones[0].split("+")[0], views=1, weights="random")
             yield self.maker.frozen("random weights", "logistic", sides, "control")
         for name in CONTROLS:
             externals = self.material.externals.items()

@@ -12,11 +12,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from featx.classifiers.calibration import METHODS, calibrate, log_probabilities, probabilities
+from featx.classifiers.memory_plan import MemoryPlan
 from featx.classifiers.provenance import describe, environment, matrix_digest
 from featx.classifiers.recipes import check_features, check_finite, check_recipes
 from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
 from featx.classifiers.search import pipeline_scores
-from featx.classifiers.streaming import MemoryPlan, StreamedSearch
+from featx.classifiers.streaming import StreamedSearch
 from featx.classifiers.training import TrainingSet
 from featx.classifiers.validation import (
     check_of_rows,

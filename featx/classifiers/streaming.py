@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,22 +14,21 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from featx.classifiers.boosting import BoostedTrees, LabelledRows
-from featx.classifiers.cluster import active_client, memory_of_a_fit
+from featx.classifiers.cluster import active_client
 from featx.classifiers.compressed_rows import fit_in_place, temporary_rows
 from featx.classifiers.moments import Moments
-from featx.classifiers.parallel import calls_at_a_time, run_all
+from featx.classifiers.parallel import run_all
 from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
 from featx.classifiers.search import Candidate, Search, pipeline_scores
 from featx.classifiers.shared import PreparedFold
-from featx.classifiers.training import Fold, Indices, TrainingSet
+from featx.classifiers.training import Indices
 from featx.classifiers.weights import row_weights
-from featx.classifiers.zoo import ClassifierRecord
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
-from featx.features.memory import readable_size, usable_memory
+from featx.features.memory import readable_size
 from featx.progress import progress, say
 
-__all__ = ["MemoryPlan", "StreamedSearch"]
+__all__ = ["StreamedSearch"]
 
 # Of a classifier that takes features as they are. With all components its penalty would mean the
 # same as without PCA; the directions left out vary least.
@@ -58,81 +57,6 @@ _MOST_KERNEL_ROWS = 20_000
 
 # Matrices of (features, features) float64 that live at once while directions are found.
 _SQUARES = 6
-
-
-@dataclass(frozen=True)
-class MemoryPlan:
-    """What memory there is for a fit, and what it allows.
-
-    Parameters
-    ----------
-    free : int
-        Bytes.
-    fits : int or None
-        Fits at a time with the whole matrix in memory: as many as were asked for (None), fewer,
-        or none (0), so that the matrix is streamed.
-    """
-
-    free: int
-    fits: int | None
-
-    @classmethod
-    def make(
-        cls, size: int, memory: str | int | None, folds: int, n_jobs: int | None
-    ) -> MemoryPlan:
-        """Plan a fit.
-
-        Parameters
-        ----------
-        size : int
-            Bytes of the matrix.
-        memory : str, int or None
-            What the process may take in all; None for what there is.
-        folds : int
-            Cross-validation folds.
-        n_jobs : int or None
-            Fits at a time that are wanted; see `run_all`.
-
-        Examples
-        --------
-        >>> MemoryPlan.make(2**40, "4GiB", folds=5, n_jobs=1).fits
-        0
-        """
-        free, size = usable_memory(memory), max(1, size)
-        client = active_client()
-        if client is not None:
-            share = memory_of_a_fit(client)
-            # A worker gets the whole matrix, and of each fit a copy and the scaled rows.
-            enough = free > 2 * size and (share is None or share > 3 * size)
-            return cls(free if share is None else min(free, share), None if enough else 0)
-        # The training images' rows, and the same for each fit.
-        possible = max(0, (free // size - 1) // 2)
-        wanted = min(calls_at_a_time(n_jobs), folds + 1)
-        return cls(free, None if possible >= wanted else int(possible))
-
-    def search(
-        self,
-        record: ClassifierRecord,
-        training: TrainingSet,
-        folds: list[Fold],
-        seed: int,
-        rows: int,
-        n_jobs: int | None,
-    ) -> Search:
-        """Make the search that the memory allows; see `Search`.
-
-        Where it streams, the matrix is read once here, with a message.
-        """
-        if self.fits != 0:
-            limited = n_jobs if self.fits is None else self.fits
-            return Search(record, training, folds, seed, rows, limited)
-        alone = replace(record, shared_fits=None)
-        # Patients are sorted again and again: of a million, numbers take a tenth of names.
-        _, patients = np.unique(training.patients, return_inverse=True)
-        compact = replace(training, patients=patients)
-        search = StreamedSearch(alone, compact, folds, seed, rows, n_jobs, self.free)
-        search.read()
-        return search
 
 
 @dataclass(frozen=True)
@@ -319,9 +243,7 @@ class StreamedSearch(Search):
         candidates: list[dict[str, Any]],
         advance: Callable[..., None],
     ) -> list[list[Scores]]:
-        tasks = [
-            (fold, parameters, self._block) for fold in prepared for parameters in candidates
-        ]
+        tasks = [(fold, parameters, self._block) for fold in prepared for parameters in candidates]
         scores = iter(run_all(_held_out_scores, tasks, n_jobs=self.n_jobs, advance=advance))
         return [[next(scores) for _ in candidates] for _ in prepared]
 

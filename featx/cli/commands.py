@@ -234,7 +234,11 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 
 @commands.command()
 @images_argument
-@names_option("--backbones", default=["efficientnet_lite0"], text="Frozen networks; a+b joins two.")
+@names_option(
+    "--backbones",
+    default=["efficientnet_lite0"],
+    text="Frozen networks; a+b joins two, a@int8 is a in int8.",
+)
 @names_option("--classifiers", default=["svm", "logistic", "xgboost"], text="Classifiers.")
 @names_option("--baselines", default=["none"], text="CNNs to train end to end, or 'none'.")
 @view_options

@@ -18,7 +18,8 @@ from featx.errors import FeatxError, UsageError, unknown_name
 from featx.features.cluster import Cluster
 from featx.features.embedding import Embedding, complete
 from featx.features.hashing import Hashed, hash_images, read_digests
-from featx.features.matrix import FeatureMatrix, map_features
+from featx.features.matrix import FeatureMatrix
+from featx.features.matrix_file import map_features
 from featx.features.quantised import calibrate
 from featx.features.recipe import Recipe
 from featx.features.store import RowTarget

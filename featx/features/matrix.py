@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
 from featx.features.files import library_versions, write_hdf5
-from featx.features.lazy_rows import LazyRows, open_rows
+from featx.features.lazy_rows import LazyRows
+from featx.features.matrix_file import checked, read_features
 from featx.features.memory import available_memory
 
-__all__ = ["FORMAT", "FeatureMatrix", "map_features"]
+__all__ = ["FORMAT", "FeatureMatrix"]
 
 FORMAT = 1
 
@@ -297,7 +298,7 @@ class FeatureMatrix:
             return [value.decode("utf-8", "surrogateescape") for value in table(name)]
 
         matrix = cls(
-            X=_features(file, path),
+            X=read_features(file, path),
             image=table("rows/image"),
             view=table("rows/view"),
             names=tuple(texts("images/path")),
@@ -332,62 +333,6 @@ class FeatureMatrix:
             raise ValueError("a row names an image that is not there")
         if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
             raise ValueError("a label names a class that is not there")
-
-
-def checked(file: h5py.File, name: str) -> h5py.Dataset:
-    """Return a data set that is wholly inside the file.
-
-    HDF5 can send a reader to other files, through external links, external storage and virtual
-    data sets; a file from elsewhere must not make featx read what its sender cannot.
-
-    Raises
-    ------
-    ValueError
-        If the data lie elsewhere, or claim more than the file can hold.
-    """
-    *folders, leaf = name.split("/")
-    group: h5py.Group = file
-    for step in folders:
-        _check_link(group, step)
-        group = group[step]
-    _check_link(group, leaf)
-    dataset = group[leaf]
-    if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"{name} is not a data set")
-    if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{name} lies in another file")
-    size = Path(file.filename).stat().st_size
-    if dataset.chunks is not None or dataset.size * dataset.dtype.itemsize > size:
-        raise ValueError(f"{name} claims {dataset.shape}, more than the file holds")
-    return dataset
-
-
-def _check_link(group: h5py.Group, name: str) -> None:
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"{name} is a link, perhaps to another file")
-
-
-def map_features(path: Path) -> npt.NDArray[np.float32]:
-    """Open the features of a matrix file, which stay on disk until they are needed.
-
-    Parameters
-    ----------
-    path : Path
-        A file that `FeatureMatrix.save_rows` wrote.
-    """
-    with h5py.File(path, "r") as file:
-        return _features(file, path)
-
-
-def _features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
-    dataset = checked(file, "features")
-    if dataset.dtype != np.float32:
-        raise ValueError(f"its features are {dataset.dtype}, not float32")
-    offset = dataset.id.get_offset()
-    if offset is None:
-        # Nothing to map: no rows, or few enough that HDF5 keeps them in the header.
-        return dataset[:]
-    return open_rows(path, offset, dataset.shape)
 
 
 def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

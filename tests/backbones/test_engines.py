@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,8 +232,8 @@ def test_a_network_with_few_threads_is_tied_to_no_core(small_mobilenet, pixels_6
     with ThreadPoolExecutor(1) as pool:
         embedding = pool.submit(lambda: [engine.embed(pixels_64) for _ in range(20)])
         while not embedding.done():
-            for task in os.listdir("/proc/self/task"):
+            for task in Path("/proc/self/task").iterdir():
                 with suppress(ProcessLookupError):
-                    seen.add(frozenset(os.sched_getaffinity(int(task))))
+                    seen.add(frozenset(os.sched_getaffinity(int(task.name))))
     # Two processes that are tied to the first core share it, and leave the others idle.
     assert seen == {frozenset(own)}

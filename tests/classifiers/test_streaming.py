@@ -11,9 +11,9 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 import featx
+from featx.classifiers.memory_plan import MemoryPlan
 from featx.classifiers.persistence import load_model, save_model
 from featx.classifiers.search import Search
-from featx.classifiers.streaming import MemoryPlan
 from featx.classifiers.training import TrainingSet
 from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError

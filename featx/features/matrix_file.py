@@ -1,0 +1,83 @@
+"""What is read of a matrix file: mapped, and only if it lies wholly inside the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from featx.features.lazy_rows import open_rows
+
+__all__ = ["checked", "map_features", "read_features"]
+
+
+def checked(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return a data set that is wholly inside the file.
+
+    HDF5 can send a reader to other files, through external links, external storage and virtual
+    data sets; a file from elsewhere must not make featx read what its sender cannot.
+
+    Raises
+    ------
+    ValueError
+        If the data lie elsewhere, or claim more than the file can hold.
+    """
+    *folders, leaf = name.split("/")
+    group: h5py.Group = file
+    for step in folders:
+        _check_link(group, step)
+        group = group[step]
+    _check_link(group, leaf)
+    dataset = group[leaf]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is not a data set")
+    if dataset.is_virtual or dataset.external:
+        raise ValueError(f"{name} lies in another file")
+    size = Path(file.filename).stat().st_size
+    if dataset.chunks is not None or dataset.size * dataset.dtype.itemsize > size:
+        raise ValueError(f"{name} claims {dataset.shape}, more than the file holds")
+    return dataset
+
+
+def _check_link(group: h5py.Group, name: str) -> None:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link, perhaps to another file")
+
+
+def map_features(path: Path) -> npt.NDArray[np.float32]:
+    """Open the features of a matrix file, which stay on disk until they are needed.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `FeatureMatrix.save_rows` wrote.
+    """
+    with h5py.File(path, "r") as file:
+        return read_features(file, path)
+
+
+def read_features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
+    """Map the features of an open matrix file.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open.
+    path : Path
+        Where it lies.
+
+    Raises
+    ------
+    ValueError
+        If they are not float32, or `checked` refuses them.
+    """
+    dataset = checked(file, "features")
+    if dataset.dtype != np.float32:
+        raise ValueError(f"its features are {dataset.dtype}, not float32")
+    offset = dataset.id.get_offset()
+    if offset is None:
+        # Nothing to map: no rows, or few enough that HDF5 keeps them in the header.
+        return dataset[:]
+    return open_rows(path, offset, dataset.shape)
