@@ -80,7 +80,7 @@ def test_trees_learn_from_all_rows_where_these_are_too_many_for_one_worker(clien
         return trees.set_params(n_estimators=5).fit(rows, labels, weights)
 
     monkeypatch.setattr(BoostedTrees, "fit_on_cluster", fit_on_cluster)
-    monkeypatch.setattr("featx.classifiers.streaming.memory_of_a_fit", lambda _: 1_300_000)
+    monkeypatch.setattr("featx.classifiers.memory_plan.memory_of_a_fit", lambda _: 1_300_000)
     model = featx.fit(matrix, "xgboost", client=client)
     assert model.provenance_["streamed"]["rows_at_most"] < 1000
     assert learnt[0] == 1800

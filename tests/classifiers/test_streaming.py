@@ -26,7 +26,7 @@ def small_memory(monkeypatch):
     """Set what memory a fit believes to have."""
 
     def use(size):
-        monkeypatch.setattr("featx.classifiers.streaming.usable_memory", lambda _: size)
+        monkeypatch.setattr("featx.classifiers.memory_plan.usable_memory", lambda _: size)
 
     return use
 
@@ -91,7 +91,7 @@ def test_little_memory_is_refused_with_what_is_needed(small_memory):
 def test_fewer_fits_run_at_a_time_where_memory_is_short(small_memory, monkeypatch):
     matrix = make_matrix()
     used = []
-    search = "featx.classifiers.streaming.Search"
+    search = "featx.classifiers.memory_plan.Search"
 
     monkeypatch.setattr(search, lambda *settings: used.append(settings[-1]) or Search(*settings))
     small_memory(6 * matrix.X.nbytes)
