@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import featx.progress
+from featx.features.embedding import Embedding
 from featx.images.dataset import ImageDataset
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -20,6 +21,31 @@ def _own_surroundings(tmp_path_factory, monkeypatch):
     featx.progress.set_quiet(False)
     featx.progress.set_verbose(False)
 
+
+@pytest.fixture(autouse=True)
+def _each_network_loaded_once(monkeypatch):
+    """Most tests embed with the same two or three networks; to load one takes seconds."""
+
+    def make_once(self):
+        recipe = self.recipe
+        if recipe.precision == "int8":
+            return _make_engine(self)
+        key = self.backbone, self.weights.digest, self.engine, recipe.pooling, recipe.precision
+        if key not in _ENGINES:
+            _ENGINES[key] = _make_engine(self)
+        return _ENGINES[key]
+
+    monkeypatch.setattr(Embedding, "_make_engine", make_once)
+
+
+@pytest.fixture
+def networks_loaded_anew(monkeypatch):
+    """For tests of the loading itself."""
+    monkeypatch.setattr(Embedding, "_make_engine", _make_engine)
+
+
+_make_engine = Embedding._make_engine
+_ENGINES: dict[tuple[object, ...], object] = {}
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.
 HEED_INTERRUPTS = ["env", "--default-signal=INT"]

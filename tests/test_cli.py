@@ -65,7 +65,7 @@ def model(road):
     return road / "logistic.skops"
 
 
-def test_extract_writes_a_matrix(run, image_folder, tmp_path):
+def test_extract_writes_a_matrix(run, image_folder, tmp_path, networks_loaded_anew):
     out = tmp_path / "m.h5"
     command = ["extract", image_folder, "--views", 2, "--patients", PATIENTS, "--out", out]
     code, text, error = run(*command, "--json", "--verbose", "--jobs", 1)

@@ -155,7 +155,7 @@ def test_wrong_use_is_answered_clearly(images, tmp_path, options, message):
         extract(images, BACKBONE, "none", 1, cache=tmp_path, **options)
 
 
-def test_the_engine_gets_the_precision(images, tmp_path, monkeypatch):
+def test_the_engine_gets_the_precision(images, tmp_path, monkeypatch, networks_loaded_anew):
     asked = []
 
     def make_engine(backbone, *_, precision, **__):
