@@ -106,7 +106,8 @@ def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0)
         _, aside = hold_out(images.labels, images.patients, test_size=test_size, seed=seed)
         in_test[aside] = True
         unit = "patients" if images.patients_known else "images (patients are not known)"
-        how = f"{test_size:.0%} of the {unit} of each class held out (seed {seed}), looked at once"
+        share = f"{100 * test_size:.0f} %"
+        how = f"{share} of the {unit} of each class held out (seed {seed}), looked at once"
     return Protocol(images.select(~in_test), images.select(in_test), in_test, ~in_test, how)
 
 
