@@ -21,6 +21,8 @@ def list_manifest(
 ) -> Listing:
     """List the images that a CSV or Parquet file names.
 
+    A CSV file is in UTF-8; its columns are parted by commas, semicolons or tabs.
+
     Parameters
     ----------
     path : Path
@@ -35,7 +37,8 @@ def list_manifest(
     Raises
     ------
     UsageError
-        If the file, a column, or a file that it names is missing, or URLs and paths are mixed.
+        If the file, a column, or a file that it names is missing, some labelled images have a
+        patient and others have none, or URLs and paths are mixed.
     MissingExtraError
         If it is a Parquet file and pyarrow is not installed.
     """
@@ -55,12 +58,20 @@ def list_manifest(
     remote = base is not None or any(map(is_url, paths))
     names, sources = _remote_files(path, paths, base) if remote else _local_files(path, paths)
     patient_column = patients if patients in columns else "patient"
+    owners = [row.get(patient_column, "") for row in rows]
+    column_decides = patients is None or patients in columns
+    if labelled and column_decides and any(owners) and not all(owners):
+        raise UsageError(
+            f"{path} names no patient of {owners.count(''):,} of its {len(rows):,} images, "
+            f"{paths[owners.index('')]} for one; fill in the column {patient_column!r} (whose "
+            "patient is unknown may get one of its own), or leave it out"
+        )
     return Listing(
         names=names,
         sources=sources,
         labels=[row["label"] if labelled else "" for row in rows],
         splits=[split_word(row.get("split") or "") for row in rows],
-        patients=[row[patient_column] for row in rows] if patient_column in columns else None,
+        patients=owners if any(owners) else None,
         where=str(path),
     )
 
@@ -96,10 +107,16 @@ def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         # A byte-order mark, which spreadsheets write, is not part of the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
+            header = file.readline()
+            file.seek(0)
+            # Where the comma is for decimals, spreadsheets write semicolons.
+            delimiter = max(",;\t", key=header.count)
+            reader = csv.DictReader(file, restval="", delimiter=delimiter)
             return list(reader), list(reader.fieldnames or [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is not a CSV file in UTF-8 ({error})") from error
+        raise UsageError(
+            f"{path} is not a CSV file in UTF-8 ({error}); spreadsheets save it as 'CSV UTF-8'"
+        ) from error
 
 
 def _read_parquet(path: Path) -> tuple[list[dict[str, str]], list[str]]:

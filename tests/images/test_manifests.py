@@ -67,6 +67,35 @@ def test_a_line_that_is_too_short_has_empty_columns(image_folder):
         ImageDataset.open(image_folder / "list.csv")
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_columns_are_parted_as_spreadsheets_do_it(image_folder, delimiter):
+    lines = [["patient", "path", "label"], ["7", "NORMAL/p00_0.png", "no, none"]]
+    lines += [["8", "PNEUMONIA/p06_0.png", "yes"]]
+    text = "\r\n".join(delimiter.join(line) for line in lines)
+    (image_folder / "list.csv").write_text(text, encoding="utf-8-sig")
+    images = ImageDataset.open(image_folder / "list.csv")
+    assert images.class_names == ("no, none", "yes")
+    assert images.patients.tolist() == ["7", "8"]
+
+
+def test_other_encodings_are_refused_with_a_way_out(image_folder):
+    (image_folder / "list.csv").write_bytes("path,label\nR\xf6ntgen.png,no\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="save it as 'CSV UTF-8'"):
+        ImageDataset.open(image_folder / "list.csv")
+
+
+@pytest.mark.parametrize("blank", [1, 4])
+def test_patients_are_named_of_all_images_or_of_none(image_folder, blank):
+    patients = [None] * blank + ["a"] * (4 - blank)
+    path = write(image_folder / "list.parquet", {**TABLE, "patient": patients})
+    if blank == 4:
+        assert not ImageDataset.open(path).patients_known
+        return
+    with pytest.raises(UsageError, match=r"no patient of 1 of its 4 images, NORMAL/p00_0.png for"):
+        ImageDataset.open(path)
+    assert len(ImageDataset.open(path, labelled=False)) == 4
+
+
 def test_a_missing_pyarrow_is_said(image_folder, monkeypatch):
     path = write(image_folder / "list.parquet", TABLE)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
