@@ -36,8 +36,8 @@ class Finding:
     ----------
     kind : str
         ``"exact-duplicates-across"``, ``"near-duplicates-across"``, ``"patients-across"``,
-        ``"leaks-left-out"``, ``"duplicates-within"``, ``"constant"``, ``"unreadable"`` or
-        ``"class-share"``.
+        ``"leaks-left-out"``, ``"labels-differ"``, ``"duplicates-within"``, ``"constant"``,
+        ``"unreadable"`` or ``"class-share"``.
     severity : {"leak", "warning", "information"}
         A leak makes every score too good.
     count : int
@@ -130,6 +130,12 @@ class Inspection:
     near: Pairs
 
     @property
+    def classes(self) -> list[str]:
+        """The class of each image, those of external sets after the others."""
+        sets = [self.images, *self.externals.values()]
+        return [own.class_names[label] for own in sets for label in own.labels]
+
+    @property
     def names(self) -> list[str]:
         """Names of all images, those of external sets with the set's name before."""
         others = [f"{name}: {image}" for name, s in self.externals.items() for image in s.names]
@@ -207,6 +213,7 @@ def audit_split(
         ),
         *_patients_across(inspection.owners, in_test, in_training),
         *_left_out(inspection, out),
+        *_labels_differ(inspection, exact + inspection.near),
         *_copies_within(inspection, sides, exact + inspection.near),
         *_odd_images(inspection),
         _class_shares(inspection.images, in_test, in_training),
@@ -303,6 +310,20 @@ def _left_out(inspection: Inspection, dropped: Mask) -> list[Finding]:
         "copies of tested images, or images of tested patients."
     )
     return [Finding("leaks-left-out", "warning", len(names), text, tuple(names[:_MOST_EXAMPLES]))]
+
+
+def _labels_differ(inspection: Inspection, pairs: Pairs) -> list[Finding]:
+    names, classes = inspection.names, inspection.classes
+    apart = [
+        f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
+        for i, j in pairs
+        if classes[i] != classes[j]
+    ]
+    if not apart:
+        return []
+    have = "has" if len(apart) == 1 else "have"
+    text = f"{_count(len(apart), 'pair')} of copies {have} two classes: one label is wrong."
+    return [Finding("labels-differ", "warning", len(apart), text, tuple(apart[:_MOST_EXAMPLES]))]
 
 
 def _copies_within(inspection: Inspection, sides: list[str], pairs: Pairs) -> list[Finding]:

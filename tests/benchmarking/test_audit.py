@@ -54,7 +54,7 @@ def test_a_test_image_that_was_trained_on_is_an_error_that_names_it():
 
 def test_leaks_that_were_allowed_stand_in_the_notes():
     images = draw(splits=SPLITS)
-    result = audit(with_source(images, 100, images.sources[3]), allow_leaks=True)
+    result = audit(with_source(images, 100, images.sources[1]), allow_leaks=True)
     result.check()
     (note,) = result.notes()
     assert note.startswith("LEAK: 1 pair of pixel-identical images stands on both sides")
@@ -81,6 +81,17 @@ def test_a_split_drawn_here_never_parts_copies():
         assert by_kind(result)["duplicates-within"].severity == "information"
     assert not set(protocol.train.patients) & set(protocol.test.patients)
     assert len(np.unique(protocol.train.patients)) < len(np.unique(images.patients))
+
+
+def test_copies_of_two_classes_are_a_warning():
+    images = draw(splits=SPLITS)
+    result = audit(with_source(images, 2, images.sources[0]))
+    found = by_kind(result)["labels-differ"]
+    assert found.examples == ("array-000000 (ill) = array-000002 (well)",)
+    assert found.text == "1 pair of copies has two classes: one label is wrong."
+    assert found.text in result.notes()
+    alike = audit(with_source(images, 1, images.sources[0]))
+    assert "labels-differ" not in by_kind(alike)
 
 
 def test_external_images_must_be_new_too():
