@@ -172,7 +172,7 @@ class Explainer:
             strict=True,
         )
         evidence = [(each.astype(np.float64) - centre) @ weights for each, centre, weights in parts]
-        decision = self._decisions(row, score)[0]
+        decision = float(np.ravel(self.model.pipeline_.decision_function(row))[score])
         bias = float(linear.bias[score])
         return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 

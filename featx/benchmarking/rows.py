@@ -21,6 +21,7 @@ from featx.benchmarking.costs import (
 from featx.benchmarking.ledger import Ledger, Row, key_of
 from featx.benchmarking.predictions import Predictions
 from featx.benchmarking.sides import Sides
+from featx.classifiers.scores import FORMAT as SCORE_FORMAT
 from featx.errors import UsageError
 from featx.features.files import library_versions
 from featx.features.matrix import FeatureMatrix
@@ -85,6 +86,7 @@ class RowMaker:
             fitting=self.fitting,
             recipes=sides.train.recipes,
             images=sides.identity,
+            scores=SCORE_FORMAT,
             versions=_versions(),
         )
         return self._find(name) or self._fit(name, backbone, classifier, sides, kind)

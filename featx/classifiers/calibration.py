@@ -52,8 +52,8 @@ class NoCalibration:
     """Scores taken as log-odds, as they are."""
 
     def logits(self, scores: Scores) -> Scores:
-        """Return the scores."""
-        return scores
+        """Return the scores, of more than two classes as logarithms of probabilities."""
+        return scores if scores.ndim == 1 else log_expit(scores)
 
 
 @dataclass(frozen=True)

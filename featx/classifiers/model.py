@@ -15,7 +15,7 @@ from featx.classifiers.calibration import METHODS, calibrate, log_probabilities,
 from featx.classifiers.memory_plan import MemoryPlan
 from featx.classifiers.provenance import describe, environment, matrix_digest
 from featx.classifiers.recipes import check_features, check_finite, check_recipes
-from featx.classifiers.scores import Scores, average_views, one_vs_rest_auc
+from featx.classifiers.scores import FORMAT, Scores, average_views, one_vs_rest_auc
 from featx.classifiers.search import pipeline_scores
 from featx.classifiers.streaming import StreamedSearch
 from featx.classifiers.training import TrainingSet
@@ -225,6 +225,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             **describe(training),
             "folds": len(folds),
             "candidates": [{"parameters": c.parameters, "auc": c.auc} for c in candidates],
+            "score_format": FORMAT,
             "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
             **(search.describe() if isinstance(search, StreamedSearch) else {}),
         }

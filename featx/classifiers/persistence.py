@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted
 from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.calibration import IsotonicCalibration, NoCalibration, SigmoidCalibration
 from featx.classifiers.model import FeatureClassifier
+from featx.classifiers.scores import FORMAT
 from featx.errors import FeatxError, UsageError
 from featx.features.files import put_bytes
 from featx.progress import say
@@ -148,6 +149,11 @@ def load_model(path: str | Path) -> FeatureClassifier:
     if not isinstance(model, FeatureClassifier):
         raise FeatxError(
             f"{path} holds a {type(model).__name__}, not a featx model; make one with `featx fit`"
+        )
+    if len(model.classes_) > 2 and model.provenance_.get("score_format") != FORMAT:
+        raise FeatxError(
+            f"{path} has {len(model.classes_)} classes and was fitted by an older featx, whose "
+            "scores of three or more were others; fit it again with `featx fit`"
         )
     _say_version(model, path)
     return model

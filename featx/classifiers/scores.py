@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-__all__ = ["LEAST_SHARE", "average_views", "classifier_scores", "one_vs_rest_auc"]
+__all__ = ["FORMAT", "LEAST_SHARE", "average_views", "classifier_scores", "one_vs_rest_auc"]
 
 Scores = npt.NDArray[np.float64]
+
+# To be raised whenever the same classifier comes to have other scores.
+FORMAT = 2
 
 # A vote of all trees or neighbours is not certainty.
 LEAST_SHARE = 1e-3
@@ -19,7 +23,7 @@ LEAST_SHARE = 1e-3
 def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     """Return what a classifier makes of rows, on the scale of log-odds.
 
-    Its decision function where it has one; else the logarithm of its joint probabilities
+    From its decision function where it has one; else from the logarithm of its joint probabilities
     (naive Bayes) or of its shares of votes.
 
     Parameters
@@ -32,17 +36,39 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     Returns
     -------
     ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-        For two classes, higher is the second; for more, one column a class.
+        For two classes, higher is the second; for more, one column a class, against the rest.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
+    >>> fitted = LogisticRegression().fit(X, [0, 0, 1, 1, 2, 2])
+    >>> likeliest = classifier_scores(fitted, X).argmax(axis=1)
+    >>> likeliest.tolist()
+    [0, 0, 1, 1, 2, 2]
     """
     if hasattr(classifier, "decision_function"):
-        return np.asarray(classifier.decision_function(X), dtype=np.float64)
+        decision = np.asarray(classifier.decision_function(X), dtype=np.float64)
+        # A support vector machine's columns already tell each class from the rest.
+        alone = decision.ndim == 1 or not hasattr(classifier, "predict_proba")
+        return decision if alone else _against_the_rest(decision)
     if hasattr(classifier, "predict_joint_log_proba"):
         logarithms = classifier.predict_joint_log_proba(X)
     else:
         logarithms = np.log(np.clip(classifier.predict_proba(X), LEAST_SHARE, None))
     if logarithms.shape[1] == 2:
         return logarithms[:, 1] - logarithms[:, 0]
-    return logarithms
+    return _against_the_rest(logarithms)
+
+
+def _against_the_rest(logarithms: Scores) -> Scores:
+    """Return log-odds of each class, from logarithms of shares up to a constant a row.
+
+    The constant says how likely the row is, not its class: columns without it can be ranked.
+    """
+    columns = range(logarithms.shape[1])
+    others = [logsumexp(np.delete(logarithms, column, axis=1), axis=1) for column in columns]
+    return logarithms - np.column_stack(others)
 
 
 def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -> Scores:

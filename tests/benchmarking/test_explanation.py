@@ -8,7 +8,6 @@ from featx.benchmarking import explanation
 from featx.benchmarking.controls import control_matrix
 from featx.benchmarking.explanation import ACTIVATION, OCCLUSION, Explainer, add_maps
 from featx.classifiers.fitting import fit
-from featx.classifiers.search import pipeline_scores
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from tests.benchmarking.conftest import GridEngine, draw
@@ -28,7 +27,7 @@ def test_the_map_of_joined_backbones_adds_up_to_the_decision(embedded):
     model = fit(matrix, "logistic", folds=2)
     explainer = Explainer(model)
     assert explainer.method == ACTIVATION
-    decisions = pipeline_scores(model.pipeline_, matrix.X)
+    decisions = model.pipeline_.decision_function(matrix.X)
     for index in range(4):
         found = explainer.explain(images, index)
         place = list(model.classes_).index(found.toward)

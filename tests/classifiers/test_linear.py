@@ -10,7 +10,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.classifiers.linear import linear_weights
-from featx.classifiers.search import pipeline_scores
 
 LINEAR = [
     (LogisticRegression(), 2),
@@ -33,7 +32,7 @@ def test_the_weighted_sum_is_the_decision(classifier, classes, steps):
     pipeline, X = fitted(*steps, classifier, classes=classes)
     found = linear_weights(pipeline)
     sums = found.bias + (X - found.centre) @ found.weights.T
-    expected = pipeline_scores(pipeline, X)
+    expected = pipeline.decision_function(X)
     assert sums.reshape(expected.shape) == pytest.approx(expected, abs=1e-9)
 
 
@@ -41,7 +40,7 @@ def test_the_centre_is_the_average_training_row():
     pipeline, X = fitted(StandardScaler(), PCA(5), LogisticRegression())
     found = linear_weights(pipeline)
     assert found.centre == pytest.approx(X.mean(axis=0))
-    assert found.bias == pytest.approx(pipeline_scores(pipeline, X.mean(axis=0)[None]))
+    assert found.bias == pytest.approx(pipeline.decision_function(X.mean(axis=0)[None]))
 
 
 @pytest.mark.parametrize(

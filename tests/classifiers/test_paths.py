@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from featx.classifiers.paths import WarmPath
-from featx.classifiers.scores import one_vs_rest_auc
+from featx.classifiers.scores import classifier_scores, one_vs_rest_auc
 from featx.classifiers.shared import PreparedFold
 
 PATH = [{"C": C} for C in (0.0003, 0.001, 0.003, 0.01, 0.03)]
@@ -31,12 +31,7 @@ def make_fold(classes):
 def cold(fold, settings, tol, dtype=np.float32):
     regression = LogisticRegression(**settings, tol=tol, max_iter=50000)
     regression.fit(fold.training.astype(dtype), fold.training_labels, fold.weights)
-    return regression.decision_function(fold.validation.astype(dtype)).astype(np.float64)
-
-
-def probability(scores):
-    table = scores if scores.ndim == 2 else np.column_stack([0 * scores, scores])
-    return softmax(table, axis=1)
+    return classifier_scores(regression, fold.validation.astype(dtype))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -47,10 +42,8 @@ def test_as_near_to_the_optimum_as_fits_from_nothing(classes):
     errors = {"warm": [], "cold": []}
     for settings, warm in zip(PATH, found, strict=True):
         optimum = cold(fold, settings, 1e-9, np.float64)
-        errors["warm"].append(abs(probability(warm) - probability(optimum)).max())
-        errors["cold"].append(
-            abs(probability(cold(fold, settings, 1e-4)) - probability(optimum)).max()
-        )
+        errors["warm"].append(abs(expit(warm) - expit(optimum)).max())
+        errors["cold"].append(abs(expit(cold(fold, settings, 1e-4)) - expit(optimum)).max())
         assert one_vs_rest_auc(labels, warm) == pytest.approx(
             one_vs_rest_auc(labels, optimum), abs=2e-4
         )

@@ -259,3 +259,11 @@ def test_unwritable(model, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FeatxError, match="cannot be written"):
         save_model(model, tmp_path / "file" / "model.skops")
+
+
+def test_older_scores_of_three_classes_are_refused(tmp_path):
+    model = featx.fit(make_matrix(classes=3), "naive_bayes", n_jobs=1)
+    del model.provenance_["score_format"]
+    save_model(model, tmp_path / "old.skops")
+    with pytest.raises(FeatxError, match="3 classes and was fitted by an older featx"):
+        load_model(tmp_path / "old.skops")
