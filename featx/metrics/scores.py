@@ -131,15 +131,15 @@ def evaluate(
     """Measure a classifier on images that it has not been fitted to.
 
     With two classes the last is the positive one. With more, every class is set against the rest
-    and the figures are the plain (macro) means over classes, accuracy apart; a mean is undefined
-    where the figure of any class is.
+    and the figures are the plain (macro) means over classes, accuracy apart, the balanced accuracy
+    that of the sensitivities; a mean is undefined where the figure of any class is.
 
     Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy and, with two
     classes, sensitivity, specificity, PPV and NPV; the bootstrap by patient
     (`featx.metrics.bootstrap`) for the others. All of them mind that a patient's images go
     together; with one image a patient, AUC and shares have the plain intervals of DeLong and
-    Wilson. The balanced accuracy of a classifier that calls every image the same is a half
-    whatever the images, and its interval has no width.
+    Wilson. The balanced accuracy of a classifier that calls every image the same is
+    1 / n_classes whatever the images, and its interval has no width.
 
     Parameters
     ----------
@@ -294,6 +294,9 @@ def _macro(
     replicates = {
         name: np.mean([measured[name] for measured in resampled], axis=0) for name in resampled[0]
     }
+    # Not the mean over classes against the rest, to which specificities would add.
+    values["balanced_accuracy"] = values["sensitivity"]
+    replicates["balanced_accuracy"] = replicates["sensitivity"]
     trials = min(_patients_of_rarer(task, numbers) for task in tasks)
     truth = np.argmax([task.positive for task in tasks], axis=0)
     columns = np.column_stack([task.probability for task in tasks])

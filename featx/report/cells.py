@@ -86,7 +86,7 @@ MAIN = (
 """Columns of the first table."""
 
 MORE = (
-    Column("balanced_accuracy", "Balanced accuracy", "mean of sensitivity and specificity"),
+    Column("balanced_accuracy", "Balanced accuracy", "mean over classes of the share called right"),
     Column("ppv", "PPV", "share of positive calls that are right"),
     Column("npv", "NPV", "share of negative calls that are right"),
     Column("average_precision", "Average precision", "area under precision and recall"),

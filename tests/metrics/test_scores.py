@@ -168,6 +168,7 @@ def test_three_classes_are_means_of_one_against_the_rest():
     expected = {
         "auc": reference.roc_auc_score(labels, probabilities, multi_class="ovr"),
         "accuracy": reference.accuracy_score(labels, called),
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, called),
         "sensitivity": reference.recall_score(labels, called, average="macro"),
         "ppv": reference.precision_score(labels, called, average="macro"),
         "f1": reference.f1_score(labels, called, average="macro"),
