@@ -9,6 +9,7 @@ from featx.benchmarking.ledger import Row
 from featx.benchmarking.predictions import Predictions
 from featx.errors import UsageError
 from featx.metrics.comparison import delong_test
+from featx.metrics.ranking import ranked
 
 __all__ = ["compare_with_float32", "split_precision", "with_precision"]
 
@@ -78,7 +79,7 @@ def with_precision(backbones: str, default: str) -> str:
 def compare_with_float32(rows: Sequence[Row], predictions: Mapping[str, Predictions]) -> None:
     """Add to each row of another precision its AUC less that of the same row in float32.
 
-    With DeLong's interval and p-value, by patient. Two classes only.
+    With DeLong's interval and p-value, by patient.
 
     Parameters
     ----------
@@ -95,9 +96,7 @@ def compare_with_float32(rows: Sequence[Row], predictions: Mapping[str, Predicti
         if precision is None or exact is None:
             continue
         here, there = predictions[row["name"]], predictions[exact["name"]]
-        if here.probabilities.shape[1] != 2:
-            continue
-        scores = here.probabilities[:, 1], there.probabilities[:, 1]
+        scores = ranked(here.probabilities), ranked(there.probabilities)
         test = delong_test(here.labels, *scores, patients=here.patients)
         row["float32"] = exact["name"]
         row["float32_auc_difference"] = test.difference

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from featx.benchmarking.predictions import Predictions
 from featx.metrics.comparison import delong_test, holm, mcnemar_test, verdict
+from featx.metrics.ranking import ranked
 
 __all__ = ["compare_with_reference", "pick_reference"]
 
@@ -39,7 +40,7 @@ def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predic
     """Add to every row its difference from the reference row, tested and put into words.
 
     AUC by DeLong's test, accuracy by McNemar's, both minding that a patient's images go together;
-    p-values corrected for the number of rows by Holm. Two classes only.
+    p-values corrected for the number of rows by Holm.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predic
     reference = pick_reference(rows)
     # A model that has seen the test images is not compared with one that has not.
     others = [row for row in rows if row is not reference and row["kind"] != "adapted"]
-    if reference is None or predictions[reference["name"]].probabilities.shape[1] != 2:
+    if reference is None:
         return
     tests = [_tests(row, reference, predictions) for row in others]
     for figure in ("auc", "accuracy"):
@@ -71,14 +72,16 @@ def _tests(row: Row, reference: Row, predictions: Mapping[str, Predictions]) -> 
     common = [index for index, name in enumerate(here.names) if name in place]
     counterpart = [place[here.names[index]] for index in common]
     labels = here.labels[common]
-    scores = here.probabilities[common, 1], there.probabilities[counterpart, 1]
-    called = _called(scores[0], row), _called(scores[1], reference)
+    shares = here.probabilities[common], there.probabilities[counterpart]
+    called = _called(shares[0], row), _called(shares[1], reference)
     owners = here.patients[common]
     return {
-        "auc": delong_test(labels, *scores, patients=owners),
+        "auc": delong_test(labels, ranked(shares[0]), ranked(shares[1]), patients=owners),
         "accuracy": mcnemar_test(labels, *called, patients=owners),
     }
 
 
-def _called(scores: npt.NDArray[np.float64], row: Row) -> npt.NDArray[np.int64]:
-    return (scores >= row["threshold"]).astype(np.int64)
+def _called(shares: npt.NDArray[np.float64], row: Row) -> npt.NDArray[np.int64]:
+    if shares.shape[1] > 2:
+        return shares.argmax(axis=1)
+    return (shares[:, 1] >= row["threshold"]).astype(np.int64)

@@ -82,6 +82,7 @@ def explore(
     found.save(out)
     told = (
         f"{len(found):,} images: {len(found.suspects):,} labels to look at, "
-        f"{len(found.copies):,} pairs of copies. Open {out}."
+        f"{len(found.copies):,} {'pair' if len(found.copies) == 1 else 'pairs'} of copies. "
+        f"Open {out}."
     )
     print_result({**found.to_dict(), "out": str(out)}, as_json, told)

@@ -16,7 +16,7 @@ from featx.metrics.intervals import (
     number_patients,
     two_sided_quantile,
 )
-from featx.metrics.ranking import auc_influence, auc_interval
+from featx.metrics.ranking import macro_auc_influence, macro_auc_interval
 
 __all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "verdict"]
 
@@ -50,6 +50,9 @@ def delong_test(
 ) -> ComparisonResult:
     """Compare the areas under two ROC curves of the same images.
 
+    Of more than two classes it is the mean area of each against the rest, as in
+    `macro_auc_interval`: the influences of the classes are averaged before the variance is taken.
+
     DeLong's test [1]_, with Obuchowski's variance [2]_ where patients have several images. Where
     the variance of the difference is 0 although the classifiers rank the images differently (both
     separate the classes perfectly, say), the interval is built from those of the two areas [3]_,
@@ -57,10 +60,10 @@ def delong_test(
 
     Parameters
     ----------
-    labels : array-like of bool, shape (n_images,)
-        Which images are positive.
-    scores_a, scores_b : array-like of float, shape (n_images,)
-        The two classifiers' scores; higher means more likely positive.
+    labels : array-like of bool or int, shape (n_images,)
+        Which images are positive; of more than two classes, the class of each from 0.
+    scores_a, scores_b : array-like of float, shape (n_images,) or (n_images, n_classes)
+        The two classifiers' scores; higher means more likely positive, or of the column's class.
     confidence : float, default=0.95
         Coverage of the interval.
     patients : array-like, shape (n_images,), optional
@@ -88,11 +91,11 @@ def delong_test(
     >>> round(result.difference, 4), round(result.p_value, 3)
     (0.0625, 0.643)
     """
-    positive = np.asarray(labels, dtype=bool)
-    numbers = number_patients(patients, len(positive))
+    truth = np.asarray(labels).astype(np.int64)
+    numbers = number_patients(patients, len(truth))
     first, second = np.asarray(scores_a, np.float64), np.asarray(scores_b, np.float64)
-    area_a, influence_a = auc_influence(positive, first, numbers)
-    area_b, influence_b = auc_influence(positive, second, numbers)
+    area_a, influence_a = macro_auc_influence(truth, first, numbers)
+    area_b, influence_b = macro_auc_influence(truth, second, numbers)
     difference = area_a - area_b
     contrast = influence_a - influence_b
     variance = float(contrast @ contrast)
@@ -104,10 +107,10 @@ def delong_test(
         half = quantile * error
         low, high = max(-1.0, difference - half), min(1.0, difference + half)
         return ComparisonResult(difference, low, high, _two_sided(difference / error))
-    if np.array_equal(stats.rankdata(first), stats.rankdata(second)):
+    if np.array_equal(stats.rankdata(first, axis=0), stats.rankdata(second, axis=0)):
         return ComparisonResult(0.0, 0.0, 0.0, 1.0)
-    a = auc_interval(positive, first, confidence, numbers)
-    b = auc_interval(positive, second, confidence, numbers)
+    a = macro_auc_interval(truth, first, confidence, numbers)
+    b = macro_auc_interval(truth, second, confidence, numbers)
     below = math.hypot(a.value - a.low, b.high - b.value)
     above = math.hypot(a.high - a.value, b.value - b.low)
     error = (below if difference > 0 else above) / quantile

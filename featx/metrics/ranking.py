@@ -17,7 +17,7 @@ from featx.metrics.intervals import (
     number_patients,
 )
 
-__all__ = ["auc_influence", "auc_interval", "macro_auc_interval"]
+__all__ = ["auc_influence", "auc_interval", "macro_auc_influence", "macro_auc_interval", "ranked"]
 
 
 def auc_interval(
@@ -127,10 +127,12 @@ def macro_auc_interval(
     if scores.ndim == 1:
         return auc_interval(truth == 1, scores, confidence, patients)
     numbers = number_patients(patients, len(truth))
-    tasks = [(truth == label, column) for label, column in enumerate(scores.T)]
-    influence = np.mean([auc_influence(*task, numbers)[1] for task in tasks], axis=0)
+    _, influence = macro_auc_influence(truth, scores, numbers)
     variance = float(influence @ influence)
-    areas = [auc_interval(*task, confidence, numbers) for task in tasks]
+    areas = [
+        auc_interval(truth == label, column, confidence, numbers)
+        for label, column in enumerate(scores.T)
+    ]
     value, low, high = np.mean([(area.value, area.low, area.high) for area in areas], axis=0)
     if variance > 0:
         return logit_interval(float(value), variance, confidence)
@@ -190,6 +192,45 @@ def auc_influence(
             patients[side], weights=residuals, minlength=n_patients
         )
     return area, influence
+
+
+def macro_auc_influence(
+    labels: Integers, scores: Floats, patients: Integers
+) -> tuple[float, Floats]:
+    """Give the same of several classes: means over each against the rest.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_images,)
+        Classes from 0.
+    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        Higher means more likely of class 1, or of the column's class.
+    patients : ndarray of int64, shape (n_images,)
+        Number of the patient of each image.
+
+    Returns
+    -------
+    area, influence
+        As of `auc_influence`; nan where they are nan of any class.
+    """
+    if scores.ndim == 1:
+        return auc_influence(labels == 1, scores, patients)
+    found = [
+        auc_influence(labels == label, column, patients) for label, column in enumerate(scores.T)
+    ]
+    areas, influences = zip(*found, strict=True)
+    return float(np.mean(areas)), np.mean(influences, axis=0)
+
+
+def ranked(probabilities: Floats) -> Floats:
+    """Return what ROC curves are drawn of: of two classes the second's column, of more all.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Of each class.
+    """
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
 def _hanley_mcneil_variance(area: float, n_positive: int, n_negative: int) -> float:

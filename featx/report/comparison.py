@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from featx.metrics.comparison import ComparisonResult, delong_test, holm, mcnemar_test, verdict
+from featx.metrics.ranking import ranked
 from featx.report.cells import row_label
 from featx.report.page import render
 from featx.report.results import Results, Row, ScoredImages, read_results
@@ -165,7 +166,7 @@ def compare_runs(first: str | Path, second: str | Path) -> Comparison:
     """Set two benchmarks side by side.
 
     Rows are matched by backbone, classifier and kind. Where both runs kept scores of the same test
-    images, of two classes, differences are tested.
+    images, differences are tested.
 
     Parameters
     ----------
@@ -228,13 +229,13 @@ def _test(runs: Sequence[Results], first: Row, second: Row) -> dict[str, Compari
     if here is None or there is None or here.class_names != there.class_names:
         return None
     order = _same_order(here, there)
-    if order is None or len(here.class_names) != 2:
+    if order is None:
         return None
     owners = here.patients if here.patients is not None else there.patients
     if here.patients is None and owners is not None:
         owners = owners[order]
     called = there.called(second["threshold"])[order], here.called(first["threshold"])
-    scores = there.probabilities[order, 1], here.probabilities[:, 1]
+    scores = ranked(there.probabilities[order]), ranked(here.probabilities)
     return {
         "auc": delong_test(here.labels, *scores, patients=owners),
         "accuracy": mcnemar_test(here.labels, *called, patients=owners),

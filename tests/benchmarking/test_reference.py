@@ -93,3 +93,23 @@ def test_predictions_come_back_and_other_classes_do_not(tmp_path):
     assert Predictions.load(tmp_path / "absent.csv", ["a", "b"]) is None
     (tmp_path / "old.csv").write_text("path,label,probability_no,probability_yes\na,no,0.6,0.4\n")
     assert Predictions.load(tmp_path / "old.csv", ["no", "yes"]) is None
+
+
+def test_more_than_two_classes_are_compared_too():
+    generator = np.random.default_rng(5)
+    labels = np.arange(300) % 3
+    names, patients = tuple(map(str, range(300))), np.array([f"p{i // 3}" for i in range(300)])
+
+    def predictions(strength):
+        evidence = strength * np.eye(3)[labels] + generator.normal(size=(300, 3))
+        shares = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
+        return Predictions(names, labels, patients, shares)
+
+    found = {"cnn": predictions(0.5), "strong": predictions(3.0)}
+    common = {"threshold": None, "kind": "frozen", "validation_auc": None}
+    rows = [{**common, "name": name} for name in found]
+    rows[0].update(kind="baseline", validation_auc=0.8)
+    compare_with_reference(rows, found)
+    correct = [found[name].probabilities.argmax(axis=1) == labels for name in ("strong", "cnn")]
+    assert rows[1]["accuracy_difference"] == pytest.approx(correct[0].mean() - correct[1].mean())
+    assert rows[1]["auc_verdict"] == rows[1]["accuracy_verdict"] == "better"

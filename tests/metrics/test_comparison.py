@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -201,3 +202,51 @@ def test_verdict_in_words():
     assert verdict(0.02, 0.05) == "no difference shown"
     assert verdict(math.nan, math.nan) == "no difference shown"
     assert verdict(0.02, 0.03, alpha=0.01) == "no difference shown"
+
+
+def three_classes(n_patients, seed):
+    """Two classifiers that share much of their error, three images a patient."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(generator.integers(3, size=n_patients), 3)
+    patients = np.repeat(np.arange(n_patients), 3)
+    shared = np.repeat(generator.normal(size=(n_patients, 3)), 3, axis=0)
+    scores = [
+        np.eye(3)[labels] + shared + 0.7 * generator.normal(size=(len(labels), 3)) for _ in range(2)
+    ]
+    return labels, scores, patients
+
+
+def test_macro_areas_of_two_columns_are_those_of_one():
+    labels, (first, second), patients = three_classes(60, seed=0)
+    positive = (labels > 0).astype(int)
+    one = delong_test(positive, first[:, 1], second[:, 1], patients=patients)
+    columns = [np.column_stack([-score[:, 1], score[:, 1]]) for score in (first, second)]
+    two = delong_test(positive, *columns, patients=patients)
+    np.testing.assert_allclose(
+        [two.difference, two.low, two.high, two.p_value],
+        [one.difference, one.low, one.high, one.p_value],
+    )
+
+
+def test_macro_areas_have_the_error_of_resampled_patients():
+    labels, scores, patients = three_classes(150, seed=1)
+    found = delong_test(labels, *scores, patients=patients)
+    areas = [roc_auc_score(np.eye(3)[labels], score) for score in scores]
+    assert found.difference == pytest.approx(areas[0] - areas[1])
+    generator = np.random.default_rng(2)
+    differences = []
+    for _ in range(300):
+        drawn = generator.integers(150, size=150)
+        rows = (3 * drawn[:, None] + np.arange(3)).ravel()
+        areas = [roc_auc_score(np.eye(3)[labels[rows]], score[rows]) for score in scores]
+        differences.append(areas[0] - areas[1])
+    error = (found.high - found.low) / (2 * 1.959964)
+    assert error == pytest.approx(np.std(differences), rel=0.15)
+
+
+def test_macro_areas_that_are_alike_are_called_different_as_often_as_claimed():
+    p_values = []
+    for seed in range(200):
+        labels, scores, patients = three_classes(60, seed)
+        p_values.append(delong_test(labels, *scores, patients=patients).p_value)
+    assert 0.01 <= np.mean(np.array(p_values) < 0.05) <= 0.1
