@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ _SCORES = {
     "specificity": "Specificity",
     "f1": "F1",
 }
+
+# Where the terminal would cut a word.
+_AFTER_A_LONG_NAME = re.compile(r"(?<=\w{17})@")
 
 _ELSEWHERE = {"auc": "AUC", "accuracy": "Accuracy"}
 
@@ -58,6 +62,7 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
         figures[0] += _spread(row, "\nSD {:.4f}")
         costs = f"{_number(row['seconds_extract'])}\n{_number(row['seconds_fit'])}"
         model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
+        model = _AFTER_A_LONG_NAME.sub("\n@", model.replace("+", "+\n"))
         if "auc_verdict" in row:
             model += f"\nAUC vs CNN: {row['auc_verdict']}"
         table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)

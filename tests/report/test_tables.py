@@ -71,3 +71,12 @@ def test_terminal():
     text = console.file.getvalue()
     for whole in ("0.988", "0.970-0.995", "0.880-0.920", "1,234", "vgg16", "svm", "COLLAPSED"):
         assert whole in text
+
+
+def test_a_terminal_cuts_long_names_at_their_joints():
+    console = Console(width=80, file=io.StringIO())
+    joined = "efficientnet_lite0@int8+xception@160@int8"
+    console.print(to_terminal([{**ROW, "backbone": joined}]))
+    lines = [line.split(" ")[0] for line in console.file.getvalue().splitlines()]
+    start = lines.index("efficientnet_lite0")
+    assert lines[start : start + 4] == ["efficientnet_lite0", "@int8+", "xception@160@int8", "svm"]
