@@ -19,18 +19,18 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
-    "FeatureClassifier": "featx.classifiers.model",
+    "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
-    "ImageDataset": "featx.images.dataset",
+    "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
-    "benchmark": "featx.benchmarking.grid",
-    "explore": "featx.benchmarking.exploration",
+    "benchmark": "featx.benchmarking.benchmark",
+    "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
-    "load_model": "featx.classifiers.persistence",
+    "load_model": "featx.classifiers.model_file",
 }
 
 __all__ = [
@@ -51,18 +51,18 @@ __all__ = [
 
 if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
-    from featx.benchmarking.exploration import explore
-    from featx.benchmarking.grid import benchmark
+    from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
+    from featx.classifiers.classifier import FeatureClassifier
     from featx.classifiers.fitting import fit
-    from featx.classifiers.model import FeatureClassifier
-    from featx.classifiers.persistence import load_model
+    from featx.classifiers.model_file import load_model
     from featx.classifiers.view_averaging import ViewAveraging
+    from featx.datasets.dataset import ImageDataset
+    from featx.exploration.analysis import explore
     from featx.features.extraction import extract
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
-    from featx.images.dataset import ImageDataset
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import featx.progress
+import featx.runtime.progress
+from featx.datasets.dataset import ImageDataset
 from featx.features.embedding import Embedding
-from featx.images.dataset import ImageDataset
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -18,8 +18,8 @@ def _own_surroundings(tmp_path_factory, monkeypatch):
     """No test reads or fills the user's cache, nor hears of the user's weights."""
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
-    featx.progress.set_quiet(False)
-    featx.progress.set_verbose(False)
+    featx.runtime.progress.set_quiet(False)
+    featx.runtime.progress.set_verbose(False)
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 import featx
 from featx.cli import main
-from featx.features.files import TEMPORARY_PREFIX
+from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import HEED_INTERRUPTS
 
 PATIENTS = r"(p\d+)_"
@@ -119,7 +119,7 @@ def test_predict_writes_one_line_an_image(run, road, model, tmp_path):
     assert "empty.png: the file is empty" in error
 
 
-def test_evaluate_scores_labelled_images(run, road, model):
+def test_evaluate_scores_labeled_images(run, road, model):
     code, text, _ = run(
         "evaluate",
         model,
@@ -202,7 +202,7 @@ def test_doctor_tells_versions_and_cache(run, road):
         (["fit", "{absent}", "--out", "models"], "does not exist"),
         (["fit", "{matrix}", "--classifier", "swm", "--out", "models"], "svm"),
         (["predict", "{absent}", "{images}", "--out", "p.csv"], "no model file"),
-        (["benchmark", "{images}", "--baselines", "nothing", "--out", "o"], "seed-cnn"),
+        (["benchmark", "{images}", "--baselines", "nothing", "--out", "o"], "ramirez-cnn"),
         (["benchmark", "{images}", "--test-size", "2", "--out", "o"], "between 0 and 1"),
         (["bench"], "No such command"),
     ],

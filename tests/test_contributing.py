@@ -11,8 +11,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from featx.classifiers import persistence, zoo
-from featx.classifiers.model import FeatureClassifier
+from featx.classifiers import model_file as persistence
+from featx.classifiers import registry as zoo
+from featx.classifiers.classifier import FeatureClassifier
 from featx.errors import FeatxError
 
 ROOT = Path(__file__).parents[1]
@@ -51,14 +52,14 @@ def test_the_backbone_is_one_of_the_list():
 
 
 def test_the_classifier_is_searched_saved_and_loaded(tmp_path, monkeypatch, generator):
-    record = patched("featx/classifiers/zoo.py").CLASSIFIERS["lda"]
+    record = patched("featx/classifiers/registry.py").CLASSIFIERS["lda"]
     monkeypatch.setitem(zoo.CLASSIFIERS, "lda", record)
     y = np.repeat([0, 1], 30)
     X = (generator.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
     model = FeatureClassifier("lda", folds=3).fit(X, y)
     assert model.best_parameters_["shrinkage"] in ("auto", 0.1, 0.5)
     assert model.score(X, y) > 0.7
-    taught = patched("featx/classifiers/persistence.py")
+    taught = patched("featx/classifiers/model_file.py")
     taught.save_model(model, tmp_path / "lda.skops")
     loaded = taught.load_model(tmp_path / "lda.skops")
     np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))

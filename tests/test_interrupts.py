@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from featx.features.files import TEMPORARY_PREFIX
 from featx.features.matrix import FeatureMatrix
+from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import HEED_INTERRUPTS
 
 # The command line with quick features, and with a place to be stuck in: compiled code that no

@@ -11,14 +11,14 @@ import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from featx.benchmarking import explanation
-from featx.benchmarking.grid import benchmark
+from featx.benchmarking.benchmark import benchmark
 from featx.classifiers.fitting import fit
-from featx.classifiers.persistence import save_model
+from featx.classifiers.model_file import save_model
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
+from featx.explanation import evidence as explanation
 from featx.features import embedding
 from featx.features.extraction import extract
-from featx.images.dataset import ImageDataset
 from tests.features.worker import QuickEngine, QuickMaps
 from tests.images.dicom_files import make_dicom
 

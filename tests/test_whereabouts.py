@@ -19,7 +19,7 @@ from tests.conftest import smooth_image
 SCRIPT = """
 import json, sys
 from featx.cli import main
-from featx.benchmarking import explanation
+from featx.explanation import evidence as explanation
 from featx.features import embedding
 from tests.features.worker import QuickEngine, QuickMaps
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import quiet_stderr
-from featx.jobs import engine_threads
+from featx.runtime.parallel import engine_threads
 
 __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
 

@@ -16,7 +16,7 @@ from featx.backbones.precision import HALF, check_precision
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
-from featx.progress import detail, say
+from featx.runtime.progress import detail, say
 
 __all__ = [
     "ENGINES",
@@ -90,7 +90,7 @@ class KerasEngine:
         Parameters
         ----------
         pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
-            Grey or RGB, 0 to 255. Grey is repeated to three channels.
+            Gray or RGB, 0 to 255. Gray is repeated to three channels.
 
         Returns
         -------
@@ -210,7 +210,7 @@ def make_engine(
     pooling : str, default="average"
         See `featx.backbones.pooling`.
     precision : {"float32", "float16", "bfloat16"}, default="float32"
-        What the network computes with; for int8 see `featx.backbones.quantisation`. The short
+        What the network computes with; for int8 see `featx.backbones.quantization`. The short
         floats are for GPUs and the Keras engine; weights and features stay float32.
 
     Returns
@@ -268,7 +268,7 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
     Parameters
     ----------
     pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
-        Grey or RGB.
+        Gray or RGB.
     size : (int, int)
         Height and width that the network was built for.
     backbone : Backbone
@@ -289,7 +289,7 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
     height, width = size
     if batch.ndim != 4 or batch.shape[1:3] != (height, width) or batch.shape[3] not in (1, 3):
         raise UsageError(
-            f"{backbone.name} was loaded for images of {height} x {width}, grey or RGB; pixels of "
+            f"{backbone.name} was loaded for images of {height} x {width}, gray or RGB; pixels of "
             f"shape {np.shape(pixels)} do not fit (n, {height}, {width}[, 1 or 3])."
         )
     return batch
@@ -316,8 +316,8 @@ def pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> 
     """
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
-    colours = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
-    maps = base(backbone.preprocessing(colours), training=False)
+    colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
+    maps = base(backbone.preprocessing(colors), training=False)
     if maps.dtype != "float32":
         maps = keras.ops.cast(maps, "float32")
     return keras.Model(inputs, pool(maps, pooling), name=f"{backbone.name}_features")

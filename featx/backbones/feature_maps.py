@@ -37,7 +37,7 @@ class FeatureMaps:
         Parameters
         ----------
         pixels : ndarray, shape (height, width) or (height, width, 3)
-            Grey or RGB, 0 to 255, of the size that the network was loaded for.
+            Gray or RGB, 0 to 255, of the size that the network was loaded for.
 
         Returns
         -------
@@ -52,7 +52,7 @@ class FeatureMaps:
         if channels not in self._models:
             keras = import_keras()
             inputs = keras.Input((*self.base.input_shape[1:3], channels), name="pixels")
-            colours = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
-            maps = self.base(self.backbone.preprocessing(colours), training=False)
+            colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
+            maps = self.base(self.backbone.preprocessing(colors), training=False)
             self._models[channels] = keras.Model(inputs, maps, name=f"{self.backbone.name}_maps")
         return self._models[channels]

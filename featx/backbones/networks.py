@@ -75,14 +75,14 @@ def _dtype_policy(policy: str | None) -> Iterator[None]:
         config.set_dtype_policy(before)
 
 
-def fill_randomly(base: Any, seed: int) -> None:
+def fill_randomly(base: Any, random_state: int) -> None:
     """Draw the kernels anew (Glorot uniform), the same for a seed in any process.
 
     Parameters
     ----------
     base : keras.Model
         Changed in place; biases and batch norm keep their initial zeros and ones.
-    seed : int
+    random_state : int
         Of NumPy's generator: no global random state is read or changed.
 
     References
@@ -90,7 +90,7 @@ def fill_randomly(base: Any, seed: int) -> None:
     Glorot, Bengio (2010), Understanding the difficulty of training deep feedforward neural
     networks, AISTATS, equation 16.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(random_state)
     for weight in base.weights:
         if len(weight.shape) > 1:
             field = int(np.prod(weight.shape[:-2]))
@@ -158,7 +158,7 @@ def _check_hdf5(backbone: Backbone, path: Path) -> str:
 
 
 def _count(group: h5py.Group) -> int:
-    """Count the numbers in a weights file, leaving an optimiser's state aside."""
+    """Count the numbers in a weights file, leaving an optimizer's state aside."""
     return sum(
         _count(item) if isinstance(item, h5py.Group) else int(np.prod(item.shape))
         for name, item in group.items()

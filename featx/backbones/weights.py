@@ -23,7 +23,7 @@ from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
 from featx.backbones.registry import Backbone
 from featx.errors import FeatxError, MissingExtraError, UsageError
-from featx.progress import detail, say
+from featx.runtime.progress import detail, say
 
 __all__ = ["WEIGHTS_DIR_VARIABLE", "Weights", "find_weights", "load_base", "weights_at_hand"]
 
@@ -54,7 +54,7 @@ class Weights:
     description: str
 
     @property
-    def seed(self) -> int:
+    def random_state(self) -> int:
         """Seed of random weights."""
         return int(self.digest.removeprefix("random-"))
 
@@ -65,7 +65,7 @@ def find_weights(
     weights_dir: str | os.PathLike[str] | None = None,
     *,
     allow_download: bool = True,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Weights:
     """Find the weights that were asked for.
 
@@ -79,7 +79,7 @@ def find_weights(
         Directory to look in first, before ``$FEATX_WEIGHTS_DIR``.
     allow_download : bool, default=True
         Whether to try the network when the file is nowhere on this machine.
-    seed : int, default=0
+    random_state : int, default=0
         Of random weights.
 
     Returns
@@ -98,11 +98,11 @@ def find_weights(
     Examples
     --------
     >>> from featx.backbones.registry import get_backbone
-    >>> find_weights(get_backbone("vgg16"), "random", seed=7).digest
+    >>> find_weights(get_backbone("vgg16"), "random", random_state=7).digest
     'random-7'
     """
     if weights == "random":
-        return Weights("random", None, f"random-{seed}", f"random (seed {seed})")
+        return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
     if weights != "imagenet":
         return _explicit_file(backbone, Path(weights))
     found = weights_at_hand(backbone, weights_dir)
@@ -193,7 +193,7 @@ def load_base(
     """
     base = build_base(backbone, input_shape, policy)
     if weights.path is None:
-        fill_randomly(base, weights.seed)
+        fill_randomly(base, weights.random_state)
     else:
         fill_from_file(base, backbone, weights.path)
     return base if trainable else freeze(base)

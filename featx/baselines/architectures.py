@@ -1,4 +1,4 @@
-"""The networks' layers; all take grey intensities from 0 to 255 and give probabilities."""
+"""The networks' layers; all take gray intensities from 0 to 255 and give probabilities."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "freeze",
     "output_layer",
     "pretrained",
-    "seed_cnn",
+    "ramirez_cnn",
     "staged_cnn",
 ]
 
@@ -49,12 +49,12 @@ def build_network(
         From float32 (batch, height, width, 1), 0 to 255, to float32 (batch, 1 or n_classes).
     """
     keras = import_keras()
-    grey = keras.Input((*size, 1), name="grey")
-    # In half precision neighbouring grey levels would run together before they are scaled.
-    pixels = keras.layers.Concatenate(name="rgb", dtype="float32")([grey, grey, grey])
+    gray = keras.Input((*size, 1), name="gray")
+    # In half precision neighboring gray levels would run together before they are scaled.
+    pixels = keras.layers.Concatenate(name="rgb", dtype="float32")([gray, gray, gray])
     features = recipe.body(recipe.preprocessing(pixels), weights)
     output = output_layer(n_classes)(features)
-    return keras.Model(grey, output, name=recipe.name.replace(":", "_").replace("-", "_"))
+    return keras.Model(gray, output, name=recipe.name.replace(":", "_").replace("-", "_"))
 
 
 def output_layer(n_classes: int) -> keras.layers.Layer:
@@ -73,14 +73,14 @@ def output_layer(n_classes: int) -> keras.layers.Layer:
     )
 
 
-def seed_cnn(
+def ramirez_cnn(
     pixels: KerasTensor,
     weights: Weights | None = None,  # noqa: ARG001
     *,
     channels: int = 3,
     momentum: float = 0.99,
 ) -> KerasTensor:
-    """Stack the seed report's five convolutions and its dense layer.
+    """Stack the report of 2022's five convolutions and its dense layer.
 
     Dropout stands before batch norm, and pooling pads, as in the notebook that the report took the
     network from.
@@ -92,7 +92,7 @@ def seed_cnn(
     weights : None
         There are none: the network starts from random weights.
     channels : int, default=3
-        How many of the channels the network sees; of grey images all are alike.
+        How many of the channels the network sees; of gray images all are alike.
     momentum : float, default=0.99
         Of batch norm's running averages, which need some 1 / (1 - momentum) steps to follow.
 

@@ -11,11 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.images.augmentation import Augmentation, make_view
-from featx.images.dataset import ImageDataset
-from featx.jobs import jobs_at_a_time
-from featx.progress import progress
+from featx.runtime.parallel import jobs_at_a_time
+from featx.runtime.progress import progress
 
 __all__ = ["ViewSource"]
 
@@ -33,12 +33,12 @@ class ViewSource:
     Parameters
     ----------
     images : ImageDataset
-        The images; they are read in grey.
+        The images; they are read in gray.
     size : (int, int)
         Height and width of the views.
     augmentation : Augmentation
         Policy of the views from number 1 on.
-    seed : int, default=0
+    random_state : int, default=0
         Of the augmented views.
     memory : int, default=512 MiB
         Bytes of decoded images to keep.
@@ -56,13 +56,13 @@ class ViewSource:
         images: ImageDataset,
         size: tuple[int, int],
         augmentation: Augmentation,
-        seed: int = 0,
+        random_state: int = 0,
         memory: int = MEMORY_BYTES,
     ) -> None:
         self.images = images
         self.size = size
         self.augmentation = augmentation
-        self.seed = seed
+        self.random_state = random_state
         self._room = memory
         self._lock = threading.Lock()
         self._pixels: dict[int, npt.NDArray] = {}
@@ -166,7 +166,7 @@ class ViewSource:
             raise FeatxError(f"{name} cannot be read: {error}; leave it out") from error
         # View 0 is the same whatever the digest: no need to hash.
         digest = self.digest(index) if view else ""
-        return make_view(pixels, digest, view, self.size, self.augmentation, self.seed)
+        return make_view(pixels, digest, view, self.size, self.augmentation, self.random_state)
 
     def _read(self, index: int) -> npt.NDArray:
         kept = self._pixels.get(index)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from featx.backbones._keras import import_keras
 from featx.baselines.lesson import policy_of
 from featx.baselines.recipe import Recipe
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
-from featx.images.dataset import ImageDataset
-from featx.images.splitting import hold_out
 
 __all__ = ["adjust", "check_labels", "check_precision", "split"]
 
@@ -85,22 +85,22 @@ def check_labels(images: ImageDataset) -> None:
     UsageError
         It says which class has none.
     """
-    unlabelled = int((images.labels < 0).sum())
-    if unlabelled:
-        raise UsageError(f"{unlabelled:,} of the training images have no label; leave them out")
+    unlabeled = int((images.labels < 0).sum())
+    if unlabeled:
+        raise UsageError(f"{unlabeled:,} of the training images have no label; leave them out")
     counts = np.bincount(images.labels, minlength=len(images.class_names))
     missing = [name for name, count in zip(images.class_names, counts, strict=True) if not count]
     if missing or len(counts) < 2:
         present = [name for name in images.class_names if name not in missing]
         raise UsageError(
-            f"the {len(images):,} training images are all {' or '.join(present) or 'unlabelled'}"
+            f"the {len(images):,} training images are all {' or '.join(present) or 'unlabeled'}"
             f"{f', none is {missing[0]}' if missing else ''}; a network learns from two or more "
             "classes, each with images"
         )
 
 
 def split(
-    images: ImageDataset, unreadable: dict[int, str], recipe: Recipe, seed: int
+    images: ImageDataset, unreadable: dict[int, str], recipe: Recipe, random_state: int
 ) -> tuple[Indices, Indices]:
     """Draw the images that train and those that choose.
 
@@ -112,7 +112,7 @@ def split(
         Those to leave out.
     recipe : Recipe
         Says how many are set aside, and whether by patient.
-    seed : int
+    random_state : int
         Decides which.
 
     Returns
@@ -130,7 +130,7 @@ def split(
         images.labels[readable],
         images.patients[readable] if recipe.validation_by == "patient" else readable.astype(str),
         test_size=recipe.validation_size,
-        seed=seed,
+        random_state=random_state,
     )
     if len(kept) < recipe.batch_size:
         raise UsageError(

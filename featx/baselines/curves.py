@@ -14,8 +14,8 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 14, 34, 44
 # From this ratio of extremes on, losses are drawn on a logarithmic scale.
 SPREAD = 30.0
 
-# Two colours that stay apart for the colour-blind (Okabe and Ito 2008).
-COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
+# Two colors that stay apart for the color-blind (Okabe and Ito 2008).
+COLORS = {"training": "#0072B2", "validation": "#D55E00"}
 
 Place = Callable[[float], float]
 
@@ -45,7 +45,7 @@ def curves_svg(history: Mapping[str, Sequence[float]], title: str, best_epoch: i
     Examples
     --------
     >>> history = dict.fromkeys(("accuracy", "val_accuracy", "loss", "val_loss"), [0.5, 0.6])
-    >>> curves_svg(history, "seed-cnn", 2).count("<polyline")
+    >>> curves_svg(history, "ramirez-cnn", 2).count("<polyline")
     4
     """
     panels = [
@@ -117,15 +117,15 @@ def _axes(title: str, epochs: int, x: Place) -> str:
 
 
 def _curve(label: str, curve: Sequence[float], x: Place, y: Place, number: int) -> str:
-    colour = COLOURS[label]
+    color = COLORS[label]
     dashes = ' stroke-dasharray="6 3"' if label == "validation" else ""
     points = [
         (x(epoch), y(value)) for epoch, value in enumerate(curve, start=1) if math.isfinite(value)
     ]
-    dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{colour}"/>' for a, b in points)
+    dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2" fill="{color}"/>' for a, b in points)
     path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
     place = WIDTH - RIGHT - 150 + 80 * number
     return (
-        f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>'
-        f'{dots}<text x="{place}" y="{TOP - 14}" fill="{colour}">{label}</text>'
+        f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.8"{dashes}/>'
+        f'{dots}<text x="{place}" y="{TOP - 14}" fill="{color}">{label}</text>'
     )

@@ -19,7 +19,7 @@ EXPLODED = 5.0
 PARTED = 1.5
 PARTED_AUC = 0.02
 
-# From this AUC on a network that puts all images on one side of 0.5 has still learnt something.
+# From this AUC on a network that puts all images on one side of 0.5 has still learned something.
 RANKS = 0.7
 
 
@@ -102,7 +102,7 @@ def _one_class(
         since = f" The first epoch to do so is {first} of {len(shares)}." if first else ""
         return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f}).{since}"
     return (
-        f"Off centre: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
+        f"Off center: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
         "a threshold chosen for it still parts them."
     )
 

@@ -15,12 +15,12 @@ from featx.backbones.registry import get_backbone
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import output_layer
 from featx.baselines.corrected import finetuned
-from featx.baselines.lesson import Learnt, Lesson, policy_of, seeded
+from featx.baselines.lesson import Learned, Lesson, policy_of, seeded
 from featx.baselines.recipe import Recipe
 from featx.baselines.schedules import WarmCosine
 from featx.baselines.task import Source
 from featx.baselines.transformer import VIT, VIT_PREPROCESSING, vision_transformer
-from featx.progress import progress
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     import keras
@@ -74,7 +74,7 @@ class FeatureSource:
 
 def learn_ensemble(
     lesson: Lesson, recipe: Recipe, weights: Sequence[Weights | None], folder: Path | None
-) -> Learnt:
+) -> Learned:
     """Train the pieces, then the classifier on their features, and join all into one network.
 
     Parameters
@@ -93,7 +93,7 @@ def learn_ensemble(
         place = None if folder is None else folder / "pieces" / piece.name.replace(":", "-")
         pieces.append(lesson.learn(piece, start, place))
     extractors = [_extractor(piece.network) for piece in pieces]
-    with seeded(lesson.seed):
+    with seeded(lesson.random_state):
         head = _build_head(recipe, [int(net.output.shape[1]) for net in extractors], lesson)
         joint = _join(recipe, extractors, head)
         source = _FeaturesWhenNeeded(lesson, recipe, extractors)
@@ -101,7 +101,7 @@ def learn_ensemble(
         result = lesson.run(head, recipe, source, folder, starts)
     used = replace(recipe, pieces=tuple(piece.recipe for piece in pieces))
     before = sum(piece.seconds_before for piece in pieces) + result.seconds_before
-    return Learnt(used, joint, result, before)
+    return Learned(used, joint, result, before)
 
 
 class _FeaturesWhenNeeded:
@@ -133,10 +133,10 @@ def _build_head(recipe: Recipe, widths: list[int], lesson: Lesson) -> keras.Mode
 
 def _join(recipe: Recipe, extractors: list[keras.Model], head: keras.Model) -> keras.Model:
     keras = import_keras()
-    grey = keras.Input((*recipe.size, 1), name="grey")
+    gray = keras.Input((*recipe.size, 1), name="gray")
     # In mixed precision the pieces give float16.
-    side_by_side = keras.layers.Concatenate(dtype="float32")([net(grey) for net in extractors])
-    return keras.Model(grey, head(side_by_side), name=recipe.name.replace("-", "_"))
+    side_by_side = keras.layers.Concatenate(dtype="float32")([net(gray) for net in extractors])
+    return keras.Model(gray, head(side_by_side), name=recipe.name.replace("-", "_"))
 
 
 def _embed(lesson: Lesson, recipe: Recipe, extractors: list[keras.Model]) -> FeatureSource:
@@ -186,7 +186,7 @@ def _mabrouk() -> Recipe:
         augmentation="radiograph",
         batch_size=32,
         epochs=30,
-        optimiser="AdamW",
+        optimizer="AdamW",
         learning_rate=1e-3,
         schedule=WarmCosine(),
         weight_decay=1e-4,
@@ -198,7 +198,7 @@ def _mabrouk() -> Recipe:
         ),
         notes="The three networks, their fine-tuning and the combination of their features are "
         "published. How they are fine-tuned (as finetuned:<backbone>), ViT-B/16, and the "
-        "classifier (layer normalisation, dropout, dense 256) are our reading. Each piece "
+        "classifier (layer normalization, dropout, dense 256) are our reading. Each piece "
         "applies its own preprocessing.",
     )
 

@@ -23,15 +23,15 @@ from featx.baselines.recipe import Recipe
 from featx.baselines.state import Keeper, key_of
 from featx.baselines.task import Source, Task
 from featx.baselines.transformer import VIT, find_vit_weights
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
-from featx.features.files import library_versions
 from featx.images.augmentation import Augmentation
-from featx.images.dataset import ImageDataset
+from featx.runtime.files import library_versions
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Learnt", "Lesson", "find_start", "policy_of", "seeded"]
+__all__ = ["Learned", "Lesson", "find_start", "policy_of", "seeded"]
 
 Indices = npt.NDArray[np.int64]
 
@@ -48,7 +48,7 @@ class Lesson:
         Their views; what it keeps in memory serves every network.
     training, validation : ndarray of int64
         Which images train, and which choose.
-    seed : int
+    random_state : int
         Of whatever is drawn.
     """
 
@@ -56,7 +56,7 @@ class Lesson:
     source: ViewSource
     training: Indices
     validation: Indices
-    seed: int
+    random_state: int
 
     @property
     def n_classes(self) -> int:
@@ -67,7 +67,7 @@ class Lesson:
     def _identity(self) -> dict[str, Any]:
         return {
             "classes": self.images.class_names,
-            "seed": self.seed,
+            "random_state": self.random_state,
             "back end": import_keras().config.backend(),
             "versions": library_versions("tensorflow", "tensorflow-cpu", "jax", "torch"),
             **{
@@ -79,7 +79,7 @@ class Lesson:
             },
         }
 
-    def learn(self, recipe: Recipe, weights: Weights | None, folder: Path | None) -> Learnt:
+    def learn(self, recipe: Recipe, weights: Weights | None, folder: Path | None) -> Learned:
         """Build and train the network of a recipe, or go on with it where `folder` has a state.
 
         Parameters
@@ -94,12 +94,12 @@ class Lesson:
         if weights is not None and weights.source == "random":
             recipe = replace(recipe, train_batch_norm=True)
         start = None if weights is None else weights.digest
-        with seeded(self.seed), _precision(recipe.precision):
+        with seeded(self.random_state), _precision(recipe.precision):
             network = build_network(recipe, recipe.size, self.n_classes, weights)
             augmentation = policy_of(recipe.augmentation)
             source = self.source.seen_as(recipe.size, augmentation)
             result = self.run(network, recipe, source, folder, start)
-        return Learnt(recipe, network, result, result.seconds_before)
+        return Learned(recipe, network, result, result.seconds_before)
 
     def run(
         self,
@@ -119,7 +119,9 @@ class Lesson:
             Plain values that tell what weights it starts from.
         """
         labels, n_classes = self.images.labels, self.n_classes
-        task = Task(recipe, source, labels, n_classes, self.training, self.validation, self.seed)
+        task = Task(
+            recipe, source, labels, n_classes, self.training, self.validation, self.random_state
+        )
         keeper = None
         if folder is not None:
             keeper = Keeper(folder, key_of(recipe=recipe.to_dict(), start=start, **self._identity))
@@ -127,7 +129,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
+class Learned:
     """A network, the recipe that was used, what training gave, and seconds of earlier runs."""
 
     recipe: Recipe
@@ -137,7 +139,7 @@ class Learnt:
 
 
 def find_start(
-    recipe: Recipe, weights: str | Path, weights_dir: Path | None, seed: int
+    recipe: Recipe, weights: str | Path, weights_dir: Path | None, random_state: int
 ) -> Weights | None:
     """Find the weights that a recipe starts from, None for one without a backbone.
 
@@ -147,7 +149,7 @@ def find_start(
         Without pieces.
     weights, weights_dir
         As in `featx.backbones.weights.find_weights`.
-    seed : int
+    random_state : int
         Of random weights.
     """
     if recipe.backbone is None:
@@ -157,8 +159,10 @@ def find_start(
             )
         return None
     if recipe.backbone == VIT:
-        return find_vit_weights(weights, weights_dir, seed, recipe.size)
-    return find_weights(get_backbone(recipe.backbone), weights, weights_dir, seed=seed)
+        return find_vit_weights(weights, weights_dir, random_state, recipe.size)
+    return find_weights(
+        get_backbone(recipe.backbone), weights, weights_dir, random_state=random_state
+    )
 
 
 def policy_of(augmentation: str | Augmentation) -> Augmentation:
@@ -169,11 +173,11 @@ def policy_of(augmentation: str | Augmentation) -> Augmentation:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(random_state: int) -> Iterator[None]:
     """Seed Keras and its back end, and give Python's and NumPy's generators back as they were."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
-        import_keras().utils.set_random_seed(seed)
+        import_keras().utils.set_random_seed(random_state)
         yield
     finally:
         random.setstate(python_state)

@@ -20,8 +20,8 @@ from featx.baselines.recipe import Recipe
 from featx.baselines.state import Keeper, State
 from featx.baselines.task import Task, predict
 from featx.errors import FeatxError
-from featx.features.files import put_bytes
-from featx.progress import progress, say
+from featx.runtime.files import put_bytes
+from featx.runtime.progress import progress, say
 
 if TYPE_CHECKING:
     import keras
@@ -101,7 +101,7 @@ def train(network: keras.Model, task: Task, keeper: Keeper | None = None) -> Res
             f"of {recipe.learning_rate:g} is too high for these images"
         )
     if not state.finished:
-        state.network, state.optimiser, state.finished = state.best_network, [], True
+        state.network, state.optimizer, state.finished = state.best_network, [], True
         if keeper is not None:
             keeper.save(state)
     _assign(network.variables, state.network)
@@ -122,7 +122,7 @@ def _run_epochs(network: keras.Model, task: Task, state: State, keeper: Keeper |
             if not np.isfinite(probabilities).all():
                 break
             state.network = _values(network.variables)
-            state.optimiser = _values(trainer.optimizer.variables)
+            state.optimizer = _values(trainer.optimizer.variables)
             if recipe.keep == "last" or _is_best(recipe, state.history):
                 state.best_epoch, state.best_network = state.epochs, state.network
                 state.best_probabilities = probabilities
@@ -132,11 +132,11 @@ def _run_epochs(network: keras.Model, task: Task, state: State, keeper: Keeper |
 
 
 def _restore(network: keras.Model, trainer: keras.Model, state: State, *, fresh: bool) -> None:
-    """Put the network, and the optimiser unless its stage begins, where the state stands."""
+    """Put the network, and the optimizer unless its stage begins, where the state stands."""
     if state.epochs:
         _assign(network.variables, state.network)
         if not fresh:
-            _assign(trainer.optimizer.variables, state.optimiser)
+            _assign(trainer.optimizer.variables, state.optimizer)
 
 
 def _values(variables: Sequence[Any]) -> list[npt.NDArray]:
@@ -170,19 +170,19 @@ def _prepare_stage(network: keras.Model, task: Task, *, head_only: bool) -> kera
     keras = import_keras()
     two = task.n_classes == 2
     kind = keras.metrics.BinaryAccuracy if two else keras.metrics.CategoricalAccuracy
-    optimiser = getattr(keras.optimizers, recipe.optimiser)(
+    optimizer = getattr(keras.optimizers, recipe.optimizer)(
         recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     trainer = keras.Model(network.inputs, network.outputs)
     trainer.compile(
-        optimizer=optimiser,
+        optimizer=optimizer,
         loss="binary_crossentropy" if two else "categorical_crossentropy",
         metrics=[kind(name="accuracy")],
         # JAX needs compiling; TensorFlow's XLA makes convolutions on a CPU several times slower.
         jit_compile=keras.config.backend() == "jax",
     )
     # Variables made within the first step would have TensorFlow trace it twice. In mixed precision
-    # the trainer has wrapped the optimiser.
+    # the trainer has wrapped the optimizer.
     trainer.optimizer.build(trainer.trainable_variables)
     return trainer
 

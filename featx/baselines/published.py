@@ -13,7 +13,7 @@ from featx.images.augmentation import Augmentation
 
 __all__ = ["PUBLISHED"]
 
-_SEED_REPORT = "the seed report of 2022"
+_REPORT = "Ramírez Cámara 2022"
 _SPLIT = (
     "Its split by image is kept for validation, inside the training patients; the test patients "
     "are those of every other row."
@@ -22,26 +22,26 @@ _SPLIT = (
 _SEED: dict[str, Any] = {
     "size": (300, 300),
     "preprocessing": SHARE_OF_255,
-    "augmentation": "seed",
+    "augmentation": "ramirez",
     "batch_size": 128,
-    "optimiser": "RMSprop",
+    "optimizer": "RMSprop",
     "learning_rate": 1e-3,
     "validation_size": 0.2,
     "validation_by": "image",
 }
 
 
-def _seed_cnn() -> Recipe:
+def _ramirez_cnn() -> Recipe:
     return Recipe(
-        name="seed-cnn",
+        name="ramirez-cnn",
         title="CNN from scratch, five convolutions",
-        source=f"{_SEED_REPORT}; its CNN is that of a public Kaggle notebook of 2020",
-        body=architectures.seed_cnn,
+        source=f"{_REPORT}; its CNN is that of a public Kaggle notebook of 2020",
+        body=architectures.ramirez_cnn,
         minimum_size=32,
         epochs=12,
         schedule=Plateau(),
         keep="last",
-        notes=f"{_SPLIT} Colour as other recipes: the grey image three times.",
+        notes=f"{_SPLIT} Color as other recipes: the gray image three times.",
         **_SEED,
     )
 
@@ -51,7 +51,7 @@ def _seed_transfer(name: str, backbone_name: str, frozen_layers: int) -> Recipe:
     return Recipe(
         name=name,
         title=f"{backbone.title}, first {frozen_layers} layers frozen",
-        source=_SEED_REPORT,
+        source=_REPORT,
         body=partial(architectures.pretrained, backbone, dropout=0.0),
         minimum_size=backbone.minimum_size,
         epochs=35,
@@ -80,28 +80,28 @@ def _kaushik(stages: int) -> Recipe:
         augmentation=Augmentation(zoom=(0.8, 1.2), flip=True),
         batch_size=32,
         epochs=20,
-        optimiser="Adam",
+        optimizer="Adam",
         learning_rate=1e-3,
         schedule=Constant(),
         class_weights=False,
         keep="last",
         notes="Stages, 20 epochs and batches of 32 are published. Filters, dropout, dense layer, "
-        "size, optimiser and augmentation (zoom 0.2, flip) are our reading; validation by patient.",
+        "size, optimizer and augmentation (zoom 0.2, flip) are our reading; validation by patient.",
     )
 
 
 _MATHUR = Recipe(
     name="mathur-cnn",
-    title="CNN from scratch on 150 x 150 grey pixels, five convolutions",
+    title="CNN from scratch on 150 x 150 gray pixels, five convolutions",
     source="M. Mathur 2020, Kaggle notebook: Pneumonia detection using CNN (92.6 % accuracy)",
-    body=partial(architectures.seed_cnn, channels=1),
+    body=partial(architectures.ramirez_cnn, channels=1),
     size=(150, 150),
     minimum_size=32,
     preprocessing=SHARE_OF_255,
     augmentation=Augmentation(rotation=30.0, zoom=(0.8, 1.2), shift=0.1, flip=True),
     batch_size=32,
     epochs=12,
-    optimiser="RMSprop",
+    optimizer="RMSprop",
     learning_rate=1e-3,
     schedule=Plateau(),
     class_weights=False,
@@ -124,7 +124,7 @@ def _shekhar(name: str, backbone_name: str, pooling: Literal["average", "flatten
         augmentation=Augmentation(zoom=(0.8, 1.2), flip=True),
         batch_size=32,
         epochs=10,
-        optimiser="Adam",
+        optimizer="Adam",
         learning_rate=1e-3,
         schedule=Constant(),
         backbone=backbone.name,
@@ -132,14 +132,14 @@ def _shekhar(name: str, backbone_name: str, pooling: Literal["average", "flatten
         class_weights=False,
         keep="last",
         notes="The backbone and the accuracy are published. That it is frozen, the layers on top, "
-        "size, pixels / 255, optimiser, epochs and augmentation are our reading.",
+        "size, pixels / 255, optimizer, epochs and augmentation are our reading.",
     )
 
 
 PUBLISHED = (
-    _seed_cnn(),
-    _seed_transfer("seed-inception", "inceptionv3", 200),
-    _seed_transfer("seed-resnet", "resnet50", 100),
+    _ramirez_cnn(),
+    _seed_transfer("ramirez-inception", "inceptionv3", 200),
+    _seed_transfer("ramirez-resnet", "resnet50", 100),
     *(_kaushik(stages) for stages in (1, 2, 3, 4)),
     _MATHUR,
     _shekhar("shekhar-vgg", "vgg16", "flatten"),

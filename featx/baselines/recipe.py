@@ -41,14 +41,14 @@ class Recipe:
         Policy of the training images; every epoch takes another view.
     batch_size, epochs : int
         Images a step, and passes over the images (with the head's epochs).
-    optimiser : str
+    optimizer : str
         Class in ``keras.optimizers``.
     learning_rate : float
         Where `schedule` begins, or its highest point.
     schedule : Constant, Plateau or WarmCosine
         How the learning rate goes on.
     weight_decay : float, optional
-        Given to the optimiser.
+        Given to the optimizer.
     steps_per_epoch : int, optional
         Steps an epoch; the next goes on with the images where it stopped. By default as many as
         all images need.
@@ -58,8 +58,8 @@ class Recipe:
         How many of the backbone's first layers are never trained; None for all of them.
     train_batch_norm : bool, default=False
         Whether the backbone's batch norm trains. On small sets its running averages do not follow
-        in the few steps there are, and validation collapses, as the seed report's ResNet did;
-        only from random weights nothing is learnt without it.
+        in the few steps there are, and validation collapses, as the report of 2022's ResNet did;
+        only from random weights nothing is learned without it.
     head_epochs : int, default=0
         First epochs, in which the whole backbone is frozen.
     head_learning_rate : float, default=1e-3
@@ -97,7 +97,7 @@ class Recipe:
     augmentation: str | Augmentation
     batch_size: int
     epochs: int
-    optimiser: str
+    optimizer: str
     learning_rate: float
     schedule: Schedule
     weight_decay: float | None = None

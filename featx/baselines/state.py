@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from featx.features.files import write_hdf5
-from featx.progress import say
+from featx.runtime.files import write_hdf5
+from featx.runtime.progress import say
 
 __all__ = ["Keeper", "State", "key_of"]
 
@@ -33,7 +33,7 @@ class State:
     ----------
     history : dict of str to list of float
         One value an epoch.
-    network, optimiser : list of ndarray
+    network, optimizer : list of ndarray
         Every variable, those of dropout's random numbers included.
     best_epoch : int
         The epoch that the recipe would keep now, from 1; 0 where there is none.
@@ -42,12 +42,12 @@ class State:
     best_probabilities : ndarray of float64, shape (n_validation, n_classes)
         What it said of the validation images.
     finished : bool
-        Whether training is over; then `network` is the epoch kept, and `optimiser` empty.
+        Whether training is over; then `network` is the epoch kept, and `optimizer` empty.
     """
 
     history: dict[str, list[float]]
     network: Arrays = field(default_factory=list)
-    optimiser: Arrays = field(default_factory=list)
+    optimizer: Arrays = field(default_factory=list)
     best_epoch: int = 0
     best_network: Arrays = field(default_factory=list)
     best_probabilities: Probabilities = field(default_factory=lambda: np.empty((0, 0)))
@@ -93,7 +93,7 @@ class Keeper:
             )
             file["best_probabilities"] = state.best_probabilities
             _put(file, "network", state.network)
-            _put(file, "optimiser", state.optimiser)
+            _put(file, "optimizer", state.optimizer)
             # While the last epoch is the best one, the network is stored once.
             if not state.finished and state.best_epoch != state.epochs:
                 _put(file, "best_network", state.best_network)
@@ -132,7 +132,7 @@ def key_of(**parts: Any) -> str:
 
     Examples
     --------
-    >>> key_of(seed=0) == key_of(seed=0), key_of(seed=0) == key_of(seed=1)
+    >>> key_of(random_state=0) == key_of(random_state=0), key_of(random_state=0) == key_of(random_state=1)
     (True, False)
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -152,7 +152,7 @@ def _read(file: h5py.File) -> State:
     return State(
         history=json.loads(file.attrs["history"]),
         network=network,
-        optimiser=take("optimiser"),
+        optimizer=take("optimizer"),
         best_epoch=int(file.attrs["best_epoch"]),
         best_network=take("best_network") if "best_network" in file else network,
         best_probabilities=np.asarray(file["best_probabilities"]),

@@ -45,7 +45,7 @@ class Task:
         How many classes there are.
     training, validation : ndarray of int64
         Which images train, and which choose.
-    seed : int
+    random_state : int
         Of the order of images.
     """
 
@@ -55,7 +55,7 @@ class Task:
     n_classes: int
     training: Indices
     validation: Indices
-    seed: int
+    random_state: int
 
     @property
     def steps(self) -> int:
@@ -107,7 +107,7 @@ class Task:
         return stream[skipped : skipped + needed].reshape(self.steps, self.recipe.batch_size)
 
     def _shuffle(self, number: int) -> Indices:
-        return np.random.default_rng([self.seed, number]).permutation(self.training)
+        return np.random.default_rng([self.random_state, number]).permutation(self.training)
 
 
 def predict(

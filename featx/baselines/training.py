@@ -12,13 +12,13 @@ from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import learn_ensemble
 from featx.baselines.lesson import Lesson, find_start, policy_of
 from featx.baselines.recipe import Recipe
-from featx.baselines.recipes import get_baseline
-from featx.baselines.trained import TrainedBaseline, save_trained, write_record
+from featx.baselines.registry import get_baseline
+from featx.baselines.result import TrainedBaseline, save_trained, write_record
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
-from featx.images.dataset import ImageDataset
 from featx.metrics.operating_point import OperatingPoint
-from featx.progress import say
+from featx.runtime.progress import say
 
 __all__ = ["TrainedBaseline", "train_baseline"]
 
@@ -37,7 +37,7 @@ def train_baseline(
     validation_size: float | None = None,
     mixed_precision: bool = False,
     operating_point: str | float = "youden",
-    seed: int = 0,
+    random_state: int = 0,
 ) -> TrainedBaseline:
     """Train the network of a recipe.
 
@@ -47,9 +47,9 @@ def train_baseline(
     Parameters
     ----------
     images : ImageDataset
-        Training images only, all labelled.
+        Training images only, all labeled.
     name : str
-        Recipe; see `featx.baselines.recipes.list_baselines`.
+        Recipe; see `featx.baselines.registry.list_baselines`.
     out : Path, optional
         Folder for ``log.csv`` (one line an epoch, written as it ends), ``curves.svg``,
         ``network.keras``, ``validation.csv``, ``training.json`` and ``state.h5``. Killed at any
@@ -66,7 +66,7 @@ def train_baseline(
     operating_point : str or float, default="youden"
         How the threshold of two classes is chosen on the validation images; see
         `featx.metrics.operating_point.OperatingPoint.parse`.
-    seed : int, default=0
+    random_state : int, default=0
         Of the split, the order of images, their views, first weights and dropout. On a CPU, two
         runs with one seed agree but for rounding in sums that threads share.
 
@@ -98,28 +98,28 @@ def train_baseline(
     )
     check_labels(images)
     point = OperatingPoint.parse(operating_point)
-    split(images, {}, recipe, seed)
+    split(images, {}, recipe, random_state)
     check_precision(recipe)
-    starts = _find_starts(recipe, weights, weights_dir, seed)
+    starts = _find_starts(recipe, weights, weights_dir, random_state)
     if out is not None:
         # Writing something now tells of an unwritable folder before hours of training, not after.
         write_record(out, recipe=recipe.to_dict(), finished=False)
-    lesson, unreadable = _read(images, recipe, seed)
+    lesson, unreadable = _read(images, recipe, random_state)
     if recipe.pieces:
-        learnt = learn_ensemble(lesson, recipe, starts, out)
+        learned = learn_ensemble(lesson, recipe, starts, out)
     else:
-        learnt = lesson.learn(recipe, starts[0], out)
-    result, aside = learnt.result, images.labels[lesson.validation]
+        learned = lesson.learn(recipe, starts[0], out)
+    result, aside = learned.result, images.labels[lesson.validation]
     two = lesson.n_classes == 2
     trained = TrainedBaseline(
         name=recipe.name,
-        recipe=learnt.recipe,
-        network=learnt.network,
+        recipe=learned.recipe,
+        network=learned.network,
         class_names=images.class_names,
         threshold=point.threshold(aside == 1, result.probabilities[:, 1]) if two else None,
         history=result.history,
         best_epoch=result.best_epoch,
-        seconds=time.perf_counter() - started + learnt.seconds_before,
+        seconds=time.perf_counter() - started + learned.seconds_before,
         training_images=tuple(images.names[i] for i in lesson.training),
         validation_images=tuple(images.names[i] for i in lesson.validation),
         unreadable=tuple((images.names[i], reason) for i, reason in unreadable.items()),
@@ -129,12 +129,12 @@ def train_baseline(
         say(f"{recipe.name}: {sentence}")
     if out is not None:
         digests = [None if start is None else start.digest for start in starts]
-        save_trained(trained, result.probabilities, seed, digests, out)
+        save_trained(trained, result.probabilities, random_state, digests, out)
     return trained
 
 
 def _find_starts(
-    recipe: Recipe, weights: str | Path, weights_dir: Path | None, seed: int
+    recipe: Recipe, weights: str | Path, weights_dir: Path | None, random_state: int
 ) -> list[Weights | None]:
     """Find the weights of each network of a recipe."""
     if recipe.pieces and weights not in ("imagenet", "random"):
@@ -142,14 +142,16 @@ def _find_starts(
             f"{recipe.name} starts from several networks, and {weights} can be the weights of one: "
             "bring them all in a directory and name it with --weights-dir"
         )
-    return [find_start(part, weights, weights_dir, seed) for part in recipe.pieces or (recipe,)]
+    return [
+        find_start(part, weights, weights_dir, random_state) for part in recipe.pieces or (recipe,)
+    ]
 
 
-def _read(images: ImageDataset, recipe: Recipe, seed: int) -> tuple[Lesson, dict[int, str]]:
+def _read(images: ImageDataset, recipe: Recipe, random_state: int) -> tuple[Lesson, dict[int, str]]:
     """Decode every image once, and draw those that train and those that choose."""
-    source = ViewSource(images, recipe.size, policy_of(recipe.augmentation), seed)
+    source = ViewSource(images, recipe.size, policy_of(recipe.augmentation), random_state)
     unreadable = source.find_unreadable()
     for index, reason in unreadable.items():
         say(f"{images.names[index]} is left out: {reason}.")
-    training, validation = split(images, unreadable, recipe, seed)
-    return Lesson(images, source, training, validation, seed), unreadable
+    training, validation = split(images, unreadable, recipe, random_state)
+    return Lesson(images, source, training, validation, random_state), unreadable

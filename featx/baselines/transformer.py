@@ -30,7 +30,7 @@ _BASE = {"patch_size": 16, "num_layers": 12, "num_heads": 12, "hidden_dim": 768,
 
 
 def find_vit_weights(
-    weights: str | Path, weights_dir: Path | None, seed: int, size: tuple[int, int]
+    weights: str | Path, weights_dir: Path | None, random_state: int, size: tuple[int, int]
 ) -> Weights:
     """Find the weights of the Vision Transformer.
 
@@ -40,7 +40,7 @@ def find_vit_weights(
         A path is a folder in KerasHub's preset format: ``config.json`` and ``model.weights.h5``.
     weights_dir : Path, optional
         Searched, as is ``$FEATX_WEIGHTS_DIR``, for a folder ``vit_base_patch16_224_imagenet``.
-    seed : int
+    random_state : int
         Of random weights.
     size : (int, int)
         Height and width of the images, which published weights are tied to.
@@ -56,7 +56,7 @@ def find_vit_weights(
     """
     hub = _import_hub()
     if weights == "random":
-        return Weights("random", None, f"random-{seed}", f"random (seed {seed})")
+        return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
     if weights != "imagenet":
         folder = Path(weights)
         if not (folder / "model.weights.h5").is_file():

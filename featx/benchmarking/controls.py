@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.features.matrix import FeatureMatrix
-from featx.images.dataset import ImageDataset
 from featx.images.sources import describe
-from featx.jobs import jobs_at_a_time
-from featx.progress import progress
+from featx.runtime.parallel import jobs_at_a_time
+from featx.runtime.progress import progress
 
 __all__ = ["CONTROLS", "control_matrix"]
 

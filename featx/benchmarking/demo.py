@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from featx.benchmarking.grid import benchmark
+from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
-from featx.images.dataset import ImageDataset
-from featx.images.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
-from featx.progress import say
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.synthetic.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.report.page import write_page
+from featx.runtime.progress import say
 
 __all__ = ["run_demo"]
 
 
-def run_demo(out: str | Path, *, seed: int = 0) -> BenchmarkTable:
+def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     """Draw phantoms, embed them, fit the classifiers, train a CNN, and compare.
 
     Parameters
     ----------
     out : path-like
         Folder for the images (``images``), the cache (``cache``) and the table (``results``).
-    seed : int, default=0
+    random_state : int, default=0
         Decides whatever is drawn.
 
     Returns
@@ -32,7 +32,7 @@ def run_demo(out: str | Path, *, seed: int = 0) -> BenchmarkTable:
     out = Path(out)
     folder = out / "images"
     say("This demonstration draws synthetic radiographs: its figures say nothing of patients.")
-    make_phantoms(folder, seed=seed)
+    make_phantoms(folder, random_state=random_state)
     images = ImageDataset.from_folder(folder, PHANTOM_PATIENT_PATTERN)
     table = benchmark(
         images,
@@ -41,7 +41,7 @@ def run_demo(out: str | Path, *, seed: int = 0) -> BenchmarkTable:
         baselines=["finetuned:efficientnet_lite0"],
         test_size=0.3,
         cache=out / "cache",
-        seed=seed,
+        random_state=random_state,
         baseline_settings=DEMO_BASELINE,
         out=out / "results",
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
-from featx.images.dataset import ImageDataset
 
 __all__ = ["check_externals"]
 
@@ -26,7 +26,7 @@ def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset])
     Raises
     ------
     UsageError
-        If a name cannot stand in a file's name, or a set is unlabelled or has other classes.
+        If a name cannot stand in a file's name, or a set is unlabeled or has other classes.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset])
         if (external.labels < 0).any() or not len(external):
             raise UsageError(
                 f"{int((external.labels < 0).sum()):,} of {len(external):,} images of the external "
-                f"set {name} have no label; models can be scored on labelled images only"
+                f"set {name} have no label; models can be scored on labeled images only"
             )
         present = [external.class_names[index] for index in np.unique(external.labels)]
         if external.class_names != images.class_names or present != list(images.class_names):

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from featx.benchmarking.ledger import plain_json
 from featx.benchmarking.predictions import Predictions
+from featx.benchmarking.result_cache import plain_json
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
-from featx.features.files import put_bytes
-from featx.images.dataset import ImageDataset
+from featx.runtime.files import put_bytes
 
 __all__ = ["pick_pictures", "save_gallery"]
 
@@ -30,7 +30,7 @@ def save_gallery(
     predictions: Predictions,
     images: ImageDataset,
 ) -> None:
-    """Write ``gallery/gallery.json`` and small grey JPEG files, replacing those of an earlier run.
+    """Write ``gallery/gallery.json`` and small gray JPEG files, replacing those of an earlier run.
 
     Heat maps may be laid beside them as ``<same name>.heat.jpg``.
 
@@ -115,9 +115,9 @@ def _once_a_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> S
 
 
 def _thumbnail(pixels: npt.NDArray[Any]) -> bytes:
-    """Shrink a grey image of intensities 0 to 255; its metadata are not taken along."""
-    grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
-    image = Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8))
+    """Shrink a gray image of intensities 0 to 255; its metadata are not taken along."""
+    gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
+    image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)

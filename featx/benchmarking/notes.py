@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from featx.benchmarking.ledger import Row
-from featx.benchmarking.reference import pick_reference
+from featx.benchmarking.comparison import pick_reference
+from featx.benchmarking.result_cache import Row
 
 __all__ = ["note_on_curve", "notes_on_rows", "shortcuts"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featx.features.files import put_bytes
+from featx.runtime.files import put_bytes
 
 __all__ = ["Predictions"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import FeatxError, unknown_name
-from featx.progress import say
+from featx.runtime.progress import say
 
 __all__ = ["PRESETS", "Preset", "get_preset"]
 
@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "fast",
             "one small network, one classifier",
-            "scripts/bench/generalisation.py",
+            "scripts/bench/generalization.py",
             ("efficientnet_lite0",),
             ("logistic",),
             settings={"views": 4, "test_views": 8, "leaks": "drop"},
@@ -103,7 +103,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "accurate",
             "four networks side by side, also adapted to the test images without their labels",
-            "scripts/bench/generalisation.py",
+            "scripts/bench/generalization.py",
             ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenetv2"),
             ("logistic",),
             joined=True,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
-from featx.images.dataset import ImageDataset
-from featx.images.splitting import hold_out
 
 __all__ = ["Protocol", "split_images"]
 
@@ -60,7 +60,9 @@ class Protocol:
         return replace(self, train=images.select(kept), in_train=kept)
 
 
-def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0) -> Protocol:
+def split_images(
+    images: ImageDataset, *, test_size: float = 0.2, random_state: int = 0
+) -> Protocol:
     """Part images into training and test by the protocol.
 
     Where the images have a test split, it is the test set and all others are pooled for training;
@@ -72,7 +74,7 @@ def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0)
         With labels.
     test_size : float, default=0.2
         Share of each class to hold out where there is no test split.
-    seed : int, default=0
+    random_state : int, default=0
         Which patients are held out.
 
     Returns
@@ -103,11 +105,13 @@ def split_images(images: ImageDataset, *, test_size: float = 0.2, seed: int = 0)
     if in_test.any():
         how = "the data set's own test split, looked at once; all other images are for training"
     else:
-        _, aside = hold_out(images.labels, images.patients, test_size=test_size, seed=seed)
+        _, aside = hold_out(
+            images.labels, images.patients, test_size=test_size, random_state=random_state
+        )
         in_test[aside] = True
         unit = "patients" if images.patients_known else "images (patients are not known)"
         share = f"{100 * test_size:.0f} %"
-        how = f"{share} of the {unit} of each class held out (seed {seed}), looked at once"
+        how = f"{share} of the {unit} of each class held out (seed {random_state}), looked at once"
     return Protocol(images.select(~in_test), images.select(in_test), in_test, ~in_test, how)
 
 

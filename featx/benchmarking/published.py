@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from featx.images.dataset import ImageDataset
+from featx.datasets.dataset import ImageDataset
 
 __all__ = ["PUBLISHED", "PublishedFigure", "is_kermany", "published_figures", "to_markdown"]
 

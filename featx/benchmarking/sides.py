@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from featx.datasets.dataset import ImageDataset
 from featx.features.matrix import FeatureMatrix
-from featx.images.dataset import ImageDataset
 
 __all__ = ["Sides"]
 

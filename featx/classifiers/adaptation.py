@@ -10,12 +10,12 @@ from scipy.special import expit, logit
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
-from featx.classifiers.model import FeatureClassifier
-from featx.classifiers.weights import row_weights
-from featx.classifiers.zoo import get_classifier
+from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.registry import get_classifier
+from featx.classifiers.sample_weight import row_weights
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
-from featx.progress import say
+from featx.runtime.progress import say
 
 __all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshold"]
 
@@ -25,7 +25,7 @@ FEWEST_IMAGES = 50
 _LEAST_SEPARATION = 2.0
 _STARTS = 5
 
-# scripts/bench/generalisation.py: fewer images or rounds gain less, all images let errors in.
+# scripts/bench/generalization.py: fewer images or rounds gain less, all images let errors in.
 _SURE_SHARE = 0.8
 _ROUNDS = 2
 
@@ -46,7 +46,7 @@ def adapt(
     model : FeatureClassifier
         Of two classes, fitted on `train`; it stays as it is.
     train : FeatureMatrix
-        Labelled images; those of its test split are left aside.
+        Labeled images; those of its test split are left aside.
     target : FeatureMatrix
         Images of the new collection, by the same recipes.
 
@@ -150,7 +150,7 @@ def _refit(
     labels = train.labels[train.image], said[sure][chosen.image]
     weights = row_weights(labels[0], train.image), row_weights(labels[1], chosen.image)
     X = np.concatenate([train.X, chosen.X])
-    pipeline = get_classifier(model.classifier).make(X.shape, model.seed)
+    pipeline = get_classifier(model.classifier).make(X.shape, model.random_state)
     name, classifier = pipeline.steps[-1]
     classifier.set_params(**model.best_parameters_)
     # Both collections count alike, whatever their numbers of images.

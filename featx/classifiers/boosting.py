@@ -22,9 +22,9 @@ from featx.errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["BoostedTrees", "LabelledRows"]
+__all__ = ["BoostedTrees", "LabeledRows"]
 
-LabelledRows = tuple[npt.NDArray, npt.NDArray, npt.NDArray]
+LabeledRows = tuple[npt.NDArray, npt.NDArray, npt.NDArray]
 """Rows of features, with their labels and weights."""
 
 # XGBoost's own number, and from how many rows their edges follow: an eighth, but no fewer or more.
@@ -132,7 +132,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self._keep(booster)
         return self
 
-    def fit_on_blocks(self, blocks: Sequence[LabelledRows]) -> BoostedTrees:
+    def fit_on_blocks(self, blocks: Sequence[LabeledRows]) -> BoostedTrees:
         """Grow the trees on rows that lie in a file: only their bins' file and blocks are read.
 
         XGBoost's quantile sketch would take 1 MB a feature, so that the edges of bins are here
@@ -170,7 +170,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             self._keep(xgboost.train(self._settings(), binned, num_boost_round=self.n_estimators))
         return self
 
-    def fit_on_cluster(self, client: Client, blocks: Iterable[LabelledRows]) -> BoostedTrees:
+    def fit_on_cluster(self, client: Client, blocks: Iterable[LabeledRows]) -> BoostedTrees:
         """Grow the trees on rows that are spread over the workers of a Dask cluster.
 
         Parameters
@@ -228,7 +228,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             "colsample_bytree": self.colsample,
             "min_child_weight": self.min_child_weight,
             "lambda": self.reg_lambda,
-            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+            "random_state": int(check_random_state(self.random_state).randint(2**31 - 1)),
             "nthread": self.n_jobs,
             "verbosity": 0,
         }
@@ -294,7 +294,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
 class _Blocks(xgboost.DataIter):
     """Blocks of rows for XGBoost, which keeps their bins in a folder."""
 
-    def __init__(self, blocks: Sequence[LabelledRows], classes: npt.NDArray, folder: Path) -> None:
+    def __init__(self, blocks: Sequence[LabeledRows], classes: npt.NDArray, folder: Path) -> None:
         self._blocks = blocks
         self._classes = classes
         self._next = 0
@@ -315,7 +315,7 @@ class _Blocks(xgboost.DataIter):
         return True
 
 
-def _quantiles(blocks: Sequence[LabelledRows]) -> npt.NDArray[np.float32]:
+def _quantiles(blocks: Sequence[LabeledRows]) -> npt.NDArray[np.float32]:
     """Return rows whose features are quantiles of all rows' features, from rows evenly chosen."""
     count = sum(len(rows) for rows, _, _ in blocks)
     share = min(1.0, min(_MOST_ROWS, max(_FEWEST_ROWS, count // 8)) / count)

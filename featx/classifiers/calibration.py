@@ -110,7 +110,7 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
     method : {"sigmoid", "isotonic", "none"}
         Platt's logistic regression with his smoothed targets; isotonic regression; or the scores
         as log-odds, which for ``svm`` they are not. Of more than two classes each is calibrated
-        against the rest, then probabilities are normalised.
+        against the rest, then probabilities are normalized.
     scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         Out-of-fold scores of images.
     labels : ndarray of int64, shape (n_images,)
@@ -183,13 +183,13 @@ def _fit_sigmoid(scores: Scores, labels: npt.NDArray[np.int64]) -> SigmoidCalibr
 
 def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return slope and intercept of the log-odds of being positive."""
-    centre, spread = scores.mean(), scores.std() or 1.0
+    center, spread = scores.mean(), scores.std() or 1.0
     n_positive, n = positive.sum(), len(positive)
     # Platt's targets stop just short of 0 and 1, which keeps separable scores from a slope
     # without bound: each image stands once for either class, weighed by its target.
     target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2))
     regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(
-        np.tile((scores - centre) / spread, 2)[:, None],
+        np.tile((scores - center) / spread, 2)[:, None],
         np.repeat([0, 1], n),
         sample_weight=np.concatenate([1 - target, target]),
     )
@@ -197,7 +197,7 @@ def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, floa
     if slope <= 0:
         # Scores that do not rank carry no information; they must not be turned round.
         slope, intercept = _FLAT_SLOPE, logit(n_positive / n)
-    return slope / spread, intercept - centre * slope / spread
+    return slope / spread, intercept - center * slope / spread
 
 
 def _fit_isotonic(scores: Scores, labels: npt.NDArray[np.int64]) -> IsotonicCalibration:

@@ -13,7 +13,7 @@ from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.training import Indices
 from featx.errors import FeatxError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
-from featx.features.memory import readable_size
+from featx.runtime.memory import readable_size
 
 __all__ = ["fit_in_place", "temporary_rows"]
 

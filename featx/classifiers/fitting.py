@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.cluster import fits_on
-from featx.classifiers.model import FeatureClassifier
 from featx.features.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def fit(
     folds: int = 5,
     operating_point: str | float = "youden",
     calibration: str = "sigmoid",
-    seed: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     search_rows: int = 6000,
     memory: str | int | None = None,
@@ -45,7 +45,7 @@ def fit(
         probability, ``"sensitivity=0.95"``, ``"specificity=0.9"``, ``"cost=FN:FP"``.
     calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
         How scores become probabilities.
-    seed : int, default=0
+    random_state : int, default=0
         Of folds and of everything random in the classifier.
     n_jobs : int, optional
         Fits at a time; by default what ``joblib.parallel_config`` says, and outside it one a core.
@@ -87,7 +87,7 @@ def fit(
         folds=folds,
         operating_point=operating_point,
         calibration=calibration,
-        seed=seed,
+        random_state=random_state,
         n_jobs=n_jobs,
         search_rows=search_rows,
     )

@@ -8,11 +8,11 @@ import numpy as np
 
 from featx.classifiers.cluster import active_client, memory_of_a_fit
 from featx.classifiers.parallel import calls_at_a_time
+from featx.classifiers.registry import ClassifierRecord
 from featx.classifiers.search import Search
 from featx.classifiers.streaming import StreamedSearch
 from featx.classifiers.training import Fold, TrainingSet
-from featx.classifiers.zoo import ClassifierRecord
-from featx.features.memory import usable_memory
+from featx.runtime.memory import usable_memory
 
 __all__ = ["MemoryPlan"]
 
@@ -72,7 +72,7 @@ class MemoryPlan:
         record: ClassifierRecord,
         training: TrainingSet,
         folds: list[Fold],
-        seed: int,
+        random_state: int,
         rows: int,
         n_jobs: int | None,
     ) -> Search:
@@ -82,11 +82,11 @@ class MemoryPlan:
         """
         if self.fits != 0:
             limited = n_jobs if self.fits is None else self.fits
-            return Search(record, training, folds, seed, rows, limited)
+            return Search(record, training, folds, random_state, rows, limited)
         alone = replace(record, shared_fits=None)
         # Patients are sorted again and again: of a million, numbers take a tenth of names.
         _, patients = np.unique(training.patients, return_inverse=True)
         compact = replace(training, patients=patients)
-        search = StreamedSearch(alone, compact, folds, seed, rows, n_jobs, self.free)
+        search = StreamedSearch(alone, compact, folds, random_state, rows, n_jobs, self.free)
         search.read()
         return search

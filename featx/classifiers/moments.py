@@ -23,7 +23,7 @@ class Moments:
 
     Parameters
     ----------
-    centre : ndarray of float64, shape (n_features,)
+    center : ndarray of float64, shape (n_features,)
         A point among the rows, taken off before squaring so that digits are kept; the same
         wherever sums are added or subtracted.
 
@@ -32,7 +32,7 @@ class Moments:
     count : int
         Number of rows.
     sums : ndarray of float64, shape (n_features,)
-        Sum of ``row - centre``.
+        Sum of ``row - center``.
     products : ndarray of float64, shape (n_features, n_features)
         Sum of the products of its entries with each other; only the upper triangle is filled.
 
@@ -50,11 +50,11 @@ class Moments:
     [4.0, 0.5]
     """
 
-    def __init__(self, centre: npt.NDArray[np.float64]) -> None:
-        self.centre = centre
+    def __init__(self, center: npt.NDArray[np.float64]) -> None:
+        self.center = center
         self.count = 0
-        self.sums = np.zeros(len(centre))
-        self.products = np.zeros((len(centre), len(centre)), order="F")
+        self.sums = np.zeros(len(center))
+        self.products = np.zeros((len(center), len(center)), order="F")
 
     def add(self, rows: npt.NDArray) -> None:
         """Take rows into account.
@@ -64,7 +64,7 @@ class Moments:
         rows : ndarray, shape (n, n_features)
             Not seen before.
         """
-        shifted = rows - self.centre
+        shifted = rows - self.center
         self.count += len(rows)
         self.sums += shifted.sum(axis=0)
         self.products = dsyrk(1.0, shifted.T, beta=1.0, c=self.products, overwrite_c=True)
@@ -76,10 +76,10 @@ class Moments:
         Parameters
         ----------
         parts : iterable of Moments
-            With the same centre; at least one.
+            With the same center; at least one.
         """
         first, *others = parts
-        whole = cls(first.centre)
+        whole = cls(first.center)
         for part in (first, *others):
             whole.count += part.count
             whole.sums += part.sums
@@ -92,9 +92,9 @@ class Moments:
         Parameters
         ----------
         part : Moments
-            Of some of these rows, with the same centre.
+            Of some of these rows, with the same center.
         """
-        rest = Moments(self.centre)
+        rest = Moments(self.center)
         rest.count = self.count - part.count
         rest.sums = self.sums - part.sums
         np.subtract(self.products, part.products, out=rest.products)
@@ -119,7 +119,7 @@ class Moments:
         variance = np.maximum(np.diagonal(products), 0)
         # A column whose variance is rounding is constant, and is left as it is.
         epsilon = np.finfo(np.float64).eps
-        location = mean + self.centre
+        location = mean + self.center
         rounding = self.count * epsilon * variance + (self.count * location * epsilon) ** 2
         scale = np.where(variance <= rounding, 1.0, np.sqrt(variance))
         products /= scale

@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 from threadpoolctl import threadpool_limits
 
-from featx.jobs import chosen_jobs
+from featx.runtime.parallel import chosen_jobs
 
 __all__ = ["calls_at_a_time", "run_all"]
 

@@ -40,7 +40,7 @@ def _version(name: str) -> str | None:
 
 
 def describe(training: TrainingSet) -> dict[str, Any]:
-    """Count what was learnt from.
+    """Count what was learned from.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def matrix_digest(matrix: FeatureMatrix) -> str:
     Parameters
     ----------
     matrix : FeatureMatrix
-        The images that were learnt from.
+        The images that were learned from.
     """
     digest = hashlib.sha256()
     head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]

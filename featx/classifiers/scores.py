@@ -16,7 +16,7 @@ Scores = npt.NDArray[np.float64]
 # To be raised whenever the same classifier comes to have other scores.
 FORMAT = 2
 
-# A vote of all trees or neighbours is not certainty.
+# A vote of all trees or neighbors is not certainty.
 LEAST_SHARE = 1e-3
 
 

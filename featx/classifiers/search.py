@@ -13,11 +13,11 @@ from sklearn.pipeline import Pipeline
 
 from featx.classifiers.acceleration import fit_pipeline
 from featx.classifiers.parallel import calls_at_a_time, run_all
+from featx.classifiers.registry import ClassifierRecord
+from featx.classifiers.sample_weight import row_weights
 from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
 from featx.classifiers.shared import PreparedFold, SharedFits, cut_evenly
 from featx.classifiers.training import Fold, Indices, TrainingSet
-from featx.classifiers.weights import row_weights
-from featx.classifiers.zoo import ClassifierRecord
 
 __all__ = ["Candidate", "Search", "pipeline_scores"]
 
@@ -61,7 +61,7 @@ class Search:
         What to learn from.
     folds : list of (training, validation)
         Indices of images, one pair a fold.
-    seed : int
+    random_state : int
         Of everything random.
     rows : int
         About how many training rows a fold uses during the search.
@@ -72,7 +72,7 @@ class Search:
     record: ClassifierRecord
     training: TrainingSet
     folds: list[Fold]
-    seed: int
+    random_state: int
     rows: int
     n_jobs: int | None
 
@@ -83,7 +83,8 @@ class Search:
 
     def _training_rows(self) -> list[Indices]:
         return [
-            self.training.some_rows_of(images, self.rows, self.seed) for images, _ in self.folds
+            self.training.some_rows_of(images, self.rows, self.random_state)
+            for images, _ in self.folds
         ]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
@@ -100,7 +101,7 @@ class Search:
             In the order of the grid.
         """
         tasks = [
-            (self.record, self.training, rows, validation, self.seed)
+            (self.record, self.training, rows, validation, self.random_state)
             for rows, (_, validation) in zip(self._training_rows(), self.folds, strict=True)
         ]
         prepared = run_all(_prepare, tasks, n_jobs=self.n_jobs)
@@ -207,16 +208,20 @@ class Search:
         advance: Callable[..., None] | None = None,
     ) -> list[Any]:
         tasks = [
-            (self.record, parameters, self.training, training, validation, self.seed)
+            (self.record, parameters, self.training, training, validation, self.random_state)
             for training, validation in sides
         ]
         return run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
 
 
 def _prepare(
-    record: ClassifierRecord, training: TrainingSet, rows: Indices, validation: Indices, seed: int
+    record: ClassifierRecord,
+    training: TrainingSet,
+    rows: Indices,
+    validation: Indices,
+    random_state: int,
 ) -> PreparedFold:
-    pipeline = record.make((len(rows), training.X.shape[1]), seed)
+    pipeline = record.make((len(rows), training.X.shape[1]), random_state)
     shared = Pipeline(pipeline.steps[:-1])
     image = training.image[rows]
     labels = training.labels[image]
@@ -273,13 +278,13 @@ def _refit(
     training: TrainingSet,
     images: Indices,
     validation: Indices | None,
-    seed: int,
+    random_state: int,
 ) -> Pipeline | Scores:
     """Return the pipeline, or where images are held out, their scores."""
     rows = training.rows_of(images)
     image = training.image[rows]
     labels = training.labels[image]
-    pipeline = record.make((len(rows), training.X.shape[1]), seed)
+    pipeline = record.make((len(rows), training.X.shape[1]), random_state)
     pipeline[-1].set_params(**parameters)
     weights = row_weights(labels, image) if record.weighted else None
     fit_pipeline(pipeline, training.X[rows], labels, weights)

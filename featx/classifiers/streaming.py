@@ -13,20 +13,20 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-from featx.classifiers.boosting import BoostedTrees, LabelledRows
+from featx.classifiers.boosting import BoostedTrees, LabeledRows
 from featx.classifiers.cluster import active_client
 from featx.classifiers.compressed_rows import fit_in_place, temporary_rows
 from featx.classifiers.moments import Moments
 from featx.classifiers.parallel import run_all
+from featx.classifiers.sample_weight import row_weights
 from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
 from featx.classifiers.search import Candidate, Search, pipeline_scores
 from featx.classifiers.shared import PreparedFold
 from featx.classifiers.training import Indices
-from featx.classifiers.weights import row_weights
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
-from featx.features.memory import readable_size
-from featx.progress import progress, say
+from featx.runtime.memory import readable_size
+from featx.runtime.progress import progress, say
 
 __all__ = ["StreamedSearch"]
 
@@ -35,7 +35,7 @@ __all__ = ["StreamedSearch"]
 COMPONENTS = 512
 
 # What classifiers make of a value of their rows, which lie in a temporary file: copies in float64,
-# or of neighbours a model that must be held twice to be saved.
+# or of neighbors a model that must be held twice to be saved.
 _BYTES_A_VALUE = 12
 
 # These read rows where they lie: products, sums, bins in a file, trees on a few drawn rows.
@@ -49,7 +49,7 @@ _BYTES_A_FITTED_ROW = 200
 # What the rows of a fit may take of the memory that is left; allocators need the rest.
 _SHARE_OF_ROWS = 0.7
 
-# Blocks that live at once: as read, in float64, less the centre, scaled.
+# Blocks that live at once: as read, in float64, less the center, scaled.
 _BLOCKS = 8
 
 # A kernel machine takes time with the square of its rows, and scores with their number.
@@ -86,9 +86,9 @@ class StreamedSearch(Search):
         """
         shape = self.training.X.shape
         _ = self._rows_that_fit, self._compressions
-        learnt = "all of them"
+        learned = "all of them"
         if self._rows_that_fit < shape[0]:
-            learnt = (
+            learned = (
                 f"{self._rows_that_fit:,} of them at most, which costs some accuracy "
                 f"({', '.join(_IN_PLACE)} would learn from all)"
                 if self.record.name not in _IN_PLACE
@@ -99,7 +99,7 @@ class StreamedSearch(Search):
             f"{readable_size(self.memory)} of memory are free, too little to fit "
             f"{self.record.name} as a whole: it is read block by block, scaled and compressed to "
             f"{self._components} components by PCA on all rows, and {self.record.name} learns "
-            f"from {learnt}."
+            f"from {learned}."
         )
 
     def describe(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class StreamedSearch(Search):
     @cached_property
     def _components(self) -> int:
         rows, features = self._smallest, self.training.X.shape[1]
-        compress = self.record.make((rows, features), self.seed).named_steps.get("compress")
+        compress = self.record.make((rows, features), self.random_state).named_steps.get("compress")
         wanted = COMPONENTS if compress is None else compress.n_components
         return max(1, min(wanted, rows - 1, features))
 
@@ -127,7 +127,7 @@ class StreamedSearch(Search):
 
     @cached_property
     def _fixed(self) -> int:
-        """What is taken whatever number of rows is learnt from, in bytes."""
+        """What is taken whatever number of rows is learned from, in bytes."""
         features = self.training.X.shape[1]
         tables = _BYTES_AN_IMAGE * len(self.training.labels) + _BYTES_A_ROW * len(self.training.X)
         return _SQUARES * 8 * features**2 + _BLOCKS * self._block + tables
@@ -157,19 +157,19 @@ class StreamedSearch(Search):
 
     def _classifier(self, rows: int, parameters: dict[str, Any] | None = None) -> Any:
         shape = (rows, self.training.X.shape[1])
-        classifier = self.record.make(shape, self.seed).steps[-1][1]
+        classifier = self.record.make(shape, self.random_state).steps[-1][1]
         classifier.set_params(**(parameters or {}))
         if isinstance(classifier, SVC):
             classifier.cache_size = max(1, min(classifier.cache_size, self.memory >> 23))
         return classifier
 
     @cached_property
-    def _centre(self) -> npt.NDArray[np.float64]:
+    def _center(self) -> npt.NDArray[np.float64]:
         _, block = next(row_blocks(self.training.X, size=self._block))
         return block.mean(axis=0, dtype=np.float64)
 
     def _moments(self, images: Indices, advance: Callable[..., None]) -> Moments:
-        moments = Moments(self._centre)
+        moments = Moments(self._center)
         for _, block in self._blocks(self.training.rows_of(images)):
             moments.add(block)
             advance(len(block))
@@ -202,7 +202,9 @@ class StreamedSearch(Search):
 
     def _training_rows(self) -> list[Indices]:
         limit = min(self.rows, self._rows_that_fit // (2 * len(self.folds)))
-        return [self.training.some_rows_of(images, limit, self.seed) for images, _ in self.folds]
+        return [
+            self.training.some_rows_of(images, limit, self.random_state) for images, _ in self.folds
+        ]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
         """Try all settings in all folds, on samples of their rows; see `Search.run`.
@@ -215,7 +217,7 @@ class StreamedSearch(Search):
         sampled: list[Indices] = []
         prepared = []
         for fold, rows in enumerate(self._training_rows()):
-            held_out = self.training.some_rows_of(self.folds[fold][1], len(rows), self.seed)
+            held_out = self.training.some_rows_of(self.folds[fold][1], len(rows), self.random_state)
             images, position = np.unique(self.training.image[held_out], return_inverse=True)
             sampled.append(images)
             compression = self._compressions[1 + fold]
@@ -285,15 +287,15 @@ class StreamedSearch(Search):
         if client is not None and len(everything) > self._rows_that_fit:
             trees = self._classifier(len(everything), parameters)
             if isinstance(trees, BoostedTrees):
-                blocks = self._labelled_blocks(everything, compression)
+                blocks = self._labeled_blocks(everything, compression)
                 return trees.fit_on_cluster(client, blocks)
-        rows = self.training.some_rows_of(images, self._rows_that_fit, self.seed)
+        rows = self.training.some_rows_of(images, self._rows_that_fit, self.random_state)
         classifier = self._classifier(len(rows), parameters)
         values = self._compressed(compression, rows)
         task = (classifier, values, *self._labels_and_weights(rows), self._block)
         return run_all(fit_in_place, [task], n_jobs=self.n_jobs)[0]
 
-    def _labelled_blocks(self, rows: Indices, compression: Pipeline) -> Iterator[LabelledRows]:
+    def _labeled_blocks(self, rows: Indices, compression: Pipeline) -> Iterator[LabeledRows]:
         """Yield compressed rows with their labels and weights, block by block."""
         labels, weights = self._labels_and_weights(rows)
         for place, block in self._blocks(rows):

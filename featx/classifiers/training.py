@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
-from featx.images.splitting import patient_folds
 
 __all__ = ["Fold", "TrainingSet"]
 
@@ -19,7 +19,7 @@ Fold = tuple[Indices, Indices]
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Labelled images with their rows of features.
+    """Labeled images with their rows of features.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class TrainingSet:
             kept &= self.order_of_view < views
         return np.flatnonzero(kept)
 
-    def some_rows_of(self, images: Indices, limit: int, seed: int) -> Indices:
+    def some_rows_of(self, images: Indices, limit: int, random_state: int) -> Indices:
         """Return about `limit` rows of some images: fewer views first, then fewer patients.
 
         Parameters
@@ -80,18 +80,18 @@ class TrainingSet:
             Which images.
         limit : int
             How many rows are wanted.
-        seed : int
+        random_state : int
             Which patients, where there are more images than `limit`.
         """
         if len(images) > limit:
-            images = self._some_patients(images, limit / len(images), seed)
+            images = self._some_patients(images, limit / len(images), random_state)
         return self.rows_of(images, views=max(1, limit // len(images)))
 
-    def _some_patients(self, images: Indices, share: float, seed: int) -> Indices:
+    def _some_patients(self, images: Indices, share: float, random_state: int) -> Indices:
         """Take whole patients until each class, the rarest first, has its share of images."""
         _, patient = np.unique(self.patients[images], return_inverse=True)
         labels = self.labels[images]
-        priority = np.random.default_rng(seed).permutation(patient.max() + 1)[patient]
+        priority = np.random.default_rng(random_state).permutation(patient.max() + 1)[patient]
         taken = np.zeros(len(images), dtype=bool)
         classes, counts = np.unique(labels, return_counts=True)
         for label in classes[np.argsort(counts, kind="stable")]:
@@ -103,14 +103,14 @@ class TrainingSet:
             taken |= np.isin(patient, patient[chosen])
         return images[taken]
 
-    def folds(self, folds: int, seed: int) -> list[Fold]:
+    def folds(self, folds: int, random_state: int) -> list[Fold]:
         """Cut the images into folds by patient, after checking that it can be done.
 
         Parameters
         ----------
         folds : int
             How many; fewer where the rarest class has fewer patients.
-        seed : int
+        random_state : int
             Which patients go together.
 
         Raises
@@ -133,10 +133,10 @@ class TrainingSet:
                     "and cross-validation by patient needs at least 2 in each class; add images "
                     "of more patients, or leave the class out"
                 )
-        pairs = patient_folds(self.labels, self.patients, folds=folds, seed=seed)
+        pairs = patient_folds(self.labels, self.patients, folds=folds, random_state=random_state)
         if any(len(np.unique(self.labels[training])) < k for training, _ in pairs):
             raise UsageError(
                 "too few patients: whichever fold is set aside takes a class's images with it; "
-                "add images of more patients, or try another seed or fewer folds"
+                "add images of more patients, or try another random_state or fewer folds"
             )
         return pairs

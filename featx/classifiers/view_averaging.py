@@ -37,7 +37,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     cross-validation or a search, splits images, and no image's views are parted.
 
     Views are averaged on the scale of log-odds, as `featx.fit` does: decision values by their
-    mean, probabilities by their geometric mean, normalised. Rows weigh ``1 / views`` wherever the
+    mean, probabilities by their geometric mean, normalized. Rows weigh ``1 / views`` wherever the
     classifier takes weights, so that an image counts once and a penalty means the same whatever
     the number of views. A `FeatureClassifier` is told which rows are of one image.
 
@@ -82,7 +82,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     >>> from featx import FeatureExtractor
     >>> pipeline = Pipeline([
-    ...     ("extract", FeatureExtractor(views=4, augmentation="seed", combine="concatenate")),
+    ...     ("extract", FeatureExtractor(views=4, augmentation="ramirez", combine="concatenate")),
     ...     ("average", ViewAveraging(LogisticRegression(), views=4)),
     ... ])
     >>> grid = {"extract__backbone": ["efficientnet_lite0", "densenet169"],
@@ -191,7 +191,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     @_if_inner_has("predict_proba")
     def predict_proba(self, X: Any) -> Scores:
-        """Return the geometric mean of the classifier's probabilities over views, normalised.
+        """Return the geometric mean of the classifier's probabilities over views, normalized.
 
         Shares of votes, from a classifier without decision values, are first drawn a thousandth
         towards each other, so that one view without a vote for a class is no veto.

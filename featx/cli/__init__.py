@@ -9,12 +9,13 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import explaining, exploring, fetching, reports, surroundings, training, upkeep
+from featx.cli import environment as surroundings
+from featx.cli import explaining, exploring, fetching, reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
-from featx.features.unfinished import remove_unfinished
-from featx.progress import is_verbose
+from featx.runtime.progress import is_verbose
+from featx.runtime.unfinished import remove_unfinished
 
 __all__ = ["main"]
 

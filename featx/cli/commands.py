@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import featx
+from featx.cli.environment import SURROUNDINGS
 from featx.cli.options import (
     PathArgument,
     adapt_option,
@@ -34,7 +35,6 @@ from featx.cli.options import (
     with_views,
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
-from featx.cli.surroundings import SURROUNDINGS
 from featx.cli.written_command import written_command
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -136,11 +136,11 @@ def fit(
 
     Example: featx fit features.h5 --classifier svm,logistic --out models
     """
-    from featx.classifiers.persistence import save_model
-    from featx.classifiers.zoo import CLASSIFIERS, get_classifier
-    from featx.features.files import put_bytes
+    from featx.classifiers.model_file import save_model
+    from featx.classifiers.registry import CLASSIFIERS, get_classifier
     from featx.features.scheduler import connected
     from featx.report.model_card import card_facts, model_card
+    from featx.runtime.files import put_bytes
 
     apply_quiet(options)
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
@@ -182,12 +182,12 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
-    from featx.benchmarking.application import apply_model, predictions_csv
-    from featx.features.files import put_bytes
+    from featx.classifiers.inference import apply_model, predictions_csv
+    from featx.runtime.files import put_bytes
 
     apply_quiet(options)
     fitted = featx.load_model(model)
-    dataset = featx.ImageDataset.open(images, labelled=False)
+    dataset = featx.ImageDataset.open(images, labeled=False)
     result = apply_model(fitted, dataset, **options)
     put_bytes(out, predictions_csv(result))
     tell_unreadable(result.unreadable)
@@ -210,11 +210,11 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 @extraction_options
 @json_option
 def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
-    """Score a fitted MODEL on labelled IMAGES, with 95 % intervals.
+    """Score a fitted MODEL on labeled IMAGES, with 95 % intervals.
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.benchmarking.application import apply_model, score, verdict_of
+    from featx.classifiers.inference import apply_model, score, verdict_of
 
     fitted = featx.load_model(model)
     dataset = open_images(images, options, class_names=list(fitted.classes_))
@@ -352,7 +352,7 @@ def benchmark(
 @jobs_option
 @quiet_option
 @json_option
-def demo(out: Path, seed: int, as_json: bool, **options: Any) -> None:
+def demo(out: Path, random_state: int, as_json: bool, **options: Any) -> None:
     """Show the whole road on synthetic radiographs, in a few minutes.
 
     Example: featx demo --out featx-demo
@@ -360,5 +360,5 @@ def demo(out: Path, seed: int, as_json: bool, **options: Any) -> None:
     from featx.benchmarking.demo import run_demo
 
     apply_quiet(options)
-    table = run_demo(out, seed=seed)
+    table = run_demo(out, random_state=random_state)
     print_table(table, as_json, out / "results")

@@ -56,13 +56,13 @@ def explain(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
     Example: featx explain models/logistic.skops new_images --out explained
     """
     import featx
-    from featx.benchmarking.explanation import Explainer
-    from featx.benchmarking.explanation_files import SHEET, write_explanations
+    from featx.explanation.evidence import Explainer
+    from featx.explanation.export import SHEET, write_explanations
 
     apply_quiet(options)
     limit = options.pop("limit")
     fitted = featx.load_model(model)
-    dataset = featx.ImageDataset.open(images, labelled=False)
+    dataset = featx.ImageDataset.open(images, labeled=False)
     explainer = Explainer(fitted, **options)
     content = write_explanations(explainer, dataset, out, limit=limit, model=model.stem)
     tell_unreadable([(entry["path"], entry["reason"]) for entry in content["unreadable"]])

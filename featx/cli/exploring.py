@@ -42,7 +42,7 @@ from featx.cli.output import print_result
     help="Whose out-of-fold probabilities doubt labels.",
 )
 @click.option(
-    "--neighbours",
+    "--neighbors",
     type=click.IntRange(1),
     default=8,
     show_default=True,
@@ -58,26 +58,26 @@ def explore(
     out: Path,
     method: str,
     classifier: str,
-    neighbours: int,
-    seed: int,
+    neighbors: int,
+    random_state: int,
     as_json: bool,
     **options: bool,
 ) -> None:
-    """Map the features of MATRIX: neighbours, copies, labels that may be wrong, on one page.
+    """Map the features of MATRIX: neighbors, copies, labels that may be wrong, on one page.
 
     Example: featx explore features.h5 --images chest_xray --out explore.html
     """
     import featx
 
     apply_quiet(options)
-    dataset = None if images is None else featx.ImageDataset.open(images, labelled=False)
+    dataset = None if images is None else featx.ImageDataset.open(images, labeled=False)
     found = featx.explore(
         featx.FeatureMatrix.load(matrix),
         dataset,
         method=method,
         classifier=classifier,
-        neighbours=neighbours,
-        seed=seed,
+        neighbors=neighbors,
+        random_state=random_state,
     )
     found.save(out)
     told = (

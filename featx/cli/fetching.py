@@ -29,7 +29,7 @@ def datasets(
 
     Example: featx datasets kermany --to data
     """
-    from featx.images.public_sets import fetch_public_set, get_public_set, list_public_sets
+    from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
 
     apply_quiet({"quiet": quiet})
     if name is None:
@@ -44,7 +44,7 @@ def datasets(
     folder = fetch_public_set(public_set, to, given)
     summary = {"images": str(folder), **public_set.to_dict()}
     text = (
-        f"{sum(public_set.counts.values()):,} images are in {folder} ({public_set.licence}; cite "
+        f"{sum(public_set.counts.values()):,} images are in {folder} ({public_set.license}; cite "
         f"{public_set.source}). Go on with\n"
         f"    featx benchmark {folder} --patients {public_set.patients} --out results\n"
         f"SHA-256 {public_set.sha256} ({public_set.checksum_source}); counts checked. "
@@ -56,7 +56,7 @@ def datasets(
 def _described(public_set: dict[str, object]) -> str:
     return (
         f"{public_set['name']}: {public_set['title']}\n"
-        f"    {public_set['source']}; {public_set['licence']}\n"
+        f"    {public_set['source']}; {public_set['license']}\n"
         f"    {public_set['file']}, {public_set['size']:,} bytes, {public_set['page']}\n"
         f"    {public_set['address']}\n"
         f"    SHA-256 {public_set['sha256']}\n"

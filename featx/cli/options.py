@@ -98,12 +98,12 @@ resources_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
 seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Decides whatever is drawn."
+    "--seed", "random_state", default=0, show_default=True, help="Decides whatever is drawn."
 )
 
 
 def _heed_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
-    from featx.progress import set_verbose
+    from featx.runtime.progress import set_verbose
 
     set_verbose(value)
     if value:
@@ -113,7 +113,7 @@ def _heed_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
 
 
 def _heed_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
-    from featx.jobs import set_jobs
+    from featx.runtime.parallel import set_jobs
 
     set_jobs(value)
 
@@ -205,8 +205,8 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="How feature maps become one vector.",
         ),
         click.option(
-            "--normalisation",
-            type=click.Choice(["none", "percentile", "equalise", "clahe"]),
+            "--normalization",
+            type=click.Choice(["none", "percentile", "equalize", "clahe"]),
             default="none",
             show_default=True,
             help="What is done to each image's intensities.",
@@ -230,7 +230,7 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
     return click.option(
         "--augmentation",
-        type=click.Choice(["none", "seed", "radiograph"]),
+        type=click.Choice(["none", "ramirez", "radiograph"]),
         default="radiograph",
         show_default=True,
         help="How augmented views are drawn.",
@@ -301,7 +301,7 @@ def open_external(
 
 def apply_quiet(options: dict[str, Any]) -> None:
     """Take --quiet from the options and heed it."""
-    from featx.progress import set_quiet
+    from featx.runtime.progress import set_quiet
 
     set_quiet(options.pop("quiet"))
 

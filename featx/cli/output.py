@@ -14,8 +14,8 @@ def tell_versions() -> None:
     """Say which versions are at work."""
     import platform
 
-    from featx.progress import say
-    from featx.report.doctor import library_versions
+    from featx.cli.doctor import library_versions
+    from featx.runtime.progress import say
 
     versions = {"python": platform.python_version(), **library_versions()}
     there = {name: version for name, version in versions.items() if version[0].isdigit()}
@@ -56,7 +56,7 @@ def print_result(value: Any, as_json: bool, text: str) -> None:
     if not as_json:
         click.echo(text)
         return
-    from featx.benchmarking.ledger import plain_json
+    from featx.benchmarking.result_cache import plain_json
 
     click.echo(plain_json(json.loads(json.dumps(value, default=_plain))))
 

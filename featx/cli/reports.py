@@ -39,8 +39,8 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool) -> None:
 
     Example: featx compare results-2023 results-2024 --out comparison.html
     """
-    from featx.features.files import put_bytes
     from featx.report.comparison import compare_runs
+    from featx.runtime.files import put_bytes
 
     if out is not None and out.suffix not in (".html", ".md"):
         raise UsageError(f"{out} is neither a .html nor a .md file")

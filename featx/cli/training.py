@@ -30,7 +30,7 @@ def baselines(as_json: bool) -> None:
 
     Example: featx baselines --json
     """
-    from featx.baselines.recipes import list_baselines
+    from featx.baselines.registry import list_baselines
 
     recipes = list_baselines()
     if as_json:
@@ -49,7 +49,7 @@ def baselines(as_json: bool) -> None:
 @click.option("--batch-size", type=int, help="Images a step, in place of the recipe's.")
 @click.option(
     "--augmentation",
-    type=click.Choice(["none", "seed", "radiograph"]),
+    type=click.Choice(["none", "ramirez", "radiograph"]),
     help="How training images are varied, in place of the recipe's.",
 )
 @click.option(
@@ -85,7 +85,7 @@ def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any)
 
     Example: featx train chest_xray --patients kermany --baseline finetuned:densenet121 --out cnn
     """
-    from featx.baselines.recipes import get_baseline
+    from featx.baselines.registry import get_baseline
     from featx.baselines.training import train_baseline
 
     get_baseline(baseline)

@@ -21,7 +21,7 @@ def backbones(weights_dir: Path | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from featx.report.listings import backbone_rows, rows_to_terminal
+    from featx.cli.listings import backbone_rows, rows_to_terminal
 
     rows = backbone_rows(weights_dir)
     if as_json:
@@ -39,7 +39,7 @@ def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
 
     Example: featx doctor --json
     """
-    from featx.report.doctor import examine
+    from featx.cli.doctor import examine
 
     findings = examine(weights_dir, cache)
     lines = [f"{topic}: {finding}" for topic, finding in findings.items()]
@@ -78,7 +78,7 @@ def cache_ls(folder: Path | None, as_json: bool) -> None:
 
     Example: featx cache ls --json
     """
-    from featx.features.upkeep import list_recipes
+    from featx.features.cache.maintenance import list_recipes
 
     rows = list_recipes(_cache_or_default(folder))
     lines = [
@@ -97,7 +97,7 @@ def cache_verify(folder: Path | None, as_json: bool) -> None:
 
     Example: featx cache verify
     """
-    from featx.features.upkeep import verify
+    from featx.features.cache.maintenance import verify
 
     findings = verify(_cache_or_default(folder))
     lines = [
@@ -118,7 +118,7 @@ def cache_compact(folder: Path | None, as_json: bool) -> None:
 
     Example: featx cache compact
     """
-    from featx.features.upkeep import compact
+    from featx.features.cache.maintenance import compact
 
     results = compact(_cache_or_default(folder))
     lines = [f"{row['folder']}: {row['parts_before']} to {row['parts_after']}" for row in results]
@@ -137,7 +137,7 @@ def cache_prune(
 
     Example: featx cache prune --idle-days 90
     """
-    from featx.features.upkeep import prune
+    from featx.features.cache.maintenance import prune
 
     result = prune(_cache_or_default(folder), idle_days=idle_days, folders=recipes)
     print_result(result, as_json, f"{result['files']:,} files, {result['bytes']:,} bytes deleted")

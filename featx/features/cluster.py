@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
+from featx.features.cache.file_hashes import Digest, Hashed, strict_error
 from featx.features.cluster_worker import Batch, Outcome, run_batch, run_digests, run_probe
 from featx.features.embedding import ROWS_A_PART, Embedding, Lacking, find_lacking
-from featx.features.hashing import Digest, Hashed, strict_error
 from featx.features.wanted import WantedRows, unpack_digest
 from featx.images.archives import Member
-from featx.images.dataset import ImageDataset
 from featx.images.sources import Source
-from featx.progress import progress, say
+from featx.runtime.progress import progress, say
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -58,7 +58,7 @@ class Cluster:
     resources: Mapping[str, float] | None = None
 
     def read_digests(self, images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
-        """Read images on the workers, to know them; see `featx.features.hashing.read_digests`.
+        """Read images on the workers to compute their digests.
 
         Parameters
         ----------

@@ -16,19 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.weights import Weights, find_weights
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
+from featx.features.cache.drift import check_drift
+from featx.features.cache.file_hashes import Hashed
+from featx.features.cache.part_index import PartIndex, PartKeys
+from featx.features.cache.store import FeatureStore
 from featx.features.embedding import Embedding, Lane, compute
-from featx.features.hashing import Hashed
-from featx.features.memory import keeping_freed_memory
-from featx.features.part_index import PartIndex, PartKeys
-from featx.features.probe import check_drift
 from featx.features.recipe import Recipe
-from featx.features.store import FeatureStore
 from featx.features.wanted import WantedRows
-from featx.images.dataset import ImageDataset
-from featx.images.reading import Colour, read_image
+from featx.images.reading import Color, read_image
 from featx.images.sources import Source, content_of, digest_of, pixels_of
-from featx.jobs import set_engine_threads, set_jobs
+from featx.runtime.memory import keeping_freed_memory
+from featx.runtime.parallel import set_engine_threads, set_jobs
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -189,17 +189,17 @@ class _KnownImages(ImageDataset):
 
     digests: tuple[str, ...] = ()
 
-    def read(self, index: int, colour: Colour = "grey") -> npt.NDArray:
+    def read(self, index: int, color: Color = "gray") -> npt.NDArray:
         source = self.sources[index]
         if isinstance(source, np.ndarray):
-            return pixels_of(source, colour)
+            return pixels_of(source, color)
         content = content_of(source)
         if hashlib.sha256(content).hexdigest() != self.digests[index]:
             raise FeatxError(
                 f"{self.names[index]} has other bytes here than when it was listed; run again with "
                 "--rehash (rehash=True), and see that all machines read the same files"
             )
-        return read_image(content, colour)
+        return read_image(content, color)
 
 
 class _WrittenParts(PartIndex):

@@ -16,15 +16,15 @@ from featx.backbones.pooling import POOLINGS
 from featx.backbones.registry import Backbone
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
-from featx.features.hashing import Hashed, strict_error
+from featx.features.cache.drift import check_drift
+from featx.features.cache.file_hashes import Hashed, strict_error
+from featx.features.cache.store import Features, FeatureStore, RowKey
 from featx.features.overlapped import Overlapped
-from featx.features.probe import check_drift
-from featx.features.quantised import read_network
+from featx.features.quantized import read_network
 from featx.features.recipe import Recipe
 from featx.features.rendering import Pixels, render
-from featx.features.store import Features, FeatureStore, RowKey
 from featx.features.wanted import WantedRows
-from featx.progress import detail, progress, say
+from featx.runtime.progress import detail, progress, say
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -53,7 +53,7 @@ class Embedding:
     engine : str
         What runs the network.
     weights_dir : Path, optional
-        Where a quantised network is looked for besides the cache.
+        Where a quantized network is looked for besides the cache.
     """
 
     recipe: Recipe
@@ -75,12 +75,12 @@ class Embedding:
 
     def _make_engine(self) -> Engine:
         from featx.backbones.engines import make_engine
-        from featx.backbones.quantisation import QuantisedEngine
+        from featx.backbones.quantization import QuantizedEngine
 
         recipe = self.recipe
         if recipe.precision == "int8":
             network = read_network(recipe, self.cache, self.weights_dir)
-            return QuantisedEngine(network, self.backbone)
+            return QuantizedEngine(network, self.backbone)
         return make_engine(
             self.backbone,
             self.weights,

@@ -14,20 +14,20 @@ from featx.backbones.pooling import check_pooling
 from featx.backbones.precision import check_precision
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError, unknown_name
+from featx.features.cache.file_hashes import Hashed, hash_images, read_digests
+from featx.features.cache.store import RowTarget
 from featx.features.cluster import Cluster
 from featx.features.embedding import Embedding, complete
-from featx.features.hashing import Hashed, hash_images, read_digests
 from featx.features.matrix import FeatureMatrix
 from featx.features.matrix_file import map_features
-from featx.features.quantised import calibrate
+from featx.features.quantized import calibrate
 from featx.features.recipe import Recipe
-from featx.features.store import RowTarget
 from featx.features.wanted import WantedRows
 from featx.images.augmentation import POLICIES, Augmentation
-from featx.images.dataset import ImageDataset
-from featx.images.normalisation import check_normalisation
-from featx.images.reading import Colour
+from featx.images.normalization import check_normalization
+from featx.images.reading import Color
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -52,10 +52,10 @@ def extract(
     weights_dir: str | Path | None = None,
     cache: str | Path | None = None,
     engine: str = "auto",
-    seed: int = 0,
-    colour: Colour = "grey",
+    random_state: int = 0,
+    color: Color = "gray",
     pooling: str = "average",
-    normalisation: str = "none",
+    normalization: str = "none",
     precision: str = "float32",
     calibration: ImageDataset | Sequence[str] | None = None,
     strict: bool = False,
@@ -88,17 +88,17 @@ def extract(
         Folder of the cache; see `default_cache`.
     engine : {"auto", "keras", "openvino"}, default="auto"
         What runs the network.
-    seed : int, default=0
+    random_state : int, default=0
         Decides the augmented views, and the weights where they are random.
-    colour : {"grey", "rgb"}, default="grey"
-        How images are read; grey is right for radiographs.
+    color : {"gray", "rgb"}, default="gray"
+        How images are read; gray is right for radiographs.
     pooling : {"average", "max", "gem", "quadrants"}, default="average"
         How feature maps become one vector; see `featx.backbones.pooling`.
-    normalisation : {"none", "percentile", "equalise", "clahe"}, default="none"
-        What is done to each image's intensities; see `featx.images.normalisation`.
+    normalization : {"none", "percentile", "equalize", "clahe"}, default="none"
+        What is done to each image's intensities; see `featx.images.normalization`.
     precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
         What the network computes with; features of different precisions are never mixed. int8 is
-        for CPUs, quantised on images, with OpenVINO (``featx[int8]``); the short floats are for
+        for CPUs, quantized on images, with OpenVINO (``featx[int8]``); the short floats are for
         GPUs, with Keras.
     calibration : ImageDataset or sequence of str, optional
         What int8 is calibrated on, by default the images at hand that are of no test split. Give
@@ -144,9 +144,9 @@ def extract(
         augmentation,
         views,
         weights=weights,
-        colour=colour,
+        color=color,
         pooling=pooling,
-        normalisation=normalisation,
+        normalization=normalization,
         precision=precision,
         engine=engine,
     )
@@ -157,17 +157,20 @@ def extract(
     folder = Path(cache) if cache is not None else default_cache()
     records = [get_backbone(name) for name in names]
     # All are found before the first runs: hours later is a bad time to hear of a missing file.
-    found = [find_weights(record, weights, _path(weights_dir), seed=seed) for record in records]
+    found = [
+        find_weights(record, weights, _path(weights_dir), random_state=random_state)
+        for record in records
+    ]
     recipes = [
         Recipe(
             backbone=record.name,
             weights=record_weights.digest,
             size=record.size,
             augmentation=policy,
-            seed=seed,
-            colour=colour,
+            random_state=random_state,
+            color=color,
             pooling=pooling,
-            normalisation=normalisation,
+            normalization=normalization,
             precision=precision,
         )
         for record, record_weights in zip(records, found, strict=True)
@@ -201,9 +204,9 @@ def check_settings(
     views: int,
     *,
     weights: str | Path,
-    colour: str,
+    color: str,
     pooling: str,
-    normalisation: str,
+    normalization: str,
     precision: str,
     engine: str,
 ) -> tuple[list[str], Augmentation]:
@@ -211,7 +214,7 @@ def check_settings(
 
     Parameters
     ----------
-    backbone, augmentation, views, weights, colour, pooling, normalisation, precision, engine
+    backbone, augmentation, views, weights, color, pooling, normalization, precision, engine
         As in `extract`.
 
     Returns
@@ -243,10 +246,10 @@ def check_settings(
         )
     if len(names) > 1 and str(weights) not in ("imagenet", "random"):
         raise UsageError(f"the weights file {weights} cannot be that of {len(names)} backbones")
-    if colour not in get_args(Colour):
-        raise unknown_name("way to read colours", colour, get_args(Colour))
+    if color not in get_args(Color):
+        raise unknown_name("way to read colors", color, get_args(Color))
     check_pooling(pooling)
-    check_normalisation(normalisation)
+    check_normalization(normalization)
     check_precision(precision, engine)
     return names, policy
 

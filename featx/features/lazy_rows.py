@@ -60,7 +60,7 @@ class LazyRows:
     def __getitem__(self, which: Any) -> Rows:
         rows = self._rows[which]
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            # Neighbours are read as one piece.
+            # Neighbors are read as one piece.
             rows = slice(int(rows[0]), int(rows[0]) + len(rows))
         pieces = [np.asarray(block[rows]) for block in self.blocks]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
-from featx.features.files import library_versions, write_hdf5
 from featx.features.lazy_rows import LazyRows
 from featx.features.matrix_file import checked, read_features
-from featx.features.memory import available_memory
+from featx.runtime.files import library_versions, write_hdf5
+from featx.runtime.memory import available_memory
 
 __all__ = ["FORMAT", "FeatureMatrix"]
 

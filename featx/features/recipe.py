@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from featx.images.augmentation import Augmentation
-from featx.images.reading import Colour
+from featx.images.reading import Color
 
 __all__ = ["Recipe"]
 
-_LATER_FIELDS = {"normalisation": "none", "precision": "float32", "network": ""}
+_LATER_FIELDS = {"normalization": "none", "precision": "float32", "network": ""}
+# The digest covers these words as files have always spelled them.
+_STORED_NAMES = {"random_state": "seed", "color": "colour", "normalization": "normalisation"}
+_STORED_VALUES = {"gray": "grey", "equalize": "equalise"}
 
 
 @dataclass(frozen=True)
@@ -29,22 +32,22 @@ class Recipe:
         Height and width of a view, in pixels.
     augmentation : Augmentation
         How views 1, 2, ... are drawn.
-    seed : int
+    random_state : int
         Which of them.
-    colour : {"grey", "rgb"}
+    color : {"gray", "rgb"}
         How images are read.
     pooling : str, default="average"
         How feature maps become one vector; see `featx.backbones.pooling`.
-    normalisation : str, default="none"
-        What is done to an image's intensities; see `featx.images.normalisation`.
+    normalization : str, default="none"
+        What is done to an image's intensities; see `featx.images.normalization`.
     precision : str, default="float32"
         What the network computes with; see `featx.backbones.precision`.
     network : str, default=""
-        Digest of the quantised network, in int8: what it was calibrated on decides its values.
+        Digest of the quantized network, in int8: what it was calibrated on decides its values.
 
     Examples
     --------
-    >>> recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey")
+    >>> recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray")
     >>> Recipe.from_dict(recipe.to_dict()) == recipe
     True
     """
@@ -53,10 +56,10 @@ class Recipe:
     weights: str
     size: tuple[int, int]
     augmentation: Augmentation
-    seed: int
-    colour: Colour
+    random_state: int
+    color: Color
     pooling: str = "average"
-    normalisation: str = "none"
+    normalization: str = "none"
     precision: str = "float32"
     network: str = ""
     resize: str = field(default="squash", init=False)
@@ -71,7 +74,11 @@ class Recipe:
         for name, default in _LATER_FIELDS.items():
             if values[name] == default:
                 del values[name]
-        return {**values, "size": list(self.size), "augmentation": self.augmentation.to_dict()}
+        values |= {"size": list(self.size), "augmentation": self.augmentation.to_dict()}
+        for name in ("color", "normalization"):
+            if name in values:
+                values[name] = _STORED_VALUES.get(values[name], values[name])
+        return {_STORED_NAMES.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
@@ -86,15 +93,21 @@ class Recipe:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values["augmentation"].items()
         }
+        shown = {stored: value for value, stored in _STORED_VALUES.items()}
+        later = {
+            name: values.get(_STORED_NAMES.get(name, name), default)
+            for name, default in _LATER_FIELDS.items()
+        }
+        later["normalization"] = shown.get(later["normalization"], later["normalization"])
         return cls(
             backbone=values["backbone"],
             weights=values["weights"],
             size=(values["size"][0], values["size"][1]),
             augmentation=Augmentation(**policy),
-            seed=values["seed"],
-            colour=values["colour"],
+            random_state=values["seed"],
+            color=shown.get(values["colour"], values["colour"]),
             pooling=values["pooling"],
-            **{name: values.get(name, default) for name, default in _LATER_FIELDS.items()},
+            **later,
         )
 
     @property

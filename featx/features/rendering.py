@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError, UnreadableImageError
-from featx.features.hashing import Hashed
+from featx.features.cache.file_hashes import Hashed
 from featx.features.recipe import Recipe
 from featx.features.wanted import WantedRows, unpack_digest
 from featx.images.augmentation import make_view
-from featx.images.normalisation import normalise
-from featx.jobs import jobs_at_a_time
+from featx.images.normalization import normalize
+from featx.runtime.parallel import jobs_at_a_time
 
 __all__ = ["Pixels", "Rendered", "render"]
 
@@ -62,7 +62,7 @@ def render(
     wanted : WantedRows
         Of them.
     recipes : list of Recipe
-        Alike in colour and normalisation.
+        Alike in color and normalization.
     lacking : list of ndarray of bool, shape (n_distinct, views)
         For each recipe, which views to make.
 
@@ -76,18 +76,18 @@ def render(
         place = int(wanted.first[number])
         digest = unpack_digest(wanted.digests, number)
         try:
-            image = hashed.images.read(place, recipes[0].colour)
+            image = hashed.images.read(place, recipes[0].color)
             if hashed.remembered[place]:
                 _check_unchanged(hashed, place, digest)
         except UnreadableImageError as error:
             return Rendered(digest, place, error)
-        image = normalise(image, recipes[0].normalisation).astype(np.float32, copy=False)
+        image = normalize(image, recipes[0].normalization).astype(np.float32, copy=False)
         made: dict[tuple[object, ...], Pixels] = {}
         views: list[list[tuple[int, Pixels]]] = []
         for recipe, lacks in zip(recipes, lacking, strict=True):
             views.append([])
             for view in np.flatnonzero(lacks[number]).tolist():
-                look = (view, recipe.size, recipe.augmentation, recipe.seed)
+                look = (view, recipe.size, recipe.augmentation, recipe.random_state)
                 if look not in made:
                     made[look] = make_view(image, digest, *look)
                 views[-1].append((view, made[look]))

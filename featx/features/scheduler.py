@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from featx.errors import FeatxError, MissingExtraError
-from featx.progress import say
+from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -13,11 +13,11 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.backbones.pooling import POOLINGS, QUADRANTS
 from featx.backbones.registry import get_backbone
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError, unknown_name
 from featx.features.extraction import check_settings, extract
 from featx.images.augmentation import Augmentation
-from featx.images.dataset import ImageDataset
-from featx.images.reading import Colour
+from featx.images.reading import Color
 
 __all__ = ["FeatureExtractor"]
 
@@ -27,7 +27,7 @@ _COMBINATIONS = ("average", "concatenate")
 class FeatureExtractor(TransformerMixin, BaseEstimator):
     """Turn images into features of a frozen backbone, one row an image, through the cache.
 
-    Nothing is learnt from data and no weights are kept: a clone or a pickle is a few names. What
+    Nothing is learned from data and no weights are kept: a clone or a pickle is a few names. What
     was computed once, by any process, comes from the cache; so a grid search costs one extraction
     a setting, and with several jobs it is quickest after one `transform` of all images. An
     unreadable image is an error, since a row cannot be left out.
@@ -37,13 +37,13 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     backbone : str or sequence of str, default="efficientnet_lite0"
         Names from `featx.list_backbones`; the features of several stand side by side.
     augmentation : str or Augmentation, default="none"
-        How views 1, 2, ... are drawn: ``"none"``, ``"seed"``, ``"radiograph"`` or a policy.
+        How views 1, 2, ... are drawn: ``"none"``, ``"ramirez"``, ``"radiograph"`` or a policy.
     views : int, default=1
         Views of an image.
     combine : {"average", "concatenate"}, default="average"
         What becomes of an image's views: the mean of their features, or one view after the other
         in a long row, which `featx.ViewAveraging` takes apart again.
-    weights, weights_dir, cache, engine, seed, colour, pooling, normalisation, precision, rehash
+    weights, weights_dir, cache, engine, random_state, color, pooling, normalization, precision, rehash
         As in `featx.extract`.
     calibration : ImageDataset or sequence of str, optional
         What ``precision="int8"`` is calibrated on, and needed for it: images at hand at one
@@ -84,10 +84,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         weights_dir: str | Path | None = None,
         cache: str | Path | None = None,
         engine: str = "auto",
-        seed: int = 0,
-        colour: Colour = "grey",
+        random_state: int = 0,
+        color: Color = "gray",
         pooling: str = "average",
-        normalisation: str = "none",
+        normalization: str = "none",
         precision: str = "float32",
         calibration: ImageDataset | Sequence[str] | None = None,
         rehash: bool = False,
@@ -100,10 +100,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.weights_dir = weights_dir
         self.cache = cache
         self.engine = engine
-        self.seed = seed
-        self.colour = colour
+        self.random_state = random_state
+        self.color = color
         self.pooling = pooling
-        self.normalisation = normalisation
+        self.normalization = normalization
         self.precision = precision
         self.calibration = calibration
         self.rehash = rehash
@@ -197,15 +197,15 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             self.augmentation,
             self.views,
             weights=self.weights,
-            colour=self.colour,
+            color=self.color,
             pooling=self.pooling,
-            normalisation=self.normalisation,
+            normalization=self.normalization,
             precision=self.precision,
             engine=self.engine,
         )
         if self.precision == "int8" and self.calibration is None:
             raise UsageError(
-                "precision='int8' needs calibration, the images to quantise the network on; give "
+                "precision='int8' needs calibration, the images to quantize the network on; give "
                 "some training images, the same for all that is to be compared"
             )
         return names

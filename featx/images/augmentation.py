@@ -39,7 +39,7 @@ class Augmentation:
         Range of the factor by which width and height of what a view shows are scaled, each drawn
         by itself, as in Keras' ``zoom_range``; above 1 shows more than the image.
     shift : float, default=0
-        Largest shift of the view's centre, as a share of width and height.
+        Largest shift of the view's center, as a share of width and height.
     rotation : float, default=0
         Largest rotation to either side, in degrees.
     gamma : (float, float), default=(1, 1)
@@ -53,7 +53,7 @@ class Augmentation:
 
     Examples
     --------
-    >>> Augmentation.named("seed").rotation
+    >>> Augmentation.named("ramirez").rotation
     30.0
     >>> Augmentation(rotation=5).rotation
     5
@@ -88,7 +88,7 @@ class Augmentation:
 
         Parameters
         ----------
-        name : {"none", "seed", "radiograph"}
+        name : {"none", "ramirez", "radiograph"}
             See `POLICIES`.
 
         Raises
@@ -114,9 +114,9 @@ class Augmentation:
 
 POLICIES: dict[str, Augmentation] = {
     "none": Augmentation(),
-    # The seed report's Keras generator: rotation 30 degrees, zoom 0.2, shifts 0.1, no flip.
-    "seed": Augmentation(rotation=30.0, zoom=(0.8, 1.2), shift=0.1),
-    # scripts/bench/generalisation.py took this over wider crops.
+    # The report of 2022's Keras generator: rotation 30 degrees, zoom 0.2, shifts 0.1, no flip.
+    "ramirez": Augmentation(rotation=30.0, zoom=(0.8, 1.2), shift=0.1),
+    # scripts/bench/generalization.py took this over wider crops.
     "radiograph": Augmentation(
         crop_area=(0.5, 1.0),
         crop_aspect=(0.8, 1.25),
@@ -133,7 +133,7 @@ def make_view(
     view: int,
     size: tuple[int, int],
     augmentation: Augmentation,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> npt.NDArray[np.float32]:
     """Render one view of an image.
 
@@ -142,7 +142,7 @@ def make_view(
     image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
     digest : str
-        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`, `seed` and `view` it
+        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`, `random_state` and `view` it
         decides the view; nothing else does.
     view : int
         0 for the whole image, resized; 1, 2, ... for augmented views.
@@ -151,7 +151,7 @@ def make_view(
         ratio would tell the network the ratio, which in some collections gives the class away.
     augmentation : Augmentation
         The policy.
-    seed : int, default=0
+    random_state : int, default=0
         Another seed draws other views.
 
     Returns
@@ -167,15 +167,15 @@ def make_view(
     """
     if view == 0:
         return _warp(image, np.eye(3), size)
-    generator = _generator(digest, augmentation, seed, view)
+    generator = _generator(digest, augmentation, random_state, view)
     pixels = _warp(image, _draw_geometry(generator, augmentation, image.shape), size)
     return _jitter(pixels, generator, augmentation)
 
 
 def _generator(
-    digest: str, augmentation: Augmentation, seed: int, view: int
+    digest: str, augmentation: Augmentation, random_state: int, view: int
 ) -> np.random.Generator:
-    text = f"{digest}|{sorted(augmentation.to_dict().items())}|{seed}|{view}"
+    text = f"{digest}|{sorted(augmentation.to_dict().items())}|{random_state}|{view}"
     entropy = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
     # PCG64's stream for a seed is a promise of NumPy; that of Generator's methods nearly so.
     return np.random.Generator(np.random.PCG64(entropy))
@@ -195,8 +195,8 @@ def _draw_geometry(
     crop_y = min(1.0, math.sqrt(kept / ratio))
     scale_x = crop_x * _between(augmentation.zoom, zoom_x)
     scale_y = crop_y * _between(augmentation.zoom, zoom_y)
-    centre_x = (2 * place_x - 1) * (1 - crop_x) + 2 * augmentation.shift * (2 * shift_x - 1)
-    centre_y = (2 * place_y - 1) * (1 - crop_y) + 2 * augmentation.shift * (2 * shift_y - 1)
+    center_x = (2 * place_x - 1) * (1 - crop_x) + 2 * augmentation.shift * (2 * shift_x - 1)
+    center_y = (2 * place_y - 1) * (1 - crop_y) + 2 * augmentation.shift * (2 * shift_y - 1)
     angle = math.radians(augmentation.rotation * (2 * turn - 1))
     if augmentation.flip and mirror < 0.5:
         scale_x = -scale_x
@@ -206,7 +206,7 @@ def _draw_geometry(
     turned = np.array([[cosine, -sine * height / width], [sine * width / height, cosine]])
     matrix = np.eye(3)
     matrix[:2, :2] = turned @ np.diag([scale_x, scale_y])
-    matrix[:2, 2] = centre_x, centre_y
+    matrix[:2, 2] = center_x, center_y
     return matrix
 
 
@@ -279,7 +279,7 @@ def _apply(weights: csr_array, image: npt.NDArray[np.float32]) -> npt.NDArray[np
 
 
 def _from_square(width: int, height: int) -> npt.NDArray[np.float64]:
-    """Map -1..1 to pixel centres: the image's edge is half a pixel outside the first centre."""
+    """Map -1..1 to pixel centers: the image's edge is half a pixel outside the first center."""
     return np.array([[width / 2, 0, (width - 1) / 2], [0, height / 2, (height - 1) / 2], [0, 0, 1]])
 
 

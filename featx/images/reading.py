@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
-from featx.images.dicom import is_dicom, read_dicom
+from featx.images.dicom.reader import is_dicom, read_dicom
 
-__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Colour", "read_image", "to_intensities"]
+__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "read_image", "to_intensities"]
 
-Colour = Literal["grey", "rgb"]
+Color = Literal["gray", "rgb"]
 
 SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic", ".ima"}
@@ -30,22 +30,22 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 _DEPTHS = (8, 10, 12, 14, 16)
 
 
-def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
+def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
     """Decode a JPEG, PNG, TIFF, BMP or DICOM image, upright.
 
     Parameters
     ----------
     source : Path or bytes
         The file, or its content.
-    colour : {"grey", "rgb"}, default="grey"
-        What to return. Grey is right for radiographs: whether a file was saved in colour then
+    color : {"gray", "rgb"}, default="gray"
+        What to return. Gray is right for radiographs: whether a file was saved in color then
         cannot become a feature.
 
     Returns
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
-        `to_intensities` for how deeper pixels are scaled, and `featx.images.dicom.read_dicom` for
+        `to_intensities` for how deeper pixels are scaled, and `featx.images.dicom.reader.read_dicom` for
         those of DICOM. Transparency is laid on black.
 
     Raises
@@ -68,13 +68,13 @@ def read_image(source: Path | bytes, colour: Colour = "grey") -> npt.NDArray:
     if not content:
         raise UnreadableImageError("the file is empty")
     if is_dicom(content):
-        return read_dicom(content, colour, LARGEST_PIXELS)
+        return read_dicom(content, color, LARGEST_PIXELS)
     try:
         with warnings.catch_warnings():
             # Pillow warns of odd metadata that does not touch the pixels.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                return _decode(image, colour)
+                return _decode(image, color)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
@@ -101,7 +101,7 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError(f"the file cannot be read ({error.strerror})") from error
 
 
-def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
+def _decode(image: Image.Image, color: Color) -> npt.NDArray:
     width, height = image.size
     if width * height > LARGEST_PIXELS:
         raise UnreadableImageError(
@@ -114,11 +114,11 @@ def _decode(image: Image.Image, colour: Colour) -> npt.NDArray:
         _check_tiff_length(image)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _in_colour(to_intensities(np.asarray(image)), colour)
+        return _in_color(to_intensities(np.asarray(image)), color)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-    mode = "L" if colour == "grey" else "RGB"
+    mode = "L" if color == "gray" else "RGB"
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
@@ -139,8 +139,8 @@ def _check_tiff_length(image: Image.Image) -> None:
         )
 
 
-def _in_colour(pixels: npt.NDArray, colour: Colour) -> npt.NDArray:
-    if colour == "grey" or pixels.ndim == 3:
+def _in_color(pixels: npt.NDArray, color: Color) -> npt.NDArray:
+    if color == "gray" or pixels.ndim == 3:
         return pixels
     return np.repeat(pixels[..., np.newaxis], 3, axis=2)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from featx.errors import UnreadableImageError
 from featx.images.archives import Member
-from featx.images.dicom import is_dicom
-from featx.images.reading import Colour, read_bytes, read_image, to_intensities
+from featx.images.dicom.reader import is_dicom
+from featx.images.reading import Color, read_bytes, read_image, to_intensities
 from featx.images.remote import RemoteFile
 
 __all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_beginning"]
@@ -21,14 +21,14 @@ __all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_b
 Source = Path | Member | RemoteFile | npt.NDArray
 
 
-def pixels_of(source: Source, colour: Colour) -> npt.NDArray:
+def pixels_of(source: Source, color: Color) -> npt.NDArray:
     """Decode an image; see `read_image`.
 
     Parameters
     ----------
     source : Path, Member, RemoteFile or ndarray
         Where it is.
-    colour : {"grey", "rgb"}
+    color : {"gray", "rgb"}
         What to return.
 
     Returns
@@ -41,8 +41,8 @@ def pixels_of(source: Source, colour: Colour) -> npt.NDArray:
         If it cannot be decoded.
     """
     if isinstance(source, np.ndarray):
-        return _array_in_colour(source, colour)
-    return read_image(content_of(source), colour)
+        return _array_in_color(source, color)
+    return read_image(content_of(source), color)
 
 
 def digest_of(source: Source) -> str:
@@ -105,28 +105,28 @@ def describe(source: Source) -> tuple[int, int]:
     Returns
     -------
     size, channels : int
-        A DICOM file has three channels only where its colours differ.
+        A DICOM file has three channels only where its colors differ.
     """
     if isinstance(source, np.ndarray):
         return source.nbytes, source.ndim
     content = content_of(source)
     if is_dicom(content):
-        colours = read_image(content, "rgb")
-        return len(content), 3 if (colours != colours[..., :1]).any() else 1
+        colors = read_image(content, "rgb")
+        return len(content), 3 if (colors != colors[..., :1]).any() else 1
     with Image.open(io.BytesIO(content)) as image:
         return len(content), len(image.getbands())
 
 
-def _array_in_colour(source: npt.NDArray, colour: Colour) -> npt.NDArray:
+def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
     pixels = to_intensities(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
     if pixels.ndim == 2:
-        return pixels if colour == "grey" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+        return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise UnreadableImageError(
             f"an array of shape {source.shape} is no image; give (height, width) or "
             "(height, width, 3)"
         )
-    if colour == "rgb":
+    if color == "rgb":
         return pixels
     # The weights of ITU-R BT.601, as in Pillow's conversion of files.
     luminance = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)

@@ -32,7 +32,7 @@ __all__ = [
 _WEIGHTS_AT_ONCE = 400_000
 
 
-def resample_patients(patients: Integers, n_bootstrap: int, seed: int) -> Iterator[Floats]:
+def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -> Iterator[Floats]:
     """Draw patients with replacement, as weights.
 
     A patient drawn twice gives all of their images the weight 2; no row is copied.
@@ -43,7 +43,7 @@ def resample_patients(patients: Integers, n_bootstrap: int, seed: int) -> Iterat
         Number of the patient of each image, as `number_patients` gives it.
     n_bootstrap : int
         Number of resamples.
-    seed : int
+    random_state : int
         Which resamples; the same seed gives the same ones.
 
     Yields
@@ -53,11 +53,11 @@ def resample_patients(patients: Integers, n_bootstrap: int, seed: int) -> Iterat
 
     Examples
     --------
-    >>> weights = next(resample_patients(np.array([0, 0, 1]), n_bootstrap=50, seed=0))
+    >>> weights = next(resample_patients(np.array([0, 0, 1]), n_bootstrap=50, random_state=0))
     >>> weights.shape, sorted(set(map(tuple, weights.tolist())))
     ((50, 3), [(0.0, 0.0, 2.0), (1.0, 1.0, 1.0), (2.0, 2.0, 0.0)])
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(random_state)
     n_patients = int(patients.max()) + 1
     at_once = max(1, _WEIGHTS_AT_ONCE // len(patients))
     for start in range(0, n_bootstrap, at_once):

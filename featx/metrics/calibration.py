@@ -111,13 +111,13 @@ def calibration_fit(
     present, overlapping = _has_maximum(positive, predictor, weights)
     constant = np.ones((len(predictor), 1))
     if present.any():
-        intercept[present] = _maximise(positive, constant, predictor, weights[present])[:, 0]
+        intercept[present] = _maximize(positive, constant, predictor, weights[present])[:, 0]
     if overlapping.any():
-        centre, scale = predictor.mean(), predictor.std()
-        design = np.column_stack([constant, (predictor - centre) / scale])
+        center, scale = predictor.mean(), predictor.std()
+        design = np.column_stack([constant, (predictor - center) / scale])
         no_offset = np.zeros(len(predictor))
         slope[overlapping] = (
-            _maximise(positive, design, no_offset, weights[overlapping])[:, 1] / scale
+            _maximize(positive, design, no_offset, weights[overlapping])[:, 1] / scale
         )
     return slope, intercept
 
@@ -138,7 +138,7 @@ def _has_maximum(
     return present, present & overlapping
 
 
-def _maximise(
+def _maximize(
     positive: npt.NDArray[np.bool_], design: Floats, offset: Floats, weights: Floats
 ) -> Floats:
     """Fit one logistic regression a weighting, (n_weightings, n_columns), all side by side."""

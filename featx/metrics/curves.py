@@ -43,7 +43,7 @@ def roc_curve(
     *,
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Curve:
     """Draw sensitivity against 1 - specificity, with the band of the sensitivity.
 
@@ -59,7 +59,7 @@ def roc_curve(
         Pointwise coverage of the band.
     n_bootstrap : int, default=1000
         Resamples of patients.
-    seed : int, default=0
+    random_state : int, default=0
         Which resamples.
 
     Returns
@@ -85,7 +85,7 @@ def roc_curve(
     def sensitivity(weights: Floats) -> Floats:
         return _heights(*ranked.shares(weights)[::-1], grid)
 
-    low, high = _band(sensitivity, ranked, patients, confidence, n_bootstrap, seed)
+    low, high = _band(sensitivity, ranked, patients, confidence, n_bootstrap, random_state)
     return Curve(alarms[0], hits[0], grid[: len(low)], low, high)
 
 
@@ -96,7 +96,7 @@ def precision_recall_curve(
     *,
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Curve:
     """Draw precision (PPV) against recall (sensitivity), with the band of the precision.
 
@@ -104,7 +104,7 @@ def precision_recall_curve(
 
     Parameters
     ----------
-    labels, scores, patients, confidence, n_bootstrap, seed
+    labels, scores, patients, confidence, n_bootstrap, random_state
         As in `roc_curve`.
 
     Returns
@@ -128,7 +128,7 @@ def precision_recall_curve(
         first = _places(recalls, grid - 1e-9, "left")
         return np.take_along_axis(precisions, first, axis=1)
 
-    low, high = _band(at_grid, ranked, patients, confidence, n_bootstrap, seed)
+    low, high = _band(at_grid, ranked, patients, confidence, n_bootstrap, random_state)
     x = np.concatenate([[0.0], recall[0][rises]])
     y = precision[0][rises]
     return Curve(x, np.concatenate([y[:1], y]), grid[: len(low)], low, high)
@@ -199,14 +199,14 @@ def _band(
     patients: npt.ArrayLike | None,
     confidence: float,
     n_bootstrap: int,
-    seed: int,
+    random_state: int,
 ) -> tuple[Floats, Floats]:
     """Bounds of what is measured in resamples that hold both classes."""
     numbers = number_patients(patients, ranked.n)
     if numbers.max() == 0:
         return np.empty(0), np.empty(0)
     parts = []
-    for weights in resample_patients(numbers, n_bootstrap, seed):
+    for weights in resample_patients(numbers, n_bootstrap, random_state):
         whole = weights[ranked.both_classes(weights)]
         parts.append(measure(whole))
     tail = (1 - confidence) / 2

@@ -98,7 +98,7 @@ class OperatingPoint:
         Returns
         -------
         float
-            Halfway between two neighbouring probabilities, or between an outermost one and 0 or 1.
+            Halfway between two neighboring probabilities, or between an outermost one and 0 or 1.
         """
         if self.criterion == "fixed":
             return self.value

@@ -126,7 +126,7 @@ def evaluate(
     patients: npt.ArrayLike | None = None,
     confidence: float = 0.95,
     n_bootstrap: int = 1000,
-    seed: int = 0,
+    random_state: int = 0,
 ) -> Scores:
     """Measure a classifier on images that it has not been fitted to.
 
@@ -158,7 +158,7 @@ def evaluate(
         Coverage of the intervals, between 0 and 1.
     n_bootstrap : int, default=1000
         Number of resamples.
-    seed : int, default=0
+    random_state : int, default=0
         Which resamples; the same seed gives the same intervals.
 
     Returns
@@ -197,7 +197,7 @@ def evaluate(
         TwoWayTask(labels == index, probabilities[:, index], called == index)
         for index in range(1 if two_way else 0, len(class_names))
     ]
-    resampled = _resample(tasks, numbers, n_bootstrap, seed)
+    resampled = _resample(tasks, numbers, n_bootstrap, random_state)
     classes = [
         _of_class(task, replicates, numbers, confidence)
         for task, replicates in zip(tasks, resampled, strict=True)
@@ -233,7 +233,7 @@ def _checked(
     if truth.min() < 0 or truth.max() >= n_classes:
         raise UsageError(
             f"labels run from {truth.min()} to {truth.max()}; with {n_classes} classes they must "
-            f"be 0 to {n_classes - 1}, and unlabelled images left out"
+            f"be 0 to {n_classes - 1}, and unlabeled images left out"
         )
     # Written so that nan fails, too; float32 rows may exceed 1 by rounding.
     if not (shares.min() >= -1e-6 and shares.max() <= 1 + 1e-6):
@@ -244,11 +244,11 @@ def _checked(
 
 
 def _resample(
-    tasks: list[TwoWayTask], numbers: Integers, n_bootstrap: int, seed: int
+    tasks: list[TwoWayTask], numbers: Integers, n_bootstrap: int, random_state: int
 ) -> list[dict[str, Floats]]:
     """Measure every task in the same resamples of patients."""
     parts: list[list[dict[str, Floats]]] = [[] for _ in tasks]
-    for weights in resample_patients(numbers, n_bootstrap, seed):
+    for weights in resample_patients(numbers, n_bootstrap, random_state):
         for task, measured in zip(tasks, parts, strict=True):
             measured.append(task.measure(weights))
     # A single patient cannot be resampled: every resample is the same.

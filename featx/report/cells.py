@@ -123,8 +123,8 @@ def row_label(row: Row) -> str:
     --------
     >>> row_label({"backbone": "resnet50", "classifier": "svm", "kind": "frozen"})
     'resnet50, svm'
-    >>> row_label({"backbone": "seed-cnn", "classifier": "trained end to end", "kind": "baseline"})
-    'seed-cnn (baseline)'
+    >>> row_label({"backbone": "ramirez-cnn", "classifier": "trained end to end", "kind": "baseline"})
+    'ramirez-cnn (baseline)'
     """
     if row["kind"] == "baseline":
         return f"{row['backbone']} (baseline)"

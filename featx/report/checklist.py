@@ -140,7 +140,7 @@ def _of_models(results: Results) -> dict[str, str]:
         "objective": "Development, and evaluation on images held out, of "
         + ", ".join(f"{row['backbone']} with {row['classifier']}" for row in rows)
         + ".",
-        "no_human": "No predictor takes human judgement: networks compute them from pixels.",
+        "no_human": "No predictor takes human judgment: networks compute them from pixels.",
         "models": "; ".join(
             f"{row['backbone']}, {row['classifier']}: {row['kind']}" for row in rows
         )
@@ -172,9 +172,9 @@ def _of_frozen(frozen: list[Row]) -> dict[str, str]:
         "predictors": "All features of the frozen networks' last layer, none chosen by hand: "
         + ", ".join(f"{row['backbone']} {row['n_features']:,}" for row in _once(frozen))
         + ".",
-        "recipes": "Fixed by the recipes under Provenance: size, grey or colour, resizing, "
+        "recipes": "Fixed by the recipes under Provenance: size, gray or color, resizing, "
         "preprocessing, pooling, augmentation.",
-        "handling": "Features standardised within each cross-validation fold where the "
+        "handling": "Features standardized within each cross-validation fold where the "
         "classifier asks for it; nothing is fitted on test images.",
         "imbalance": "Classes weighted by n / (k n_class) in fitting; the operating point is "
         f"chosen afterwards. {_calibration(first)}".strip(),

@@ -1,4 +1,4 @@
-"""The card that goes with a model file: what it learnt from, what it is worth, where it ends."""
+"""The card that goes with a model file: what it learned from, what it is worth, where it ends."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.backbones.registry import BACKBONES
-from featx.classifiers.zoo import CLASSIFIERS
+from featx.classifiers.registry import CLASSIFIERS
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.scores import evaluate, flatten
 from featx.report.cells import MAIN, MORE
 
 if TYPE_CHECKING:
-    from featx.classifiers.model import FeatureClassifier
+    from featx.classifiers.classifier import FeatureClassifier
 
 __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 
@@ -72,7 +72,7 @@ def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any
         threshold=model.threshold_,
         class_names=tuple(str(name) for name in model.classes_),
         patients=np.array([owners[digest] for digest in model.out_of_fold_images_.tolist()]),
-        seed=model.seed,
+        random_state=model.random_state,
     )
     provenance = {key: value for key, value in model.provenance_.items() if key != "candidates"}
     return {
@@ -172,15 +172,15 @@ def _sight(recipe: Facts) -> str:
     backbone = str(recipe["backbone"])
     record = BACKBONES.get(backbone)
     height, width = recipe["size"]
-    normalisation = recipe.get("normalisation", "none")
-    intensities = "" if normalisation == "none" else f", intensities by {normalisation}"
+    normalization = recipe.get("normalisation", "none")
+    intensities = "" if normalization == "none" else f", intensities by {normalization}"
     precision = recipe.get("precision", "float32")
     computing = "" if precision == "float32" else f", computing in {precision}"
     weights = str(recipe["weights"])
     shown = weights if weights.startswith("random-") else f"of SHA-256 `{weights[:16]}`…"
     return (
         f"{record.title if record else _plain(backbone)}, frozen{computing}, weights {shown}: "
-        f"images read in {recipe['colour']}, squashed to {height} x {width} pixels{intensities}; "
+        f"images read in {recipe['color']}, squashed to {height} x {width} pixels{intensities}; "
         f"last feature maps pooled ({recipe.get('pooling', 'average')})."
     )
 
@@ -190,14 +190,14 @@ def _fit(facts: Facts) -> Iterator[str]:
     views = told["rows"] / told["images"]
     if views > 1:
         yield f"{views:.3g} views of a training image: itself, the others augmented."
-    steps = {"scale": "standardised", "compress": "compressed by PCA"}
+    steps = {"scale": "standardized", "compress": "compressed by PCA"}
     done = [steps[step] for step in facts["steps"] if step in steps]
     chosen = ", ".join(f"{key} {value}" for key, value in facts["chosen"].items())
     yield f"{facts['features']:,} features, {_listed(done)}, in each fold anew."
     weighed = ", classes weighted alike" if CLASSIFIERS[told["classifier"]].weighted else ""
     yield (
         f"{CLASSIFIERS[told['classifier']].title}{weighed}; settings ({chosen}) chosen by AUC in "
-        f"{told['folds']}-fold cross-validation grouped by patient, seed {told['seed']}."
+        f"{told['folds']}-fold cross-validation grouped by patient, seed {told['random_state']}."
     )
     if told["calibration"] != "none":
         yield f"Scores become probabilities by {told['calibration']}, on out-of-fold scores."

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from featx.features.files import put_bytes
 from featx.report.cells import MAIN, MORE, columns_of, row_label
 from featx.report.checklist import fill_checklists
 from featx.report.figures.model import assign_styles
 from featx.report.figures.training import cost_figure, epochs_figure, learning_figure
 from featx.report.panels import Figure, make_panels
 from featx.report.results import Results, Row, best_place, read_results
+from featx.runtime.files import put_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -73,7 +73,7 @@ def render_page(results: Results) -> str:
     labels = [row_label(row) for row in results.rows]
     shown = _shown_at_first(results.rows)
     styles = assign_styles(len(labels), shown)
-    seed = results.run.get("settings", {}).get("seed", 0)
+    random_state = results.run.get("settings", {}).get("random_state", 0)
     notes = results.run.get("notes", [])
     alarms = [note for note in notes if note.startswith(_ALARMS)]
     return render(
@@ -89,7 +89,7 @@ def render_page(results: Results) -> str:
         more=columns_of(MORE, results.rows),
         alarms=alarms,
         notes=[note for note in notes if note not in alarms],
-        panels=make_panels(results, labels, shown, seed),
+        panels=make_panels(results, labels, shown, random_state),
         cost=cost_figure(results.rows, labels, styles),
         learning=_learning(results, styles),
         epochs=_epochs(results, labels),

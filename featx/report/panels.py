@@ -101,7 +101,7 @@ class Panel:
 
 
 def make_panels(
-    results: Results, labels: Sequence[str], shown: Collection[int], seed: int = 0
+    results: Results, labels: Sequence[str], shown: Collection[int], random_state: int = 0
 ) -> list[Panel]:
     """Draw every set and class for which there are scores.
 
@@ -113,7 +113,7 @@ def make_panels(
         Names of the rows.
     shown : collection of int
         Places of the rows that are drawn before the reader chooses.
-    seed : int, default=0
+    random_state : int, default=0
         Which resamples make the bands.
     """
     wanted = [(name, klass) for name in results.scores for klass in _classes(results.class_names)]
@@ -126,7 +126,9 @@ def make_panels(
         kept = {place: models[place] for place in sorted(order[:most])}
         if kept:
             title = results.class_names[klass] + (f" on {name}" if name else "")
-            panels.append(_panel(title, kept, results.class_names[klass], len(models), seed))
+            panels.append(
+                _panel(title, kept, results.class_names[klass], len(models), random_state)
+            )
     return panels
 
 
@@ -164,7 +166,7 @@ def _resamples(n_images: int) -> int:
 
 
 def _panel(
-    title: str, models: dict[int, DrawnModel], positive: str, n_scored: int, seed: int
+    title: str, models: dict[int, DrawnModel], positive: str, n_scored: int, random_state: int
 ) -> Panel:
     n_bootstrap = _resamples(max(len(model.positive) for model in models.values()))
     told = all(model.patients is not None for model in models.values())
@@ -173,14 +175,14 @@ def _panel(
         f"Bands: pointwise 95 %, from {n_bootstrap:,} resamples of {unit}. Marks: the operating "
         "point that training images chose."
     )
-    rocs = roc_figures(models, positive, n_bootstrap, seed)
+    rocs = roc_figures(models, positive, n_bootstrap, random_state)
     figures = [Figure("ROC", band, rocs[0])]
     figures += [Figure("ROC, upper left corner", "The same, enlarged.", roc) for roc in rocs[1:]]
     figures += [
         Figure(
             "Precision and recall",
             "Dotted: the share of positives among these images, which predictive values hang on.",
-            precision_recall_figure(models, positive, n_bootstrap, seed),
+            precision_recall_figure(models, positive, n_bootstrap, random_state),
         ),
         Figure(
             "Calibration",

@@ -45,11 +45,11 @@ class MadeUpEngine:
 
 def extract(arguments):
     """Extract in this process and print what it took."""
+    from featx.datasets.dataset import ImageDataset
     from featx.features import embedding
+    from featx.features.cache.store import FeatureStore
     from featx.features.extraction import extract
-    from featx.features.store import FeatureStore
-    from featx.images.dataset import ImageDataset
-    from featx.progress import set_quiet
+    from featx.runtime.progress import set_quiet
 
     set_quiet(True)
     if arguments.made_up:

@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from distributed import Client, LocalCluster
 
+from featx.datasets.dataset import ImageDataset
 from featx.features.embedding import Embedding
 from featx.features.extraction import extract
-from featx.images.dataset import ImageDataset
-from featx.jobs import set_engine_threads, set_jobs
-from featx.progress import set_quiet
+from featx.runtime.parallel import set_engine_threads, set_jobs
+from featx.runtime.progress import set_quiet
 
 BAR = 0.9
 THREADS = 2
@@ -68,7 +68,7 @@ def main():
     set_quiet(True)
     set_jobs(THREADS)
     set_engine_threads(THREADS)
-    images = ImageDataset.open(arguments.folder, labelled=False)
+    images = ImageDataset.open(arguments.folder, labeled=False)
     images = images.select(np.linspace(0, len(images) - 1, arguments.images).astype(int))
     settings = {
         "backbone": arguments.backbone,

@@ -205,8 +205,8 @@ def timed(featx, name, files, folder, arguments):
 
 def main(arguments):
     """Measure each backbone and judge."""
-    from featx.images.dataset import ImageDataset
-    from featx.progress import set_quiet
+    from featx.datasets.dataset import ImageDataset
+    from featx.runtime.progress import set_quiet
 
     set_quiet(True)
     each, mean = TO_USUAL[arguments.precision]
@@ -214,7 +214,7 @@ def main(arguments):
     with tempfile.TemporaryDirectory(prefix="featx-end-to-end-") as scratch:
         files = Path(scratch, "images")
         copy_images(arguments.folder, files, arguments.images + 1)
-        images = ImageDataset.open(files, labelled=False)
+        images = ImageDataset.open(files, labeled=False)
         for name in arguments.backbones or BACKBONES:
             row = measure(name, images, files, Path(scratch), arguments)
             shutil.rmtree(Path(scratch, "template"))

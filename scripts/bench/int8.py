@@ -27,11 +27,11 @@ from sklearn.preprocessing import StandardScaler
 
 import featx
 from featx.backbones.engines import make_engine
-from featx.backbones.quantisation import QuantisedEngine, quantise
+from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base, weights_at_hand
-from featx.images.splitting import hold_out
-from featx.progress import set_quiet
+from featx.datasets.splitting import hold_out
+from featx.runtime.progress import set_quiet
 
 BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
 PIXELS, CALIBRATION = 48, 32
@@ -41,10 +41,10 @@ def time_both(backbone, weights, rounds):
     """Return images a second of either precision, alternating, and the ratio of their medians."""
     shape = (PIXELS, *backbone.size)
     pixels = np.random.default_rng(0).random(shape, dtype=np.float32) * 255
-    network = quantise(load_base(backbone, weights), backbone, pixels[:CALIBRATION])
+    network = quantize(load_base(backbone, weights), backbone, pixels[:CALIBRATION])
     engines = {
         "float32": make_engine(backbone, weights, "openvino"),
-        "int8": QuantisedEngine(network, backbone),
+        "int8": QuantizedEngine(network, backbone),
     }
     seconds = {precision: [] for precision in engines}
     for number in range(rounds + 1):
@@ -91,13 +91,13 @@ def main(arguments):
     images = featx.ImageDataset.open(arguments.images_folder, "kermany")
     chosen = np.random.default_rng(0).permutation(len(images))[: arguments.images]
     images = images.select(np.sort(chosen))
-    _, chosen = hold_out(images.labels, images.patients, test_size=0.25, seed=0)
+    _, chosen = hold_out(images.labels, images.patients, test_size=0.25, random_state=0)
     held_out = np.isin(np.arange(len(images)), chosen)
     for name in arguments.backbones or BACKBONES:
         backbone = get_backbone(name)
         real = weights_at_hand(backbone, arguments.weights_dir) is not None
         weights = find_weights(
-            backbone, "imagenet" if real else "random", arguments.weights_dir, seed=0
+            backbone, "imagenet" if real else "random", arguments.weights_dir, random_state=0
         )
         line = {"backbone": name, "weights": "imagenet" if real else "random"}
         line |= time_both(backbone, weights, arguments.rounds)

@@ -64,10 +64,10 @@ class QuickEngine:
 
 def extract(arguments):
     """Extract in this process and print its peak memory."""
+    from featx.datasets.dataset import ImageDataset
     from featx.features import embedding
     from featx.features.extraction import extract
-    from featx.images.dataset import ImageDataset
-    from featx.progress import set_quiet
+    from featx.runtime.progress import set_quiet
 
     set_quiet(True)
     make, loading = embedding.Embedding._make_engine, []

@@ -49,10 +49,10 @@ def open_cache(folder):
         weights="0" * 64,
         size=(224, 224),
         augmentation=Augmentation.named("radiograph"),
-        seed=0,
-        colour="grey",
+        random_state=0,
+        color="gray",
         pooling="average",
-        normalisation="none",
+        normalization="none",
     )
     weights = find_weights(backbone, "random")
     return Embedding(recipe, backbone, weights, folder / "cache", engine="keras")
@@ -60,7 +60,7 @@ def open_cache(folder):
 
 def list_images(count):
     """List made-up files of an archive."""
-    from featx.images.dataset import ImageDataset
+    from featx.datasets.dataset import ImageDataset
 
     names = tuple(f"{number // 1000:04d}/{number:07d}.dcm" for number in range(count))
     return ImageDataset(
@@ -78,8 +78,8 @@ def fill(folder, images, missing):
     """Write the parts and the memory of files, without waiting for the disk."""
     import os
 
+    from featx.features.cache.file_hashes import MEMORY_NAME, _Memory, _State
     from featx.features.embedding import ROWS_A_PART
-    from featx.features.hashing import MEMORY_NAME, _Memory, _State
 
     os.fsync = lambda _: None
     store = open_cache(folder).store
@@ -105,9 +105,9 @@ def file_key(number):
 
 def measure(folder, images):
     """Do what a run does before it reads the first image, and print what it took."""
+    from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory, _State
     from featx.features.cluster import _batches
     from featx.features.embedding import find_lacking
-    from featx.features.hashing import MEMORY_NAME, Hashed, _Memory, _State
     from featx.features.wanted import WantedRows
 
     dataset = list_images(images)

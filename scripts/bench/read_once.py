@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
-from featx.images.dataset import ImageDataset
-from featx.progress import set_quiet
+from featx.runtime.progress import set_quiet
 
 BAR = 0.97
 

@@ -3,7 +3,7 @@
 
     python scripts/bench/svm_grid.py [--quick] [--plain-folds 1] [--rounds 3]
 
-Both sides get the same features, 5 folds by patient, standardisation inside the folds, balanced
+Both sides get the same features, 5 folds by patient, standardization inside the folds, balanced
 class weights, 5 x 4 settings and the mean over folds of the area under the ROC curve; no PCA.
 featx runs the whole search once a round. GridSearchCV, with all cores, runs every setting once, a
 share of the settings in each round, in as many of the 5 folds as `--plain-folds` says; its time
@@ -32,10 +32,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.classifiers.registry import ClassifierRecord, get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training import TrainingSet
-from featx.classifiers.zoo import ClassifierRecord, get_classifier
-from featx.progress import set_quiet
+from featx.runtime.progress import set_quiet
 
 BAR, TOLERANCE = 10.0, 1e-4
 FOLDS, IMAGES_A_PATIENT = 5, 2
@@ -49,9 +49,9 @@ def make_training(images, features):
     patients = np.arange(images) // IMAGES_A_PATIENT
     labels = (generator.random(patients.max() + 1) < 0.7).astype(np.int64)[patients]
     strength = np.arange(1, 151) ** -0.5
-    centres = 0.15 * generator.normal(size=(2, 150))
+    centers = 0.15 * generator.normal(size=(2, 150))
     hidden = 0.5 * generator.normal(size=(patients.max() + 1, 150))[patients]
-    hidden += centres[labels] + generator.normal(size=(images, 150))
+    hidden += centers[labels] + generator.normal(size=(images, 150))
     X = (hidden * strength) @ generator.normal(size=(150, features))
     X += generator.normal(size=X.shape)
     X = np.maximum(X, 0).astype(np.float32)
@@ -59,7 +59,7 @@ def make_training(images, features):
 
 
 def make_pipeline(_shape=None, _seed=None):
-    """Standardisation and the machine, with the cache that featx gives it, on both sides."""
+    """Standardization and the machine, with the cache that featx gives it, on both sides."""
     return Pipeline([("scale", StandardScaler()), ("classify", SVC(cache_size=400))])
 
 
@@ -165,7 +165,7 @@ def main():
     arguments = parser.parse_args()
     set_quiet(True)
     training = make_training(*((1500, 512) if arguments.quick else (5000, 2048)))
-    folds = training.folds(FOLDS, seed=0)
+    folds = training.folds(FOLDS, random_state=0)
     kept = compare_svm(training, folds, arguments)
     compare_logistic(training, folds, arguments.rounds)
     return 0 if kept else 1

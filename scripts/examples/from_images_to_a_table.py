@@ -18,7 +18,7 @@ OUT = Path(mkdtemp(prefix="featx-example-"))  # for everything that is written h
 
 # %%
 if IMAGES is None:
-    from featx.images.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
+    from featx.datasets.synthetic.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
 
     IMAGES, PATIENTS = OUT / "images", PHANTOM_PATIENT_PATTERN
     make_phantoms(IMAGES, patients=60, images_per_patient=(1, 2), size=160)
@@ -32,9 +32,9 @@ print(images)
 # No patient stands on both sides.
 
 # %%
-from featx.images.splitting import hold_out
+from featx.datasets.splitting import hold_out
 
-kept, aside = hold_out(images.labels, images.patients, test_size=0.3, seed=0)
+kept, aside = hold_out(images.labels, images.patients, test_size=0.3, random_state=0)
 train, test = images.select(kept), images.select(aside)
 assert not set(train.patients) & set(test.patients)
 

@@ -33,7 +33,7 @@ def lite0_base(lite0, lite0_weights):
 def small_mobilenet():
     """MobileNetV2 with random weights for images of 64 pixels, as its weights and its base."""
     backbone = get_backbone("mobilenetv2")
-    weights = find_weights(backbone, "random", seed=3)
+    weights = find_weights(backbone, "random", random_state=3)
     return backbone, weights, load_base(backbone, weights, input_shape=(64, 64))
 
 

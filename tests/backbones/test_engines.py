@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featx import jobs
 from featx.backbones import engines
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, OpenVinoEngine, make_engine
@@ -20,6 +19,7 @@ from featx.backbones.networks import build_base, fill_randomly
 from featx.backbones.registry import BACKBONES, get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.errors import MissingExtraError, UsageError
+from featx.runtime import parallel as jobs
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None
@@ -33,10 +33,10 @@ def relative_error(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def fill_like_a_trained_network(base, seed):
+def fill_like_a_trained_network(base, random_state):
     """Random kernels, and batch norm statistics that matter."""
-    fill_randomly(base, seed)
-    generator = np.random.default_rng(seed)
+    fill_randomly(base, random_state)
+    generator = np.random.default_rng(random_state)
     for layer in base.layers:
         if type(layer).__name__ == "BatchNormalization":
             layer.set_weights([generator.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
@@ -48,7 +48,7 @@ def test_features_are_those_of_keras_applications(name, tmp_path):
     keras = import_keras()
     backbone = get_backbone(name)
     written = build_base(backbone)
-    fill_like_a_trained_network(written, seed=1)
+    fill_like_a_trained_network(written, random_state=1)
     written.save_weights(tmp_path / "mine.weights.h5")
     shape = (2, *backbone.size, 3)
     pixels = np.random.default_rng(2).uniform(0, 255, shape).astype(np.float32)
@@ -85,15 +85,15 @@ def test_bits_of_a_row_depend_on_its_image_alone(engine_class, small_mobilenet, 
 
 
 @pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
-def test_grey_is_repeated_to_three_channels(engine_class, small_mobilenet, pixels_64):
+def test_gray_is_repeated_to_three_channels(engine_class, small_mobilenet, pixels_64):
     backbone, _, base = small_mobilenet
     engine = engine_class(base, backbone)
-    grey = pixels_64[:3]
-    features = engine.embed(grey)
-    np.testing.assert_array_equal(engine.embed(grey[..., None]), features)
-    coloured = engine.embed(np.repeat(grey[..., None], 3, axis=-1))
-    np.testing.assert_allclose(coloured, features, rtol=1e-5, atol=1e-6)
-    red = np.concatenate([grey[..., None], np.zeros((3, 64, 64, 2), np.float32)], axis=-1)
+    gray = pixels_64[:3]
+    features = engine.embed(gray)
+    np.testing.assert_array_equal(engine.embed(gray[..., None]), features)
+    colored = engine.embed(np.repeat(gray[..., None], 3, axis=-1))
+    np.testing.assert_allclose(colored, features, rtol=1e-5, atol=1e-6)
+    red = np.concatenate([gray[..., None], np.zeros((3, 64, 64, 2), np.float32)], axis=-1)
     assert relative_error(engine.embed(red), features) > 1e-2
 
 
@@ -188,7 +188,7 @@ from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules
 backbone = get_backbone("mobilenetv2")
-base = load_base(backbone, find_weights(backbone, "random", seed=3), input_shape=(64, 64))
+base = load_base(backbone, find_weights(backbone, "random", random_state=3), input_shape=(64, 64))
 from featx.backbones.engines import KerasEngine, OpenVinoEngine
 pixels = np.zeros((1, 64, 64), np.float32)
 KerasEngine(base, backbone, batch_size=1).embed(pixels)

@@ -10,10 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from featx.backbones import engines, quantisation
+from featx.backbones import engines
+from featx.backbones import quantization as quantization
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, make_engine
-from featx.backbones.quantisation import QuantisedEngine, network_digest, quantise
+from featx.backbones.quantization import QuantizedEngine, network_digest, quantize
 from featx.backbones.weights import load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
@@ -88,11 +89,11 @@ def test_what_an_engine_cannot_do_is_refused(small_mobilenet, engine, precision,
 
 def test_int8_without_its_extra(small_mobilenet, pixels_64, monkeypatch):
     backbone, _, base = small_mobilenet
-    monkeypatch.setattr(quantisation, "openvino_installed", lambda: False)
+    monkeypatch.setattr(quantization, "openvino_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
-        quantise(base, backbone, pixels_64)
+        quantize(base, backbone, pixels_64)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
-        QuantisedEngine(b"", backbone)
+        QuantizedEngine(b"", backbone)
 
 
 # What is embedded without Keras, in a process that has seen nothing but the network's bytes.
@@ -100,9 +101,9 @@ WITHOUT_KERAS = """
 import sys
 from pathlib import Path
 import numpy as np
-from featx.backbones.quantisation import QuantisedEngine
+from featx.backbones.quantization import QuantizedEngine
 from featx.backbones.registry import get_backbone
-engine = QuantisedEngine(Path(sys.argv[1]).read_bytes(), get_backbone("efficientnet_lite0"))
+engine = QuantizedEngine(Path(sys.argv[1]).read_bytes(), get_backbone("efficientnet_lite0"))
 np.save(sys.argv[2], engine.embed(np.load(sys.argv[3])))
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules
 assert "nncf" not in sys.modules
@@ -114,10 +115,10 @@ def network(small_lite0):
     backbone, _, base = small_lite0
     views = np.random.default_rng(1).uniform(0, 255, (6, 64, 64)).astype(np.float32)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        quantised = quantise(base, backbone, views)
+        quantized = quantize(base, backbone, views)
     assert printed.getvalue() == ""
-    assert network_digest(quantised) != network_digest(b"")
-    return quantised
+    assert network_digest(quantized) != network_digest(b"")
+    return quantized
 
 
 @needs_nncf
@@ -127,7 +128,7 @@ class TestInt8:
     ):
         backbone, _, base = small_lite0
         expected = KerasEngine(base, backbone).embed(pixels_64)
-        found = QuantisedEngine(network, backbone).embed(pixels_64)
+        found = QuantizedEngine(network, backbone).embed(pixels_64)
         assert (found.dtype, found.shape) == (np.float32, expected.shape)
         # Rounding to 255 steps is far from nothing, and far from another network.
         assert 1e-3 < relative_error(found, expected) < 0.5
@@ -135,7 +136,7 @@ class TestInt8:
         assert len(network) < 0.4 * 4 * backbone.parameters
 
     def test_bits_of_a_row_depend_on_its_image_alone(self, network, small_lite0, pixels_64):
-        engine = QuantisedEngine(network, small_lite0[0])
+        engine = QuantizedEngine(network, small_lite0[0])
         features = engine.embed(pixels_64)
         order = np.random.default_rng(1).permutation(11)
         np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
@@ -154,24 +155,24 @@ class TestInt8:
             check=False,
         )
         assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
-        expected = QuantisedEngine(network, small_lite0[0]).embed(pixels_64)
+        expected = QuantizedEngine(network, small_lite0[0]).embed(pixels_64)
         np.testing.assert_array_equal(np.load(tmp_path / "features.npy"), expected)
         assert not (tmp_path / "intel").exists()
 
     def test_versions_name_the_processor_too(self, network, small_lite0):
-        versions = QuantisedEngine(network, small_lite0[0]).versions()
+        versions = QuantizedEngine(network, small_lite0[0]).versions()
         assert list(versions) == ["openvino", "cpu"]
         assert versions["cpu"]
 
     def test_wrong_use_is_answered_clearly(self, network, small_lite0, pixels_64):
         backbone, _, base = small_lite0
-        engine = QuantisedEngine(network, backbone)
+        engine = QuantizedEngine(network, backbone)
         with pytest.raises(UsageError, match="calibrated in int8 on images of 1 channel"):
             engine.embed(np.zeros((1, 64, 64, 3), np.float32))
         with pytest.raises(UsageError, match="loaded for images of 64 x 64"):
             engine.embed(np.zeros((1, 32, 32), np.float32))
         with pytest.raises(UsageError, match="no image to calibrate"):
-            quantise(base, backbone, pixels_64[:0])
+            quantize(base, backbone, pixels_64[:0])
         for damaged in (b"", network[:1000]):
-            with pytest.raises(FeatxError, match="not a network quantised by featx"):
-                QuantisedEngine(damaged, backbone)
+            with pytest.raises(FeatxError, match="not a network quantized by featx"):
+                QuantizedEngine(damaged, backbone)

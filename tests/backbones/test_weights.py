@@ -26,14 +26,18 @@ SMALL = (32, 32)
 @pytest.fixture(scope="module")
 def mobilenet_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "mine.weights.h5"
-    base = load_base(MOBILENET, find_weights(MOBILENET, "random", seed=5), input_shape=SMALL)
+    base = load_base(
+        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
+    )
     base.save_weights(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def mobilenet_arrays():
-    base = load_base(MOBILENET, find_weights(MOBILENET, "random", seed=5), input_shape=SMALL)
+    base = load_base(
+        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
+    )
     return base.get_weights()
 
 
@@ -47,7 +51,7 @@ def write(path, content=b"weights"):
 
 
 def test_random_weights_are_told_by_their_seed():
-    found = find_weights(MOBILENET, "random", seed=9)
+    found = find_weights(MOBILENET, "random", random_state=9)
     assert (found.source, found.path, found.digest) == ("random", None, "random-9")
 
 
@@ -212,14 +216,18 @@ def assert_same(arrays, expected):
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone(mobilenet_arrays):
-    random.seed(0)
-    np.random.seed(0)
-    again = load_base(MOBILENET, find_weights(MOBILENET, "random", seed=5), input_shape=SMALL)
+    random.random_state(0)
+    np.random.random_state(0)
+    again = load_base(
+        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
+    )
     assert_same(again.get_weights(), mobilenet_arrays)
     after = np.random.get_state()[1].tolist()
-    np.random.seed(0)
+    np.random.random_state(0)
     assert after == np.random.get_state()[1].tolist()
-    other = load_base(MOBILENET, find_weights(MOBILENET, "random", seed=6), input_shape=SMALL)
+    other = load_base(
+        MOBILENET, find_weights(MOBILENET, "random", random_state=6), input_shape=SMALL
+    )
     assert not np.array_equal(other.get_weights()[0], mobilenet_arrays[0])
 
 

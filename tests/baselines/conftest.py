@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from featx.images.dataset import ImageDataset
-from featx.progress import set_quiet
+from featx.datasets.dataset import ImageDataset
+from featx.runtime.progress import set_quiet
 
 
 @pytest.fixture(autouse=True)
@@ -20,8 +20,8 @@ def silence():
 def blobs() -> Callable[..., ImageDataset]:
     """Noise of which one class carries a bright blob and, of three, another a dark one."""
 
-    def make(n: int = 96, size: int = 48, classes: int = 2, seed: int = 0) -> ImageDataset:
-        generator = np.random.default_rng(seed)
+    def make(n: int = 96, size: int = 48, classes: int = 2, random_state: int = 0) -> ImageDataset:
+        generator = np.random.default_rng(random_state)
         labels = np.arange(n) % classes
         pixels = generator.normal(110, 25, (n, size, size))
         rows, columns = np.mgrid[:size, :size]

@@ -7,25 +7,25 @@ from featx.backbones._keras import import_keras
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.baselines.architectures import base_of, build_network, freeze
-from featx.baselines.recipes import get_baseline
+from featx.baselines.registry import get_baseline
 
 
-def seed_cnn(size, n_classes=2):
-    return build_network(get_baseline("seed-cnn"), (size, size), n_classes, None)
+def ramirez_cnn(size, n_classes=2):
+    return build_network(get_baseline("ramirez-cnn"), (size, size), n_classes, None)
 
 
 @pytest.mark.parametrize("size", [300, 64])
-def test_seed_cnn_has_the_parameters_of_the_reports_layers(size):
+def test_ramirez_cnn_has_the_parameters_of_the_reports_layers(size):
     expected, channels, side = 0, 3, size
     for filters in (32, 64, 64, 128, 256):
         expected += (9 * channels + 1) * filters + 4 * filters
         channels, side = filters, math.ceil(side / 2)
     expected += (side * side * channels + 1) * 128 + 129
-    assert seed_cnn(size).count_params() == expected
+    assert ramirez_cnn(size).count_params() == expected
 
 
-def test_seed_cnn_has_the_reports_layers_in_order():
-    network = seed_cnn(64)
+def test_ramirez_cnn_has_the_reports_layers_in_order():
+    network = ramirez_cnn(64)
     kinds = [type(layer).__name__ for layer in network.layers]
     plain = ["Conv2D", "BatchNormalization", "MaxPooling2D"]
     dropped = ["Conv2D", "Dropout", "BatchNormalization", "MaxPooling2D"]
@@ -40,9 +40,9 @@ def test_seed_cnn_has_the_reports_layers_in_order():
     assert {(p.pool_size, p.strides, p.padding) for p in pools} == {((2, 2), (2, 2), "same")}
 
 
-def test_seed_cnn_divides_pixels_by_255():
+def test_ramirez_cnn_divides_pixels_by_255():
     import_keras()
-    network = seed_cnn(32)
+    network = ramirez_cnn(32)
     first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
     probe = import_keras().Model(network.input, first.input)
     pixels = np.full((1, 32, 32, 1), 51, dtype=np.float32)
@@ -50,7 +50,7 @@ def test_seed_cnn_divides_pixels_by_255():
 
 
 def test_more_classes_get_a_softmax():
-    output = seed_cnn(32, n_classes=3).predict_on_batch(np.zeros((2, 32, 32, 1), np.float32))
+    output = ramirez_cnn(32, n_classes=3).predict_on_batch(np.zeros((2, 32, 32, 1), np.float32))
     assert output.shape == (2, 3)
     np.testing.assert_allclose(output.sum(axis=1), 1, rtol=1e-5)
 
@@ -60,7 +60,7 @@ def test_more_classes_get_a_softmax():
     [("inception", 200, 21_804_833, 14_806_337), ("resnet", 100, 23_589_761, 19_454_977)],
 )
 def test_transfer_networks_have_the_reports_parameters(name, frozen, parameters, trainable):
-    recipe = get_baseline(f"seed-{name}")
+    recipe = get_baseline(f"ramirez-{name}")
     weights = find_weights(get_backbone(recipe.backbone), "random")
     network = build_network(recipe, recipe.size, 2, weights)
     freeze(network, recipe.frozen_layers, batch_norm=recipe.train_batch_norm)
@@ -72,7 +72,7 @@ def test_transfer_networks_have_the_reports_parameters(name, frozen, parameters,
     assert kinds[-3:] == ["Functional", "GlobalAveragePooling2D", "Dense"]
     assert network.layers[-1].activation.__name__ == "sigmoid"
     # The correction trains no batch norm, and else the same.
-    freeze(network, get_baseline(f"seed-{name}-corrected").frozen_layers)
+    freeze(network, get_baseline(f"ramirez-{name}-corrected").frozen_layers)
     norms = [layer for layer in base_of(network).layers if "Normalization" in type(layer).__name__]
     assert not any(layer.trainable for layer in norms)
     assert base_of(network).layers[-2].trainable or base_of(network).layers[-1].trainable
@@ -94,7 +94,7 @@ def test_kaushik_networks_have_their_stages(stages):
     assert network.count_params() == expected + (side * side * channels + 1) * 128 + 129
 
 
-def test_mathur_network_is_that_of_seed_cnn_on_one_channel():
+def test_mathur_network_is_that_of_ramirez_cnn_on_one_channel():
     network = build_network(get_baseline("mathur-cnn"), (150, 150), 2, None)
     first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
     assert first.kernel.shape == (3, 3, 1, 32)

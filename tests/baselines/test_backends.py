@@ -22,8 +22,8 @@ import numpy as np
 from featx.backbones._keras import import_keras
 from featx.baselines import loop
 from featx.baselines.training import train_baseline
-from featx.images.dataset import ImageDataset
-from featx.progress import set_quiet
+from featx.datasets.dataset import ImageDataset
+from featx.runtime.progress import set_quiet
 
 set_quiet(True)
 pixels = np.load(sys.argv[1])
@@ -31,7 +31,7 @@ labels = np.arange(len(pixels)) % 2
 patients = [f"{label}-{number // 6}" for number, label in enumerate(labels)]
 images = ImageDataset.from_arrays(pixels, [f"class{c}" for c in labels], patients=patients)
 settings = {"size": 32, "epochs": 3, "batch_size": 16, "augmentation": "none"}
-whole = train_baseline(images, "seed-cnn-corrected", **settings)
+whole = train_baseline(images, "ramirez-cnn-corrected", **settings)
 original = loop._run_epoch
 def die(network, trainer, task, epoch, *rest):
     if epoch == 2:
@@ -40,10 +40,10 @@ def die(network, trainer, task, epoch, *rest):
 loop._run_epoch = die
 out = Path(sys.argv[2])
 try:
-    train_baseline(images, "seed-cnn-corrected", out=out, **settings)
+    train_baseline(images, "ramirez-cnn-corrected", out=out, **settings)
 except KeyboardInterrupt:
     loop._run_epoch = original
-went_on = train_baseline(images, "seed-cnn-corrected", out=out, **settings)
+went_on = train_baseline(images, "ramirez-cnn-corrected", out=out, **settings)
 found = {
     "backend": import_keras().config.backend(),
     "loss": went_on.history["loss"],
@@ -80,7 +80,7 @@ def test_recipe_trains_and_resumes_on_another_back_end(blobs, tmp_path, backend)
 def test_mixed_precision_without_a_gpu_is_refused(blobs, monkeypatch):
     monkeypatch.setattr(checks, "_has_gpu", lambda: False)
     with pytest.raises(UsageError, match="sees no GPU"):
-        train_baseline(blobs(), "seed-cnn", batch_size=16, mixed_precision=True)
+        train_baseline(blobs(), "ramirez-cnn", batch_size=16, mixed_precision=True)
 
 
 def test_mixed_precision_computes_in_float16_and_answers_in_float32(blobs, monkeypatch, tmp_path):
@@ -88,13 +88,13 @@ def test_mixed_precision_computes_in_float16_and_answers_in_float32(blobs, monke
     config = import_keras().config
     before = config.dtype_policy().name
     settings = {"size": 32, "epochs": 2, "batch_size": 32, "mixed_precision": True}
-    trained = train_baseline(blobs(), "seed-cnn", out=tmp_path, **settings)
+    trained = train_baseline(blobs(), "ramirez-cnn", out=tmp_path, **settings)
     assert config.dtype_policy().name == before
     layer = next(x for x in trained.network.layers if type(x).__name__ == "Conv2D")
     assert layer.compute_dtype == "float16"
     assert {str(weight.dtype) for weight in trained.network.weights} == {"float32"}
     assert trained.network.output.dtype == "float32"
-    values = trained.predict_proba(blobs(9, seed=1))
+    values = trained.predict_proba(blobs(9, random_state=1))
     assert np.isfinite(values).all()
-    again = train_baseline(blobs(), "seed-cnn", out=tmp_path, **settings)
-    np.testing.assert_array_equal(values, again.predict_proba(blobs(9, seed=1)))
+    again = train_baseline(blobs(), "ramirez-cnn", out=tmp_path, **settings)
+    np.testing.assert_array_equal(values, again.predict_proba(blobs(9, random_state=1)))

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from featx.baselines.batches import ViewSource
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation, make_view
-from featx.images.dataset import ImageDataset
 
 RADIOGRAPH = Augmentation.named("radiograph")
 
@@ -18,7 +18,7 @@ def images():
 @pytest.mark.parametrize("memory", [0, 2500, 10**6])
 @pytest.mark.parametrize("view", [0, 3])
 def test_batches_are_the_views_whatever_is_kept_in_memory(images, memory, view):
-    source = ViewSource(images, (32, 32), RADIOGRAPH, seed=5, memory=memory)
+    source = ViewSource(images, (32, 32), RADIOGRAPH, random_state=5, memory=memory)
     order = np.array([[0, 1], [2, 3], [4, 5], [6, 0], [1, 1], [2, 6]])
     assert source.find_unreadable() == {}
     batches = list(source.batches(list(order), view))
@@ -93,7 +93,7 @@ def test_batches_are_rendered_while_the_network_computes_and_no_further(images, 
 
 
 def test_another_size_is_seen_without_decoding_again(images, monkeypatch):
-    source = ViewSource(images, (32, 32), RADIOGRAPH, seed=5)
+    source = ViewSource(images, (32, 32), RADIOGRAPH, random_state=5)
     source.find_unreadable()
     other = source.seen_as((16, 24), Augmentation())
     monkeypatch.setattr(ImageDataset, "read", None)

@@ -1,4 +1,4 @@
-"""The seed report's collapse, made to happen and mended, on weights made on the spot.
+"""the report of 2022's collapse, made to happen and mended, on weights made on the spot.
 
 A network with random kernels whose batch norm holds the statistics of the images stands for a
 pretrained one: as there, activations are well scaled until weights move under statistics that do
@@ -26,12 +26,12 @@ def fitting_weights(images, tmp_path_factory):
     keras = import_keras()
     backbone = get_backbone("resnet50")
     base = build_base(backbone, (SIZE, SIZE))
-    fill_randomly(base, seed=0)
+    fill_randomly(base, random_state=0)
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
-    grey = np.stack(images.sources)[..., np.newaxis].astype(np.float32)
-    base(backbone.preprocessing(np.repeat(grey, 3, axis=3)), training=True)
+    gray = np.stack(images.sources)[..., np.newaxis].astype(np.float32)
+    base(backbone.preprocessing(np.repeat(gray, 3, axis=3)), training=True)
     path = tmp_path_factory.mktemp("weights") / "resnet50_notop.weights.h5"
     base.save_weights(path)
     return path
@@ -40,7 +40,7 @@ def fitting_weights(images, tmp_path_factory):
 @pytest.mark.slow
 def test_seed_resnet_collapses_and_is_told_why(images, fitting_weights):
     trained = train_baseline(
-        images, "seed-resnet", size=SIZE, batch_size=16, epochs=2, weights=fitting_weights
+        images, "ramirez-resnet", size=SIZE, batch_size=16, epochs=2, weights=fitting_weights
     )
     # As in the report: training goes well, validation calls everything one class.
     assert trained.history["accuracy"][-1] > 0.85
@@ -55,7 +55,12 @@ def test_seed_resnet_collapses_and_is_told_why(images, fitting_weights):
 @pytest.mark.slow
 def test_seed_resnet_corrected_does_not(images, fitting_weights):
     trained = train_baseline(
-        images, "seed-resnet-corrected", size=SIZE, batch_size=16, epochs=8, weights=fitting_weights
+        images,
+        "ramirez-resnet-corrected",
+        size=SIZE,
+        batch_size=16,
+        epochs=8,
+        weights=fitting_weights,
     )
     assert trained.diagnosis == []
     assert trained.history["val_auc"][trained.best_epoch - 1] > 0.9

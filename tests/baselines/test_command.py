@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.baselines.recipes import list_baselines
+from featx.baselines.registry import list_baselines
 from featx.cli import main
 
 
@@ -43,7 +43,7 @@ def test_train_leaves_network_log_and_curves(capsys, folder, tmp_path):
     out = tmp_path / "cnn"
     flags = ["--size", 32, "--epochs", 2, "--batch-size", 8, "--quiet", "--json"]
     flags += ["--patients", r"(p\d+)_", "--validation-size", 0.25, "--operating-point", 0.5]
-    arguments = ["train", folder, "--baseline", "seed-cnn-corrected", "--out", out, *flags]
+    arguments = ["train", folder, "--baseline", "ramirez-cnn-corrected", "--out", out, *flags]
     code, text, _ = run(capsys, *arguments)
     assert code == 0
     summary = json.loads(text)
@@ -75,10 +75,13 @@ def test_train_leaves_network_log_and_curves(capsys, folder, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--baseline", "seed-cn"], "did you mean 'seed-cnn'"),
-        (["--baseline", "seed-cnn"], "batches of 128"),
-        (["--baseline", "seed-resnet", "--batch-size", 8, "--size", 16], "32 x 32 or more"),
-        (["--baseline", "seed-cnn", "--batch-size", 8, "--validation-size", 2], "between 0 and 1"),
+        (["--baseline", "ramirez-cn"], "did you mean 'ramirez-cnn'"),
+        (["--baseline", "ramirez-cnn"], "batches of 128"),
+        (["--baseline", "ramirez-resnet", "--batch-size", 8, "--size", 16], "32 x 32 or more"),
+        (
+            ["--baseline", "ramirez-cnn", "--batch-size", 8, "--validation-size", 2],
+            "between 0 and 1",
+        ),
     ],
 )
 def test_wrong_words_are_told(capsys, folder, tmp_path, flags, message):

@@ -34,7 +34,7 @@ def test_the_first_epoch_of_a_collapse_is_named():
 
 def test_one_class_with_a_good_ranking_is_not_called_a_collapse():
     (line,) = diagnose(FINE, LABELS, probabilities(np.where(LABELS, 0.9, 0.7)), NAMES)
-    assert line.startswith("Off centre")
+    assert line.startswith("Off center")
     assert "AUC 1.00" in line
 
 

@@ -7,9 +7,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from featx.backbones._keras import import_keras
-from featx.baselines import loop, recipes
+from featx.baselines import loop
+from featx.baselines import registry as recipes
 from featx.baselines.ensemble import ENSEMBLES, FeatureSource
-from featx.baselines.recipes import get_baseline
+from featx.baselines.registry import get_baseline
 from featx.baselines.training import train_baseline
 from featx.baselines.transformer import vision_transformer
 from featx.errors import FeatxError, MissingExtraError, UsageError
@@ -30,7 +31,7 @@ def tiny(pixels, weights=None, *, filters):
 @pytest.fixture
 def trio(monkeypatch):
     """The ensemble with three tiny pieces, since the mechanism is the point."""
-    base = get_baseline("seed-cnn-corrected")
+    base = get_baseline("ramirez-cnn-corrected")
     pieces = tuple(
         replace(base, name=f"tiny-{filters}", body=partial(tiny, filters=filters))
         for filters in (4, 6, 8)
@@ -43,7 +44,7 @@ def trio(monkeypatch):
 def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
     settings = SETTINGS | {"epochs": 6}
     trained = train_baseline(blobs(160), "trio", out=tmp_path, **settings)
-    fresh = blobs(60, seed=1)
+    fresh = blobs(60, random_state=1)
     values = trained.predict_proba(fresh)
     assert roc_auc_score(fresh.labels, values[:, 1]) > 0.9
     assert sorted(path.name for path in (tmp_path / "pieces").iterdir()) == [

@@ -5,10 +5,10 @@ import tarfile
 import numpy as np
 import pytest
 
-from featx.baselines.recipes import list_baselines
+from featx.baselines.registry import list_baselines
 from featx.baselines.training import train_baseline
-from featx.images.dataset import ImageDataset
-from featx.images.phantom import make_phantoms
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.synthetic.phantom import make_phantoms
 from tests.conftest import SHARED
 
 # Those with pieces have their own test, those that fine-tune a backbone are alike.

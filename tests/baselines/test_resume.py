@@ -12,10 +12,10 @@ import pytest
 from featx.baselines import lesson, loop
 from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.synthetic.phantom import make_phantoms
 from featx.errors import FeatxError
-from featx.images.dataset import ImageDataset
-from featx.images.phantom import make_phantoms
-from featx.progress import set_quiet
+from featx.runtime.progress import set_quiet
 
 LITE = "finetuned:efficientnet_lite0"
 
@@ -52,10 +52,10 @@ def assert_same(one, other):
         np.testing.assert_allclose(np.array(ours), np.array(theirs), **TOLERANCE)
 
 
-# Epoch 1 of the second begins a stage: the optimiser is a new one there.
+# Epoch 1 of the second begins a stage: the optimizer is a new one there.
 @pytest.mark.parametrize(
     ("name", "deaths"),
-    [("seed-cnn", (1, 3)), pytest.param(LITE, (1,), marks=pytest.mark.slow)],
+    [("ramirez-cnn", (1, 3)), pytest.param(LITE, (1,), marks=pytest.mark.slow)],
 )
 def test_interrupted_training_ends_as_if_it_had_not_been(
     blobs, monkeypatch, tmp_path, name, deaths
@@ -72,7 +72,7 @@ def test_interrupted_training_ends_as_if_it_had_not_been(
         assert len((tmp_path / "cut" / "log.csv").read_text().splitlines()) == 1 + epoch
     went_on = train_baseline(images, name, out=tmp_path / "cut", **settings)
     assert_same(whole, went_on)
-    fresh = blobs(9, seed=5)
+    fresh = blobs(9, random_state=5)
     np.testing.assert_allclose(
         whole.predict_proba(fresh), went_on.predict_proba(fresh), **TOLERANCE
     )
@@ -82,7 +82,7 @@ def test_killed_process_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     make_phantoms(tmp_path / "images", patients=24, images_per_patient=(2, 2), size=64)
     settings = {"size": 32, "epochs": 12, "batch_size": 8}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    flags += ["--baseline", "seed-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
+    flags += ["--baseline", "ramirez-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
     command = [sys.executable, "-m", "featx.cli", "train", str(tmp_path / "images")]
     process = subprocess.Popen(
         [*command, *flags, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
@@ -96,7 +96,7 @@ def test_killed_process_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert not (tmp_path / "killed" / "network.keras").exists()
 
     images = ImageDataset.from_folder(tmp_path / "images", r"(patient\d+)")
-    name = "seed-cnn-corrected"
+    name = "ramirez-cnn-corrected"
     ran = []
     with pytest.MonkeyPatch.context() as patch:
         original = loop._run_epoch
@@ -111,7 +111,7 @@ def test_killed_process_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
 def trained_once(blobs, tmp_path_factory):
     images, folder = blobs(), tmp_path_factory.mktemp("trained")
     settings = {"size": 32, "epochs": 2, "batch_size": 16}
-    return images, settings, folder, train_baseline(images, "seed-cnn", out=folder, **settings)
+    return images, settings, folder, train_baseline(images, "ramirez-cnn", out=folder, **settings)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
     images, settings, first = trained
     monkeypatch.setattr(loop, "_run_epoch", no_training)
     (tmp_path / "network.keras").unlink()
-    again = train_baseline(images, "seed-cnn", operating_point="sensitivity=0.95", **settings)
+    again = train_baseline(images, "ramirez-cnn", operating_point="sensitivity=0.95", **settings)
     np.testing.assert_array_equal(again.predict_proba(images), first.predict_proba(images))
     assert again.history == first.history
     assert again.best_epoch == first.best_epoch
@@ -137,13 +137,13 @@ def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
     assert (tmp_path / "network.keras").is_file()
 
 
-@pytest.mark.parametrize("change", ["images", "labels", "seed", "epochs", "augmentation"])
+@pytest.mark.parametrize("change", ["images", "labels", "random_state", "epochs", "augmentation"])
 def test_state_of_another_training_is_left_aside_with_a_message(
     trained, monkeypatch, blobs, capsys, change
 ):
     images, settings, _ = trained
     if change == "images":
-        images = blobs(seed=1)
+        images = blobs(random_state=1)
     elif change == "labels":
         images = ImageDataset.from_arrays(
             np.stack(images.sources),
@@ -151,13 +151,13 @@ def test_state_of_another_training_is_left_aside_with_a_message(
             patients=images.patients,
         )
     else:
-        settings |= {"seed": 1} if change == "seed" else {}
+        settings |= {"random_state": 1} if change == "random_state" else {}
         settings |= {"epochs": 3} if change == "epochs" else {}
         settings |= {"augmentation": "none"} if change == "augmentation" else {}
     monkeypatch.setattr(loop, "_run_epoch", no_training)
     set_quiet(False)
     with pytest.raises(AssertionError, match="an epoch ran"):
-        train_baseline(images, "seed-cnn", **settings)
+        train_baseline(images, "ramirez-cnn", **settings)
     assert "other settings, images or versions" in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -169,7 +169,7 @@ def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, capsys
     monkeypatch.setattr(loop, "_run_epoch", no_training)
     set_quiet(False)
     with pytest.raises(AssertionError, match="an epoch ran"):
-        train_baseline(images, "seed-cnn", **settings)
+        train_baseline(images, "ramirez-cnn", **settings)
     assert "is damaged" in capsys.readouterr().err
 
 
@@ -186,7 +186,7 @@ def test_full_disk_is_told_and_the_last_state_stands(blobs, monkeypatch, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(lesson.Keeper, "save", fill_up)
         with pytest.raises(FeatxError, match="full"):
-            train_baseline(images, "seed-cnn", out=tmp_path, **settings)
+            train_baseline(images, "ramirez-cnn", out=tmp_path, **settings)
     assert calls == [1, 2]
-    went_on = train_baseline(images, "seed-cnn", out=tmp_path, **settings)
+    went_on = train_baseline(images, "ramirez-cnn", out=tmp_path, **settings)
     assert len(went_on.history["loss"]) == 2

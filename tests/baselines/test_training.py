@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from featx.baselines import lesson, recipes
+from featx.baselines import lesson
+from featx.baselines import registry as recipes
 from featx.baselines.batches import ViewSource
 from featx.baselines.checks import split
-from featx.baselines.recipes import get_baseline
+from featx.baselines.registry import get_baseline
 from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
 from featx.images.augmentation import Augmentation
-from featx.images.dataset import ImageDataset
 
 LITE = "finetuned:efficientnet_lite0"
 
@@ -29,7 +30,7 @@ def test_finetuning_learns_an_easy_task_and_leaves_its_record(blobs, tmp_path):
     trained = train_baseline(
         images, LITE, out=tmp_path, size=48, epochs=4, batch_size=16, augmentation="none"
     )
-    fresh = blobs(60, seed=1)
+    fresh = blobs(60, random_state=1)
     assert auc(trained, fresh) > 0.9
     assert trained.diagnosis == []
 
@@ -76,7 +77,7 @@ def test_batch_norm_trains_only_from_random_weights(blobs, monkeypatch, weights,
 
 def test_three_classes(blobs):
     images = blobs(90, size=32, classes=3)
-    trained = train_baseline(images, "seed-cnn", size=32, epochs=2, batch_size=16)
+    trained = train_baseline(images, "ramirez-cnn", size=32, epochs=2, batch_size=16)
     values = trained.predict_proba(blobs(7, size=32, classes=3))
     assert values.shape == (7, 3)
     np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-5)
@@ -85,10 +86,12 @@ def test_three_classes(blobs):
 
 
 def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
-    images, fresh = blobs(), blobs(9, seed=3)
+    images, fresh = blobs(), blobs(9, random_state=3)
     first, second, other = (
-        train_baseline(images, "seed-cnn", size=32, epochs=2, batch_size=16, seed=seed)
-        for seed in (0, 0, 1)
+        train_baseline(
+            images, "ramirez-cnn", size=32, epochs=2, batch_size=16, random_state=random_state
+        )
+        for random_state in (0, 0, 1)
     )
     np.testing.assert_allclose(
         first.predict_proba(fresh), second.predict_proba(fresh), rtol=1e-3, atol=1e-4
@@ -98,18 +101,18 @@ def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
 
 
 def test_random_generators_of_the_caller_are_given_back(blobs):
-    random.seed(3)
-    np.random.seed(3)
+    random.random_state(3)
+    np.random.random_state(3)
     expected = random.random(), np.random.random()
-    random.seed(3)
-    np.random.seed(3)
-    train_baseline(blobs(), "seed-cnn", size=32, epochs=1, batch_size=32)
+    random.random_state(3)
+    np.random.random_state(3)
+    train_baseline(blobs(), "ramirez-cnn", size=32, epochs=1, batch_size=32)
     assert (random.random(), np.random.random()) == expected
 
 
 def test_probabilities_do_not_depend_on_company(blobs):
-    trained = train_baseline(blobs(), "seed-cnn", size=32, epochs=1, batch_size=16)
-    fresh = blobs(21, seed=4)
+    trained = train_baseline(blobs(), "ramirez-cnn", size=32, epochs=1, batch_size=16)
+    fresh = blobs(21, random_state=4)
     together = trained.predict_proba(fresh)
     alone = np.vstack([trained.predict_proba(fresh.select([i])) for i in (0, 17, 20)])
     np.testing.assert_allclose(alone, together[[0, 17, 20]], rtol=1e-5)
@@ -117,7 +120,7 @@ def test_probabilities_do_not_depend_on_company(blobs):
 
 def test_validation_never_shares_a_patient_with_training(blobs):
     images = blobs()
-    trained = train_baseline(images, "seed-cnn-corrected", size=32, epochs=1, batch_size=16)
+    trained = train_baseline(images, "ramirez-cnn-corrected", size=32, epochs=1, batch_size=16)
     patient = dict(zip(images.names, images.patients.tolist(), strict=True))
     training = {patient[name] for name in trained.training_images}
     validation = {patient[name] for name in trained.validation_images}
@@ -132,7 +135,7 @@ def test_collapse_is_named(blobs, monkeypatch):
         layers = import_keras().layers
         return layers.Rescaling(0.0)(layers.GlobalAveragePooling2D()(pixels))
 
-    broken = replace(get_baseline("seed-cnn"), name="broken", body=constant)
+    broken = replace(get_baseline("ramirez-cnn"), name="broken", body=constant)
     monkeypatch.setitem(recipes._RECIPES, "broken", broken)
     trained = train_baseline(blobs(), "broken", size=32, epochs=1, batch_size=16)
     assert trained.diagnosis[0].startswith("Collapsed")
@@ -145,7 +148,9 @@ def test_steps_and_class_weights_of_the_report():
     images = ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8))
     source = ViewSource(images, (2, 2), Augmentation())
     everything = np.arange(len(labels))
-    task = Task(get_baseline("seed-cnn"), source, labels, 2, everything, everything[:1], seed=0)
+    task = Task(
+        get_baseline("ramirez-cnn"), source, labels, 2, everything, everything[:1], random_state=0
+    )
     assert task.steps == 33
     assert task.image_weights[0] == pytest.approx(4185 / (2 * 1080))
     assert task.image_weights[-1] == pytest.approx(4185 / (2 * 3105))
@@ -160,7 +165,15 @@ def test_fixed_steps_go_on_through_the_images_where_the_last_epoch_stopped():
     images = ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8))
     everything = np.arange(len(labels))
     source = ViewSource(images, (2, 2), Augmentation())
-    task = Task(get_baseline("seed-resnet"), source, labels, 2, everything, everything[:1], seed=0)
+    task = Task(
+        get_baseline("ramirez-resnet"),
+        source,
+        labels,
+        2,
+        everything,
+        everything[:1],
+        random_state=0,
+    )
     assert task.steps == 10
     stream = np.concatenate([task.order(epoch).ravel() for epoch in range(10)])
     assert len(stream) == 12_800
@@ -173,9 +186,9 @@ def test_fixed_steps_go_on_through_the_images_where_the_last_epoch_stopped():
 
 def test_published_split_is_by_image_and_the_corrected_one_by_patient(blobs):
     images = blobs()
-    for name, by_patient in (("seed-cnn", False), ("seed-cnn-corrected", True)):
+    for name, by_patient in (("ramirez-cnn", False), ("ramirez-cnn-corrected", True)):
         recipe = replace(get_baseline(name), batch_size=16)
-        training, validation = split(images, {4: "damaged"}, recipe, seed=0)
+        training, validation = split(images, {4: "damaged"}, recipe, random_state=0)
         shared = set(images.patients[training]) & set(images.patients[validation])
         assert bool(shared) != by_patient
         everyone = np.sort(np.concatenate([training, validation]))
@@ -192,7 +205,7 @@ def test_every_epoch_sees_another_view(blobs, monkeypatch):
         return original(self, order, view)
 
     monkeypatch.setattr(ViewSource, "batches", record)
-    train_baseline(blobs(), "seed-cnn", size=32, epochs=3, batch_size=32)
+    train_baseline(blobs(), "ramirez-cnn", size=32, epochs=3, batch_size=32)
     assert seen == [1, 0, 2, 0, 3, 0]
 
 
@@ -201,12 +214,12 @@ def test_unreadable_image_is_left_out_and_named(blobs, tmp_path):
     (tmp_path / "x.png").write_bytes(b"")
     sources = (tmp_path / "x.png", *images.sources[1:])
     damaged = replace(images, sources=sources, names=("x.png", *images.names[1:]))
-    trained = train_baseline(damaged, "seed-cnn", size=32, epochs=1, batch_size=16)
+    trained = train_baseline(damaged, "ramirez-cnn", size=32, epochs=1, batch_size=16)
     assert [name for name, _ in trained.unreadable] == ["x.png"]
     assert "x.png" not in trained.training_images + trained.validation_images
 
 
-def _fail_if_read(self, index, colour="grey"):
+def _fail_if_read(self, index, color="gray"):
     raise AssertionError("an image was read before the input was checked")
 
 
@@ -230,31 +243,31 @@ def test_wrong_settings_are_told_before_any_image_is_read(blobs, monkeypatch, se
 def test_one_class_is_told(blobs):
     images = blobs()
     with pytest.raises(UsageError, match="48 training images are all class0, none is class1"):
-        train_baseline(images.select(images.labels == 0), "seed-cnn")
+        train_baseline(images.select(images.labels == 0), "ramirez-cnn")
 
 
 def test_fewer_images_than_a_batch_are_told(blobs):
     with pytest.raises(UsageError, match="batches of 128, but only 76 of the 96 images"):
-        train_baseline(blobs(), "seed-cnn")
+        train_baseline(blobs(), "ramirez-cnn")
 
 
 def test_one_patient_in_a_class_is_told(blobs):
     images = blobs()
     patients = np.where(images.labels == 0, "same", images.patients)
     with pytest.raises(UsageError, match="patient"):
-        train_baseline(replace(images, patients=patients), "seed-cnn-corrected", batch_size=8)
+        train_baseline(replace(images, patients=patients), "ramirez-cnn-corrected", batch_size=8)
 
 
-def test_unlabelled_images_are_told(blobs):
+def test_unlabeled_images_are_told(blobs):
     images = blobs()
     labels = images.labels.copy()
     labels[3] = -1
     with pytest.raises(UsageError, match="1 of the training images have no label"):
-        train_baseline(replace(images, labels=labels), "seed-cnn")
+        train_baseline(replace(images, labels=labels), "ramirez-cnn")
 
 
 def test_unwritable_folder_is_told_before_training(blobs, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageDataset, "read", _fail_if_read)
     (tmp_path / "file").write_text("")
     with pytest.raises(FeatxError, match="cannot be written"):
-        train_baseline(blobs(), "seed-cnn", batch_size=16, out=tmp_path / "file" / "folder")
+        train_baseline(blobs(), "ramirez-cnn", batch_size=16, out=tmp_path / "file" / "folder")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featx.benchmarking import explanation
+from featx.datasets.dataset import ImageDataset
+from featx.explanation import evidence as explanation
 from featx.features import embedding
-from featx.images.dataset import ImageDataset
 
 
 class GridEngine:
@@ -46,9 +46,9 @@ def quick(monkeypatch):
     )
 
 
-def draw(seed=0, n=120, classes=("ill", "well"), signal=90, splits=None):
+def draw(random_state=0, n=120, classes=("ill", "well"), signal=90, splits=None):
     """Noise, two images a patient; each class but the last is bright in a place of its own."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(random_state)
     labels = np.arange(n) // 2 % len(classes)
     pixels = generator.normal(90, 40, (n, 32, 32))
     for label in range(len(classes) - 1):
@@ -58,6 +58,6 @@ def draw(seed=0, n=120, classes=("ill", "well"), signal=90, splits=None):
         np.clip(pixels, 0, 255).astype(np.uint8),
         labels,
         class_names=classes,
-        patients=[f"s{seed}p{number // 2:03d}" for number in range(n)],
+        patients=[f"s{random_state}p{number // 2:03d}" for number in range(n)],
         splits=splits,
     )

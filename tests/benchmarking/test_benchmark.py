@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from featx.baselines.recipes import get_baseline
-from featx.benchmarking.grid import benchmark
-from featx.classifiers.persistence import load_model
+from featx.baselines.registry import get_baseline
+from featx.benchmarking.benchmark import benchmark
+from featx.classifiers.model_file import load_model
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.extraction import extract
-from featx.images.dataset import ImageDataset
 from featx.metrics.scores import METRICS, evaluate
 from tests.benchmarking.conftest import draw
 
@@ -160,7 +160,7 @@ def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_pat
         baselines=["finetuned:efficientnet_lite0"],
         controls=False,
         learning_curve=False,
-        externals={"other": draw(seed=1, n=40)},
+        externals={"other": draw(random_state=1, n=40)},
         out=tmp_path,
     )
     frozen, baseline = table
@@ -178,7 +178,7 @@ def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_pat
 
 
 def test_external_sets_are_scored_by_the_same_model(tmp_path):
-    images, external = draw(), draw(seed=1, n=40, signal=60)
+    images, external = draw(), draw(random_state=1, n=40, signal=60)
     table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
     for row in table:
         found = row["externals"]["other"]
@@ -216,7 +216,7 @@ def test_external_sets_are_scored_by_the_same_model(tmp_path):
     ],
 )
 def test_external_sets_that_do_not_fit_are_refused(change, message):
-    external = replace(draw(seed=1, n=20), **change)
+    external = replace(draw(random_state=1, n=20), **change)
     with pytest.raises(UsageError, match=message):
         benchmark(draw(), externals={"other": external})
 
@@ -243,7 +243,7 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
         raise AssertionError("what is finished was computed again")
 
     for what in ("repeated_auc", "curve_point"):
-        monkeypatch.setattr(f"featx.benchmarking.run.{what}", never)
+        monkeypatch.setattr(f"featx.benchmarking.runner.{what}", never)
     monkeypatch.setattr("featx.classifiers.fitting.fit", never)
     again = benchmark(images, **settings)
     assert again.rows == table.rows
@@ -251,21 +251,21 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
 
 
 def test_a_repeat_is_the_cross_validation_of_another_seed():
-    from featx.benchmarking.refits import repeated_auc
+    from featx.benchmarking.learning_curve import repeated_auc
     from featx.classifiers.fitting import fit
 
     matrix = extract(draw(signal=30), views=1)
-    for seed in (0, 5):
-        model = fit(matrix, "naive_bayes", folds=3, seed=seed)
+    for random_state in (0, 5):
+        model = fit(matrix, "naive_bayes", folds=3, random_state=random_state)
         settings = {"folds": 3, "chosen": model.best_parameters_}
         row = {"classifier": "naive_bayes", "settings": settings}
-        assert repeated_auc(row, matrix, seed) == model.provenance_["auc_out_of_fold"]
+        assert repeated_auc(row, matrix, random_state) == model.provenance_["auc_out_of_fold"]
 
 
 def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
     first = benchmark(draw(), **FAST, controls=False, out=tmp_path)
     before = (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes()
-    benchmark(draw(), **FAST, controls=False, seed=1, out=tmp_path)
+    benchmark(draw(), **FAST, controls=False, random_state=1, out=tmp_path)
     again = benchmark(draw(), **FAST, controls=False, out=tmp_path)
     assert (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes() == before
     assert [row["auc"] for row in again] == [row["auc"] for row in first]
@@ -274,7 +274,7 @@ def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
 def test_three_classes_all_the_way(tmp_path):
     names = ("bacteria", "normal", "virus")
     images = draw(n=180, classes=names)
-    external = draw(seed=1, n=36, classes=names)
+    external = draw(random_state=1, n=36, classes=names)
     table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
     for row in table:
         assert list(row["per_class"]) == list(names)
@@ -316,7 +316,7 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "run.json").read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featx.benchmarking.rows.RowMaker.frozen", stop)
+    monkeypatch.setattr("featx.benchmarking.evaluation.RowMaker.frozen", stop)
     with pytest.raises(KeyboardInterrupt):
         benchmark(draw(), **FAST, calibration="isotonic", command="featx benchmark x", out=tmp_path)
     (run,) = seen

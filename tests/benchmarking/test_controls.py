@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.controls import control_matrix
-from featx.benchmarking.grid import benchmark
 from featx.benchmarking.notes import shortcuts
-from featx.images.dataset import ImageDataset
+from featx.datasets.dataset import ImageDataset
 from tests.images.dicom_files import make_dicom
 
 

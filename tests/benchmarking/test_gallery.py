@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.gallery import pick_pictures, save_gallery
-from featx.benchmarking.grid import benchmark
 from featx.benchmarking.predictions import Predictions
-from featx.images.dataset import ImageDataset
+from featx.datasets.dataset import ImageDataset
 from featx.report.page import write_page
 from tests.benchmarking.conftest import draw
 
@@ -45,7 +45,7 @@ def test_the_threshold_decides_what_is_called(six):
     assert {kind for index, _, kind in pick_pictures(predictions, None) if index > 2} == {"miss"}
 
 
-def test_thumbnails_are_small_grey_and_replace_older_ones(six, tmp_path):
+def test_thumbnails_are_small_gray_and_replace_older_ones(six, tmp_path):
     stale = tmp_path / "gallery" / "77-miss.heat.jpg"
     stale.parent.mkdir()
     stale.write_bytes(b"old")

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from featx.benchmarking.grid import benchmark
+from featx.benchmarking.benchmark import benchmark
 from tests.benchmarking.conftest import draw
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_benchmark_lays_a_card_beside_each_model(tmp_path):
     fast = {"views": 1, "test_size": 0.3, "folds": 3, "learning_curve": False}
-    other = draw(seed=9, signal=0)
+    other = draw(random_state=9, signal=0)
     names = {"classifiers": ["logistic", "naive_bayes"], "externals": {"elsewhere": other}}
     table = benchmark(draw(), **names, **fast, out=tmp_path)
     models = tmp_path / "models"

@@ -1,4 +1,4 @@
-"""The benchmark quantises by its training images, whatever it embeds."""
+"""The benchmark quantizes by its training images, whatever it embeds."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from featx.benchmarking import run
-from featx.benchmarking.grid import benchmark
+from featx.benchmarking import runner as run
+from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.notes import notes_on_rows
 from featx.benchmarking.precisions import compare_with_float32, split_precision, with_precision
 from featx.benchmarking.predictions import Predictions
@@ -69,10 +69,10 @@ def test_what_a_precision_costs_is_tested_and_told(table):
     rows, predictions = table
     compare_with_float32(rows, predictions)
     assert ["float32" in row for row in rows] == [False, True, False]
-    exact, quantised = (predictions[row["name"]] for row in rows[:2])
+    exact, quantized = (predictions[row["name"]] for row in rows[:2])
     expected = delong_test(
         exact.labels,
-        quantised.probabilities[:, 1],
+        quantized.probabilities[:, 1],
         exact.probabilities[:, 1],
         patients=exact.patients,
     )

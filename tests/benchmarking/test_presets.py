@@ -4,7 +4,7 @@ from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.benchmarking import presets
 from featx.benchmarking.presets import PRESETS, get_preset
-from featx.classifiers.zoo import get_classifier
+from featx.classifiers.registry import get_classifier
 from featx.errors import FeatxError, UsageError
 
 

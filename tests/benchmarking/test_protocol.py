@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from featx.benchmarking.protocol import split_images
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
-from featx.images.dataset import ImageDataset
 
 
 def make(splits=None, patients=None):
@@ -27,7 +27,7 @@ def test_train_and_val_are_pooled_and_test_is_kept():
 
 def test_without_a_test_split_patients_are_held_out():
     for splits in (None, ["train"] * 20 + ["val"] * 20):
-        protocol = split_images(make(splits), test_size=0.25, seed=3)
+        protocol = split_images(make(splits), test_size=0.25, random_state=3)
         assert not set(protocol.train.patients) & set(protocol.test.patients)
         assert protocol.test.names == tuple(np.array(make().names)[protocol.in_test])
         assert len(protocol.train) + len(protocol.test) == 40

@@ -17,13 +17,13 @@ RECIPE = {
 
 
 def make_matrix(
-    n_images=90, views=2, features=24, classes=2, strength=1.2, seed=0, **changes
+    n_images=90, views=2, features=24, classes=2, strength=1.2, random_state=0, **changes
 ) -> FeatureMatrix:
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(random_state)
     patients = np.array([f"patient{i // 2:03d}" for i in range(n_images)])
     labels = (np.arange(n_images) // 2) % classes
-    centres = strength * generator.normal(size=(classes, features))
-    X = centres[labels] + 1.5 * generator.normal(size=(n_images, features))
+    centers = strength * generator.normal(size=(classes, features))
+    X = centers[labels] + 1.5 * generator.normal(size=(n_images, features))
     rows = np.repeat(X, views, axis=0) + 0.7 * generator.normal(size=(n_images * views, features))
     values = {
         "X": rows.astype(np.float32),

@@ -11,13 +11,13 @@ from sklearn.metrics import roc_auc_score
 
 from featx.classifiers.adaptation import FEWEST_IMAGES, adapt, adapted_threshold
 from featx.classifiers.fitting import fit
-from featx.classifiers.persistence import load_model, save_model
+from featx.classifiers.model_file import load_model, save_model
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix
 
 
-def two_groups(n_low, n_high, low=0.0, high=5.0, seed=0):
-    generator = np.random.default_rng(seed)
+def two_groups(n_low, n_high, low=0.0, high=5.0, random_state=0):
+    generator = np.random.default_rng(random_state)
     return np.concatenate([generator.normal(low, 1, n_low), generator.normal(high, 1, n_high)])
 
 
@@ -29,9 +29,9 @@ def test_the_threshold_is_where_the_two_densities_cross(share):
 
 
 @settings(deadline=None, max_examples=20)
-@given(shift=st.floats(-4, 4), seed=st.integers(0, 20))
-def test_it_moves_with_the_scores(shift, seed):
-    scores = two_groups(100, 150, seed=seed)
+@given(shift=st.floats(-4, 4), random_state=st.integers(0, 20))
+def test_it_moves_with_the_scores(shift, random_state):
+    scores = two_groups(100, 150, random_state=random_state)
     there = logit(adapted_threshold(scores))
     assert logit(adapted_threshold(scores + shift)) == pytest.approx(there + shift, abs=0.02)
 
@@ -77,11 +77,11 @@ def test_a_model_meets_a_shifted_collection_better_for_having_seen_it():
 
 def test_the_labels_of_the_new_images_are_not_looked_at():
     train, target = collections(shift=0.2)
-    unlabelled = replace(target, labels=np.full(target.n_images, -1))
+    unlabeled = replace(target, labels=np.full(target.n_images, -1))
     model = fit(train, "logistic", n_jobs=1)
     np.testing.assert_array_equal(
         adapt(model, train, target).predict_images(target),
-        adapt(model, train, unlabelled).predict_images(unlabelled),
+        adapt(model, train, unlabeled).predict_images(unlabeled),
     )
 
 

@@ -59,10 +59,10 @@ def test_sampling_repeats_with_its_seed():
     generator = np.random.default_rng(3)
     X, y = generator.normal(size=(150, 8)), generator.integers(0, 2, 150)
     scores = [
-        BoostedTrees(n_estimators=10, subsample=0.5, colsample=0.5, random_state=seed)
+        BoostedTrees(n_estimators=10, subsample=0.5, colsample=0.5, random_state=random_state)
         .fit(X, y)
         .decision_function(X)
-        for seed in (0, 0, 1)
+        for random_state in (0, 0, 1)
     ]
     assert np.array_equal(scores[0], scores[1])
     assert not np.array_equal(scores[0], scores[2])

@@ -63,25 +63,25 @@ def test_trees_grown_on_two_workers_are_those_grown_here(client):
     weights = np.ones(len(matrix))
     here = trees.fit(matrix.X, matrix.row_labels, weights).predict_proba(matrix.X)
     blocks = [slice(start, start + 100) for start in range(0, len(matrix), 100)]
-    labelled = ((matrix.X[b], matrix.row_labels[b], weights[b]) for b in blocks)
-    there = BoostedTrees(n_estimators=10, max_depth=2).fit_on_cluster(client, labelled)
+    labeled = ((matrix.X[b], matrix.row_labels[b], weights[b]) for b in blocks)
+    there = BoostedTrees(n_estimators=10, max_depth=2).fit_on_cluster(client, labeled)
     assert there.classes_.tolist() == [0, 1]
     assert np.corrcoef(there.predict_proba(matrix.X)[:, 1], here[:, 1])[0, 1] > 0.98
 
 
 def test_trees_learn_from_all_rows_where_these_are_too_many_for_one_worker(client, monkeypatch):
     matrix = make_matrix(n_images=900, features=64, strength=0.3)
-    learnt = []
+    learned = []
 
     def fit_on_cluster(trees, of_cluster, blocks):
         assert of_cluster is client
         rows, labels, weights = map(np.concatenate, zip(*blocks, strict=True))
-        learnt.append(len(rows))
+        learned.append(len(rows))
         return trees.set_params(n_estimators=5).fit(rows, labels, weights)
 
     monkeypatch.setattr(BoostedTrees, "fit_on_cluster", fit_on_cluster)
     monkeypatch.setattr("featx.classifiers.memory_plan.memory_of_a_fit", lambda _: 1_300_000)
     model = featx.fit(matrix, "xgboost", client=client)
     assert model.provenance_["streamed"]["rows_at_most"] < 1000
-    assert learnt[0] == 1800
-    assert sum(learnt[1:]) == 4 * 1800
+    assert learned[0] == 1800
+    assert sum(learned[1:]) == 4 * 1800

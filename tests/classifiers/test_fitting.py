@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 import featx
 from featx.classifiers.fitting import fit
-from featx.classifiers.zoo import CLASSIFIERS
+from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix
 
@@ -23,13 +23,13 @@ def test_every_classifier_learns(classifier):
     assert 0 < model.threshold_ < 1
 
 
-def test_noise_is_not_learnt():
+def test_noise_is_not_learned():
     matrix = make_matrix(n_images=200, strength=0.0)
     model = fit(matrix, "logistic")
     assert 0.3 < model.provenance_["auc_out_of_fold"] < 0.65
 
 
-def test_test_images_and_unlabelled_ones_are_never_looked_at():
+def test_test_images_and_unlabeled_ones_are_never_looked_at():
     matrix = make_matrix()
     splits = np.array(["train", "val", "test"])[np.arange(90) % 3]
     labels = np.where(np.arange(90) % 10 == 9, -1, matrix.labels)
@@ -45,9 +45,9 @@ def test_test_images_and_unlabelled_ones_are_never_looked_at():
 
 
 def test_nothing_to_learn_from():
-    with pytest.raises(UsageError, match="no labelled image outside its test split"):
+    with pytest.raises(UsageError, match="no labeled image outside its test split"):
         fit(make_matrix(splits=np.full(90, "test")))
-    with pytest.raises(UsageError, match="no labelled image"):
+    with pytest.raises(UsageError, match="no labeled image"):
         fit(make_matrix(labels=np.full(90, -1)))
 
 
@@ -59,13 +59,13 @@ def test_a_class_that_is_missing_from_training_is_named():
 
 def test_provenance():
     matrix = make_matrix()
-    model = fit(matrix, "logistic", folds=4, seed=3, operating_point="f1")
+    model = fit(matrix, "logistic", folds=4, random_state=3, operating_point="f1")
     facts = model.provenance_
     assert json.loads(json.dumps(facts)) == facts
     assert facts["featx"] == featx.__version__
     assert {"numpy", "scikit-learn"} <= facts["versions"].keys()
     assert facts["class_counts"] == {"BACTERIA": 46, "NORMAL": 44}
-    expected = {"images": 90, "rows": 180, "patients": 45, "folds": 4, "seed": 3}
+    expected = {"images": 90, "rows": 180, "patients": 45, "folds": 4, "random_state": 3}
     expected |= {"classifier": "logistic", "operating_point": "f1"}
     assert {name: facts[name] for name in expected} == expected
     best = max(facts["candidates"], key=lambda candidate: candidate["auc"])

@@ -18,8 +18,8 @@ GRID = [
 def make_fold(classes=2, rows=150, held_out=60, weighted=True, dtype=np.float32):
     generator = np.random.default_rng(classes)
     labels = generator.integers(0, classes, rows + held_out)
-    centres = generator.normal(size=(classes, 20))
-    X = (centres[labels] + 2 * generator.normal(size=(rows + held_out, 20))).astype(dtype)
+    centers = generator.normal(size=(classes, 20))
+    X = (centers[labels] + 2 * generator.normal(size=(rows + held_out, 20))).astype(dtype)
     return PreparedFold(
         classifier=SVC(cache_size=50),
         training=X[:rows],

@@ -10,15 +10,15 @@ from featx.classifiers.moments import Moments
 
 @pytest.fixture
 def rows(generator):
-    # Means far from 0 beside small spreads, as squared sums without a centre would lose.
+    # Means far from 0 beside small spreads, as squared sums without a center would lose.
     rows = generator.normal(size=(300, 20)) @ generator.normal(size=(20, 20))
     rows += 1000 * generator.normal(size=20)
     rows[:, 7] = 3.3
     return rows.astype(np.float32)
 
 
-def sums_of(rows, centre):
-    moments = Moments(centre)
+def sums_of(rows, center):
+    moments = Moments(center)
     for start in range(0, len(rows), 64):
         moments.add(rows[start : start + 64])
     return moments
@@ -50,8 +50,8 @@ def test_compression_is_that_of_scikit_learn(rows):
 
 
 def test_sums_add_up_and_subtract(rows):
-    centre = rows[:10].mean(axis=0, dtype=np.float64)
-    parts = [sums_of(part, centre) for part in (rows[:90], rows[90:110], rows[110:])]
+    center = rows[:10].mean(axis=0, dtype=np.float64)
+    parts = [sums_of(part, center) for part in (rows[:90], rows[90:110], rows[110:])]
     whole = Moments.total(parts)
     assert_fitted_to(whole.compression(6), rows)
     assert_fitted_to(whole.without(parts[1]).compression(6), np.delete(rows, slice(90, 110), 0))

@@ -32,7 +32,7 @@ def test_results_in_order_and_each_counted(n_jobs):
     assert len(counted) == 20
 
 
-def test_alone_it_uses_other_threads_and_parallel_config_is_honoured():
+def test_alone_it_uses_other_threads_and_parallel_config_is_honored():
     with parallel_config(n_jobs=1):
         assert set(run_all(thread, [()] * 4)) == {thread()}
     with parallel_config(n_jobs=2):

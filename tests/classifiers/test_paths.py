@@ -13,8 +13,8 @@ PATH = [{"C": C} for C in (0.0003, 0.001, 0.003, 0.01, 0.03)]
 def make_fold(classes):
     generator = np.random.default_rng(classes)
     labels = generator.integers(0, classes, 500)
-    centres = 0.3 * generator.normal(size=(classes, 30))
-    hidden = centres[labels] + generator.normal(size=(500, 30))
+    centers = 0.3 * generator.normal(size=(classes, 30))
+    hidden = centers[labels] + generator.normal(size=(500, 30))
     X = hidden @ generator.normal(size=(30, 100)) + 3 * generator.normal(size=(500, 100))
     X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     return PreparedFold(

@@ -5,9 +5,9 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 
+from featx.classifiers.registry import ClassifierRecord
 from featx.classifiers.search import Search
 from featx.classifiers.training import TrainingSet
-from featx.classifiers.zoo import ClassifierRecord
 
 
 class Remembers(ClassifierMixin, BaseEstimator):
@@ -36,7 +36,7 @@ def record_of(classifier, settings):
     return ClassifierRecord(
         "spy",
         "Spy",
-        lambda shape, seed: Pipeline([("as it is", "passthrough"), ("spy", classifier())]),
+        lambda shape, random_state: Pipeline([("as it is", "passthrough"), ("spy", classifier())]),
         lambda shape: [{"times": settings}],
         "",
     )
@@ -53,7 +53,7 @@ def training():
 
 
 def search(training, classifier, settings=(1.0,), folds=4, rows=6000):
-    pairs = training.folds(folds, seed=0)
+    pairs = training.folds(folds, random_state=0)
     return Search(record_of(classifier, list(settings)), training, pairs, 0, rows, 2), pairs
 
 

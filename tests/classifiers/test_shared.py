@@ -6,10 +6,10 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from featx.classifiers import search as search_module
+from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.shared import cut_evenly
 from featx.classifiers.training import TrainingSet
-from featx.classifiers.zoo import get_classifier
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -35,7 +35,7 @@ def training():
 
 
 def run(training, record, workers=2, steps=None):
-    folds = training.folds(5, seed=0)
+    folds = training.folds(5, random_state=0)
     search = Search(record, training, folds, 0, 6000, workers)
     return search.run(lambda done=1: None if steps is None else steps.append(done))
 

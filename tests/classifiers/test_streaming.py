@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 import featx
 from featx.classifiers.memory_plan import MemoryPlan
-from featx.classifiers.persistence import load_model, save_model
+from featx.classifiers.model_file import load_model, save_model
+from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training import TrainingSet
-from featx.classifiers.zoo import get_classifier
 from featx.errors import UsageError
 from featx.features.lazy_rows import LazyRows
 from tests.classifiers.makers import make_matrix
@@ -103,7 +103,7 @@ LIMITED = """
 import json, resource, sys
 import numpy as np
 import featx
-import featx.classifiers.model
+import featx.classifiers.classifier
 from scipy.linalg import eigh
 eigh(np.eye(64) @ np.eye(64))
 matrix = featx.FeatureMatrix.load(sys.argv[1])

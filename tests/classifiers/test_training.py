@@ -16,11 +16,11 @@ def training_set(labels, patients, image=None, classes=None):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(2, 3))
-def test_folds_never_share_a_patient(seed, folds, n_classes):
-    generator = np.random.default_rng(seed)
+def test_folds_never_share_a_patient(random_state, folds, n_classes):
+    generator = np.random.default_rng(random_state)
     patients = generator.integers(0, 25, size=80)
     training = training_set(generator.integers(0, n_classes, 80), patients)
-    pairs = training.folds(folds, seed)
+    pairs = training.folds(folds, random_state)
     for learn, validate in pairs:
         assert not set(patients[learn]) & set(patients[validate])
     assert sorted(np.concatenate([validate for _, validate in pairs])) == list(range(80))
@@ -66,11 +66,11 @@ def test_rows_of_images_and_views():
 def test_limit_drops_views_before_images():
     labels = np.arange(40) % 2
     training = training_set(labels, np.arange(40), image=np.repeat(np.arange(40), 5))
-    rows = training.some_rows_of(np.arange(40), 100, seed=0)
+    rows = training.some_rows_of(np.arange(40), 100, random_state=0)
     assert np.bincount(training.image[rows]).tolist() == [2] * 40
-    rows = training.some_rows_of(np.arange(40), 40, seed=0)
+    rows = training.some_rows_of(np.arange(40), 40, random_state=0)
     assert np.bincount(training.image[rows]).tolist() == [1] * 40
-    assert len(training.some_rows_of(np.arange(40), 10_000, seed=0)) == 200
+    assert len(training.some_rows_of(np.arange(40), 10_000, random_state=0)) == 200
 
 
 def test_limit_below_the_images_takes_whole_patients_of_each_class():
@@ -78,12 +78,12 @@ def test_limit_below_the_images_takes_whole_patients_of_each_class():
     patients = np.arange(1000) // 4
     training = training_set(labels, patients, image=np.repeat(np.arange(1000), 2))
     images = np.arange(1000)
-    rows = training.some_rows_of(images, 200, seed=1)
+    rows = training.some_rows_of(images, 200, random_state=1)
     taken = training.image[rows]
     assert len(np.unique(taken)) == len(taken)
     assert 200 <= len(taken) <= 208
     assert 20 <= (labels[taken] == 1).sum() <= 24
     for patient in np.unique(patients[taken]):
         assert np.isin(np.flatnonzero(patients == patient), taken).all()
-    assert np.array_equal(rows, training.some_rows_of(images, 200, seed=1))
-    assert not np.array_equal(rows, training.some_rows_of(images, 200, seed=2))
+    assert np.array_equal(rows, training.some_rows_of(images, 200, random_state=1))
+    assert not np.array_equal(rows, training.some_rows_of(images, 200, random_state=2))

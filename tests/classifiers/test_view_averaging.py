@@ -44,7 +44,7 @@ def side_by_side(matrix):
     return matrix.X.reshape(matrix.n_images, -1)
 
 
-def test_each_view_is_learnt_from_at_a_share_of_its_image(matrix):
+def test_each_view_is_learned_from_at_a_share_of_its_image(matrix):
     X, y = side_by_side(matrix), matrix.labels
     weights = np.linspace(0.5, 2, len(y))
     found = ViewAveraging(LogisticRegression(C=0.1), views=3).fit(X, y, sample_weight=weights)

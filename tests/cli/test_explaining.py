@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from featx.benchmarking import explanation
 from featx.classifiers.fitting import fit
-from featx.classifiers.persistence import save_model
+from featx.classifiers.model_file import save_model
 from featx.cli import main
+from featx.explanation import evidence as explanation
 from featx.features import embedding
 from featx.features.extraction import extract
 from tests.features.worker import QuickEngine, QuickMaps

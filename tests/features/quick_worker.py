@@ -29,10 +29,10 @@ def dask_setup(worker):
             time.sleep(float((fault("slow") or [0])[0]))
             return super().embed(pixels) * (2 if worker.address in fault("drifting") else 1)
 
-    def read_or_die(self, index, colour="grey"):
+    def read_or_die(self, index, color="gray"):
         if self.digests[index] in fault("deadly"):
             os._exit(3)
-        return read(self, index, colour)
+        return read(self, index, color)
 
     cluster_worker._KnownImages.read = read_or_die
     embedding.Embedding._make_engine = lambda own: FaultyEngine(own.backbone.features)

@@ -290,7 +290,7 @@ def test_files_that_changed_and_weights_that_are_others_are_refused(images, tmp_
     file = place / "resnet50_notop.weights.h5"
     file.write_bytes(b"some weights")
     weights = find_weights(backbone, file)
-    recipe = Recipe("resnet50", weights.digest, (224, 224), POLICIES["none"], 0, "grey")
+    recipe = Recipe("resnet50", weights.digest, (224, 224), POLICIES["none"], 0, "gray")
     own = Embedding(recipe, backbone, weights, tmp_path, "auto")
     assert cluster_worker._find_weights(own) == weights
     # Elsewhere on this machine, under the name that it is looked for by.

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 import featx
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
-from featx.features import embedding, hashing, rendering
-from featx.features.files import TEMPORARY_PREFIX
-from featx.features.matching import extract_by_recipes
+from featx.features import embedding, rendering
+from featx.features.cache import file_hashes as hashing
 from featx.features.matrix import FeatureMatrix
+from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
-from featx.images.dataset import ImageDataset
+from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import HEED_INTERRUPTS
 from tests.features.worker import QuickEngine
 
@@ -260,7 +261,7 @@ def test_wrong_use_is_told(images, arguments, message):
 
 def test_a_model_s_recipe_gives_the_same_features(images):
     policy = Augmentation(rotation=5, contrast=(0.9, 1.1))
-    matrix = featx.extract(images, augmentation=policy, views=2, seed=4, weights="random")
+    matrix = featx.extract(images, augmentation=policy, views=2, random_state=4, weights="random")
     again = extract_by_recipes(images, matrix.recipes, views=2)
     assert again.recipes == matrix.recipes
     np.testing.assert_array_equal(again.X, matrix.X)
@@ -272,8 +273,8 @@ def test_a_joined_model_s_recipes_read_each_image_once(images, tmp_path, quick, 
     joined = FeatureMatrix.join(
         [
             featx.extract(images, names, **settings),
-            featx.extract(images, names[0], seed=3, **settings),
-            featx.extract(images, names[0], seed=3, pooling="max", **settings),
+            featx.extract(images, names[0], random_state=3, **settings),
+            featx.extract(images, names[0], random_state=3, pooling="max", **settings),
         ]
     )
     reads, read = [], ImageDataset.read
@@ -300,7 +301,8 @@ def test_other_weights_than_the_model_s_are_refused(images):
 
 SCRIPT = """
 import sys
-from featx.features import embedding, hashing, rendering
+from featx.features import embedding, rendering
+from featx.features.cache import file_hashes as hashing
 embedding.ROWS_A_PART = 16
 embedding.ROWS_A_BATCH = 8
 import featx

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.features.files import TEMPORARY_PREFIX
 from featx.features.matrix import FeatureMatrix
+from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import smooth_image
 
 ROOT = Path(__file__).parents[2]

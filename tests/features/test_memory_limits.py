@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from featx.errors import UsageError
-from featx.features import memory
-from featx.features.memory import available_memory, parse_size, usable_memory
+from featx.runtime import memory
+from featx.runtime.memory import available_memory, parse_size, usable_memory
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1G", "0", "3X", "1,5G"])
@@ -74,7 +74,7 @@ def test_a_limit_that_is_asked_for_counts_what_is_taken(machine):
 ARRAYS = """
 import resource, sys
 import numpy as np
-from featx.features.memory import keeping_freed_memory
+from featx.runtime.memory import keeping_freed_memory
 
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

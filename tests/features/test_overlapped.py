@@ -6,9 +6,9 @@ import time
 import pytest
 
 import featx
+from featx.datasets.dataset import ImageDataset
 from featx.features import embedding
 from featx.features.overlapped import AT_A_TIME, Overlapped
-from featx.images.dataset import ImageDataset
 from tests.features.worker import QuickEngine
 
 PATIENCE = 60
@@ -92,7 +92,7 @@ def test_images_are_read_and_parts_written_while_the_network_runs(images, monkey
             return super().embed(pixels)
 
     # One reader is at most five images ahead of who asks.
-    monkeypatch.setattr("featx.jobs._jobs", 1)
+    monkeypatch.setattr("featx.runtime.parallel._jobs", 1)
     monkeypatch.setattr(ImageDataset, "read", reading)
     monkeypatch.setattr(embedding.FeatureStore, "add", adding)
     monkeypatch.setattr(embedding, "ROWS_A_BATCH", 4)

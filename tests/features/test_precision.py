@@ -1,4 +1,4 @@
-"""Precision: recipes of their own, and one quantised network for all that is compared."""
+"""Precision: recipes of their own, and one quantized network for all that is compared."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import json
 import numpy as np
 import pytest
 
-from featx.backbones import quantisation
+from featx.backbones import quantization as quantization
 from featx.errors import FeatxError, UsageError
 from featx.features.extraction import extract
-from featx.features.matching import extract_by_recipes
 from featx.features.recipe import Recipe
+from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import Augmentation
 from tests.features.worker import QuickEngine
 
 BACKBONE = "efficientnet_lite0"
 
 
-class Quantiser:
+class Quantizer:
     """Stands for NNCF: its network is the views that it was shown."""
 
     def __init__(self):
@@ -31,7 +31,7 @@ class Quantiser:
         return views.tobytes()
 
 
-class QuickQuantisedEngine(QuickEngine):
+class QuickQuantizedEngine(QuickEngine):
     """Features that the network decides, as do the pixels."""
 
     def __init__(self, network, backbone):
@@ -43,11 +43,11 @@ class QuickQuantisedEngine(QuickEngine):
 
 
 @pytest.fixture
-def quantiser(monkeypatch):
-    fake = Quantiser()
-    monkeypatch.setattr(quantisation, "check_quantiser", lambda: None)
-    monkeypatch.setattr(quantisation, "quantise", fake)
-    monkeypatch.setattr(quantisation, "QuantisedEngine", QuickQuantisedEngine)
+def quantizer(monkeypatch):
+    fake = Quantizer()
+    monkeypatch.setattr(quantization, "check_quantizer", lambda: None)
+    monkeypatch.setattr(quantization, "quantize", fake)
+    monkeypatch.setattr(quantization, "QuantizedEngine", QuickQuantizedEngine)
     monkeypatch.setattr("featx.backbones.weights.load_base", lambda *_: None)
     return fake
 
@@ -57,54 +57,54 @@ def int8(images, cache, **options):
 
 
 def test_precision_has_a_recipe_of_its_own_and_older_digests_stay():
-    plain = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey")
+    plain = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray")
     assert not {"precision", "network"} & set(plain.to_dict())
-    quantised = [
+    quantized = [
         Recipe(
-            "resnet50", "random-0", (224, 224), Augmentation(), 0, "grey", precision="int8",
+            "resnet50", "random-0", (224, 224), Augmentation(), 0, "gray", precision="int8",
             network=network,
         )
         for network in ("aa", "bb")
     ]  # fmt: skip
-    assert len({plain.digest, *(recipe.digest for recipe in quantised)}) == 3
-    assert [Recipe.from_dict(recipe.to_dict()) for recipe in quantised] == quantised
+    assert len({plain.digest, *(recipe.digest for recipe in quantized)}) == 3
+    assert [Recipe.from_dict(recipe.to_dict()) for recipe in quantized] == quantized
 
 
-def test_one_network_serves_training_and_test_images(images, tmp_path, quantiser):
+def test_one_network_serves_training_and_test_images(images, tmp_path, quantizer):
     training, others = images.select(np.arange(16)), images.select(np.arange(16, 24))
     first = int8(training, tmp_path)
-    assert quantiser.views.shape == (16, 224, 224)
+    assert quantizer.views.shape == (16, 224, 224)
     by_images = int8(others, tmp_path, calibration=training)
     by_name = int8(others, tmp_path, calibration=[first.recipes[0]["network"]])
     by_model = extract_by_recipes(others, first.recipes, 1, cache=tmp_path)
-    assert quantiser.calls == 1
+    assert quantizer.calls == 1
     assert first.recipes == by_images.recipes == by_name.recipes == by_model.recipes
     np.testing.assert_array_equal(by_images.X, by_name.X)
     np.testing.assert_array_equal(by_images.X, by_model.X)
 
     # Neither order nor copies matter; other images give another network, and other rows.
     assert int8(training.select(np.arange(16)[::-1]), tmp_path).recipes == first.recipes
-    assert quantiser.calls == 1
+    assert quantizer.calls == 1
     own = int8(others, tmp_path)
-    assert quantiser.calls == 2
+    assert quantizer.calls == 2
     assert own.recipes != first.recipes
     assert not np.array_equal(own.X, by_images.X)
 
 
-def test_no_test_image_is_calibrated_on(images, tmp_path, quantiser):
+def test_no_test_image_is_calibrated_on(images, tmp_path, quantizer):
     splits = np.where(np.arange(len(images)) < 10, "train", "test")
     int8(images.with_splits(splits), tmp_path)
-    assert len(quantiser.views) == 10
+    assert len(quantizer.views) == 10
     with pytest.raises(UsageError, match="these are all test images; give calibration="):
         int8(images.with_splits(["test"] * len(images)), tmp_path)
 
 
 def test_many_images_are_sampled_and_an_unreadable_one_is_passed_over(
-    image_folder, images, tmp_path, quantiser, monkeypatch
+    image_folder, images, tmp_path, quantizer, monkeypatch
 ):
-    monkeypatch.setattr("featx.features.quantised.CALIBRATION_IMAGES", 7)
+    monkeypatch.setattr("featx.features.quantized.CALIBRATION_IMAGES", 7)
     int8(images, tmp_path)
-    assert len(quantiser.views) == 7
+    assert len(quantizer.views) == 7
     for path in image_folder.rglob("*.png"):
         path.write_bytes(path.read_bytes()[:30])
     with pytest.raises(FeatxError, match="none of the images to calibrate int8 on can be read"):
@@ -112,17 +112,17 @@ def test_many_images_are_sampled_and_an_unreadable_one_is_passed_over(
 
 
 def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
-    images, tmp_path, quantiser
+    images, tmp_path, quantizer
 ):
     here = tmp_path / "here"
     matrix = int8(images, here)
-    network = next((here / "quantised").glob("*.int8.zip"))
-    note = json.loads(next((here / "quantised").glob("*.json")).read_text())
+    network = next((here / "quantized").glob("*.int8.zip"))
+    note = json.loads(next((here / "quantized").glob("*.json")).read_text())
     assert note["network"] == matrix.recipes[0]["network"]
     assert note["network"] in network.name
 
     elsewhere = tmp_path / "elsewhere"
-    message = rf"is not in {elsewhere}.* bring {network.name} from the folder quantised"
+    message = rf"is not in {elsewhere}.* bring {network.name} from the folder quantized"
     with pytest.raises(FeatxError, match=message):
         extract_by_recipes(images, matrix.recipes, 1, cache=elsewhere)
     again = extract_by_recipes(
@@ -135,7 +135,7 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
     third = tmp_path / "third"
     with pytest.raises(FeatxError, match="is damaged"):
         extract_by_recipes(images, matrix.recipes, 1, cache=third, weights_dir=network.parent)
-    assert quantiser.calls == 1
+    assert quantizer.calls == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from featx.features.recipe import Recipe
 from featx.images.augmentation import POLICIES, Augmentation
 
-RECIPE = Recipe("vgg16", "ab" * 32, (224, 224), POLICIES["radiograph"], 0, "grey")
+RECIPE = Recipe("vgg16", "ab" * 32, (224, 224), POLICIES["radiograph"], 0, "gray")
 
 
 def test_round_trip():
@@ -25,9 +25,9 @@ def test_whole_numbers_and_floats_of_one_value_are_one_recipe():
         {"backbone": "vgg19"},
         {"weights": "random-0"},
         {"size": (240, 240)},
-        {"augmentation": POLICIES["seed"]},
-        {"seed": 1},
-        {"colour": "rgb"},
+        {"augmentation": POLICIES["ramirez"]},
+        {"random_state": 1},
+        {"color": "rgb"},
     ],
 )
 def test_whatever_decides_a_value_changes_the_digest(change):

@@ -1,4 +1,4 @@
-"""Settings that change what a feature is: input size, pooling, normalisation."""
+"""Settings that change what a feature is: input size, pooling, normalization."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ import featx
 from featx.backbones.pooling import POOLINGS
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
-from featx.features.matching import extract_by_recipes
 from featx.features.recipe import Recipe
+from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import Augmentation, make_view
-from featx.images.dataset import ImageDataset
-from featx.images.normalisation import NORMALISATIONS, normalise
+from featx.images.normalization import NORMALIZATIONS, normalize
 
 NAME = "mobilenetv2@96"
 PIXELS = np.random.default_rng(0).integers(0, 200, (3, 40, 50), dtype=np.uint8)
@@ -20,17 +20,17 @@ PIXELS = np.random.default_rng(0).integers(0, 200, (3, 40, 50), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def feature_maps():
-    """The last feature maps of the images by Keras' own predict, for each normalisation."""
+    """The last feature maps of the images by Keras' own predict, for each normalization."""
     backbone = get_backbone(NAME)
-    base = load_base(backbone, find_weights(backbone, "random", seed=0))
+    base = load_base(backbone, find_weights(backbone, "random", random_state=0))
 
     def compute(method):
         views = [
-            make_view(normalise(image, method), "", 0, backbone.size, Augmentation())
+            make_view(normalize(image, method), "", 0, backbone.size, Augmentation())
             for image in PIXELS
         ]
-        colours = np.repeat(np.stack(views)[..., None], 3, axis=3)
-        return base.predict(colours / 127.5 - 1, verbose=0)
+        colors = np.repeat(np.stack(views)[..., None], 3, axis=3)
+        return base.predict(colors / 127.5 - 1, verbose=0)
 
     return compute
 
@@ -40,10 +40,10 @@ def extracted(tmp_path, **settings):
     return featx.extract(images, NAME, "none", 1, weights="random", cache=tmp_path, **settings)
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_features_are_those_of_normalised_images(tmp_path, feature_maps, normalisation):
-    matrix = extracted(tmp_path, normalisation=normalisation)
-    expected = feature_maps(normalisation).mean(axis=(1, 2))
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_features_are_those_of_normalized_images(tmp_path, feature_maps, normalization):
+    matrix = extracted(tmp_path, normalization=normalization)
+    expected = feature_maps(normalization).mean(axis=(1, 2))
     np.testing.assert_allclose(matrix.X, expected, atol=1e-4 * np.abs(expected).max())
 
 
@@ -58,22 +58,22 @@ def test_features_are_pooled_as_asked(tmp_path, feature_maps, pooling):
 
 
 def test_a_model_finds_its_features_again(tmp_path):
-    matrix = extracted(tmp_path, pooling="gem", normalisation="clahe")
+    matrix = extracted(tmp_path, pooling="gem", normalization="clahe")
     again = extract_by_recipes(ImageDataset.from_arrays(PIXELS), matrix.recipes, 1, cache=tmp_path)
     assert again.recipes == matrix.recipes
     np.testing.assert_array_equal(again.X, matrix.X)
 
 
 def test_an_older_recipe_keeps_its_digest():
-    recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey")
-    assert "normalisation" not in recipe.to_dict()
+    recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray")
+    assert "normalization" not in recipe.to_dict()
     assert Recipe.from_dict(recipe.to_dict()) == recipe
-    clahe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "grey", "gem", "clahe")
+    clahe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray", "gem", "clahe")
     assert Recipe.from_dict(clahe.to_dict()) == clahe
     assert clahe.digest != recipe.digest
 
 
-@pytest.mark.parametrize("setting", [{"pooling": "mean"}, {"normalisation": "zscore"}])
+@pytest.mark.parametrize("setting", [{"pooling": "mean"}, {"normalization": "zscore"}])
 def test_unknown_settings_are_refused_before_anything_runs(tmp_path, setting):
     with pytest.raises(UsageError, match="there is no"):
         extracted(tmp_path, **setting)

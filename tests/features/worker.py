@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 
+from featx.datasets.dataset import ImageDataset
 from featx.features import embedding
 from featx.features.extraction import extract
-from featx.images.dataset import ImageDataset
 
 
 class QuickEngine:

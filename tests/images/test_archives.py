@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError, UsageError
 from featx.images import archives
-from featx.images.dataset import ImageDataset
 from tests.images.dicom_files import make_dicom
 
 
@@ -92,7 +92,7 @@ def test_names_that_climb_lead_nowhere(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name in hostile:
             archive.writestr(name, picture())
-    images = ImageDataset.open(path, labelled=False)
+    images = ImageDataset.open(path, labeled=False)
     assert images.names == ("a/b/down.png", "a/drive.png", "a/root.png", "a/up.png")
     assert all(images.read(index).max() == 9 for index in range(4))
     assert sorted(item.name for item in tmp_path.iterdir()) == ["images.zip"]
@@ -110,7 +110,7 @@ def test_links_in_tar_files_are_not_followed(tmp_path):
         info = tarfile.TarInfo("c.png")
         info.size = len(picture())
         archive.addfile(info, io.BytesIO(picture()))
-    assert ImageDataset.open(path, labelled=False).names == ("c.png",)
+    assert ImageDataset.open(path, labeled=False).names == ("c.png",)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
         archive.writestr("bomb.png", bytes(2_000_000))
         archive.writestr("image.png", picture())
     monkeypatch.setattr(archives, "LARGEST_MEMBER", 1_000_000)
-    images = ImageDataset.open(path, labelled=False)
+    images = ImageDataset.open(path, labeled=False)
     with pytest.raises(UnreadableImageError, match=r"2,000,000 bytes inside the archive \(at most"):
         images.read(0)
     assert images.read(1).max() == 9
@@ -132,7 +132,7 @@ def test_a_member_that_lies_about_its_size_is_damaged(tmp_path):
     content = path.read_bytes()
     path.write_bytes(content.replace((100_000).to_bytes(4, "little"), (500).to_bytes(4, "little")))
     with pytest.raises(UnreadableImageError, match="damaged inside its archive"):
-        ImageDataset.open(path, labelled=False).read(0)
+        ImageDataset.open(path, labeled=False).read(0)
 
 
 def test_a_damaged_or_locked_member_is_named_alone(tmp_path):
@@ -143,7 +143,7 @@ def test_a_damaged_or_locked_member_is_named_alone(tmp_path):
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 8] ^= 1
     path.write_bytes(content)
-    images = ImageDataset.open(path, labelled=False)
+    images = ImageDataset.open(path, labeled=False)
     with pytest.raises(UnreadableImageError, match="damaged inside its archive"):
         images.digest(0)
     assert images.digest(1) == hashlib.sha256(picture()).hexdigest()
@@ -152,7 +152,7 @@ def test_a_damaged_or_locked_member_is_named_alone(tmp_path):
     )
     path.write_bytes(locked)
     with pytest.raises(UnreadableImageError, match="locked by a password"):
-        ImageDataset.open(path, labelled=False).digest(1)
+        ImageDataset.open(path, labeled=False).digest(1)
 
 
 def test_bad_archives(tmp_path, image_folder):

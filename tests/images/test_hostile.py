@@ -16,11 +16,11 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.uid import ImplicitVRLittleEndian
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features import embedding
 from featx.features.extraction import extract
-from featx.images.dataset import ImageDataset
-from featx.images.dicom import is_dicom
+from featx.images.dicom.reader import is_dicom
 from featx.images.reading import read_image
 from tests.features.worker import QuickEngine
 from tests.images.dicom_files import lookup_table, make_dicom
@@ -29,50 +29,50 @@ from tests.images.dicom_files import lookup_table, make_dicom
 def encoded():
     """Sound files of every kind and mode, as bytes by suffix."""
     generator = np.random.default_rng(5)
-    grey = Image.fromarray(generator.integers(0, 256, (40, 50), dtype=np.uint8))
+    gray = Image.fromarray(generator.integers(0, 256, (40, 50), dtype=np.uint8))
     deep = Image.fromarray(generator.integers(0, 2**16, (40, 50), dtype=np.uint16))
-    colour = Image.merge("RGB", [grey, grey.rotate(90, expand=False), grey])
+    color = Image.merge("RGB", [gray, gray.rotate(90, expand=False), gray])
     exif = Image.Exif()
     exif[0x0112] = 6
     kinds = [
-        (".jpeg", grey, "JPEG", {}),
-        (".jpeg", colour, "JPEG", {"progressive": True}),
-        (".jpeg", colour.convert("CMYK"), "JPEG", {}),
-        (".jpg", grey, "JPEG", {"exif": exif}),
-        (".png", grey, "PNG", {}),
+        (".jpeg", gray, "JPEG", {}),
+        (".jpeg", color, "JPEG", {"progressive": True}),
+        (".jpeg", color.convert("CMYK"), "JPEG", {}),
+        (".jpg", gray, "JPEG", {"exif": exif}),
+        (".png", gray, "PNG", {}),
         (".png", deep, "PNG", {}),
-        (".png", colour, "PNG", {}),
-        (".png", colour.convert("P"), "PNG", {}),
-        (".png", colour.convert("RGBA"), "PNG", {}),
-        (".png", grey.convert("1"), "PNG", {}),
-        (".png", grey.resize((1, 1)), "PNG", {}),
-        (".png", grey, "PNG", {"save_all": True, "append_images": [grey.rotate(180)]}),
-        (".tif", grey, "TIFF", {}),
+        (".png", color, "PNG", {}),
+        (".png", color.convert("P"), "PNG", {}),
+        (".png", color.convert("RGBA"), "PNG", {}),
+        (".png", gray.convert("1"), "PNG", {}),
+        (".png", gray.resize((1, 1)), "PNG", {}),
+        (".png", gray, "PNG", {"save_all": True, "append_images": [gray.rotate(180)]}),
+        (".tif", gray, "TIFF", {}),
         (".tif", deep, "TIFF", {}),
-        (".tif", colour, "TIFF", {"compression": "tiff_lzw"}),
-        (".tif", grey, "TIFF", {"compression": "tiff_adobe_deflate"}),
-        (".bmp", grey, "BMP", {}),
+        (".tif", color, "TIFF", {"compression": "tiff_lzw"}),
+        (".tif", gray, "TIFF", {"compression": "tiff_adobe_deflate"}),
+        (".bmp", gray, "BMP", {}),
     ]
     files = []
     for suffix, image, kind, options in kinds:
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
         files.append((suffix, buffer.getvalue()))
-    return files + encoded_dicom(np.asarray(grey), np.asarray(deep), np.asarray(colour))
+    return files + encoded_dicom(np.asarray(gray), np.asarray(deep), np.asarray(color))
 
 
-def encoded_dicom(grey, deep, colour):
+def encoded_dicom(gray, deep, color):
     """Sound DICOM files of every way of storing pixels, and some that are sound but absurd."""
     window = {"WindowCenter": 30000, "WindowWidth": 20000}
     made = [
-        make_dicom(grey),
+        make_dicom(gray),
         make_dicom(deep, **window),
         make_dicom(deep, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0),
         make_dicom(deep.astype(np.int16), RescaleSlope=2, RescaleIntercept=-1024),
         make_dicom(deep >> 4, BitsStored=12, VOILUTSequence=[lookup_table(range(4096), 0, 12)]),
-        make_dicom(colour),
+        make_dicom(color),
         make_dicom(deep, preamble=False, syntax=ImplicitVRLittleEndian),
-        make_dicom(grey[:1, :1]),
+        make_dicom(gray[:1, :1]),
     ]
     samples = [
         "MR_small_RLE.dcm",
@@ -169,7 +169,7 @@ def test_broken_files_read_right_or_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(
         embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
     )
-    images = ImageDataset.open(tmp_path, labelled=False)
+    images = ImageDataset.open(tmp_path, labeled=False)
     assert len(images) == kept > 2000
     matrix = extract(images, views=2)
     unreadable = dict(matrix.unreadable)
@@ -198,8 +198,8 @@ def packed_sets(folder):
     for label in ("a", "b"):
         (folder / "set" / label).mkdir(parents=True)
         for number in range(3):
-            grey = np.full((8, 8), 40 * number + 5, np.uint8)
-            Image.fromarray(grey).save(folder / "set" / label / f"{number}.png")
+            gray = np.full((8, 8), 40 * number + 5, np.uint8)
+            Image.fromarray(gray).save(folder / "set" / label / f"{number}.png")
     for kind in ("zip", "tar"):
         shutil.make_archive(str(folder / "sound"), kind, folder / "set")
     images, labels = np.zeros((6, 8, 8), np.uint8), np.array([[0], [1]] * 3)

@@ -32,17 +32,17 @@ def test_jpeg_is_read_nearly(generator):
     assert np.abs(found - pixels).mean() < 2
 
 
-def test_a_grey_image_saved_in_colour_reads_the_same(generator):
+def test_a_gray_image_saved_in_color_reads_the_same(generator):
     pixels = smooth_image(generator)
-    colour = Image.fromarray(np.repeat(pixels[..., np.newaxis], 3, axis=2))
-    np.testing.assert_array_equal(read_image(encode(colour, "PNG")), pixels)
+    color = Image.fromarray(np.repeat(pixels[..., np.newaxis], 3, axis=2))
+    np.testing.assert_array_equal(read_image(encode(color, "PNG")), pixels)
 
 
-def test_colour_on_request(generator):
+def test_color_on_request(generator):
     pixels = generator.integers(0, 256, (8, 9, 3), dtype=np.uint8)
     np.testing.assert_array_equal(read_image(encode(Image.fromarray(pixels), "PNG"), "rgb"), pixels)
-    grey = read_image(encode(Image.fromarray(pixels[..., 0]), "PNG"), "rgb")
-    np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+    gray = read_image(encode(Image.fromarray(pixels[..., 0]), "PNG"), "rgb")
+    np.testing.assert_array_equal(gray, np.repeat(pixels[..., :1], 3, axis=2))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -96,8 +96,8 @@ def test_exif_orientation_is_undone(orientation):
 
 
 def test_palette_and_transparency():
-    grey = Image.new("L", (4, 4), 200)
-    palette = grey.convert("P")
+    gray = Image.new("L", (4, 4), 200)
+    palette = gray.convert("P")
     assert set(read_image(encode(palette, "PNG")).ravel()) == {200}
     half = Image.new("LA", (4, 4), (200, 0))
     assert set(read_image(encode(half, "PNG")).ravel()) == {0}

@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
+from featx.datasets.dataset import ImageDataset
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError
-from featx.features.hashing import hash_images
+from featx.features.cache.file_hashes import hash_images
 from featx.images import remote
-from featx.images.dataset import ImageDataset
 from featx.images.remote import RemoteFile
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'featx[dask]'")
@@ -62,7 +62,7 @@ def test_tables_name_urls_and_may_lie_behind_one(bucket, images, tmp_path):
 
 
 def test_what_cannot_be_fetched_is_named_without_its_place(bucket, images, tmp_path, monkeypatch):
-    listed = ImageDataset.open(bucket, labelled=False)
+    listed = ImageDataset.open(bucket, labeled=False)
     fsspec.filesystem("memory").rm("/bucket/xrays/NORMAL/p00_0.png")
     hashed = hash_images(listed, tmp_path)
     assert [str(error) for error in hashed.unreadable.values()] == [
@@ -85,7 +85,7 @@ def test_a_store_that_stumbles_is_asked_again(bucket, images, monkeypatch):
 
     monkeypatch.setattr(type(store), "cat_file", cat_file)
     monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
-    assert ImageDataset.open(bucket, labelled=False).digest(0) == images.digest(0)
+    assert ImageDataset.open(bucket, labeled=False).digest(0) == images.digest(0)
 
 
 def test_an_archive_that_was_replaced_is_opened_anew(tmp_path):
@@ -110,10 +110,10 @@ def test_what_has_not_changed_its_mark_is_not_fetched_again(bucket, tmp_path, mo
         )
 
     monkeypatch.setattr(type(store), "find", find)
-    assert not hash_images(ImageDataset.open(bucket, labelled=False), tmp_path).remembered.any()
-    assert hash_images(ImageDataset.open(bucket, labelled=False), tmp_path).remembered.all()
+    assert not hash_images(ImageDataset.open(bucket, labeled=False), tmp_path).remembered.any()
+    assert hash_images(ImageDataset.open(bucket, labeled=False), tmp_path).remembered.all()
     marked["ETag"] = "two"
-    assert not hash_images(ImageDataset.open(bucket, labelled=False), tmp_path).remembered.any()
+    assert not hash_images(ImageDataset.open(bucket, labeled=False), tmp_path).remembered.any()
 
 
 def test_urls_that_lead_nowhere_say_what_to_do(monkeypatch):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.features.hashing import hash_images
-from featx.images.dataset import ImageDataset
+from featx.datasets.dataset import ImageDataset
+from featx.features.cache.file_hashes import hash_images
 from featx.images.sources import content_of, describe, read_beginning
 from tests.images.dicom_files import make_dicom
 
@@ -19,9 +19,9 @@ def test_channels_and_bytes_of_a_file(tmp_path, mode, channels):
     assert describe(path) == (path.stat().st_size, channels)
 
 
-def test_channels_of_dicom_count_only_where_colours_differ(tmp_path, generator):
-    colours = generator.integers(0, 256, (5, 4, 3), dtype=np.uint8)
-    for pixels, channels in ((colours, 3), (colours[..., 0], 1), (colours[..., [1, 1, 1]], 1)):
+def test_channels_of_dicom_count_only_where_colors_differ(tmp_path, generator):
+    colors = generator.integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    for pixels, channels in ((colors, 3), (colors[..., 0], 1), (colors[..., [1, 1, 1]], 1)):
         path = tmp_path / "image.dcm"
         path.write_bytes(make_dicom(pixels))
         assert describe(path) == (path.stat().st_size, channels)
@@ -35,13 +35,13 @@ def test_the_beginning_of_a_file_that_cannot_be_read_is_nothing(tmp_path):
 
 
 def test_members_of_an_unchanged_archive_are_not_read_again(tmp_path, monkeypatch, image_folder):
-    monkeypatch.setattr("featx.features.hashing.GRANULARITY_SECONDS", -1)
+    monkeypatch.setattr("featx.features.cache.file_hashes.GRANULARITY_SECONDS", -1)
     path = tmp_path / "images.zip"
     files = sorted(image_folder.rglob("*.png"))
     with zipfile.ZipFile(path, "w") as archive:
         for file in files:
             archive.write(file, file.relative_to(image_folder))
-    images = ImageDataset.open(path, labelled=False)
+    images = ImageDataset.open(path, labeled=False)
     first = hash_images(images, tmp_path)
     assert not first.remembered.any()
     again = hash_images(images, tmp_path)

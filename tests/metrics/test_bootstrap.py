@@ -15,7 +15,7 @@ from featx.metrics.resampled import TwoWayTask
 
 def test_patients_come_whole_and_in_their_number():
     patients = np.array([0, 0, 0, 1, 2, 2, 3])
-    weights = np.concatenate(list(resample_patients(patients, 4000, seed=1)))
+    weights = np.concatenate(list(resample_patients(patients, 4000, random_state=1)))
     assert weights.shape == (4000, 7)
     firsts = np.unique(patients, return_index=True)[1]
     assert (weights == weights[:, firsts][:, patients]).all()
@@ -27,9 +27,9 @@ def test_patients_come_whole_and_in_their_number():
 
 def test_resamples_depend_on_the_seed_alone():
     patients = np.arange(3000)
-    first = np.concatenate(list(resample_patients(patients, 300, seed=1)))
-    again = np.concatenate(list(resample_patients(patients, 300, seed=1)))
-    other = np.concatenate(list(resample_patients(patients, 300, seed=2)))
+    first = np.concatenate(list(resample_patients(patients, 300, random_state=1)))
+    again = np.concatenate(list(resample_patients(patients, 300, random_state=1)))
+    other = np.concatenate(list(resample_patients(patients, 300, random_state=2)))
     assert first.shape == (300, 3000)
     assert (first == again).all()
     assert (first != other).any()
@@ -37,7 +37,7 @@ def test_resamples_depend_on_the_seed_alone():
 
 def test_standard_error_of_a_mean_is_the_textbook_one():
     values = np.random.default_rng(0).random(400)
-    weights = np.concatenate(list(resample_patients(np.arange(400), 4000, seed=0)))
+    weights = np.concatenate(list(resample_patients(np.arange(400), 4000, random_state=0)))
     error = (weights @ values / 400).std()
     assert error == pytest.approx(stats.sem(values), rel=0.05)
 
@@ -72,9 +72,9 @@ def test_resampled_intervals_cover_about_as_they_claim(sharpness):
     names = ("f1", "balanced_accuracy", "average_precision", "brier")
     names += ("calibration_slope", "calibration_intercept")
     covered = {name: [] for name in (*names, "expected_calibration_error")}
-    for seed in range(200):
+    for random_state in range(200):
         task = draw(300)
-        replicates = task.measure(next(resample_patients(np.arange(300), 200, seed)))
+        replicates = task.measure(next(resample_patients(np.arange(300), 200, random_state)))
         for name in covered:
             value = float(task.unweighted[name][0])
             if name == "expected_calibration_error":

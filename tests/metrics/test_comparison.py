@@ -204,9 +204,9 @@ def test_verdict_in_words():
     assert verdict(0.02, 0.03, alpha=0.01) == "no difference shown"
 
 
-def three_classes(n_patients, seed):
+def three_classes(n_patients, random_state):
     """Two classifiers that share much of their error, three images a patient."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(random_state)
     labels = np.repeat(generator.integers(3, size=n_patients), 3)
     patients = np.repeat(np.arange(n_patients), 3)
     shared = np.repeat(generator.normal(size=(n_patients, 3)), 3, axis=0)
@@ -217,7 +217,7 @@ def three_classes(n_patients, seed):
 
 
 def test_macro_areas_of_two_columns_are_those_of_one():
-    labels, (first, second), patients = three_classes(60, seed=0)
+    labels, (first, second), patients = three_classes(60, random_state=0)
     positive = (labels > 0).astype(int)
     one = delong_test(positive, first[:, 1], second[:, 1], patients=patients)
     columns = [np.column_stack([-score[:, 1], score[:, 1]]) for score in (first, second)]
@@ -229,7 +229,7 @@ def test_macro_areas_of_two_columns_are_those_of_one():
 
 
 def test_macro_areas_have_the_error_of_resampled_patients():
-    labels, scores, patients = three_classes(150, seed=1)
+    labels, scores, patients = three_classes(150, random_state=1)
     found = delong_test(labels, *scores, patients=patients)
     areas = [roc_auc_score(np.eye(3)[labels], score) for score in scores]
     assert found.difference == pytest.approx(areas[0] - areas[1])
@@ -246,7 +246,7 @@ def test_macro_areas_have_the_error_of_resampled_patients():
 
 def test_macro_areas_that_are_alike_are_called_different_as_often_as_claimed():
     p_values = []
-    for seed in range(200):
-        labels, scores, patients = three_classes(60, seed)
+    for random_state in range(200):
+        labels, scores, patients = three_classes(60, random_state)
         p_values.append(delong_test(labels, *scores, patients=patients).p_value)
     assert 0.01 <= np.mean(np.array(p_values) < 0.05) <= 0.1

@@ -32,7 +32,7 @@ def test_precision_is_that_of_scikit_learn_and_its_area_the_average_precision(sc
 
 @pytest.mark.parametrize("draw", [roc_curve, precision_recall_curve])
 def test_bands_are_seeded_and_hold_most_of_the_curve(scored, draw):
-    curve, again = (draw(*scored, n_bootstrap=400, seed=1) for _ in range(2))
+    curve, again = (draw(*scored, n_bootstrap=400, random_state=1) for _ in range(2))
     np.testing.assert_array_equal(curve.low, again.low)
     assert (curve.low <= curve.high).all()
     heights = np.interp(curve.grid[10:-10], curve.x, curve.y)

@@ -81,12 +81,12 @@ def test_as_brute_force(text, images):
     assert rates(positive, probability, chosen) == rates(positive, probability, preferred)
 
 
-def test_midpoint_between_neighbours():
+def test_midpoint_between_neighbors():
     positive, probability = [False, False, True, True], [0.1, 0.3, 0.7, 0.9]
     assert OperatingPoint.parse("youden").threshold(positive, probability) == pytest.approx(0.5)
 
 
-def test_neighbours_without_a_middle():
+def test_neighbors_without_a_middle():
     low = 0.25
     high = np.nextafter(low, 1)
     threshold = OperatingPoint.parse("youden").threshold([False, True], [low, high])

@@ -81,8 +81,10 @@ def test_a_probability_at_the_threshold_is_positive():
 def test_the_seed_decides():
     labels, probabilities, _ = simulated(200)
     first, again, other = (
-        evaluate(labels, probabilities, class_names=NAMES, n_bootstrap=50, seed=seed).to_row()
-        for seed in (1, 1, 2)
+        evaluate(
+            labels, probabilities, class_names=NAMES, n_bootstrap=50, random_state=random_state
+        ).to_row()
+        for random_state in (1, 1, 2)
     )
     assert first == again
     assert first["f1_low"] != other["f1_low"]
@@ -91,8 +93,10 @@ def test_the_seed_decides():
 
 def test_patients_with_several_images_widen_every_interval():
     labels, probabilities, patients = simulated(900, images_per_patient=3, within=0.2)
-    naive = evaluate(labels, probabilities, class_names=NAMES, seed=3).metrics
-    honest = evaluate(labels, probabilities, class_names=NAMES, patients=patients, seed=3).metrics
+    naive = evaluate(labels, probabilities, class_names=NAMES, random_state=3).metrics
+    honest = evaluate(
+        labels, probabilities, class_names=NAMES, patients=patients, random_state=3
+    ).metrics
     for name in METRICS:
         assert honest[name].value == pytest.approx(naive[name].value)
         if name == "expected_calibration_error":
@@ -206,7 +210,7 @@ def test_macro_auc_interval_covers_as_it_claims():
     ("labels", "probabilities", "says"),
     [
         ([0, 1, 1], two_way([0.1, 0.2]), "3 labels and probabilities of shape"),
-        ([0, -1], two_way([0.1, 0.2]), "unlabelled images left out"),
+        ([0, -1], two_way([0.1, 0.2]), "unlabeled images left out"),
         ([0, 1], two_way([0.1, math.nan]), "must be 0 to 1"),
         ([0, 1], two_way([0.1, 1.5]), "must be 0 to 1"),
         ([], np.zeros((0, 2)), "0 labels"),

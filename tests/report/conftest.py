@@ -24,9 +24,9 @@ def write_scores(path, names, labels, patients, probabilities, class_names):
 class Folder:
     """Writes a benchmark's folder with known scores, and no benchmark."""
 
-    def __init__(self, root, class_names=CLASSES, seed=0, n=120):
+    def __init__(self, root, class_names=CLASSES, random_state=0, n=120):
         self.root, self.class_names = root, class_names
-        self.generator = np.random.default_rng(seed)
+        self.generator = np.random.default_rng(random_state)
         self.labels = np.arange(n) % len(class_names)
         self.names = [
             f"test/{class_names[label]}/{i:03d}.png" for i, label in enumerate(self.labels)
@@ -52,7 +52,7 @@ class Folder:
             "recipes": [],
             "n_features": 2048,
         }
-        self.rows.append({**row, "settings": {"seed": 0, "calibration": "sigmoid"}, **more})
+        self.rows.append({**row, "settings": {"random_state": 0, "calibration": "sigmoid"}, **more})
         return self.rows[-1]
 
     def score(self, name, skill):
@@ -92,7 +92,7 @@ class Folder:
             "seconds": 61.5,
             "class_names": list(self.class_names),
             "versions": {"featx": "0.1.0", "numpy": "2.0"},
-            "settings": {"seed": 0, "views": 4},
+            "settings": {"random_state": 0, "views": 4},
             "flow": [
                 {"step": "found in the folder", **step},
                 {"step": "unreadable, left out", **step, "images": 7},
@@ -150,7 +150,7 @@ def folder(tmp_path):
     made = Folder(tmp_path / "results")
     made.add("resnet50", "svm", auc_out_of_fold=0.9, externals=["elsewhere"])
     made.add("histogram", "logistic", "control", skill=0.6, auc_out_of_fold=0.7)
-    baseline = made.add("seed-cnn", "trained end to end", "baseline", validation_auc=0.88)
+    baseline = made.add("ramirez-cnn", "trained end to end", "baseline", validation_auc=0.88)
     log = made.root / "baselines" / baseline["name"] / "log.csv"
     log.parent.mkdir(parents=True)
     log.write_text("epoch,loss,val_loss,val_auc\n1,0.7,0.6,0.7\n2,0.5,,0.8\n")

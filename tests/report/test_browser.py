@@ -8,9 +8,9 @@ import pytest
 
 from featx.report.comparison import compare_runs
 from featx.report.page import write_page
+from tests.exploration.test_page import make_exploration
 
 from .conftest import Folder
-from .test_exploration import make_exploration
 from .test_page import EVIL
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -81,7 +81,7 @@ def contrast(page, selector):
     """Contrast of an element's text with the page, after WCAG 2."""
     return page.evaluate(
         """selector => {
-        const light = colour => { const [r, g, b] = colour.match(/[\\d.]+/g).map(v => {
+        const light = color => { const [r, g, b] = color.match(/[\\d.]+/g).map(v => {
             v = v / 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
             return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
         const element = document.querySelector(selector), style = getComputedStyle(element);
@@ -114,7 +114,7 @@ def test_columns_sort_by_mouse_and_keyboard(folder, visit):
     def order():
         return table.locator("tbody th").all_inner_texts()
 
-    names = ["resnet50, svm", "histogram, logistic (control)", "seed-cnn (baseline)"]
+    names = ["resnet50, svm", "histogram, logistic (control)", "ramirez-cnn (baseline)"]
     assert order() == names
     heading.locator("button").click()
     areas = [
@@ -195,7 +195,7 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     chosen.locator("button").first.click()
     assert f"a/{EVIL}2.png" not in chosen.locator(".path").first.inner_text()
     for way in ("score", "split", "patient", "suspect"):
-        page.locator("#colour").select_option(way)
+        page.locator("#color").select_option(way)
     assert "to look at 1" in page.locator("#legend").inner_text()
     page.locator("#map").focus()
     page.keyboard.press("+")

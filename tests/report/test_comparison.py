@@ -16,7 +16,7 @@ from .conftest import Folder
 
 @pytest.fixture
 def runs(tmp_path):
-    first, second = Folder(tmp_path / "a", seed=1), Folder(tmp_path / "b", seed=2)
+    first, second = Folder(tmp_path / "a", random_state=1), Folder(tmp_path / "b", random_state=2)
     for folder, skill in ((first, 0.4), (second, 2.5)):
         folder.add("resnet50", "svm", skill=skill)
         folder.add("vgg16", "svm", skill=1.0)
@@ -32,10 +32,10 @@ def scores_of(folder, number):
 
 def test_differences_are_tested_on_the_same_images(runs):
     first, second = runs
-    comparison = compare_runs(first.write(), second.write(settings={"seed": 1, "views": 4}))
+    comparison = compare_runs(first.write(), second.write(settings={"random_state": 1, "views": 4}))
     assert [pair.label for pair in comparison.pairs] == ["resnet50, svm", "vgg16, svm"]
     assert comparison.only_first == ["only, a"] and comparison.only_second == ["only, b"]
-    assert comparison.settings == {"seed": (0, 1)}
+    assert comparison.settings == {"random_state": (0, 1)}
     owners = first.patients
     tests = [
         delong_test(first.labels, scores_of(second, i), scores_of(first, i), patients=owners)

@@ -8,7 +8,7 @@ import pytest
 from featx.metrics.intervals import wilson_interval
 from featx.report.figures.discrimination import score_histogram
 from featx.report.figures.drawing import Plot, nice_ticks
-from featx.report.figures.model import COLOURS, DrawnModel, assign_styles
+from featx.report.figures.model import COLORS, DrawnModel, assign_styles
 from featx.report.figures.reliability import reliability_bins
 from featx.report.figures.training import cost_figure, epochs_figure
 from featx.report.panels import operating_cost
@@ -23,8 +23,8 @@ def test_places_are_linear_or_logarithmic():
     plot = Plot("", "", x=(1, 100), y=(0, 2), size=(400, 320), log_x=True)
     left, middle, right = plot.horizontal([1, 10, 100])
     assert middle - left == pytest.approx(right - middle) and right == 400 - 12
-    bottom, centre, top = plot.vertical([0, 1, 2])
-    assert bottom - centre == pytest.approx(centre - top) and top == 12
+    bottom, center, top = plot.vertical([0, 1, 2])
+    assert bottom - center == pytest.approx(center - top) and top == 12
 
 
 def test_long_lines_are_thinned_but_keep_their_ends():
@@ -101,7 +101,7 @@ def test_controls_are_not_a_choice():
     assert cost_figure(rows[:2], ["a", "b"], assign_styles(2)) is None
 
 
-def test_what_is_drawn_at_first_differs_in_colour():
+def test_what_is_drawn_at_first_differs_in_color():
     styles = assign_styles(20, first=[0, 6, 12])
     assert len({styles[place].split()[0] for place in (0, 6, 12)}) == 3
-    assert len(set(styles)) == 20 and COLOURS == 6
+    assert len(set(styles)) == 20 and COLORS == 6

@@ -1,1 +1,1 @@
-"""Figures of the page, as small SVG drawings that follow its colours."""
+"""Figures of the page, as small SVG drawings that follow its colors."""

@@ -22,7 +22,7 @@ _CROWDED = 0.96
 
 
 def roc_figures(
-    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, seed: int = 0
+    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, random_state: int = 0
 ) -> list[Markup]:
     """Draw the ROC curves of several models, with bands; the corner too, if all crowd there.
 
@@ -32,12 +32,16 @@ def roc_figures(
         By place in the table.
     positive : str
         Name of the class that is looked for.
-    n_bootstrap, seed : int, default=1000, 0
+    n_bootstrap, random_state : int, default=1000, 0
         How many resamples make the bands, and which.
     """
     curves = {
         place: roc_curve(
-            model.positive, model.probability, model.patients, n_bootstrap=n_bootstrap, seed=seed
+            model.positive,
+            model.probability,
+            model.patients,
+            n_bootstrap=n_bootstrap,
+            random_state=random_state,
         )
         for place, model in models.items()
     }
@@ -76,13 +80,13 @@ def _roc_plot(
 
 
 def precision_recall_figure(
-    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, seed: int = 0
+    models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, random_state: int = 0
 ) -> Markup:
     """Draw the precision-recall curves of several models, with bands.
 
     Parameters
     ----------
-    models, positive, n_bootstrap, seed
+    models, positive, n_bootstrap, random_state
         As in `roc_figures`.
     """
     plot = Plot(
@@ -96,7 +100,11 @@ def precision_recall_figure(
     plot.line([0, 1], [share, share], "chance")
     for place, model in models.items():
         curve = precision_recall_curve(
-            model.positive, model.probability, model.patients, n_bootstrap=n_bootstrap, seed=seed
+            model.positive,
+            model.probability,
+            model.patients,
+            n_bootstrap=n_bootstrap,
+            random_state=random_state,
         )
         plot.group(place, model.shown)
         plot.band(curve.grid, curve.low, curve.high, model.style)

@@ -1,6 +1,6 @@
 """What figures are drawn with: a plot with axes, lines, bands, bars and points, as SVG.
 
-Colours are classes (``c0``, ``c1``, …) that the page's style sheet sets for light, dark and print.
+Colors are classes (``c0``, ``c1``, …) that the page's style sheet sets for light, dark and print.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Plot:
         y_ticks: Sequence[float],
         form: tuple[Form, Form] = ("{:g}".format, "{:g}".format),
     ) -> None:
-        """Draw axes with labelled ticks and faint lines.
+        """Draw axes with labeled ticks and faint lines.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class Plot:
         width, height = self.size
         return Markup(
             f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" '
-            f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(self.title)}'
+            f'aria-labeledby="{name}-t {name}-d"><title id="{name}-t">{escape(self.title)}'
             f'</title><desc id="{name}-d">{escape(self.description)}</desc>'
             f"{frame}{self._clipped(data)}</svg>"
         )

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from featx.report.results import ScoredImages
 
-__all__ = ["COLOURS", "DrawnModel", "assign_styles"]
+__all__ = ["COLORS", "DrawnModel", "assign_styles"]
 
-COLOURS = 6
-"""How many colours the style sheet has; the seventh model takes the first again, dashed."""
+COLORS = 6
+"""How many colors the style sheet has; the seventh model takes the first again, dashed."""
 
 _DASHES = 4
 _SHAPES = {"baseline": "square", "control": "triangle"}
@@ -71,7 +71,7 @@ class DrawnModel:
         row : dict
             Of the table.
         style : str
-            Its colour and dashes, from `assign_styles`.
+            Its color and dashes, from `assign_styles`.
         label : str
             Its name.
         scored : ScoredImages
@@ -102,14 +102,14 @@ class DrawnModel:
 
 
 def assign_styles(n_rows: int, first: Collection[int] = ()) -> list[str]:
-    """Give each row its colour and its dashes.
+    """Give each row its color and its dashes.
 
     Parameters
     ----------
     n_rows : int
         Of the table.
     first : collection of int
-        Places of the rows that must differ in colour: those drawn before the reader chooses.
+        Places of the rows that must differ in color: those drawn before the reader chooses.
 
     Returns
     -------
@@ -124,5 +124,5 @@ def assign_styles(n_rows: int, first: Collection[int] = ()) -> list[str]:
     order = sorted(range(n_rows), key=lambda place: (place not in first, place))
     styles = [""] * n_rows
     for number, place in enumerate(order):
-        styles[place] = f"c{number % COLOURS} d{number // COLOURS % _DASHES}"
+        styles[place] = f"c{number % COLORS} d{number // COLORS % _DASHES}"
     return styles

@@ -115,7 +115,7 @@ def cost_figure(
     rows : sequence of dict
         Of the table.
     labels, styles : sequence of str
-        Their names and colours.
+        Their names and colors.
 
     Returns
     -------

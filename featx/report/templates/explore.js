@@ -4,7 +4,7 @@
   var count = data.names.length, sheet = document.getElementById("sheet");
   var canvas = document.getElementById("map"), pen = canvas.getContext("2d");
   var hover = document.getElementById("hover"), chosenBox = document.getElementById("chosen");
-  var colour = document.getElementById("colour"), find = document.getElementById("find");
+  var color = document.getElementById("color"), find = document.getElementById("find");
   var view = { scale: 1, x: 0, y: 0 }, chosen = -1, shownNear = [], wanted = null;
   var suspects = {};
   data.suspects.forEach(function (i) { suspects[i] = true; });
@@ -17,7 +17,7 @@
     return element;
   }
 
-  // Each way to colour gives every image a group: its colour, its name, and how many there are.
+  // Each way to color gives every image a group: its color, its name, and how many there are.
   function grouped(groupOf, names) {
     var sizes = names.map(function () { return 0; });
     for (var i = 0; i < count; i++) if (groupOf(i) >= 0) sizes[groupOf(i)]++;
@@ -27,10 +27,10 @@
     var kept = order.slice(0, few ? 6 : 5), rank = {};
     kept.forEach(function (k, place) { rank[k] = place; });
     var entries = kept.map(function (k, place) {
-      return { name: names[k] || "no split", size: sizes[k], colour: "--k" + place };
+      return { name: names[k] || "no split", size: sizes[k], color: "--k" + place };
     });
     var others = count - kept.reduce(function (sum, k) { return sum + sizes[k]; }, 0);
-    if (others) entries.push({ name: "others", size: others, colour: "--rule" });
+    if (others) entries.push({ name: "others", size: others, color: "--rule" });
     return { entries: entries, of: function (i) {
       var place = rank[groupOf(i)];
       return place === undefined ? entries.length - 1 : place;
@@ -54,9 +54,9 @@
     },
     score: function () {
       var way = grouped(scoreGroup, SCORES);
-      // From one class to the other through grey, readable for the colour-blind.
+      // From one class to the other through gray, readable for the color-blind.
       ["--k0", "--k0", "--rule", "--k1", "--k1", "--soft"].forEach(function (name, k) {
-        way.entries[k].colour = name;
+        way.entries[k].color = name;
         way.entries[k].faint = k === 1 || k === 3;
       });
       way.title = "Probability of " + data.classes[data.classes.length - 1];
@@ -70,7 +70,7 @@
     return [canvas.clientWidth / 2 + (data.x[i] + view.x) * side,
             canvas.clientHeight / 2 - (data.y[i] + view.y) * side];
   }
-  // Shapes tell the class, whatever the colour tells.
+  // Shapes tell the class, whatever the color tells.
   function shape(to, kind, x, y, r) {
     to.beginPath();
     if (kind === 0) to.arc(x, y, r, 0, 7);
@@ -89,10 +89,10 @@
     canvas.width = canvas.clientWidth * dense; canvas.height = canvas.clientHeight * dense;
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     var r = Math.max(1.6, Math.min(5, 90 / Math.sqrt(count))) * Math.min(2, Math.sqrt(view.scale));
-    var colours = way.entries.map(function (entry) { return style(entry.colour); });
+    var colors = way.entries.map(function (entry) { return style(entry.color); });
     var drawn = way.entries.map(function (_, k) { return k; }).reverse();
     drawn.forEach(function (k) {
-      pen.fillStyle = colours[k];
+      pen.fillStyle = colors[k];
       for (var i = 0; i < count; i++) {
         if (way.of(i) !== k) continue;
         var at = place(i);
@@ -115,8 +115,8 @@
       var item = make("li", undefined, list), mark = make("canvas", undefined, item);
       mark.className = "mark"; mark.width = mark.height = 24;
       var brush = mark.getContext("2d");
-      brush.fillStyle = style(entry.colour); brush.globalAlpha = entry.faint ? 0.4 : 1;
-      var number = colour.value === "class" ? data.classes.indexOf(entry.name) : 0;
+      brush.fillStyle = style(entry.color); brush.globalAlpha = entry.faint ? 0.4 : 1;
+      var number = color.value === "class" ? data.classes.indexOf(entry.name) : 0;
       shape(brush, Math.min(number < 0 ? 3 : number, 3), 12, 12, 8); brush.fill();
       item.appendChild(document.createTextNode(entry.name + " "));
       make("small", entry.size.toLocaleString("en"), item);
@@ -143,13 +143,13 @@
     return found;
   }
   function choose(i) {
-    chosen = i; shownNear = data.neighbours[i];
+    chosen = i; shownNear = data.neighbors[i];
     chosenBox.textContent = "";
     picture(i, 168, chosenBox);
     make("p", data.names[i], chosenBox).className = "path";
     var list = make("dl", undefined, chosenBox);
     facts(i).forEach(function (fact) { make("dt", fact[0], list); make("dd", fact[1], list); });
-    make("h4", "Nearest neighbours", chosenBox);
+    make("h4", "Nearest neighbors", chosenBox);
     var near = make("div", undefined, chosenBox);
     near.className = "near";
     shownNear.forEach(function (other, rank) {
@@ -236,7 +236,7 @@
   document.getElementById("closer").addEventListener("click", function () { zoom(1.5); });
   document.getElementById("further").addEventListener("click", function () { zoom(1 / 1.5); });
   document.getElementById("whole").addEventListener("click", function () { view = { scale: 1, x: 0, y: 0 }; draw(); });
-  colour.addEventListener("change", function () { way = ways[colour.value](); writeLegend(); draw(); });
+  color.addEventListener("change", function () { way = ways[color.value](); writeLegend(); draw(); });
   find.addEventListener("input", function () {
     var text = find.value.toLowerCase();
     wanted = text ? function (i) { return data.names[i].toLowerCase().indexOf(text) >= 0; } : null;
@@ -253,9 +253,9 @@
   });
   window.addEventListener("resize", draw);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { writeLegend(); draw(); });
-  colour.value = "class"; find.value = "";
+  color.value = "class"; find.value = "";
   if (!data.probabilities.some(function (row) { return row[0] !== null; })) {
-    colour.querySelector('[value="score"]').remove();
+    color.querySelector('[value="score"]').remove();
   }
   writeLegend();
   if (sheet && !sheet.complete) sheet.addEventListener("load", draw);

@@ -1,0 +1,162 @@
+"""Copies of one image: the same bytes, the same pixels, or nearly the same picture.
+
+Chest radiographs all look alike, so plain perceptual hashes call strangers copies. Two images are
+near duplicates here if the gradients of their thumbnails correlate by 0.9 at 24 x 24 pixels and,
+of those few, by 0.85 at 64 x 64. Measured on the 5,232 images of Kermany et al.'s train and val
+folders at 224 x 224, 13.7 million pairs: besides 26 with the same pixels there is none, and the
+most alike has 0.905 and 0.73. All 1,625 other files of the same images (short side 320, own aspect
+ratio) are found. Of changed copies of 400 images, all are found after JPEG at quality 30, resizing
+to a half, noise of 8 gray levels, contrast x 1.3, a gamma of 1.5 or 0.6; all but one after local
+equalization; after cropping, 72 % with 1 % off each side and none with 2 % off. Images below 64
+pixels have nothing finer to show and need 0.95; shrunk to 28 x 28, strangers reach 0.91.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from featx.audit.fingerprints import Fingerprints, thumbnail
+from featx.datasets.dataset import ImageDataset
+from featx.runtime.progress import progress
+
+__all__ = ["exact_pairs", "join_patients", "near_pairs"]
+
+Pairs = list[tuple[int, int]]
+
+CANDIDATE = 0.9
+CONFIRMED = 0.85
+CONFIRMED_SIDE = 64
+CONFIRMED_SMALL = 0.95
+
+_BLOCK = 2048
+
+
+def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
+    """List images with the same pixels, each beside the first such.
+
+    Parameters
+    ----------
+    contents : ndarray of str, shape (n_images,)
+        Digests; empty ones are like nothing.
+
+    Returns
+    -------
+    list of (int, int)
+        The first image of these pixels, and another one.
+
+    Examples
+    --------
+    >>> exact_pairs(np.array(["a", "b", "a", "", "", "a"]))
+    [(0, 2), (0, 5)]
+    """
+    first: dict[str, int] = {}
+    pairs = []
+    for index, content in enumerate(contents.tolist()):
+        original = first.setdefault(content, index)
+        if content and original != index:
+            pairs.append((original, index))
+    return pairs
+
+
+def near_pairs(images: Sequence[ImageDataset], fingerprints: Fingerprints) -> Pairs:
+    """List pairs of images that are nearly the same picture, but not the same pixels.
+
+    Parameters
+    ----------
+    images : sequence of ImageDataset
+        One set after the other, as `fingerprints` has them.
+    fingerprints : Fingerprints
+        Of all images.
+
+    Returns
+    -------
+    list of (int, int)
+        Each pair once, the lower index first; of images with the same pixels only the first.
+    """
+    contents = fingerprints.contents
+    _, first = np.unique(contents, return_index=True)
+    distinct = np.sort(first[contents[first] != ""])
+    candidates = _alike(fingerprints.thumbnails[distinct])
+    pairs = [(int(distinct[i]), int(distinct[j])) for i, j in candidates]
+    finer, small = _finer(images, {index for pair in pairs for index in pair})
+    return [
+        (i, j)
+        for i, j in pairs
+        if float(finer[i] @ finer[j]) >= (CONFIRMED_SMALL if small & {i, j} else CONFIRMED)
+    ]
+
+
+def join_patients(
+    patients: npt.NDArray[np.str_], pairs: Iterable[tuple[int, int]]
+) -> npt.NDArray[np.str_]:
+    """Give patients who share an image one name, so that no split parts them.
+
+    Parameters
+    ----------
+    patients : ndarray of str, shape (n_images,)
+        Whose image it is.
+    pairs : iterable of (int, int)
+        Images that are copies of each other.
+
+    Returns
+    -------
+    ndarray of str, shape (n_images,)
+        The first name in the alphabet of each such company.
+
+    Examples
+    --------
+    >>> join_patients(np.array(["c", "b", "a", "b"]), [(0, 3)]).tolist()
+    ['b', 'b', 'a', 'b']
+    """
+    names, number = np.unique(patients, return_inverse=True)
+    links = np.array([(number[i], number[j]) for i, j in pairs], dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links)), links.T), shape=(len(names), len(names)))
+    _, company = connected_components(graph, directed=False)
+    _, first = np.unique(company, return_index=True)
+    return names[first[company[number]]]
+
+
+def _alike(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
+    """Compare every thumbnail with every other, a block at a time so that memory stays flat."""
+    starts = range(0, len(thumbnails), _BLOCK)
+    pairs: Pairs = []
+    with progress("Looking for copies", len(starts) * (len(starts) + 1) // 2, "blocks") as advance:
+        for start in starts:
+            here = _gradients(thumbnails[start : start + _BLOCK])
+            for other in range(start, len(thumbnails), _BLOCK):
+                there = here if other == start else _gradients(thumbnails[other : other + _BLOCK])
+                rows, columns = np.nonzero(here @ there.T >= CANDIDATE)
+                found = zip((rows + start).tolist(), (columns + other).tolist(), strict=True)
+                pairs += [pair for pair in found if pair[0] < pair[1]]
+                advance()
+    return pairs
+
+
+def _gradients(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return unit vectors of differences between neighbors; their products are correlations."""
+    gray = thumbnails.astype(np.float32)
+    across = np.diff(gray, axis=2)[:, :-1].reshape(len(gray), -1)
+    down = np.diff(gray, axis=1)[:, :, :-1].reshape(len(gray), -1)
+    vectors = np.concatenate([across, down], axis=1)
+    vectors -= vectors.mean(axis=1, keepdims=True)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+
+
+def _finer(
+    images: Sequence[ImageDataset], wanted: Iterable[int]
+) -> tuple[dict[int, npt.NDArray[np.float32]], set[int]]:
+    """Return finer gradients of some images, and which are too small to have any."""
+    starts = np.cumsum([0, *(len(part) for part in images)])
+    finer, small = {}, set()
+    for index in wanted:
+        part = int(np.searchsorted(starts, index, side="right")) - 1
+        pixels = images[part].read(index - int(starts[part]))
+        finer[index] = _gradients(thumbnail(pixels, CONFIRMED_SIDE)[None])[0]
+        if min(pixels.shape) < CONFIRMED_SIDE:
+            small.add(index)
+    return finer, small

@@ -1,0 +1,184 @@
+"""Quantization: a frozen network in int8, calibrated on images, that runs without Keras."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import io
+import logging
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.backbones._openvino import (
+    OneByOne,
+    convert,
+    import_openvino,
+    openvino_installed,
+    quiet_and_private,
+)
+from featx.backbones.engines import as_batch, pooled_model
+from featx.backbones.registry import Backbone
+from featx.errors import FeatxError, MissingExtraError, UsageError
+
+__all__ = ["QuantizedEngine", "check_quantizer", "network_digest", "quantize"]
+
+_NETWORK, _NUMBERS = "network.xml", "network.bin"
+
+
+class QuantizedEngine:
+    """A network that `quantize` made: weights and activations in int8, features in float32.
+
+    Images go through one by one, as in `featx.backbones.engines.OpenVinoEngine`.
+
+    Parameters
+    ----------
+    network : bytes
+        What `quantize` returned.
+    backbone : Backbone
+        Its record.
+
+    Raises
+    ------
+    MissingExtraError
+        OpenVINO is not installed.
+    FeatxError
+        These bytes are not a network.
+    """
+
+    name = "openvino"
+
+    def __init__(self, network: bytes, backbone: Backbone) -> None:
+        if not openvino_installed():
+            raise MissingExtraError("int8", "featx[int8]")
+        self.backbone = backbone
+        model = _unpack(network)
+        _, *self._shape = (int(size) for size in model.input(0).shape)
+        self._run = OneByOne(model)
+
+    def embed(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
+        """Turn pixels into one feature vector an image; see `KerasEngine.embed`.
+
+        Raises
+        ------
+        UsageError
+            Size or number of channels are not those that the network was calibrated for.
+        """
+        height, width, channels = self._shape
+        batch = as_batch(pixels, (height, width), self.backbone)
+        if batch.shape[-1] != channels:
+            raise UsageError(
+                f"{self.backbone.name} was calibrated in int8 on images of {channels} channel(s); "
+                f"these have {batch.shape[-1]}"
+            )
+        return self._run(batch)
+
+    def versions(self) -> dict[str, str]:
+        """Tell what decides the numbers: OpenVINO, and the CPU, whose int8 sums may saturate.
+
+        Returns
+        -------
+        dict of str to str
+        """
+        openvino = import_openvino()
+        return {
+            "openvino": openvino.__version__.split("-")[0],
+            "cpu": str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")),
+        }
+
+
+def check_quantizer() -> None:
+    """Refuse to go on without NNCF and OpenVINO.
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    if importlib.util.find_spec("nncf") is None or not openvino_installed():
+        raise MissingExtraError("int8", "featx[int8]")
+
+
+def network_digest(network: bytes) -> str:
+    """SHA-256 of a quantized network, in hexadecimal: what names it in a recipe."""
+    return hashlib.sha256(network).hexdigest()
+
+
+def quantize(
+    base: Any, backbone: Backbone, views: npt.NDArray[np.float32], pooling: str = "average"
+) -> bytes:
+    """Quantize a frozen network after training, without labels.
+
+    The ranges of its activations are those that some images show, and biases are set right for
+    the mean error that rounding makes [1]_.
+
+    Parameters
+    ----------
+    base : keras.Model
+        What `featx.backbones.weights.load_base` gives.
+    backbone : Backbone
+        Its record, for the preprocessing.
+    views : ndarray of float32, shape (n, height, width) or (n, height, width, 1 or 3)
+        What to calibrate on; a few hundred, of the kind to be embedded later.
+    pooling : str, default="average"
+        See `featx.backbones.pooling`.
+
+    Returns
+    -------
+    bytes
+        The network, for `QuantizedEngine`.
+
+    Raises
+    ------
+    MissingExtraError
+        NNCF or OpenVINO is not installed.
+    UsageError
+        The views are not of the network's size, or there are none.
+
+    References
+    ----------
+    .. [1] M. Nagel, M. van Baalen, T. Blankevoort, M. Welling (2019), "Data-free quantization
+       through weight equalization and bias correction", ICCV, doi 10.1109/ICCV.2019.00141.
+    """
+    check_quantizer()
+    batch = as_batch(views, base.input_shape[1:3], backbone)
+    if not len(batch):
+        raise UsageError("there is no image to calibrate int8 on")
+    model = convert(pooled_model(base, backbone, batch.shape[-1], pooling))
+    with quiet_and_private():
+        nncf = importlib.import_module("nncf")
+        nncf.set_log_level(logging.ERROR)
+        quantized = nncf.quantize(
+            model,
+            nncf.Dataset([view[None] for view in batch]),
+            preset=nncf.QuantizationPreset.MIXED,
+            target_device=nncf.TargetDevice.CPU,
+            subset_size=len(batch),
+            fast_bias_correction=True,
+        )
+        return _pack(quantized)
+
+
+def _pack(model: Any) -> bytes:
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
+        paths = [Path(folder, name) for name in (_NETWORK, _NUMBERS)]
+        import_openvino().serialize(model, *paths)
+        for path in paths:
+            # A date of its own would give equal networks different digests.
+            entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _unpack(network: bytes) -> Any:
+    try:
+        with zipfile.ZipFile(io.BytesIO(network)) as archive:
+            parts = [archive.read(name) for name in (_NETWORK, _NUMBERS)]
+        return import_openvino().Core().read_model(*parts)
+    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
+        raise FeatxError(f"this is not a network quantized by featx: {error}") from error

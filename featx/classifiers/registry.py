@@ -1,0 +1,248 @@
+"""The classifiers: one frozen record each, with its pipeline and the settings to search."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import ParameterGrid
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from featx.classifiers.boosting import BoostedTrees
+from featx.classifiers.kernels import SharedKernels
+from featx.classifiers.paths import WarmPath
+from featx.classifiers.shared import SharedFits
+from featx.errors import UsageError
+
+__all__ = ["CLASSIFIERS", "ClassifierRecord", "get_classifier", "list_classifiers"]
+
+# Frozen features are strongly correlated: this many directions hold what the labels need, and
+# kernels and trees become several times faster.
+COMPONENTS = 192
+
+# Up to here an eigendecomposition of the covariance is faster than a randomized one.
+_EXACT_UP_TO_FEATURES = 2500
+
+_CACHE_MEGABYTES = 400
+
+# Views of an image are nearly alike: trees on this many drawn rows differ more and cost less.
+_ROWS_PER_TREE = 2000
+
+Shape = tuple[int, int]
+Grid = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class ClassifierRecord:
+    """What featx knows of a classifier.
+
+    Parameters
+    ----------
+    name : str
+        As it is asked for.
+    title : str
+        As tables name it.
+    make : callable
+        ``make(shape, random_state)`` gives the unfitted pipeline for training rows of that shape; its last
+        step is the classifier, everything before it is fitted inside the folds.
+    grid : callable
+        ``grid(shape)`` gives the grids of the last step's settings to search, the simplest first.
+    reference : str
+        Where the method is described.
+    weighted : bool, default=True
+        Whether the last step takes weights of rows.
+    shared_fits : SharedFits, optional
+        How many settings are fitted in one fold for less than one by one, where there is a way.
+
+    Examples
+    --------
+    >>> record = get_classifier("logistic")
+    >>> [name for name, _ in record.make((100, 50), 0).steps]
+    ['scale', 'classify']
+    >>> record.candidates((100, 50))[0]
+    {'C': 0.0001}
+    """
+
+    name: str
+    title: str
+    make: Callable[[Shape, int], Pipeline]
+    grid: Callable[[Shape], list[Grid]]
+    reference: str
+    weighted: bool = True
+    shared_fits: SharedFits | None = None
+
+    def candidates(self, shape: Shape) -> list[dict[str, Any]]:
+        """List the settings to search, for training rows of a shape.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Rows and features.
+        """
+        return list(ParameterGrid(self.grid(shape)))
+
+
+def _compressed(classifier: Any, shape: Shape, random_state: int) -> Pipeline:
+    rows, features = shape
+    components = max(1, min(COMPONENTS, rows - 1, features))
+    exact = features <= min(rows, _EXACT_UP_TO_FEATURES)
+    pca = PCA(
+        components, svd_solver="covariance_eigh" if exact else "auto", random_state=random_state
+    )
+    return Pipeline([("scale", StandardScaler()), ("compress", pca), ("classify", classifier)])
+
+
+def _make_svm(shape: Shape, random_state: int) -> Pipeline:
+    return _compressed(SVC(cache_size=_CACHE_MEGABYTES), shape, random_state)
+
+
+def _svm_grid(shape: Shape) -> list[Grid]:
+    # Scaled features have a total variance of about their number, which sets the width.
+    widths = [multiple / shape[1] for multiple in (0.1, 0.3, 1.0)]
+    return [
+        {"kernel": ["linear"], "C": [0.0003, 0.001, 0.01]},
+        {"kernel": ["rbf"], "C": [1.0, 3.0, 10.0, 30.0], "gamma": widths},
+    ]
+
+
+def _make_logistic(_shape: Shape, _seed: int) -> Pipeline:
+    classifier = LogisticRegression(max_iter=5000)
+    return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
+
+
+def _logistic_grid(_shape: Shape) -> list[Grid]:
+    return [{"C": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]}]
+
+
+def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
+    trees = BoostedTrees(n_estimators=300, subsample=0.8, colsample=0.5, random_state=random_state)
+    return _compressed(trees, shape, random_state)
+
+
+def _xgboost_grid(_shape: Shape) -> list[Grid]:
+    return [{"max_depth": [2, 4], "learning_rate": [0.05, 0.15]}]
+
+
+def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
+    rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
+    forest = RandomForestClassifier(200, max_samples=rows, random_state=random_state)
+    return _compressed(forest, shape, random_state)
+
+
+def _random_forest_grid(_shape: Shape) -> list[Grid]:
+    return [{"min_samples_leaf": [8, 3]}]
+
+
+def _make_knn(shape: Shape, random_state: int) -> Pipeline:
+    return _compressed(KNeighborsClassifier(algorithm="brute"), shape, random_state)
+
+
+def _knn_grid(shape: Shape) -> list[Grid]:
+    neighbors = [count for count in (45, 15, 5) if count <= shape[0]] or [1]
+    return [{"n_neighbors": neighbors, "weights": ["uniform", "distance"]}]
+
+
+def _make_naive_bayes(shape: Shape, random_state: int) -> Pipeline:
+    return _compressed(GaussianNB(), shape, random_state)
+
+
+def _naive_bayes_grid(_shape: Shape) -> list[Grid]:
+    return [{"var_smoothing": [0.1, 0.01, 0.001, 1e-9]}]
+
+
+CLASSIFIERS: dict[str, ClassifierRecord] = {
+    record.name: record
+    for record in (
+        ClassifierRecord(
+            "svm",
+            "Support vector machine (linear or RBF)",
+            _make_svm,
+            _svm_grid,
+            "C. Cortes, V. Vapnik (1995), Support-vector networks, doi 10.1007/BF00994018",
+            shared_fits=SharedKernels(),
+        ),
+        ClassifierRecord(
+            "logistic",
+            "Logistic regression (L2)",
+            _make_logistic,
+            _logistic_grid,
+            "D. R. Cox (1958), The regression analysis of binary sequences, "
+            "doi 10.1111/j.2517-6161.1958.tb00292.x",
+            shared_fits=WarmPath(),
+        ),
+        ClassifierRecord(
+            "xgboost",
+            "XGBoost",
+            _make_xgboost,
+            _xgboost_grid,
+            "T. Chen, C. Guestrin (2016), XGBoost: a scalable tree boosting system, "
+            "doi 10.1145/2939672.2939785",
+        ),
+        ClassifierRecord(
+            "random_forest",
+            "Random forest",
+            _make_random_forest,
+            _random_forest_grid,
+            "L. Breiman (2001), Random forests, doi 10.1023/A:1010933404324",
+        ),
+        # Votes cannot be weighed; the operating point, chosen out of fold, evens the classes out.
+        ClassifierRecord(
+            "knn",
+            "k nearest neighbors",
+            _make_knn,
+            _knn_grid,
+            "T. Cover, P. Hart (1967), Nearest neighbor pattern classification, "
+            "doi 10.1109/TIT.1967.1053964",
+            weighted=False,
+        ),
+        # Balanced weights make its prior uniform.
+        ClassifierRecord(
+            "naive_bayes",
+            "Gaussian naive Bayes",
+            _make_naive_bayes,
+            _naive_bayes_grid,
+            "D. J. Hand, K. Yu (2001), Idiot's Bayes: not so stupid after all?, "
+            "doi 10.2307/1403452",
+        ),
+    )
+}
+
+
+def list_classifiers() -> list[ClassifierRecord]:
+    """List the classifiers that featx has.
+
+    Examples
+    --------
+    >>> [record.name for record in list_classifiers()]
+    ['svm', 'logistic', 'xgboost', 'random_forest', 'knn', 'naive_bayes']
+    """
+    return list(CLASSIFIERS.values())
+
+
+def get_classifier(name: str) -> ClassifierRecord:
+    """Return a classifier's record.
+
+    Parameters
+    ----------
+    name : str
+        One of `CLASSIFIERS`.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name.
+    """
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name]
+    close = difflib.get_close_matches(str(name), CLASSIFIERS, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise UsageError(f"there is no classifier {name!r}; choose of {', '.join(CLASSIFIERS)}{hint}")

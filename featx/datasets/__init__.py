@@ -1,0 +1,1 @@
+"""Collections of images: folders, tables, archives, splits."""

@@ -1,0 +1,273 @@
+"""Which images a folder or an archive holds."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from featx.errors import UsageError
+from featx.images.archives import list_members
+from featx.images.dicom.reader import is_dicom
+from featx.images.reading import SUFFIXES
+from featx.images.remote import find_files
+from featx.images.sources import Source, read_beginning
+
+__all__ = ["Listing", "list_archive", "list_folder", "list_remote", "split_word"]
+
+SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+
+# What the Finder and file servers leave beside images.
+_LITTER = ("__MACOSX",)
+
+
+@dataclass
+class Listing:
+    """Images by name, before classes and patients are made of it."""
+
+    names: list[str]
+    sources: list[Source]
+    labels: list[str]
+    splits: list[str]
+    patients: list[str] | None
+    where: str
+
+    def check_classes(self, class_names: Sequence[str]) -> None:
+        """Refuse what no classifier can be trained on.
+
+        Raises
+        ------
+        UsageError
+            If there are fewer than two classes, or the training or test images lack one.
+        """
+        if len(class_names) < 2:
+            found = f"only the class {class_names[0]!r}" if class_names else "no class"
+            raise UsageError(
+                f"{self.where} has {found}; put the images of each class into a folder of its own, "
+                "at least two (of two, the last in the alphabet is the positive one)"
+            )
+        # Whatever is not for testing is trained on, images of the split 'val' among it.
+        for splits in ({"test"}, set(self.splits) - {"test"}):
+            pairs = zip(self.splits, self.labels, strict=True)
+            there = {label for split, label in pairs if split in splits}
+            missing = sorted(set(class_names) - there)
+            if there and missing:
+                named = ", ".join(filter(None, sorted(splits))) or "(none)"
+                raise UsageError(
+                    f"{self.where}: the split {named!r} has no image of class {missing[0]!r}; "
+                    "training and testing both need every class"
+                )
+
+
+def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
+    """List the images below a folder.
+
+    Parameters
+    ----------
+    root : Path
+        Class folders, or split folders that hold them; a single folder around them is looked
+        through, as unpacked archives often have one.
+    by_class : bool
+        Whether folders are classes.
+    by_split : bool, default=True
+        Whether folders ``train``, ``val`` and ``test`` mean anything, where folders are no classes.
+
+    Raises
+    ------
+    UsageError
+        If it is no folder, or holds no image.
+    """
+    if not root.is_dir():
+        problem = "is not a folder" if root.exists() else "does not exist"
+        raise UsageError(f"{root} {problem}; give the folder that holds the images")
+    tree = _Tree(str(root), set(), {})
+    for parent, names in _walk(root):
+        inside = parent.relative_to(root).as_posix()
+        inside = "" if inside == "." else inside
+        tree.add_folder(inside)
+        for name in names:
+            tree.files[f"{inside}/{name}" if inside else name] = parent / name
+    return _arrange(tree, by_class, by_split)
+
+
+def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
+    """List the images inside a zip or tar archive, whose folders mean what folders on disk do.
+
+    Parameters
+    ----------
+    path : Path
+        The archive.
+    by_class, by_split
+        As in `list_folder`.
+
+    Raises
+    ------
+    UsageError
+        If it is damaged, or holds no image.
+    """
+    return _arrange(_planted(str(path), list_members(path)), by_class, by_split)
+
+
+def list_remote(url: str, by_class: bool, by_split: bool = True) -> Listing:
+    """List the images below a URL, whose folders mean what folders on disk do.
+
+    Parameters
+    ----------
+    url : str
+        Of a folder or a zip archive, such as ``s3://bucket/chest_xray``.
+    by_class, by_split
+        As in `list_folder`.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be listed, or holds no image.
+    """
+    return _arrange(_planted(url, find_files(url)), by_class, by_split)
+
+
+@dataclass
+class _Tree:
+    """Folders and files by their paths below a root, which itself is the empty path."""
+
+    where: str
+    folders: set[str]
+    files: dict[str, Source]
+
+    def add_folder(self, path: str) -> None:
+        while path and path not in self.folders:
+            self.folders.add(path)
+            path = path.rpartition("/")[0]
+
+    def inside(self, folder: str) -> list[str]:
+        """Return the folders that stand right in a folder."""
+        return sorted(path for path in self.folders if path.rpartition("/")[0] == folder)
+
+    def below(self, folder: str) -> list[str]:
+        """Return the images at any depth below a folder."""
+        start = f"{folder}/" if folder else ""
+        return sorted(
+            name
+            for name, source in self.files.items()
+            if name.startswith(start) and _is_image(name, source)
+        )
+
+
+def _planted(where: str, files: Mapping[str, Source]) -> _Tree:
+    tree = _Tree(where, set(), {})
+    for name, source in files.items():
+        parts = name.split("/")
+        if not any(part.startswith(".") or part in _LITTER for part in parts[:-1]):
+            tree.add_folder("/".join(parts[:-1]))
+            tree.files[name] = source
+    return tree
+
+
+def _is_image(name: str, source: Source) -> bool:
+    path = PurePosixPath(name)
+    if path.name.startswith(".") or path.name == "DICOMDIR":
+        return False
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    # Archives of hospitals name files by numbers such as 1.2.840.113619, or give them no suffix.
+    nameless = path.suffix == "" or path.suffix[1:].isdigit()
+    return nameless and not isinstance(source, np.ndarray) and is_dicom(read_beginning(source))
+
+
+def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
+    listing = Listing([], [], [], [], None, tree.where)
+    if not by_class and not by_split:
+        _add(listing, tree, "", "", "", "")
+    else:
+        top = _unwrap(tree, "")
+        for split, folder in _split_folders(tree, top):
+            if not by_class:
+                _add(listing, tree, top, folder, "", split)
+                continue
+            for class_folder in tree.inside(folder):
+                before = len(listing.names)
+                _add(listing, tree, top, class_folder, class_folder.rpartition("/")[2], split)
+                if len(listing.names) == before:
+                    raise UsageError(
+                        f"the class folder {tree.where}/{class_folder} has no image "
+                        f"({', '.join(sorted(SUFFIXES))}); add some, or move the folder elsewhere"
+                    )
+    if not listing.names:
+        raise UsageError(_nothing_found(tree, by_class))
+    return listing
+
+
+def _unwrap(tree: _Tree, top: str) -> str:
+    """Look through single folders around the folders that mean something."""
+    folders = tree.inside(top)
+    if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
+        return top
+    return _unwrap(tree, folders[0])
+
+
+def _split_folders(tree: _Tree, top: str) -> list[tuple[str, str]]:
+    folders = tree.inside(top)
+    splits = [_split_of(folder) for folder in folders]
+    return list(zip(splits, folders, strict=True)) if splits and all(splits) else [("", top)]
+
+
+def _split_of(folder: str) -> str:
+    return SPLIT_WORDS.get(folder.rpartition("/")[2].lower(), "")
+
+
+def _add(listing: Listing, tree: _Tree, top: str, folder: str, label: str, split: str) -> None:
+    for name in tree.below(folder):
+        listing.names.append(name[len(top) + 1 :] if top else name)
+        listing.sources.append(tree.files[name])
+        listing.labels.append(label)
+        listing.splits.append(split)
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    seen = set()
+    for parent, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            # A link back to a folder above.
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in _LITTER
+        )
+        yield Path(parent), files
+
+
+def _nothing_found(tree: _Tree, by_class: bool) -> str:
+    others = Counter(PurePosixPath(name).suffix.lower() or "(no suffix)" for name in tree.files)
+    seen = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4))
+    hint = f" (it has {seen})" if seen else " (it is empty)"
+    what = (
+        "has images but no class folders; put each class into a folder of its own"
+        if by_class and tree.below("")
+        else f"has no image of a kind that featx reads: {', '.join(sorted(SUFFIXES))}"
+    )
+    return f"{tree.where} {what}{hint}"
+
+
+def split_word(text: str) -> str:
+    """Return the split that a word names; other words come back as they are.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``Training``.
+    """
+    return SPLIT_WORDS.get(text.strip().lower(), text.strip())

@@ -1,0 +1,66 @@
+"""Which images stand behind whatever a user names."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from featx.datasets.folders import Listing, list_archive, list_folder, list_remote
+from featx.datasets.medmnist import list_medmnist
+from featx.datasets.tables import MANIFEST_SUFFIXES, list_manifest
+from featx.errors import UsageError
+from featx.images.archives import is_archive
+from featx.images.remote import RemoteFile, folder_of, is_url
+
+__all__ = ["list_images"]
+
+
+def list_images(
+    place: str | Path, by_class: bool, by_split: bool, patients: str | None = None
+) -> Listing:
+    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these.
+
+    Parameters
+    ----------
+    place : str or Path
+        See `ImageDataset.open`.
+    by_class : bool
+        Whether folders, or a table's column, are classes.
+    by_split : bool
+        Whether folders ``train``, ``val`` and ``test`` mean anything where folders are no classes.
+    patients : str, optional
+        A table's column to take patients from, if there is one of this name.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, or holds no image.
+    """
+    text = str(place)
+    if is_url(place) and not text.startswith("file://"):
+        if PurePosixPath(text).suffix.lower() in MANIFEST_SUFFIXES:
+            return _list_remote_manifest(text, by_class, patients)
+        return list_remote(text, by_class, by_split)
+    path = Path(text.removeprefix("file://"))
+    if path.is_dir():
+        return list_folder(path, by_class, by_split)
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return list_manifest(path, by_class, patients)
+    if path.suffix.lower() == ".npz" and path.exists():
+        return list_medmnist(path, by_class)
+    if path.is_file() and is_archive(path):
+        return list_archive(path, by_class, by_split)
+    problem = "is none of these" if path.exists() else "does not exist"
+    raise UsageError(
+        f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
+        "Parquet file with a column `path`, or a MedMNIST .npz file"
+    )
+
+
+def _list_remote_manifest(url: str, by_class: bool, patients: str | None) -> Listing:
+    with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
+        table = Path(scratch, PurePosixPath(url).name)
+        table.write_bytes(RemoteFile(url).read())
+        listing = list_manifest(table, by_class, patients, base=folder_of(url))
+    listing.where = url
+    return listing

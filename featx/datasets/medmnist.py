@@ -1,0 +1,112 @@
+"""Data sets of MedMNIST: arrays of small images in one .npz file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.datasets.folders import Listing
+from featx.errors import UsageError
+
+__all__ = ["list_medmnist"]
+
+SPLITS = ("train", "val", "test")
+
+# As in MedMNIST's own list (Yang et al. 2023, doi 10.1038/s41597-022-01721-8).
+CLASS_NAMES = {
+    "pneumoniamnist": ("normal", "pneumonia"),
+    "breastmnist": ("malignant", "normal or benign"),
+    "octmnist": (
+        "choroidal neovascularization",
+        "diabetic macular edema",
+        "drusen",
+        "normal",
+    ),
+}
+
+
+def list_medmnist(path: Path, labeled: bool) -> Listing:
+    """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``.
+
+    Parameters
+    ----------
+    path : Path
+        Arrays ``train_images`` of shape (n_images, height, width[, 3]) and ``train_labels`` of
+        shape (n_images, 1), and the same for ``val`` and ``test``, as far as there are any.
+    labeled : bool
+        Whether labels are needed.
+
+    Returns
+    -------
+    Listing
+        Classes are called as MedMNIST does where that is known from the file's name, otherwise
+        ``class_0``, ``class_1`` and so on.
+
+    Raises
+    ------
+    UsageError
+        If it is no such file, or has several labels an image.
+    """
+    listing = Listing([], [], [], [], None, str(path))
+    try:
+        _check_size(path)
+        # Anyone may have made the file: pickled objects could run code.
+        with np.load(path, allow_pickle=False) as arrays:
+            for split in SPLITS:
+                if f"{split}_images" in arrays:
+                    labels = arrays.get(f"{split}_labels")
+                    if labels is None and labeled:
+                        raise UsageError(f"{path} has {split}_images but no {split}_labels")
+                    _add(listing, split, arrays[f"{split}_images"], labels if labeled else None)
+    except UsageError:
+        raise
+    # NumPy's parsers raise whatever a damaged file made them run into.
+    except Exception as error:
+        raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
+    if not listing.names:
+        raise UsageError(
+            f"{path} is not a MedMNIST file: it has no array train_images, val_images, test_images"
+        )
+    return listing
+
+
+def _check_size(path: Path) -> None:
+    """Refuse arrays that memory cannot hold before any is unpacked."""
+    with zipfile.ZipFile(path) as archive:
+        needed = sum(info.file_size for info in archive.infolist())
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise UsageError(
+            f"{path} unpacks to {needed:,} bytes, and this machine's memory has {there:,}"
+        )
+
+
+def _add(listing: Listing, split: str, images: npt.NDArray, labels: npt.NDArray | None) -> None:
+    if images.ndim not in (3, 4):
+        raise UsageError(
+            f"{listing.where}: {split}_images has the shape {images.shape}; it must be (images, "
+            "height, width), with 3 behind it for colors"
+        )
+    if labels is None:
+        names = [""] * len(images)
+    else:
+        numbers = labels.reshape(len(labels), -1)
+        if numbers.shape != (len(images), 1):
+            raise UsageError(
+                f"{listing.where}: {split}_labels has the shape {labels.shape} for {len(images):,} "
+                "images; each image must have one label"
+            )
+        known = CLASS_NAMES.get(Path(listing.where).stem.lower().partition("_")[0])
+        names = [_class_name(int(number), known) for number in numbers[:, 0]]
+    listing.names.extend(f"{split}/{number:06d}" for number in range(len(images)))
+    listing.sources.extend(images)
+    listing.labels.extend(names)
+    listing.splits.extend([split] * len(images))
+
+
+def _class_name(number: int, known: tuple[str, ...] | None) -> str:
+    return known[number] if known and 0 <= number < len(known) else f"class_{number}"

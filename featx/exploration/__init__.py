@@ -1,0 +1,1 @@
+"""Maps, neighbors and label issues of a feature matrix."""

@@ -1,0 +1,237 @@
+"""What was found in a feature matrix, and its page: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+from PIL import Image
+
+from featx.report.page import render
+from featx.runtime.files import put_bytes
+
+__all__ = ["TILE", "Copies", "Exploration", "Suspect"]
+
+# Pixels of a thumbnail's side.
+TILE = 56
+
+# Rows of a table in the page; the record has all of them.
+_SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An image whose label a model that had not seen its patient disagrees with.
+
+    Parameters
+    ----------
+    image : int
+        Which image.
+    labeled, called : str
+        Its class as given, and the one that the model is confident of.
+    probability : float
+        Out-of-fold probability of the class given.
+    """
+
+    image: int
+    labeled: str
+    called: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Two images that are the same picture, or nearly.
+
+    Parameters
+    ----------
+    first, second : int
+        Which images.
+    kind : {"same file", "same pixels", "nearly the same picture", "same features"}
+        What they have in common.
+    """
+
+    first: int
+    second: int
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """A map of images as a frozen network sees them, and what in it asks for a look.
+
+    Parameters
+    ----------
+    title : str
+        What the features are of.
+    names : tuple of str, length n_images
+        Paths of the images.
+    class_names : tuple of str
+        Of the classes.
+    labels : ndarray of int64, shape (n_images,)
+        Class codes; -1 where there is none.
+    patients, splits : ndarray of str, shape (n_images,)
+        Whose they are, and of which split.
+    method : {"pca", "umap"}
+        How the map was made.
+    coordinates : ndarray of float64, shape (n_images, 2)
+        Places in the map.
+    explained : tuple of float
+        Share of the variance along both axes; empty for UMAP.
+    neighbors : ndarray of int64, shape (n_images, k)
+        The nearest other images, nearest first.
+    distances : ndarray of float64, shape (n_images, k)
+        How far they are, in standardized features.
+    probabilities : ndarray of float64, shape (n_images, n_classes)
+        Out-of-fold; not a number where there is none.
+    suspects : tuple of Suspect
+        The surest disagreement first.
+    copies : tuple of Copies
+        Pairs.
+    thumbnails : ndarray of uint8, shape (n_images, 56, 56), or None
+        Small pictures; black where there is none.
+    notes : tuple of str
+        What a reader must know.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    patients: npt.NDArray[np.str_]
+    splits: npt.NDArray[np.str_]
+    method: str
+    coordinates: npt.NDArray[np.float64]
+    explained: tuple[float, ...]
+    neighbors: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
+    suspects: tuple[Suspect, ...]
+    copies: tuple[Copies, ...]
+    thumbnails: npt.NDArray[np.uint8] | None
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return suspects, copies and notes as plain types, images by their names."""
+        return {
+            "images": len(self),
+            "map": self.method,
+            "explained_variance": list(self.explained),
+            "suspects": [
+                {
+                    "path": self.names[suspect.image],
+                    "labeled": suspect.labeled,
+                    "called": suspect.called,
+                    "probability": suspect.probability,
+                }
+                for suspect in self.suspects
+            ],
+            "copies": [
+                {"paths": [self.names[pair.first], self.names[pair.second]], "kind": pair.kind}
+                for pair in self.copies
+            ],
+            "notes": list(self.notes),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, such as ``explore.html``.
+
+        Returns
+        -------
+        Path
+            Of the page.
+
+        Raises
+        ------
+        FeatxError
+            If it cannot be written.
+        """
+        page = render(
+            "explore.html.j2",
+            scripts=("page.js", "explore.js"),
+            found=self,
+            shown=_SHOWN,
+            n_patients=len(np.unique(self.patients)),
+            sheet=_sheet(self.thumbnails),
+            data=_as_json(self._data()),
+        )
+        # Names of files need not be Unicode; what is not cannot stand in a page.
+        put_bytes(Path(path), page.encode("utf-8", "replace"))
+        return Path(path)
+
+    def _data(self) -> dict[str, Any]:
+        patients, patient = np.unique(self.patients, return_inverse=True)
+        splits, split = np.unique(self.splits, return_inverse=True)
+        low, high = self.coordinates.min(axis=0), self.coordinates.max(axis=0)
+        # The map is four wide and three high; one scale serves both axes.
+        span = max(high[0] - low[0], (high[1] - low[1]) * 4 / 3) or 1.0
+        places = (self.coordinates - (low + high) / 2) / span
+        return {
+            "names": self.names,
+            "classes": self.class_names,
+            "labels": self.labels.tolist(),
+            "patients": patients.tolist(),
+            "patient": patient.tolist(),
+            "splits": splits.tolist(),
+            "split": split.tolist(),
+            "x": _rounded(places[:, 0]),
+            "y": _rounded(places[:, 1]),
+            "axes": [_axis(self, number) for number in range(2)],
+            "neighbors": self.neighbors.tolist(),
+            "distances": [_rounded(row, 2) for row in self.distances],
+            "probabilities": [_rounded(row) for row in self.probabilities],
+            "suspects": [suspect.image for suspect in self.suspects],
+            "tile": TILE if self.thumbnails is not None else 0,
+            "columns": _columns(len(self)),
+        }
+
+
+def _axis(found: Exploration, number: int) -> str:
+    if not found.explained:
+        return f"{found.method.upper()} {number + 1}"
+    share = 100 * found.explained[number]
+    return f"Principal component {number + 1} ({share:.1f} % of the variance)"
+
+
+def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float | None]:
+    return [None if math.isnan(value) else round(value, digits) for value in values.tolist()]
+
+
+def _as_json(data: dict[str, Any]) -> Markup:
+    """Write data so that nothing in it can end the element that holds it."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _columns(count: int) -> int:
+    return max(1, math.ceil(math.sqrt(count)))
+
+
+def _sheet(thumbnails: npt.NDArray[np.uint8] | None) -> str:
+    """Put all thumbnails into one JPEG, row by row, as a data address."""
+    if thumbnails is None:
+        return ""
+    columns = _columns(len(thumbnails))
+    rows = math.ceil(len(thumbnails) / columns)
+    sheet = np.zeros((rows * columns, TILE, TILE), dtype=np.uint8)
+    sheet[: len(thumbnails)] = thumbnails
+    tiles = sheet.reshape(rows, columns, TILE, TILE).swapaxes(1, 2)
+    buffer = io.BytesIO()
+    Image.fromarray(tiles.reshape(rows * TILE, columns * TILE)).save(buffer, "JPEG", quality=70)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

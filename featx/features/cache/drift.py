@@ -1,0 +1,117 @@
+"""The probe: a few fixed images whose features show whether a cache's rows may be added to."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import FeatxError
+from featx.features.cache.store import FeatureStore
+from featx.images.augmentation import make_view
+from featx.images.normalization import normalize
+from featx.images.reading import read_image
+from featx.runtime.files import library_versions, write_hdf5
+
+if TYPE_CHECKING:
+    from featx.backbones.engines import Engine
+
+__all__ = ["TOLERANCE", "check_drift"]
+
+# Of the largest feature. Engines and versions agree within 1e-4; a GPU's short floats within 1e-3.
+TOLERANCE = 1e-3
+
+_NAME = "probe.h5"
+
+# A 24 x 24 JPEG with edges and slopes, so that a decoder's drift shows, too.
+_JPEG = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZG"
+    "NywtQFdBRkxOUlNSMj5aYVpQYEpRUk//wAALCAAYABgBAREA/8QAGAAAAgMAAAAAAAAAAAAAAAAABQYABAf/xAAn"
+    "EAABBAECAwkAAAAAAAAAAAABAgMEEQAhMUFRoQUSEyIjMmGB0f/aAAgBAQAAPwAFEoBOlk7AccZ4fZjqmgpTiG1E"
+    "e0pvrlphK21d1YII3sAYnQlhD7bhFhulVzx0hzGFNhwupBqyCdU/Fc8nih6Sp0ApBrc6/f5mbRZT16r5cBwGGYsp"
+    "/T1Og3wxFlP6efoM/9k="
+)
+
+
+def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -> None:
+    """Compare what an engine computes now with what it computed when the cache was begun.
+
+    The first extraction of a recipe stores the probe; a later one under the same library versions
+    trusts it, and one under others computes it anew.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        About to get new rows.
+    engine : Engine
+        What will compute them.
+    trusting : bool, default=True
+        Whether the same versions are taken to give the same features. Of one machine they do; of
+        several, which may differ in more than their versions, that is looked at.
+
+    Raises
+    ------
+    FeatxError
+        If they differ by more than `TOLERANCE` of the largest feature, naming both versions.
+    """
+    versions = {**library_versions(), **engine.versions(), "engine": engine.name}
+    path = store.folder / _NAME
+    try:
+        with h5py.File(io.BytesIO(path.read_bytes()), "r") as file:
+            then, past = file["features"][:], json.loads(file.attrs["versions"])
+    except (OSError, KeyError):
+        # None yet, or damaged: what is computed now is what later versions are held against.
+        then, past = None, {}
+    if trusting and then is not None and past == versions:
+        return
+    now = _probe(store, engine)
+    if then is None:
+
+        def write(file: h5py.File) -> None:
+            file.attrs["versions"] = json.dumps(versions, sort_keys=True)
+            file.create_dataset("features", data=now)
+
+        write_hdf5(path, write)
+        return
+    drift = float(np.abs(now - then).max() / np.abs(then).max())
+    if not drift <= TOLERANCE:
+        raise FeatxError(
+            f"the rows cached in {store.folder} were computed {_differences(past, versions)}, "
+            f"which gives other features (by {drift:.1e} of the largest; {TOLERANCE:.0e} is let "
+            "pass). They are not mixed: go back to the earlier versions, name another --cache, or "
+            f"begin anew with `featx cache prune --recipe {store.folder.name}`"
+        )
+
+
+def _probe(store: FeatureStore, engine: Engine) -> npt.NDArray[np.float32]:
+    recipe = store.recipe
+    generator = np.random.Generator(np.random.PCG64(20))
+    images = [
+        read_image(_JPEG, recipe.color),
+        *generator.integers(0, 256, (2, 40, 48), dtype=np.uint8),
+    ]
+    if recipe.color == "rgb":
+        images[1:] = [np.repeat(image[..., np.newaxis], 3, axis=2) for image in images[1:]]
+    images = [normalize(image, recipe.normalization) for image in images]
+    views = [
+        make_view(
+            image, f"probe-{number}", view, recipe.size, recipe.augmentation, recipe.random_state
+        )
+        for number, image in enumerate(images)
+        for view in (0, 1)
+    ]
+    return engine.embed(np.stack(views))
+
+
+def _differences(past: dict[str, str], present: dict[str, str]) -> str:
+    names = sorted(name for name in {*past, *present} if past.get(name) != present.get(name))
+    if not names:
+        return "with the same versions on another machine"
+    pairs = (f"{name} {past.get(name, 'absent')}" for name in names)
+    new = (f"{name} {present.get(name, 'absent')}" for name in names)
+    return f"with {', '.join(pairs)}; this is {', '.join(new)}"

@@ -1,0 +1,322 @@
+"""What a DICOM file shows: from stored values to intensities from 0 to 255.
+
+This runs in a process of its own, see `featx.images.dicom.reader`; only there is pydicom imported.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import UnreadableImageError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.uid import UID
+
+__all__ = ["find_patient", "read_pixels"]
+
+# Only these are parsed: who the patient is never stands in memory where pixels are read.
+_ELEMENTS = [
+    "TransferSyntaxUID",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData",
+    "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+    "SegmentedRedPaletteColorLookupTableData",
+    "SegmentedGreenPaletteColorLookupTableData",
+    "SegmentedBluePaletteColorLookupTableData",
+    "PixelPresentation",
+    "PixelData",
+]
+
+# In this order, so that lossy files read alike wherever the same packages are installed.
+_DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+
+# Where a file names no window, what a few glaring markers or dead pixels span is left out.
+_PERCENTILES = (0.5, 99.5)
+
+
+def find_patient(content: bytes) -> str | None:
+    """Return the PatientID of a DICOM file, or None if it has none.
+
+    Parameters
+    ----------
+    content : bytes
+        The file, or its beginning.
+    """
+    dataset = _parse(content, ["PatientID"])
+    return str(dataset.get("PatientID") or "").strip() or None
+
+
+def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
+    """Decode a DICOM file as it is meant to be looked at.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    color : {"gray", "rgb"}
+        What to return.
+    largest_pixels : int
+        More pixels are refused before memory is taken for them.
+
+    Returns
+    -------
+    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
+        Intensities from 0 to 255.
+
+    Raises
+    ------
+    UnreadableImageError
+        If it holds no image or several, or one that is too large or stored in an unknown way.
+    """
+    dataset = _parse(content, _ELEMENTS)
+    _check(dataset, largest_pixels)
+    pixels, interpretation = _decode(dataset)
+    if interpretation in ("MONOCHROME1", "MONOCHROME2"):
+        gray = _to_intensities(pixels, dataset)
+        return gray if color == "gray" else np.repeat(gray[..., np.newaxis], 3, axis=2)
+    return _from_color(pixels, interpretation, dataset, color)
+
+
+def _parse(content: bytes, elements: list[str]) -> Dataset:
+    from pydicom import dcmread
+
+    # Inflating has no bound, and images are not stored this way.
+    if _DEFLATED in content:
+        raise UnreadableImageError(
+            "DICOM's Deflated Explicit VR Little Endian is not read; save it uncompressed"
+        )
+    return dcmread(io.BytesIO(content), force=True, specific_tags=list(elements))
+
+
+def _check(dataset: Dataset, largest_pixels: int) -> None:
+    if "PixelData" not in dataset:
+        raise UnreadableImageError("a DICOM file without an image, or cut short before it")
+    height, width = int(dataset.Rows), int(dataset.Columns)
+    if height == 0 or width == 0:
+        raise UnreadableImageError("it has no pixels")
+    if height * width > largest_pixels:
+        raise UnreadableImageError(
+            f"unreasonably large: {width} x {height} pixels (at most {largest_pixels:,})"
+        )
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames != 1:
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+
+
+def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
+    """Return pixels as stored, with colors as RGB or palette numbers, and which it is."""
+    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.uid import UID, JPEGExtended12Bit
+
+    syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or _syntax_of(dataset))
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise UnreadableImageError(
+            f"its pixels are stored as {_name(syntax)}, which featx does not read"
+        ) from None
+    dataset.file_meta.TransferSyntaxUID = syntax
+    if not decoder.is_available:
+        raise UnreadableImageError(
+            f"its pixels are stored as {_name(syntax)}, for which a decoder is missing: "
+            'pip install "featx[dicom]"'
+        )
+    plugins = [name for name in _DECODERS if name in decoder.available_plugins] or [""]
+    if syntax == JPEGExtended12Bit and dataset.BitsStored > 8 and "pylibjpeg" not in plugins:
+        raise UnreadableImageError(
+            "its pixels are stored as lossy JPEG of 12 bits, for which the only decoder is under "
+            "the GPL: pip install pylibjpeg pylibjpeg-libjpeg"
+        )
+    for plugin in plugins:
+        try:
+            pixels, facts = decoder.as_array(dataset, decoding_plugin=plugin)
+        except Exception:
+            if plugin == plugins[-1]:
+                raise
+        else:
+            return pixels, str(facts["photometric_interpretation"])
+    raise AssertionError("there is always a last plugin")
+
+
+def _syntax_of(dataset: Dataset) -> str:
+    """Name the encoding that was found, where the file's own header does not."""
+    from pydicom import uid
+
+    implicit, little = dataset.original_encoding
+    if not little:
+        return uid.ExplicitVRBigEndian
+    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
+
+
+def _name(syntax: UID) -> str:
+    # An unknown one may hold anything, which is nobody's business.
+    return syntax.name if syntax.name != syntax else "an unknown transfer syntax"
+
+
+def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
+    """Take gray values through DICOM's chain: modality, window or table, inversion, padding."""
+    padding = _padding(stored, dataset)
+    bits = int(dataset.BitsStored)
+    if bits <= 8 and stored.dtype.kind == "u" and not _is_transformed(dataset):
+        top = 2**bits - 1
+        held = np.minimum(stored, top)
+        gray = held.astype(np.uint8) if top == 255 else (held * (255 / top)).astype(np.float32)
+    else:
+        # Each stored value is taken through the chain once, not each pixel.
+        if stored.dtype.itemsize <= 2:
+            lowest = int(stored.min())
+            levels = np.arange(lowest, int(stored.max()) + 1)
+            place: npt.NDArray = stored.astype(np.int32) - lowest
+        else:
+            levels, place = np.unique(stored, return_inverse=True)
+            place = place.reshape(stored.shape)
+        values = _modality(levels, dataset)
+        shown = _window(values, dataset)
+        if shown is None:
+            seen = place[~padding] if padding.any() else place
+            low, high = np.percentile(values[seen], _PERCENTILES) if seen.size else (0.0, 0.0)
+            shown = _scale(values, float(low), float(high))
+        gray = (shown * 255).astype(np.float32)[place]
+    if not np.isfinite(gray).all():
+        raise UnreadableImageError("some pixels are not finite")
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        gray = 255 - gray
+    gray[padding] = 0
+    return gray
+
+
+def _padding(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    first = dataset.get("PixelPaddingValue")
+    if first is None:
+        return np.zeros(stored.shape, dtype=bool)
+    limit = dataset.get("PixelPaddingRangeLimit")
+    ends = sorted((int(first), int(first if limit is None else limit)))
+    return (stored >= ends[0]) & (stored <= ends[1])
+
+
+def _is_transformed(dataset: Dataset) -> bool:
+    """Whether values mean anything but a fraction of the full range."""
+    rescaled = (dataset.get("RescaleSlope"), dataset.get("RescaleIntercept"))
+    return (
+        bool(dataset.get("ModalityLUTSequence"))
+        or bool(dataset.get("VOILUTSequence"))
+        or rescaled not in ((None, None), (1, 0))
+        or dataset.get("WindowWidth") is not None
+    )
+
+
+def _modality(levels: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.float64]:
+    from pydicom.pixels.processing import apply_rescale
+
+    if dataset.get("ModalityLUTSequence"):
+        values, _ = _look_up(levels, dataset.ModalityLUTSequence[0], dataset)
+        return values
+    return np.asarray(apply_rescale(levels, dataset), dtype=np.float64)
+
+
+def _window(values: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64] | None:
+    """Apply the first table or window of the file, as fractions; None if there is none."""
+    from pydicom.pixels.processing import apply_windowing
+
+    if dataset.get("VOILUTSequence"):
+        shown, top = _look_up(values, dataset.VOILUTSequence[0], dataset)
+        return shown / top
+    if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:
+        return None
+    # pydicom's range of output is what it makes of values far out on either side.
+    ends = np.array([-1e300, 1e300])
+    with np.errstate(over="ignore"):
+        try:
+            shown = apply_windowing(np.concatenate([ends, values]), dataset)
+        except ValueError:
+            # A width of zero, or a function that there is not: no window to speak of.
+            return None
+    return _scale(shown[2:], float(shown[0]), float(shown[1])) if np.isfinite(shown).all() else None
+
+
+def _scale(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
+    if low == high:
+        return np.zeros_like(values)
+    return np.clip((values - low) / (high - low), 0, 1)
+
+
+def _look_up(
+    values: npt.NDArray, item: Dataset, dataset: Dataset
+) -> tuple[npt.NDArray[np.float64], int]:
+    """Map values by a DICOM table; also return the largest that its entries can hold.
+
+    By hand, since pydicom (3.0) wraps values round where a table has 8-bit entries, and takes no
+    modality table of 10 to 15 bits.
+    """
+    count, first, bits = (int(number) for number in item.LUTDescriptor)
+    count = count or 2**16
+    if not 1 <= bits <= 16:
+        raise UnreadableImageError(f"its table of gray values has entries of {bits} bits")
+    data = item.LUTData
+    if isinstance(data, bytes):
+        little = dataset.original_encoding[1]
+        packed = bits <= 8 and len(data) < 2 * count
+        table = np.frombuffer(data, np.uint8 if packed else "<u2" if little else ">u2")
+    else:
+        table = np.atleast_1d(np.asarray(data))
+    if len(table) < count:
+        raise UnreadableImageError(
+            f"its table of gray values has {len(table):,} entries in place of {count:,}"
+        )
+    places = np.clip(np.round(values) - first, 0, count - 1).astype(np.int64)
+    # Some makers' entries have more bits than they say.
+    deepest = max(bits, int(table.max()).bit_length())
+    return table[places].astype(np.float64), 2**deepest - 1
+
+
+def _from_color(
+    pixels: npt.NDArray, interpretation: str, dataset: Dataset, color: str
+) -> npt.NDArray:
+    from PIL import Image
+    from pydicom.pixels.processing import apply_color_lut, convert_color_space
+
+    if interpretation == "PALETTE COLOR":
+        pixels = apply_color_lut(pixels, dataset)
+    elif interpretation != "RGB":
+        try:
+            pixels = convert_color_space(pixels, interpretation, "RGB")
+        except NotImplementedError:
+            raise UnreadableImageError(
+                "its colors are of a kind (photometric interpretation) that featx does not read"
+            ) from None
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.kind != "u":
+        raise UnreadableImageError("it is neither gray nor has three colors")
+    if pixels.dtype != np.uint8:
+        deepest = 2 ** (8 * pixels.dtype.itemsize) - 1
+        pixels = np.round(pixels * (255 / deepest)).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.convert("L") if color == "gray" else image)

@@ -1,0 +1,98 @@
+"""Normalization: intensities made comparable across exposures and detectors, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import unknown_name
+
+__all__ = ["NORMALIZATIONS", "check_normalization", "normalize"]
+
+_LEVELS = 256
+# Below the first and above the last percentile lie letters, tubes and the collimator's edge.
+_PERCENTILES = (1.0, 99.0)
+_CLIP_LIMIT = 2.0
+_TILES = (8, 8)
+
+
+def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
+    """Change an image's intensities by nothing but its own intensities.
+
+    Parameters
+    ----------
+    image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
+        Intensities from 0 to 255. Colors are changed alike, each by itself.
+    method : {"none", "percentile", "equalize", "clahe"}
+        As it is; stretched between its 1st and 99th percentile; its histogram made flat; the
+        same tile by tile with limited contrast.
+
+    Returns
+    -------
+    ndarray of uint8 or float32, same shape
+        Intensities from 0 to 255; of uint8 where `image` is and the method keeps whole levels.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+
+    References
+    ----------
+    .. [1] K. Zuiderveld (1994), "Contrast limited adaptive histogram equalization", in Graphics
+       Gems IV, 474-485.
+
+    Examples
+    --------
+    >>> image = np.array([[10, 10, 20, 40]], dtype=np.uint8)
+    >>> normalize(image, "equalize").tolist()
+    [[0, 0, 128, 255]]
+    """
+    check_normalization(method)
+    change = NORMALIZATIONS[method]
+    if image.ndim == 2:
+        return change(image)
+    return np.stack([change(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
+
+
+def check_normalization(method: str) -> None:
+    """Refuse a name that is not known.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    """
+    if method not in NORMALIZATIONS:
+        raise unknown_name("normalization", method, NORMALIZATIONS)
+
+
+def _percentile(image: npt.NDArray) -> npt.NDArray:
+    low, high = np.percentile(image, _PERCENTILES)
+    if high <= low:
+        return np.zeros(image.shape, dtype=np.float32)
+    stretched = (image.astype(np.float32) - low) * (255 / (high - low))
+    return np.clip(stretched, 0, 255).astype(np.float32)
+
+
+def _equalize(image: npt.NDArray) -> npt.NDArray:
+    return cv2.equalizeHist(_whole_levels(image))
+
+
+def _clahe(image: npt.NDArray) -> npt.NDArray:
+    return cv2.createCLAHE(_CLIP_LIMIT, _TILES).apply(_whole_levels(image))
+
+
+def _whole_levels(image: npt.NDArray) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(np.clip(np.rint(image), 0, _LEVELS - 1).astype(np.uint8))
+
+
+NORMALIZATIONS: dict[str, Callable[[npt.NDArray], npt.NDArray]] = {
+    "none": lambda image: image,
+    "percentile": _percentile,
+    "equalize": _equalize,
+    "clahe": _clahe,
+}

@@ -1,0 +1,1 @@
+"""What depends on the machine and the process: files, memory, parallelism, progress."""

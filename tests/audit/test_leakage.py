@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from featx.audit.leakage import audit_split, inspect_images
+from featx.benchmarking.protocol import split_images
+from featx.benchmarking.run_metadata import flow_of_images
+from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
+from tests.benchmarking.conftest import draw
+
+SPLITS = np.repeat(["train", "test"], [80, 40])
+
+
+def with_source(images, index, pixels):
+    sources = list(images.sources)
+    sources[index] = pixels
+    return replace(images, sources=tuple(sources))
+
+
+def audit(images, externals=None, **settings):
+    inspection = inspect_images(images, externals)
+    protocol = split_images(inspection.images, test_size=0.3)
+    return audit_split(inspection, protocol.in_test, **settings)
+
+
+def by_kind(result):
+    return {finding.kind: finding for finding in result.findings}
+
+
+def test_clean_images_give_their_class_shares_only():
+    result = audit(draw(splits=SPLITS))
+    result.check()
+    assert list(by_kind(result)) == ["class-share"]
+    assert result.notes() == []
+    assert "50.0 % ill, 50.0 % well" in by_kind(result)["class-share"].text
+
+
+def test_a_test_image_that_was_trained_on_is_an_error_that_names_it():
+    images = draw(splits=SPLITS)
+    leaking = with_source(images, 100, images.sources[3])
+    leaking = with_source(leaking, 101, np.clip(images.sources[8] + 1.0, 0, 255))
+    result = audit(leaking)
+    with pytest.raises(UsageError, match=r"array-000003 = array-000100.*--leaks drop"):
+        result.check()
+    found = by_kind(result)
+    assert found["exact-duplicates-across"].count == 1
+    assert found["near-duplicates-across"].examples == ("array-000008 = array-000101",)
+    assert {leak.severity for leak in result.leaks} == {"leak"}
+
+
+def test_leaks_that_were_allowed_stand_in_the_notes():
+    images = draw(splits=SPLITS)
+    result = audit(with_source(images, 100, images.sources[1]), allow_leaks=True)
+    result.check()
+    (note,) = result.notes()
+    assert note.startswith("LEAK: 1 pair of pixel-identical images stands on both sides")
+    assert result.to_dict()["allowed"] is True
+
+
+def test_patients_on_both_sides_are_a_leak():
+    images = draw(splits=SPLITS)
+    patients = images.patients.copy()
+    patients[90] = patients[0]
+    with pytest.raises(UsageError, match=rf"1 patient stands on both .*patient {patients[0]}"):
+        audit(replace(images, patients=patients)).check()
+
+
+def test_a_split_drawn_here_never_parts_copies():
+    images = draw()
+    for other in range(20, 120, 7):
+        images = with_source(images, other, images.sources[other - 20])
+    for random_state in range(5):
+        inspection = inspect_images(images)
+        protocol = split_images(inspection.images, random_state=random_state)
+        result = audit_split(inspection, protocol.in_test)
+        result.check()
+        assert by_kind(result)["duplicates-within"].severity == "information"
+    assert not set(protocol.train.patients) & set(protocol.test.patients)
+    assert len(np.unique(protocol.train.patients)) < len(np.unique(images.patients))
+
+
+def test_copies_of_two_classes_are_a_warning():
+    images = draw(splits=SPLITS)
+    result = audit(with_source(images, 2, images.sources[0]))
+    found = by_kind(result)["labels-differ"]
+    assert found.examples == ("array-000000 (ill) = array-000002 (well)",)
+    assert found.text == "1 pair of copies has two classes: one label is wrong."
+    assert found.text in result.notes()
+    alike = audit(with_source(images, 1, images.sources[0]))
+    assert "labels-differ" not in by_kind(alike)
+
+
+def test_external_images_must_be_new_too():
+    images, external = draw(), draw(random_state=1, n=20)
+    assert "exact-duplicates-across" not in by_kind(audit(images, {"other": external}))
+    inspection = inspect_images(images, {"other": with_source(external, 4, images.sources[0])})
+    in_test = np.arange(120) >= 90
+    with pytest.raises(UsageError, match="training and external set other"):
+        audit_split(inspection, in_test).check()
+    # Models learn nothing from test images, so that those may be in other sets as well.
+    assert audit_split(inspection, ~in_test).leaks == []
+
+
+def test_blank_and_unreadable_images_and_shifted_classes_are_warnings():
+    images = with_source(draw(), 5, np.full((32, 32), 7, np.uint8))
+    images = with_source(images, 50, np.full((32, 32), 7, np.uint8))
+    images = with_source(images, 6, np.zeros((3, 3, 5), np.uint8))
+    inspection = inspect_images(images)
+    in_test = images.labels * np.arange(120) > 60
+    found = by_kind(audit_split(inspection, in_test))
+    assert found["constant"].examples == ("array-000005", "array-000050")
+    assert found["unreadable"].count == 1
+    assert "array-000006: an array of shape (3, 3, 5)" in found["unreadable"].examples[0]
+    assert found["class-share"].severity == "warning"
+    assert {finding.severity for finding in found.values()} == {"warning"}
+
+
+def test_the_flow_counts_every_image_once():
+    images = with_source(draw(), 6, np.zeros((3, 3, 5), np.uint8))
+    inspection = inspect_images(images, {"other": draw(random_state=1, n=20)})
+    protocol = split_images(inspection.images)
+    found, unreadable, training, test, other = flow_of_images(inspection, protocol)
+    assert found["images"] == 120
+    assert found["patients"] == 60
+    assert found["classes"] == {"ill": 60, "well": 60}
+    assert unreadable["images"] + training["images"] + test["images"] == 120
+    assert other == {
+        "step": "external: other",
+        "images": 20,
+        "patients": 10,
+        "classes": {"ill": 10, "well": 10},
+    }
+    nameless = ImageDataset.from_arrays([image.copy() for image in images.sources], images.labels)
+    inspection = inspect_images(nameless)
+    assert flow_of_images(inspection, split_images(nameless))[0]["patients"] is None

@@ -1,0 +1,54 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from featx.classifiers.registry import CLASSIFIERS, COMPONENTS, get_classifier, list_classifiers
+from featx.errors import UsageError
+
+
+def test_names_are_those_promised():
+    names = ["svm", "logistic", "xgboost", "random_forest", "knn", "naive_bayes"]
+    assert [record.name for record in list_classifiers()] == names
+    assert all(CLASSIFIERS[name].name == name for name in names)
+
+
+def test_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        get_classifier("svm").name = "other"
+
+
+def test_unknown_name_with_hint():
+    with pytest.raises(UsageError, match=r"'logistics'.*choose of svm, .*did you mean 'logistic'"):
+        get_classifier("logistics")
+
+
+def test_svm_searches_linear_and_rbf():
+    kernels = {candidate["kernel"] for candidate in get_classifier("svm").candidates((500, 100))}
+    assert kernels == {"linear", "rbf"}
+
+
+@pytest.mark.parametrize("record", list_classifiers(), ids=lambda record: record.name)
+@pytest.mark.parametrize("shape", [(4, 3), (12, 40), (400, 250)])
+def test_every_candidate_fits_every_shape(record, shape):
+    generator = np.random.default_rng(0)
+    y = np.arange(shape[0]) % 2
+    X = generator.normal(size=shape) + y[:, None]
+    pipeline = record.make(shape, 0)
+    assert isinstance(pipeline.steps[0][1], StandardScaler)
+    first, *_, last = record.candidates(shape)
+    for parameters in (first, last):
+        pipeline.steps[-1][1].set_params(**parameters)
+        assert set(pipeline.fit(X, y).predict(X)) <= {0, 1}
+    if shape[1] > COMPONENTS and "compress" in pipeline.named_steps:
+        assert pipeline[:-1].transform(X).shape[1] == COMPONENTS
+
+
+def test_balanced_weights_make_naive_bayes_uniform():
+    record = get_classifier("naive_bayes")
+    y = np.repeat([0, 1], [20, 80])
+    X = np.random.default_rng(0).normal(size=(100, 5)) + y[:, None]
+    weights = np.where(y == 0, 100 / 40, 100 / 160)
+    pipeline = record.make(X.shape, 0).fit(X, y, classify__sample_weight=weights)
+    assert pipeline[-1].class_prior_ == pytest.approx([0.5, 0.5])

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+import pytest
+from click.shell_completion import get_completion_class
+
+import featx
+from featx.classifiers.parallel import run_all
+from featx.cli import main
+from featx.cli.commands import commands
+from featx.cli.environment import EXIT_CODES, VARIABLES
+from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, set_jobs
+from featx.runtime.progress import set_verbose
+from tests.cli.test_help import COMMANDS
+
+SOURCE = Path(featx.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    yield
+    set_jobs(None)
+    set_verbose(False)
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return stop.value.code, output.out, output.err
+
+
+def test_help_names_every_variable_and_exit_code(capsys):
+    code, text, _ = run(capsys, "--help")
+    assert code == 0
+    source = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+    read = set(re.findall(r"environ(?:\.get|\.setdefault)\(\"([A-Z_]+)\"", source))
+    read |= set(re.findall(r"environ\[\"([A-Z_]+)\"\](?! =)", source))
+    read |= set(re.findall(r"\"(FEATX_[A-Z_]+)\"", source))
+    # CI is set for a moment, to keep OpenVINO from sending what it is used for; Dask sets glibc's.
+    others = {"CI", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"}
+    assert read - others <= set(VARIABLES)
+    for name, meaning in {
+        **VARIABLES,
+        **{str(key): value for key, value in EXIT_CODES.items()},
+    }.items():
+        assert re.search(rf"^ +{name} +{re.escape(meaning)}$", text, re.M)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_is_click_s_own(capsys, shell):
+    code, text, _ = run(capsys, "completion", shell)
+    assert code == 0
+    assert (
+        text
+        == get_completion_class(shell)(commands, {}, "featx", "_FEATX_COMPLETE").source() + "\n"
+    )
+    assert "_FEATX_COMPLETE" in text
+
+
+def test_words_are_completed_without_tensorflow():
+    code = (
+        "import sys\nfrom featx.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'cv2', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for typed, place, expected in (
+        ("featx ben", 1, {"benchmark"}),
+        ("featx cache ", 2, {"ls", "verify", "compact", "prune"}),
+        ("featx benchmark xrays --preset ", 4, {"fast", "accurate", "varshni"}),
+    ):
+        surroundings = {
+            **os.environ,
+            "_FEATX_COMPLETE": "bash_complete",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(place),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert {line.removeprefix("plain,") for line in done.stdout.split()} == expected
+
+
+def options_of(command):
+    return {flag for parameter in command.params for flag in parameter.opts}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_commands_that_work_long_can_be_told_how(words):
+    flags = options_of(COMMANDS[words])
+    assert ("--quiet" in flags) == ("--verbose" in flags)
+    if isinstance(COMMANDS[words], click.Group) or words == ("completion",):
+        return
+    assert "--json" in flags
+    # Whatever reads images or fits says how far it is, and can be kept to some of the cores.
+    if {"images", "matrices", "baseline"} & {p.name for p in COMMANDS[words].params}:
+        assert {"--quiet", "--verbose", "--jobs"} <= flags
+
+
+def test_jobs_decide_how_many_fits_run_at_a_time():
+    together, most, lock = 0, 0, threading.Lock()
+    gate = threading.Event()
+
+    def fit(_):
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        gate.wait(0.01)
+        with lock:
+            together -= 1
+
+    set_jobs(3)
+    assert jobs_at_a_time() == chosen_jobs() == 3
+    run_all(fit, [(number,) for number in range(12)])
+    assert most == 3
+    most = 0
+    set_jobs(1)
+    run_all(fit, [(number,) for number in range(4)])
+    assert most == 1
+    # What is asked for nearer by wins.
+    most = 0
+    run_all(fit, [(number,) for number in range(12)], n_jobs=2)
+    assert most == 2
+
+
+def test_jobs_decide_how_many_images_are_read_at_a_time():
+    from featx.features.rendering import _ahead
+
+    for jobs in (1, 3):
+        set_jobs(jobs)
+        barrier = threading.Barrier(jobs)
+        # Passed only where so many read at once; named threads are then as many.
+        names = set(_ahead(lambda _, barrier=barrier: _name_after(barrier), range(3 * jobs)))
+        assert len(names) == jobs
+
+
+def _name_after(barrier):
+    barrier.wait(30)
+    return threading.current_thread().name
+
+
+def test_jobs_come_from_the_command_or_the_variable(capsys, monkeypatch):
+    seen = []
+    command = COMMANDS[("demo",)]
+    monkeypatch.setattr(command, "callback", lambda **_: seen.append(chosen_jobs()))
+    assert run(capsys, "demo", "--jobs", 3)[0] == 0
+    monkeypatch.setenv("FEATX_JOBS", "2")
+    assert run(capsys, "demo")[0] == 0
+    assert run(capsys, "demo", "--jobs", 5)[0] == 0
+    monkeypatch.delenv("FEATX_JOBS")
+    assert run(capsys, "demo")[0] == 0
+    assert seen == [3, 2, 5, None]
+    assert run(capsys, "demo", "--jobs", 0)[0] == 2
+
+
+def test_verbose_tells_versions_and_where_an_error_comes_from(capsys, tmp_path):
+    wrong = ("predict", tmp_path / "none.skops", tmp_path, "--out", tmp_path / "p.csv")
+    code, _, error = run(capsys, *wrong)
+    assert code == 2
+    assert "Traceback" not in error
+    code, _, error = run(capsys, *wrong, "--verbose")
+    assert code == 2
+    assert "Traceback" in error
+    assert "scikit-learn " in error
+    assert error.rstrip().splitlines()[-1].startswith("featx: ")

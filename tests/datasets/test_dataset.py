@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.patients import patients_from_names
+from featx.errors import UnreadableImageError, UsageError
+
+
+def test_class_folders(images):
+    assert len(images) == 24
+    assert images.class_names == ("NORMAL", "PNEUMONIA")
+    assert images.labels.tolist() == [0] * 12 + [1] * 12
+    assert images.names[0] == "NORMAL/p00_0.png"
+    assert len(set(images.patients)) == 12
+    assert set(images.splits) == {""}
+
+
+def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
+    top = tmp_path / "unpacked" / "chest_xray"
+    for split in ("train", "Validation", "TEST"):
+        shutil.copytree(image_folder, top / split)
+    (tmp_path / "unpacked" / "__MACOSX" / "junk").mkdir(parents=True)
+    (tmp_path / "unpacked" / ".hidden").mkdir()
+    images = ImageDataset.from_folder(tmp_path / "unpacked", r"(p\d+)_")
+    assert {split: int((images.splits == split).sum()) for split in set(images.splits)} == {
+        "train": 24,
+        "val": 24,
+        "test": 24,
+    }
+    assert images.names[0].startswith("TEST/NORMAL/")
+
+
+def test_unknown_patients_are_said_once(image_folder, capsys):
+    images = ImageDataset.from_folder(image_folder)
+    assert not images.patients_known
+    assert len(set(images.patients)) == len(images)
+    assert capsys.readouterr().err.count("Patients are not known") == 1
+
+
+def test_names_with_odd_characters_and_links(image_folder):
+    source = image_folder / "NORMAL" / "p00_0.png"
+    odd = ["p00_ä ö.png", "p00_new\nline.png", "p00_肺.png"]
+    for name in odd:
+        shutil.copy(source, source.with_name(name))
+    shutil.copy(source, source.with_name(os.fsdecode(b"p00_\xff.png")))
+    (source.parent / "p00_link.png").symlink_to(source)
+    (image_folder / "NORMAL" / "loop").symlink_to(image_folder, target_is_directory=True)
+    images = ImageDataset.from_folder(image_folder, r"(p\d+)_")
+    names = [name for name in images.names if name.startswith("NORMAL/p00_")]
+    assert len(names) == 7
+    digests = {images.digest(index) for index, name in enumerate(images.names) if name in names}
+    assert len(digests) == 2
+
+
+def test_digest_is_that_of_the_bytes_and_not_of_the_path(images, image_folder):
+    content = (image_folder / "NORMAL" / "p00_0.png").read_bytes()
+    before = images.digest(0)
+    assert before == hashlib.sha256(content).hexdigest()
+    moved = image_folder.with_name("elsewhere")
+    image_folder.rename(moved)
+    assert ImageDataset.from_folder(moved, r"(p\d+)_").digest(0) == before
+
+
+def write_csv(path, text):
+    path.write_text(text, encoding="utf-8-sig")
+    return path
+
+
+def test_csv(image_folder):
+    path = write_csv(
+        image_folder / "list.csv",
+        "path,label,patient,split\nNORMAL/p00_0.png,no,a,train\nPNEUMONIA/p06_0.png,yes,b,training\n"
+        "NORMAL/p01_0.png,no,c,test\nPNEUMONIA/p07_0.png,yes,d,test\n",
+    )
+    images = ImageDataset.open(path)
+    assert images.class_names == ("no", "yes")
+    assert images.patients.tolist() == list("abcd")
+    assert images.splits.tolist() == ["train", "train", "test", "test"]
+    assert images.names[0] == "NORMAL/p00_0.png"
+
+
+def test_csv_takes_patients_from_a_named_column_or_from_paths(image_folder):
+    text = "path,label,person\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
+    path = write_csv(image_folder / "list.csv", text)
+    assert ImageDataset.from_csv(path, "person").patients.tolist() == ["x", "y"]
+    assert ImageDataset.from_csv(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
+
+
+def test_csv_names_never_hold_absolute_paths(image_folder, tmp_path):
+    lines = [f"{path},{path.parent.name}" for path in sorted(image_folder.rglob("*.png"))]
+    path = write_csv(tmp_path / "list.csv", "path,label\n" + "\n".join(lines) + "\n")
+    assert ImageDataset.from_csv(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na,b\n", "no column 'path' .it has: file, label"),
+        ("path,class\na,b\n", "no column 'label'"),
+        ("path,label\nabsent.png,b\n", "names 1 files that do not exist, .*absent.png"),
+        ("path,label\n", "lists no image"),
+        ("path,label,split\nNORMAL/p00_0.png,a,a\nNORMAL/p00_1.png,b,a\n", "a split 'a'"),
+    ],
+)
+def test_bad_csv(image_folder, text, message):
+    path = write_csv(image_folder / "list.csv", text)
+    with pytest.raises(UsageError, match=message):
+        ImageDataset.from_csv(path)
+
+
+def test_bad_folders(tmp_path, image_folder):
+    with pytest.raises(UsageError, match="does not exist"):
+        ImageDataset.open(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="it is empty"):
+        ImageDataset.open(tmp_path / "empty")
+    (tmp_path / "texts" / "a").mkdir(parents=True)
+    (tmp_path / "texts" / "a" / "x.txt").touch()
+    with pytest.raises(UsageError, match="no image"):
+        ImageDataset.open(tmp_path / "texts")
+    shutil.copytree(image_folder / "NORMAL", tmp_path / "loose")
+    with pytest.raises(UsageError, match="no class folders"):
+        ImageDataset.open(tmp_path / "loose")
+    shutil.rmtree(image_folder / "PNEUMONIA")
+    with pytest.raises(UsageError, match="only the class 'NORMAL'"):
+        ImageDataset.open(image_folder)
+
+
+def test_a_class_missing_from_a_split(image_folder, tmp_path):
+    top = tmp_path / "parts"
+    shutil.copytree(image_folder, top / "train")
+    shutil.copytree(image_folder / "NORMAL", top / "test" / "NORMAL")
+    with pytest.raises(UsageError, match="'test' has no image of class 'PNEUMONIA'"):
+        ImageDataset.open(top)
+
+
+def test_a_class_missing_from_val_is_fine_since_train_and_val_are_pooled(image_folder, tmp_path):
+    top = tmp_path / "parts"
+    shutil.copytree(image_folder, top / "train")
+    shutil.copytree(image_folder / "NORMAL", top / "val" / "NORMAL")
+    assert len(ImageDataset.open(top, r"(p\d+)_")) == 36
+    shutil.rmtree(top / "train" / "PNEUMONIA")
+    shutil.copytree(image_folder, top / "test")
+    with pytest.raises(UsageError, match=r"'train, val' has no image of class 'PNEUMONIA'"):
+        ImageDataset.open(top)
+
+
+def test_images_without_labels(image_folder):
+    images = ImageDataset.open(image_folder / "NORMAL", labeled=False)
+    assert len(images) == 12
+    assert set(images.labels) == {-1}
+
+
+def test_classes_given_from_outside(image_folder):
+    shutil.rmtree(image_folder / "NORMAL")
+    images = ImageDataset.open(image_folder, r"(p\d+)_", class_names=("NORMAL", "PNEUMONIA"))
+    assert set(images.labels) == {1}
+    with pytest.raises(UsageError, match="'PNEUMONIA'; the classes here are cat, dog"):
+        ImageDataset.open(image_folder, class_names=("cat", "dog"))
+
+
+def test_arrays(generator):
+    gray = generator.integers(0, 256, (3, 6, 7), dtype=np.uint8)
+    images = ImageDataset.from_arrays(gray, [0, 1, 0], class_names=["a", "b"], patients=list("xyz"))
+    assert images.labels.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(images.read(1), gray[1])
+    color = np.repeat(gray[..., np.newaxis], 3, axis=3)
+    np.testing.assert_array_equal(ImageDataset.from_arrays(color).read(1), gray[1])
+    assert ImageDataset.from_arrays(color).read(1, "rgb").shape == (6, 7, 3)
+    assert images.digest(0) != images.digest(1)
+    assert images.digest(0) != ImageDataset.from_arrays(gray.reshape(3, 7, 6)).digest(0)
+
+
+def test_arrays_agree_with_pillow_on_luminance(generator):
+    pixels = generator.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"), dtype=int)
+    found = ImageDataset.from_arrays([pixels]).read(0).astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
+def test_bad_arrays():
+    with pytest.raises(UsageError, match="3 images but 2 labels"):
+        ImageDataset.from_arrays(np.zeros((3, 4, 4)), ["a", "b"])
+    with pytest.raises(UnreadableImageError, match="no image"):
+        ImageDataset.from_arrays([np.zeros((4, 4, 2), np.uint8)]).read(0)
+
+
+def test_select_and_splits(images):
+    chosen = images.select(images.labels == 1)
+    assert len(chosen) == 12
+    assert chosen.class_names == images.class_names
+    split = images.with_splits(["train"] * 24)
+    assert set(split.splits) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("name", "patient"),
+    [
+        ("train/PNEUMONIA/person12_bacteria_47.jpeg", "person12"),
+        ("train/PNEUMONIA/person12_virus_48.jpeg", "person12"),
+        ("test/PNEUMONIA/person12_virus_48.jpeg", "test-person12"),
+        ("chest_xray/test/NORMAL/NORMAL2-IM-0129-0001.jpeg", "test-IM-0129"),
+        ("NORMAL/IM-0129-0001.jpeg", "IM-0129"),
+        ("train/NORMAL/NORMAL2-IM-0129-0001-0002.jpeg", "IM-0129"),
+    ],
+)
+def test_kermany_names(name, patient):
+    assert patients_from_names([name], "kermany").tolist() == [patient]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (r"(\d+)", "does not fit 1 of 2 images, 'b.png'"),
+        ("kermani", "neither a preset"),
+        ("(a", "no regular expression"),
+        ("kermany", "does not fit"),
+    ],
+)
+def test_bad_patient_rules(rule, message):
+    with pytest.raises(UsageError, match=message):
+        patients_from_names(["a1.png", "b.png"], rule)
+
+
+def test_the_real_manifest_s_patients(shared):
+    import csv
+
+    with (shared / "data" / "kermany_manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = patients_from_names([row["path"] for row in rows], "kermany")
+    for patient, row in zip(found, rows, strict=True):
+        # Its two series of one id are kept together, which can only be safer.
+        assert patient == row["patient_id"].removeprefix("NORMAL2-")
+
+
+def test_hashed_patients_keep_who_is_who_and_hide_who_it_is(images):
+    hashed = images.with_hashed_patients("secret").patients
+    assert len(set(zip(images.patients, hashed, strict=True))) == len(set(hashed)) == 12
+    assert not set(hashed) & set(images.patients)
+    assert hashed.tolist() == images.with_hashed_patients("secret").patients.tolist()
+    assert hashed.tolist() != images.with_hashed_patients("other").patients.tolist()
+
+
+def test_an_image_data_set_is_indexed_as_scikit_learn_does():
+    arrays = np.zeros((6, 8, 8), np.uint8)
+    images = ImageDataset.from_arrays(arrays, list("ababab"), patients=list("uvwxyz"))
+    assert images.shape == (6,)
+    for indices in ([0, 5], np.array([0, 5]), np.arange(6) % 5 == 0, slice(0, 6, 5)):
+        assert images[indices].patients.tolist() == ["u", "z"]
+    assert images[::2].labels.tolist() == [0, 0, 0]
+    with pytest.raises(TypeError, match="a list of indices"):
+        images[3]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from featx.datasets import medmnist
+from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
+
+
+def write(path, generator, shape=(28, 28), classes=2, **changes):
+    arrays = {}
+    for split, count in (("train", 8), ("val", 4), ("test", 4)):
+        arrays[f"{split}_images"] = generator.integers(0, 256, (count, *shape), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(count) % classes).reshape(-1, 1).astype(np.uint8)
+    arrays.update(changes)
+    np.savez_compressed(
+        path, **{name: value for name, value in arrays.items() if value is not None}
+    )
+    return path, arrays
+
+
+def test_gray_images_with_known_classes(tmp_path, generator):
+    path, arrays = write(tmp_path / "pneumoniamnist.npz", generator)
+    images = ImageDataset.open(path)
+    assert images.class_names == ("normal", "pneumonia")
+    assert images.splits.tolist() == ["train"] * 8 + ["val"] * 4 + ["test"] * 4
+    assert images.labels[8:12].tolist() == arrays["val_labels"][:, 0].tolist()
+    assert images.names[8] == "val/000000"
+    np.testing.assert_array_equal(images.read(9), arrays["val_images"][1])
+    same = ImageDataset.from_arrays(arrays["val_images"])
+    assert images.digest(9) == same.digest(1)
+
+
+def test_color_images_with_unknown_classes(tmp_path, generator):
+    path, arrays = write(tmp_path / "other_64.npz", generator, (6, 7, 3), classes=4)
+    images = ImageDataset.open(path)
+    assert images.class_names == ("class_0", "class_1", "class_2", "class_3")
+    np.testing.assert_array_equal(images.read(3, "rgb"), arrays["train_images"][3])
+    assert images.read(3).shape == (6, 7)
+
+
+def test_larger_kinds_go_by_the_same_names(tmp_path, generator):
+    path, _ = write(tmp_path / "pneumoniamnist_224.npz", generator)
+    assert ImageDataset.open(path).class_names == ("normal", "pneumonia")
+
+
+def test_unlabeled(tmp_path, generator):
+    path, _ = write(tmp_path / "x.npz", generator, train_labels=None)
+    assert set(ImageDataset.open(path, labeled=False).labels) == {-1}
+    with pytest.raises(UsageError, match="train_images but no train_labels"):
+        ImageDataset.open(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_labels": np.zeros((8, 14), np.uint8)}, "each image must have one label"),
+        ({"train_labels": np.zeros((5, 1), np.uint8)}, "each image must have one label"),
+        ({"train_images": np.zeros((8, 28), np.uint8)}, r"the shape \(8, 28\); it must be"),
+        ({"train_images": np.array([None])}, "not a MedMNIST file, or is damaged"),
+    ],
+)
+def test_bad_arrays(tmp_path, generator, changes, message):
+    path, _ = write(tmp_path / "x.npz", generator, **changes)
+    with pytest.raises(UsageError, match=message):
+        ImageDataset.open(path)
+
+
+def test_other_files(tmp_path, monkeypatch, generator):
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(UsageError, match="has no array train_images"):
+        ImageDataset.open(tmp_path / "other.npz")
+    (tmp_path / "text.npz").write_text("no arrays")
+    with pytest.raises(UsageError, match="not a MedMNIST file, or is damaged"):
+        ImageDataset.open(tmp_path / "text.npz")
+    path, _ = write(tmp_path / "large.npz", generator)
+    monkeypatch.setattr(medmnist.os, "sysconf", lambda name: 10)
+    with pytest.raises(UsageError, match=r"unpacks to .* bytes, and this machine's memory has 100"):
+        ImageDataset.open(path)

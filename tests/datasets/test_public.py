@@ -1,0 +1,308 @@
+"""Fetching public data, from a real server on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.cli import main
+from featx.datasets import public as public_sets
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.download import download
+from featx.datasets.public import PublicSet, fetch_public_set, get_public_set
+from featx.errors import FeatxError, UsageError
+
+COUNTS = {
+    "chest_xray/train/NORMAL": 4,
+    "chest_xray/train/PNEUMONIA": 6,
+    "chest_xray/test/NORMAL": 2,
+    "chest_xray/test/PNEUMONIA": 3,
+}
+
+
+def pack(counts, extra=()):
+    """Return a zip file laid out as the published one, litter included."""
+    generator = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("chest_xray/.DS_Store", b"litter")
+        archive.writestr("__MACOSX/chest_xray/train/NORMAL/._a.jpeg", b"litter")
+        for folder, count in counts.items():
+            archive.writestr(f"{folder}/.DS_Store", b"litter")
+            for number in range(count):
+                picture = io.BytesIO()
+                pixels = generator.integers(0, 256, (200, 200), dtype=np.uint8)
+                Image.fromarray(pixels).save(picture, "JPEG")
+                patient = f"{folder.count('/')}{number}"
+                archive.writestr(f"{folder}/person{patient}_virus_1.jpeg", picture.getvalue())
+        for name, content in extra:
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+class Server:
+    """Serves one file as a store with ranges does, and breaks off as it is told."""
+
+    def __init__(self, content):
+        self.content, self.ranges_known = content, True
+        self.cuts, self.asked, self.status = [], [], None
+        self.hold = None
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                if self.path == "/moved":
+                    self.send_response(302)
+                    self.send_header("Location", "/file")
+                    self.end_headers()
+                    return
+                server.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.http.server_port}/moved"
+
+    def answer(self, handler):
+        wanted = handler.headers.get("Range")
+        self.asked.append(wanted)
+        if self.status is not None:
+            handler.send_error(self.status)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if start and not self.ranges_known:
+            start = 0
+        if start >= len(self.content):
+            handler.send_error(416)
+            return
+        handler.send_response(206 if start else 200)
+        if start:
+            last = len(self.content) - 1
+            handler.send_header("Content-Range", f"bytes {start}-{last}/{len(self.content)}")
+        handler.send_header("Content-Length", str(len(self.content) - start))
+        handler.end_headers()
+        end = start + self.cuts.pop(0) if self.cuts else len(self.content)
+        with contextlib.suppress(OSError):
+            handler.wfile.write(self.content[start:end])
+            handler.wfile.flush()
+            if self.hold is not None:
+                self.hold.wait(60)
+
+    def close(self):
+        if self.hold is not None:
+            self.hold.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def content():
+    return pack(COUNTS)
+
+
+@pytest.fixture
+def server(content):
+    server = Server(content)
+    yield server
+    server.close()
+
+
+def known(server):
+    return replace(
+        get_public_set("kermany"),
+        address=server.address,
+        size=len(server.content),
+        sha256=hashlib.sha256(server.content).hexdigest(),
+        counts=COUNTS,
+    )
+
+
+def test_the_set_is_fetched_checked_and_unpacked(server, tmp_path):
+    folder = fetch_public_set(known(server), tmp_path / "data")
+    images = ImageDataset.from_folder(folder, "kermany")
+    assert len(images) == 15
+    assert sorted(path.name for path in folder.iterdir()) == ["test", "train"]
+    assert not list(folder.rglob(".*"))
+    assert (tmp_path / "data" / "ChestXRay2017.zip").read_bytes() == server.content
+    with zipfile.ZipFile(io.BytesIO(server.content)) as archive:
+        for path in folder.rglob("*.jpeg"):
+            name = path.relative_to(tmp_path / "data").as_posix()
+            assert path.read_bytes() == archive.read(name)
+    # What is there is not fetched again; what is there in part is told, not mended in silence.
+    assert fetch_public_set(known(server), tmp_path / "data") == folder
+    assert len(server.asked) == 1
+    next(folder.rglob("*.jpeg")).unlink()
+    with pytest.raises(FeatxError, match="does not hold the images as published"):
+        fetch_public_set(known(server), tmp_path / "data")
+
+
+@pytest.mark.parametrize("ranges_known", [True, False])
+def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path, ranges_known):
+    server.ranges_known = ranges_known
+    server.cuts = [5000, 7000]
+    download(server.address, tmp_path / "file", len(server.content))
+    assert (tmp_path / "file").read_bytes() == server.content
+    second = 12000 if ranges_known else 7000
+    assert server.asked == [None, "bytes=5000-", f"bytes={second}-"]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_an_attempt_that_brings_nothing_ends_and_the_next_run_goes_on(server, tmp_path):
+    server.cuts = [5000, 0]
+    with pytest.raises(FeatxError, match="broke off"):
+        fetch_public_set(known(server), tmp_path)
+    assert (tmp_path / "ChestXRay2017.zip.part").stat().st_size == 5000
+    folder = fetch_public_set(known(server), tmp_path)
+    assert len(list(folder.rglob("*.jpeg"))) == 15
+    assert server.asked == [None, "bytes=5000-", "bytes=5000-"]
+
+
+def test_a_killed_download_goes_on(server, tmp_path):
+    half = len(server.content) // 2
+    server.hold, server.cuts = threading.Event(), [half]
+    part = tmp_path / "file.part"
+    code = "import sys; from pathlib import Path; from featx.datasets.download import download; "
+    code += "download(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))"
+    arguments = [server.address, str(tmp_path / "file"), str(len(server.content))]
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size == half):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    server.hold.set()
+    server.hold = None
+    download(server.address, tmp_path / "file", len(server.content))
+    assert (tmp_path / "file").read_bytes() == server.content
+    assert server.asked == [None, f"bytes={half}-"]
+
+
+def test_another_file_than_the_published_one_is_refused(server, tmp_path):
+    with pytest.raises(FeatxError, match=r"its SHA-256 is \w{64}, not 0000"):
+        fetch_public_set(replace(known(server), sha256="0" * 64), tmp_path / "a")
+    assert not (tmp_path / "a" / "chest_xray").exists()
+    with pytest.raises(FeatxError, match=r"bytes where .* are expected"):
+        fetch_public_set(replace(known(server), size=len(server.content) + 1), tmp_path / "b")
+    fewer = {**COUNTS, "chest_xray/test/NORMAL": 1}
+    with pytest.raises(FeatxError, match=r"test/NORMAL 2, .* instead of .*test/NORMAL 1"):
+        fetch_public_set(replace(known(server), counts=fewer), tmp_path / "c")
+
+
+def test_names_that_climb_lead_nowhere(tmp_path):
+    content = pack(COUNTS, [("../outside.jpeg", b"x"), ("/tmp/outside.jpeg", b"x")])
+    server = Server(content)
+    try:
+        fetch_public_set(known(server), tmp_path / "data")
+    finally:
+        server.close()
+    assert not list(tmp_path.rglob("outside*"))
+
+
+def test_a_full_disk_is_told_before_anything_is_fetched(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        public_sets.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})
+    )
+    with pytest.raises(FeatxError, match="1,000 bytes free"):
+        fetch_public_set(known(server), tmp_path)
+    assert server.asked == []
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return stop.value.code, output.out, output.err
+
+
+def test_without_a_route_the_archive_is_brought_by_hand(server, tmp_path, monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{taken.getsockname()[1]}/file"
+    record = replace(known(server), address=closed)
+    monkeypatch.setitem(public_sets._PUBLIC_SETS, "kermany", record)
+    command = ("datasets", "kermany", "--to", tmp_path / "data")
+    code, text, error = run(capsys, *command)
+    assert (code, text) == (1, "")
+    for word in ("refused", record.page, "ChestXRay2017.zip", "--from", str(tmp_path / "data")):
+        assert word in error
+    brought = tmp_path / "brought.zip"
+    brought.write_bytes(server.content[:-1])
+    code, _, error = run(capsys, *command, "--from", brought)
+    assert code == 1
+    assert "SHA-256" in error
+    brought.write_bytes(server.content)
+    code, text, error = run(capsys, *command, "--from", brought, "--json")
+    assert code == 0, error
+    assert json.loads(text)["images"] == str(tmp_path / "data" / "chest_xray")
+    assert brought.read_bytes() == server.content
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "ChestXRay2017.zip").write_bytes(server.content)
+    code, text, _ = run(capsys, "datasets", "kermany", "--to", other)
+    assert code == 0
+    assert "15 images" in text
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_refusal_is_told_with_its_reason(server, tmp_path, status):
+    server.status = status
+    with pytest.raises(FeatxError, match=rf"the server answers {status} .*browser"):
+        fetch_public_set(known(server), tmp_path)
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(server, tmp_path):
+    (tmp_path / "file.part").write_bytes(server.content + b"more")
+    with pytest.raises(FeatxError):
+        download(server.address, tmp_path / "file", len(server.content) + 100)
+    assert not (tmp_path / "file.part").exists()
+
+
+def test_the_sets_are_listed(capsys):
+    code, text, _ = run(capsys, "datasets")
+    assert code == 0
+    for word in ("kermany", "CC BY 4.0", "1,235,512,464", "https://data.mendeley.com", "SHA-256"):
+        assert word in text
+    code, text, _ = run(capsys, "datasets", "--json")
+    (record,) = json.loads(text)
+    assert PublicSet(**record) == get_public_set("kermany")
+    # Kermany et al. 2018: 5,232 images to train on, 624 to test on.
+    counts = record["counts"]
+    assert sum(count for name, count in counts.items() if "train" in name) == 5232
+    assert sum(count for name, count in counts.items() if "test" in name) == 624
+    for wrong in (["chexpert", "--to", "x"], ["kermany"], ["--to", "x"]):
+        assert run(capsys, "datasets", *wrong)[0] == 2
+
+
+def test_an_archive_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UsageError, match="there is no file"):
+        fetch_public_set(get_public_set("kermany"), tmp_path / "data", tmp_path / "nothing.zip")
+    assert not (tmp_path / "data").exists()

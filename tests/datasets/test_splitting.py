@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from featx.datasets.splitting import hold_out, patient_folds
+from featx.errors import UsageError
+
+
+@st.composite
+def labeled_patients(draw):
+    """Images of patients of two or three classes; now and then a patient has two of them."""
+    n_classes = draw(st.integers(2, 3))
+    labels, patients = [], []
+    for patient in range(draw(st.integers(4 * n_classes, 40))):
+        own = patient % n_classes
+        for _ in range(draw(st.integers(1, 5))):
+            labels.append(own if draw(st.integers(0, 9)) else draw(st.integers(0, n_classes - 1)))
+            patients.append(f"p{patient}")
+    return np.array(labels), np.array(patients)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=labeled_patients(), share=st.floats(0.1, 0.5), random_state=st.integers(0, 5))
+def test_hold_out_never_parts_a_patient(data, share, random_state):
+    labels, patients = data
+    kept, aside = hold_out(labels, patients, test_size=share, random_state=random_state)
+    assert not set(patients[kept]) & set(patients[aside])
+    assert sorted([*kept, *aside]) == list(range(len(labels)))
+    assert len(kept)
+    assert len(aside)
+    again = hold_out(labels, patients, test_size=share, random_state=random_state)
+    np.testing.assert_array_equal(again[1], aside)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=labeled_patients(), folds=st.integers(2, 5), random_state=st.integers(0, 5))
+def test_folds_validate_every_image_once_and_never_part_a_patient(data, folds, random_state):
+    labels, patients = data
+    assume(min(len(set(patients[labels == label])) for label in set(labels)) >= 2)
+    pairs = patient_folds(labels, patients, folds=folds, random_state=random_state)
+    validated = np.concatenate([validation for _, validation in pairs])
+    assert sorted(validated) == list(range(len(labels)))
+    for training, validation in pairs:
+        assert not set(patients[training]) & set(patients[validation])
+
+
+def test_hold_out_keeps_class_shares():
+    generator = np.random.default_rng(0)
+    patients = generator.integers(0, 900, 3000)
+    labels = (patients % 10 < 3).astype(int)
+    _, aside = hold_out(labels, patients, test_size=0.2, random_state=1)
+    assert abs(len(aside) / 3000 - 0.2) < 0.005
+    assert abs(labels[aside].mean() - labels.mean()) < 0.005
+
+
+def test_seeds_differ():
+    labels, patients = np.arange(40) % 2, np.arange(40)
+    one, other = (
+        hold_out(labels, patients, random_state=random_state)[1].tolist() for random_state in (0, 1)
+    )
+    assert one != other
+
+
+def test_folds_are_as_many_as_patients_allow():
+    assert len(patient_folds([0, 0, 0, 1, 1, 1], list("aabccd"), folds=5)) == 2
+
+
+def test_patients_with_images_of_both_classes_are_no_obstacle():
+    labels, patients = [0, 1] * 10, np.repeat(np.arange(10), 2)
+    kept, aside = hold_out(labels, patients, test_size=0.3)
+    assert (len(kept), len(aside)) == (14, 6)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_senseless_shares_are_refused(share):
+    with pytest.raises(UsageError, match="share"):
+        hold_out([0, 0, 1, 1], list("abcd"), test_size=share)
+
+
+@pytest.mark.parametrize("split", [hold_out, patient_folds])
+def test_one_patient_in_a_class_is_refused(split):
+    with pytest.raises(UsageError, match="patient"):
+        split([0, 0, 1, 1], list("aabc"))

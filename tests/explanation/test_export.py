@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.benchmarking.benchmark import benchmark
+from featx.classifiers.fitting import fit
+from featx.datasets.dataset import ImageDataset
+from featx.errors import FeatxError
+from featx.explanation.evidence import ACTIVATION, Explainer
+from featx.explanation.export import SHEET, write_explanations
+from featx.features.extraction import extract
+from tests.benchmarking.conftest import draw
+
+
+@pytest.fixture
+def explainer(quick):
+    return Explainer(fit(extract(draw(), views=1), "logistic", folds=2))
+
+
+@pytest.fixture
+def hostile(tmp_path, generator):
+    """Names that are alike, that lead elsewhere, or that are no name; and one file that is none."""
+    root = tmp_path / "images"
+    for name in ("a/one.png", "b/one.png", "a/x..png", "a/-rf ; .png", "a/übel\n.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 255, (32, 24), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / name, "PNG")
+    (root / "a" / "two.png").write_bytes(b"no picture")
+    return ImageDataset.open(root, labeled=False)
+
+
+def test_every_image_has_a_file_of_its_own_inside_the_folder(explainer, hostile, tmp_path):
+    out = tmp_path / "out" / "explained"
+    content = write_explanations(explainer, hostile, out, model="m")
+    assert json.loads((out / "explanations.json").read_text()) == content
+    files = [entry["file"] for entry in content["images"]]
+    assert len(set(files)) == len(files) == len(hostile) - 1
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        [*files, SHEET, "explanations.json"]
+    )
+    assert list((tmp_path / "out").iterdir()) == [out]
+    assert [entry["path"] for entry in content["unreadable"]] == ["a/two.png"]
+    assert {entry["path"] for entry in content["images"]} == set(hostile.names) - {"a/two.png"}
+
+
+def test_the_numbers_are_those_of_the_model(explainer, tmp_path):
+    images = draw()
+    content = write_explanations(explainer, images, tmp_path, limit=5)
+    assert (content["method"], content["toward"]) == (ACTIVATION, ["well"])
+    shown = [images.names.index(entry["path"]) for entry in content["images"]]
+    assert shown[0] == 0 and shown[-1] == len(images) - 1 and len(shown) == 5
+    matrix = extract(images.select(shown), views=1)
+    expected = explainer.model.predict_images(matrix)
+    for entry, row, label in zip(
+        content["images"], expected, explainer.model.decide(expected), strict=True
+    ):
+        assert list(entry["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
+        assert entry["label"] == label
+        assert entry["map_mean_plus_bias"] == pytest.approx(entry["decision_value"], abs=1e-4)
+        assert np.mean(entry["map"]) + entry["bias"] == pytest.approx(entry["map_mean_plus_bias"])
+
+
+def test_nothing_readable_is_an_error(explainer, hostile, tmp_path):
+    with pytest.raises(FeatxError, match=r"two\.png"):
+        write_explanations(explainer, hostile.select([hostile.names.index("a/two.png")]), tmp_path)
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "naive_bayes"])
+def test_a_benchmark_s_gallery_has_maps_where_they_are_exact(quick, classifier, tmp_path):
+    fast = {"views": 1, "test_size": 0.3, "folds": 3, "controls": False, "learning_curve": False}
+    benchmark(draw(signal=25), classifiers=[classifier], **fast, out=tmp_path)
+    gallery = tmp_path / "gallery"
+    shown = [
+        entry["file"] for entry in json.loads((gallery / "gallery.json").read_text())["pictures"]
+    ]
+    maps = sorted(path.name for path in gallery.glob("*.heat.jpg"))
+    exact = classifier == "logistic"
+    assert maps == (sorted(name.replace(".jpg", ".heat.jpg") for name in shown) if exact else [])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("Heat map of what moved" in page) == exact
+    assert ("orange speaks for well" in page) == exact
+
+
+def test_a_benchmark_goes_on_where_maps_fail(quick, monkeypatch, tmp_path, capsys):
+    def fail(*_):
+        raise OSError("weights are gone")
+
+    monkeypatch.setattr("featx.explanation.evidence.find_recipe_weights", fail)
+    fast = {"views": 1, "test_size": 0.3, "folds": 3, "controls": False, "learning_curve": False}
+    benchmark(draw(signal=25), classifiers=["logistic"], **fast, out=tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    assert "weights are gone" in capsys.readouterr().err

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import StandardScaler
+
+import featx
+from featx.audit.label_issues import find_suspects
+from featx.cli import main
+from featx.datasets.dataset import ImageDataset
+from featx.errors import MissingExtraError, UsageError
+from featx.features.matrix import FeatureMatrix
+
+N_IMAGES = 120
+
+
+def make_matrix(views=1, **changes):
+    generator = np.random.default_rng(3)
+    labels = np.arange(N_IMAGES) % 2
+    image = np.repeat(np.arange(N_IMAGES), views)
+    X = generator.normal(size=(len(image), 12)) + 2.5 * labels[image, None]
+    names = tuple(f"train/{label}/{number}.png" for number, label in enumerate(labels))
+    matrix = FeatureMatrix(
+        X=X.astype(np.float32),
+        image=image,
+        view=np.tile(np.arange(views), N_IMAGES),
+        names=names,
+        digests=tuple(f"{number:064x}" for number in range(N_IMAGES)),
+        labels=labels,
+        patients=np.array([f"p{number // 2}" for number in range(N_IMAGES)]),
+        splits=np.array(["train", "test"])[np.arange(N_IMAGES) // 100],
+        class_names=("NORMAL", "PNEUMONIA"),
+        recipes=({"backbone": "vgg16"},),
+    )
+    return replace(matrix, **changes)
+
+
+@pytest.fixture(scope="module")
+def wrong():
+    """Ten images whose labels are turned round, some of them in the test split."""
+    return np.random.default_rng(5).choice(N_IMAGES, 10, replace=False)
+
+
+@pytest.fixture(scope="module")
+def found(wrong):
+    matrix = make_matrix(views=2)
+    labels = matrix.labels.copy()
+    labels[wrong] = 1 - labels[wrong]
+    return featx.explore(replace(matrix, labels=labels), neighbors=5, n_jobs=1)
+
+
+def test_planted_wrong_labels_are_the_first_suspects(found, wrong):
+    first = [suspect.image for suspect in found.suspects[:10]]
+    assert len(set(first) & set(wrong.tolist())) >= 9
+    suspect = found.suspects[0]
+    assert {suspect.labeled, suspect.called} == {"NORMAL", "PNEUMONIA"}
+    assert suspect.probability == found.probabilities[suspect.image, found.labels[suspect.image]]
+
+
+def test_neighbors_are_those_of_all_distances(found):
+    matrix = make_matrix(views=2)
+    means = matrix.X.reshape(N_IMAGES, 2, -1).mean(axis=1, dtype=np.float64)
+    distances = pairwise_distances(StandardScaler().fit_transform(means))
+    np.fill_diagonal(distances, np.inf)
+    expected = np.argsort(distances, axis=1)[:, :5]
+    np.testing.assert_array_equal(found.neighbors, expected)
+    np.testing.assert_allclose(
+        found.distances, np.take_along_axis(distances, expected, axis=1), rtol=1e-6
+    )
+
+
+def test_the_map_is_that_of_the_principal_components(found):
+    matrix = make_matrix(views=2)
+    means = matrix.X.reshape(N_IMAGES, 2, -1).mean(axis=1, dtype=np.float64)
+    scaled = StandardScaler().fit_transform(means)
+    _, values, directions = np.linalg.svd(scaled, full_matrices=False)
+    share = values**2 / (values**2).sum()
+    np.testing.assert_allclose(found.explained, share[:2], rtol=1e-3)
+    along = scaled @ directions[:2].T
+    for axis in range(2):
+        assert abs(np.corrcoef(found.coordinates[:, axis], along[:, axis])[0, 1]) > 0.999
+
+
+def test_confidence_is_held_against_the_mean_of_each_class():
+    # Class 1 is hard: its images reach 0.6 on average, so that 0.62 is confident.
+    probabilities = np.array([[0.95, 0.05], [0.38, 0.62], [0.97, 0.03], [0.4, 0.6], [0.4, 0.6]])
+    assert find_suspects(probabilities, np.array([0, 0, 0, 1, 1])) == [(1, 1)]
+    # Of three classes the likeliest of those counts.
+    probabilities = np.array([[0.0, 0.4, 0.6], [0.8, 0.2, 0.0], [0.2, 0.4, 0.4], [0.1, 0.4, 0.5]])
+    assert find_suspects(probabilities, np.array([0, 0, 1, 2])) == [(0, 2)]
+
+
+def test_without_labels_of_two_classes_none_is_doubted():
+    found = featx.explore(make_matrix(labels=np.full(N_IMAGES, -1)))
+    assert found.suspects == () and np.isnan(found.probabilities).all()
+    assert any("none of two classes" in note for note in found.notes)
+
+
+def test_what_cannot_be_mapped_is_said():
+    matrix = make_matrix()
+    with pytest.raises(UsageError, match="pca, umap"):
+        featx.explore(matrix, method="tsne")
+    with pytest.raises(UsageError, match="no classifier 'svn'"):
+        featx.explore(matrix, classifier="svn")
+    with pytest.raises(UsageError, match="three images"):
+        featx.explore(matrix.select_images([0, 1]))
+    with pytest.raises(UsageError, match="at least 1"):
+        featx.explore(matrix, neighbors=0)
+
+
+def test_umap_is_an_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"featx\[umap\]"):
+        featx.explore(make_matrix(), method="umap")
+
+
+def test_copies_without_images():
+    matrix = make_matrix()
+    X = matrix.X.copy()
+    X[9] = X[4]
+    digests = (*matrix.digests[:7], matrix.digests[3], *matrix.digests[8:])
+    found = featx.explore(replace(matrix, X=X, digests=digests))
+    kinds = {(pair.first, pair.second): pair.kind for pair in found.copies}
+    assert kinds == {(3, 7): "same file", (4, 9): "same features"}
+    assert found.thumbnails is None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures, one a copy in another format's bytes, one nearly a copy; and their matrix."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(8)
+    for number in range(24):
+        label = ("NORMAL", "PNEUMONIA")[number % 2]
+        coarse = Image.fromarray(generator.integers(0, 256, (12, 10), dtype=np.uint8))
+        picture = coarse.resize((80, 96), Image.Resampling.BICUBIC)
+        (folder / label).mkdir(exist_ok=True)
+        picture.save(folder / label / f"{number:02}.png")
+        if number == 0:
+            picture.save(folder / "NORMAL" / "copy.png", compress_level=1)
+            picture.resize((160, 192)).save(folder / "NORMAL" / "larger.jpeg", quality=70)
+    images = ImageDataset.from_folder(folder)
+    generator = np.random.default_rng(0)
+    matrix = FeatureMatrix(
+        X=generator.normal(size=(len(images), 4)).astype(np.float32),
+        image=np.arange(len(images)),
+        view=np.zeros(len(images), dtype=int),
+        names=images.names,
+        digests=tuple(images.digest(index) for index in range(len(images))),
+        labels=images.labels,
+        patients=images.patients,
+        splits=images.splits,
+        class_names=images.class_names,
+    )
+    return folder, images, matrix
+
+
+def test_images_give_thumbnails_and_copies(folder):
+    _, images, matrix = folder
+    # Another order, and one image fewer than in the matrix.
+    shuffled = images.select(np.arange(len(images))[::-1][1:])
+    found = featx.explore(matrix, shuffled)
+    kinds = {
+        frozenset({matrix.names[pair.first], matrix.names[pair.second]}): pair.kind
+        for pair in found.copies
+    }
+    original = frozenset({"NORMAL/00.png", "NORMAL/copy.png"})
+    assert kinds.pop(original) == "same pixels"
+    ((near, kind),) = kinds.items()
+    assert kind == "nearly the same picture"
+    assert near - original == {"NORMAL/larger.jpeg"}
+    assert any("1 of 26 images" in note for note in found.notes)
+    assert not found.thumbnails[-1].any()
+    picture = np.asarray(images.read(5), dtype=float)
+    shrunk = np.asarray(Image.fromarray(picture).resize((47, 56), Image.Resampling.BOX))
+    own = found.thumbnails[5][:, 4:51].astype(float)
+    assert np.corrcoef(own.ravel(), shrunk.ravel())[0, 1] > 0.99
+
+
+def test_other_images_are_refused(folder):
+    _, images, _ = folder
+    with pytest.raises(UsageError, match="none of the 26 images"):
+        featx.explore(make_matrix(), images)
+
+
+def test_the_command(folder, tmp_path, capsys):
+    root, _, matrix = folder
+    matrix.save(tmp_path / "features.h5")
+    page = tmp_path / "page.html"
+    words = ["explore", str(tmp_path / "features.h5"), "--images", str(root), "--out", str(page)]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--quiet", "--json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["images"] == 26 and len(told["copies"]) == 2
+    assert page.read_text().count("data:image/jpeg;base64,") == 1

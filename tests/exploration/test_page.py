@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from featx.exploration.page import TILE, Copies, Exploration, Suspect
+from tests.report.test_page import EVIL
+
+
+def make_exploration(**changes):
+    generator = np.random.default_rng(1)
+    places = generator.normal(size=(9, 2))
+    settings = {
+        "title": "vgg16",
+        "names": tuple(f"a/{EVIL}{number}.png" for number in range(9)),
+        "class_names": ("NORMAL", EVIL),
+        "labels": np.array([0, 1, 0, 1, 0, 1, 0, 1, -1]),
+        "patients": np.array([f"{EVIL}{number // 2}" for number in range(9)]),
+        "splits": np.array(["train"] * 8 + [""]),
+        "method": "pca",
+        "coordinates": places,
+        "explained": (0.5, 0.25),
+        "neighbors": np.argsort(generator.random((9, 9)), axis=1)[:, :3],
+        "distances": np.ones((9, 3)),
+        "probabilities": np.vstack([np.tile([0.25, 0.75], (8, 1)), [np.nan, np.nan]]),
+        "suspects": (Suspect(2, "NORMAL", EVIL, 0.25),),
+        "copies": (Copies(0, 1, "same pixels"),),
+        "thumbnails": generator.integers(0, 256, (9, TILE, TILE), dtype=np.uint8),
+        "notes": (EVIL,),
+    }
+    return Exploration(**{**settings, **changes})
+
+
+def test_hostile_names_are_only_text(tmp_path):
+    page = make_exploration().save(tmp_path / "page.html").read_text()
+    assert EVIL not in page
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    assert data["names"][3] == f"a/{EVIL}3.png" and data["classes"][1] == EVIL
+    assert data["probabilities"][8] == [None, None]
+
+
+def test_nothing_is_fetched(tmp_path):
+    page = make_exploration().save(tmp_path / "page.html").read_text()
+    assert "default-src &#39;none&#39;" in page
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
+
+
+def test_the_map_fits_its_frame(tmp_path):
+    wide = make_exploration(coordinates=np.array([[0, 0], [8, 1]] * 4 + [[4, 2]], dtype=float))
+    page = wide.save(tmp_path / "page.html").read_text()
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.S)[1])
+    assert (min(data["x"]), max(data["x"])) == (-0.5, 0.5)
+    assert max(map(abs, data["y"])) == pytest.approx(0.125)
+
+
+def test_without_thumbnails_there_is_no_picture(tmp_path):
+    page = make_exploration(thumbnails=None).save(tmp_path / "page.html").read_text()
+    assert "<img" not in page
+    assert "Principal component 1 (50.0 % of the variance)" in page
+
+
+def test_what_scripts_read():
+    told = make_exploration().to_dict()
+    assert told["suspects"] == [
+        {"path": f"a/{EVIL}2.png", "labeled": "NORMAL", "called": EVIL, "probability": 0.25}
+    ]
+    assert told["copies"][0]["kind"] == "same pixels"
+    assert json.loads(json.dumps(told)) == told
