@@ -44,11 +44,6 @@ def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
     contents : ndarray of str, shape (n_images,)
         Digests; empty ones are like nothing.
 
-    Returns
-    -------
-    list of (int, int)
-        The first image of these pixels, and another one.
-
     Examples
     --------
     >>> exact_pairs(np.array(["a", "b", "a", "", "", "a"]))
@@ -64,20 +59,7 @@ def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
 
 
 def near_pairs(images: Sequence[ImageDataset], fingerprints: Fingerprints) -> Pairs:
-    """List pairs of images that are nearly the same picture, but not the same pixels.
-
-    Parameters
-    ----------
-    images : sequence of ImageDataset
-        One set after the other, as `fingerprints` has them.
-    fingerprints : Fingerprints
-        Of all images.
-
-    Returns
-    -------
-    list of (int, int)
-        Each pair once, the lower index first; of images with the same pixels only the first.
-    """
+    """List pairs of images that are nearly the same picture, but not the same pixels."""
     contents = fingerprints.contents
     _, first = np.unique(contents, return_index=True)
     distinct = np.sort(first[contents[first] != ""])
@@ -100,8 +82,6 @@ def join_patients(
     ----------
     patients : ndarray of str, shape (n_images,)
         Whose image it is.
-    pairs : iterable of (int, int)
-        Images that are copies of each other.
 
     Returns
     -------

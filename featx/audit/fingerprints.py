@@ -37,8 +37,6 @@ class Fingerprints:
         The image, squashed; black where there is none.
     constant : ndarray of bool, shape (n_images,)
         Whether all pixels are the same.
-    unreadable : dict of int to str
-        Why an image could not be decoded, by its index.
     """
 
     contents: npt.NDArray[np.str_]
@@ -52,13 +50,7 @@ class Fingerprints:
 
     @classmethod
     def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """Set the fingerprints of several sets one after the other.
-
-        Parameters
-        ----------
-        parts : sequence of Fingerprints
-            At least one.
-        """
+        """Set the fingerprints of several sets one after the other."""
         starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
         return cls(
             contents=np.concatenate([part.contents for part in parts]),
@@ -75,17 +67,6 @@ class Fingerprints:
 
 def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> Fingerprints:
     """Decode every image once, as many at a time as there are cores.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        Of any size; 0.6 KB of memory an image.
-    label : str, default="Auditing images"
-        What progress is called.
-
-    Returns
-    -------
-    Fingerprints
 
     Examples
     --------
@@ -118,8 +99,6 @@ def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
     ----------
     pixels : ndarray of uint8 or float32, shape (height, width)
         0 to 255.
-    side : int, default=24
-        Height and width of what is returned.
 
     Returns
     -------

@@ -13,22 +13,12 @@ def find_suspects(
 ) -> list[tuple[int, int]]:
     """List the images that are confidently counted among another class than they are labeled.
 
-    By confident learning [1]_: an image is confidently of a class if its out-of-fold probability
-    of it is at least the mean one of the images so labeled; of several such classes, the
-    likeliest counts. Means adapt to classes that are harder, or rarer, than others.
-
     Parameters
     ----------
     probabilities : ndarray of float64, shape (n_images, n_classes)
         Out-of-fold, by models that had not seen the image's patient.
     labels : ndarray of int64, shape (n_images,)
         Class codes as given.
-
-    Returns
-    -------
-    list of (int, int)
-        Image and the class that it is counted among, the least self-confident first: by the
-        probability of the class given less that of the other.
 
     References
     ----------

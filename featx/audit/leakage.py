@@ -30,23 +30,7 @@ _SHARE_APART = 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a reader of the table should know of the images.
-
-    Parameters
-    ----------
-    kind : str
-        ``"exact-duplicates-across"``, ``"near-duplicates-across"``, ``"patients-across"``,
-        ``"leaks-left-out"``, ``"labels-differ"``, ``"duplicates-within"``, ``"constant"``,
-        ``"unreadable"`` or ``"class-share"``.
-    severity : {"leak", "warning", "information"}
-        A leak makes every score too good.
-    count : int
-        How many images, pairs or patients.
-    text : str
-        One sentence.
-    examples : tuple of str
-        At most 10.
-    """
+    """One thing that a reader of the table should know of the images."""
 
     kind: str
     severity: str
@@ -57,15 +41,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found, and whether leaks were allowed.
-
-    Parameters
-    ----------
-    findings : tuple of Finding
-        Leaks first.
-    allowed : bool
-        Whether to go on although there are leaks.
-    """
+    """What was found, and whether leaks were allowed."""
 
     findings: tuple[Finding, ...]
     allowed: bool
@@ -76,13 +52,7 @@ class Audit:
         return [finding for finding in self.findings if finding.severity == "leak"]
 
     def check(self) -> None:
-        """Refuse leaks unless they were allowed.
-
-        Raises
-        ------
-        UsageError
-            Naming each leak with examples.
-        """
+        """Refuse leaks unless they were allowed."""
         if not self.leaks or self.allowed:
             return
         told = [f"{leak.text} Such as {'; '.join(leak.examples[:3])}." for leak in self.leaks]
@@ -110,16 +80,8 @@ class Inspection:
 
     Parameters
     ----------
-    images : ImageDataset
-        Of the benchmark. Patients who share an image bear one name.
     owners : ndarray of str, shape (n_images,)
         Patients as they were given.
-    externals : dict of str to ImageDataset
-        By name.
-    fingerprints : Fingerprints
-        Of the images, then of each external set.
-    exact, near : list of (int, int)
-        Copies, as indices into `fingerprints`.
     """
 
     images: ImageDataset
@@ -150,20 +112,7 @@ class Inspection:
 def inspect_images(
     images: ImageDataset, externals: Mapping[str, ImageDataset] | None = None
 ) -> Inspection:
-    """Decode all images once, and find copies among them.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        With labels.
-    externals : mapping of str to ImageDataset, optional
-        Sets that models will be shown unchanged.
-
-    Returns
-    -------
-    Inspection
-        Its images are to be split: patients who share an image cannot be parted there.
-    """
+    """Decode all images once, and find copies among them."""
     sets = {"": images, **(externals or {})}
     parts = [take_fingerprints(part, f"Auditing {name or 'images'}") for name, part in sets.items()]
     fingerprints = Fingerprints.join(parts)
@@ -187,18 +136,10 @@ def audit_split(
 
     Parameters
     ----------
-    inspection : Inspection
-        From `inspect_images`.
     in_test : ndarray of bool, shape (n_images,)
         Which images are for the test.
-    allow_leaks : bool, default=False
-        Whether leaks are told and no error.
     dropped : ndarray of bool, shape (n_images,), optional
         Which images were left out of training, from `leaking`.
-
-    Returns
-    -------
-    Audit
     """
     out = np.zeros_like(in_test) if dropped is None else dropped
     in_training = ~in_test & ~out
@@ -226,8 +167,6 @@ def leaking(inspection: Inspection, in_test: Mask) -> Mask:
 
     Parameters
     ----------
-    inspection : Inspection
-        From `inspect_images`.
     in_test : ndarray of bool, shape (n_images,)
         Which images are for the test.
 

@@ -16,13 +16,7 @@ __all__ = ["import_keras", "quiet_stderr"]
 
 
 def import_keras() -> ModuleType:
-    """Import Keras without the start-up messages of its back end.
-
-    Returns
-    -------
-    module
-        ``keras``, on whichever back end ``$KERAS_BACKEND`` or ``keras.json`` names.
-    """
+    """Import Keras without the start-up messages of its back end."""
     if "keras" not in sys.modules:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         with quiet_stderr(), warnings.catch_warnings():

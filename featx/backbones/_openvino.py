@@ -24,17 +24,7 @@ __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quie
 
 
 class OneByOne:
-    """A network on the CPU that is given single images, several at a time on separate cores.
-
-    The bits of a row can then not depend on its company. OpenVINO's own choice of streams for
-    throughput is kept: no other was faster (scripts/bench/streams.py). Where two threads call, the
-    first images of one take the cores that the last ones of the other leave idle.
-
-    Parameters
-    ----------
-    network : openvino.Model
-        From one image, shape (1, height, width, channels), to one row.
-    """
+    """A network on the CPU that is given single images, several at a time on separate cores."""
 
     def __init__(self, network: Any) -> None:
         openvino = import_openvino()
@@ -87,16 +77,7 @@ def import_openvino() -> ModuleType:
 
 
 def convert(model: Any) -> Any:
-    """Turn a Keras model on TensorFlow into an OpenVINO one, for a single image at a time.
-
-    Parameters
-    ----------
-    model : keras.Model
-
-    Returns
-    -------
-    openvino.Model
-    """
+    """Turn a Keras model on TensorFlow into an OpenVINO one, for a single image at a time."""
     tensorflow = sys.modules["tensorflow"]
     signature = tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)
     traced = tensorflow.function(

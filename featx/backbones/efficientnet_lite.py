@@ -58,18 +58,7 @@ _STAGES = (
 
 
 def EfficientNetLite0(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
-    """Build EfficientNet-Lite0 without its classification layer.
-
-    Parameters
-    ----------
-    input_shape : tuple of int
-        Height, width and channels (3) of the preprocessed input.
-
-    Returns
-    -------
-    keras.Model
-        From (n, height, width, 3) to feature maps (n, height / 32, width / 32, 1280).
-    """
+    """Build EfficientNet-Lite0 without its classification layer."""
     return _build("efficientnet_lite0", input_shape, width=1.0, depth=1.0)
 
 
@@ -84,20 +73,7 @@ def EfficientNetLite2(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
 
 
 def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
-    """Put the tensors of the PyTorch port into a Keras model of the same variant.
-
-    Parameters
-    ----------
-    base : keras.Model
-        Made by one of the functions above.
-    state : mapping of str to ndarray
-        What `featx.backbones.torch_file.read_torch_state` gives.
-
-    Raises
-    ------
-    FeatxError
-        The tensors belong to another variant.
-    """
+    """Put the tensors of the PyTorch port into a Keras model of the same variant."""
     layers = [layer for layer in base.layers if layer.weights]
     convolutions = sum(name.endswith(".weight") and a.ndim == 4 for name, a in state.items())
     if 2 * convolutions != len(layers):
@@ -117,11 +93,6 @@ def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
 
 def classification_head(state: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the layer that names ImageNet's 1,000 classes from the pooled features.
-
-    Parameters
-    ----------
-    state : mapping of str to ndarray
-        What `featx.backbones.torch_file.read_torch_state` gives.
 
     Returns
     -------

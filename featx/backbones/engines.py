@@ -52,17 +52,6 @@ class KerasEngine:
 
     Every batch has the same shape, the last one being filled up, so that the bits of a row
     depend on its image alone, not on its company or its place.
-
-    Parameters
-    ----------
-    base : keras.Model
-        What `featx.backbones.weights.load_base` gives.
-    backbone : Backbone
-        Its record, for the preprocessing.
-    batch_size : int, optional
-        Images a step; by default few on a CPU, whose caches they then fit, and more on a GPU.
-    pooling : str, default="average"
-        See `featx.backbones.pooling`.
     """
 
     name = "keras"
@@ -95,11 +84,6 @@ class KerasEngine:
         Returns
         -------
         ndarray of float32, shape (n, features)
-
-        Raises
-        ------
-        UsageError
-            The shape is not one that the network was built for.
         """
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
         features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
@@ -113,13 +97,7 @@ class KerasEngine:
         return features
 
     def versions(self) -> dict[str, str]:
-        """Tell the versions of the libraries that decide the numbers.
-
-        Returns
-        -------
-        dict of str to str
-            For example ``{"keras": "3.10.0", "tensorflow": "2.20.0"}``.
-        """
+        """Tell the versions of the libraries that decide the numbers."""
         return _keras_versions()
 
     def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -137,22 +115,6 @@ class OpenVinoEngine:
 
     Images go through one by one, several at a time on separate cores, so that the bits of a
     row cannot depend on its company.
-
-    Parameters
-    ----------
-    base : keras.Model
-        What `featx.backbones.weights.load_base` gives.
-    backbone : Backbone
-        Its record, for the preprocessing.
-    pooling : str, default="average"
-        See `featx.backbones.pooling`.
-
-    Raises
-    ------
-    MissingExtraError
-        OpenVINO is not installed.
-    UsageError
-        Keras runs on another back end than TensorFlow.
     """
 
     name = "openvino"
@@ -195,35 +157,7 @@ def make_engine(
     pooling: str = "average",
     precision: str = "float32",
 ) -> Engine:
-    """Load a backbone, frozen, into an engine.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        What to run.
-    weights : Weights
-        What `featx.backbones.weights.find_weights` gave for it.
-    engine : {"auto", "keras", "openvino"}, default="auto"
-        ``"auto"`` takes Keras where it sees a GPU, else OpenVINO if it is installed, else Keras.
-    batch_size : int, optional
-        Images a step of the Keras engine; see there.
-    pooling : str, default="average"
-        See `featx.backbones.pooling`.
-    precision : {"float32", "float16", "bfloat16"}, default="float32"
-        What the network computes with; for int8 see `featx.backbones.quantization`. The short
-        floats are for GPUs and the Keras engine; weights and features stay float32.
-
-    Returns
-    -------
-    Engine
-
-    Raises
-    ------
-    UsageError
-        There is no engine or pooling of that name, or the engine has no such precision.
-    MissingExtraError
-        OpenVINO was asked for and is not installed.
-    """
+    """Load a backbone, frozen, into an engine."""
     if engine not in ENGINES:
         raise UsageError(f"There is no engine {engine!r}. Known: {', '.join(ENGINES)}.")
     if engine == "openvino" and not openvino_installed():
@@ -269,19 +203,10 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
     ----------
     pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
         Gray or RGB.
-    size : (int, int)
-        Height and width that the network was built for.
-    backbone : Backbone
-        Its record.
 
     Returns
     -------
     ndarray of float32, shape (n, height, width, 1 or 3)
-
-    Raises
-    ------
-    UsageError
-        The shape is another.
     """
     batch = np.asarray(pixels, dtype=np.float32)
     if batch.ndim == 3:
@@ -296,24 +221,7 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
 
 
 def pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
-    """Chain pixels, preprocessing, the frozen base and pooling.
-
-    Parameters
-    ----------
-    base : keras.Model
-        What `featx.backbones.weights.load_base` gives.
-    backbone : Backbone
-        Its record.
-    channels : {1, 3}
-        Of the pixels.
-    pooling : str
-        See `featx.backbones.pooling`.
-
-    Returns
-    -------
-    keras.Model
-        From float32 pixels to float32 features, whatever the base computes in.
-    """
+    """Chain pixels, preprocessing, the frozen base and pooling."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
     colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs

@@ -17,13 +17,6 @@ class FeatureMaps:
     """The last feature maps of a frozen backbone, computed by Keras on any of its back ends.
 
     Their mean over places is what average pooling makes of them.
-
-    Parameters
-    ----------
-    base : keras.Model
-        What `featx.backbones.weights.load_base` gives.
-    backbone : Backbone
-        Its record, for the preprocessing.
     """
 
     def __init__(self, base: Any, backbone: Backbone) -> None:

@@ -28,26 +28,7 @@ _TORCH_SUFFIXES = (".pth", ".pt")
 def build_base(
     backbone: Backbone, input_shape: tuple[int, int] | None = None, policy: str | None = None
 ) -> Any:
-    """Make the network without its classification layer, with Keras' initial weights.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        What to build.
-    input_shape : tuple of int, optional
-        Height and width; the backbone's own size by default.
-    policy : str, optional
-        Keras' dtype policy of its layers, such as ``"mixed_float16"``; the global one by default.
-
-    Returns
-    -------
-    keras.Model
-
-    Raises
-    ------
-    UsageError
-        The network cannot take images that small.
-    """
+    """Make the network without its classification layer, with Keras' initial weights."""
     height, width = input_shape or backbone.size
     if min(height, width) < backbone.minimum_size:
         raise UsageError(
@@ -78,13 +59,6 @@ def _dtype_policy(policy: str | None) -> Iterator[None]:
 def fill_randomly(base: Any, random_state: int) -> None:
     """Draw the kernels anew (Glorot uniform), the same for a seed in any process.
 
-    Parameters
-    ----------
-    base : keras.Model
-        Changed in place; biases and batch norm keep their initial zeros and ones.
-    random_state : int
-        Of NumPy's generator: no global random state is read or changed.
-
     References
     ----------
     Glorot, Bengio (2010), Understanding the difficulty of training deep feedforward neural
@@ -99,23 +73,7 @@ def fill_randomly(base: Any, random_state: int) -> None:
 
 
 def fill_from_file(base: Any, backbone: Backbone, path: Path) -> None:
-    """Load a weights file into a network.
-
-    Parameters
-    ----------
-    base : keras.Model
-        Made by `build_base`; changed in place.
-    backbone : Backbone
-        Its record.
-    path : Path
-        Keras 3 (``.weights.h5``) or older HDF5, whatever the name; or the PyTorch file of an
-        EfficientNet-Lite.
-
-    Raises
-    ------
-    FeatxError
-        The file is damaged, or belongs to another network.
-    """
+    """Load a weights file into a network."""
     if path.suffix in _TORCH_SUFFIXES:
         _fill_from_torch_file(base, backbone, path)
         return
@@ -184,19 +142,7 @@ def _first_line(error: Exception) -> str:
 
 
 def freeze(base: Any) -> Any:
-    """Make a network that stays as it is, whatever is done with it later.
-
-    Parameters
-    ----------
-    base : keras.Model
-        A functional model.
-
-    Returns
-    -------
-    keras.Model
-        The same layers and weights; none can be trained, and batch norm uses its moving
-        statistics, without changing them, even under ``training=True``.
-    """
+    """Make a network that stays as it is, whatever is done with it later."""
     frozen = _frozen_class()(base.inputs[0], base.outputs[0], name=base.name)
     frozen.trainable = False
     return frozen

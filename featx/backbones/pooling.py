@@ -23,11 +23,6 @@ _GEM_FLOOR = 1e-6
 def check_pooling(method: str) -> None:
     """Refuse a name that is not known.
 
-    Raises
-    ------
-    UsageError
-        If there is no such pooling.
-
     Examples
     --------
     >>> check_pooling("average")
@@ -43,10 +38,6 @@ def pool(maps: Any, method: str) -> Any:
     ----------
     maps : tensor, shape (n, height, width, channels)
         Of a network's last layer.
-    method : {"average", "max", "gem", "quadrants"}
-        The mean; the maximum; the generalized mean of power 3, negative values counting as 0; the
-        means of the upper left, upper right, lower left and lower right quarter, side by side,
-        overlapping by a row or column where their number is odd.
 
     Returns
     -------

@@ -14,18 +14,6 @@ PRECISIONS = ("float32", *HALF, "int8")
 def check_precision(precision: str, engine: str = "auto") -> None:
     """Refuse a precision that is not known, or that an engine does not compute in.
 
-    Parameters
-    ----------
-    precision : {"float32", "float16", "bfloat16", "int8"}
-        What the network computes with; features are float32 in any case.
-    engine : {"auto", "keras", "openvino"}, default="auto"
-        What shall run the network.
-
-    Raises
-    ------
-    UsageError
-        If there is no such precision, or the engine does not have it.
-
     Examples
     --------
     >>> check_precision("int8", "keras")

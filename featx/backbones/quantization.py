@@ -35,20 +35,6 @@ class QuantizedEngine:
     """A network that `quantize` made: weights and activations in int8, features in float32.
 
     Images go through one by one, as in `featx.backbones.engines.OpenVinoEngine`.
-
-    Parameters
-    ----------
-    network : bytes
-        What `quantize` returned.
-    backbone : Backbone
-        Its record.
-
-    Raises
-    ------
-    MissingExtraError
-        OpenVINO is not installed.
-    FeatxError
-        These bytes are not a network.
     """
 
     name = "openvino"
@@ -62,13 +48,7 @@ class QuantizedEngine:
         self._run = OneByOne(model)
 
     def embed(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
-        """Turn pixels into one feature vector an image; see `KerasEngine.embed`.
-
-        Raises
-        ------
-        UsageError
-            Size or number of channels are not those that the network was calibrated for.
-        """
+        """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
         height, width, channels = self._shape
         batch = as_batch(pixels, (height, width), self.backbone)
         if batch.shape[-1] != channels:
@@ -79,12 +59,7 @@ class QuantizedEngine:
         return self._run(batch)
 
     def versions(self) -> dict[str, str]:
-        """Tell what decides the numbers: OpenVINO, and the CPU, whose int8 sums may saturate.
-
-        Returns
-        -------
-        dict of str to str
-        """
+        """Tell what decides the numbers: OpenVINO, and the CPU, whose int8 sums may saturate."""
         openvino = import_openvino()
         return {
             "openvino": openvino.__version__.split("-")[0],
@@ -93,12 +68,7 @@ class QuantizedEngine:
 
 
 def check_quantizer() -> None:
-    """Refuse to go on without NNCF and OpenVINO.
-
-    Raises
-    ------
-    MissingExtraError
-    """
+    """Refuse to go on without NNCF and OpenVINO."""
     if importlib.util.find_spec("nncf") is None or not openvino_installed():
         raise MissingExtraError("int8", "featx[int8]")
 
@@ -118,26 +88,8 @@ def quantize(
 
     Parameters
     ----------
-    base : keras.Model
-        What `featx.backbones.weights.load_base` gives.
-    backbone : Backbone
-        Its record, for the preprocessing.
     views : ndarray of float32, shape (n, height, width) or (n, height, width, 1 or 3)
         What to calibrate on; a few hundred, of the kind to be embedded later.
-    pooling : str, default="average"
-        See `featx.backbones.pooling`.
-
-    Returns
-    -------
-    bytes
-        The network, for `QuantizedEngine`.
-
-    Raises
-    ------
-    MissingExtraError
-        NNCF or OpenVINO is not installed.
-    UsageError
-        The views are not of the network's size, or there are none.
 
     References
     ----------

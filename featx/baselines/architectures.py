@@ -29,25 +29,7 @@ __all__ = [
 def build_network(
     recipe: Recipe, size: tuple[int, int], n_classes: int, weights: Weights | None
 ) -> keras.Model:
-    """Build the network of a recipe, not compiled.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Says what the network is.
-    size : (int, int)
-        Height and width of the input.
-    n_classes : int
-        With two, the output is one sigmoid: the probability of the last class; with more, a
-        softmax.
-    weights : Weights or None
-        Of the recipe's backbone, where it has one.
-
-    Returns
-    -------
-    keras.Model
-        From float32 (batch, height, width, 1), 0 to 255, to float32 (batch, 1 or n_classes).
-    """
+    """Build the network of a recipe, not compiled."""
     keras = import_keras()
     gray = keras.Input((*size, 1), name="gray")
     # In half precision neighboring gray levels would run together before they are scaled.
@@ -58,13 +40,7 @@ def build_network(
 
 
 def output_layer(n_classes: int) -> keras.layers.Layer:
-    """Make the layer that gives probabilities, in float32 where the rest is in mixed precision.
-
-    Parameters
-    ----------
-    n_classes : int
-        With two, one sigmoid; with more, a softmax.
-    """
+    """Make the layer that gives probabilities, in float32 where the rest is in mixed precision."""
     return import_keras().layers.Dense(
         1 if n_classes == 2 else n_classes,
         activation="sigmoid" if n_classes == 2 else "softmax",
@@ -89,12 +65,6 @@ def ramirez_cnn(
     ----------
     pixels : KerasTensor, shape (batch, height, width, 3)
         Preprocessed pixels.
-    weights : None
-        There are none: the network starts from random weights.
-    channels : int, default=3
-        How many of the channels the network sees; of gray images all are alike.
-    momentum : float, default=0.99
-        Of batch norm's running averages, which need some 1 / (1 - momentum) steps to follow.
 
     Returns
     -------
@@ -125,10 +95,6 @@ def staged_cnn(
     ----------
     pixels : KerasTensor, shape (batch, height, width, 3)
         Preprocessed pixels.
-    weights : None
-        There are none: the network starts from random weights.
-    filters : sequence of int
-        Of each stage.
 
     Returns
     -------
@@ -156,16 +122,8 @@ def pretrained(
 
     Parameters
     ----------
-    backbone : Backbone
-        Which.
     pixels : KerasTensor, shape (batch, height, width, 3)
         Preprocessed pixels.
-    weights : Weights
-        What it starts from.
-    dropout : float, default=0.2
-        Share of features left out in a training step.
-    pooling : {"average", "flatten"}, default="average"
-        The mean of each feature map, or every position of each.
 
     Returns
     -------
@@ -185,18 +143,7 @@ def base_of(network: keras.Model) -> keras.Model | None:
 
 
 def freeze(network: keras.Model, layers: int | None, *, batch_norm: bool = False) -> None:
-    """Choose what of a network's backbone trains; it holds for models compiled afterwards.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From `build_network`; without a backbone, nothing happens.
-    layers : int or None
-        How many of the backbone's first layers are frozen; None freezes it whole.
-    batch_norm : bool, default=False
-        Whether batch norm among the other layers trains. If not, it keeps the statistics, scale
-        and offset that came with the weights, in inference mode.
-    """
+    """Choose what of a network's backbone trains; it holds for models compiled afterwards."""
     base = base_of(network)
     if base is None:
         return

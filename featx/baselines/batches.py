@@ -30,19 +30,6 @@ Indices = npt.NDArray[np.int64]
 class ViewSource:
     """Views of a set of images, in batches.
 
-    Parameters
-    ----------
-    images : ImageDataset
-        The images; they are read in gray.
-    size : (int, int)
-        Height and width of the views.
-    augmentation : Augmentation
-        Policy of the views from number 1 on.
-    random_state : int, default=0
-        Of the augmented views.
-    memory : int, default=512 MiB
-        Bytes of decoded images to keep.
-
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((3, 64, 64), np.uint8))
@@ -70,25 +57,13 @@ class ViewSource:
         self._workers = min(jobs_at_a_time(), 8)
 
     def seen_as(self, size: tuple[int, int], augmentation: Augmentation) -> ViewSource:
-        """Return a source of other views of the same images; decoded images serve both.
-
-        Parameters
-        ----------
-        size, augmentation
-            As for this class.
-        """
+        """Return a source of other views of the same images; decoded images serve both."""
         other = copy.copy(self)
         other.size, other.augmentation = size, augmentation
         return other
 
     def find_unreadable(self) -> dict[int, str]:
-        """Decode every image once, keeping what fits into memory.
-
-        Returns
-        -------
-        dict of int to str
-            For each image that cannot be read, the reason.
-        """
+        """Decode every image once, keeping what fits into memory."""
         reasons = {}
 
         def attempt(index: int) -> str | None:
@@ -111,22 +86,10 @@ class ViewSource:
     def batches(self, order: Sequence[Indices], view: int) -> Iterator[npt.NDArray[np.float32]]:
         """Render batches ahead of their use, in order.
 
-        Parameters
-        ----------
-        order : sequence of ndarray of int64
-            The images of each batch.
-        view : int
-            Which view of each.
-
         Yields
         ------
         ndarray of float32, shape (batch, height, width, 1)
             Intensities from 0 to 255.
-
-        Raises
-        ------
-        FeatxError
-            If an image cannot be read; the message names it.
         """
         pending: deque[Future[npt.NDArray[np.float32]]] = deque()
         pool = ThreadPoolExecutor(self._workers)
@@ -141,13 +104,7 @@ class ViewSource:
             pool.shutdown(cancel_futures=True)
 
     def digest(self, index: int) -> str:
-        """Return the SHA-256 of one image's bytes, in hexadecimal, computed once.
-
-        Parameters
-        ----------
-        index : int
-            Which image.
-        """
+        """Return the SHA-256 of one image's bytes, in hexadecimal, computed once."""
         if index not in self._digests:
             self._digests[index] = self.images.digest(index)
         return self._digests[index]

@@ -21,20 +21,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def adjust(recipe: Recipe, **changes: Any) -> Recipe:
-    """Put what the user asked for in place of the recipe's own.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        As it is published.
-    **changes : object
-        Fields of the recipe; None leaves one as it is.
-
-    Raises
-    ------
-    UsageError
-        If a value cannot be.
-    """
+    """Put what the user asked for in place of the recipe's own."""
     changes = {name: value for name, value in changes.items() if value is not None}
     for name, value in changes.items():
         if name in ("epochs", "batch_size") and value < 1:
@@ -55,13 +42,7 @@ def adjust(recipe: Recipe, **changes: Any) -> Recipe:
 
 
 def check_precision(recipe: Recipe) -> None:
-    """Refuse mixed precision where there is no GPU, which alone computes faster in float16.
-
-    Raises
-    ------
-    UsageError
-        If Keras' back end sees none.
-    """
+    """Refuse mixed precision where there is no GPU, which alone computes faster in float16."""
     if recipe.precision == "mixed_float16" and not _has_gpu():
         raise UsageError(
             "mixed precision was asked for, but "
@@ -78,13 +59,7 @@ def _has_gpu() -> bool:
 
 
 def check_labels(images: ImageDataset) -> None:
-    """Refuse images of fewer than two classes, or without labels.
-
-    Raises
-    ------
-    UsageError
-        It says which class has none.
-    """
+    """Refuse images of fewer than two classes, or without labels."""
     unlabeled = int((images.labels < 0).sum())
     if unlabeled:
         raise UsageError(f"{unlabeled:,} of the training images have no label; leave them out")
@@ -102,28 +77,7 @@ def check_labels(images: ImageDataset) -> None:
 def split(
     images: ImageDataset, unreadable: dict[int, str], recipe: Recipe, random_state: int
 ) -> tuple[Indices, Indices]:
-    """Draw the images that train and those that choose.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        All images.
-    unreadable : dict of int to str
-        Those to leave out.
-    recipe : Recipe
-        Says how many are set aside, and whether by patient.
-    random_state : int
-        Decides which.
-
-    Returns
-    -------
-    training, validation : ndarray of int64
-
-    Raises
-    ------
-    UsageError
-        If a class has too few images or patients, or there are fewer images than a batch.
-    """
+    """Draw the images that train and those that choose."""
     readable = np.setdiff1d(np.arange(len(images)), list(unreadable)).astype(np.int64)
     check_labels(images.select(readable))
     kept, aside = hold_out(

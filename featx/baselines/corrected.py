@@ -71,11 +71,6 @@ def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> Re
 def finetuned(backbone: Backbone) -> Recipe:
     """Return the recipe that trains all layers of a backbone.
 
-    Parameters
-    ----------
-    backbone : Backbone
-        Any registered one.
-
     Examples
     --------
     >>> finetuned(get_backbone("vgg16")).learning_rate

@@ -28,20 +28,6 @@ PANELS = (
 def curves_svg(history: Mapping[str, Sequence[float]], title: str, best_epoch: int) -> str:
     """Draw the curves of a training.
 
-    Parameters
-    ----------
-    history : mapping of str to sequence of float
-        One value an epoch: `accuracy`, `val_accuracy`, `loss`, `val_loss`.
-    title : str
-        What was trained.
-    best_epoch : int
-        The epoch whose weights were kept, from 1; a thin line marks it.
-
-    Returns
-    -------
-    str
-        An SVG document.
-
     Examples
     --------
     >>> history = dict.fromkeys(("accuracy", "val_accuracy", "loss", "val_loss"), [0.5, 0.6])

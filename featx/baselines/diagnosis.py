@@ -33,20 +33,10 @@ def diagnose(
 
     Parameters
     ----------
-    history : mapping of str to sequence of float
-        One value an epoch; `loss`, `val_loss`, `val_auc`, and where known `val_majority`, the
-        largest share of validation images that are called one class.
     labels : ndarray of int64, shape (n_images,)
         Classes of the validation images.
     probabilities : ndarray of float64, shape (n_images, n_classes)
         What the trained network says of them.
-    class_names : sequence of str
-        The classes.
-
-    Returns
-    -------
-    list of str
-        One sentence or two a failure; empty where there is none.
 
     Examples
     --------

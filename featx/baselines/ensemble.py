@@ -75,19 +75,7 @@ class FeatureSource:
 def learn_ensemble(
     lesson: Lesson, recipe: Recipe, weights: Sequence[Weights | None], folder: Path | None
 ) -> Learned:
-    """Train the pieces, then the classifier on their features, and join all into one network.
-
-    Parameters
-    ----------
-    lesson : Lesson
-        The images.
-    recipe : Recipe
-        With pieces; its own training is that of the classifier.
-    weights : sequence of Weights or None
-        Of each piece.
-    folder : Path or None
-        Each piece is kept below ``pieces`` and reused if nothing that decides it has changed.
-    """
+    """Train the pieces, then the classifier on their features, and join all into one network."""
     pieces = []
     for piece, start in zip(recipe.pieces, weights, strict=True):
         place = None if folder is None else folder / "pieces" / piece.name.replace(":", "-")

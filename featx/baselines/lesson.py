@@ -38,19 +38,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What there is to learn from.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        All images.
-    source : ViewSource
-        Their views; what it keeps in memory serves every network.
-    training, validation : ndarray of int64
-        Which images train, and which choose.
-    random_state : int
-        Of whatever is drawn.
-    """
+    """What there is to learn from."""
 
     images: ImageDataset
     source: ViewSource
@@ -80,17 +68,7 @@ class Lesson:
         }
 
     def learn(self, recipe: Recipe, weights: Weights | None, folder: Path | None) -> Learned:
-        """Build and train the network of a recipe, or go on with it where `folder` has a state.
-
-        Parameters
-        ----------
-        recipe : Recipe
-            Without pieces.
-        weights : Weights or None
-            Of its backbone, from `find_start`.
-        folder : Path or None
-            Where its state is kept.
-        """
+        """Build and train the network of a recipe, or go on with it where `folder` has a state."""
         if weights is not None and weights.source == "random":
             recipe = replace(recipe, train_batch_norm=True)
         start = None if weights is None else weights.digest
@@ -109,15 +87,7 @@ class Lesson:
         folder: Path | None,
         start: object,
     ) -> Result:
-        """Train a network that is built, on what `source` gives of the images.
-
-        Parameters
-        ----------
-        network, recipe, source, folder
-            What, how, on what, and where its state is kept.
-        start : object
-            Plain values that tell what weights it starts from.
-        """
+        """Train a network that is built, on what `source` gives of the images."""
         labels, n_classes = self.images.labels, self.n_classes
         task = Task(
             recipe, source, labels, n_classes, self.training, self.validation, self.random_state
@@ -141,17 +111,7 @@ class Learned:
 def find_start(
     recipe: Recipe, weights: str | Path, weights_dir: Path | None, random_state: int
 ) -> Weights | None:
-    """Find the weights that a recipe starts from, None for one without a backbone.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Without pieces.
-    weights, weights_dir
-        As in `featx.backbones.weights.find_weights`.
-    random_state : int
-        Of random weights.
-    """
+    """Find the weights that a recipe starts from, None for one without a backbone."""
     if recipe.backbone is None:
         if weights not in ("imagenet", "random"):
             raise UsageError(

@@ -48,14 +48,8 @@ class Result:
 
     Parameters
     ----------
-    history : dict of str to list of float
-        One value an epoch.
-    best_epoch : int
-        The epoch kept, from 1.
     probabilities : ndarray of float64, shape (n_validation, n_classes)
         What the network of that epoch says of the validation images.
-    seconds_before : float
-        What epochs took that an earlier run had finished.
     """
 
     history: dict[str, list[float]]
@@ -65,27 +59,7 @@ class Result:
 
 
 def train(network: keras.Model, task: Task, keeper: Keeper | None = None) -> Result:
-    """Train a network, and leave it with the weights of the epoch that the recipe keeps.
-
-    Parameters
-    ----------
-    network : keras.Model
-        From `featx.baselines.architectures.build_network`.
-    task : Task
-        What to learn, and how.
-    keeper : Keeper, optional
-        Keeps the state after every epoch, and a table of the history as ``log.csv``; a training
-        that it finds there goes on after its last finished epoch, or is over.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    FeatxError
-        If not one epoch gives finite probabilities.
-    """
+    """Train a network, and leave it with the weights of the epoch that the recipe keeps."""
     recipe = task.recipe
     state = keeper.find() if keeper is not None else None
     if state is None:

@@ -115,16 +115,8 @@ def save_trained(
 
     Parameters
     ----------
-    trained : TrainedBaseline
-        What to write.
     probabilities : ndarray of float64, shape (n_validation, n_classes)
         Of the validation images.
-    random_state : int
-        It was trained with.
-    starts : list
-        Digest of the weights of each backbone that training started from.
-    out : Path
-        Folder.
     """
     temporary = out / f"{TEMPORARY_PREFIX}network.keras"
     trained.network.save(temporary)

@@ -18,13 +18,6 @@ class Constant:
     def rate(self, base: float, history: History, done: float, total: int) -> float:  # noqa: ARG002
         """Learning rate at any point of the training.
 
-        Parameters
-        ----------
-        base : float
-            The rate.
-        history, done, total : object
-            Not used.
-
         Examples
         --------
         >>> Constant().rate(1e-3, {}, 3, 12)
@@ -39,17 +32,6 @@ class Plateau:
 
     The rate follows from the history alone, so that a training that goes on after a pause takes the
     same rates. The rules are those of Keras' ``ReduceLROnPlateau``.
-
-    Parameters
-    ----------
-    monitor : str, default="val_accuracy"
-        Column of the history; larger is better.
-    factor : float
-        What the rate is multiplied by.
-    patience : int
-        After how many epochs without a better value.
-    floor : float
-        Lowest rate.
     """
 
     monitor: str = "val_accuracy"
@@ -59,17 +41,6 @@ class Plateau:
 
     def rate(self, base: float, history: History, done: float, total: int) -> float:  # noqa: ARG002
         """Learning rate after the epochs in `history`.
-
-        Parameters
-        ----------
-        base : float
-            The rate to begin with.
-        history : mapping of str to sequence of float
-            One value an epoch.
-        done : float
-            Epochs done, with fraction; not used.
-        total : int
-            Epochs in all; not used.
 
         Examples
         --------
@@ -92,13 +63,6 @@ class Plateau:
 class WarmCosine:
     """Rise from zero in a straight line, then fall along half a cosine.
 
-    Parameters
-    ----------
-    warm_up : float, default=1
-        Epochs of rising.
-    floor : float, default=0.02
-        Share of the rate that is left at the end.
-
     References
     ----------
     I. Loshchilov and F. Hutter, "SGDR: Stochastic gradient descent with warm restarts", ICLR 2017,
@@ -110,17 +74,6 @@ class WarmCosine:
 
     def rate(self, base: float, history: History, done: float, total: int) -> float:  # noqa: ARG002
         """Learning rate at some point of the training.
-
-        Parameters
-        ----------
-        base : float
-            The highest rate.
-        history : mapping of str to sequence of float
-            Not used.
-        done : float
-            Epochs done, with fraction.
-        total : int
-            Epochs in all.
 
         Examples
         --------

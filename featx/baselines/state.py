@@ -31,18 +31,8 @@ class State:
 
     Parameters
     ----------
-    history : dict of str to list of float
-        One value an epoch.
-    network, optimizer : list of ndarray
-        Every variable, those of dropout's random numbers included.
-    best_epoch : int
-        The epoch that the recipe would keep now, from 1; 0 where there is none.
-    best_network : list of ndarray
-        Its variables.
     best_probabilities : ndarray of float64, shape (n_validation, n_classes)
         What it said of the validation images.
-    finished : bool
-        Whether training is over; then `network` is the epoch kept, and `optimizer` empty.
     """
 
     history: dict[str, list[float]]
@@ -61,27 +51,13 @@ class State:
 
 @dataclass(frozen=True)
 class Keeper:
-    """Writes and finds the state of one training in its folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the training.
-    key : str
-        From `key_of`: a state with another key is of other settings or images.
-    """
+    """Writes and finds the state of one training in its folder."""
 
     folder: Path
     key: str
 
     def save(self, state: State) -> None:
-        """Put the state in place of the last one, whole or not at all.
-
-        Raises
-        ------
-        FeatxError
-            If the folder cannot be written to, or the disk is full.
-        """
+        """Put the state in place of the last one, whole or not at all."""
 
         def fill(file: h5py.File) -> None:
             file.attrs.update(
@@ -125,14 +101,9 @@ class Keeper:
 def key_of(**parts: Any) -> str:
     """Return the digest of everything that decides a training.
 
-    Parameters
-    ----------
-    **parts : object
-        Plain values.
-
     Examples
     --------
-    >>> key_of(random_state=0) == key_of(random_state=0), key_of(random_state=0) == key_of(random_state=1)
+    >>> key_of(a=0) == key_of(a=0), key_of(a=0) == key_of(a=1)
     (True, False)
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

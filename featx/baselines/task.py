@@ -35,18 +35,8 @@ class Task:
 
     Parameters
     ----------
-    recipe : Recipe
-        How.
-    source : Source
-        What the network sees of the images.
     labels : ndarray of int64, shape (n_images,)
         Their classes.
-    n_classes : int
-        How many classes there are.
-    training, validation : ndarray of int64
-        Which images train, and which choose.
-    random_state : int
-        Of the order of images.
     """
 
     recipe: Recipe
@@ -89,11 +79,6 @@ class Task:
         Where an epoch is a pass, its last step is filled up with images of its first. Where the
         recipe fixes the steps, passes follow each other without regard to epochs.
 
-        Parameters
-        ----------
-        epoch : int
-            From 0; each has another order.
-
         Returns
         -------
         ndarray of int64, shape (steps, batch)
@@ -118,19 +103,6 @@ def predict(
     advance: Callable[..., None] | None = None,
 ) -> Probabilities:
     """Return the probabilities of some images, unaugmented, in batches of one size.
-
-    Parameters
-    ----------
-    network : keras.Model
-        With one sigmoid output or a softmax.
-    source : Source
-        What the network sees of the images.
-    indices : ndarray of int64
-        Which of them.
-    batch_size : int
-        Images at once; the last batch is filled up, so that the network sees one shape only.
-    advance : callable, optional
-        Told of every batch's images.
 
     Returns
     -------

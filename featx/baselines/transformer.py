@@ -32,28 +32,7 @@ _BASE = {"patch_size": 16, "num_layers": 12, "num_heads": 12, "hidden_dim": 768,
 def find_vit_weights(
     weights: str | Path, weights_dir: Path | None, random_state: int, size: tuple[int, int]
 ) -> Weights:
-    """Find the weights of the Vision Transformer.
-
-    Parameters
-    ----------
-    weights : {"imagenet", "random"} or path
-        A path is a folder in KerasHub's preset format: ``config.json`` and ``model.weights.h5``.
-    weights_dir : Path, optional
-        Searched, as is ``$FEATX_WEIGHTS_DIR``, for a folder ``vit_base_patch16_224_imagenet``.
-    random_state : int
-        Of random weights.
-    size : (int, int)
-        Height and width of the images, which published weights are tied to.
-
-    Raises
-    ------
-    MissingExtraError
-        If KerasHub is not installed.
-    UsageError
-        If a folder was named that holds no preset, or the weights are for another size of images.
-    FeatxError
-        If the weights are not on this machine and cannot be downloaded.
-    """
+    """Find the weights of the Vision Transformer."""
     hub = _import_hub()
     if weights == "random":
         return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
@@ -79,10 +58,6 @@ def vision_transformer(
     ----------
     pixels : KerasTensor, shape (batch, height, width, 3)
         Preprocessed pixels.
-    weights : Weights
-        From `find_vit_weights`.
-    shape : dict of str to int, optional
-        Of a network with random weights, in KerasHub's words; by default that of ViT-B/16.
 
     Returns
     -------

@@ -208,13 +208,7 @@ def benchmark(
 def check_names(
     backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
 ) -> None:
-    """Refuse unknown names before hours are spent.
-
-    Raises
-    ------
-    UsageError
-        If a name is not known, or there is none.
-    """
+    """Refuse unknown names before hours are spent."""
     from featx.backbones.registry import get_backbone
     from featx.baselines.registry import get_baseline
     from featx.classifiers.registry import get_classifier

@@ -21,16 +21,6 @@ def pick_reference(rows: Sequence[Row]) -> Row | None:
     """Return the baseline that did best on its own validation patients.
 
     The test images have no say in it: picking the best of several on them would flatter it.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of any kind.
-
-    Returns
-    -------
-    dict or None
-        None if there is no baseline.
     """
     baselines = [row for row in rows if row["kind"] == "baseline"]
     return max(baselines, key=lambda row: row["validation_auc"] or 0.0, default=None)
@@ -41,13 +31,6 @@ def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predic
 
     AUC by DeLong's test, accuracy by McNemar's, both minding that a patient's images go together;
     p-values corrected for the number of rows by Holm.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Changed in place; each names its predictions under ``name``.
-    predictions : mapping of str to Predictions
-        By name of row.
     """
     reference = pick_reference(rows)
     # A model that has seen the test images is not compared with one that has not.

@@ -26,18 +26,6 @@ _BINS = 64
 def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     """Describe images by a control's few numbers in place of a network's features.
 
-    Parameters
-    ----------
-    images : ImageDataset
-        Unreadable ones are left out.
-    name : {"histogram", "metadata"}
-        Which control.
-
-    Returns
-    -------
-    FeatureMatrix
-        One row an image. Metadata are features here and nowhere else in featx.
-
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8))

@@ -21,16 +21,6 @@ _PROCESS = Path("/proc/self")
 def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
     """Count the numbers in the networks behind features, without classification layers.
 
-    Parameters
-    ----------
-    recipes : sequence of mapping
-        Of the features; each names its backbone.
-
-    Returns
-    -------
-    int or None
-        None where no network made the features.
-
     Examples
     --------
     >>> network_parameters([{"backbone": "mobilenetv2"}, {"backbone": "efficientnet_lite0"}])
@@ -43,18 +33,7 @@ def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def extraction_rate(matrices: Sequence[FeatureMatrix]) -> float | None:
-    """Return how many views a second were embedded, whenever that was.
-
-    Parameters
-    ----------
-    matrices : sequence of FeatureMatrix
-        What was extracted.
-
-    Returns
-    -------
-    float or None
-        None where it cost nothing. Copies of an image are embedded once and counted once.
-    """
+    """Return how many views a second were embedded, whenever that was."""
     seconds = sum(matrix.seconds for matrix in matrices)
     views = sum(len(set(matrix.digests)) * len(np.unique(matrix.view)) for matrix in matrices)
     return views / seconds if seconds > 0 else None
@@ -67,12 +46,7 @@ def start_memory_watch() -> None:
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process held since the watch was started, in bytes.
-
-    It is the resident memory of the whole process, libraries and images of other rows included,
-    without that of processes it started; where Linux keeps no such record, the peak since the
-    process began.
-    """
+    """Return the most memory that this process held since the watch was started, in bytes."""
     with contextlib.suppress(OSError):
         for line in (_PROCESS / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

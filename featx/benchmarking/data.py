@@ -25,17 +25,7 @@ __all__ = ["Material", "prepare"]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Images and external sets, ready for training.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        All images, looked at.
-    protocol : Protocol
-        How those of the benchmark are parted.
-    audit : Audit
-        What was found.
-    """
+    """Images and external sets, ready for training."""
 
     inspection: Inspection
     protocol: Protocol
@@ -64,25 +54,7 @@ def prepare(
     random_state: int,
     leaks: str,
 ) -> Material:
-    """Look at all images, part them, and refuse what leaks.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        With labels.
-    externals : mapping of str to ImageDataset
-        By name.
-    test_size, random_state
-        As in `split_images`.
-    leaks : {"error", "drop", "allow"}
-        Whether what leaks stops the run, is left out of training, or is only told.
-
-    Raises
-    ------
-    UsageError
-        If the images cannot be split, an external set does not fit, or what is tested has been
-        trained on.
-    """
+    """Look at all images, part them, and refuse what leaks."""
     if leaks not in LEAKS:
         raise UsageError(f"leaks={leaks!r}: choose of {', '.join(LEAKS)}")
     check_externals(images, externals)

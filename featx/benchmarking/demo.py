@@ -15,20 +15,7 @@ __all__ = ["run_demo"]
 
 
 def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
-    """Draw phantoms, embed them, fit the classifiers, train a CNN, and compare.
-
-    Parameters
-    ----------
-    out : path-like
-        Folder for the images (``images``), the cache (``cache``) and the table (``results``).
-    random_state : int, default=0
-        Decides whatever is drawn.
-
-    Returns
-    -------
-    BenchmarkTable
-        Whose notes say that the images are synthetic.
-    """
+    """Draw phantoms, embed them, fit the classifiers, train a CNN, and compare."""
     out = Path(out)
     folder = out / "images"
     say("This demonstration draws synthetic radiographs: its figures say nothing of patients.")

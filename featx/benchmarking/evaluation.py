@@ -38,19 +38,7 @@ __all__ = ["RowMaker"]
 
 @dataclass
 class RowMaker:
-    """Makes rows, or finds them where an earlier run finished them from the same inputs.
-
-    Parameters
-    ----------
-    class_names : tuple of str
-        The classes.
-    fitting : dict
-        Settings of `featx.fit`.
-    training : dict
-        Settings of `train_baseline`.
-    out : Path or None
-        Where models, predictions and finished rows are kept.
-    """
+    """Makes rows, or finds them where an earlier run finished them from the same inputs."""
 
     class_names: tuple[str, ...]
     fitting: dict[str, Any]
@@ -63,22 +51,7 @@ class RowMaker:
     def frozen(
         self, backbone: str, classifier: str, sides: Sides[FeatureMatrix], kind: str = "frozen"
     ) -> Row:
-        """Fit a classifier on features, or find that it was.
-
-        Parameters
-        ----------
-        backbone, classifier : str
-            Names for the row.
-        sides : Sides of FeatureMatrix
-            Of the same recipes.
-        kind : {"frozen", "control"}, default="frozen"
-            What the row is.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
+        """Fit a classifier on features, or find that it was."""
         name = f"{backbone}-{classifier}".replace(" ", "-")
         self.keys[name] = key_of(
             kind=kind,
@@ -126,20 +99,7 @@ class RowMaker:
         return self._keep(name, row, files)
 
     def adapted(self, row: Row, sides: Sides[FeatureMatrix]) -> Row | None:
-        """Adapt a row's model to the test images, unlabeled, or find that it was.
-
-        Parameters
-        ----------
-        row : dict
-            That `frozen` made from the same sides.
-        sides : Sides of FeatureMatrix
-            Of the same recipes.
-
-        Returns
-        -------
-        dict or None
-            Plain values; None, with a message, where the model cannot be adapted.
-        """
+        """Adapt a row's model to the test images, unlabeled, or find that it was."""
         name = f"{row['name']}-adapted"
         self.keys[name] = key_of(kind="adapted", row=self.keys[row["name"]])
         return self._find(name) or self._adapt(name, row, sides)
@@ -191,13 +151,7 @@ class RowMaker:
         }
 
     def model(self, name: str) -> FeatureClassifier:
-        """Return the model of a frozen row, from its file where an earlier run fitted it.
-
-        Parameters
-        ----------
-        name : str
-            Of the row.
-        """
+        """Return the model of a frozen row, from its file where an earlier run fitted it."""
         from featx.classifiers.model_file import load_model
 
         return self.models.get(name) or load_model(self._model_file(name))
@@ -206,20 +160,7 @@ class RowMaker:
         return Path(self.out or ".") / "models" / f"{name}.skops"
 
     def baseline(self, name: str, sides: Sides[ImageDataset]) -> Row:
-        """Train a CNN end to end, or find that it was.
-
-        Parameters
-        ----------
-        name : str
-            Of the baseline.
-        sides : Sides of ImageDataset
-            Readable images.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
+        """Train a CNN end to end, or find that it was."""
         file_name = name.replace(":", "-")
         self.keys[file_name] = key_of(
             kind="baseline",
@@ -262,22 +203,7 @@ class RowMaker:
         return self._keep(name, row, [] if folder is None else [folder / "network.keras"])
 
     def once(self, row: Row, compute: Callable[[], Row], **what: Any) -> Row:
-        """Compute something of a row, or find that it was.
-
-        Parameters
-        ----------
-        row : dict
-            That this maker made.
-        compute : callable
-            Returns plain values.
-        **what
-            What is computed, and all that it depends on besides the row.
-
-        Returns
-        -------
-        dict
-            Plain values.
-        """
+        """Compute something of a row, or find that it was."""
         key = key_of(row=self.keys[row["name"]], **what)
         found = None if self.out is None else Ledger(self.out).find(key)
         if found is not None:

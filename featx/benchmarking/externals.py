@@ -16,18 +16,6 @@ __all__ = ["check_externals"]
 def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset]) -> None:
     """Refuse external sets that a model of these images cannot be scored on.
 
-    Parameters
-    ----------
-    images : ImageDataset
-        What the benchmark is of.
-    externals : mapping of str to ImageDataset
-        By name.
-
-    Raises
-    ------
-    UsageError
-        If a name cannot stand in a file's name, or a set is unlabeled or has other classes.
-
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 4, 4), np.uint8), ["a", "b"])

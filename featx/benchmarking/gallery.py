@@ -12,10 +12,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from featx.benchmarking.predictions import Predictions
-from featx.benchmarking.result_cache import plain_json
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.runtime.files import put_bytes
+from featx.runtime.serialization import plain_json
 
 __all__ = ["pick_pictures", "save_gallery"]
 
@@ -33,17 +33,6 @@ def save_gallery(
     """Write ``gallery/gallery.json`` and small gray JPEG files, replacing those of an earlier run.
 
     Heat maps may be laid beside them as ``<same name>.heat.jpg``.
-
-    Parameters
-    ----------
-    folder : Path
-        The benchmark's.
-    row : dict
-        Of the model that is shown.
-    predictions : Predictions
-        What it said of the test images.
-    images : ImageDataset
-        The test images.
     """
     target = folder / "gallery"
     for old in target.glob("*.jpg"):
@@ -76,18 +65,6 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
     """Choose what a reader should see: misses by how sure they were, and hits of every class.
 
     A patient appears once among the misses and once among the hits.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Of the test images.
-    threshold : float or None
-        Probability from which the last class is called; None for the likeliest.
-
-    Returns
-    -------
-    list of (int, int, str)
-        Index of the image, class called, and ``"miss"`` or ``"hit"``; the surest first.
     """
     probabilities = predictions.probabilities
     if threshold is None:

@@ -24,23 +24,7 @@ _FEWEST_PATIENTS = 5
 
 
 def repeated_auc(row: Row, train: FeatureMatrix, random_state: int) -> float:
-    """Cross-validate a row's chosen settings by patient once more, on other folds.
-
-    Parameters
-    ----------
-    row : dict
-        A frozen row.
-    train : FeatureMatrix
-        What it was fitted on.
-    random_state : int
-        Of the folds and of the classifier.
-
-    Returns
-    -------
-    float
-        Area under the ROC curve of all training images, each scored by the fit that had not seen
-        its patient.
-    """
+    """Cross-validate a row's chosen settings by patient once more, on other folds."""
     training = _training_set(train)
     folds = training.folds(row["settings"]["folds"], random_state)
     search = Search(
@@ -57,23 +41,6 @@ def curve_point(
 
     Settings are not searched again, so a small share borrows from all patients; the point says
     what more images bring, not what a search on so few would find.
-
-    Parameters
-    ----------
-    row : dict
-        A frozen row.
-    train, test : FeatureMatrix
-        What it was fitted and tested on.
-    share : float
-        Of the patients of each class, above 0 and up to 1.
-    random_state : int
-        Which patients; those of a smaller share are among those of a larger one.
-
-    Returns
-    -------
-    dict or None
-        Name of the row, numbers of patients and images, AUC with its bounds; None where a class
-        is left with fewer than 5 patients.
     """
     chosen = patient_share(train.labels, train.patients, share, random_state)
     patients, labels = train.patients[chosen], train.labels[chosen]
@@ -111,19 +78,11 @@ def patient_share(
         Classes.
     patients : ndarray of str, shape (n_images,)
         Whose image it is; who has images of several classes counts as of the first one's.
-    share : float
-        Above 0 and up to 1, rounded up to whole patients.
-    random_state : int
-        Which patients.
-
-    Returns
-    -------
-    ndarray of int64
-        Indices of images, ascending.
 
     Examples
     --------
-    >>> patient_share(np.array([0, 0, 0, 1, 1]), np.array(list("aabcd")), 0.5, random_state=0).tolist()
+    >>> owners = np.array(list("aabcd"))
+    >>> patient_share(np.array([0, 0, 0, 1, 1]), owners, 0.5, random_state=0).tolist()
     [0, 1, 3]
     """
     _, first, number = np.unique(patients, return_index=True, return_inverse=True)

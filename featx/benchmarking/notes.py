@@ -15,13 +15,7 @@ NEAR_SHARE = 0.8
 
 
 def notes_on_rows(rows: Sequence[Row]) -> list[str]:
-    """Say what the rows call for: references, collapses, failures, shortcuts.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As far as they are finished.
-    """
+    """Say what the rows call for: references, collapses, failures, shortcuts."""
     notes = []
     reference = pick_reference(rows)
     if reference is not None and any("auc_verdict" in row for row in rows):
@@ -66,11 +60,6 @@ def notes_on_rows(rows: Sequence[Row]) -> list[str]:
 def note_on_curve(points: Sequence[Row]) -> list[str]:
     """Tell a learning curve in a sentence.
 
-    Parameters
-    ----------
-    points : sequence of dict
-        As ``run.json`` holds them; none gives no sentence.
-
     Examples
     --------
     >>> few = {"name": "x-svm", "n_patients": 9, "auc": 0.7}
@@ -86,13 +75,7 @@ def note_on_curve(points: Sequence[Row]) -> list[str]:
 
 
 def shortcuts(rows: Sequence[Row]) -> list[str]:
-    """Name the controls that get most of the way from chance to the best model.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of any kind.
-    """
+    """Name the controls that get most of the way from chance to the best model."""
     measured = [row for row in rows if row["auc"] is not None and math.isfinite(row["auc"])]
     models = (row["auc"] for row in measured if row["kind"] not in ("control", "adapted"))
     best = max(models, default=1.0)

@@ -17,23 +17,6 @@ __all__ = ["compare_with_float32", "split_precision", "with_precision"]
 def split_precision(backbones: str) -> tuple[list[str], str | None]:
     """Tell the backbones of a row from the precision that their names end with.
 
-    Parameters
-    ----------
-    backbones : str
-        Such as ``"resnet50"``, ``"xception@160@int8"`` or ``"vgg16@int8+resnet50@int8"``.
-
-    Returns
-    -------
-    names : list of str
-        Without it.
-    precision : str or None
-        None where nothing is said of it.
-
-    Raises
-    ------
-    UsageError
-        If backbones that are set side by side differ in it.
-
     Examples
     --------
     >>> split_precision("xception@160@int8")
@@ -59,13 +42,6 @@ def split_precision(backbones: str) -> tuple[list[str], str | None]:
 def with_precision(backbones: str, default: str) -> str:
     """Write a row's backbones with what they compute with, unless that is float32.
 
-    Parameters
-    ----------
-    backbones : str
-        As `split_precision` takes it.
-    default : str
-        The precision where nothing is said of it.
-
     Examples
     --------
     >>> with_precision("vgg16+resnet50", "int8"), with_precision("vgg16@float32", "int8")
@@ -80,13 +56,6 @@ def compare_with_float32(rows: Sequence[Row], predictions: Mapping[str, Predicti
     """Add to each row of another precision its AUC less that of the same row in float32.
 
     With DeLong's interval and p-value, by patient.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Changed in place; each names its predictions under ``name``.
-    predictions : mapping of str to Predictions
-        By name of row.
     """
     frozen = [row for row in rows if row["kind"] == "frozen"]
     of = {(row["backbone"], row["classifier"]): row for row in frozen}

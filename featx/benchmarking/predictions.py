@@ -22,8 +22,6 @@ class Predictions:
 
     Parameters
     ----------
-    names : tuple of str
-        Each image's path below the data set's root.
     labels : ndarray of int64, shape (n_images,)
         Index of the true class.
     patients : ndarray of str, shape (n_images,)
@@ -38,15 +36,7 @@ class Predictions:
     probabilities: npt.NDArray[np.float64]
 
     def save(self, path: Path, class_names: Sequence[str]) -> None:
-        """Write one line an image: path, label, patient, one probability a class.
-
-        Parameters
-        ----------
-        path : Path
-            Where to.
-        class_names : sequence of str
-            Of the columns of `probabilities`.
-        """
+        """Write one line an image: path, label, patient, one probability a class."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         writer.writerow(_header(class_names))
@@ -57,20 +47,7 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path, class_names: Sequence[str]) -> Predictions | None:
-        """Read what `save` wrote.
-
-        Parameters
-        ----------
-        path : Path
-            The file.
-        class_names : sequence of str
-            Of the columns.
-
-        Returns
-        -------
-        Predictions or None
-            None if there is no such file of these classes, or it does not name patients.
-        """
+        """Read what `save` wrote."""
         if not path.exists():
             return None
         text = path.read_bytes().decode("utf-8", "surrogateescape")

@@ -20,12 +20,8 @@ class Protocol:
 
     Parameters
     ----------
-    train, test : ImageDataset
-        Everything is chosen on `train`; `test` is looked at once.
     in_test, in_train : ndarray of bool, shape (n_images,)
         Which of all images are in either.
-    how : str
-        How the test images were chosen.
     """
 
     train: ImageDataset
@@ -44,15 +40,8 @@ class Protocol:
 
         Parameters
         ----------
-        images : ImageDataset
-            All of them.
         dropped : ndarray of bool, shape (n_images,)
             Which to leave out; none of the test images.
-
-        Raises
-        ------
-        UsageError
-            If nothing is left to train on.
         """
         kept = self.in_train & ~dropped
         if not kept.any():
@@ -67,24 +56,6 @@ def split_images(
 
     Where the images have a test split, it is the test set and all others are pooled for training;
     elsewhere a share of the patients of each class is held out.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        With labels.
-    test_size : float, default=0.2
-        Share of each class to hold out where there is no test split.
-    random_state : int, default=0
-        Which patients are held out.
-
-    Returns
-    -------
-    Protocol
-
-    Raises
-    ------
-    UsageError
-        If the images have no labels, or the only split is the test split.
 
     Examples
     --------

@@ -13,23 +13,7 @@ __all__ = ["PUBLISHED", "PublishedFigure", "is_kermany", "published_figures", "t
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """What one system was said to reach.
-
-    Parameters
-    ----------
-    system : str
-        What it is.
-    source : str
-        Who published it.
-    population : str
-        Whose X-rays.
-    protocol : str
-        How it was trained and tested.
-    accuracy, auc : float or None
-        Shares of 1, as published.
-    note : str
-        What to know of it.
-    """
+    """What one system was said to reach."""
 
     system: str
     source: str
@@ -97,11 +81,6 @@ PUBLISHED: tuple[PublishedFigure, ...] = (
 def is_kermany(images: ImageDataset) -> bool:
     """Tell whether images bear the class and file names of Kermany et al. 2018.
 
-    Parameters
-    ----------
-    images : ImageDataset
-        Of any kind.
-
     Examples
     --------
     >>> import numpy as np
@@ -120,18 +99,7 @@ def published_figures() -> list[dict[str, Any]]:
 
 
 def to_markdown(figures: list[dict[str, Any]]) -> str:
-    """Lay published figures out as a section of their own.
-
-    Parameters
-    ----------
-    figures : list of dict
-        From `published_figures`.
-
-    Returns
-    -------
-    str
-        A heading, a sentence and a table.
-    """
+    """Lay published figures out as a section of their own."""
     lines = [
         "### Published elsewhere, not measured here",
         "",

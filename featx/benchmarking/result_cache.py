@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from featx.runtime.files import put_bytes
+from featx.runtime.serialization import plain_json
 
-__all__ = ["Ledger", "key_of", "plain_json"]
+__all__ = ["Ledger", "key_of"]
 
 Row = dict[str, Any]
 
@@ -27,47 +27,15 @@ def key_of(**inputs: Any) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def plain_json(value: Any) -> str:
-    """Return standard JSON: numbers that are not finite become null."""
-
-    def plain(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {str(key): plain(entry) for key, entry in item.items()}
-        if isinstance(item, list | tuple):
-            return [plain(entry) for entry in item]
-        if isinstance(item, float) and not math.isfinite(item):
-            return None
-        return item
-
-    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
-
-
 class Ledger:
-    """Finished rows in a folder, one file each, found again by what they depend on.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the benchmark's results are.
-    """
+    """Finished rows in a folder, one file each, found again by what they depend on."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder
         self.folder = folder / "rows"
 
     def find(self, key: str) -> Row | None:
-        """Return the row that was finished from the same inputs, if there is one.
-
-        Parameters
-        ----------
-        key : str
-            From `key_of`.
-
-        Returns
-        -------
-        dict or None
-            None also where a file that the row left is gone, or another run has replaced it.
-        """
+        """Return the row that was finished from the same inputs, if there is one."""
         path = self.folder / f"{key[:24]}.json"
         if not path.exists():
             return None
@@ -78,17 +46,7 @@ class Ledger:
         return entry["row"] if intact else None
 
     def keep(self, key: str, row: Row, files: Sequence[Path] = ()) -> None:
-        """Write a finished row down.
-
-        Parameters
-        ----------
-        key : str
-            From `key_of`.
-        row : dict
-            Plain values.
-        files : sequence of Path, default=()
-            What the row left in the folder besides, without which it is not finished.
-        """
+        """Write a finished row down."""
         digests = {str(path.relative_to(self.root)): _digest(path) for path in files}
         content = plain_json({"key": key, "row": row, "files": digests}).encode()
         put_bytes(self.folder / f"{key[:24]}.json", content)

@@ -25,19 +25,7 @@ _LIBRARIES = ("scikit-learn", "scipy", "xgboost", "xgboost-cpu", "tensorflow", "
 
 
 class RunRecord:
-    """Command, versions, settings, images, findings: all but the rows.
-
-    Parameters
-    ----------
-    command : str
-        What was typed; empty from Python.
-    class_names : tuple of str
-        The classes.
-    settings : dict
-        Plain values.
-    **parts
-        Further parts, such as ``flow`` and ``audit``.
-    """
+    """Command, versions, settings, images, findings: all but the rows."""
 
     def __init__(
         self, command: str, class_names: tuple[str, ...], settings: Mapping[str, Any], **parts: Any
@@ -60,33 +48,14 @@ class RunRecord:
         }
 
     def to_dict(self, **parts: Any) -> dict[str, Any]:
-        """Return everything, with the seconds since the start.
-
-        Parameters
-        ----------
-        **parts
-            Parts to add or replace from now on.
-        """
+        """Return everything, with the seconds since the start."""
         seconds = time.perf_counter() - self._clock
         self._content.update(parts, seconds=round(seconds, 1))
         return dict(self._content)
 
 
 def flow_of_images(inspection: Inspection, protocol: Protocol) -> list[dict[str, Any]]:
-    """Count the images from the folder to the table, as STARD and TRIPOD+AI ask.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        Of all images.
-    protocol : Protocol
-        How they were parted.
-
-    Returns
-    -------
-    list of dict
-        Steps in order: images, patients (None where they are not known) and images a class.
-    """
+    """Count the images from the folder to the table, as STARD and TRIPOD+AI ask."""
     n = len(inspection.images)
     readable = np.ones(len(inspection.fingerprints), dtype=bool)
     readable[list(inspection.fingerprints.unreadable)] = False

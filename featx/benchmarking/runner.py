@@ -35,29 +35,7 @@ __all__ = ["Run"]
 
 @dataclass
 class Run:
-    """One benchmark: its settings and what it has so far.
-
-    Parameters
-    ----------
-    material : Material
-        The images.
-    extraction : dict
-        Settings of `featx.extract`.
-    views : tuple of (int, int)
-        Of a training image, and of a test image.
-    maker : RowMaker
-        What fits and trains.
-    record : RunRecord
-        What is written down besides rows.
-    repeats : int
-        Cross-validations of each frozen row.
-    controls, adapt, learning_curve : bool
-        Whether to add them.
-    rank_by : str or None
-        Field by which rows are ordered at the end.
-    out : Path or None
-        Where everything goes.
-    """
+    """One benchmark: its settings and what it has so far."""
 
     material: Material
     extraction: dict[str, Any]
@@ -76,13 +54,7 @@ class Run:
     def table(
         self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
     ) -> BenchmarkTable:
-        """Compute row after row.
-
-        Parameters
-        ----------
-        backbones, classifiers, baselines : sequence of str
-            Names.
-        """
+        """Compute row after row."""
         table = BenchmarkTable([])
         self._save(table)
         for row in self._rows(backbones, classifiers, baselines):

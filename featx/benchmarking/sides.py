@@ -16,17 +16,7 @@ Images = TypeVar("Images", FeatureMatrix, ImageDataset)
 
 @dataclass(frozen=True)
 class Sides(Generic[Images]):
-    """What a model learns from, what it is tested on, and the external sets it is shown unchanged.
-
-    Parameters
-    ----------
-    train, test : FeatureMatrix or ImageDataset
-        Of the benchmark.
-    externals : dict of str to FeatureMatrix or ImageDataset
-        By name.
-    peak_memory : int, default=0
-        What the process held at most while features were extracted, in bytes.
-    """
+    """Training images, test images and external validation sets."""
 
     train: Images
     test: Images

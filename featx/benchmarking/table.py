@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
-from featx.benchmarking.result_cache import plain_json
 from featx.report.latex import to_latex
 from featx.report.page import table_to_html
 from featx.report.tables import to_csv, to_markdown
 from featx.runtime.files import put_bytes
+from featx.runtime.serialization import plain_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,15 +23,8 @@ def fit_pipeline(
 ) -> None:
     """Fit a pipeline; a large machine at its end on its support vectors alone.
 
-    A support vector machine is decided by its support vectors. Where scikit-learn-intelex is
-    installed, it finds them, and LIBSVM is then fitted on these rows only: the result is
-    scikit-learn's own, the same within the tolerance at which either stops, and a saved model
-    loads anywhere.
-
     Parameters
     ----------
-    pipeline : Pipeline
-        Unfitted; fitted in place.
     X : ndarray, shape (n_rows, n_features)
         Rows.
     labels : ndarray of int64, shape (n_rows,)

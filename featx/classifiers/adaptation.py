@@ -94,20 +94,8 @@ def with_adapted_threshold(
 
     Parameters
     ----------
-    model : FeatureClassifier
-        Of two classes; it stays as it is.
     probabilities : ndarray of float64, shape (n_images, 2)
         What it says of the new images.
-
-    Returns
-    -------
-    FeatureClassifier
-        With `model`'s own threshold, and a message, where there are not two groups.
-
-    Raises
-    ------
-    UsageError
-        If there are more than two classes or too few images.
     """
     _check_binary(model)
     threshold = adapted_threshold(logit(probabilities[:, 1]))
@@ -161,26 +149,10 @@ def _refit(
 def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     """Return the probability at which two groups of scores part.
 
-    A shift of acquisition moves all scores, and a threshold chosen before it no longer lies
-    between the groups. The scores of the new collection, without their labels, show where the
-    valley went: two Gaussians are fitted to the log-odds, and where they are equally likely is
-    the new threshold. It sees all images of the new collection at once, so a figure gained by
-    it is not one of a model that meets its images one by one.
-
     Parameters
     ----------
     log_odds : ndarray of float64, shape (n_images,)
         Calibrated log-odds of the new collection's images.
-
-    Returns
-    -------
-    float or None
-        A probability; None where the scores do not fall into two groups.
-
-    Raises
-    ------
-    UsageError
-        If there are fewer than `FEWEST_IMAGES` images.
 
     References
     ----------

@@ -35,35 +35,12 @@ _FEWEST_ROWS, _MOST_ROWS = 1024, 8192
 class BoostedTrees(ClassifierMixin, BaseEstimator):
     """XGBoost's histogram trees as a scikit-learn classifier without a live booster inside.
 
-    Parameters
-    ----------
-    n_estimators : int, default=300
-        Number of boosting rounds.
-    max_depth : int, default=3
-        Depth of a tree.
-    learning_rate : float, default=0.1
-        Shrinkage of each tree, above 0 and up to 1.
-    subsample : float, default=1.0
-        Share of the rows that each tree sees.
-    colsample : float, default=1.0
-        Share of the features that each tree sees.
-    min_child_weight : float, default=1.0
-        Least sum of second derivatives in a leaf.
-    reg_lambda : float, default=1.0
-        L2 penalty on leaf values.
-    random_state : int, RandomState instance or None, default=0
-        Seed of row and feature sampling.
-    n_jobs : int, default=1
-        Threads.
-
     Attributes
     ----------
     booster_ : ndarray of uint8, shape (n_bytes,)
         The booster in XGBoost's own universal binary JSON.
     classes_ : ndarray, shape (n_classes,)
         The labels.
-    n_features_in_ : int
-        Number of features.
 
     References
     ----------
@@ -111,11 +88,6 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             Labels of two or more classes.
         sample_weight : array-like of float, shape (n_rows,), optional
             Weight of each row.
-
-        Returns
-        -------
-        BoostedTrees
-            Itself.
         """
         X, y = check_rows_and_labels(self, X, y)
         check_classification_targets(y)
@@ -137,17 +109,6 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
 
         XGBoost's quantile sketch would take 1 MB a feature, so that the edges of bins are here
         quantiles of 8,192 rows at most; they are those of `fit` where features have few values.
-
-        Parameters
-        ----------
-        blocks : sequence of (rows, labels, weights)
-            Finite features in float32, as parts of a mapped file, with a label and a weight above
-            0 for each row.
-
-        Returns
-        -------
-        BoostedTrees
-            Itself.
 
         Examples
         --------
@@ -171,21 +132,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return self
 
     def fit_on_cluster(self, client: Client, blocks: Iterable[LabeledRows]) -> BoostedTrees:
-        """Grow the trees on rows that are spread over the workers of a Dask cluster.
-
-        Parameters
-        ----------
-        client : distributed.Client
-            Of the cluster.
-        blocks : iterable of (rows, labels, weights)
-            Finite features in float32, with a label and a weight above 0 for each row; sent off
-            one after another, so that all of them are never in memory here.
-
-        Returns
-        -------
-        BoostedTrees
-            Itself. Which rows a tree samples depends on how they are spread.
-        """
+        """Grow the trees on rows that are spread over the workers of a Dask cluster."""
         import dask.array as da
         from xgboost import dask as distributed_xgboost
 

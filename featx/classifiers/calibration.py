@@ -80,15 +80,7 @@ class SigmoidCalibration:
 
 @dataclass(frozen=True)
 class IsotonicCalibration:
-    """Probability as a rising step function of the score, interpolated between steps.
-
-    Parameters
-    ----------
-    scores : tuple of ndarray of float64
-        Where the function bends, one array a class (of two classes only the second).
-    values : tuple of ndarray of float64
-        Probabilities there, 0 to 1.
-    """
+    """Probability as a rising step function of the score, interpolated between steps."""
 
     scores: tuple[npt.NDArray[np.float64], ...]
     values: tuple[npt.NDArray[np.float64], ...]
@@ -107,19 +99,10 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
 
     Parameters
     ----------
-    method : {"sigmoid", "isotonic", "none"}
-        Platt's logistic regression with his smoothed targets; isotonic regression; or the scores
-        as log-odds, which for ``svm`` they are not. Of more than two classes each is calibrated
-        against the rest, then probabilities are normalized.
     scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         Out-of-fold scores of images.
     labels : ndarray of int64, shape (n_images,)
         Class codes from 0; every class occurs.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method.
 
     References
     ----------

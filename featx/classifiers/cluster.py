@@ -17,13 +17,7 @@ __all__ = ["active_client", "fits_on", "memory_of_a_fit"]
 
 @contextmanager
 def fits_on(client: Client | None) -> Iterator[None]:
-    """Send fits to a cluster while this is open.
-
-    Parameters
-    ----------
-    client : distributed.Client or None
-        Of the cluster; None leaves everything as it is.
-    """
+    """Send fits to a cluster while this is open."""
     if client is None:
         yield
         return
@@ -44,18 +38,7 @@ def active_client() -> Client | None:
 
 
 def memory_of_a_fit(client: Client) -> int | None:
-    """Return the bytes that the smallest worker has for each of its threads.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of a cluster that has workers.
-
-    Returns
-    -------
-    int or None
-        None where no worker knows a limit.
-    """
+    """Return the bytes that the smallest worker has for each of its threads."""
     # Newer versions describe only the first few workers unless asked for all.
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     shares = [

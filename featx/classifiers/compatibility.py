@@ -20,17 +20,7 @@ _SHOWN = 5
 
 
 def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: FeatureMatrix) -> None:
-    """Refuse a matrix with another number of features.
-
-    Parameters
-    ----------
-    expected : int
-        Number of features that the model takes.
-    recipes : sequence of dict
-        The model's.
-    matrix : FeatureMatrix
-        The one to judge.
-    """
+    """Refuse a matrix with another number of features."""
     if matrix.X.shape[1] != expected:
         raise UsageError(
             f"the model takes {expected:,} features ({_backbones(recipes)}) and the matrix has "
@@ -43,13 +33,6 @@ def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, 
     """Refuse features that were computed in another way than the model's.
 
     Augmentation may differ: view 0 is the same under all policies.
-
-    Parameters
-    ----------
-    recipes : sequence of dict
-        The model's.
-    others : sequence of dict
-        The matrix's.
     """
     if len(recipes) != len(others):
         raise UsageError(
@@ -70,13 +53,7 @@ def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, 
 
 
 def check_finite(matrix: FeatureMatrix) -> None:
-    """Refuse a matrix with features that are not finite, and say whose.
-
-    Parameters
-    ----------
-    matrix : FeatureMatrix
-        The one to judge.
-    """
+    """Refuse a matrix with features that are not finite, and say whose."""
     finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(matrix.X)]
     broken = np.flatnonzero(~np.concatenate([np.ones(0, dtype=bool), *finite]))
     if not len(broken):

@@ -21,21 +21,6 @@ __all__ = ["fit_in_place", "temporary_rows"]
 def temporary_rows(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Make an array that lies in a file without a name, and is gone with its last user.
 
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and columns.
-
-    Returns
-    -------
-    ndarray of float32, shape `shape`
-        Mapped; zeros.
-
-    Raises
-    ------
-    FeatxError
-        If the disk of temporary files has no room for it.
-
     Examples
     --------
     >>> temporary_rows((2, 1)).tolist()
@@ -68,21 +53,12 @@ def fit_in_place(
 
     Parameters
     ----------
-    classifier : estimator
-        Unfitted.
     values : ndarray of float32, shape (n_rows, n_features)
         Rows, mapped.
     labels : ndarray of int64, shape (n_rows,)
         Their class codes.
     weights : ndarray of float64, shape (n_rows,), or None
         Their weights; None where the classifier takes none.
-    size : int
-        About how many bytes of rows may be copied at a time.
-
-    Returns
-    -------
-    estimator
-        The same, fitted.
     """
     if weights is None:
         return classifier.fit(values, labels)

@@ -29,22 +29,14 @@ class Application:
 
     Parameters
     ----------
-    names : tuple of str
-        Each image's path below the data set's root.
     probabilities : ndarray of float64, shape (n_images, n_classes)
         Averaged over each image's views.
     predicted : ndarray of str, shape (n_images,)
         Class of each image at the model's operating point.
-    threshold : float or None
-        The operating point.
-    class_names : tuple of str
-        The model's.
     labels : ndarray of int64, shape (n_images,)
         Index into `class_names`; -1 where unknown.
     patients : ndarray of str, shape (n_images,)
         Whose image it is.
-    unreadable : tuple of (str, str)
-        Name and reason of each image that was left out.
     """
 
     names: tuple[str, ...]
@@ -154,19 +146,7 @@ def score(application: Application) -> Scores:
 
 
 def verdict_of(scores: Scores) -> dict[str, Any]:
-    """Write scores down as one row of plain values.
-
-    Parameters
-    ----------
-    scores : Scores
-        Of one model on one set of images.
-
-    Returns
-    -------
-    dict
-        Every figure with its bounds, the threshold, the confusion matrix, whether the model
-        collapsed and how, and with more than two classes the figures of each against the rest.
-    """
+    """Write scores down as one row of plain values."""
     per_class = {name: flatten(figures) for name, figures in scores.per_class.items()}
     return {
         **scores.to_row(),
@@ -180,18 +160,7 @@ def verdict_of(scores: Scores) -> dict[str, Any]:
 
 
 def predictions_csv(application: Application) -> bytes:
-    """Write predictions down: path, one probability a class, label, and what went wrong.
-
-    Parameters
-    ----------
-    application : Application
-        From `apply_model`.
-
-    Returns
-    -------
-    bytes
-        UTF-8. Unreadable images stand at the end, with the reason and no label.
-    """
+    """Write predictions down: path, one probability a class, label, and what went wrong."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     classes = application.class_names

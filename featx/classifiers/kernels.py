@@ -22,10 +22,6 @@ _BLOCK = 1024
 class SharedKernels:
     r"""Fits of `sklearn.svm.SVC` with linear and RBF kernels that share their inner products.
 
-    LIBSVM computes :math:`k(x, y) = \exp(-\gamma (|x|^2 + |y|^2 - 2 x^T y))` anew in each fit,
-    one row at a time. Here a fold's inner products are one matrix product, in float64 as
-    LIBSVM's own; its kernel is computed once for each :math:`\gamma` and serves every C.
-
     References
     ----------
     .. [1] C.-C. Chang, C.-J. Lin (2011), "LIBSVM: a library for support vector machines", ACM
@@ -41,26 +37,14 @@ class SharedKernels:
     """
 
     def groups(self, candidates: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Group the candidates of one kernel, linear ones first; see `SharedFits`.
-
-        Parameters
-        ----------
-        candidates : sequence of dict
-            ``kernel`` is ``"linear"``, or ``"rbf"`` with a number as ``gamma``.
-        """
+        """Group the candidates of one kernel, linear ones first; see `SharedFits`."""
         found: dict[float, list[int]] = {}
         for index, settings in enumerate(candidates):
             found.setdefault(_width(settings), []).append(index)
         return [found[width] for width in sorted(found)]
 
     def memory(self, fold: PreparedFold) -> int:
-        """Return the bytes that `scores` takes beside the fold itself.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        """
+        """Return the bytes that `scores` takes beside the fold itself."""
         learn, held_out = len(fold.training), len(fold.validation)
         cache = min(learn * learn * 4, int(fold.classifier.cache_size * 2**20))
         products_and_kernel = 8 * learn * (2 * learn + held_out + min(held_out, _BLOCK))
@@ -70,15 +54,7 @@ class SharedKernels:
     def scores(
         self, fold: PreparedFold, groups: Sequence[Sequence[dict[str, Any]]]
     ) -> list[list[Scores]]:
-        """Fit every candidate and score the held-out images; see `SharedFits`.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        groups : sequence of sequence of dict
-            As `groups` makes them, linear ones first.
-        """
+        """Fit every candidate and score the held-out images; see `SharedFits`."""
         learn = np.asarray(fold.training, dtype=np.float64)
         held_out = np.asarray(fold.validation, dtype=np.float64)
         among, across = learn @ learn.T, held_out @ learn.T

@@ -39,18 +39,6 @@ class LinearWeights:
 def linear_weights(pipeline: Pipeline) -> LinearWeights | None:
     """Carry the weights of a fitted linear classifier back through scaling and PCA.
 
-    Parameters
-    ----------
-    pipeline : Pipeline
-        Fitted: StandardScaler, PCA or both, then the classifier.
-
-    Returns
-    -------
-    LinearWeights or None
-        None where the decision is not linear in the features: other kernels, trees, neighbors,
-        naive Bayes, and a support vector machine of more than two classes, whose one-to-one
-        votes are not.
-
     Examples
     --------
     >>> from sklearn.pipeline import make_pipeline

@@ -19,16 +19,7 @@ __all__ = ["MemoryPlan"]
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What memory there is for a fit, and what it allows.
-
-    Parameters
-    ----------
-    free : int
-        Bytes.
-    fits : int or None
-        Fits at a time with the whole matrix in memory: as many as were asked for (None), fewer,
-        or none (0), so that the matrix is streamed.
-    """
+    """What memory there is for a fit, and what it allows."""
 
     free: int
     fits: int | None
@@ -38,17 +29,6 @@ class MemoryPlan:
         cls, size: int, memory: str | int | None, folds: int, n_jobs: int | None
     ) -> MemoryPlan:
         """Plan a fit.
-
-        Parameters
-        ----------
-        size : int
-            Bytes of the matrix.
-        memory : str, int or None
-            What the process may take in all; None for what there is.
-        folds : int
-            Cross-validation folds.
-        n_jobs : int or None
-            Fits at a time that are wanted; see `run_all`.
 
         Examples
         --------

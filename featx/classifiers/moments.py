@@ -29,8 +29,6 @@ class Moments:
 
     Attributes
     ----------
-    count : int
-        Number of rows.
     sums : ndarray of float64, shape (n_features,)
         Sum of ``row - center``.
     products : ndarray of float64, shape (n_features, n_features)
@@ -71,13 +69,7 @@ class Moments:
 
     @classmethod
     def total(cls, parts: Iterable[Moments]) -> Moments:
-        """Return the sums over all rows of several sets without a common row.
-
-        Parameters
-        ----------
-        parts : iterable of Moments
-            With the same center; at least one.
-        """
+        """Return the sums over all rows of several sets without a common row."""
         first, *others = parts
         whole = cls(first.center)
         for part in (first, *others):
@@ -87,13 +79,7 @@ class Moments:
         return whole
 
     def without(self, part: Moments) -> Moments:
-        """Return the sums over the rows that are not in a part of these.
-
-        Parameters
-        ----------
-        part : Moments
-            Of some of these rows, with the same center.
-        """
+        """Return the sums over the rows that are not in a part of these."""
         rest = Moments(self.center)
         rest.count = self.count - part.count
         rest.sums = self.sums - part.sums
@@ -101,18 +87,7 @@ class Moments:
         return rest
 
     def compression(self, components: int) -> Pipeline:
-        """Return scaling and PCA as scikit-learn would fit them to the rows, up to rounding.
-
-        Parameters
-        ----------
-        components : int
-            How many, at most the number of rows less one and of features.
-
-        Returns
-        -------
-        Pipeline
-            Fitted steps ``scale`` and ``compress``; of float32 rows they make float32.
-        """
+        """Return scaling and PCA as scikit-learn would fit them to the rows, up to rounding."""
         mean = self.sums / self.count
         products = self.products / self.count
         products -= np.triu(np.outer(mean, mean))

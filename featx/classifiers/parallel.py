@@ -26,25 +26,6 @@ def run_all(
 ) -> list[Result]:
     """Call a function once for each task, in parallel.
 
-    Parameters
-    ----------
-    function : callable
-        At module level, so that it can travel to a process or another machine.
-    tasks : sequence of tuple
-        Arguments of each call.
-    n_jobs : int, optional
-        Calls at a time; -1 for one a core. By default what an enclosing
-        ``joblib.parallel_config`` says; outside any, one a core.
-    advance : callable, optional
-        Called after each task.
-    steps : sequence of int, optional
-        What each task counts for, handed to `advance`.
-
-    Returns
-    -------
-    list
-        Results in the order of the tasks.
-
     Examples
     --------
     >>> run_all(pow, [(2, 3), (3, 2)])
@@ -68,11 +49,6 @@ def run_all(
 
 def calls_at_a_time(n_jobs: int | None = None) -> int:
     """Return how many calls `run_all` makes at a time.
-
-    Parameters
-    ----------
-    n_jobs : int, optional
-        As for `run_all`.
 
     Examples
     --------

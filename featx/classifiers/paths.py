@@ -32,39 +32,19 @@ class WarmPath:
     """
 
     def groups(self, candidates: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Cut the path in two, so that few folds keep all cores busy; see `SharedFits`.
-
-        Parameters
-        ----------
-        candidates : sequence of dict
-            ``C`` of each.
-        """
+        """Cut the path in two, so that few folds keep all cores busy; see `SharedFits`."""
         path = sorted(range(len(candidates)), key=lambda index: float(candidates[index]["C"]))
         half = (len(path) + 1) // 2
         return [part for part in (path[:half], path[half:]) if part]
 
     def memory(self, fold: PreparedFold) -> int:
-        """Return the bytes that `scores` takes beside the fold itself.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        """
+        """Return the bytes that `scores` takes beside the fold itself."""
         return 8 * fold.training.shape[1]
 
     def scores(
         self, fold: PreparedFold, groups: Sequence[Sequence[dict[str, Any]]]
     ) -> list[list[Scores]]:
-        """Fit every candidate and score the held-out images; see `SharedFits`.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        groups : sequence of sequence of dict
-            As `groups` makes them, each from small C to large.
-        """
+        """Fit every candidate and score the held-out images; see `SharedFits`."""
         return [_path_scores(fold, group) for group in groups]
 
 

@@ -40,13 +40,7 @@ def _version(name: str) -> str | None:
 
 
 def describe(training: TrainingSet) -> dict[str, Any]:
-    """Count what was learned from.
-
-    Parameters
-    ----------
-    training : TrainingSet
-        The images.
-    """
+    """Count what was learned from."""
     counts = np.bincount(training.labels, minlength=len(training.classes))
     return {
         "images": len(training.labels),
@@ -59,13 +53,7 @@ def describe(training: TrainingSet) -> dict[str, Any]:
 
 
 def matrix_digest(matrix: FeatureMatrix) -> str:
-    """Return the SHA-256 of everything in a matrix that a fit depends on, in hexadecimal.
-
-    Parameters
-    ----------
-    matrix : FeatureMatrix
-        The images that were learned from.
-    """
+    """Return the SHA-256 of everything in a matrix that a fit depends on, in hexadecimal."""
     digest = hashlib.sha256()
     head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]
     digest.update(json.dumps(head, sort_keys=True).encode())

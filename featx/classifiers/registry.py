@@ -45,24 +45,6 @@ Grid = dict[str, list[Any]]
 class ClassifierRecord:
     """What featx knows of a classifier.
 
-    Parameters
-    ----------
-    name : str
-        As it is asked for.
-    title : str
-        As tables name it.
-    make : callable
-        ``make(shape, random_state)`` gives the unfitted pipeline for training rows of that shape; its last
-        step is the classifier, everything before it is fitted inside the folds.
-    grid : callable
-        ``grid(shape)`` gives the grids of the last step's settings to search, the simplest first.
-    reference : str
-        Where the method is described.
-    weighted : bool, default=True
-        Whether the last step takes weights of rows.
-    shared_fits : SharedFits, optional
-        How many settings are fitted in one fold for less than one by one, where there is a way.
-
     Examples
     --------
     >>> record = get_classifier("logistic")
@@ -81,13 +63,7 @@ class ClassifierRecord:
     shared_fits: SharedFits | None = None
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
-        """List the settings to search, for training rows of a shape.
-
-        Parameters
-        ----------
-        shape : (int, int)
-            Rows and features.
-        """
+        """List the settings to search, for training rows of a shape."""
         return list(ParameterGrid(self.grid(shape)))
 
 

@@ -21,16 +21,6 @@ def class_weights(labels: npt.ArrayLike) -> dict[int, float]:
     labels : array-like of int, shape (n_images,)
         Class of each image, none below 0.
 
-    Returns
-    -------
-    dict of int to float
-        Weight of each class that occurs, in ascending order of class.
-
-    Raises
-    ------
-    UsageError
-        If there are no labels.
-
     References
     ----------
     .. [1] G. King, L. Zeng (2001), "Logistic regression in rare events data", Political Analysis

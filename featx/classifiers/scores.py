@@ -28,8 +28,6 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
 
     Parameters
     ----------
-    classifier : estimator
-        Fitted.
     X : ndarray, shape (n_rows, n_features)
         Rows as the classifier takes them.
 
@@ -80,8 +78,6 @@ def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -
         Scores of rows.
     image : ndarray of int64, shape (n_rows,)
         Which image each row shows, from 0 to `n_images` - 1; each has at least one row.
-    n_images : int
-        How many images there are.
 
     Returns
     -------
@@ -109,11 +105,6 @@ def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
         Class codes from 0; every class occurs.
     scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         As `classifier_scores` gives them.
-
-    Returns
-    -------
-    float
-        Between 0 and 1.
 
     Examples
     --------

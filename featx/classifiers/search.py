@@ -34,12 +34,6 @@ class Candidate:
 
     Parameters
     ----------
-    parameters : dict
-        Of the pipeline's last step.
-    auc : float
-        Area under the ROC curve of all images, each scored by the fit that had not seen its
-        patient. Folds are pooled, not averaged, because one calibration and one threshold must
-        serve the scores of every fit: settings whose scores drift from fold to fold lose.
     out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         These scores.
     """
@@ -51,23 +45,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """One classifier, its training set and its folds.
-
-    Parameters
-    ----------
-    record : ClassifierRecord
-        Which classifier.
-    training : TrainingSet
-        What to learn from.
-    folds : list of (training, validation)
-        Indices of images, one pair a fold.
-    random_state : int
-        Of everything random.
-    rows : int
-        About how many training rows a fold uses during the search.
-    n_jobs : int or None
-        Fits at a time.
-    """
+    """One classifier, its training set and its folds."""
 
     record: ClassifierRecord
     training: TrainingSet
@@ -88,18 +66,7 @@ class Search:
         ]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
-        """Try all settings in all folds.
-
-        Parameters
-        ----------
-        advance : callable
-            Called after each fit.
-
-        Returns
-        -------
-        list of Candidate
-            In the order of the grid.
-        """
+        """Try all settings in all folds."""
         tasks = [
             (self.record, self.training, rows, validation, self.random_state)
             for rows, (_, validation) in zip(self._training_rows(), self.folds, strict=True)
@@ -144,17 +111,8 @@ class Search:
 
         Folds whose search was on all of their rows are not fitted again.
 
-        Parameters
-        ----------
-        chosen : Candidate
-            One that `run` returned.
-        advance : callable
-            Called after each fit.
-
         Returns
         -------
-        pipeline : Pipeline
-            Fitted on everything.
         out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
             Each image's score by the fit that had not seen its patient.
         """
@@ -174,15 +132,7 @@ class Search:
         )
 
     def fit(self, parameters: dict[str, Any], images: Indices | None = None) -> Pipeline:
-        """Fit chosen settings on all rows of all images, or of some.
-
-        Parameters
-        ----------
-        parameters : dict
-            Of the last step.
-        images : ndarray of int64, optional
-            Which images.
-        """
+        """Fit chosen settings on all rows of all images, or of some."""
         chosen = np.arange(len(self.training.labels)) if images is None else images
         (pipeline,) = self._fits(parameters, [(chosen, None)])
         return pipeline
@@ -190,15 +140,7 @@ class Search:
     def out_of_fold(
         self, parameters: dict[str, Any], advance: Callable[..., None] | None = None
     ) -> Scores:
-        """Fit chosen settings in each fold, for out-of-fold scores; see `refit`.
-
-        Parameters
-        ----------
-        parameters : dict
-            Of the last step.
-        advance : callable, optional
-            Called after each fit.
-        """
+        """Fit chosen settings in each fold, for out-of-fold scores; see `refit`."""
         return self._pooled(self._fits(parameters, self.folds, advance))
 
     def _fits(
@@ -307,8 +249,6 @@ def pipeline_scores(pipeline: Pipeline, X: npt.NDArray) -> Scores:
 
     Parameters
     ----------
-    pipeline : Pipeline
-        Fitted.
     X : ndarray, shape (n_rows, n_features)
         Features.
 

@@ -20,8 +20,6 @@ class PreparedFold:
 
     Parameters
     ----------
-    classifier : estimator
-        Unfitted, with the settings that are not searched.
     training : ndarray, shape (n_rows, n_features)
         Rows to learn from.
     training_labels : ndarray of int64, shape (n_rows,)
@@ -32,8 +30,6 @@ class PreparedFold:
         Rows to score.
     validation_image : ndarray of int64, shape (n_held_out,)
         Which held-out image each of them shows.
-    validation_images : int
-        How many images are held out.
     """
 
     classifier: Any
@@ -55,13 +51,6 @@ class PreparedFold:
         ----------
         X : ndarray, shape (n_rows, any)
             What stands for the training rows.
-        **settings
-            Of the classifier, beside those that are not searched.
-
-        Returns
-        -------
-        estimator
-            Fitted.
         """
         classifier = type(self.classifier)(**{**self.classifier.get_params(), **settings})
         weights = {} if self.weights is None else {"sample_weight": self.weights}
@@ -82,39 +71,15 @@ class SharedFits(Protocol):
     """How a classifier is fitted with many settings in one fold, for less than one by one."""
 
     def groups(self, candidates: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Group the candidates that share most; what a group gives depends on no other.
-
-        Parameters
-        ----------
-        candidates : sequence of dict
-            Settings.
-
-        Returns
-        -------
-        list of list of int
-            Indices of candidates.
-        """
+        """Group the candidates that share most; what a group gives depends on no other."""
 
     def memory(self, fold: PreparedFold) -> int:
-        """Return the bytes that `scores` takes beside the fold itself.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        """
+        """Return the bytes that `scores` takes beside the fold itself."""
 
     def scores(
         self, fold: PreparedFold, groups: Sequence[Sequence[dict[str, Any]]]
     ) -> list[list[Scores]]:
         """Fit every candidate of some groups and score the held-out images.
-
-        Parameters
-        ----------
-        fold : PreparedFold
-            Rows.
-        groups : sequence of sequence of dict
-            Settings.
 
         Returns
         -------
@@ -128,20 +93,6 @@ def cut_evenly(folds: int, groups: int, workers: int) -> list[int]:
 
     Folds stay whole, because a task shares nothing with another, but for the last ones where
     they would leave workers without any.
-
-    Parameters
-    ----------
-    folds : int
-        Number of folds.
-    groups : int
-        Into how many tasks a fold can be cut at most.
-    workers : int
-        Tasks at a time.
-
-    Returns
-    -------
-    list of int
-        One for each fold.
 
     Examples
     --------

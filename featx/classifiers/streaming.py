@@ -61,29 +61,12 @@ _SQUARES = 6
 
 @dataclass(frozen=True)
 class StreamedSearch(Search):
-    """A search whose matrix stays on disk.
-
-    One reading gives the sums from which scaling and PCA of every fold follow exactly; a second
-    one gives the compressed rows that classifiers learn from, and a third the held-out scores.
-    Settings are searched on samples of both sides of each fold. Refits take all rows if, once
-    compressed, these fit; else as many as do, fewer views first, then fewer patients.
-
-    Parameters
-    ----------
-    memory : int
-        Bytes that it may take.
-    """
+    """A search whose matrix stays on disk."""
 
     memory: int = 0
 
     def read(self) -> None:
-        """Read the matrix once, and say what is done.
-
-        Raises
-        ------
-        UsageError
-            If the memory is too small even for this.
-        """
+        """Read the matrix once, and say what is done."""
         shape = self.training.X.shape
         _ = self._rows_that_fit, self._compressions
         learned = "all of them"
@@ -207,13 +190,7 @@ class StreamedSearch(Search):
         ]
 
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
-        """Try all settings in all folds, on samples of their rows; see `Search.run`.
-
-        Parameters
-        ----------
-        advance : callable
-            Called after each fit.
-        """
+        """Try all settings in all folds, on samples of their rows; see `Search.run`."""
         sampled: list[Indices] = []
         prepared = []
         for fold, rows in enumerate(self._training_rows()):

@@ -55,15 +55,7 @@ class TrainingSet:
         return position
 
     def rows_of(self, images: Indices, views: int | None = None) -> Indices:
-        """Return the rows of some images, ascending.
-
-        Parameters
-        ----------
-        images : ndarray of int64
-            Which images.
-        views : int, optional
-            Only the first so many views of each.
-        """
+        """Return the rows of some images, ascending."""
         wanted = np.zeros(len(self.labels), dtype=bool)
         wanted[images] = True
         kept = wanted[self.image]
@@ -72,17 +64,7 @@ class TrainingSet:
         return np.flatnonzero(kept)
 
     def some_rows_of(self, images: Indices, limit: int, random_state: int) -> Indices:
-        """Return about `limit` rows of some images: fewer views first, then fewer patients.
-
-        Parameters
-        ----------
-        images : ndarray of int64
-            Which images.
-        limit : int
-            How many rows are wanted.
-        random_state : int
-            Which patients, where there are more images than `limit`.
-        """
+        """Return about `limit` rows of some images: fewer views first, then fewer patients."""
         if len(images) > limit:
             images = self._some_patients(images, limit / len(images), random_state)
         return self.rows_of(images, views=max(1, limit // len(images)))
@@ -104,21 +86,7 @@ class TrainingSet:
         return images[taken]
 
     def folds(self, folds: int, random_state: int) -> list[Fold]:
-        """Cut the images into folds by patient, after checking that it can be done.
-
-        Parameters
-        ----------
-        folds : int
-            How many; fewer where the rarest class has fewer patients.
-        random_state : int
-            Which patients go together.
-
-        Raises
-        ------
-        UsageError
-            If there is one class only, a class without images or with a single patient, or a
-            fold leaves no image of a class to learn from.
-        """
+        """Cut the images into folds by patient, after checking that it can be done."""
         k = len(self.classes)
         if k < 2:
             raise UsageError(

@@ -25,8 +25,6 @@ def check_rows(estimator: BaseEstimator, X: Any) -> npt.NDArray:
 
     Parameters
     ----------
-    estimator : estimator
-        A fitted one.
     X : array-like, shape (n_rows, n_features)
         The rows.
     """
@@ -40,9 +38,6 @@ def check_rows_and_labels(
 
     Parameters
     ----------
-    estimator : estimator
-        The one to be fitted; gets ``n_features_in_`` and, for data frames,
-        ``feature_names_in_``.
     X : array-like, shape (n_rows, n_features)
         The rows.
     y : array-like, shape (n_rows,)
@@ -56,17 +51,8 @@ def check_of_rows(what: str, values: Any, n_rows: int) -> npt.NDArray:
 
     Parameters
     ----------
-    what : str
-        What it is, in the plural.
     values : array-like, shape (n_rows,)
         One a row.
-    n_rows : int
-        How many rows there are.
-
-    Raises
-    ------
-    UsageError
-        If there are more or fewer, or one is None or NaN.
 
     Examples
     --------

@@ -36,13 +36,7 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        By default those of the process.
-    """
+    """Run one command and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
     with Interrupts() as interrupts:
         try:
             commands.main(args=arguments, prog_name="featx", standalone_mode=False)

@@ -43,13 +43,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.group(context_settings=_CONTEXT, epilog=SURROUNDINGS)
 @click.version_option(featx.__version__, prog_name="featx")
 def commands() -> None:
-    """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
-
-    IMAGES is a folder with one sub-folder a class (train, val and test may stand above them), a
-    zip or tar archive of one, a CSV or Parquet file with columns path, label and optionally
-    patient, split, or a MedMNIST .npz file; all but the last may be URLs (s3://, gs://, https://).
-    JPEG, PNG, TIFF, BMP and DICOM are read.
-    """
+    """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark."""
 
 
 @commands.command()
@@ -130,12 +124,7 @@ def fit(
     scheduler: str | None,
     **options: Any,
 ) -> None:
-    """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
-
-    Images of the split 'test' are left out. Beside each model lies its card, a .md file.
-
-    Example: featx fit features.h5 --classifier svm,logistic --out models
-    """
+    """Fit class-weighted classifiers on MATRICES; several of the same images are joined."""
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
     from featx.features.scheduler import connected
@@ -314,13 +303,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 def benchmark(
     context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
 ) -> None:
-    """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
-
-    Everything is chosen on training images, by patient; the test images are looked at once.
-
-    Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
-    --baselines finetuned:resnet50 --out results
-    """
+    """Compare backbones x classifiers with trained CNNs on IMAGES: the table."""
     apply_preset(context, options)
     patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
     dataset = open_images(images, options)

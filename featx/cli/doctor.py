@@ -33,20 +33,7 @@ _LIBRARIES = (
 
 
 def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[str, Any]:
-    """Look at versions, engines, weights and the cache.
-
-    Parameters
-    ----------
-    weights_dir : Path, optional
-        Where to look for weights besides the usual places.
-    cache : Path, optional
-        The cache's folder; see `featx.features.extraction.default_cache`.
-
-    Returns
-    -------
-    dict
-        Topic to finding, plain values.
-    """
+    """Look at versions, engines, weights and the cache."""
     rows = backbone_rows(weights_dir)
     return {
         "python": platform.python_version(),

@@ -19,17 +19,7 @@ _STDERR = 2
 
 
 class Interrupts:
-    """Watches for Ctrl-C while a command runs.
-
-    Python looks at signals between two of its own instructions, so a network or a fit that runs
-    for minutes in compiled code would hold up the second Ctrl-C as well as the first. The signal
-    is therefore passed on to a thread, through a socket that the C handler writes to.
-
-    Attributes
-    ----------
-    seen : bool
-        Whether Ctrl-C was pressed.
-    """
+    """Watches for Ctrl-C while a command runs."""
 
     def __init__(self) -> None:
         self.seen = False

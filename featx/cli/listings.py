@@ -15,18 +15,7 @@ __all__ = ["backbone_rows", "rows_to_terminal"]
 
 
 def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Describe every backbone, and whether its weights need a download.
-
-    Parameters
-    ----------
-    weights_dir : Path, optional
-        Where to look for weights besides the usual places.
-
-    Returns
-    -------
-    list of dict
-        Plain values.
-    """
+    """Describe every backbone, and whether its weights need a download."""
     rows = []
     for backbone in list_backbones():
         weights = weights_at_hand(backbone, weights_dir)
@@ -45,17 +34,7 @@ def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
 
 
 def rows_to_terminal(rows: Sequence[dict[str, Any]]) -> Table:
-    """Lay out what `backbone_rows` says for a terminal.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        At least one.
-
-    Returns
-    -------
-    rich.table.Table
-    """
+    """Lay out what `backbone_rows` says for a terminal."""
     table = Table(header_style="bold")
     for name in rows[0]:
         if name != "weights_at_hand":

@@ -56,7 +56,7 @@ def print_result(value: Any, as_json: bool, text: str) -> None:
     if not as_json:
         click.echo(text)
         return
-    from featx.benchmarking.result_cache import plain_json
+    from featx.runtime.serialization import plain_json
 
     click.echo(plain_json(json.loads(json.dumps(value, default=_plain))))
 

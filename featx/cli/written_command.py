@@ -21,16 +21,6 @@ def written_command(context: click.Context) -> str:
 
     Only what was typed is named. Folders and files outside the working directory, which may name a
     user or a hospital, are cut to their last part, and secrets are left out.
-
-    Parameters
-    ----------
-    context : click.Context
-        Of the running command.
-
-    Returns
-    -------
-    str
-        Quoted for a shell.
     """
     words = context.command_path.split()
     for parameter in context.command.get_params(context):

@@ -22,26 +22,7 @@ _MEGABYTE = 10**6
 
 
 def download(address: str, path: Path, size: int) -> None:
-    """Fetch a file over HTTP; what an earlier attempt brought is not fetched again.
-
-    The bytes gather in a file beside `path` that ends in ``.part``, and are renamed when all are
-    there. A connection that breaks is taken up again as long as each attempt brings something.
-    Proxies are those of the environment (``https_proxy``).
-
-    Parameters
-    ----------
-    address : str
-        Of the file.
-    path : Path
-        Where it shall lie; its folder exists.
-    size : int
-        Its length in bytes, as published.
-
-    Raises
-    ------
-    FeatxError
-        If it cannot be fetched, or is of another length.
-    """
+    """Fetch a file over HTTP; what an earlier attempt brought is not fetched again."""
     part = path.with_name(f"{path.name}.part")
     furthest = had = _size_of(part)
     if had:
@@ -56,13 +37,7 @@ def download(address: str, path: Path, size: int) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-    """
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     total = -(-path.stat().st_size // _MEGABYTE)
     with path.open("rb") as file, progress(f"Checking {path.name}", total, "MB") as advance:

@@ -45,13 +45,7 @@ class Listing:
     where: str
 
     def check_classes(self, class_names: Sequence[str]) -> None:
-        """Refuse what no classifier can be trained on.
-
-        Raises
-        ------
-        UsageError
-            If there are fewer than two classes, or the training or test images lack one.
-        """
+        """Refuse what no classifier can be trained on."""
         if len(class_names) < 2:
             found = f"only the class {class_names[0]!r}" if class_names else "no class"
             raise UsageError(
@@ -72,23 +66,7 @@ class Listing:
 
 
 def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images below a folder.
-
-    Parameters
-    ----------
-    root : Path
-        Class folders, or split folders that hold them; a single folder around them is looked
-        through, as unpacked archives often have one.
-    by_class : bool
-        Whether folders are classes.
-    by_split : bool, default=True
-        Whether folders ``train``, ``val`` and ``test`` mean anything, where folders are no classes.
-
-    Raises
-    ------
-    UsageError
-        If it is no folder, or holds no image.
-    """
+    """List the images below a folder."""
     if not root.is_dir():
         problem = "is not a folder" if root.exists() else "does not exist"
         raise UsageError(f"{root} {problem}; give the folder that holds the images")
@@ -103,38 +81,12 @@ def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
 
 
 def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images inside a zip or tar archive, whose folders mean what folders on disk do.
-
-    Parameters
-    ----------
-    path : Path
-        The archive.
-    by_class, by_split
-        As in `list_folder`.
-
-    Raises
-    ------
-    UsageError
-        If it is damaged, or holds no image.
-    """
+    """List the images inside a zip or tar archive, whose folders mean what folders on disk do."""
     return _arrange(_planted(str(path), list_members(path)), by_class, by_split)
 
 
 def list_remote(url: str, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images below a URL, whose folders mean what folders on disk do.
-
-    Parameters
-    ----------
-    url : str
-        Of a folder or a zip archive, such as ``s3://bucket/chest_xray``.
-    by_class, by_split
-        As in `list_folder`.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be listed, or holds no image.
-    """
+    """List the images below a URL, whose folders mean what folders on disk do."""
     return _arrange(_planted(url, find_files(url)), by_class, by_split)
 
 
@@ -263,11 +215,5 @@ def _nothing_found(tree: _Tree, by_class: bool) -> str:
 
 
 def split_word(text: str) -> str:
-    """Return the split that a word names; other words come back as they are.
-
-    Parameters
-    ----------
-    text : str
-        Such as ``Training``.
-    """
+    """Return the split that a word names; other words come back as they are."""
     return SPLIT_WORDS.get(text.strip().lower(), text.strip())

@@ -18,24 +18,7 @@ __all__ = ["list_images"]
 def list_images(
     place: str | Path, by_class: bool, by_split: bool, patients: str | None = None
 ) -> Listing:
-    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these.
-
-    Parameters
-    ----------
-    place : str or Path
-        See `ImageDataset.open`.
-    by_class : bool
-        Whether folders, or a table's column, are classes.
-    by_split : bool
-        Whether folders ``train``, ``val`` and ``test`` mean anything where folders are no classes.
-    patients : str, optional
-        A table's column to take patients from, if there is one of this name.
-
-    Raises
-    ------
-    UsageError
-        If it is none of these, or holds no image.
-    """
+    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""
     text = str(place)
     if is_url(place) and not text.startswith("file://"):
         if PurePosixPath(text).suffix.lower() in MANIFEST_SUFFIXES:

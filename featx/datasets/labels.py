@@ -29,22 +29,6 @@ LABEL_PRESETS: dict[str, NamePreset] = {"kermany-subtype": _kermany_subtype}
 def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
     r"""Read each image's class from its name.
 
-    Parameters
-    ----------
-    names : sequence of str, length n_images
-        Paths relative to the data set's root.
-    rule : str
-        A preset (see `LABEL_PRESETS`), or a regular expression with one group, which is the class.
-
-    Returns
-    -------
-    list of str, length n_images
-
-    Raises
-    ------
-    UsageError
-        If the rule is no preset and no such expression, or does not fit every name.
-
     Examples
     --------
     >>> labels_from_names(["x/person1_virus_6.jpeg", "y/IM-0115-0001.jpeg"], "kermany-subtype")

@@ -30,27 +30,7 @@ CLASS_NAMES = {
 
 
 def list_medmnist(path: Path, labeled: bool) -> Listing:
-    """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``.
-
-    Parameters
-    ----------
-    path : Path
-        Arrays ``train_images`` of shape (n_images, height, width[, 3]) and ``train_labels`` of
-        shape (n_images, 1), and the same for ``val`` and ``test``, as far as there are any.
-    labeled : bool
-        Whether labels are needed.
-
-    Returns
-    -------
-    Listing
-        Classes are called as MedMNIST does where that is known from the file's name, otherwise
-        ``class_0``, ``class_1`` and so on.
-
-    Raises
-    ------
-    UsageError
-        If it is no such file, or has several labels an image.
-    """
+    """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``."""
     listing = Listing([], [], [], [], None, str(path))
     try:
         _check_size(path)

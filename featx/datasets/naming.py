@@ -21,28 +21,6 @@ def read_names(
 ) -> list[str]:
     r"""Read something from each image's name.
 
-    Parameters
-    ----------
-    what : {"patient", "label"}
-        What is read.
-    names : sequence of str, length n_images
-        Paths relative to the data set's root.
-    rule : str
-        A preset, or a regular expression with one group.
-    presets : mapping of str to callable
-        Each gives None, or nothing, for a name that it does not fit.
-    others : sequence of str
-        What else could have been given, for the message.
-
-    Returns
-    -------
-    list of str, length n_images
-
-    Raises
-    ------
-    UsageError
-        If the rule is no preset and no such expression, or does not fit every name.
-
     Examples
     --------
     >>> read_names("label", ["a_sick.png", "b_well.png"], r"_(\w+)\.png", {})

@@ -30,12 +30,7 @@ __all__ = [
 
 
 def _kermany(name: str) -> str | None:
-    """Patient of an image of Kermany et al. 2018 (doi 10.17632/rscbjbr9sj.2).
-
-    ``person12_bacteria_47.jpeg`` and ``person12_virus_48.jpeg`` are one patient, and so are
-    ``IM-0129-0001.jpeg`` and ``NORMAL2-IM-0129-0001.jpeg``. The test folder numbers its patients
-    from 1 again; they are others, as its authors say.
-    """
+    """Patient of an image of Kermany et al. 2018 (doi 10.17632/rscbjbr9sj.2)."""
     found = re.search(r"(?:^|[/_-])(person\d+|IM-\d+)[_-][^/]*$", name)
     if found is None:
         return None
@@ -52,21 +47,9 @@ PRESETS: dict[str, NamePreset] = {"kermany": _kermany}
 def patients_from_names(names: Sequence[str], rule: str) -> npt.NDArray[np.str_]:
     r"""Read each image's patient from its name.
 
-    Parameters
-    ----------
-    names : sequence of str, length n_images
-        Paths relative to the data set's root.
-    rule : str
-        A preset (see `PRESETS`), or a regular expression with one group, which is the patient.
-
     Returns
     -------
     ndarray of str, shape (n_images,)
-
-    Raises
-    ------
-    UsageError
-        If the rule is no preset and no such expression, or does not fit every name.
 
     Examples
     --------
@@ -79,27 +62,7 @@ def patients_from_names(names: Sequence[str], rule: str) -> npt.NDArray[np.str_]
 def patients_from_headers(
     names: Sequence[str], sources: Sequence[Source], secret: str | None
 ) -> list[str]:
-    """Read each image's patient from its DICOM header, as a keyed hash and never otherwise.
-
-    Parameters
-    ----------
-    names : sequence of str, length n_images
-        For messages.
-    sources : sequence of Source, length n_images
-        Where they are.
-    secret : str or None
-        Key of the hash; by default one that was drawn for this user and machine, see
-        `local_secret`.
-
-    Returns
-    -------
-    list of str, length n_images
-
-    Raises
-    ------
-    UsageError
-        If an image has no PatientID.
-    """
+    """Read each image's patient from its DICOM header, as a keyed hash and never otherwise."""
     key = local_secret() if secret is None else secret
     patients: list[str] = []
     misses: list[str] = []
@@ -131,35 +94,12 @@ def _identity(name: str, source: Source) -> str | None:
 
 
 def hash_patient(patient: str, secret: str) -> str:
-    """Return a patient's keyed hash: nobody without the secret finds it by trying names.
-
-    Parameters
-    ----------
-    patient : str
-        Who it is.
-    secret : str
-        The same secret gives the same hashes.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits of HMAC-SHA-256.
-    """
+    """Return a patient's keyed hash: nobody without the secret finds it by trying names."""
     return hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def local_secret() -> str:
-    """Return this user's secret on this machine, drawn when it is first needed.
-
-    It stays the same so that runs can go on and data sets can be compared. It is kept, readable
-    for the user alone, in ``$XDG_CONFIG_HOME/featx`` (by default ``~/.config/featx``), apart from
-    caches and results, which may be given away.
-
-    Raises
-    ------
-    FeatxError
-        If it can neither be read nor written.
-    """
+    """Return this user's secret on this machine, drawn when it is first needed."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "featx"
     path = folder / "patient-secret"
     try:

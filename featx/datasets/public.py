@@ -20,29 +20,7 @@ __all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"
 
 @dataclass(frozen=True)
 class PublicSet:
-    """What is known of a public collection.
-
-    Parameters
-    ----------
-    name : str
-        Short, as users type it.
-    title, source, license : str
-        What it is, whose, and under which terms.
-    address, page : str
-        Of the file, and of the page that offers it to a browser.
-    file : str
-        The archive's name there.
-    size : int
-        Its length in bytes.
-    sha256, checksum_source : str
-        Its digest, and who says so.
-    folder : str
-        The folder that the archive holds.
-    counts : mapping of str to int
-        Images in each folder of it.
-    patients : str
-        Which rule tells its patients, as for ``--patients``.
-    """
+    """What is known of a public collection."""
 
     name: str
     title: str
@@ -103,13 +81,7 @@ def list_public_sets() -> list[PublicSet]:
 
 
 def get_public_set(name: str) -> PublicSet:
-    """Return the collection of this name.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
+    """Return the collection of this name."""
     if name not in _PUBLIC_SETS:
         raise unknown_name("public data set", name, _PUBLIC_SETS)
     return _PUBLIC_SETS[name]
@@ -120,28 +92,6 @@ def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None)
 
     Nothing is fetched where the images or the archive are there already. What an interrupted
     download brought is not fetched again.
-
-    Parameters
-    ----------
-    public_set : PublicSet
-        Which.
-    to : Path
-        Folder for the archive and the images; made if need be.
-    given : Path, optional
-        The archive, where somebody has brought it.
-
-    Returns
-    -------
-    Path
-        The folder of images, for ``ImageDataset.from_folder``.
-
-    Raises
-    ------
-    FeatxError
-        If there is no route (the message tells how to bring the archive by hand), the archive is
-        not the published one, or the disk is full.
-    UsageError
-        If `given` does not exist.
     """
     folder = to / public_set.folder
     if folder.exists():

@@ -22,25 +22,6 @@ def list_manifest(
     """List the images that a CSV or Parquet file names.
 
     A CSV file is in UTF-8; its columns are parted by commas, semicolons or tabs.
-
-    Parameters
-    ----------
-    path : Path
-        With columns ``path``, ``label`` and optionally ``patient``, ``split``.
-    labeled : bool
-        Whether the column ``label`` is needed.
-    patients : str, optional
-        A column to take patients from, if there is one of this name.
-    base : str, optional
-        URL of the folder that paths are relative to; by default the file's own folder.
-
-    Raises
-    ------
-    UsageError
-        If the file, a column, or a file that it names is missing, some labeled images have a
-        patient and others have none, or URLs and paths are mixed.
-    MissingExtraError
-        If it is a Parquet file and pyarrow is not installed.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a table with columns path, label")

@@ -51,21 +51,11 @@ class Explanation:
 
     Parameters
     ----------
-    name : str
-        The image's path below the data set's root.
     probabilities : ndarray of float64, shape (n_classes,)
         Calibrated, of this view alone.
-    label : str
-        The class that they mean at the operating point.
-    toward : str
-        The class that positive values of the map speak for.
-    decision : float
-        The classifier's score of `toward`, before calibration.
     map : ndarray of float64, shape (rows, columns)
         By place. A class activation map has the decision, less the bias, as its mean. One of
         occlusion tells by how much a gray patch over the place lowers the decision.
-    bias : float or None
-        The decision on the features of the average training row; None with occlusion.
     """
 
     name: str
@@ -249,11 +239,6 @@ def add_maps(maps: Sequence[Map]) -> Map:
     ----------
     maps : sequence of ndarray of float64, shape (rows, columns)
         One a backbone.
-
-    Returns
-    -------
-    ndarray of float64
-        Its mean is the sum of their means.
 
     Examples
     --------

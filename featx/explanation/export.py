@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.benchmarking.result_cache import plain_json
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
+from featx.runtime.serialization import plain_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,32 +36,14 @@ _MOST_TILES = 48
 
 @dataclass(frozen=True)
 class Explained:
-    """Explanations of some images, and which could not be had.
-
-    Parameters
-    ----------
-    explanations : list of (int, Explanation)
-        With each image's index.
-    unreadable : list of (str, str)
-        Name and reason.
-    """
+    """Explanations of some images, and which could not be had."""
 
     explanations: list[tuple[int, Explanation]]
     unreadable: list[tuple[str, str]]
 
 
 def explain_all(explainer: Explainer, images: ImageDataset, indices: Sequence[int]) -> Explained:
-    """Explain images, going on past those that cannot be read.
-
-    Parameters
-    ----------
-    explainer : Explainer
-        Of a model.
-    images : ImageDataset
-        Labeled or not.
-    indices : sequence of int
-        Which of them.
-    """
+    """Explain images, going on past those that cannot be read."""
     explained = Explained([], [])
     with progress("Explaining", len(indices), "images") as advance:
         for index in indices:
@@ -76,31 +58,7 @@ def explain_all(explainer: Explainer, images: ImageDataset, indices: Sequence[in
 def write_explanations(
     explainer: Explainer, images: ImageDataset, out: Path, *, limit: int = 24, model: str = ""
 ) -> dict[str, Any]:
-    """Write overlays, a contact sheet and ``explanations.json``.
-
-    Parameters
-    ----------
-    explainer : Explainer
-        Of a model.
-    images : ImageDataset
-        Labeled or not.
-    out : Path
-        Folder; files of the same names are replaced.
-    limit : int, default=24
-        At most so many images, evenly from first to last; 0 for all.
-    model : str, default=""
-        What the model is called.
-
-    Returns
-    -------
-    dict
-        What ``explanations.json`` holds.
-
-    Raises
-    ------
-    FeatxError
-        If no image can be read.
-    """
+    """Write overlays, a contact sheet and ``explanations.json``."""
     from featx.explanation.evidence import METHODS
 
     explained = explain_all(explainer, images, _evenly(len(images), limit))
@@ -146,24 +104,7 @@ def write_explanations(
 def add_heat_maps(
     folder: Path, model: FeatureClassifier, images: ImageDataset, **settings: Any
 ) -> int:
-    """Lay heat maps beside the pictures of a benchmark's gallery, where they are exact.
-
-    Parameters
-    ----------
-    folder : Path
-        The benchmark's, with a gallery.
-    model : FeatureClassifier
-        The one that the gallery shows.
-    images : ImageDataset
-        The test images.
-    **settings
-        Of `Explainer`.
-
-    Returns
-    -------
-    int
-        How many there are; 0 for a model that only occlusion would explain, which takes too long.
-    """
+    """Lay heat maps beside the pictures of a benchmark's gallery, where they are exact."""
     from featx.explanation.evidence import ACTIVATION, Explainer
 
     explainer = Explainer(model, **settings)

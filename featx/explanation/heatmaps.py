@@ -29,11 +29,6 @@ def shared_scale(maps: Sequence[Map]) -> float:
 
     A quarter of the maps go beyond it somewhere, so that one odd image does not pale the others.
 
-    Parameters
-    ----------
-    maps : sequence of ndarray of float64
-        By place; at least one.
-
     Examples
     --------
     >>> shared_scale([np.array([[-4.0, 1.0]]), np.array([[4.0, 0.0]])])
@@ -55,15 +50,6 @@ def overlay(
         Intensities from 0 to 255.
     values : ndarray of float64, shape (rows, columns)
         The map; it spans the image.
-    scale : float
-        Value of full color, above 0.
-    longest : int, default=480
-        The longer side of the result, in pixels.
-
-    Returns
-    -------
-    PIL.Image.Image
-        In RGB.
     """
     gray = np.asarray(_gray(pixels, longest), dtype=np.float64)
     size = gray.shape[::-1]
@@ -77,17 +63,7 @@ def overlay(
 def picture(
     pixels: npt.NDArray, values: Map, scale: float, toward: str, lines: Sequence[str]
 ) -> Image.Image:
-    """Set an image beside its overlay, with words above and a legend below.
-
-    Parameters
-    ----------
-    pixels, values, scale
-        As in `overlay`.
-    toward : str
-        The class that positive values speak for.
-    lines : sequence of str
-        The words.
-    """
+    """Set an image beside its overlay, with words above and a legend below."""
     laid = overlay(pixels, values, scale)
     plain = _gray(pixels, _LONGEST_SIDE).convert("RGB")
     width = max(2 * laid.width + 3 * _MARGIN, 460)
@@ -110,21 +86,7 @@ def contact_sheet(
     scale: float,
     title: str,
 ) -> Image.Image:
-    """Lay overlays out on one sheet.
-
-    Parameters
-    ----------
-    overlays : sequence of PIL.Image.Image
-        At least one, from `overlay`.
-    captions : sequence of sequence of str
-        Up to three lines under each.
-    toward : str or None
-        The class that positive values speak for; None where it is the one called.
-    scale : float
-        Value of full color.
-    title : str
-        Above them.
-    """
+    """Lay overlays out on one sheet."""
     columns = max(3, min(6, math.ceil(math.sqrt(1.5 * len(overlays)))))
     tiles = [_shrunk(image) for image in overlays]
     rows = [
@@ -151,15 +113,7 @@ def contact_sheet(
 
 
 def encode(image: Image.Image, kind: str = "PNG") -> bytes:
-    """Return an image as the bytes of a file, without metadata.
-
-    Parameters
-    ----------
-    image : PIL.Image.Image
-        To encode.
-    kind : {"PNG", "JPEG"}, default="PNG"
-        The format.
-    """
+    """Return an image as the bytes of a file, without metadata."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **({"quality": 75} if kind == "JPEG" else {}))
     return buffer.getvalue()

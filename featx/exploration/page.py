@@ -29,17 +29,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True)
 class Suspect:
-    """An image whose label a model that had not seen its patient disagrees with.
-
-    Parameters
-    ----------
-    image : int
-        Which image.
-    labeled, called : str
-        Its class as given, and the one that the model is confident of.
-    probability : float
-        Out-of-fold probability of the class given.
-    """
+    """An image whose label a model that had not seen its patient disagrees with."""
 
     image: int
     labeled: str
@@ -49,15 +39,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Copies:
-    """Two images that are the same picture, or nearly.
-
-    Parameters
-    ----------
-    first, second : int
-        Which images.
-    kind : {"same file", "same pixels", "nearly the same picture", "same features"}
-        What they have in common.
-    """
+    """Two images that are the same picture, or nearly."""
 
     first: int
     second: int

@@ -43,40 +43,13 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Dask cluster whose workers see the images and the cache.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected to its scheduler.
-    resources : mapping of str to float, optional
-        What a batch takes of its worker, such as ``{"GPU": 1}``; only workers that were started
-        with as much get batches.
-    """
+    """A Dask cluster whose workers see the images and the cache."""
 
     client: Client
     resources: Mapping[str, float] | None = None
 
     def read_digests(self, images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
-        """Read images on the workers to compute their digests.
-
-        Parameters
-        ----------
-        images : ImageDataset
-            The whole set.
-        indices : sequence of int
-            Which of them.
-
-        Yields
-        ------
-        str or UnreadableImageError
-            In the order of `indices`.
-
-        Raises
-        ------
-        FeatxError
-            If the scheduler is lost.
-        """
+        """Read images on the workers to compute their digests."""
         sources = (_seen_from_anywhere(images.sources[index]) for index in indices)
         tasks = iter(lambda: list(islice(sources, IMAGES_A_TASK)), [])
         waiting: deque[Future[Any]] = deque()
@@ -101,23 +74,6 @@ class Cluster:
 
         The work is parted by the order of digests, so that a run that was lost is taken up with
         the same batches, less those whose parts are in the cache.
-
-        Parameters
-        ----------
-        embeddings, hashed, wanted, strict
-            As in `featx.features.embedding.complete`.
-
-        Returns
-        -------
-        dict of str to UnreadableImageError
-            Digests of images that cannot be decoded, or that end the process that decodes them,
-            with the reason.
-
-        Raises
-        ------
-        FeatxError
-            If the scheduler is lost, no worker is fit to write rows of these recipes, the cache
-            cannot be written to, or, where `strict`, an image is unreadable.
         """
         lacking = find_lacking(embeddings, wanted)
         if not lacking:

@@ -45,14 +45,6 @@ class Batch:
 
     Parameters
     ----------
-    embeddings : tuple of Embedding
-        The backbones.
-    sources : tuple of Path, Member, RemoteFile or ndarray
-        Where the images are, seen from any machine.
-    names : tuple of str
-        What to call them.
-    digests : tuple of str
-        SHA-256 of each, in hexadecimal; distinct and sorted.
     lacking : tuple of ndarray of bool, shape (n_images, views)
         For each backbone, which rows.
     """
@@ -98,21 +90,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch.
-
-    Parameters
-    ----------
-    worker : str
-        Address of the worker.
-    unreadable : dict of str to str
-        Digests of images that cannot be decoded, with the reason.
-    parts : tuple of dict of str to PartKeys
-        For each backbone the parts that were written, and what they hold.
-    unfit : str
-        Why this worker may not write rows of these recipes; empty where it may.
-    failure : str
-        What went wrong besides, for whatever worker; empty where nothing did.
-    """
+    """What became of a batch."""
 
     worker: str
     unreadable: dict[str, str]
@@ -122,30 +100,13 @@ class Outcome:
 
 
 def run_probe(embeddings: tuple[Embedding, ...]) -> Outcome:
-    """Load backbones and hold them against the cache's probes, which are made if there are none.
-
-    Parameters
-    ----------
-    embeddings : tuple of Embedding
-        The backbones.
-    """
+    """Load backbones and hold them against the cache's probes, which are made if there are none."""
     nothing = np.zeros((0, 1), dtype=bool)
     return run_batch(Batch(embeddings, (), (), (), (nothing,) * len(embeddings)))
 
 
 def run_batch(batch: Batch) -> Outcome:
-    """Compute a batch's rows and write them into the cache.
-
-    Parameters
-    ----------
-    batch : Batch
-        What to do.
-
-    Returns
-    -------
-    Outcome
-        Small, whatever the batch.
-    """
+    """Compute a batch's rows and write them into the cache."""
     with _ONE_AT_A_TIME, keeping_freed_memory():
         address = _settle()
         try:
@@ -162,18 +123,7 @@ def run_batch(batch: Batch) -> Outcome:
 
 
 def run_digests(sources: Sequence[Source]) -> list[str | tuple[str]]:
-    """Read images to know them.
-
-    Parameters
-    ----------
-    sources : sequence of Path, Member or RemoteFile
-        Where they are.
-
-    Returns
-    -------
-    list of str or (str,)
-        The SHA-256 of each in hexadecimal; in a tuple, why it cannot be read.
-    """
+    """Read images to know them."""
     digests: list[str | tuple[str]] = []
     for source in sources:
         try:

@@ -38,23 +38,7 @@ ROWS_A_BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """One backbone, and where its rows are kept.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        What decides the values.
-    backbone : Backbone
-        The network.
-    weights : Weights
-        Found for it.
-    cache : Path
-        The cache's folder.
-    engine : str
-        What runs the network.
-    weights_dir : Path, optional
-        Where a quantized network is looked for besides the cache.
-    """
+    """One backbone, and where its rows are kept."""
 
     recipe: Recipe
     backbone: Backbone
@@ -97,30 +81,7 @@ Lacking = dict[Embedding, npt.NDArray[np.bool_]]
 def complete(
     embeddings: Sequence[Embedding], hashed: Hashed, wanted: WantedRows, *, strict: bool
 ) -> dict[str, UnreadableImageError]:
-    """Compute those of the wanted rows that the cache lacks, reading each image once.
-
-    Parameters
-    ----------
-    embeddings : sequence of Embedding
-        The backbones.
-    hashed : Hashed
-        The images.
-    wanted : WantedRows
-        Which rows of them the cache shall hold.
-    strict : bool
-        Whether an unreadable image is an error.
-
-    Returns
-    -------
-    dict of str to UnreadableImageError
-        Digests of images that cannot be decoded, with the reason.
-
-    Raises
-    ------
-    FeatxError
-        If the cache cannot be written to, features are not finite, or, where `strict`, an image
-        is unreadable.
-    """
+    """Compute those of the wanted rows that the cache lacks, reading each image once."""
     lacking = find_lacking(embeddings, wanted)
     try:
         with ExitStack() as stack:
@@ -138,22 +99,10 @@ def complete(
 def find_lacking(embeddings: Sequence[Embedding], wanted: WantedRows) -> Lacking:
     """Find which of the wanted rows are not in the cache, and that it can be written to.
 
-    Parameters
-    ----------
-    embeddings : sequence of Embedding
-        The backbones.
-    wanted : WantedRows
-        Which rows.
-
     Returns
     -------
     dict of Embedding to ndarray of bool, shape (n_distinct, views)
         Those backbones that lack some, and which.
-
-    Raises
-    ------
-    FeatxError
-        If there is something to write, and the cache cannot be written to.
     """
     lacking = {embedding: ~embedding.store.there(wanted) for embedding in embeddings}
     for embedding, lacks in lacking.items():
@@ -181,19 +130,8 @@ def compute(
 
     Parameters
     ----------
-    lanes : sequence of Lane
-        The backbones, entered.
     lacking : sequence of ndarray of bool, shape (n_distinct, views)
         For each of them, which rows.
-    hashed, wanted, strict
-        As in `complete`.
-    advance : callable
-        Told how many views are done.
-
-    Returns
-    -------
-    dict of str to UnreadableImageError
-        As of `complete`.
     """
     failures: dict[str, UnreadableImageError] = {}
     if not lanes:
@@ -221,13 +159,6 @@ class Lane:
     """One backbone at work: gathers views to batches, and rows to parts.
 
     What was embedded is written also when something failed.
-
-    Parameters
-    ----------
-    embedding : Embedding
-        The backbone.
-    engine : Engine, optional
-        Loaded and checked before; by default it is loaded, and held against the cache's probe.
     """
 
     def __init__(self, embedding: Embedding, engine: Engine | None = None) -> None:

@@ -210,25 +210,7 @@ def check_settings(
     precision: str,
     engine: str,
 ) -> tuple[list[str], Augmentation]:
-    """Refuse settings of `extract` that name nothing or do not go together.
-
-    Parameters
-    ----------
-    backbone, augmentation, views, weights, color, pooling, normalization, precision, engine
-        As in `extract`.
-
-    Returns
-    -------
-    names : list of str
-        Of the backbones.
-    policy : Augmentation
-        How views are drawn.
-
-    Raises
-    ------
-    UsageError
-        If one is wrong.
-    """
+    """Refuse settings of `extract` that name nothing or do not go together."""
     names = [backbone] if isinstance(backbone, str) else list(backbone)
     policy = Augmentation.named(augmentation) if isinstance(augmentation, str) else augmentation
     if not names:

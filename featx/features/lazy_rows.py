@@ -26,8 +26,6 @@ class LazyRows:
     ----------
     blocks : sequence of array-like of float32, shape (n_rows, n_columns)
         In memory, mapped, or read from a file; with the same number of rows.
-    rows : ndarray of int64, optional
-        Which rows, in which order; by default all.
 
     Examples
     --------
@@ -69,13 +67,7 @@ class LazyRows:
         return np.array(self[:], dtype=dtype, copy=copy)
 
     def select(self, rows: npt.NDArray[np.int64]) -> LazyRows:
-        """Keep some rows, without reading them.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which, in which order.
-        """
+        """Keep some rows, without reading them."""
         return LazyRows(self.blocks, self._rows[rows])
 
 
@@ -108,22 +100,7 @@ class _FileRows:
 
 
 def open_rows(path: Path, offset: int, shape: tuple[int, int]) -> Rows:
-    """Open rows of float32 that lie in a file one after another; they are read when needed.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    offset : int
-        Where in it they begin, in bytes.
-    shape : (int, int)
-        Rows and columns.
-
-    Returns
-    -------
-    ndarray of float32, shape `shape`
-        Mapped; where the address space is too small for that (``ulimit -v``), `LazyRows`.
-    """
+    """Open rows of float32 that lie in a file one after another; they are read when needed."""
     try:
         return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=shape)
     except (OSError, MemoryError) as error:
@@ -142,15 +119,9 @@ def row_blocks(
     ----------
     X : ndarray or LazyRows, shape (n_rows, n_features)
         Where the rows stand.
-    rows : ndarray of int64, optional
-        Which of them; by default all.
-    size : int
-        About how many bytes a block has.
 
     Yields
     ------
-    place : slice
-        Which of the rows asked for these are.
     block : ndarray, shape (n, n_features)
         They.
 

@@ -316,13 +316,7 @@ class FeatureMatrix:
         return matrix
 
     def _check(self) -> None:
-        """Refuse tables that do not fit together.
-
-        Raises
-        ------
-        ValueError
-            If lengths differ, or a number points to nothing.
-        """
+        """Refuse tables that do not fit together."""
         rows, images = len(self.X), len(self.names)
         per_image = (self.digests, self.labels, self.patients, self.splits)
         if self.X.ndim != 2 or {len(self.image), len(self.view)} != {rows}:

@@ -18,11 +18,6 @@ def checked(file: h5py.File, name: str) -> h5py.Dataset:
 
     HDF5 can send a reader to other files, through external links, external storage and virtual
     data sets; a file from elsewhere must not make featx read what its sender cannot.
-
-    Raises
-    ------
-    ValueError
-        If the data lie elsewhere, or claim more than the file can hold.
     """
     *folders, leaf = name.split("/")
     group: h5py.Group = file
@@ -47,32 +42,13 @@ def _check_link(group: h5py.Group, name: str) -> None:
 
 
 def map_features(path: Path) -> npt.NDArray[np.float32]:
-    """Open the features of a matrix file, which stay on disk until they are needed.
-
-    Parameters
-    ----------
-    path : Path
-        A file that `FeatureMatrix.save_rows` wrote.
-    """
+    """Open the features of a matrix file, which stay on disk until they are needed."""
     with h5py.File(path, "r") as file:
         return read_features(file, path)
 
 
 def read_features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
-    """Map the features of an open matrix file.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open.
-    path : Path
-        Where it lies.
-
-    Raises
-    ------
-    ValueError
-        If they are not float32, or `checked` refuses them.
-    """
+    """Map the features of an open matrix file."""
     dataset = checked(file, "features")
     if dataset.dtype != np.float32:
         raise ValueError(f"its features are {dataset.dtype}, not float32")

@@ -53,34 +53,13 @@ class Overlapped:
         self._pool.shutdown(cancel_futures=True)
 
     def start(self, work: Callable[[], Result], keep: Callable[[Result, float], None]) -> None:
-        """Begin some work, once there is room for it.
-
-        Parameters
-        ----------
-        work : callable
-            Run on a thread.
-        keep : callable
-            Told the result and what it cost in seconds, on the thread that calls `start` or
-            `finish`; where work overlaps, each piece is charged its share of the time. The costs
-            add up to the time that has gone by.
-
-        Raises
-        ------
-        Exception
-            What earlier work has raised.
-        """
+        """Begin some work, once there is room for it."""
         self._begun.append((self._pool.submit(self._run, work), keep))
         if len(self._begun) > AT_A_TIME:
             self._hand_on()
 
     def finish(self) -> None:
-        """Wait for all that was begun, and hand its results on.
-
-        Raises
-        ------
-        Exception
-            What the work has raised.
-        """
+        """Wait for all that was begun, and hand its results on."""
         while self._begun:
             self._hand_on()
 

@@ -40,36 +40,7 @@ def calibrate(
     *,
     rehash: bool = False,
 ) -> list[Recipe]:
-    """Complete recipes in int8 with the digest of the network that each is about.
-
-    A network is made from view 0 of up to `CALIBRATION_IMAGES` images, those with the smallest
-    digests, so that neither order nor number of runs matters; no image of a test split is among
-    them. It is made once for these images: afterwards the cache remembers it.
-
-    Parameters
-    ----------
-    recipes : sequence of Recipe
-        With ``precision="int8"``.
-    backbones, weights : sequence
-        Of each.
-    on : ImageDataset or sequence of str
-        What to calibrate on; or the digest of each network, where that was done before.
-    cache : Path
-        The cache's folder.
-    rehash : bool, default=False
-        As in `featx.extract`.
-
-    Returns
-    -------
-    list of Recipe
-
-    Raises
-    ------
-    UsageError
-        If all images are test images, or there is not one digest a recipe.
-    MissingExtraError
-        If NNCF is not installed.
-    """
+    """Complete recipes in int8 with the digest of the network that each is about."""
     if not isinstance(on, ImageDataset):
         if isinstance(on, str) or len(on) != len(recipes) or not all(on):
             raise UsageError(
@@ -91,27 +62,7 @@ def calibrate(
 
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
-    """Read the quantized network that a recipe names.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        In int8.
-    cache : Path
-        The cache's folder.
-    weights_dir : Path, optional
-        Where to look besides.
-
-    Returns
-    -------
-    bytes
-        For `featx.backbones.quantization.QuantizedEngine`.
-
-    Raises
-    ------
-    FeatxError
-        If it is nowhere, or damaged.
-    """
+    """Read the quantized network that a recipe names."""
     name = _network_name(recipe.backbone, recipe.network)
     folders = [cache / _FOLDER, *([] if weights_dir is None else [weights_dir])]
     for folder in folders:

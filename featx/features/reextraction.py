@@ -33,27 +33,6 @@ def extract_by_recipes(
     """Embed images exactly as those were that a model was trained on.
 
     Each image is read once for all neighboring recipes that differ in their backbones alone.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        What to embed.
-    recipes : sequence of dict
-        Those of the model, ``model.recipes_``.
-    views : int
-        Views of each image.
-    weights, weights_dir, cache, engine, strict, rehash
-        As in `extract`; `weights` is not needed where the model's were random.
-
-    Returns
-    -------
-    FeatureMatrix
-        With the same recipes.
-
-    Raises
-    ------
-    UsageError
-        If the weights at hand are not those that the model was trained with.
     """
     own = [Recipe.from_dict(values) for values in recipes]
     for recipe in own:
@@ -113,24 +92,7 @@ def _is_random(recipe: Recipe) -> bool:
 def find_recipe_weights(
     recipe: Recipe, weights: str | Path = "imagenet", weights_dir: str | Path | None = None
 ) -> Weights:
-    """Find the very weights that a recipe names.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Of a model.
-    weights, weights_dir
-        As in `extract`; `weights` is not needed where the recipe's are random.
-
-    Returns
-    -------
-    Weights
-
-    Raises
-    ------
-    UsageError
-        If those at hand are others.
-    """
+    """Find the very weights that a recipe names."""
     random = _is_random(recipe)
     random_state = int(recipe.weights.removeprefix("random-")) if random else recipe.random_state
     found = find_weights(

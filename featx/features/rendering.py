@@ -28,17 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Rendered:
-    """One image as the networks want it.
-
-    Parameters
-    ----------
-    digest : str
-        Which image.
-    place : int
-        Its number among the images hashed.
-    views : list of list of (int, ndarray), or UnreadableImageError
-        For each recipe the views that it lacks, with their pixels; or why there are none.
-    """
+    """One image as the networks want it."""
 
     digest: str
     place: int
@@ -57,19 +47,8 @@ def render(
 
     Parameters
     ----------
-    hashed : Hashed
-        The images.
-    wanted : WantedRows
-        Of them.
-    recipes : list of Recipe
-        Alike in color and normalization.
     lacking : list of ndarray of bool, shape (n_distinct, views)
         For each recipe, which views to make.
-
-    Yields
-    ------
-    Rendered
-        In the order of the images.
     """
 
     def render_image(number: int) -> Rendered:

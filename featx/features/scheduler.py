@@ -17,25 +17,7 @@ __all__ = ["connected"]
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Client | None]:
-    """Connect to a scheduler, and say where its dashboard is.
-
-    Parameters
-    ----------
-    address : str or None
-        Such as ``tcp://HOST:8786``; None for no cluster.
-
-    Yields
-    ------
-    distributed.Client or None
-        Closed in the end.
-
-    Raises
-    ------
-    MissingExtraError
-        If Dask is not installed.
-    FeatxError
-        If no scheduler answers there, or it has no workers.
-    """
+    """Connect to a scheduler, and say where its dashboard is."""
     if address is None:
         yield None
         return

@@ -43,7 +43,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     combine : {"average", "concatenate"}, default="average"
         What becomes of an image's views: the mean of their features, or one view after the other
         in a long row, which `featx.ViewAveraging` takes apart again.
-    weights, weights_dir, cache, engine, random_state, color, pooling, normalization, precision, rehash
+    weights, weights_dir, cache, engine, random_state, color, pooling, normalization, precision, \
+    rehash
         As in `featx.extract`.
     calibration : ImageDataset or sequence of str, optional
         What ``precision="int8"`` is calibrated on, and needed for it: images at hand at one

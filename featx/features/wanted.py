@@ -16,11 +16,6 @@ Digests = npt.NDArray[np.bytes_]
 def pack_digests(digests: Sequence[str]) -> Digests:
     """Turn hexadecimal digests into an array of 32 bytes each.
 
-    Parameters
-    ----------
-    digests : sequence of str
-        SHA-256 in hexadecimal.
-
     Returns
     -------
     ndarray of bytes, shape (len(digests),)
@@ -29,15 +24,7 @@ def pack_digests(digests: Sequence[str]) -> Digests:
 
 
 def unpack_digest(digests: Digests, number: int) -> str:
-    """Return one digest in hexadecimal.
-
-    Parameters
-    ----------
-    digests : ndarray of bytes
-        As `pack_digests` returns.
-    number : int
-        Which.
-    """
+    """Return one digest in hexadecimal."""
     # NumPy strips zero bytes from the end of a single element, not from a slice.
     return digests[number : number + 1].tobytes().hex()
 
@@ -52,13 +39,6 @@ class WantedRows:
     """The rows of a matrix to be: the first views of some images, some of which may be equal.
 
     A cell is a pair (distinct digest, view); it fills one row for each image of that digest.
-
-    Parameters
-    ----------
-    digests : sequence of str
-        Of each image, SHA-256 in hexadecimal.
-    views : int
-        Views of each.
 
     Attributes
     ----------

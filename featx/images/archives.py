@@ -26,17 +26,7 @@ _PER_THREAD = threading.local()
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside an archive; the archive stays packed.
-
-    Parameters
-    ----------
-    archive : Path
-        A zip or tar file.
-    name : str
-        As it stands there.
-    start, size : int, optional
-        Place and length of its bytes in a tar file.
-    """
+    """A file inside an archive; the archive stays packed."""
 
     archive: Path
     name: str
@@ -44,13 +34,7 @@ class Member:
     size: int = -1
 
     def read(self, length: int | None = None) -> bytes:
-        """Return its bytes, or the first `length` of them.
-
-        Raises
-        ------
-        UnreadableImageError
-            If they cannot be read, or there are more than any image has.
-        """
+        """Return its bytes, or the first `length` of them."""
         try:
             return self._read_tar(length) if self.start >= 0 else self._read_zip(length)
         except UnreadableImageError:
@@ -103,34 +87,12 @@ def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is a zip or tar archive, by its content.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-    """
+    """Tell whether a file is a zip or tar archive, by its content."""
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
 def list_members(path: Path) -> dict[str, Member]:
-    """List the files of an archive under tidy names.
-
-    Parameters
-    ----------
-    path : Path
-        A zip file, or a tar file that is not compressed.
-
-    Returns
-    -------
-    dict of str to Member
-        Steps upwards and drives are left out of the names, so that none leads anywhere.
-
-    Raises
-    ------
-    UsageError
-        If it is damaged, or a compressed tar file.
-    """
+    """List the files of an archive under tidy names."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

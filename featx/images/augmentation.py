@@ -142,7 +142,8 @@ def make_view(
     image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
     digest : str
-        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`, `random_state` and `view` it
+        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`,
+        `random_state` and `view` it
         decides the view; nothing else does.
     view : int
         0 for the whole image, resized; 1, 2, ... for augmented views.

@@ -26,19 +26,6 @@ def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
     ----------
     image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255. Colors are changed alike, each by itself.
-    method : {"none", "percentile", "equalize", "clahe"}
-        As it is; stretched between its 1st and 99th percentile; its histogram made flat; the
-        same tile by tile with limited contrast.
-
-    Returns
-    -------
-    ndarray of uint8 or float32, same shape
-        Intensities from 0 to 255; of uint8 where `image` is and the method keeps whole levels.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method.
 
     References
     ----------
@@ -59,13 +46,7 @@ def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
 
 
 def check_normalization(method: str) -> None:
-    """Refuse a name that is not known.
-
-    Raises
-    ------
-    UsageError
-        If there is no such method.
-    """
+    """Refuse a name that is not known."""
     if method not in NORMALIZATIONS:
         raise unknown_name("normalization", method, NORMALIZATIONS)
 

@@ -33,28 +33,12 @@ _DEPTHS = (8, 10, 12, 14, 16)
 def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
     """Decode a JPEG, PNG, TIFF, BMP or DICOM image, upright.
 
-    Parameters
-    ----------
-    source : Path or bytes
-        The file, or its content.
-    color : {"gray", "rgb"}, default="gray"
-        What to return. Gray is right for radiographs: whether a file was saved in color then
-        cannot become a feature.
-
     Returns
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
-        `to_intensities` for how deeper pixels are scaled, and `featx.images.dicom.reader.read_dicom` for
-        those of DICOM. Transparency is laid on black.
-
-    Raises
-    ------
-    UnreadableImageError
-        If the file is missing, empty, damaged, cut short, of another format, has several pages or
-        frames, or is unreasonably large.
-    MissingExtraError
-        If it is a DICOM file and pydicom is not installed.
+        `to_intensities` for how deeper pixels are scaled, and
+        `featx.images.dicom.reader.read_dicom` for those of DICOM. Transparency is laid on black.
 
     Examples
     --------
@@ -88,13 +72,7 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file whole.
-
-    Raises
-    ------
-    UnreadableImageError
-        If it cannot be read.
-    """
+    """Read a file whole."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -147,26 +125,6 @@ def _in_color(pixels: npt.NDArray, color: Color) -> npt.NDArray:
 
 def to_intensities(pixels: npt.NDArray) -> npt.NDArray:
     """Scale pixels of any depth to intensities from 0 to 255.
-
-    Integers of more than 8 bits are divided by the full range of the smallest usual depth (8, 10,
-    12, 14 or 16 bits) that holds the brightest pixel, since a 12-bit detector's image commonly
-    travels in a 16-bit file. Floats are taken as they are if they lie in 0..255 and exceed 1, are
-    multiplied by 255 if they lie in 0..1, and are stretched between their extremes otherwise.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Whole numbers or floats.
-
-    Returns
-    -------
-    ndarray of uint8 or float32
-        uint8 is returned as it came.
-
-    Raises
-    ------
-    UnreadableImageError
-        If there is no pixel, or one is not finite.
 
     Examples
     --------

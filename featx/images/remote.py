@@ -28,29 +28,13 @@ _PER_THREAD = threading.local()
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file behind a URL that fsspec understands.
-
-    Parameters
-    ----------
-    url : str
-        Such as ``s3://bucket/xrays/a.png`` or ``zip://a.png::s3://bucket/xrays.zip``.
-    mark : str, default=""
-        What its store says changes whenever its bytes do; empty where there is no such thing.
-    """
+    """A file behind a URL that fsspec understands."""
 
     url: str
     mark: str = ""
 
     def read(self, length: int | None = None) -> bytes:
-        """Return its bytes, or the first `length` of them.
-
-        Raises
-        ------
-        UnreadableImageError
-            If they cannot be fetched, or there are more than any image has.
-        UsageError
-            If the URL is of a kind that this machine has no package for.
-        """
+        """Return its bytes, or the first `length` of them."""
         wanted = LARGEST_MEMBER + 1 if length is None else length
         for attempt in range(_ATTEMPTS):
             try:
@@ -79,11 +63,6 @@ class RemoteFile:
 def is_url(path: object) -> bool:
     """Tell whether this is a URL rather than a path.
 
-    Parameters
-    ----------
-    path : object
-        Text or a path.
-
     Examples
     --------
     >>> is_url("s3://bucket/xrays"), is_url("zip://a.png::s3://b/c.zip"), is_url("xrays/a.png")
@@ -93,25 +72,7 @@ def is_url(path: object) -> bool:
 
 
 def find_files(url: str) -> dict[str, RemoteFile]:
-    """List the files below a URL, or inside a zip archive that it names.
-
-    Parameters
-    ----------
-    url : str
-        Of a folder, or ending in ``.zip``.
-
-    Returns
-    -------
-    dict of str to RemoteFile
-        By their paths below it.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be listed.
-    MissingExtraError
-        If fsspec is not installed.
-    """
+    """List the files below a URL, or inside a zip archive that it names."""
     if url.lower().endswith(".zip") and "::" not in url:
         url = f"zip://::{url}"
     first, chained, rest = url.partition("::")
@@ -147,11 +108,6 @@ def folder_of(url: str) -> str:
 
 def name_urls(urls: list[str]) -> list[str]:
     """Name files by what their URLs do not share, which keeps buckets out of the names.
-
-    Parameters
-    ----------
-    urls : list of str
-        Of files.
 
     Examples
     --------

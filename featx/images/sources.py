@@ -24,21 +24,9 @@ Source = Path | Member | RemoteFile | npt.NDArray
 def pixels_of(source: Source, color: Color) -> npt.NDArray:
     """Decode an image; see `read_image`.
 
-    Parameters
-    ----------
-    source : Path, Member, RemoteFile or ndarray
-        Where it is.
-    color : {"gray", "rgb"}
-        What to return.
-
     Returns
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-
-    Raises
-    ------
-    UnreadableImageError
-        If it cannot be decoded.
     """
     if isinstance(source, np.ndarray):
         return _array_in_color(source, color)
@@ -47,11 +35,6 @@ def pixels_of(source: Source, color: Color) -> npt.NDArray:
 
 def digest_of(source: Source) -> str:
     """Return the SHA-256 of an image's bytes, in hexadecimal.
-
-    Parameters
-    ----------
-    source : Path, Member, RemoteFile or ndarray
-        Where it is.
 
     Examples
     --------
@@ -65,15 +48,7 @@ def digest_of(source: Source) -> str:
 
 
 def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:
-    """Return the first bytes of a file, or none where it cannot be read.
-
-    Parameters
-    ----------
-    source : Path, Member or RemoteFile
-        Which.
-    length : int, default=132
-        How many; a DICOM file is known by 132.
-    """
+    """Return the first bytes of a file, or none where it cannot be read."""
     try:
         if isinstance(source, Member | RemoteFile):
             return source.read(length)
@@ -84,29 +59,12 @@ def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> byt
 
 
 def content_of(source: Path | Member | RemoteFile) -> bytes:
-    """Return a file's bytes.
-
-    Raises
-    ------
-    UnreadableImageError
-        If it cannot be read.
-    """
+    """Return a file's bytes."""
     return source.read() if isinstance(source, Member | RemoteFile) else read_bytes(source)
 
 
 def describe(source: Source) -> tuple[int, int]:
-    """Return the number of bytes and of channels of an image as it is stored.
-
-    Parameters
-    ----------
-    source : Path, Member, RemoteFile or ndarray
-        Where it is.
-
-    Returns
-    -------
-    size, channels : int
-        A DICOM file has three channels only where its colors differ.
-    """
+    """Return the number of bytes and of channels of an image as it is stored."""
     if isinstance(source, np.ndarray):
         return source.nbytes, source.ndim
     content = content_of(source)

@@ -14,17 +14,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell.
-
-    Parameters
-    ----------
-    text : str
-        The figure.
-    interval : str
-        Its interval; empty where there is none.
-    order : str
-        What it is sorted by: a number; empty goes last.
-    """
+    """What stands in a cell."""
 
     text: str
     interval: str = ""
@@ -33,17 +23,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every row.
-
-    Parameters
-    ----------
-    field : str
-        Of the row.
-    title, meaning : str
-        Above the column, and what it means.
-    form : str, default="{:.3f}"
-        How a value is written.
-    """
+    """One figure of every row."""
 
     field: str
     title: str
@@ -123,7 +103,7 @@ def row_label(row: Row) -> str:
     --------
     >>> row_label({"backbone": "resnet50", "classifier": "svm", "kind": "frozen"})
     'resnet50, svm'
-    >>> row_label({"backbone": "ramirez-cnn", "classifier": "trained end to end", "kind": "baseline"})
+    >>> row_label({"backbone": "ramirez-cnn", "classifier": "trained", "kind": "baseline"})
     'ramirez-cnn (baseline)'
     """
     if row["kind"] == "baseline":

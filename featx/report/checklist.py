@@ -17,15 +17,7 @@ FOR_THE_AUTHORS = "for the authors"
 
 @dataclass(frozen=True)
 class Item:
-    """One item of a checklist.
-
-    Parameters
-    ----------
-    item, asks : str
-        Its number, and what it asks for, in our words.
-    answer : str
-        What the run knows, or `FOR_THE_AUTHORS`.
-    """
+    """One item of a checklist."""
 
     item: str
     asks: str
@@ -39,15 +31,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Checklist:
-    """A checklist with its answers.
-
-    Parameters
-    ----------
-    name, source : str
-        What it is, and where it was published.
-    items : list of Item
-        In its order.
-    """
+    """A checklist with its answers."""
 
     name: str
     source: str
@@ -61,11 +45,6 @@ class Checklist:
 
 def fill_checklists(results: Results) -> list[Checklist]:
     """Answer what a run can answer; it never guesses the rest.
-
-    Parameters
-    ----------
-    results : Results
-        Of a benchmark.
 
     References
     ----------

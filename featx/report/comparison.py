@@ -25,19 +25,7 @@ _FIGURES = {"auc": "AUC", "accuracy": "Accuracy"}
 
 @dataclass(frozen=True)
 class Tested:
-    """One figure of one model in both runs: the second's less the first's.
-
-    Parameters
-    ----------
-    first, second : float or None
-        As their tables have it.
-    difference : float or None
-        None where one is missing.
-    low, high, p_value : float or None
-        Of the paired test; None where the runs did not score the same images.
-    verdict : str
-        In words; "not tested" without a test.
-    """
+    """One figure of one model in both runs: the second's less the first's."""
 
     first: float | None
     second: float | None
@@ -50,17 +38,7 @@ class Tested:
 
 @dataclass(frozen=True)
 class Pair:
-    """One model in both runs.
-
-    Parameters
-    ----------
-    label : str
-        Its name.
-    same_images : bool
-        Whether both runs scored the same test images.
-    figures : dict of str to Tested
-        ``auc`` and ``accuracy``.
-    """
+    """One model in both runs."""
 
     label: str
     same_images: bool
@@ -69,19 +47,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side.
-
-    Parameters
-    ----------
-    names : tuple of (str, str)
-        The folders' own names.
-    pairs : list of Pair
-        Models of both, in the order of the first.
-    only_first, only_second : list of str
-        Models of one alone.
-    settings : dict of str to (object, object)
-        Settings that differ; empty where a run did not write any down.
-    """
+    """Two runs side by side."""
 
     names: tuple[str, str]
     pairs: list[Pair]
@@ -167,20 +133,6 @@ def compare_runs(first: str | Path, second: str | Path) -> Comparison:
 
     Rows are matched by backbone, classifier and kind. Where both runs kept scores of the same test
     images, differences are tested.
-
-    Parameters
-    ----------
-    first, second : path-like
-        Folders that ``featx benchmark --out`` wrote.
-
-    Returns
-    -------
-    Comparison
-
-    Raises
-    ------
-    UsageError
-        If one is none of a benchmark.
     """
     runs = read_results(first), read_results(second)
     keyed = [{_key(row): row for row in run.rows} for run in runs]

@@ -23,11 +23,6 @@ _SPECIAL = {
 def escape(text: str) -> str:
     r"""Write text so that LaTeX prints it and runs none of it.
 
-    Parameters
-    ----------
-    text : str
-        Of any kind, such as a class name or a file name.
-
     Examples
     --------
     >>> print(escape(r"50 % of \input{a_b}"))
@@ -38,18 +33,6 @@ def escape(text: str) -> str:
 
 def to_latex(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     r"""Lay rows out as a LaTeX table, for ``\usepackage{booktabs}`` and ``\input``.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As `results.json` holds them.
-    notes : sequence of str, default=()
-        Sentences for the foot.
-
-    Returns
-    -------
-    str
-        Ends with a line break.
 
     Examples
     --------

@@ -50,21 +50,7 @@ _NO_TEST = (
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
-    """Gather what a card says of a fitted model.
-
-    Parameters
-    ----------
-    model : FeatureClassifier
-        Fitted on the matrix.
-    matrix : FeatureMatrix
-        It knows whose image is whose; none of that is returned.
-
-    Returns
-    -------
-    dict
-        Plain values: classes, threshold, recipes, settings, counts, versions, and under
-        ``out_of_fold`` every figure with its bounds.
-    """
+    """Gather what a card says of a fitted model."""
     owners = dict(zip(matrix.digests, matrix.patients.tolist(), strict=True))
     scores = evaluate(
         model.out_of_fold_labels_,
@@ -92,22 +78,6 @@ def model_card(
     name: str, facts: Facts, row: Facts | None = None, limits: Sequence[str] = ()
 ) -> str:
     """Write a model's card.
-
-    Parameters
-    ----------
-    name : str
-        Of the model.
-    facts : mapping
-        From `card_facts`.
-    row : mapping, optional
-        Its row of a benchmark, which tested it.
-    limits : sequence of str, optional
-        What else the run found: leaks, shortcuts.
-
-    Returns
-    -------
-    str
-        Markdown.
 
     References
     ----------

@@ -63,13 +63,7 @@ def write_page(folder: str | Path, out: str | Path | None = None) -> Path:
 
 
 def render_page(results: Results) -> str:
-    """Write a benchmark as HTML.
-
-    Parameters
-    ----------
-    results : Results
-        From `read_results`.
-    """
+    """Write a benchmark as HTML."""
     labels = [row_label(row) for row in results.rows]
     shown = _shown_at_first(results.rows)
     styles = assign_styles(len(labels), shown)
@@ -100,17 +94,7 @@ def render_page(results: Results) -> str:
 
 
 def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any) -> str:
-    """Fill a template; all text is escaped, and no script runs but the page's own.
-
-    Parameters
-    ----------
-    template : str
-        Name of a file in ``templates``.
-    scripts : sequence of str
-        Names of those that the page needs.
-    **content
-        What it shows.
-    """
+    """Fill a template; all text is escaped, and no script runs but the page's own."""
     style, script = _file("page.css"), "".join(map(_file, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -123,13 +107,6 @@ def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any)
 
 def table_to_html(rows: list[Row], notes: list[str]) -> str:
     r"""Write rows as one HTML table, for a notebook.
-
-    Parameters
-    ----------
-    rows : list of dict
-        As `results.json` holds them.
-    notes : list of str
-        Sentences for the foot.
 
     Examples
     --------

@@ -31,15 +31,7 @@ _MOST_WEIGHTS = 4_000_000
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing with what is said below it.
-
-    Parameters
-    ----------
-    title, caption : str
-        In words.
-    drawing : Markup
-        SVG.
-    """
+    """A drawing with what is said below it."""
 
     title: str
     caption: str
@@ -48,15 +40,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class OperatingCost:
-    """What the frozen threshold costs on a set, against the best that hindsight finds there.
-
-    Parameters
-    ----------
-    threshold, sensitivity, specificity : float
-        At the operating point that training images chose.
-    best_threshold, best_sensitivity, best_specificity : float
-        At the greatest Youden index (sensitivity + specificity - 1) of these very images.
-    """
+    """What the frozen threshold costs on a set, against the best that hindsight finds there."""
 
     threshold: float
     sensitivity: float
@@ -74,23 +58,7 @@ class OperatingCost:
 
 @dataclass(frozen=True)
 class Panel:
-    """One class on one set of images.
-
-    Parameters
-    ----------
-    title : str
-        Which class, which set.
-    models : dict of int to DrawnModel
-        By place in the table.
-    figures : list of Figure
-        Of all models together.
-    histograms : dict of int to Markup
-        Of each model's scores.
-    costs : dict of int to OperatingCost
-        Empty with more than two classes.
-    left_out : int
-        Models that have scores but are not drawn.
-    """
+    """One class on one set of images."""
 
     title: str
     models: dict[int, DrawnModel]
@@ -103,19 +71,7 @@ class Panel:
 def make_panels(
     results: Results, labels: Sequence[str], shown: Collection[int], random_state: int = 0
 ) -> list[Panel]:
-    """Draw every set and class for which there are scores.
-
-    Parameters
-    ----------
-    results : Results
-        Of a benchmark.
-    labels : sequence of str
-        Names of the rows.
-    shown : collection of int
-        Places of the rows that are drawn before the reader chooses.
-    random_state : int, default=0
-        Which resamples make the bands.
-    """
+    """Draw every set and class for which there are scores."""
     wanted = [(name, klass) for name in results.scores for klass in _classes(results.class_names)]
     most = max(len(shown), _MOST_CURVES // max(1, len(wanted)))
     panels = []
@@ -210,16 +166,6 @@ def _panel(
 
 def operating_cost(model: DrawnModel) -> OperatingCost | None:
     """Compare a model's threshold with the best on these images, by Youden's index.
-
-    Parameters
-    ----------
-    model : DrawnModel
-        With images of both sides.
-
-    Returns
-    -------
-    OperatingCost or None
-        None where the model has no threshold.
 
     Examples
     --------

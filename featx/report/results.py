@@ -28,16 +28,12 @@ class ScoredImages:
 
     Parameters
     ----------
-    names : tuple of str
-        Path of each image.
     labels : ndarray of int64, shape (n_images,)
         Index of the true class.
     patients : ndarray of str, shape (n_images,), or None
         Whose image it is; None in folders of early versions, which did not say.
     probabilities : ndarray of float64, shape (n_images, n_classes)
         Rows sum to 1.
-    class_names : tuple of str
-        The classes.
     """
 
     names: tuple[str, ...]
@@ -47,13 +43,7 @@ class ScoredImages:
     class_names: tuple[str, ...]
 
     def called(self, threshold: float | None) -> npt.NDArray[np.int64]:
-        """Class that is called: the last from the threshold on, or else the likeliest.
-
-        Parameters
-        ----------
-        threshold : float or None
-            None with more than two classes.
-        """
+        """Class that is called: the last from the threshold on, or else the likeliest."""
         if threshold is None:
             return self.probabilities.argmax(axis=1)
         return (self.probabilities[:, 1] >= threshold).astype(np.int64)
@@ -61,17 +51,7 @@ class ScoredImages:
 
 @dataclass(frozen=True)
 class Picture:
-    """One thumbnail of the gallery.
-
-    Parameters
-    ----------
-    image, heat_map : str
-        ``data:`` addresses; the heat map's is empty where there is none.
-    path, truth, called, kind : str
-        Name, true class, class called, and ``"hit"`` or ``"miss"``.
-    probability : float
-        Of the class called.
-    """
+    """One thumbnail of the gallery."""
 
     image: str
     heat_map: str
@@ -84,25 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a page is made of.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Of ``results.json``.
-    run : dict
-        Of ``run.json``; empty where there is none.
-    class_names : tuple of str
-        The classes; empty where nothing tells them.
-    scores : dict of str to dict of str to ScoredImages
-        By set (``""`` for the test images, else an external set), then by name of row.
-    logs : dict of str to dict of str to list of float
-        Columns of each baseline's log, by name of row.
-    gallery : list of Picture
-        Empty where there is none.
-    gallery_of : str
-        Name of the row that the gallery shows.
-    """
+    """Everything that a page is made of."""
 
     rows: list[Row]
     run: dict[str, Any]
@@ -114,22 +76,7 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """Read what ``featx benchmark`` left; no image and no network is needed.
-
-    Parameters
-    ----------
-    folder : path-like
-        With ``results.json``; all else may be missing.
-
-    Returns
-    -------
-    Results
-
-    Raises
-    ------
-    UsageError
-        If there is no ``results.json`` of a benchmark.
-    """
+    """Read what ``featx benchmark`` left; no image and no network is needed."""
     folder = Path(folder)
     rows = _read_json(folder / "results.json")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -162,18 +109,6 @@ def read_results(folder: str | Path) -> Results:
 
 def best_place(rows: Sequence[Row], figure: str) -> int | None:
     """Find the row that did best before any test image was looked at.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of any kind.
-    figure : {"auc_out_of_fold", "validation_auc"}
-        Of frozen rows, or of baselines.
-
-    Returns
-    -------
-    int or None
-        None if no row has the figure.
 
     Examples
     --------

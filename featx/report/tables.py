@@ -31,19 +31,7 @@ _ELSEWHERE = {"auc": "AUC", "accuracy": "Accuracy"}
 
 
 def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
-    """Lay rows out for a terminal.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As `results.json` holds them.
-    title : str, default=""
-        Printed above.
-
-    Returns
-    -------
-    rich.table.Table
-    """
+    """Lay rows out for a terminal."""
     table = Table(
         title=title or None,
         title_justify="left",
@@ -74,18 +62,7 @@ def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """Lay rows out as a Markdown table.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As `results.json` holds them.
-
-    Returns
-    -------
-    str
-        Ends with a line break.
-    """
+    """Lay rows out as a Markdown table."""
     headers = table_headers(rows)
     lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
     lines += ["| " + " | ".join(table_cells(row, rows)) + " |" for row in rows]
@@ -94,16 +71,6 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 def to_csv(rows: Sequence[Row]) -> str:
     """Lay rows out as comma-separated values, unrounded, every field a column.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        As `results.json` holds them.
-
-    Returns
-    -------
-    str
-        Empty where a number does not exist.
 
     Examples
     --------
@@ -138,15 +105,7 @@ def table_headers(rows: Sequence[Row]) -> list[str]:
 
 
 def table_cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    """Write a row's cells as text.
-
-    Parameters
-    ----------
-    row : dict
-        One of `rows`.
-    rows : sequence of dict
-        The whole table, which decides the columns.
-    """
+    """Write a row's cells as text."""
     scores = [_score(row, name) for name in _SCORES]
     scores[0] += _spread(row, ", SD {:.4f} over seeds")
     costs = [_number(row["seconds_extract"]), _number(row["seconds_fit"])]

@@ -23,13 +23,7 @@ _LIBRARIES = ("featx", "numpy", "h5py", "pillow", "opencv-python-headless", "ker
 
 
 def library_versions(*others: str) -> dict[str, str]:
-    """Versions of the libraries that a feature depends on, without importing them.
-
-    Parameters
-    ----------
-    *others : str
-        Distributions to name besides; those not installed are left out.
-    """
+    """Versions of the libraries that a feature depends on, without importing them."""
     versions = {}
     for name in (*_LIBRARIES, *others):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -38,34 +32,13 @@ def library_versions(*others: str) -> dict[str, str]:
 
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file so that it is whole or absent, even if the machine stops.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file shall stand; missing folders are made.
-    fill : callable
-        Given the open file, writes its contents.
-
-    Raises
-    ------
-    FeatxError
-        If the folder cannot be written to, or the disk is full.
-    """
+    """Write an HDF5 file so that it is whole or absent, even if the machine stops."""
     with _put(path) as temporary, h5py.File(temporary, "w") as file:
         fill(file)
 
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write bytes to a file so that it is whole or absent; see `write_hdf5`.
-
-    Parameters
-    ----------
-    path : Path
-        Where the file shall stand; missing folders are made.
-    content : bytes-like
-        All of it.
-    """
+    """Write bytes to a file so that it is whole or absent; see `write_hdf5`."""
     with _put(path, len(content)) as temporary:
         temporary.write_bytes(content)
 

@@ -32,17 +32,6 @@ _KEPT = 2**25
 def parse_size(text: str | int) -> int:
     """Read a size in bytes.
 
-    Parameters
-    ----------
-    text : str or int
-        Bytes, or a number with K, M, G or T, alone or followed by ``B`` or ``iB``; each step is
-        1024.
-
-    Raises
-    ------
-    UsageError
-        If it is not a size above 0.
-
     Examples
     --------
     >>> parse_size("2GiB"), parse_size("1.5M"), parse_size(4096)
@@ -58,11 +47,6 @@ def parse_size(text: str | int) -> int:
 def readable_size(size: float) -> str:
     """Write a size for people.
 
-    Parameters
-    ----------
-    size : float
-        Bytes.
-
     Examples
     --------
     >>> readable_size(3 * 2**30), readable_size(700 * 2**20)
@@ -74,13 +58,7 @@ def readable_size(size: float) -> str:
 
 
 def usable_memory(limit: str | int | None = None) -> int:
-    """Return how many bytes this process may still take.
-
-    Parameters
-    ----------
-    limit : str or int, optional
-        What it may take in all, as `parse_size` reads it; by default what there is.
-    """
+    """Return how many bytes this process may still take."""
     if limit is None:
         return available_memory()
     return max(0, parse_size(limit) - _status("RssAnon"))
@@ -96,12 +74,7 @@ def available_memory() -> int:
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[None]:
-    """Keep what is freed for what comes next, where a process was told to give it back at once.
-
-    Dask starts its workers with ``MALLOC_TRIM_THRESHOLD_``, under which each array that an image
-    passes through is made of new pages: an eighth of the time of an extraction. In the end all is
-    given back. Without that variable, or another C library than glibc, nothing is changed.
-    """
+    """Keep what is freed for what comes next, where a process was told to give it back at once."""
     library = ctypes.CDLL(None)
     trimmed = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
     if not trimmed.isdecimal() or not hasattr(library, "mallopt"):

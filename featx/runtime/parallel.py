@@ -58,13 +58,7 @@ def jobs_at_a_time() -> int:
 
 
 def set_engine_threads(threads: int) -> None:
-    """Set how many threads the networks that this process loads from now on may take.
-
-    Parameters
-    ----------
-    threads : int
-        At least one. TensorFlow heeds it where it has not been imported yet.
-    """
+    """Set how many threads the networks that this process loads from now on may take."""
     global _engine_threads
     _engine_threads = threads
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)

@@ -32,25 +32,13 @@ _verbose = False
 
 
 def set_quiet(quiet: bool) -> None:
-    """Turn progress and notes off (or on again) for this process.
-
-    Parameters
-    ----------
-    quiet : bool
-        Whether `progress` and `say` stay silent.
-    """
+    """Turn progress and notes off (or on again) for this process."""
     global _quiet
     _quiet = quiet
 
 
 def set_verbose(verbose: bool) -> None:
-    """Turn details on (or off again) for this process.
-
-    Parameters
-    ----------
-    verbose : bool
-        Whether `detail` speaks.
-    """
+    """Turn details on (or off again) for this process."""
     global _verbose
     _verbose = verbose
 
@@ -61,25 +49,13 @@ def is_verbose() -> bool:
 
 
 def detail(message: str) -> None:
-    """Write one note to standard error for the user who asked for details.
-
-    Parameters
-    ----------
-    message : str
-        A full sentence.
-    """
+    """Write one note to standard error for the user who asked for details."""
     if _verbose:
         say(message)
 
 
 def say(message: str) -> None:
-    """Write one note for the user to standard error.
-
-    Parameters
-    ----------
-    message : str
-        A full sentence.
-    """
+    """Write one note for the user to standard error."""
     if not _quiet:
         # In a notebook rich would make each note a picture of its own.
         console = Console(stderr=True, highlight=False, soft_wrap=True, force_jupyter=False)
@@ -89,20 +65,6 @@ def say(message: str) -> None:
 @contextmanager
 def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[..., None]]:
     """Show how far a long task is.
-
-    Parameters
-    ----------
-    description : str
-        What is being done, such as ``"Embedding with resnet50"``.
-    total : int
-        How many steps there are.
-    unit : str, default=""
-        What a step is, in the plural, such as ``"views"``.
-
-    Yields
-    ------
-    callable
-        ``advance(steps=1, note="")`` counts steps as done; ``note`` is shown beside the bar.
 
     Examples
     --------

@@ -13,13 +13,7 @@ _unfinished: set[Path] = set()
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Note that a file is being written, and remove it in the end if it is still there.
-
-    Parameters
-    ----------
-    path : Path
-        Its temporary name.
-    """
+    """Note that a file is being written, and remove it in the end if it is still there."""
     _unfinished.add(path)
     try:
         yield

@@ -7,7 +7,7 @@ from featx.errors import UsageError
 
 
 def test_seed_counts():
-    # the report of 2022: weight_for_0 = total / (2 * normal), weight_for_1 = total / (2 * pneumonia).
+    # The report of 2022: total / (2 * normal) and total / (2 * pneumonia).
     weights = class_weights(np.array([0] * 1080 + [1] * 3105))
     assert weights == {0: 4185 / (2 * 1080), 1: 4185 / (2 * 3105)}
     assert weights[0] == pytest.approx(1.9375)

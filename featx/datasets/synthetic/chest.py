@@ -220,13 +220,6 @@ def _vessels(rng: np.random.Generator) -> Map:
 def draw_opacity(rng: np.random.Generator, chest: Chest) -> Map:
     """Draw a pneumonia: consolidation, patches or a net of markings, in one lung or in both.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where chance comes from.
-    chest : Chest
-        Whose lungs fall ill.
-
     Returns
     -------
     ndarray of float32, shape (320, 320)

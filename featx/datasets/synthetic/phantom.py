@@ -46,14 +46,8 @@ def render_phantom(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        Where chance comes from; what is drawn does not depend on the opacity.
-    chest : Chest
-        Whose radiograph.
     opacity : ndarray of float32, shape (320, 320), optional
         Attenuation of a pneumonia, from `draw_opacity`.
-    height, width : int, default=256
-        Size of the image in pixels.
 
     Returns
     -------

@@ -43,21 +43,6 @@ def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -
 
     The first extraction of a recipe stores the probe; a later one under the same library versions
     trusts it, and one under others computes it anew.
-
-    Parameters
-    ----------
-    store : FeatureStore
-        About to get new rows.
-    engine : Engine
-        What will compute them.
-    trusting : bool, default=True
-        Whether the same versions are taken to give the same features. Of one machine they do; of
-        several, which may differ in more than their versions, that is looked at.
-
-    Raises
-    ------
-    FeatxError
-        If they differ by more than `TOLERANCE` of the largest feature, naming both versions.
     """
     versions = {**library_versions(), **engine.versions(), "engine": engine.name}
     path = store.folder / _NAME

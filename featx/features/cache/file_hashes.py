@@ -44,16 +44,10 @@ class Hashed:
 
     Parameters
     ----------
-    images : ImageDataset
-        Those images.
     kept : ndarray of int64, shape (n_images,)
         Their numbers in the whole set.
-    digests : tuple of str
-        SHA-256 of each, in hexadecimal.
     remembered : ndarray of bool, shape (n_images,)
         Whether a digest was taken from memory rather than from the file's bytes.
-    unreadable : dict of int to UnreadableImageError
-        Numbers of the others in the whole set, with the reason.
     """
 
     images: ImageDataset
@@ -63,13 +57,7 @@ class Hashed:
     unreadable: dict[int, UnreadableImageError]
 
     def without(self, undecodable: dict[str, UnreadableImageError]) -> Hashed:
-        """Leave images out.
-
-        Parameters
-        ----------
-        undecodable : dict of str to UnreadableImageError
-            Their digests, with the reason.
-        """
+        """Leave images out."""
         bad = np.array([digest in undecodable for digest in self.digests], dtype=bool)
         reasons = {
             int(self.kept[place]): undecodable[self.digests[place]] for place in np.flatnonzero(bad)
@@ -84,20 +72,7 @@ class Hashed:
 
 
 def read_digests(images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
-    """Read images, one after the other, to know them.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        The whole set.
-    indices : sequence of int
-        Which of them.
-
-    Yields
-    ------
-    str or UnreadableImageError
-        In the order of `indices`.
-    """
+    """Read images, one after the other, to know them."""
     for index in indices:
         try:
             yield images.digest(index)
@@ -113,30 +88,7 @@ def hash_images(
     rehash: bool = False,
     reader: Callable[[ImageDataset, Sequence[int]], Iterable[Digest]] = read_digests,
 ) -> Hashed:
-    """Find the digest of every image, reading only files that are new or may have changed.
-
-    Parameters
-    ----------
-    images : ImageDataset
-        What to hash.
-    cache : Path
-        Folder whose memory of digests is used and added to.
-    strict : bool, default=False
-        Whether a file that cannot be read is an error.
-    rehash : bool, default=False
-        Whether to read every file, whatever is remembered.
-    reader : callable, default=read_digests
-        What reads those that are not remembered.
-
-    Returns
-    -------
-    Hashed
-
-    Raises
-    ------
-    FeatxError
-        If a file cannot be read, where `strict`.
-    """
+    """Find the digest of every image, reading only files that are new or may have changed."""
     memory = _Memory(cache / MEMORY_NAME)
     digests: list[str] = []
     remembered: list[bool] = []

@@ -31,37 +31,14 @@ ABANDONED_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class RecipeFolder:
-    """One recipe's folder in a cache.
-
-    Parameters
-    ----------
-    path : Path
-        The folder.
-    store : FeatureStore or None
-        None where ``recipe.json`` is missing or does not say what the folder's name says.
-    """
+    """One recipe's folder in a cache."""
 
     path: Path
     store: FeatureStore | None
 
 
 def stores(cache: Path) -> list[RecipeFolder]:
-    """Find the recipes of a cache.
-
-    Parameters
-    ----------
-    cache : Path
-        The cache's folder.
-
-    Returns
-    -------
-    list of RecipeFolder
-
-    Raises
-    ------
-    UsageError
-        If the folder does not exist.
-    """
+    """Find the recipes of a cache."""
     if not cache.is_dir():
         raise UsageError(f"there is no cache at {cache}; name another with --cache")
     folders = sorted(path.parent for path in cache.glob("*/recipe.json"))
@@ -78,18 +55,7 @@ def _open(cache: Path, folder: Path) -> FeatureStore | None:
 
 
 def list_recipes(cache: Path) -> list[dict[str, Any]]:
-    """Tell what a cache holds, without reading features.
-
-    Parameters
-    ----------
-    cache : Path
-        The cache's folder.
-
-    Returns
-    -------
-    list of dict
-        One a recipe: folder, backbone, weights, policy, parts, bytes, days since a part was added.
-    """
+    """Tell what a cache holds, without reading features."""
     rows = []
     for folder in stores(cache):
         parts = [status for _, status in _statuses(folder.path, "part-*.h5")]
@@ -118,18 +84,7 @@ def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result
 
 
 def verify(cache: Path) -> list[dict[str, Any]]:
-    """Read every part, check it against its checksum, and set damaged ones aside.
-
-    Parameters
-    ----------
-    cache : Path
-        The cache's folder.
-
-    Returns
-    -------
-    list of dict
-        One a recipe: folder, sound parts, their rows, and names of the parts set aside.
-    """
+    """Read every part, check it against its checksum, and set damaged ones aside."""
     findings = []
     for folder in stores(cache):
         before = _aside(folder.path)
@@ -162,16 +117,6 @@ def compact(cache: Path) -> list[dict[str, Any]]:
 
     Safe beside running extractions: a merged part is on disk before those that it replaces go, and
     a reader whose part goes away looks again.
-
-    Parameters
-    ----------
-    cache : Path
-        The cache's folder.
-
-    Returns
-    -------
-    list of dict
-        One a recipe: folder, parts before and after.
     """
     results = []
     for folder in stores(cache):
@@ -233,25 +178,6 @@ def prune(
 
     Safe beside running extractions: only files that nobody writes any more are touched, and rows
     of a recipe that is deleted under a running extraction stand in its memory.
-
-    Parameters
-    ----------
-    cache : Path
-        The cache's folder.
-    idle_days : float, optional
-        Delete recipes to which nothing was added for so many days.
-    folders : tuple of str
-        Delete these recipes, named as `list_recipes` does.
-
-    Returns
-    -------
-    dict
-        Names of the recipes deleted, number of files and bytes freed.
-
-    Raises
-    ------
-    UsageError
-        If there is no recipe of a name given.
     """
     known = {row["folder"]: row for row in list_recipes(cache)}
     strangers = [name for name in folders if name not in known]

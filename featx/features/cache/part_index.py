@@ -27,19 +27,7 @@ _CHECKSUM_BYTES = 32
 
 
 class PartIndex:
-    """Digests and views of each part of one recipe's folder.
-
-    A part is named by the checksum of its bytes and never written again, so what is known of a
-    name stays true. The index is only a memory: whether a part is sound shows when its rows are
-    read, a part that is not in it is read, and a damaged index is passed over and written anew.
-
-    Parameters
-    ----------
-    folder : Path
-        The recipe's.
-    recipe : str
-        The recipe's digest.
-    """
+    """Digests and views of each part of one recipe's folder."""
 
     def __init__(self, folder: Path, recipe: str) -> None:
         self.path = folder / INDEX_NAME
@@ -51,25 +39,11 @@ class PartIndex:
             self._parse(content)
 
     def get(self, part: str) -> PartKeys | None:
-        """Return what a part holds, or None if that is not known.
-
-        Parameters
-        ----------
-        part : str
-            Name of the part's file.
-        """
+        """Return what a part holds, or None if that is not known."""
         return self._parts.get(part)
 
     def put(self, part: str, keys: PartKeys) -> None:
-        """Remember what a part holds.
-
-        Parameters
-        ----------
-        part : str
-            Name of the part's file.
-        keys : (ndarray of bytes, ndarray of int32)
-            Digest and view of each row.
-        """
+        """Remember what a part holds."""
         if part not in self._parts:
             self._parts[part] = keys
             self._changed = True
@@ -78,11 +52,6 @@ class PartIndex:
         """Write down what was learned, if anything was.
 
         Of several processes that write, the last one wins; what it did not know is learned again.
-
-        Parameters
-        ----------
-        present : set of str
-            Names of the parts that there are; others are forgotten.
         """
         if not self._changed or not self.path.parent.is_dir():
             return
@@ -115,31 +84,12 @@ class PartIndex:
 
 
 def write_checked(path: Path, content: bytes) -> None:
-    """Write bytes after their checksum, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        Where to.
-    content : bytes
-        What to write.
-
-    Raises
-    ------
-    FeatxError
-        If the folder cannot be written to.
-    """
+    """Write bytes after their checksum, whole or not at all."""
     put_bytes(path, hashlib.sha256(content).digest() + content)
 
 
 def read_checked(path: Path) -> bytes | None:
-    """Read what `write_checked` wrote, or None if it is missing or damaged.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    """
+    """Read what `write_checked` wrote, or None if it is missing or damaged."""
     try:
         content = path.read_bytes()
     except OSError:

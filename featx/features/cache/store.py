@@ -50,10 +50,6 @@ class Part:
         Which view each row is.
     features : ndarray of float32, shape (n_rows, n_features)
         The rows.
-    seconds : float
-        What they cost to compute.
-    versions : str
-        JSON of the library versions that computed them.
     """
 
     digests: Digests
@@ -74,19 +70,7 @@ class Part:
 
 
 class FeatureStore:
-    """Rows of one recipe on disk, written by any number of processes at once.
-
-    A part is written whole under another name, fsynced and renamed; its final name is the SHA-256
-    of its bytes, so that any damage shows and two processes that wrote the same rows agree. No
-    part is ever written again, which is why no lock is needed.
-
-    Parameters
-    ----------
-    cache : Path
-        Folder of all recipes.
-    recipe : Recipe
-        Whose rows these are.
-    """
+    """Rows of one recipe on disk, written by any number of processes at once."""
 
     def __init__(self, cache: Path, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -98,11 +82,6 @@ class FeatureStore:
 
     def there(self, wanted: WantedRows) -> npt.NDArray[np.bool_]:
         """Tell which rows there are, without reading parts whose keys are remembered.
-
-        Parameters
-        ----------
-        wanted : WantedRows
-            Which rows to look for.
 
         Returns
         -------
@@ -131,13 +110,7 @@ class FeatureStore:
         self._index.save({path.name for path in self.folder.glob("part-*.h5")})
 
     def learn(self, parts: Mapping[str, PartKeys]) -> None:
-        """Remember what parts hold that another process has written.
-
-        Parameters
-        ----------
-        parts : mapping of str to (ndarray of bytes, ndarray of int32)
-            Digest and view of each row, by the names of the parts' files.
-        """
+        """Remember what parts hold that another process has written."""
         for name, keys in parts.items():
             self._index.put(name, keys)
 
@@ -152,12 +125,8 @@ class FeatureStore:
 
         Parameters
         ----------
-        wanted : WantedRows
-            Which rows, and where in `into` they belong.
         into : ndarray or h5py.Dataset of float32, shape (n_rows, n_columns)
             Filled where rows are found.
-        first_column : int, default=0
-            Where in `into` this store's columns begin.
         found : ndarray of bool, shape (n_distinct, views), optional
             What an earlier call found, to be passed over.
 
@@ -165,8 +134,6 @@ class FeatureStore:
         -------
         found : ndarray of bool, shape (n_distinct, views)
             What has been copied, now or earlier.
-        seconds : float
-            What the rows copied now had cost to compute.
         """
         found = np.zeros(wanted.shape, dtype=bool) if found is None else found.copy()
         seconds = 0.0
@@ -195,30 +162,14 @@ class FeatureStore:
             seen.update(fresh)
 
     def parts(self) -> Iterator[Part]:
-        """Read every sound part; a damaged one is set aside, with a message.
-
-        Yields
-        ------
-        Part
-        """
+        """Read every sound part; a damaged one is set aside, with a message."""
         for path in self._paths():
             part = self.read(path)
             if part is not None:
                 yield part
 
     def read(self, path: Path) -> Part | None:
-        """Read one part; a damaged one is set aside, with a message.
-
-        Parameters
-        ----------
-        path : Path
-            Of a part in this store's folder.
-
-        Returns
-        -------
-        Part or None
-            None if it is damaged, or was merged away by another process.
-        """
+        """Read one part; a damaged one is set aside, with a message."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
@@ -266,24 +217,8 @@ class FeatureStore:
 
         Parameters
         ----------
-        keys : sequence of (digest, view)
-            One a row.
         features : ndarray of float32, shape (len(keys), n_features)
             The rows.
-        seconds : float
-            What they cost to compute.
-        versions : str, optional
-            JSON of the library versions that computed them; by default those of this process.
-
-        Returns
-        -------
-        Path
-            The part.
-
-        Raises
-        ------
-        FeatxError
-            If the cache cannot be written to, or the disk is full.
         """
         versions = versions or json.dumps(library_versions(), sort_keys=True)
         buffer = io.BytesIO()
@@ -305,13 +240,7 @@ class FeatureStore:
         return path
 
     def describe(self) -> None:
-        """Put the recipe beside the parts for people to read; fail early if that cannot be done.
-
-        Raises
-        ------
-        FeatxError
-            If the cache cannot be written to.
-        """
+        """Put the recipe beside the parts for people to read; fail early if that cannot be done."""
         path = self.folder / "recipe.json"
         if not path.exists():
             text = json.dumps(self.recipe.to_dict(), indent=2, sort_keys=True)

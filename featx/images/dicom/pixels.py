@@ -64,13 +64,7 @@ _PERCENTILES = (0.5, 99.5)
 
 
 def find_patient(content: bytes) -> str | None:
-    """Return the PatientID of a DICOM file, or None if it has none.
-
-    Parameters
-    ----------
-    content : bytes
-        The file, or its beginning.
-    """
+    """Return the PatientID of a DICOM file, or None if it has none."""
     dataset = _parse(content, ["PatientID"])
     return str(dataset.get("PatientID") or "").strip() or None
 
@@ -78,24 +72,10 @@ def find_patient(content: bytes) -> str | None:
 def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     """Decode a DICOM file as it is meant to be looked at.
 
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    color : {"gray", "rgb"}
-        What to return.
-    largest_pixels : int
-        More pixels are refused before memory is taken for them.
-
     Returns
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
-
-    Raises
-    ------
-    UnreadableImageError
-        If it holds no image or several, or one that is too large or stored in an unknown way.
     """
     dataset = _parse(content, _ELEMENTS)
     _check(dataset, largest_pixels)

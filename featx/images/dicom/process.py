@@ -23,15 +23,7 @@ SECONDS_A_MEGABYTE = 2
 
 
 def serve(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Answer until there are no more questions.
-
-    Parameters
-    ----------
-    questions : binary file
-        Each a line of JSON with the length of the file that follows.
-    answers : binary file
-        Each a line of JSON with the length of the bytes that follow.
-    """
+    """Answer until there are no more questions."""
     while line := questions.readline():
         question = json.loads(line)
         content = questions.read(question["length"])

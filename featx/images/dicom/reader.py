@@ -34,11 +34,6 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 def is_dicom(content: bytes) -> bool:
     """Tell whether bytes are those of a DICOM file, by their beginning.
 
-    Parameters
-    ----------
-    content : bytes
-        At least the first 132 bytes of a file.
-
     Examples
     --------
     >>> is_dicom(bytes(128) + b"DICM"), is_dicom(b"BM" + bytes(200))
@@ -60,30 +55,10 @@ def is_dicom(content: bytes) -> bool:
 def read_dicom(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     """Decode a DICOM file as it is meant to be looked at.
 
-    Stored values go through the modality table or rescaling, then through the first VOI table or
-    window; without one, what lies between the 0.5th and 99.5th percentile fills the range (8-bit
-    files without any are taken as they are). MONOCHROME1 is inverted, padding becomes black.
-
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    color : {"gray", "rgb"}
-        What to return.
-    largest_pixels : int
-        More are refused before memory is taken for them.
-
     Returns
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
-
-    Raises
-    ------
-    UnreadableImageError
-        If it holds no image or several frames, is damaged, or cannot be decoded.
-    MissingExtraError
-        If pydicom is not installed.
 
     References
     ----------
@@ -97,18 +72,6 @@ def read_patient(content: bytes) -> str | None:
     """Return the PatientID of a DICOM file, or None if there is none.
 
     It tells who somebody is: hash it before it goes anywhere.
-
-    Parameters
-    ----------
-    content : bytes
-        The file, or its beginning.
-
-    Raises
-    ------
-    UnreadableImageError
-        If the file is damaged.
-    MissingExtraError
-        If pydicom is not installed.
     """
     answer, _ = _ask({"task": "patient"}, content)
     return answer["patient"]

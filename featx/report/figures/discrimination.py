@@ -24,17 +24,7 @@ _CROWDED = 0.96
 def roc_figures(
     models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, random_state: int = 0
 ) -> list[Markup]:
-    """Draw the ROC curves of several models, with bands; the corner too, if all crowd there.
-
-    Parameters
-    ----------
-    models : mapping of int to DrawnModel
-        By place in the table.
-    positive : str
-        Name of the class that is looked for.
-    n_bootstrap, random_state : int, default=1000, 0
-        How many resamples make the bands, and which.
-    """
+    """Draw the ROC curves of several models, with bands; the corner too, if all crowd there."""
     curves = {
         place: roc_curve(
             model.positive,
@@ -82,13 +72,7 @@ def _roc_plot(
 def precision_recall_figure(
     models: Mapping[int, DrawnModel], positive: str, n_bootstrap: int = 1000, random_state: int = 0
 ) -> Markup:
-    """Draw the precision-recall curves of several models, with bands.
-
-    Parameters
-    ----------
-    models, positive, n_bootstrap, random_state
-        As in `roc_figures`.
-    """
+    """Draw the precision-recall curves of several models, with bands."""
     plot = Plot(
         f"Precision-recall curves for {positive}",
         f"Positive predictive value against sensitivity of {_named(models)}.",
@@ -114,15 +98,7 @@ def precision_recall_figure(
 
 
 def score_histogram(model: DrawnModel, positive: str) -> Markup:
-    """Draw how scores of the two sides are spread, with the operating point.
-
-    Parameters
-    ----------
-    model : DrawnModel
-        Whose scores.
-    positive : str
-        Name of the class that is looked for.
-    """
+    """Draw how scores of the two sides are spread, with the operating point."""
     edges = np.linspace(0, 1, 26)
     sides = [model.probability[~model.positive], model.probability[model.positive]]
     # Square roots, so that the few scores near the operating point can be seen.

@@ -25,19 +25,6 @@ _MOST_CORNERS = 400
 class Plot:
     """One drawing with two axes.
 
-    Parameters
-    ----------
-    title : str
-        What it shows, for those who cannot see it.
-    description : str
-        What can be read from it, in words.
-    x, y : tuple of (float, float)
-        Where the axes begin and end.
-    size : tuple of (int, int), default=(400, 320)
-        Width and height.
-    log_x : bool, default=False
-        Whether the x axis is logarithmic.
-
     Examples
     --------
     >>> plot = Plot("A <line>", "It rises.", x=(0, 1), y=(0, 1))
@@ -85,17 +72,7 @@ class Plot:
         y_ticks: Sequence[float],
         form: tuple[Form, Form] = ("{:g}".format, "{:g}".format),
     ) -> None:
-        """Draw axes with labeled ticks and faint lines.
-
-        Parameters
-        ----------
-        x_label, y_label : str
-            What the axes measure.
-        x_ticks, y_ticks : sequence of float
-            Where ticks stand.
-        form : tuple of callable, default=("{:g}".format, "{:g}".format)
-            How their values are written.
-        """
+        """Draw axes with labeled ticks and faint lines."""
         width, height = self.size
         bottom, right = height - self._BOTTOM, width - self._RIGHT
         for value in x_ticks:
@@ -208,13 +185,6 @@ class Plot:
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Find round numbers from one value to another.
-
-    Parameters
-    ----------
-    low, high : float
-        The first is less than the second.
-    most : int, default=6
-        How many at most.
 
     Examples
     --------

@@ -26,22 +26,12 @@ class DrawnModel:
 
     Parameters
     ----------
-    label : str
-        Name for a legend.
-    style, shape : str
-        Classes of the style sheet, and the mark of its points.
     positive : ndarray of bool, shape (n_images,)
         Which images are of the class.
     probability : ndarray of float64, shape (n_images,)
         Of the class.
     patients : ndarray of str, shape (n_images,), or None
         Whose image it is.
-    threshold : float or None
-        Probability from which the class is called; None with more than two classes.
-    auc_text : str
-        Its area, in words.
-    shown : bool
-        Whether it is drawn before the reader chooses.
     """
 
     label: str
@@ -64,23 +54,7 @@ class DrawnModel:
         klass: int,
         shown: bool = True,
     ) -> DrawnModel:
-        """Take one class of a row's scores.
-
-        Parameters
-        ----------
-        row : dict
-            Of the table.
-        style : str
-            Its color and dashes, from `assign_styles`.
-        label : str
-            Its name.
-        scored : ScoredImages
-            What it said.
-        klass : int
-            Index of the class.
-        shown : bool, default=True
-            Whether it is drawn at first.
-        """
+        """Take one class of a row's scores."""
         two = len(scored.class_names) == 2
         auc = row.get("auc")
         return cls(
@@ -103,18 +77,6 @@ class DrawnModel:
 
 def assign_styles(n_rows: int, first: Collection[int] = ()) -> list[str]:
     """Give each row its color and its dashes.
-
-    Parameters
-    ----------
-    n_rows : int
-        Of the table.
-    first : collection of int
-        Places of the rows that must differ in color: those drawn before the reader chooses.
-
-    Returns
-    -------
-    list of str
-        Classes of the style sheet, by place.
 
     Examples
     --------

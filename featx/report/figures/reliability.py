@@ -19,19 +19,7 @@ _BINS = 10
 
 
 def reliability_bins(model: DrawnModel) -> list[tuple[float, Interval, int]]:
-    """Compare what was said with what was so, in ten bins of equal width.
-
-    Parameters
-    ----------
-    model : DrawnModel
-        Whose probabilities.
-
-    Returns
-    -------
-    list of (float, Interval, int)
-        Of each bin that holds images: mean probability, share of positives with Wilson's
-        interval by patient, and number of images.
-    """
+    """Compare what was said with what was so, in ten bins of equal width."""
     bins = np.minimum((model.probability * _BINS).astype(np.int64), _BINS - 1)
     found = []
     for number in np.unique(bins).tolist():
@@ -43,15 +31,7 @@ def reliability_bins(model: DrawnModel) -> list[tuple[float, Interval, int]]:
 
 
 def calibration_figure(models: Mapping[int, DrawnModel], positive: str) -> Markup:
-    """Draw shares of positives against probabilities, with Wilson's intervals.
-
-    Parameters
-    ----------
-    models : mapping of int to DrawnModel
-        By place in the table.
-    positive : str
-        Name of the class that is looked for.
-    """
+    """Draw shares of positives against probabilities, with Wilson's intervals."""
     plot = Plot(
         f"Calibration for {positive}",
         "Share of images that are positive, against the mean probability that was given, in ten "
@@ -74,13 +54,7 @@ def calibration_figure(models: Mapping[int, DrawnModel], positive: str) -> Marku
 
 
 def decision_figure(models: Mapping[int, DrawnModel], positive: str) -> Markup:
-    """Draw net benefit against threshold probability, beside acting on all and on none.
-
-    Parameters
-    ----------
-    models, positive
-        As in `calibration_figure`.
-    """
+    """Draw net benefit against threshold probability, beside acting on all and on none."""
     thresholds = np.linspace(0, 0.99, 100)
     labels = next(iter(models.values())).positive
     share = float(labels.mean())

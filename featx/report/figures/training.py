@@ -17,15 +17,7 @@ _SHAPES = {"baseline": "square", "control": "triangle"}
 
 
 def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
-    """Draw AUC against the number of training patients, with its interval.
-
-    Parameters
-    ----------
-    points : sequence of dict
-        ``n_patients``, ``n_images``, ``auc``, ``auc_low``, ``auc_high``; at least two.
-    style : str
-        Classes of the style sheet.
-    """
+    """Draw AUC against the number of training patients, with its interval."""
     points = sorted(points, key=lambda point: point["n_patients"])
     patients = [point["n_patients"] for point in points]
     areas = [point["auc"] for point in points]
@@ -56,22 +48,7 @@ def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
 
 
 def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) -> Markup | None:
-    """Draw a figure of a baseline's training, epoch after epoch.
-
-    Parameters
-    ----------
-    log : mapping of str to sequence of float
-        Columns of its log.
-    figure : str
-        ``loss``, ``auc`` or ``accuracy``; that of validation images is ``val_`` and its name.
-    name : str
-        The baseline's.
-
-    Returns
-    -------
-    Markup or None
-        None if the log has no such figure.
-    """
+    """Draw a figure of a baseline's training, epoch after epoch."""
     shown = {
         label: (log[column], style)
         for column, label, style in (
@@ -108,20 +85,7 @@ def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) ->
 def cost_figure(
     rows: Sequence[Mapping[str, Any]], labels: Sequence[str], styles: Sequence[str]
 ) -> Markup | None:
-    """Draw AUC against the seconds a model took, extraction and fit together; no controls.
-
-    Parameters
-    ----------
-    rows : sequence of dict
-        Of the table.
-    labels, styles : sequence of str
-        Their names and colors.
-
-    Returns
-    -------
-    Markup or None
-        None unless two rows tell both.
-    """
+    """Draw AUC against the seconds a model took, extraction and fit together; no controls."""
     known = [
         (place, max(1.0, (row.get("seconds_extract") or 0) + (row.get("seconds_fit") or 0)), row)
         for place, row in enumerate(rows)
