@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
@@ -35,6 +36,7 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
+    "ExtractionConfig",
     "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
     from featx.exploration.analysis import explore
+    from featx.features.config import ExtractionConfig
     from featx.features.extraction import extract
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.cli.listings import backbone_rows
-from featx.features.extraction import default_cache
+from featx.features.config import default_cache
 from featx.runtime.files import TEMPORARY_PREFIX
 
 __all__ = ["examine", "library_versions"]

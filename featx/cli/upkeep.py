@@ -65,7 +65,7 @@ _cache_folder = click.option(
 
 
 def _cache_or_default(folder: Path | None) -> Path:
-    from featx.features.extraction import default_cache
+    from featx.features.config import default_cache
 
     return default_cache() if folder is None else folder
 

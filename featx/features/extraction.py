@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from featx.errors import FeatxError, UsageError, unknown_name
 from featx.features.cache.file_hashes import Hashed, hash_images, read_digests
 from featx.features.cache.store import RowTarget
 from featx.features.cluster import Cluster
+from featx.features.config import default_cache
 from featx.features.embedding import Embedding, complete
 from featx.features.matrix import FeatureMatrix
 from featx.features.matrix_file import map_features
@@ -32,14 +32,7 @@ from featx.images.reading import Color
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["check_settings", "default_cache", "extract"]
-
-
-def default_cache() -> Path:
-    """Return ``$FEATX_CACHE``, or else ``featx`` in the user's cache folder."""
-    if "FEATX_CACHE" in os.environ:
-        return Path(os.environ["FEATX_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "featx"
+__all__ = ["check_settings", "extract"]
 
 
 def extract(

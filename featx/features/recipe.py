@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from featx.backbones.registry import Backbone
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
+
+if TYPE_CHECKING:
+    from featx.features.config import ExtractionConfig
 
 __all__ = ["Recipe"]
 
@@ -20,30 +25,7 @@ _STORED_VALUES = {"gray": "grey", "equalize": "equalise"}
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides a feature value. The engine and the batch size are not in it.
-
-    Parameters
-    ----------
-    backbone : str
-        Name in the registry; with it go input size and preprocessing.
-    weights : str
-        Digest of the weights: SHA-256 of their file, or ``"random-SEED"``.
-    size : (int, int)
-        Height and width of a view, in pixels.
-    augmentation : Augmentation
-        How views 1, 2, ... are drawn.
-    random_state : int
-        Which of them.
-    color : {"gray", "rgb"}
-        How images are read.
-    pooling : str, default="average"
-        How feature maps become one vector; see `featx.backbones.pooling`.
-    normalization : str, default="none"
-        What is done to an image's intensities; see `featx.images.normalization`.
-    precision : str, default="float32"
-        What the network computes with; see `featx.backbones.precision`.
-    network : str, default=""
-        Digest of the quantized network, in int8: what it was calibrated on decides its values.
+    """Everything that decides a feature value; the engine and the batch size do not.
 
     Examples
     --------
@@ -53,7 +35,9 @@ class Recipe:
     """
 
     backbone: str
+    # SHA-256 of the weights file, or "random-RANDOM_STATE".
     weights: str
+    # Height and width of a view, in pixels.
     size: tuple[int, int]
     augmentation: Augmentation
     random_state: int
@@ -61,16 +45,45 @@ class Recipe:
     pooling: str = "average"
     normalization: str = "none"
     precision: str = "float32"
+    # SHA-256 of the quantized network, whose values depend on the images it was quantized on.
     network: str = ""
     resize: str = field(default="squash", init=False)
     dtype: str = field(default="float32", init=False)
-    # To be raised whenever reading, warping or pooling comes to give other numbers.
+    # To be raised whenever reading, warping or pooling gives other numbers.
     format: int = field(default=1, init=False)
 
+    @classmethod
+    def from_config(
+        cls, config: ExtractionConfig, backbone: Backbone, weights: str, network: str = ""
+    ) -> Recipe:
+        """Return the recipe of one backbone of a config."""
+        return cls(
+            backbone=backbone.name,
+            weights=weights,
+            size=backbone.size,
+            augmentation=config.policy,
+            random_state=config.random_state,
+            color=config.color,
+            pooling=config.pooling,
+            normalization=config.normalization,
+            precision=config.precision,
+            network=network,
+        )
+
+    @property
+    def backbone_name(self) -> str:
+        """Name with input size, as `featx.backbones.registry.get_backbone` takes it."""
+        return f"{self.backbone}@{self.size[0]}"
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the weights are random."""
+        return self.weights.startswith("random-")
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as they stand in files."""
+        """Return plain values under the names that files use."""
         values = asdict(self)
-        # A later field stands there only where it is not its default: older caches stay valid.
+        # Later fields are written only where they differ from the default: older caches stay valid.
         for name, default in _LATER_FIELDS.items():
             if values[name] == default:
                 del values[name]
@@ -81,18 +94,8 @@ class Recipe:
         return {_STORED_NAMES.get(name, name): value for name, value in values.items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """Return the recipe that `to_dict` wrote down.
-
-        Parameters
-        ----------
-        values : dict
-            As `to_dict` returns.
-        """
-        policy: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values["augmentation"].items()
-        }
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Return the recipe that `to_dict` wrote."""
         shown = {stored: value for value, stored in _STORED_VALUES.items()}
         later = {
             name: values.get(_STORED_NAMES.get(name, name), default)
@@ -103,7 +106,7 @@ class Recipe:
             backbone=values["backbone"],
             weights=values["weights"],
             size=(values["size"][0], values["size"][1]),
-            augmentation=Augmentation(**policy),
+            augmentation=Augmentation.from_dict(values["augmentation"]),
             random_state=values["seed"],
             color=shown.get(values["colour"], values["colour"]),
             pooling=values["pooling"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,15 @@ class Augmentation:
             else float(value)
             for name, value in asdict(self).items()
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Augmentation:
+        """Return the policy that `to_dict` wrote."""
+        ranges: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        return cls(**ranges)
 
 
 POLICIES: dict[str, Augmentation] = {

@@ -1,0 +1,257 @@
+"""Settings of an extraction, validated once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from platformdirs import user_cache_path
+
+from featx.backbones.pooling import check_pooling
+from featx.backbones.precision import check_precision
+from featx.backbones.registry import Backbone, get_backbone
+from featx.errors import UsageError, unknown_name
+from featx.features.recipe import Recipe
+from featx.images.augmentation import POLICIES, Augmentation
+from featx.images.normalization import check_normalization
+from featx.images.reading import Color
+
+__all__ = ["ExtractionConfig", "default_cache"]
+
+ENGINES = ("auto", "keras", "openvino")
+
+# Written in place of a weights file, whose path is not recorded.
+_FILE = "file"
+_PATHS = ("weights_dir", "cache")
+
+
+def default_cache() -> Path:
+    """Return ``$FEATX_CACHE``, or else ``featx`` in the user's cache folder."""
+    variable = os.environ.get("FEATX_CACHE")
+    return Path(variable) if variable else user_cache_path("featx")
+
+
+@dataclass(frozen=True)
+class ExtractionConfig:
+    """Set how features are extracted, for any number of image collections.
+
+    The first group of parameters decides the feature values and becomes the cache's recipes
+    (`featx.features.recipe.Recipe`); the second decides where and how they are computed. Use it
+    where several functions share one set of settings; `featx.extract` also takes each as a
+    keyword argument.
+
+    Parameters
+    ----------
+    backbones : str or sequence of str, default="efficientnet_lite0"
+        Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels.
+        Features of several backbones are concatenated; each image is decoded once for all.
+    augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
+        Policy by which the views 1, 2, ... are drawn.
+    views : int, default=4
+        Number of views per image, at least 1, including the image itself.
+    random_state : int, default=0
+        Random seed of the views, and of weights where they are random; 0 to 2**32 - 1.
+    color : {"gray", "rgb"}, default="gray"
+        Channels of the decoded images; gray suits radiographs.
+    pooling : {"average", "max", "gem", "quadrants"}, default="average"
+        Pooling of the last feature maps into one vector.
+    normalization : {"none", "percentile", "equalize", "clahe"}, default="none"
+        Normalization of each image's intensities.
+    precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
+        Numeric type of the network. int8 is for CPUs (OpenVINO, ``featx[int8]``), the short floats
+        for GPUs (Keras).
+    weights : {"imagenet", "random"} or path-like, default="imagenet"
+        Network weights; a file requires a single backbone.
+    networks : sequence of str, optional
+        SHA-256 of the int8 network of each backbone; by default one is quantized on images.
+    weights_dir : path-like, optional
+        Folder of weights files, by default ``$FEATX_WEIGHTS_DIR``.
+    cache : path-like, optional
+        Cache folder, by default ``$FEATX_CACHE`` or ``featx`` in the user's cache folder.
+    engine : {"auto", "keras", "openvino"}, default="auto"
+        Library that runs the network. Engines agree within 1e-4, so it is not in the recipe.
+    strict : bool, default=False
+        Whether an unreadable image is an error; otherwise it is reported and left out.
+    rehash : bool, default=False
+        Whether to read every file to identify it, on file systems whose time stamps are unreliable.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, a number is out of range, or two settings exclude each other.
+
+    Examples
+    --------
+    >>> config = ExtractionConfig(["densenet121", "xception@224"], views=2)
+    >>> config.backbones, config.policy.rotation
+    (('densenet121', 'xception@224'), 10.0)
+    >>> ExtractionConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    backbones: Sequence[str] = ("efficientnet_lite0",)
+    augmentation: str | Augmentation = "radiograph"
+    views: int = 4
+    random_state: int = 0
+    color: Color = "gray"
+    pooling: str = "average"
+    normalization: str = "none"
+    precision: str = "float32"
+    weights: str | Path = "imagenet"
+    networks: Sequence[str] = ()
+    weights_dir: str | Path | None = None
+    cache: str | Path | None = None
+    engine: str = "auto"
+    strict: bool = False
+    rehash: bool = False
+
+    def __post_init__(self) -> None:
+        names = [self.backbones] if isinstance(self.backbones, str) else list(self.backbones)
+        object.__setattr__(self, "backbones", tuple(names))
+        object.__setattr__(self, "networks", tuple(self.networks))
+        self._check_backbones()
+        self._check_views()
+        if self.color not in get_args(Color):
+            raise unknown_name("color", self.color, get_args(Color))
+        if self.engine not in ENGINES:
+            raise unknown_name("engine", self.engine, ENGINES)
+        check_pooling(self.pooling)
+        check_normalization(self.normalization)
+        check_precision(self.precision, self.engine)
+
+    def _check_backbones(self) -> None:
+        if not self.backbones:
+            raise UsageError("no backbone is named; name at least one")
+        found = [(record.name, record.size) for record in self.records]
+        if len(set(found)) < len(found):
+            raise UsageError(f"the backbones repeat: {', '.join(self.backbones)}")
+        if len(found) > 1 and str(self.weights) not in ("imagenet", "random"):
+            raise UsageError(f"the weights file {self.weights} cannot serve {len(found)} backbones")
+        if self.networks and (self.precision != "int8" or len(self.networks) != len(found)):
+            raise UsageError(
+                f"{len(self.networks)} int8 networks are named for {len(found)} backbone(s) in "
+                f"{self.precision}; name one per backbone, with precision='int8'"
+            )
+
+    def _check_views(self) -> None:
+        if self.views < 1:
+            raise UsageError(f"views={self.views}: at least 1, the image itself, is needed")
+        if self.views > 1 and self.policy == POLICIES["none"]:
+            raise UsageError(
+                f"the policy 'none' draws no augmented views, so views={self.views} would repeat "
+                "the same one; ask for views=1, or for another policy"
+            )
+        if not 0 <= self.random_state < 2**32:
+            raise UsageError(f"random_state={self.random_state}: give a number from 0 to 2**32 - 1")
+
+    @cached_property
+    def records(self) -> tuple[Backbone, ...]:
+        """Registry record of each backbone."""
+        return tuple(get_backbone(name) for name in self.backbones)
+
+    @cached_property
+    def policy(self) -> Augmentation:
+        """Augmentation as a record, also where it was given by name."""
+        if isinstance(self.augmentation, Augmentation):
+            return self.augmentation
+        return Augmentation.named(self.augmentation)
+
+    @property
+    def cache_folder(self) -> Path:
+        """Cache folder in use; see `default_cache`."""
+        return default_cache() if self.cache is None else Path(self.cache)
+
+    @property
+    def weights_folder(self) -> Path | None:
+        """Folder of weights files as a path."""
+        return None if self.weights_dir is None else Path(self.weights_dir)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON or YAML, without paths."""
+        values = {name: value for name, value in asdict(self).items() if name not in _PATHS}
+        values["backbones"], values["networks"] = list(self.backbones), list(self.networks)
+        if isinstance(self.augmentation, Augmentation):
+            values["augmentation"] = self.augmentation.to_dict()
+        if self.weights not in ("imagenet", "random"):
+            values["weights"] = _FILE
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> ExtractionConfig:
+        """Return the config that `to_dict` wrote, with some settings replaced.
+
+        Raises
+        ------
+        UsageError
+            If a setting is unknown, or a weights file is needed whose path was not recorded.
+        """
+        values = {**values, **overrides}
+        known = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown_name("extraction setting", name, known)
+        if values.get("weights") == _FILE:
+            raise UsageError("the weights were a file, whose path is not recorded; give --weights")
+        if isinstance(values.get("augmentation"), Mapping):
+            values["augmentation"] = Augmentation.from_dict(values["augmentation"])
+        return cls(**values)
+
+    @classmethod
+    def from_recipes(
+        cls, recipes: Sequence[Mapping[str, Any]], views: int, **settings: Any
+    ) -> tuple[ExtractionConfig, ...]:
+        """Return configs that give new images the features of a model's recipes.
+
+        Neighboring recipes that differ in their backbones alone share one config, so that each
+        image is decoded once for them. The matrices of several configs are joined in their order.
+
+        Parameters
+        ----------
+        recipes : sequence of dict
+            Recipes as a matrix or a model stores them.
+        views : int
+            Number of views per image.
+        **settings
+            Settings that recipes do not decide: ``weights``, ``cache``, ``engine``, ...
+        """
+        groups: list[list[Recipe]] = []
+        for recipe in map(Recipe.from_dict, recipes):
+            last = groups[-1] if groups else []
+            if (
+                last
+                and _without_backbone(last[0]) == _without_backbone(recipe)
+                and recipe.backbone_name not in [other.backbone_name for other in last]
+            ):
+                last.append(recipe)
+            else:
+                groups.append([recipe])
+        return tuple(cls._from_group(group, views, settings) for group in groups)
+
+    @classmethod
+    def _from_group(
+        cls, group: Sequence[Recipe], views: int, settings: Mapping[str, Any]
+    ) -> ExtractionConfig:
+        first = group[0]
+        if first.random_weights:
+            settings = {**settings, "weights": "random"}
+        return cls(
+            backbones=[recipe.backbone_name for recipe in group],
+            augmentation=first.augmentation,
+            views=views,
+            random_state=first.random_state,
+            color=first.color,
+            pooling=first.pooling,
+            normalization=first.normalization,
+            precision=first.precision,
+            networks=[recipe.network for recipe in group] if first.network else (),
+            **settings,
+        )
+
+
+def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:
+    same = replace(recipe, backbone="", weights="", size=(0, 0), network="")
+    return same, recipe.random_weights, bool(recipe.network)
