@@ -1,0 +1,150 @@
+"""Notes below a table: kind and numbers, with one function that writes them as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from featx.audit.findings import Finding
+
+__all__ = ["Note", "read_notes", "write_notes"]
+
+_ALARMS = {"leak", "shortcut", "collapsed", "synthetic"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """Record one note that a reader of the table needs.
+
+    ``run.json`` keeps the texts as ``notes`` and the records as ``note_records``; notes of folders
+    that have texts only are of kind ``text``.
+
+    Parameters
+    ----------
+    kind : str
+        One of ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
+        ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
+        ``shortcut``, ``synthetic`` and ``text``.
+    values : mapping, default={}
+        Numbers and names that the text is rendered from.
+
+    Examples
+    --------
+    >>> note = Note("shortcut", {"model": "metadata", "auc": 0.91, "best": 0.93})
+    >>> print(note.text.split(",")[0], note.is_alarm)
+    SHORTCUT: metadata alone reaches AUC 0.910 True
+    >>> Note.from_dict(note.to_dict()) == note
+    True
+    """
+
+    kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The note as text."""
+        return _TEXTS[self.kind](self.values)
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether no reader may overlook it."""
+        return self.kind in _ALARMS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"kind": self.kind, "values": dict(self.values)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Note:
+        """Read what `to_dict` returned."""
+        return cls(values["kind"], values["values"])
+
+
+def write_notes(notes: Sequence[Note]) -> dict[str, Any]:
+    """Return the fields of ``run.json`` that hold notes: texts and records."""
+    return {
+        "notes": [note.text for note in notes],
+        "note_records": [note.to_dict() for note in notes],
+    }
+
+
+def read_notes(run: Mapping[str, Any]) -> list[Note]:
+    """Read the notes of ``run.json``, of any version.
+
+    Examples
+    --------
+    >>> [note.text for note in read_notes({"notes": ["Intervals are at 95 %."]})]
+    ['Intervals are at 95 %.']
+    """
+    if "note_records" in run:
+        return [Note.from_dict(values) for values in run["note_records"]]
+    return [Note("text", {"text": text}) for text in run.get("notes", [])]
+
+
+def _split(values: Mapping[str, Any]) -> str:
+    def counted(name: str) -> str:
+        patients = values[f"{name}_patients"]
+        known = "" if patients is None else f" of {patients:,} patients"
+        return f"{values[f'{name}_images']:,} images{known}"
+
+    if values["test_size"] is None:
+        how = "the data set's own test split; all other images are for training"
+    else:
+        unit = "images (patients are unknown)" if values["test_patients"] is None else "patients"
+        how = (
+            f"{100 * values['test_size']:.0f} % of the {unit} of each class held out "
+            f"(seed {values['random_state']})"
+        )
+    return (
+        f"Trained on {counted('train')}, tested on {counted('test')}: {how}. The test set is "
+        "evaluated once."
+    )
+
+
+def _learning_curve(values: Mapping[str, Any]) -> str:
+    (patients, auc), *others = values["points"]
+    parts = [f"{auc:.3f} with {patients:,} training patients"]
+    parts += [f"{auc:.3f} with {patients:,}" for patients, auc in others]
+    return f"Learning curve of {values['name']}: AUC {', '.join(parts)}."
+
+
+def _collapsed(values: Mapping[str, Any]) -> str:
+    if values.get("set"):
+        return f"COLLAPSED on {values['set']}: {values['model']} {values['reason']}."
+    return f"COLLAPSED: {values['model']} {values['reason']}. It is no result."
+
+
+_TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "text": lambda v: str(v["text"]),
+    "split": _split,
+    "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
+    "finding": lambda v: Finding.from_dict(v).text,
+    "leak": lambda v: f"LEAK: {Finding.from_dict(v).text} Every score is too good by it.",
+    "learning-curve": _learning_curve,
+    "reference": lambda v: (
+        f"Compared with {v['model']}, the CNN with the highest AUC on its validation patients: "
+        "DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
+    ),
+    "float32": lambda v: (
+        f"{v['model']}: AUC {v['auc']:.4f}, {v['difference']:+.4f} against float32 (95 % CI "
+        f"{v['low']:+.4f} to {v['high']:+.4f})."
+    ),
+    "seeds": lambda v: (
+        f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations by "
+        "patient on the training images, settings kept."
+    ),
+    "adapted": lambda _: (
+        "Adapted models have seen all test images at once, without their labels (transductive "
+        "adaptation): their figures hold for collections that are given whole, and are not "
+        "compared with those of other models."
+    ),
+    "collapsed": _collapsed,
+    "diagnosis": lambda v: f"{v['model']}: {v['text']}",
+    "shortcut": lambda v: (
+        f"SHORTCUT: {v['model']} alone reaches AUC {v['auc']:.3f}, where the best model reaches "
+        f"{v['best']:.3f}. The classes of these images can largely be predicted without any sign "
+        "of disease."
+    ),
+    "synthetic": lambda _: "SYNTHETIC images: these figures say nothing of patients.",
+}
