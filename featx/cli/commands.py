@@ -72,7 +72,7 @@ def extract(
 
     Example: featx extract chest_xray --backbone densenet121 --out features.h5
     """
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
 
     dataset = open_images(images, options)
     as_json = options.pop("as_json")
@@ -127,7 +127,7 @@ def fit(
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined."""
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 

@@ -148,6 +148,15 @@ class ExtractionConfig:
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state={self.random_state}: give a number from 0 to 2**32 - 1")
 
+    @classmethod
+    def build(cls, config: ExtractionConfig | None = None, **settings: Any) -> ExtractionConfig:
+        """Return a config with some settings replaced; an unknown name is a usage error."""
+        known = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise unknown_name("extraction setting", name, known)
+        return cls(**settings) if config is None else replace(config, **settings)
+
     @cached_property
     def records(self) -> tuple[Backbone, ...]:
         """Registry record of each backbone."""
@@ -190,15 +199,11 @@ class ExtractionConfig:
             If a setting is unknown, or a weights file is needed whose path was not recorded.
         """
         values = {**values, **overrides}
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown_name("extraction setting", name, known)
         if values.get("weights") == _FILE:
             raise UsageError("the weights were a file, whose path is not recorded; give --weights")
         if isinstance(values.get("augmentation"), Mapping):
             values["augmentation"] = Augmentation.from_dict(values["augmentation"])
-        return cls(**values)
+        return cls.build(**values)
 
     @classmethod
     def from_recipes(
