@@ -150,7 +150,7 @@ def _sight(recipe: Facts) -> str:
     shown = weights if weights.startswith("random-") else f"of SHA-256 `{weights[:16]}`…"
     return (
         f"{record.title if record else _plain(backbone)}, frozen{computing}, weights {shown}: "
-        f"images read in {recipe['color']}, squashed to {height} x {width} pixels{intensities}; "
+        f"images read in {recipe.get('colour', recipe.get('color'))}, squashed to {height} x {width} pixels{intensities}; "
         f"last feature maps pooled ({recipe.get('pooling', 'average')})."
     )
 
