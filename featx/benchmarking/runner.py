@@ -137,7 +137,7 @@ class Run:
         settings["precision"] = precision or "float32"
         if precision == "int8":
             # The training side decides what all sides are quantized by.
-            settings["calibration"] = self.material.protocol.train
+            settings["quantization"] = self.material.protocol.train
         training = {**settings, "views": changes.get("views", self.views[0])}
         start_memory_watch()
         return Sides(

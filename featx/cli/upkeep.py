@@ -74,7 +74,7 @@ def _cache_or_default(folder: Path | None) -> Path:
 @_cache_folder
 @json_option
 def cache_ls(folder: Path | None, as_json: bool) -> None:
-    """List the recipes: backbone, weights, parts, bytes, days idle.
+    """List the recipes: backbone, weights, shards, bytes, days idle.
 
     Example: featx cache ls --json
     """
@@ -82,7 +82,7 @@ def cache_ls(folder: Path | None, as_json: bool) -> None:
 
     rows = list_recipes(_cache_or_default(folder))
     lines = [
-        f"{row['folder']}: {row['parts']:,} parts, {row['bytes']:,} bytes, "
+        f"{row['folder']}: {row['shards']:,} shards, {row['bytes']:,} bytes, "
         f"{row['damaged']} damaged, idle for {row['idle_days']} days"
         for row in rows
     ]
@@ -93,7 +93,7 @@ def cache_ls(folder: Path | None, as_json: bool) -> None:
 @_cache_folder
 @json_option
 def cache_verify(folder: Path | None, as_json: bool) -> None:
-    """Read every part, check it, set damaged ones aside; exit code 1 if there was one.
+    """Check every shard and set damaged ones aside; exit code 1 if there was one.
 
     Example: featx cache verify
     """
@@ -101,28 +101,13 @@ def cache_verify(folder: Path | None, as_json: bool) -> None:
 
     findings = verify(_cache_or_default(folder))
     lines = [
-        f"{row['folder']}: {row['sound_parts']:,} sound parts, {row['rows']:,} rows, "
+        f"{row['folder']}: {row['sound_shards']:,} sound shards, {row['rows']:,} rows, "
         f"{len(row['set_aside'])} set aside"
         for row in findings
     ]
     print_result(findings, as_json, "\n".join(lines) or "The cache is empty.")
     if any(row["set_aside"] for row in findings):
-        raise FeatxError("damaged parts were set aside; the next extraction computes them again")
-
-
-@cache.command("compact")
-@_cache_folder
-@json_option
-def cache_compact(folder: Path | None, as_json: bool) -> None:
-    """Merge small parts into larger ones; safe beside a running extraction.
-
-    Example: featx cache compact
-    """
-    from featx.features.cache.maintenance import compact
-
-    results = compact(_cache_or_default(folder))
-    lines = [f"{row['folder']}: {row['parts_before']} to {row['parts_after']}" for row in results]
-    print_result(results, as_json, "\n".join(lines) or "The cache is empty.")
+        raise FeatxError("damaged shards were set aside; the next extraction computes them again")
 
 
 @cache.command("prune")
@@ -133,7 +118,7 @@ def cache_compact(folder: Path | None, as_json: bool) -> None:
 def cache_prune(
     folder: Path | None, idle_days: float | None, recipes: tuple[str, ...], as_json: bool
 ) -> None:
-    """Delete damaged parts set aside, files left by kills, and recipes that are named or idle.
+    """Delete damaged shards, files left by killed processes, and recipes named or idle.
 
     Example: featx cache prune --idle-days 90
     """

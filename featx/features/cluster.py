@@ -147,7 +147,7 @@ class Cluster:
         """
         from distributed import KilledWorker, as_completed
 
-        running: dict[str, list[int]] = {}
+        running: dict[Any, list[int]] = {}
         completed: Any = as_completed(loop=self.client.loop)
 
         def start(numbers: list[int]) -> None:

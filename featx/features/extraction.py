@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
 from featx.features.cache.store import RowTarget
@@ -27,7 +28,7 @@ __all__ = ["extract"]
 
 
 def extract(
-    images: ImageDataset,
+    images: Any,
     backbones: str | Sequence[str] | None = None,
     augmentation: str | Augmentation | None = None,
     views: int | None = None,
@@ -47,8 +48,8 @@ def extract(
 
     Parameters
     ----------
-    images : ImageDataset
-        Images to extract features of.
+    images : ImageDataset, path-like, data frame, list of path-like, or ndarray
+        Images in any form that `featx.datasets.formats.as_images` takes.
     backbones : str or sequence of str, default="efficientnet_lite0"
         Names from `featx.list_backbones`; features of several are concatenated.
     augmentation : str or Augmentation, default="radiograph"
@@ -98,6 +99,7 @@ def extract(
     named = {"backbones": backbones, "augmentation": augmentation, "views": views}
     given = {name: value for name, value in named.items() if value is not None}
     config = ExtractionConfig.build(config, **given, **settings)
+    images = as_images(images)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
     if quantization is not None and config.precision != "int8":
@@ -108,12 +110,13 @@ def extract(
         embedders = embedders_of(config)
     hashed = hash_images(images, config.cache_folder, strict=config.strict, rehash=config.rehash)
     missing = find_missing(embedders, hashed.digests, config.views)
-    fill = fill_cache
-    if client is not None:
+    if client is None:
+        undecodable = fill_cache(missing, hashed, strict=config.strict)
+    else:
         from featx.features.cluster import Cluster
 
-        fill = Cluster(client, resources).fill_cache
-    undecodable = fill(missing, hashed, strict=config.strict)
+        cluster = Cluster(client, resources)
+        undecodable = cluster.fill_cache(missing, hashed, strict=config.strict)
     if undecodable:
         hashed = hashed.without(undecodable)
     return _gather(images, hashed, embedders, out)

@@ -352,7 +352,7 @@ def _embed(batch: _Batch) -> tuple[_Track, list[RowKey], Features, float]:
 
 
 def _share_time(tracks: Sequence[_Track], elapsed: float) -> None:
-    """Charge elapsed seconds to the backbones, in proportion to the time that their networks ran."""
+    """Charge elapsed seconds to backbones in proportion to the time that their networks ran."""
     total = sum(track.busy for track in tracks)
     for track in tracks:
         track.seconds += elapsed * track.busy / total if total else 0.0

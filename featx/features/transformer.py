@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.backbones.pooling import POOLINGS, QUADRANTS
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import UsageError, unknown_name
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
@@ -142,7 +143,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             If an image does not exist or is unreadable.
         """
         config = self._config()
-        images = _as_images(X)
+        images = as_images(X, labeled=False)
         matrix = extract(images, config=config, quantization=self.quantization)
         if self.combine == "concatenate":
             return matrix.X.reshape(len(images), -1)

@@ -237,7 +237,7 @@ def _places(digests: Sequence[str]) -> dict[bytes, list[int]]:
 def _find(
     keys: ShardKeys, places: dict[bytes, list[int]], views: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the matrix rows (``image * views + view``) that a shard holds, and their rows there."""
+    """Return matrix rows (``image * views + view``) that a shard holds, and their places in it."""
     pairs = [
         (image * views + view, source)
         for source, (digest, view) in enumerate(zip(*(key.tolist() for key in keys), strict=True))
