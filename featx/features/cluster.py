@@ -265,13 +265,13 @@ def _fill_chunk(chunk: Chunk) -> dict[str, UnreadableImageError]:
         cv2.setNumThreads(worker.state.nthreads)
         ENGINES.size = max(ENGINES.size, ENGINES_PER_WORKER)
         try:
-            found = {_find_here(embedder): mask for embedder, mask in missing.items()}
+            found = {find_here(embedder): mask for embedder, mask in missing.items()}
             return pipeline.fill_cache(found, hashed, trust_versions=False)
         except FeatxError as error:
             raise FeatxError(f"{error} (worker {worker.address})") from error
 
 
-def _find_here(embedder: Embedder) -> Embedder:
+def find_here(embedder: Embedder) -> Embedder:
     """Check that this machine sees the cache, and find the same weights on it."""
     weights, folder = embedder.weights, embedder.config.weights_folder
     if not (embedder.store.folder / "recipe.json").is_file():

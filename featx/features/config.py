@@ -138,9 +138,10 @@ class ExtractionConfig:
             )
 
     def _check_views(self) -> None:
+        policy = self.policy
         if self.views < 1:
             raise UsageError(f"views={self.views}: at least 1, the image itself, is needed")
-        if self.views > 1 and self.policy == POLICIES["none"]:
+        if self.views > 1 and policy == POLICIES["none"]:
             raise UsageError(
                 f"the policy 'none' draws no augmented views, so views={self.views} would repeat "
                 "the same one; ask for views=1, or for another policy"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -135,8 +135,18 @@ class EnginePool:
         return [self._engines[key] for key in keys]
 
     def clear(self) -> None:
-        """Drop all networks."""
+        """Drop all networks from memory."""
         self._engines.clear()
+
+    @contextmanager
+    def using(self, factory: Callable[[Embedder], Engine]) -> Iterator[None]:
+        """Load networks by another factory for a while, as tests and measurements do."""
+        kept = self.factory, self._engines
+        self.factory, self._engines = factory, {}
+        try:
+            yield
+        finally:
+            self.factory, self._engines = kept
 
     @staticmethod
     def _key(embedder: Embedder) -> tuple[object, ...]:
@@ -257,9 +267,9 @@ class _Track:
     def flush(self) -> None:
         if not self.keys:
             return
-        keys, features, seconds = self.keys, np.concatenate(self.features), self.seconds
+        self.features = [np.concatenate(self.features)]
+        self.embedder.store.add(self.keys, self.features[0], self.seconds)
         self.keys, self.features, self.seconds = [], [], 0.0
-        self.embedder.store.add(keys, features, seconds)
 
 
 @dataclass(frozen=True)
