@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import h5py
 from featx.errors import FeatxError
 from featx.runtime.unfinished import writing
 
-__all__ = ["TEMPORARY_PREFIX", "library_versions", "put_bytes", "write_hdf5"]
+__all__ = ["TEMPORARY_PREFIX", "file_digest", "library_versions", "put_bytes", "write_hdf5"]
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -29,6 +30,15 @@ def library_versions(*others: str) -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file's bytes in hexadecimal."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
