@@ -7,7 +7,7 @@ from pathlib import Path
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.synthetic.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
+from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.report.page import write_page
 from featx.runtime.progress import say
 

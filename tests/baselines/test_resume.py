@@ -13,7 +13,7 @@ from featx.baselines import lesson, loop
 from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.synthetic.phantom import make_phantoms
+from featx.datasets.synthetic import make_phantoms
 from featx.errors import FeatxError
 from featx.runtime.progress import set_quiet
 
