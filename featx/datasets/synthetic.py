@@ -37,7 +37,7 @@ CANVAS, REACH = 256, 1.3
 _axis = (((np.arange(CANVAS) + 0.5) / CANVAS * 2 - 1) * REACH).astype(np.float32)
 X, Y = np.meshgrid(_axis, _axis)
 # Fraction of air lost to pneumonia, log-uniform: chosen for an AUC of about 0.95, see the tests.
-SEVERITY = (0.3, 1.0)
+SEVERITY = (0.57, 1.3)
 
 
 def make_phantoms(
@@ -172,7 +172,7 @@ def _draw_chest(rng: np.random.Generator) -> tuple[Map, Map]:
     air = lungs * (1 - 0.8 * heart) * np.clip(1 - markings, 0.3, 1.1)
     spine = _step(0.085 - np.abs(x), 0.012) * (1 + 0.2 * np.cos(2 * np.pi * y / 0.13))
     bones = rng.uniform(0.2, 0.4) * spine + _ribs(rng, x / width, y, top, height) + 0.15 * heart
-    chest = body - rng.uniform(1.15, 1.35) * air + bones * (body > 0)
+    chest = body - rng.uniform(0.95, 1.4) * air + bones * (body > 0)
     chest += rng.uniform(0.02, 0.05) * body * _noise(rng, 6, 12, 25)
     return np.maximum(chest, 0).astype(np.float32), air.astype(np.float32)
 
