@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from featx.errors import FeatxError
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["digest_of", "download"]
+
+logger = logging.getLogger(__name__)
 
 # Seconds without a byte after which a connection counts as dead.
 PATIENCE = 60.0
@@ -26,7 +29,7 @@ def download(address: str, path: Path, size: int) -> None:
     part = path.with_name(f"{path.name}.part")
     furthest = had = _size_of(part)
     if had:
-        say(f"{had:,} bytes of {path.name} are here already.")
+        logger.info(f"{had:,} bytes of {path.name} are here already.")
     with progress(f"Downloading {path.name}", -(-(size - had) // _MEGABYTE), "MB") as advance:
         while _size_of(part) < size:
             reason = _fetch_rest(address, part, size, advance)

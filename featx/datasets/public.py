@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ from typing import Any
 from featx.datasets.download import digest_of, download
 from featx.errors import FeatxError, UsageError, unknown_name
 from featx.images.archives import list_members
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None)
     folder = to / public_set.folder
     if folder.exists():
         _check_counts(public_set, folder, _count_files(to, folder))
-        say(f"{folder} holds the images already.")
+        logger.info(f"{folder} holds the images already.")
         return folder
     if given is not None and not given.is_file():
         raise UsageError(f"there is no file {given}")
