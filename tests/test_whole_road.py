@@ -86,7 +86,7 @@ def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder
         cache=tmp_path / "cache",
         engine="keras",
     )
-    ours = {name: row for name, row in zip(matrix.names, matrix.X, strict=True)}
+    ours = dict(zip(matrix.names, matrix.X, strict=True))
     theirs = dict(
         zip(
             [
@@ -174,7 +174,14 @@ def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_pat
     run(
         *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
         *("--classifiers", "logistic", "--views", "1", "--augmentation", "none"),
-        *("--baselines", "ramirez-cnn", "--baseline-epochs", "1", "--baseline-size", "64"),
+        *(
+            "--baselines",
+            "finetuned:efficientnet_lite0",
+            "--baseline-epochs",
+            "1",
+            "--baseline-size",
+            "64",
+        ),
         *("--no-controls", "--no-learning-curve", "--cache", tmp_path / "cache", "--quiet"),
         *("--out", tmp_path / "results"),
     )
