@@ -7,6 +7,7 @@ interrupted download has written: users would start again from zero, up to 1.2 G
 from __future__ import annotations
 
 import http.client
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from featx.errors import FeatxError
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["download"]
+
+logger = logging.getLogger(__name__)
 
 # Seconds without a byte after which a connection counts as broken.
 TIMEOUT = 60.0
@@ -28,7 +31,7 @@ def download(address: str, path: Path, size: int) -> None:
     partial = path.with_name(f"{path.name}.part")
     furthest = had = _size_of(partial)
     if had:
-        say(f"Resuming the download of {path.name} at {had:,} bytes.")
+        logger.info(f"Resuming the download of {path.name} at {had:,} bytes.")
     with progress(f"Downloading {path.name}", -(-(size - had) // MEGABYTE), "MB") as advance:
         while _size_of(partial) < size:
             reason = _fetch_rest(address, partial, size, advance)

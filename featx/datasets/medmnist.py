@@ -61,7 +61,8 @@ def _check_size(path: Path) -> None:
     available = available_memory()
     if needed > available:
         raise UsageError(
-            f"{path} unpacks to {needed:,} bytes, more than the {available:,} bytes of memory available"
+            f"{path} unpacks to {needed:,} bytes, more than the {available:,} bytes of memory "
+            "available"
         )
 
 

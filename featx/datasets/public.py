@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,11 @@ from featx.datasets.download import download
 from featx.errors import FeatxError, UsageError, unknown_name
 from featx.images.archives import list_members
 from featx.runtime.files import file_digest
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None)
     if folder.exists():
         paths = [path.relative_to(to).as_posix() for path in folder.rglob("*.jpeg")]
         _check_counts(public_set, folder, paths)
-        say(f"{folder} already holds the images.")
+        logger.info(f"{folder} already holds the images.")
         return folder
     if given is not None and not given.is_file():
         raise UsageError(f"there is no file {given}")
@@ -126,7 +129,7 @@ def _check_room(public_set: PublicSet, to: Path, archive: Path) -> None:
 
 
 def _check_archive(public_set: PublicSet, archive: Path) -> None:
-    say(f"Checking {archive.name} ...")
+    logger.info(f"Checking {archive.name} ...")
     found = file_digest(archive)
     if found != public_set.sha256:
         raise FeatxError(
