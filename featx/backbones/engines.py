@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from featx.backbones.pooling import POOLINGS, check_pooling, pool
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
-from featx.runtime.progress import detail, say
 
 __all__ = [
     "ENGINES",
@@ -27,6 +27,8 @@ __all__ = [
     "make_engine",
     "pooled_model",
 ]
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "keras", "openvino"]
 ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
@@ -165,7 +167,7 @@ def make_engine(
     check_precision(precision, engine)
     if precision in HALF:
         if not _gpu_visible():
-            say(
+            logger.warning(
                 f"{precision} is for GPUs; without one {backbone.name} takes longer than in "
                 "float32, and its features are no better."
             )
@@ -173,9 +175,9 @@ def make_engine(
         return KerasEngine(base, backbone, batch_size, pooling)
     base = load_base(backbone, weights)
     if engine == "openvino" or (engine == "auto" and _openvino_serves()):
-        detail(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
+        logger.debug(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
         return OpenVinoEngine(base, backbone, pooling)
-    detail(f"{backbone.name} runs on Keras ({_reason(engine)}).")
+    logger.debug(f"{backbone.name} runs on Keras ({_reason(engine)}).")
     return KerasEngine(base, backbone, batch_size, pooling)
 
 

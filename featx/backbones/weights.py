@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import os
 import socket
 import sys
@@ -23,9 +24,10 @@ from featx.backbones.networks import build_base, fill_from_file, fill_randomly, 
 from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import file_digest
-from featx.runtime.progress import detail, say
 
 __all__ = ["WEIGHTS_DIR_VARIABLE", "Weights", "find_local_weights", "find_weights", "load_base"]
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS_DIR_VARIABLE = "FEATX_WEIGHTS_DIR"
 _CONNECTION_SECONDS = 20.0
@@ -68,7 +70,7 @@ def find_weights(
         return _explicit_file(backbone, Path(weights))
     found = find_local_weights(backbone, weights_dir)
     if found is not None:
-        detail(f"Weights of {backbone.name}: {found.description}, {found.path}")
+        logger.debug(f"Weights of {backbone.name}: {found.description}, {found.path}")
         return found
     if backbone.weight_file.package is not None:
         raise MissingExtraError(
@@ -166,7 +168,7 @@ def _download(backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None
     keras = import_keras()
     published, cache = backbone.weight_file, _keras_cache()
     target = cache / published.name
-    say(f"Downloading the weights of {backbone.name} from {published.url}")
+    logger.info(f"Downloading the weights of {backbone.name} from {published.url}")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         # Keras writes progress to standard output, which is reserved for results.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,9 +30,11 @@ from featx.report.model_card import CARD_FORMAT, card_facts, model_card
 from featx.report.page import write_page
 from featx.report.results import best_place
 from featx.runtime.files import put_bytes
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["Run"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -102,7 +105,7 @@ class Run:
             add_heat_maps(out, model, self.material.protocol.test, **settings)
         # Hours of work are not lost for want of a picture, whatever it wants.
         except Exception as error:
-            say(f"The gallery has no heat maps: {error}")
+            logger.warning(f"The gallery has no heat maps: {error}")
 
     def _save(self, table: BenchmarkTable) -> None:
         table.run = self.record.to_dict()

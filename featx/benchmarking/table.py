@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
-from featx.report.latex import to_latex
 from featx.report.page import table_to_html
 from featx.report.tables import to_csv, to_markdown
 from featx.runtime.files import put_bytes
@@ -64,10 +63,6 @@ class BenchmarkTable:
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
 
-    def to_latex(self) -> str:
-        r"""Return the table and its notes as LaTeX, for ``\input`` with booktabs."""
-        return to_latex(self.rows, self.notes)
-
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame.
 
@@ -85,7 +80,7 @@ class BenchmarkTable:
         return pd.DataFrame(self.rows)
 
     def save(self, folder: str | Path) -> None:
-        """Write ``results.json``, ``run.json``, ``table.md``, ``.csv`` and ``.tex``.
+        """Write ``results.json``, ``run.json``, ``table.md`` and ``table.csv``.
 
         Parameters
         ----------
@@ -99,4 +94,3 @@ class BenchmarkTable:
             put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
         put_bytes(folder / "table.csv", to_csv(self.rows).encode())
-        put_bytes(folder / "table.tex", self.to_latex().encode("utf-8", "replace"))

@@ -13,7 +13,6 @@ from featx.cli.options import (
     PathArgument,
     adapt_option,
     apply_preset,
-    apply_quiet,
     calibration_option,
     extraction_options,
     fitting_options,
@@ -124,14 +123,18 @@ def fit(
     scheduler: str | None,
     **options: Any,
 ) -> None:
-    """Fit class-weighted classifiers on MATRICES; several of the same images are joined."""
+    """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
+
+    Images of the split 'test' are left out. Beside each model lies its card, a .md file.
+
+    Example: featx fit features.h5 --classifier svm,logistic --out models
+    """
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
     from featx.features.scheduler import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
-    apply_quiet(options)
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
     for name in names:
         get_classifier(name)
@@ -174,7 +177,6 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
     from featx.classifiers.inference import apply_model, predictions_csv
     from featx.runtime.files import put_bytes
 
-    apply_quiet(options)
     fitted = featx.load_model(model)
     dataset = featx.ImageDataset.open(images, labeled=False)
     result = apply_model(fitted, dataset, **options)
@@ -303,7 +305,13 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 def benchmark(
     context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
 ) -> None:
-    """Compare backbones x classifiers with trained CNNs on IMAGES: the table."""
+    """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
+
+    Everything is chosen on training images, by patient; the test images are looked at once.
+
+    Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
+    --baselines finetuned:resnet50 --out results
+    """
     apply_preset(context, options)
     patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
     dataset = open_images(images, options)
@@ -335,13 +343,12 @@ def benchmark(
 @jobs_option
 @quiet_option
 @json_option
-def demo(out: Path, random_state: int, as_json: bool, **options: Any) -> None:
+def demo(out: Path, random_state: int, as_json: bool) -> None:
     """Show the whole road on synthetic radiographs, in a few minutes.
 
     Example: featx demo --out featx-demo
     """
     from featx.benchmarking.demo import run_demo
 
-    apply_quiet(options)
     table = run_demo(out, random_state=random_state)
     print_table(table, as_json, out / "results")

@@ -10,6 +10,7 @@ so that it is in memory; later batches get made-up features, so that the curve i
 
 import argparse
 import json
+import logging
 import resource
 import shutil
 import subprocess
@@ -67,9 +68,8 @@ def extract(arguments):
     from featx.datasets.dataset import ImageDataset
     from featx.features import embedding
     from featx.features.extraction import extract
-    from featx.runtime.progress import set_quiet
 
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     make, loading = embedding.Embedding._make_engine, []
     quick = arguments.engine == "quick"
 
@@ -84,7 +84,7 @@ def extract(arguments):
     embedding.Embedding._make_engine = make_engine
     began = time.perf_counter()
     matrix = extract(
-        ImageDataset.from_folder(arguments.folder / "images", r"(person\d+)_"),
+        ImageDataset.open(arguments.folder / "images", r"(person\d+)_"),
         arguments.backbone,
         views=arguments.views,
         engine="auto" if quick else arguments.engine,
