@@ -159,7 +159,7 @@ def _packaged_file(backbone: Backbone) -> Path | None:
 
 def _keras_cache() -> Path:
     """Return where Keras keeps downloaded weights, by its own rule, without importing it."""
-    home = os.environ.get("KERAS_HOME", "~/.keras")
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
     return Path(home).expanduser() / "models"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from platformdirs import user_config_path
 
 from featx.datasets.naming import patients_from_names
 from featx.errors import FeatxError, UnreadableImageError, UsageError
@@ -82,7 +83,7 @@ def hash_patient(patient: str, secret: str) -> str:
 
 def local_secret() -> str:
     """Return this user's secret on this machine, generated at first use."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "featx"
+    folder = user_config_path("featx")
     path = folder / "patient-secret"
     try:
         if not path.exists():
