@@ -13,8 +13,7 @@ import numpy as np
 from featx.backbones._keras import import_keras
 from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
 from featx.backbones.pooling import POOLINGS, check_pooling, pool
-from featx.backbones.precision import HALF, check_precision
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 
@@ -61,7 +60,7 @@ class KerasEngine:
     def __init__(
         self,
         base: Any,
-        backbone: Backbone,
+        backbone: BackboneSpec,
         batch_size: int | None = None,
         pooling: str = "average",
     ) -> None:
@@ -121,7 +120,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, base: Any, backbone: Backbone, pooling: str = "average") -> None:
+    def __init__(self, base: Any, backbone: BackboneSpec, pooling: str = "average") -> None:
         if not openvino_installed():
             raise MissingExtraError("The openvino engine", "featx[openvino]")
         if import_keras().backend.backend() != "tensorflow":
@@ -152,7 +151,7 @@ class OpenVinoEngine:
 
 
 def make_engine(
-    backbone: Backbone,
+    backbone: BackboneSpec,
     weights: Weights,
     engine: str = "auto",
     batch_size: int | None = None,
@@ -194,11 +193,11 @@ def _reason(engine: str) -> str:
     return "installed, and no GPU in sight" if backend == "tensorflow" else f"on {backend}"
 
 
-def _width(backbone: Backbone, pooling: str) -> int:
+def _width(backbone: BackboneSpec, pooling: str) -> int:
     return backbone.features * POOLINGS[pooling]
 
 
-def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> np.ndarray:
+def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
     """Give pixels the shape that networks take.
 
     Parameters
@@ -222,7 +221,7 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
     return batch
 
 
-def pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
+def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:
     """Chain pixels, preprocessing, the frozen base and pooling."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")

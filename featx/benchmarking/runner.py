@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from featx.backbones.registry import split_precision
 from featx.benchmarking.comparison import compare_with_reference
 from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
@@ -17,7 +18,7 @@ from featx.benchmarking.evaluation import RowMaker
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_SHARES, curve_point, repeated_auc
 from featx.benchmarking.notes import note_on_curve, notes_on_rows, shortcuts
-from featx.benchmarking.precisions import compare_with_float32, split_precision
+from featx.benchmarking.precisions import compare_with_float32
 from featx.benchmarking.result_cache import Row
 from featx.benchmarking.run_metadata import RunRecord
 from featx.benchmarking.sides import Sides

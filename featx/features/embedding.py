@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.pooling import POOLINGS
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.cache.drift import check_drift
@@ -44,7 +44,7 @@ class Embedding:
     """One backbone, and where its rows are kept."""
 
     recipe: Recipe
-    backbone: Backbone
+    backbone: BackboneSpec
     weights: Weights
     cache: Path
     engine: str

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
@@ -36,7 +36,7 @@ _FOLDER = "quantized"
 
 def calibrate(
     recipes: Sequence[Recipe],
-    backbones: Sequence[Backbone],
+    backbones: Sequence[BackboneSpec],
     weights: Sequence[Weights],
     on: ImageDataset | Sequence[str],
     cache: Path,
@@ -91,7 +91,7 @@ def _network_name(backbone: str, digest: str) -> str:
 
 
 def _network_for(
-    recipe: Recipe, backbone: Backbone, weights: Weights, hashed: Hashed, cache: Path
+    recipe: Recipe, backbone: BackboneSpec, weights: Weights, hashed: Hashed, cache: Path
 ) -> str:
     """Return the digest of the network calibrated on these images, making it at first."""
     sample = sorted(set(hashed.digests))[:CALIBRATION_IMAGES]

@@ -30,7 +30,7 @@ import featx
 from featx.backbones.engines import make_engine
 from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_weights, load_base, weights_at_hand
+from featx.backbones.weights import find_local_weights, find_weights, load_base
 from featx.datasets.splitting import hold_out
 
 BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
@@ -95,7 +95,7 @@ def main(arguments):
     held_out = np.isin(np.arange(len(images)), chosen)
     for name in arguments.backbones or BACKBONES:
         backbone = get_backbone(name)
-        real = weights_at_hand(backbone, arguments.weights_dir) is not None
+        real = find_local_weights(backbone, arguments.weights_dir) is not None
         weights = find_weights(
             backbone, "imagenet" if real else "random", arguments.weights_dir, random_state=0
         )
