@@ -12,7 +12,9 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     *sorted(
-        path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.relative_to(ROOT).parts
+        path
+        for path in (ROOT / "docs").rglob("*.md")
+        if "_build" not in path.relative_to(ROOT).parts
     ),
 ]
 # A comment before a block: "ci: NAME" is run by .ci/run, "parsed: REASON" is not run here.
