@@ -11,11 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
-    *sorted(
-        path
-        for path in (ROOT / "docs").rglob("*.md")
-        if "_build" not in path.relative_to(ROOT).parts
-    ),
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
 ]
 # A comment before a block: "ci: NAME" is run by .ci/run, "parsed: REASON" is not run here.
 BLOCK = re.compile(
