@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import platformdirs
+from platformdirs import user_config_path
 
 from featx.datasets.naming import patients_from_names
 from featx.errors import FeatxError, UnreadableImageError, UsageError
@@ -83,7 +83,7 @@ def hash_patient(patient: str, secret: str) -> str:
 
 def local_secret() -> str:
     """Return this user's secret on this machine, generated at first use."""
-    path = platformdirs.user_config_path("featx", appauthor=False) / "patient-secret"
+    path = user_config_path("featx") / "patient-secret"
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
