@@ -38,7 +38,9 @@ def test_every_image_of_the_real_manifest(shared):
     expected = [row["patient_id"].removeprefix("NORMAL2-") for row in rows]
     assert patients_from_names(names, "kermany") == expected
     labels = labels_from_names(names, "kermany-subtype")
-    pairs = {(label == "normal", "NORMAL/" in name) for label, name in zip(labels, names)}
+    pairs = {
+        (label == "normal", "NORMAL/" in name) for label, name in zip(labels, names, strict=True)
+    }
     assert pairs == {(True, True), (False, False)}
     assert set(labels) == {"normal", "bacteria", "virus"}
 
