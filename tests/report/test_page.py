@@ -110,7 +110,7 @@ def test_tables_and_figures_are_named_for_those_who_cannot_see_them(folder):
     assert len(drawings) > 8
     for drawing in drawings:
         assert drawing["role"] == "img"
-        assert set(drawing["aria-labeledby"].split()) <= identifiers
+        assert set(drawing["aria-labelledby"].split()) <= identifiers
     everything = [attributes["id"] for _, attributes in tree.elements if "id" in attributes]
     assert len(everything) == len(set(everything))
 
