@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from featx.benchmarking.predictions import Predictions
-from featx.metrics.comparison import delong_test, holm, mcnemar_test, verdict
-from featx.metrics.ranking import ranked
+from featx.classifiers.predictions import Predictions
+from featx.metrics.comparison import holm, paired_tests, verdict
 
 __all__ = ["compare_with_reference", "pick_reference"]
 
@@ -50,21 +46,13 @@ def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predic
 
 
 def _tests(row: Row, reference: Row, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    here, there = predictions[row["name"]], predictions[reference["name"]]
-    place = {name: index for index, name in enumerate(there.names)}
-    common = [index for index, name in enumerate(here.names) if name in place]
-    counterpart = [place[here.names[index]] for index in common]
-    labels = here.labels[common]
-    shares = here.probabilities[common], there.probabilities[counterpart]
-    called = _called(shares[0], row), _called(shares[1], reference)
-    owners = here.patients[common]
-    return {
-        "auc": delong_test(labels, ranked(shares[0]), ranked(shares[1]), patients=owners),
-        "accuracy": mcnemar_test(labels, *called, patients=owners),
-    }
-
-
-def _called(shares: npt.NDArray[np.float64], row: Row) -> npt.NDArray[np.int64]:
-    if shares.shape[1] > 2:
-        return shares.argmax(axis=1)
-    return (shares[:, 1] >= row["threshold"]).astype(np.int64)
+    here, there = predictions[row["name"]].paired_with(predictions[reference["name"]])
+    here, there = here.decide(row["threshold"]), there.decide(reference["threshold"])
+    return paired_tests(
+        here.labels,
+        here.probabilities,
+        there.probabilities,
+        here.predicted,
+        there.predicted,
+        here.patients,
+    )

@@ -17,16 +17,15 @@ from featx.benchmarking.costs import (
     peak_memory,
     start_memory_watch,
 )
-from featx.benchmarking.predictions import Predictions
 from featx.benchmarking.result_cache import Ledger, Row, key_of
 from featx.benchmarking.sides import Sides
 from featx.classifiers.inference import verdict_of
+from featx.classifiers.predictions import Predictions
 from featx.classifiers.scores import FORMAT as SCORE_FORMAT
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.metrics.scores import evaluate
 from featx.runtime.files import library_versions
 from featx.runtime.progress import say
 
@@ -224,14 +223,7 @@ class RowMaker:
 
     def _score(self, name: str, threshold: float | None) -> Row:
         predictions = self.predictions[name]
-        scores = evaluate(
-            predictions.labels,
-            predictions.probabilities,
-            threshold=threshold,
-            class_names=self.class_names,
-            patients=predictions.patients,
-            random_state=self.fitting["random_state"],
-        )
+        scores = predictions.decide(threshold).score(random_state=self.fitting["random_state"])
         return {"n_test": len(predictions.names), **verdict_of(scores)}
 
     def _find(self, name: str) -> Row | None:
@@ -241,8 +233,11 @@ class RowMaker:
         if row is None:
             return None
         # Tests against the reference need them.
-        predictions = Predictions.load(self._scores_file(name), self.class_names)
-        if predictions is None:
+        file = self._scores_file(name)
+        predictions = Predictions.from_csv(file) if file.is_file() else None
+        if predictions is None or predictions.class_names != tuple(self.class_names):
+            return None
+        if predictions.patients is None:
             return None
         self.predictions[name] = predictions
         return row
@@ -262,10 +257,12 @@ class RowMaker:
         probabilities: npt.NDArray[np.float64],
     ) -> None:
         name = f"{name}@{external}" if external else name
-        predictions = Predictions(images.names, images.labels, images.patients, probabilities)
+        predictions = Predictions(
+            images.names, self.class_names, probabilities, images.labels, images.patients
+        )
         self.predictions[name] = predictions
         if self.out is not None:
-            predictions.save(self._scores_file(name), self.class_names)
+            predictions.to_csv(self._scores_file(name))
 
     def _scores_file(self, name: str) -> Path:
         return Path(self.out or ".") / "scores" / f"{name}.csv"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from featx.backbones.precision import PRECISIONS
-from featx.benchmarking.predictions import Predictions
 from featx.benchmarking.result_cache import Row
+from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
 from featx.metrics.comparison import delong_test
 from featx.metrics.ranking import ranked
