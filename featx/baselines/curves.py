@@ -66,9 +66,9 @@ def epochs_plot(
     if best_epoch is not None:
         plot.line([best_epoch, best_epoch], [low, high], "chance")
     for label, curve in curves.items():
-        style = "c0 d0" if label == "validation" else "c1 d1"
-        plot.line(range(1, len(curve) + 1), curve, style)
+        color, dashes = ("c0", "d0") if label == "validation" else ("c1", "d1")
+        plot.line(range(1, len(curve) + 1), curve, f"{color} {dashes}")
         for epoch, value in enumerate(curve, 1):
             if math.isfinite(value):
-                plot.point(epoch, value, style, "circle", f"{label}, epoch {epoch}: {value:.4f}")
+                plot.point(epoch, value, color, "circle", f"{label}, epoch {epoch}: {value:.4f}")
     return plot

@@ -133,7 +133,7 @@ def _of_kind(rows: Iterable[BenchmarkRow], kind: str) -> bool:
 
 
 def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
-    return ", ".join(dict.fromkeys(filter(None, map(text, rows))))
+    return "; ".join(dict.fromkeys(filter(None, map(text, rows))))
 
 
 def _count(number: int) -> str:

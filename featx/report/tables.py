@@ -47,7 +47,7 @@ def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
         table.add_row(
             _model_lines(row, model_width),
             *_score_lines(row.scores, _sign(row)),
-            f"{_seconds(row.costs.seconds_extract)}\n{_seconds(row.costs.seconds_fit)}",
+            _two_lines(_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)),
             style="red" if row.collapsed else None,
         )
         for name, found in row.externals.items():
@@ -63,7 +63,11 @@ def _model_lines(row: BenchmarkRow, width: int) -> Text:
         details = f"COLLAPSED: {details}"
     elif row.auc_seeds_sd is not None:
         details += f", SD {row.auc_seeds_sd:.4f}"
-    return Text("\n".join(_shortened(line, width) for line in (row.backbone, details)))
+    return _two_lines(_shortened(row.backbone, width), _shortened(details, width))
+
+
+def _two_lines(first: str, second: str) -> Text:
+    return Text.assemble(first, "\n", (second, "dim")) if second else Text(first)
 
 
 def _shortened(text: str, width: int) -> str:
@@ -79,12 +83,11 @@ def _sign(row: BenchmarkRow) -> str:
     return f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
 
 
-def _score_lines(scores: SetScores, sign: str = "") -> list[str]:
+def _score_lines(scores: SetScores, sign: str = "") -> list[Text]:
     lines = []
     for name in _IN_TERMINAL:
         cell = make_cell(scores.estimates.get(name))
-        first = cell.text + (sign if name == "auc" else "")
-        lines.append(f"{first}\n{cell.interval}" if cell.interval else first)
+        lines.append(_two_lines(cell.text + (sign if name == "auc" else ""), cell.interval))
     return lines
 
 

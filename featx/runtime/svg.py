@@ -36,7 +36,7 @@ _DOCUMENT_STYLE = (
     "text{font:12px sans-serif;fill:#1a1f26}.middle{text-anchor:middle}.end{text-anchor:end}"
     ".heading{font-size:14px;font-weight:bold}.grid{stroke:#d8dde3;fill:none}"
     ".axis{stroke:#535c68;fill:none}.line{fill:none;stroke-width:2}.d1{stroke-dasharray:7 3}"
-    ".chance{stroke:#535c68;stroke-dasharray:2 3;stroke-width:1.25}.point.d1{stroke-dasharray:none}"
+    ".chance{stroke:#535c68;stroke-dasharray:2 3;stroke-width:1.25}"
     ".c0{stroke:#0067a5}.c1{stroke:#c24400}.point.c0{fill:#0067a5}.point.c1{fill:#c24400}"
     ".point{stroke:#fff}"
 )
