@@ -75,7 +75,7 @@ def model_card(
        doi 10.1145/3287560.3287596.
     """
     provenance = {"random_state": facts["provenance"].get("seed"), **facts["provenance"]}
-    sets = {"Out of fold": _estimates(facts["out_of_fold"])}
+    sets: dict[str, Mapping[str, Interval]] = {"Out of fold": _estimates(facts["out_of_fold"])}
     collapsed = {"out of fold": facts["collapsed"]}
     if row is not None:
         sets["Test"] = row.estimates
