@@ -112,7 +112,7 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
         )
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
 
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
