@@ -76,9 +76,12 @@ def print_table(table: Any, as_json: bool, out: Path) -> None:
         return
     from rich.console import Console
 
+    from featx.report.records import BenchmarkRow
     from featx.report.tables import to_terminal
 
-    Console().print(to_terminal(table.rows))
+    console = Console()
+    rows = [BenchmarkRow.from_dict(row) for row in table.rows]
+    console.print(to_terminal(rows, console.width))
     for note in table.notes:
         click.echo(note)
     click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")
