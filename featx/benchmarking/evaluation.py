@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,12 +28,13 @@ from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.runtime.files import library_versions
-from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
 __all__ = ["RowMaker"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -118,7 +120,7 @@ class RowMaker:
         except UsageError as error:
             adapted, reason = None, str(error)
         if adapted is None:
-            say(f"{row['name']} was not adapted: {reason}")
+            logger.warning(f"{row['name']} was not adapted: {reason}")
             return None
         self._predicted(name, "", sides.test, adapted.predict_images(sides.test))
         made = {

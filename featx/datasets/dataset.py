@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +15,14 @@ import numpy.typing as npt
 from featx.datasets.folders import Listing
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
-from featx.datasets.patients import find_patients, hash_patient
+from featx.datasets.patients import find_patients
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, digest_of, pixels_of
-from featx.runtime.progress import say
 
 __all__ = ["SPLITS", "ImageDataset"]
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
 
@@ -263,7 +265,7 @@ class ImageDataset:
             listing.names, listing.sources, listing.patients, patients, hash_patients
         )
         if found is None and labeled:
-            say(
+            logger.warning(
                 "Patients are unknown: images of one patient may be on both sides of a split, "
                 "which inflates every score. Give --patients, or a table with a column `patient`."
             )
@@ -301,22 +303,6 @@ class ImageDataset:
             splits=self.splits[chosen],
             sources=tuple(self.sources[i] for i in chosen),
         )
-
-    def with_hashed_patients(self, secret: str) -> ImageDataset:
-        """Replace patients by keyed hashes.
-
-        Parameters
-        ----------
-        secret : str
-            Secret key. The same key gives the same hashes; without it, patients cannot be found by
-            trying names.
-
-        Returns
-        -------
-        ImageDataset
-        """
-        hashed = [hash_patient(patient, secret) for patient in self.patients]
-        return replace(self, patients=np.array(hashed, dtype=np.str_))
 
     def with_splits(self, splits: npt.ArrayLike) -> ImageDataset:
         """Replace the splits.

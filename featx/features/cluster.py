@@ -7,6 +7,7 @@ scheduler can run code on its workers, so an address beyond this machine must us
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -28,12 +29,14 @@ from featx.images.archives import Member
 from featx.images.sources import Source
 from featx.runtime.memory import keeping_freed_memory
 from featx.runtime.parallel import set_engine_threads, set_jobs
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 __all__ = ["Cluster", "connected"]
+
+logger = logging.getLogger(__name__)
 
 # Enough that a worker finds its next task waiting, and few enough for the scheduler's memory.
 TASKS_PER_THREAD = 2
@@ -70,7 +73,7 @@ def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Clie
             raise FeatxError(
                 f"the scheduler at {address} has no workers. Start some: `dask worker {address}`"
             )
-        say(
+        logger.info(
             f"Cluster {address}: {len(workers)} workers, {sum(workers.values())} threads. "
             f"Dashboard: {client.dashboard_link or 'none'}"
         )
@@ -163,7 +166,9 @@ class Cluster:
                 unreadable = future.result()
             except KilledWorker:
                 if len(numbers) > 1:
-                    say(f"Workers died while they read {len(numbers):,} images; halves are tried.")
+                    logger.warning(
+                        f"Workers died while they read {len(numbers):,} images; halves are tried."
+                    )
                     start(numbers[: len(numbers) // 2])
                     start(numbers[len(numbers) // 2 :])
                     continue

@@ -33,6 +33,7 @@ def extract(
     augmentation: str | Augmentation | None = None,
     views: int | None = None,
     *,
+    patients: str | None = None,
     config: ExtractionConfig | None = None,
     quantization: ImageDataset | FeatureMatrix | None = None,
     out: str | Path | None = None,
@@ -56,6 +57,8 @@ def extract(
         Policy by which the views 1, 2, ... are drawn.
     views : int, default=4
         Number of views per image, including the image itself.
+    patients : str, optional
+        Rule that tells an image's patient, as in `featx.ImageDataset.open`.
     config : ExtractionConfig, optional
         Settings to start from; the other arguments replace single ones.
     quantization : ImageDataset or FeatureMatrix, optional
@@ -99,7 +102,7 @@ def extract(
     named = {"backbones": backbones, "augmentation": augmentation, "views": views}
     given = {name: value for name, value in named.items() if value is not None}
     config = ExtractionConfig.build(config, **given, **settings)
-    images = as_images(images)
+    images = as_images(images, patients)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
     if quantization is not None and config.precision != "int8":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.pooling import POOLINGS
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, find_weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.cache.drift import check_drift
@@ -28,7 +29,7 @@ from featx.images.normalization import normalize
 from featx.images.reading import Color, read_image
 from featx.images.sources import Source, content_of, pixels_of
 from featx.runtime.parallel import prefetch
-from featx.runtime.progress import detail, progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -42,6 +43,8 @@ __all__ = [
     "find_missing",
     "images_to_read",
 ]
+
+logger = logging.getLogger(__name__)
 
 # A shard is the most that a kill can cost: a few seconds of work at some 100 views a second.
 ROWS_PER_SHARD = 512
@@ -61,7 +64,7 @@ class Embedder:
     """One backbone with its weights, its recipe and the cache of its rows."""
 
     recipe: Recipe
-    backbone: Backbone
+    backbone: BackboneSpec
     weights: Weights
     config: ExtractionConfig
 
@@ -165,7 +168,7 @@ def find_missing(
     found = {}
     for embedder in embedders:
         missing = embedder.store.missing(digests, views)
-        detail(
+        logger.debug(
             f"{embedder.backbone.name}: {missing.size - int(missing.sum()):,} of "
             f"{missing.size:,} rows are in the cache ({embedder.store.folder})."
         )
@@ -252,7 +255,7 @@ class _Track:
             if kind is None:
                 raise
             # The first error is the one to report.
-            say(f"The last rows could not be written: {error}")
+            logger.warning(f"The last rows could not be written: {error}")
 
     @property
     def title(self) -> str:

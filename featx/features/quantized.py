@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,14 @@ from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.files import library_versions, put_bytes
-from featx.runtime.progress import detail, progress
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from featx.features.pipeline import Embedder
 
 __all__ = ["QUANTIZATION_IMAGES", "quantize_on", "read_network"]
+
+logger = logging.getLogger(__name__)
 
 # NNCF's own default; more do not change the ranges much.
 QUANTIZATION_IMAGES = 300
@@ -97,7 +100,7 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
 
     check_quantizer()
     views = _views(recipe, hashed, sample)
-    detail(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
+    logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
     base = load_base(embedder.backbone, embedder.weights)
     network = quantize(base, embedder.backbone, views, recipe.pooling)
     digest = network_digest(network)

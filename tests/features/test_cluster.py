@@ -133,7 +133,7 @@ def rows_in(cache):
 
 
 def test_a_cluster_and_a_laptop_fill_one_cache_as_one_machine_does(
-    images, image_folder, tmp_path, client, capsys
+    images, image_folder, tmp_path, client, caplog
 ):
     (image_folder / "NORMAL" / "p99_0.png").write_bytes(b"not an image")
     images = featx.ImageDataset.open(image_folder, r"(p\d+)_")
@@ -229,7 +229,7 @@ def test_resources_pin_batches_to_the_workers_that_have_them(images, tmp_path, c
 
 @pytest.mark.slow
 def test_an_image_that_ends_its_reader_is_found_and_named(
-    images, tmp_path, client, processes, capsys
+    images, tmp_path, client, processes, caplog
 ):
     deadly = 7
     others = images.select([number for number in range(24) if number != deadly])
@@ -242,7 +242,7 @@ def test_an_image_that_ends_its_reader_is_found_and_named(
     assert [path for path, _ in found.unreadable] == [images.names[deadly]]
     assert "each process that reads it is killed" in found.unreadable[0][1]
     np.testing.assert_array_equal(found.X, alone.X)
-    assert "halves are tried" in capsys.readouterr().err
+    assert "halves are tried" in caplog.text
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ import numpy.typing as npt
 from featx.errors import FeatxError
 from featx.features.recipe import Recipe
 from featx.runtime.files import library_versions, put_bytes, put_checked, read_checked
-from featx.runtime.progress import say
 
 __all__ = [
     "INDEX_NAME",
@@ -31,6 +31,8 @@ __all__ = [
     "pack_digests",
     "unpack_digest",
 ]
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -192,7 +194,9 @@ class FeatureStore:
             outcome = f"it was moved to {aside}"
         except OSError as error:
             outcome = f"it cannot be moved away ({error.strerror}) and is skipped"
-        say(f"Cache shard {path} is damaged: {reason}. {outcome}; its rows are computed again.")
+        logger.warning(
+            f"Cache shard {path} is damaged: {reason}. {outcome}; its rows are computed again."
+        )
 
     def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> Path:
         """Write rows as one new shard; features have shape (len(keys), n_features)."""

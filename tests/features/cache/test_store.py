@@ -96,7 +96,7 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty"])
-def test_a_damaged_shard_is_set_aside_and_reported(tmp_path, capsys, how):
+def test_a_damaged_shard_is_set_aside_and_reported(tmp_path, caplog, how):
     store = FeatureStore(tmp_path, RECIPE)
     store.add(keys_of([1]), rows_of([1]), 0)
     (shard,) = store.folder.glob("part-*.h5")
@@ -104,12 +104,12 @@ def test_a_damaged_shard_is_set_aside_and_reported(tmp_path, capsys, how):
     damage(shard, how)
     assert collect(store, [1, 2])[0].tolist() == [False, True]
     assert (store.folder / "damaged" / shard.name).exists()
-    message = capsys.readouterr().err
+    message = caplog.text
     assert shard.name in message
     assert "computed again" in message
 
 
-def test_a_shard_of_another_recipe_is_set_aside(tmp_path, capsys):
+def test_a_shard_of_another_recipe_is_set_aside(tmp_path, caplog):
     from dataclasses import replace
 
     other = FeatureStore(tmp_path, replace(RECIPE, random_state=9))
@@ -119,7 +119,7 @@ def test_a_shard_of_another_recipe_is_set_aside(tmp_path, capsys):
     (shard,) = other.folder.glob("part-*.h5")
     shard.rename(store.folder / shard.name)
     assert not collect(store, [1])[0].any()
-    assert "another recipe" in capsys.readouterr().err
+    assert "another recipe" in caplog.text
 
 
 def test_a_shard_is_readable_with_h5py_alone(tmp_path):
@@ -208,7 +208,7 @@ def test_shards_are_read_once_to_know_them_and_then_only_for_their_rows(cache, r
     np.testing.assert_array_equal(into[:, 0], [1, 2, 3, 0])
 
 
-def test_a_damaged_shard_is_noticed_though_its_keys_are_remembered(cache, capsys):
+def test_a_damaged_shard_is_noticed_though_its_keys_are_remembered(cache, caplog):
     store = FeatureStore(cache, RECIPE)
     store.missing(*WANTED)
     (shard,) = (path for path in store.folder.glob("part-*.h5") if len(store.read(path)) == 2)
@@ -217,7 +217,7 @@ def test_a_damaged_shard_is_noticed_though_its_keys_are_remembered(cache, capsys
     assert fresh.missing(*WANTED).sum() == 1
     into = np.zeros((4, 3), dtype=np.float32)
     assert fresh.collect(*WANTED, into)[0].ravel().tolist() == [False, False, True, False]
-    assert "damaged" in capsys.readouterr().err
+    assert "damaged" in caplog.text
     assert fresh.missing(*WANTED).sum() == 3
 
 
