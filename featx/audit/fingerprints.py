@@ -1,4 +1,4 @@
-"""What two copies of an image have in common: digests of bytes and pixels, and a small picture."""
+"""Fingerprints of images: digests of bytes and pixels, and a thumbnail."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Thumbnails = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """One fingerprint an image, from one decoding of each.
+    """Fingerprints of all images of a set, from one decoding of each.
 
     Parameters
     ----------
     contents : ndarray of str, shape (n_images,)
-        SHA-256 of shape and gray intensities; empty where the image cannot be decoded.
+        SHA-256 of shape and gray intensities; empty for unreadable images.
     digests : ndarray of str, shape (n_images,)
-        SHA-256 of the bytes; empty where the file cannot be read.
+        SHA-256 of the file's bytes; empty if the file cannot be read.
     thumbnails : ndarray of uint8, shape (n_images, 24, 24)
-        The image, squashed; black where there is none.
+        Gray intensities; black for unreadable images.
     constant : ndarray of bool, shape (n_images,)
         Whether all pixels are the same.
     """
@@ -50,7 +50,7 @@ class Fingerprints:
 
     @classmethod
     def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """Set the fingerprints of several sets one after the other."""
+        """Concatenate the fingerprints of several sets."""
         starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
         return cls(
             contents=np.concatenate([part.contents for part in parts]),
@@ -66,7 +66,7 @@ class Fingerprints:
 
 
 def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> Fingerprints:
-    """Decode every image once, as many at a time as there are cores.
+    """Decode every image once, in parallel.
 
     Examples
     --------
@@ -93,17 +93,7 @@ def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> F
 
 
 def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
-    """Squash gray intensities to a small square.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8 or float32, shape (height, width)
-        0 to 255.
-
-    Returns
-    -------
-    ndarray of uint8, shape (side, side)
-    """
+    """Resize gray intensities (0 to 255) to a small square of uint8."""
     small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
     return np.rint(small).astype(np.uint8)
 

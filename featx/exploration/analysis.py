@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from featx.audit.duplicates import exact_pairs, near_pairs
 from featx.audit.fingerprints import take_fingerprints
-from featx.audit.label_issues import find_suspects
+from featx.audit.label_issues import find_label_issues
 from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.registry import get_classifier
@@ -204,7 +204,7 @@ def _doubts(
             called=matrix.class_names[called],
             probability=float(model.out_of_fold_[place, matrix.labels[labeled[place]]]),
         )
-        for place, called in find_suspects(model.out_of_fold_, matrix.labels[labeled])
+        for place, called in find_label_issues(model.out_of_fold_, matrix.labels[labeled])
     ]
     return probabilities, tuple(suspects), []
 
