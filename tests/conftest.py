@@ -78,7 +78,7 @@ def image_folder(tmp_path, generator):
 
 @pytest.fixture
 def images(image_folder):
-    return ImageDataset.from_folder(image_folder, r"(p\d+)_")
+    return ImageDataset.open(image_folder, r"(p\d+)_")
 
 
 @pytest.fixture(scope="session")

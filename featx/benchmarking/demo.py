@@ -20,7 +20,7 @@ def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     folder = out / "images"
     say("This demonstration draws synthetic radiographs: its figures say nothing of patients.")
     make_phantoms(folder, random_state=random_state)
-    images = ImageDataset.from_folder(folder, PHANTOM_PATIENT_PATTERN)
+    images = ImageDataset.open(folder, PHANTOM_PATIENT_PATTERN)
     table = benchmark(
         images,
         backbones=["efficientnet_lite0"],

@@ -1,49 +1,108 @@
-"""Which images stand behind whatever a user names."""
+"""Images given in any form: a path, paths, a data frame, arrays or a data set."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path, PurePosixPath
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from featx.datasets.folders import Listing, list_archive, list_folder, list_remote
-from featx.datasets.medmnist import list_medmnist
-from featx.datasets.tables import MANIFEST_SUFFIXES, list_manifest
+import numpy as np
+
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.folders import Listing
+from featx.datasets.locations import list_images
+from featx.datasets.tables import list_frame, locate_files
 from featx.errors import UsageError
-from featx.images.archives import is_archive
-from featx.images.remote import RemoteFile, folder_of, is_url
 
-__all__ = ["list_images"]
+__all__ = ["as_images"]
 
 
-def list_images(
-    place: str | Path, by_class: bool, by_split: bool, patients: str | None = None
-) -> Listing:
-    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""
-    text = str(place)
-    if is_url(place) and not text.startswith("file://"):
-        if PurePosixPath(text).suffix.lower() in MANIFEST_SUFFIXES:
-            return _list_remote_manifest(text, by_class, patients)
-        return list_remote(text, by_class, by_split)
-    path = Path(text.removeprefix("file://"))
-    if path.is_dir():
-        return list_folder(path, by_class, by_split)
-    if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return list_manifest(path, by_class, patients)
-    if path.suffix.lower() == ".npz" and path.exists():
-        return list_medmnist(path, by_class)
-    if path.is_file() and is_archive(path):
-        return list_archive(path, by_class, by_split)
-    problem = "is none of these" if path.exists() else "does not exist"
-    raise UsageError(
-        f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
-        "Parquet file with a column `path`, or a MedMNIST .npz file"
+def as_images(
+    images: Any,
+    patients: str | None = None,
+    *,
+    labels: str | None = None,
+    labeled: bool = True,
+    class_names: Sequence[str] | None = None,
+    hash_patients: str | None = None,
+) -> ImageDataset:
+    """Make an `ImageDataset` of images in any form.
+
+    Parameters
+    ----------
+    images : ImageDataset, path-like, data frame, sequence of path-like, or ndarray
+        - an `ImageDataset`, returned as it is;
+        - a path or URL that `ImageDataset.open` takes: a folder, archive, table or ``.npz`` file;
+        - a data frame with columns ``path``, ``label`` and optionally ``patient``, ``split``, or
+          with one column of paths;
+        - a list, array or Series of image files, without labels unless `labels` is given;
+        - a list of arrays of shape (height, width[, 3]), or one array of shape
+          (n_images, height, width[, 3]), without labels.
+    patients, labels, labeled, class_names, hash_patients
+        Rules as in `ImageDataset.open`; not for an `ImageDataset` or arrays.
+
+    Returns
+    -------
+    ImageDataset
+
+    Raises
+    ------
+    UsageError
+        If `images` is none of these, a file does not exist, or as in `ImageDataset.open`.
+
+    Examples
+    --------
+    >>> as_images(np.zeros((2, 8, 8), np.uint8))
+    ImageDataset(2 images: unlabeled 2; patients unknown)
+    """
+    if isinstance(images, ImageDataset):
+        return images
+    if isinstance(images, str | os.PathLike):
+        listing = list_images(images, labeled and labels is None, labeled, patients)
+    elif hasattr(images, "columns") and "path" in images.columns:
+        listing = list_frame(images, labeled and labels is None, patients)
+    else:
+        items = _items(images)
+        if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
+            return ImageDataset.from_arrays(items)
+        _check_paths(images, items)
+        listing = _list_paths([os.fspath(item) for item in items])
+        labeled = labeled and labels is not None
+    return ImageDataset.from_listing(
+        listing,
+        patients,
+        labels=labels,
+        labeled=labeled,
+        class_names=class_names,
+        hash_patients=hash_patients,
     )
 
 
-def _list_remote_manifest(url: str, by_class: bool, patients: str | None) -> Listing:
-    with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
-        table = Path(scratch, PurePosixPath(url).name)
-        table.write_bytes(RemoteFile(url).read())
-        listing = list_manifest(table, by_class, patients, base=folder_of(url))
-    listing.where = url
-    return listing
+def _items(images: Any) -> list[Any]:
+    """List the items of a sequence, array, series or one-column frame."""
+    if not isinstance(images, Iterable):
+        raise UsageError(f"{images!r} holds no images; give paths, arrays or an ImageDataset")
+    values: Any = images.to_numpy() if hasattr(images, "to_numpy") else images
+    column = isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1
+    if column and values.dtype.kind in "OUT":
+        values = values[:, 0]
+    return list(values)
+
+
+def _check_paths(images: Any, items: list[Any]) -> None:
+    other = next((item for item in items if not isinstance(item, str | os.PathLike)), None)
+    if other is None:
+        return
+    shape = f" of shape {other.shape}" if isinstance(other, np.ndarray) else ""
+    raise UsageError(
+        f"{type(images).__name__} of {type(other).__name__}{shape} holds no images; give a path, "
+        "a list of paths, a data frame with a column `path`, arrays of shape (n_images, height, "
+        "width[, 3]), or an ImageDataset"
+    )
+
+
+def _list_paths(paths: list[str]) -> Listing:
+    blank = [""] * len(paths)
+    names, sources = locate_files(paths, "the list of images", Path()) if paths else ([], [])
+    return Listing(names, sources, blank, blank, None, "the list of images")

@@ -1,52 +1,93 @@
-"""What file names tell: by a preset, or by a regular expression with one group."""
+"""Patients and labels read from file names: by a preset, or by a regular expression."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from featx.errors import UsageError
 
-__all__ = ["NamePreset", "read_names"]
+__all__ = ["labels_from_names", "patients_from_names"]
 
 NamePreset = Callable[[str], str | None]
 
 
-def read_names(
-    what: str,
-    names: Sequence[str],
-    rule: str,
-    presets: Mapping[str, NamePreset],
-    others: Sequence[str] = (),
-) -> list[str]:
-    r"""Read something from each image's name.
+def _kermany(name: str) -> str | None:
+    """Patient of an image of Kermany et al. 2018 (doi 10.17632/rscbjbr9sj.2)."""
+    found = re.search(r"(?:^|[/_-])(person\d+|IM-\d+)[_-][^/]*$", name)
+    if found is None:
+        return None
+    in_test = re.search(r"(?:^|/)test/", name) is not None
+    return f"test-{found[1]}" if in_test else found[1]
+
+
+def _kermany_subtype(name: str) -> str | None:
+    """Bacterial or viral pneumonia, or normal, in the names of Kermany et al. 2018.
+
+    ``person12_bacteria_47.jpeg``, ``person12_virus_48.jpeg`` and ``NORMAL2-IM-0129-0001.jpeg``;
+    in the authors' own archive also ``BACTERIA-30629-0001.jpeg`` and ``NORMAL-28501-0001.jpeg``.
+    """
+    file = name.rpartition("/")[2].lower()
+    found = re.match(r"(?:person\d+_)?(bacteria|virus)[_-]", file)
+    if found:
+        return found[1]
+    return "normal" if re.match(r"(?:normal2?-)?(?:im-)?\d+-", file) else None
+
+
+PATIENT_PRESETS: dict[str, NamePreset] = {"kermany": _kermany}
+LABEL_PRESETS: dict[str, NamePreset] = {"kermany-subtype": _kermany_subtype}
+
+
+def patients_from_names(names: Sequence[str], rule: str) -> list[str]:
+    r"""Read each image's patient from its name.
 
     Examples
     --------
-    >>> read_names("label", ["a_sick.png", "b_well.png"], r"_(\w+)\.png", {})
+    >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_")
+    ['p01', 'p02']
+    """
+    return _read_names("patient", names, rule, PATIENT_PRESETS, "kermany, dicom")
+
+
+def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
+    r"""Read each image's class from its name.
+
+    Examples
+    --------
+    >>> labels_from_names(["x/person1_virus_6.jpeg", "y/IM-0115-0001.jpeg"], "kermany-subtype")
+    ['virus', 'normal']
+    >>> labels_from_names(["a_sick.png", "b_well.png"], r"_(\w+)\.png")
     ['sick', 'well']
     """
-    find = presets.get(rule) or _rule_by_pattern(what, rule, [*presets, *others])
+    return _read_names("label", names, rule, LABEL_PRESETS, "kermany-subtype")
+
+
+def _read_names(
+    what: str, names: Sequence[str], rule: str, presets: Mapping[str, NamePreset], known: str
+) -> list[str]:
+    find = presets.get(rule) or _compile(what, rule, known)
     values = [find(name) or "" for name in names]
-    misses = [name for name, value in zip(names, values, strict=True) if not value]
-    if misses:
+    unmatched = [name for name, value in zip(names, values, strict=True) if not value]
+    if unmatched:
         raise UsageError(
-            f"the {what} rule {rule!r} does not fit {len(misses):,} of {len(names):,} images, "
-            f"{misses[0]!r} for one; give --{what}s another regular expression, or a table with a "
-            f"column `{what}`"
+            f"the {what} rule {rule!r} does not fit {len(unmatched):,} of {len(names):,} images, "
+            f"{unmatched[0]!r} for one; give --{what}s another regular expression, or a table with "
+            f"a column `{what}`"
         )
     return values
 
 
-def _rule_by_pattern(what: str, rule: str, presets: Iterable[str]) -> NamePreset:
+def _compile(what: str, rule: str, known: str) -> NamePreset:
     try:
         pattern = re.compile(rule)
     except re.error as error:
-        raise UsageError(f"the {what} rule {rule!r} is no regular expression: {error}") from error
+        raise UsageError(
+            f"the {what} rule {rule!r} is not a regular expression: {error}"
+        ) from error
     if pattern.groups != 1:
         raise UsageError(
-            f"the {what} rule {rule!r} is neither a preset ({', '.join(presets)}) nor a regular "
-            rf"expression with one group that is the {what}, such as '(person\d+)_'"
+            f"the {what} rule {rule!r} is neither a preset ({known}) nor a regular expression "
+            rf"with one group for the {what}, such as '(person\d+)_'"
         )
 
     def find(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Whose image it is, read from file names or DICOM headers."""
+"""Patient of each image: from a table, file names or DICOM headers, hashed where asked."""
 
 from __future__ import annotations
 
@@ -6,75 +6,57 @@ import contextlib
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from featx.datasets.naming import NamePreset, read_names
+from featx.datasets.naming import patients_from_names
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import is_dicom, read_patient
 from featx.images.sources import Source, content_of, read_beginning
 
-__all__ = [
-    "PRESETS",
-    "hash_patient",
-    "local_secret",
-    "patients_from_headers",
-    "patients_from_names",
-]
+__all__ = ["find_patients", "hash_patient", "local_secret"]
 
-
-def _kermany(name: str) -> str | None:
-    """Patient of an image of Kermany et al. 2018 (doi 10.17632/rscbjbr9sj.2)."""
-    found = re.search(r"(?:^|[/_-])(person\d+|IM-\d+)[_-][^/]*$", name)
-    if found is None:
-        return None
-    in_test = re.search(r"(?:^|/)test/", name) is not None
-    return f"test-{found[1]}" if in_test else found[1]
-
-
-# A patient stands near a file's beginning; the pixels need not be read.
+# PatientID is near a file's beginning; the pixels need not be read.
 HEADER_BYTES = 1 << 20
 
-PRESETS: dict[str, NamePreset] = {"kermany": _kermany}
+
+def find_patients(
+    names: Sequence[str],
+    sources: Sequence[Source],
+    known: Sequence[str] | None,
+    rule: str | None,
+    secret: str | None,
+) -> list[str] | None:
+    """Return each image's patient, hashed if a secret is given, or None if unknown."""
+    if known is None and rule == "dicom":
+        return _patients_from_headers(names, sources, secret)
+    if known is None and rule is not None:
+        known = patients_from_names(names, rule)
+    if known is None or secret is None:
+        return None if known is None else list(known)
+    return [hash_patient(patient, secret) for patient in known]
 
 
-def patients_from_names(names: Sequence[str], rule: str) -> npt.NDArray[np.str_]:
-    r"""Read each image's patient from its name.
-
-    Returns
-    -------
-    ndarray of str, shape (n_images,)
-
-    Examples
-    --------
-    >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_").tolist()
-    ['p01', 'p02']
-    """
-    return np.array(read_names("patient", names, rule, PRESETS, ["dicom"]), dtype=np.str_)
-
-
-def patients_from_headers(
+def _patients_from_headers(
     names: Sequence[str], sources: Sequence[Source], secret: str | None
 ) -> list[str]:
-    """Read each image's patient from its DICOM header, as a keyed hash and never otherwise."""
+    """Read each image's patient from its DICOM header, always as a keyed hash."""
     key = local_secret() if secret is None else secret
     patients: list[str] = []
-    misses: list[str] = []
+    missing: list[str] = []
     for name, source in zip(names, sources, strict=True):
         identity = _identity(name, source)
         patients.append("" if identity is None else hash_patient(identity, key))
         if identity is None:
-            misses.append(name)
-    if misses:
+            missing.append(name)
+    if missing:
         raise UsageError(
-            f"{len(misses):,} of {len(names):,} images have no DICOM header with a PatientID, "
-            f"{misses[0]!r} for one; give --patients a regular expression, or a table with a "
+            f"{len(missing):,} of {len(names):,} images have no DICOM header with a PatientID, "
+            f"{missing[0]!r} for one; give --patients a regular expression, or a table with a "
             "column `patient`"
         )
     return patients
@@ -89,17 +71,17 @@ def _identity(name: str, source: Source) -> str | None:
             return read_patient(beginning) or read_patient(content_of(source))
     except UnreadableImageError:
         beginning = b""
-    # A damaged file is told and left out when its pixels are read; here it stands for itself.
+    # A damaged file counts as a patient of its own; it is reported when its pixels are read.
     return None if beginning else f"damaged {name}"
 
 
 def hash_patient(patient: str, secret: str) -> str:
-    """Return a patient's keyed hash: nobody without the secret finds it by trying names."""
+    """Return a patient's keyed hash, which cannot be found by trying names without the secret."""
     return hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def local_secret() -> str:
-    """Return this user's secret on this machine, drawn when it is first needed."""
+    """Return this user's secret on this machine, generated at first use."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "featx"
     path = folder / "patient-secret"
     try:
@@ -109,16 +91,16 @@ def local_secret() -> str:
         secret = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise FeatxError(
-            f"the secret that keys patients' hashes cannot be kept in {path} ({error.strerror}); "
+            f"the secret for hashing patients cannot be stored in {path} ({error.strerror}); "
             "give one with --hash-patients or $FEATX_PATIENT_SECRET"
         ) from error
     if not secret:
-        raise FeatxError(f"{path} is empty; delete it, and another secret is drawn")
+        raise FeatxError(f"{path} is empty; delete it to generate another secret")
     return secret
 
 
 def _write_first(path: Path, secret: str) -> None:
-    """Write a secret unless another process just did; it is never seen half written."""
+    """Write a secret atomically, unless another process just did."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:

@@ -1,106 +1,129 @@
-"""Which images a table names: a CSV or Parquet file."""
+"""Images named by the rows of a table: a CSV or Parquet file, or a data frame."""
 
 from __future__ import annotations
 
 import csv
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from featx.datasets.folders import Listing, split_word
 from featx.errors import MissingExtraError, UsageError
 from featx.images.remote import RemoteFile, is_url, name_urls
 from featx.images.sources import Source
 
-__all__ = ["MANIFEST_SUFFIXES", "list_manifest"]
+__all__ = ["TABLE_SUFFIXES", "list_frame", "list_table", "locate_files"]
 
-MANIFEST_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".parquet")
+
+Columns = dict[str, list[str]]
 
 
-def list_manifest(
-    path: Path, labeled: bool, patients: str | None = None, base: str | None = None
+def list_table(
+    path: Path, labeled: bool, patient_column: str | None = None, base: str | None = None
 ) -> Listing:
-    """List the images that a CSV or Parquet file names.
-
-    A CSV file is in UTF-8; its columns are parted by commas, semicolons or tabs.
-    """
+    """List the images of a Parquet file, or of a UTF-8 CSV file with commas, semicolons or tabs."""
     if not path.exists():
         raise UsageError(f"{path} does not exist; give a table with columns path, label")
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    rows, columns = read(path)
-    if not rows:
-        raise UsageError(f"{path} lists no image")
+    return _arrange(read(path), str(path), path.parent, labeled, patient_column, base)
+
+
+def list_frame(frame: Any, labeled: bool, patient_column: str | None = None) -> Listing:
+    """List the images of a data frame; its paths are relative to the working directory."""
+    columns = {str(name): [_text(value) for value in frame[name]] for name in frame.columns}
+    return _arrange(columns, "the data frame", Path(), labeled, patient_column, None)
+
+
+def _arrange(
+    columns: Columns,
+    where: str,
+    root: Path,
+    labeled: bool,
+    patient_column: str | None,
+    base: str | None,
+) -> Listing:
+    count = max(map(len, columns.values()), default=0)
+    if not count:
+        raise UsageError(f"{where} lists no image")
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             raise UsageError(
-                f"{path} has no column {column!r} (it has: {', '.join(columns) or 'none'}); the "
+                f"{where} has no column {column!r} (it has: {', '.join(columns) or 'none'}); the "
                 "columns are path, label, and optionally patient, split"
             )
-    paths = [row["path"] for row in rows]
-    remote = base is not None or any(map(is_url, paths))
-    names, sources = _remote_files(path, paths, base) if remote else _local_files(path, paths)
-    patient_column = patients if patients in columns else "patient"
-    owners = [row.get(patient_column, "") for row in rows]
-    column_decides = patients is None or patients in columns
-    if labeled and column_decides and any(owners) and not all(owners):
+    paths = columns["path"]
+    names, sources = locate_files(paths, where, root, base)
+    blank = [""] * count
+    by_column = patient_column is None or patient_column in columns
+    column = patient_column if patient_column in columns else "patient"
+    patients = columns.get(column, blank)
+    if labeled and by_column and any(patients) and not all(patients):
         raise UsageError(
-            f"{path} names no patient of {owners.count(''):,} of its {len(rows):,} images, "
-            f"{paths[owners.index('')]} for one; fill in the column {patient_column!r} (whose "
-            "patient is unknown may get one of its own), or leave it out"
+            f"{where} names no patient of {patients.count(''):,} of its {count:,} images, "
+            f"{paths[patients.index('')]} for one; fill in the column {column!r} (an image of an "
+            "unknown patient may get one of its own), or leave it out"
         )
     return Listing(
         names=names,
         sources=sources,
-        labels=[row["label"] if labeled else "" for row in rows],
-        splits=[split_word(row.get("split") or "") for row in rows],
-        patients=owners if any(owners) else None,
-        where=str(path),
+        labels=columns["label"] if labeled else blank,
+        splits=[split_word(split) for split in columns.get("split", blank)],
+        patients=patients if any(patients) else None,
+        where=where,
     )
 
 
-def _local_files(table: Path, paths: list[str]) -> tuple[list[str], list[Source]]:
-    files = [table.parent / path for path in paths]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise UsageError(
-            f"{table} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
-            "are relative to the table's folder"
-        )
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    root = os.path.commonpath([file.parent.absolute() for file in files])
-    return [Path(os.path.relpath(file, root)).as_posix() for file in files], list(files)
-
-
-def _remote_files(
-    table: Path, paths: list[str], base: str | None
+def locate_files(
+    paths: Sequence[str], where: str, root: Path, base: str | None = None
 ) -> tuple[list[str], list[Source]]:
+    """Return names and sources of files given by path, or of URLs below an optional base URL."""
+    if base is None and not any(map(is_url, paths)):
+        return _local_files(paths, where, root)
     urls = [path if base is None or is_url(path) else f"{base}/{path}" for path in paths]
     local = [url for url in urls if not is_url(url)]
     if local:
         raise UsageError(
-            f"{table} mixes URLs with paths, {local[0]} for one; give all of them as URLs "
+            f"{where} mixes URLs with paths, {local[0]} for one; give all of them as URLs "
             "(file:///… for files of this machine)"
         )
-    # Whether each is there shows when it is read: a million questions would take hours.
+    # Missing ones are found when they are read: a million requests would take hours.
     return name_urls(urls), [RemoteFile(url) for url in urls]
 
 
-def _read_csv(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+def _local_files(paths: Sequence[str], where: str, root: Path) -> tuple[list[str], list[Source]]:
+    files = [root / path for path in paths]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{where} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
+            f"are absolute or relative to {root.absolute() if root == Path() else root}"
+        )
+    # Absolute paths would carry the names of this machine's folders into matrices.
+    shared = os.path.commonpath([file.parent.absolute() for file in files])
+    return [Path(os.path.relpath(file, shared)).as_posix() for file in files], list(files)
+
+
+def _read_csv(path: Path) -> Columns:
     try:
-        # A byte-order mark, which spreadsheets write, is not part of the first column's name.
+        # Spreadsheets write a byte-order mark, which must not join the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             file.seek(0)
-            # Where the comma is for decimals, spreadsheets write semicolons.
+            # Spreadsheets write semicolons where the comma is the decimal separator.
             delimiter = max(",;\t", key=header.count)
             reader = csv.DictReader(file, restval="", delimiter=delimiter)
-            return list(reader), list(reader.fieldnames or [])
+            rows = list(reader)
+            return {name: [row[name] for row in rows] for name in reader.fieldnames or []}
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"{path} is not a CSV file in UTF-8 ({error}); spreadsheets save it as 'CSV UTF-8'"
         ) from error
 
 
-def _read_parquet(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+def _read_parquet(path: Path) -> Columns:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -109,10 +132,17 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         # One file as it is: no partitions are guessed from the names of its folders.
         table = pyarrow.parquet.ParquetFile(path).read()
-        rows = [
-            {name: "" if value is None else str(value) for name, value in row.items()}
-            for row in table.to_pylist()
-        ]
+        columns = table.to_pydict()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{path} is not a Parquet file ({error})") from error
-    return rows, list(table.column_names)
+    return {name: [_text(value) for value in values] for name, values in columns.items()}
+
+
+def _text(value: object) -> str:
+    """Return a cell as text; missing values (None, NaN, pandas' NA) are empty."""
+    missing = (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
+    return "" if missing else str(value)

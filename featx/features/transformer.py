@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from featx.backbones.pooling import POOLINGS, QUADRANTS
 from featx.backbones.registry import get_backbone
 from featx.datasets.dataset import ImageDataset
-from featx.errors import FeatxError, UsageError, unknown_name
+from featx.datasets.formats import as_images
+from featx.errors import UsageError, unknown_name
 from featx.features.extraction import check_settings, extract
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
@@ -151,7 +151,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             If an image does not exist or is unreadable.
         """
         self._checked_backbones()
-        images = _as_images(X)
+        images = as_images(X, labeled=False)
         settings = self.get_params(deep=False)
         combine = settings.pop("combine")
         matrix = extract(images, strict=True, **settings)
@@ -221,42 +221,3 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.no_validation = True
         return tags
-
-
-def _as_images(X: Any) -> ImageDataset:
-    if isinstance(X, ImageDataset):
-        return X
-    items = _items(X)
-    if all(isinstance(item, str | os.PathLike) for item in items):
-        paths = [Path(item) for item in items]
-        missing = [path for path in paths if not path.exists()]
-        if missing:
-            raise FeatxError(
-                f"{len(missing):,} of {len(paths):,} images do not exist, {missing[0]} for one; "
-                "give paths from the folder in which this runs, or absolute ones"
-            )
-        return ImageDataset.from_files(paths)
-    if all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
-        return ImageDataset.from_arrays(items)
-    stranger = next(item for item in items if not isinstance(item, str | os.PathLike))
-    shape = f" of shape {stranger.shape}" if isinstance(stranger, np.ndarray) else ""
-    raise UsageError(
-        "give an ImageDataset, paths of images, or arrays of shape (n_images, height, width[, 3]); "
-        f"{type(X).__name__} with {type(stranger).__name__}{shape} inside is none of these"
-    )
-
-
-def _items(X: Any) -> list[Any]:
-    """List what a sequence, array, series or single column holds, one item an image."""
-    if isinstance(X, str | os.PathLike):
-        raise UsageError(
-            f"{os.fspath(X)!r} is one path; put it into a list, or open a folder, an archive or a "
-            "table with featx.ImageDataset.open"
-        )
-    if not isinstance(X, Iterable):
-        raise UsageError(f"{X!r} holds no images; give an ImageDataset, paths or arrays")
-    values: Any = X.to_numpy() if hasattr(X, "to_numpy") else X
-    column = isinstance(values, np.ndarray) and values.ndim == 2 and values.shape[1] == 1
-    if column and values.dtype.kind in "OUT":
-        values = values[:, 0]
-    return list(values)

@@ -84,7 +84,7 @@ def extract(arguments):
     embedding.Embedding._make_engine = make_engine
     began = time.perf_counter()
     matrix = extract(
-        ImageDataset.from_folder(arguments.folder / "images", r"(person\d+)_"),
+        ImageDataset.open(arguments.folder / "images", r"(person\d+)_"),
         arguments.backbone,
         views=arguments.views,
         engine="auto" if quick else arguments.engine,

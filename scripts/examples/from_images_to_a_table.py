@@ -23,7 +23,7 @@ if IMAGES is None:
     IMAGES, PATIENTS = OUT / "images", PHANTOM_PATIENT_PATTERN
     make_phantoms(IMAGES, patients=60, images_per_patient=(1, 2), size=160)
 
-images = featx.ImageDataset.from_folder(IMAGES, PATIENTS)
+images = featx.ImageDataset.open(IMAGES, PATIENTS)
 print(images)
 
 # %% [markdown]

@@ -95,7 +95,7 @@ def test_killed_process_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert process.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "network.keras").exists()
 
-    images = ImageDataset.from_folder(tmp_path / "images", r"(patient\d+)")
+    images = ImageDataset.open(tmp_path / "images", r"(patient\d+)")
     name = "ramirez-cnn-corrected"
     ran = []
     with pytest.MonkeyPatch.context() as patch:

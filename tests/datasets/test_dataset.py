@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.patients import patients_from_names
+from featx.datasets.naming import patients_from_names
 from featx.errors import UnreadableImageError, UsageError
 
 
@@ -28,7 +28,7 @@ def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
         shutil.copytree(image_folder, top / split)
     (tmp_path / "unpacked" / "__MACOSX" / "junk").mkdir(parents=True)
     (tmp_path / "unpacked" / ".hidden").mkdir()
-    images = ImageDataset.from_folder(tmp_path / "unpacked", r"(p\d+)_")
+    images = ImageDataset.open(tmp_path / "unpacked", r"(p\d+)_")
     assert {split: int((images.splits == split).sum()) for split in set(images.splits)} == {
         "train": 24,
         "val": 24,
@@ -38,10 +38,10 @@ def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
 
 
 def test_unknown_patients_are_said_once(image_folder, capsys):
-    images = ImageDataset.from_folder(image_folder)
+    images = ImageDataset.open(image_folder)
     assert not images.patients_known
     assert len(set(images.patients)) == len(images)
-    assert capsys.readouterr().err.count("Patients are not known") == 1
+    assert capsys.readouterr().err.count("Patients are unknown") == 1
 
 
 def test_names_with_odd_characters_and_links(image_folder):
@@ -52,7 +52,7 @@ def test_names_with_odd_characters_and_links(image_folder):
     shutil.copy(source, source.with_name(os.fsdecode(b"p00_\xff.png")))
     (source.parent / "p00_link.png").symlink_to(source)
     (image_folder / "NORMAL" / "loop").symlink_to(image_folder, target_is_directory=True)
-    images = ImageDataset.from_folder(image_folder, r"(p\d+)_")
+    images = ImageDataset.open(image_folder, r"(p\d+)_")
     names = [name for name in images.names if name.startswith("NORMAL/p00_")]
     assert len(names) == 7
     digests = {images.digest(index) for index, name in enumerate(images.names) if name in names}
@@ -65,7 +65,7 @@ def test_digest_is_that_of_the_bytes_and_not_of_the_path(images, image_folder):
     assert before == hashlib.sha256(content).hexdigest()
     moved = image_folder.with_name("elsewhere")
     image_folder.rename(moved)
-    assert ImageDataset.from_folder(moved, r"(p\d+)_").digest(0) == before
+    assert ImageDataset.open(moved, r"(p\d+)_").digest(0) == before
 
 
 def write_csv(path, text):
@@ -89,14 +89,14 @@ def test_csv(image_folder):
 def test_csv_takes_patients_from_a_named_column_or_from_paths(image_folder):
     text = "path,label,person\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
     path = write_csv(image_folder / "list.csv", text)
-    assert ImageDataset.from_csv(path, "person").patients.tolist() == ["x", "y"]
-    assert ImageDataset.from_csv(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
+    assert ImageDataset.open(path, "person").patients.tolist() == ["x", "y"]
+    assert ImageDataset.open(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
 
 
 def test_csv_names_never_hold_absolute_paths(image_folder, tmp_path):
     lines = [f"{path},{path.parent.name}" for path in sorted(image_folder.rglob("*.png"))]
     path = write_csv(tmp_path / "list.csv", "path,label\n" + "\n".join(lines) + "\n")
-    assert ImageDataset.from_csv(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
+    assert ImageDataset.open(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_csv_names_never_hold_absolute_paths(image_folder, tmp_path):
 def test_bad_csv(image_folder, text, message):
     path = write_csv(image_folder / "list.csv", text)
     with pytest.raises(UsageError, match=message):
-        ImageDataset.from_csv(path)
+        ImageDataset.open(path)
 
 
 def test_bad_folders(tmp_path, image_folder):
@@ -212,7 +212,7 @@ def test_select_and_splits(images):
     ],
 )
 def test_kermany_names(name, patient):
-    assert patients_from_names([name], "kermany").tolist() == [patient]
+    assert patients_from_names([name], "kermany") == [patient]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_kermany_names(name, patient):
     [
         (r"(\d+)", "does not fit 1 of 2 images, 'b.png'"),
         ("kermani", "neither a preset"),
-        ("(a", "no regular expression"),
+        ("(a", "not a regular expression"),
         ("kermany", "does not fit"),
     ],
 )

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.labels import labels_from_names
+from featx.datasets.naming import labels_from_names
 from featx.errors import UsageError
 
 
@@ -44,7 +44,7 @@ def test_every_image_of_the_real_manifest_has_a_subtype(shared):
     ("rule", "message"),
     [
         ("kermany", "label rule 'kermany' is neither a preset .kermany-subtype"),
-        ("(a", "no regular"),
+        ("(a", "not a regular"),
     ],
 )
 def test_bad_label_rules(rule, message):

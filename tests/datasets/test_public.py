@@ -146,7 +146,7 @@ def known(server):
 
 def test_the_set_is_fetched_checked_and_unpacked(server, tmp_path):
     folder = fetch_public_set(known(server), tmp_path / "data")
-    images = ImageDataset.from_folder(folder, "kermany")
+    images = ImageDataset.open(folder, "kermany")
     assert len(images) == 15
     assert sorted(path.name for path in folder.iterdir()) == ["test", "train"]
     assert not list(folder.rglob(".*"))

@@ -144,7 +144,7 @@ def folder(tmp_path_factory):
         if number == 0:
             picture.save(folder / "NORMAL" / "copy.png", compress_level=1)
             picture.resize((160, 192)).save(folder / "NORMAL" / "larger.jpeg", quality=70)
-    images = ImageDataset.from_folder(folder)
+    images = ImageDataset.open(folder)
     generator = np.random.default_rng(0)
     matrix = FeatureMatrix(
         X=generator.normal(size=(len(images), 4)).astype(np.float32),

@@ -20,6 +20,7 @@ import featx
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.cli import main
+from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
 from featx.features import cluster, cluster_worker, embedding
 from featx.features.embedding import Embedding
@@ -193,7 +194,7 @@ def test_the_command_takes_a_scheduler_and_urls(image_folder, tmp_path, processe
     assert f"Cluster {processes.address}: 2 workers, 2 threads." in capsys.readouterr().err
     matrix = featx.FeatureMatrix.load(out)
     assert matrix.names == tuple(f"{path.parent.name}/{path.name}" for path in paths)
-    local = featx.ImageDataset.from_files(paths)
+    local = as_images(paths)
     alone = featx.extract(local, "resnet50", weights="random", cache=tmp_path / "alone")
     np.testing.assert_array_equal(matrix.X, alone.X)
     with pytest.raises(SystemExit) as done:

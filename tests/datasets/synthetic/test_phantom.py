@@ -40,7 +40,7 @@ def demo_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo_images(demo_folder):
-    return ImageDataset.from_folder(demo_folder, PHANTOM_PATIENT_PATTERN)
+    return ImageDataset.open(demo_folder, PHANTOM_PATIENT_PATTERN)
 
 
 def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
@@ -88,7 +88,7 @@ def test_patients_images_and_class_share_are_as_asked(tmp_path):
     paths = make_phantoms(
         folder, patients=20, images_per_patient=(2, 3), prevalence=0.3, random_state=5
     )
-    images = ImageDataset.from_folder(folder, PHANTOM_PATIENT_PATTERN)
+    images = ImageDataset.open(folder, PHANTOM_PATIENT_PATTERN)
     assert images.class_names == ("NORMAL", "PNEUMONIA")
     assert len(images) == len(paths)
     patients, counts = np.unique(images.patients, return_counts=True)

@@ -1,0 +1,53 @@
+"""Images of a location: a folder, an archive, a table, a MedMNIST file, or a URL of these."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from featx.datasets.folders import Listing, list_archive, list_folder, list_remote
+from featx.datasets.medmnist import list_medmnist
+from featx.datasets.tables import TABLE_SUFFIXES, list_table
+from featx.errors import UsageError
+from featx.images.archives import is_archive
+from featx.images.remote import RemoteFile, is_url
+
+__all__ = ["list_images"]
+
+
+def list_images(
+    location: str | os.PathLike[str],
+    by_class: bool,
+    by_split: bool,
+    patient_column: str | None = None,
+) -> Listing:
+    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""
+    text = os.fspath(location)
+    if is_url(text) and not text.startswith("file://"):
+        if PurePosixPath(text).suffix.lower() in TABLE_SUFFIXES:
+            return _list_remote_table(text, by_class, patient_column)
+        return list_remote(text, by_class, by_split)
+    path = Path(text.removeprefix("file://"))
+    if path.is_dir():
+        return list_folder(path, by_class, by_split)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        return list_table(path, by_class, patient_column)
+    if path.suffix.lower() == ".npz" and path.exists():
+        return list_medmnist(path, by_class)
+    if path.is_file() and is_archive(path):
+        return list_archive(path, by_class, by_split)
+    problem = "is none of these" if path.exists() else "does not exist"
+    raise UsageError(
+        f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
+        "Parquet file with a column `path`, or a MedMNIST .npz file"
+    )
+
+
+def _list_remote_table(url: str, by_class: bool, patient_column: str | None) -> Listing:
+    with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
+        table = Path(scratch, PurePosixPath(url).name)
+        table.write_bytes(RemoteFile(url).read())
+        listing = list_table(table, by_class, patient_column, base=url.rpartition("/")[0])
+    listing.where = url
+    return listing
