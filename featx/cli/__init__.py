@@ -14,8 +14,8 @@ from featx.cli import explaining, exploring, fetching, reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.errors import FeatxError
+from featx.runtime.files import remove_unfinished
 from featx.runtime.progress import is_verbose
-from featx.runtime.unfinished import remove_unfinished
 
 __all__ = ["main"]
 

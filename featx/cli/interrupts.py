@@ -9,7 +9,7 @@ import socket
 import threading
 from typing import NoReturn
 
-from featx.runtime.unfinished import remove_unfinished
+from featx.runtime.files import remove_unfinished
 
 __all__ = ["EXIT_CODE", "Interrupts"]
 

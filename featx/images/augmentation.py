@@ -299,7 +299,7 @@ def _to_square(width: int, height: int) -> npt.NDArray:
 
 
 def _jitter(
-    pixels: npt.NDArray[np.float32], generator: np.random.Generator, augmentation: Augmentation
+    pixels: npt.NDArray, generator: np.random.Generator, augmentation: Augmentation
 ) -> npt.NDArray[np.float32]:
     gamma_share, contrast_share, brightness_share = generator.random(3)
     if augmentation.gamma != (1.0, 1.0):

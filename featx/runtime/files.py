@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-
-import h5py
+from typing import TYPE_CHECKING
 
 from featx.errors import FeatxError
-from featx.runtime.unfinished import writing
 
-__all__ = ["TEMPORARY_PREFIX", "library_versions", "put_bytes", "write_hdf5"]
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "file_digest",
+    "library_versions",
+    "put_bytes",
+    "put_checked",
+    "read_checked",
+    "remove_unfinished",
+    "write_hdf5",
+]
+
+_CHECKSUM_BYTES = 32
 
 TEMPORARY_PREFIX = ".writing-"
 
 _LIBRARIES = ("featx", "numpy", "h5py", "pillow", "opencv-python-headless", "keras")
+
+
+_unfinished: set[Path] = set()
 
 
 def library_versions(*others: str) -> dict[str, str]:
@@ -33,6 +49,8 @@ def library_versions(*others: str) -> dict[str, str]:
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
     """Write an HDF5 file so that it is whole or absent, even if the machine stops."""
+    import h5py
+
     with _put(path) as temporary, h5py.File(temporary, "w") as file:
         fill(file)
 
@@ -43,13 +61,34 @@ def put_bytes(path: Path, content: bytes | memoryview) -> None:
         temporary.write_bytes(content)
 
 
+def put_checked(path: Path, content: bytes) -> None:
+    """Write bytes after their SHA-256, whole or not at all; for `read_checked`."""
+    put_bytes(path, hashlib.sha256(content).digest() + content)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """Read what `put_checked` wrote, or None if it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
+    return content if hashlib.sha256(content).digest() == checksum else None
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
 @contextlib.contextmanager
 def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
     """Give a place to write to, and move what was written there when all went well."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(temporary):
+        with _removed_if_unfinished(temporary):
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -81,3 +120,21 @@ def _explain(error: OSError, path: Path, needed: int | None) -> str:
         f"{path} cannot be written ({error.strerror or error}); choose a folder that you may "
         "write to (--cache, --out)"
     )
+
+
+@contextlib.contextmanager
+def _removed_if_unfinished(path: Path) -> Iterator[None]:
+    """Register a temporary file for the time in which it is written."""
+    _unfinished.add(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        _unfinished.discard(path)
+
+
+def remove_unfinished() -> None:
+    """Remove every file that is being written, before the process ends."""
+    for path in list(_unfinished):
+        with contextlib.suppress(OSError):
+            path.unlink()

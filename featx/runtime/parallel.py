@@ -1,12 +1,28 @@
-"""How much is done at a time on this machine."""
+"""Parallel work on this machine: number of jobs, and ordered maps over threads."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from featx.errors import UsageError
+from featx.runtime.progress import progress
 
-__all__ = ["chosen_jobs", "engine_threads", "jobs_at_a_time", "set_engine_threads", "set_jobs"]
+__all__ = [
+    "chosen_jobs",
+    "engine_threads",
+    "jobs_at_a_time",
+    "map_with_progress",
+    "prefetch",
+    "set_engine_threads",
+    "set_jobs",
+]
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 _jobs: int | None = None
 _engine_threads: int | None = None
@@ -67,3 +83,47 @@ def set_engine_threads(threads: int) -> None:
 def engine_threads() -> int | None:
     """Return what `set_engine_threads` has set; None leaves it to the engine."""
     return _engine_threads
+
+
+def prefetch(
+    work: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    workers: int | None = None,
+    ahead: int | None = None,
+) -> Generator[Result, None, None]:
+    """Map in order over threads, at most `ahead` results before the consumer.
+
+    Jobs are drawn in the consumer's thread. An error is raised in the place of its result; work
+    that has not begun by then is dropped.
+
+    Examples
+    --------
+    >>> list(prefetch(str.upper, ["a", "b"]))
+    ['A', 'B']
+    """
+    workers = workers or jobs_at_a_time()
+    ahead = 4 * workers if ahead is None else ahead
+    with ThreadPoolExecutor(workers, thread_name_prefix="featx") as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(work, job))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def map_with_progress(
+    work: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str = "images"
+) -> list[Result]:
+    """Map in order over threads, showing progress."""
+    results = []
+    with progress(title, len(jobs), unit) as advance:
+        for result in prefetch(work, jobs):
+            results.append(result)
+            advance()
+    return results
