@@ -96,7 +96,9 @@ def _similar_thumbnails(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
     """Compare all pairs of thumbnails block by block, in bounded memory."""
     starts = range(0, len(thumbnails), _BLOCK)
     pairs: Pairs = []
-    with progress("Searching duplicates", len(starts) * (len(starts) + 1) // 2, "blocks") as advance:
+    with progress(
+        "Searching duplicates", len(starts) * (len(starts) + 1) // 2, "blocks"
+    ) as advance:
         for start in starts:
             here = _gradients(thumbnails[start : start + _BLOCK])
             for other in range(start, len(thumbnails), _BLOCK):

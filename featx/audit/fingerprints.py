@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
-from featx.runtime.parallel import jobs_at_a_time
-from featx.runtime.progress import progress
+from featx.runtime.parallel import map_with_progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
 
@@ -75,20 +74,13 @@ def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> F
     >>> bool(found.contents[0] == found.contents[1]), found.constant.tolist()
     (True, [True, True])
     """
-    with (
-        progress(label, len(images), "images") as advance,
-        ThreadPoolExecutor(jobs_at_a_time()) as workers,
-    ):
-        parts = []
-        for part in workers.map(lambda index: _take(images, index), range(len(images))):
-            parts.append(part)
-            advance()
+    taken = map_with_progress(partial(_take, images), range(len(images)), label)
     return Fingerprints(
-        contents=np.array([part.content for part in parts], dtype=np.str_),
-        digests=np.array([part.digest for part in parts], dtype=np.str_),
-        thumbnails=_stack(part.thumbnail for part in parts),
-        constant=np.array([part.constant for part in parts], dtype=bool),
-        unreadable={i: part.reason for i, part in enumerate(parts) if part.reason},
+        contents=np.array([each.content for each in taken], dtype=np.str_),
+        digests=np.array([each.digest for each in taken], dtype=np.str_),
+        thumbnails=_stack(each.thumbnail for each in taken),
+        constant=np.array([each.constant for each in taken], dtype=bool),
+        unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
 
 

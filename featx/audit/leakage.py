@@ -260,7 +260,8 @@ def _unreadable(inspection: Inspection) -> list[Finding]:
 def _class_proportions(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
     k = len(images.class_names)
     training, test = (
-        np.bincount(images.labels[part], minlength=k) / part.sum() for part in (in_training, in_test)
+        np.bincount(images.labels[part], minlength=k) / part.sum()
+        for part in (in_training, in_test)
     )
     shifted = np.abs(training - test).max() > _PROPORTION_TOLERANCE
     details = {

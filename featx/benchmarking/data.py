@@ -171,18 +171,18 @@ class AuditedData:
         readable[list(fingerprints.unreadable)] = False
         own = readable[:n]
         left_out = ~self.splits.in_test & ~self.splits.in_train
-        steps = [_step("found in the folder", "start", images, patients, np.ones(n, dtype=bool))]
+        steps = [_step("found in the folder", images, patients, np.ones(n, dtype=bool))]
         if not own.all():
-            steps.append(_step("unreadable, left out", "left-out", images, patients, ~own))
+            steps.append(_step("unreadable, left out", images, patients, ~own))
         if left_out.any():
-            name = "duplicates of test images or patients, left out"
-            steps.append(_step(name, "left-out", images, patients, left_out & own))
+            name = "duplicates of test images or images of test patients, left out"
+            steps.append(_step(name, images, patients, left_out & own))
         for name, part in (("training", self.splits.in_train), ("test", self.splits.in_test)):
-            steps.append(_step(name, "end", images, patients, part & own))
+            steps.append(_step(name, images, patients, part & own))
         start = n
         for name, external in self.inspection.externals.items():
             kept = readable[start : start + len(external)]
-            steps.append(_step(f"external: {name}", "end", external, external.patients, kept))
+            steps.append(_step(f"external: {name}", external, external.patients, kept))
             start += len(external)
         return steps
 
@@ -245,12 +245,11 @@ def _count_patients(images: ImageDataset, patients: npt.NDArray[np.str_]) -> int
 
 
 def _step(
-    name: str, role: str, images: ImageDataset, patients: npt.NDArray[np.str_], chosen: Mask
+    name: str, images: ImageDataset, patients: npt.NDArray[np.str_], chosen: Mask
 ) -> dict[str, Any]:
     counts = np.bincount(images.labels[chosen], minlength=len(images.class_names)).tolist()
     return {
         "step": name,
-        "role": role,
         "images": int(chosen.sum()),
         "patients": _count_patients(images, patients[chosen]),
         "classes": dict(zip(images.class_names, counts, strict=True)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.runtime.files import put_bytes
+from featx.runtime.files import file_digest, put_bytes
 from featx.runtime.serialization import plain_json
 
 __all__ = ["ResultCache", "result_key"]
@@ -29,13 +29,11 @@ def result_key(**inputs: Any) -> str:
     >>> result_key(fitting={"seed": 0}, classifier="svm")[:8]
     '6d6cac9b'
     """
-    return hashlib.sha256(json.dumps(_stored(inputs), sort_keys=True).encode()).hexdigest()
-
-
-def _stored(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_STORED_NAMES.get(name, name): _stored(entry) for name, entry in value.items()}
-    return value
+    for group in ("fitting", "training"):
+        settings = inputs.get(group, {})
+        if settings:
+            inputs[group] = {_STORED_NAMES.get(name, name): settings[name] for name in settings}
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 class ResultCache:
@@ -53,12 +51,13 @@ class ResultCache:
         entry = json.loads(path.read_text(encoding="utf-8"))
         if entry["key"] != key or "files" not in entry:
             return None
-        intact = all(_digest(self.root / name) == sha for name, sha in entry["files"].items())
+        paths = {self.root / name: digest for name, digest in entry["files"].items()}
+        intact = all(path.exists() and file_digest(path) == paths[path] for path in paths)
         return entry["row"] if intact else None
 
     def put(self, key: str, values: Values, files: Sequence[Path] = ()) -> None:
         """Store a result with the digests of the files that belong to it."""
-        digests = {str(path.relative_to(self.root)): _digest(path) for path in files}
+        digests = {str(path.relative_to(self.root)): file_digest(path) for path in files}
         content = plain_json({"key": key, "row": values, "files": digests}).encode()
         put_bytes(self.folder / f"{key[:24]}.json", content)
 
@@ -71,10 +70,3 @@ class ResultCache:
             found = compute()
             self.put(key, found, files)
         return found
-
-
-def _digest(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

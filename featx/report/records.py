@@ -15,6 +15,9 @@ __all__ = ["BenchmarkRow", "Comparison", "Costs", "Difference", "SetScores"]
 
 Estimates = Mapping[str, Interval]
 
+# Settings that were renamed since the first version.
+_NEW_NAMES = {"seed": "random_state", "folds": "cv"}
+
 
 @dataclass(frozen=True)
 class SetScores:
@@ -316,9 +319,8 @@ class BenchmarkRow:
         values : mapping
             Plain values; fields that early versions lack become None or empty.
         """
-        settings = dict(values.get("settings", {}))
-        if "seed" in settings:
-            settings["random_state"] = settings.pop("seed")
+        stored = values.get("settings", {})
+        settings = {_NEW_NAMES.get(name, name): stored[name] for name in stored}
         return cls(
             name=values.get("name", f"{values['backbone']}-{values['classifier']}"),
             backbone=values["backbone"],
