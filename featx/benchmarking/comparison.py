@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
 from featx.backbones.precision import split_precision
 from featx.benchmarking.evaluation import Evaluation
 from featx.metrics.comparison import (
     ComparisonResult,
     delong_test,
     holm,
-    mcnemar_test,
+    paired_tests,
     verdict,
 )
 from featx.metrics.ranking import ranked
@@ -66,31 +63,18 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     }
 
 
-def _tests(here: Evaluation, reference: Evaluation) -> dict[str, ComparisonResult]:
+def _tests(each: Evaluation, reference: Evaluation) -> dict[str, ComparisonResult]:
     """Test a row against the reference on the images that both have predictions of."""
-    first, second = here.predictions, reference.predictions
-    place = {name: index for index, name in enumerate(second.names)}
-    common = [index for index, name in enumerate(first.names) if name in place]
-    counterpart = [place[first.names[index]] for index in common]
-    labels, patients = first.labels[common], first.patients[common]
-    probabilities = first.probabilities[common], second.probabilities[counterpart]
-    predicted = [
-        _predicted(found, each.row.threshold)
-        for found, each in zip(probabilities, (here, reference), strict=True)
-    ]
-    scores = [ranked(found) for found in probabilities]
-    return {
-        "auc": delong_test(labels, scores[0], scores[1], patients=patients),
-        "accuracy": mcnemar_test(labels, predicted[0], predicted[1], patients=patients),
-    }
-
-
-def _predicted(
-    probabilities: npt.NDArray[np.float64], threshold: float | None
-) -> npt.NDArray[np.int64]:
-    if threshold is None:
-        return probabilities.argmax(axis=1)
-    return (probabilities[:, 1] >= threshold).astype(np.int64)
+    here, there = each.predictions.paired_with(reference.predictions)
+    here, there = here.decide(each.row.threshold), there.decide(reference.row.threshold)
+    return paired_tests(
+        here.labels,
+        here.probabilities,
+        there.probabilities,
+        here.predicted,
+        there.predicted,
+        here.patients,
+    )
 
 
 def _difference(test: ComparisonResult, p_value: float) -> Difference:

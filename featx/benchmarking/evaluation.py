@@ -20,14 +20,13 @@ from featx.benchmarking.costs import (
     start_memory_watch,
 )
 from featx.benchmarking.data import TrainTestData
-from featx.benchmarking.predictions import Predictions
 from featx.benchmarking.result_cache import ResultCache, result_key
+from featx.classifiers.predictions import Predictions
 from featx.classifiers.scores import FORMAT as SCORE_FORMAT
 from featx.datasets.dataset import ImageDataset
-from featx.errors import FeatxError, UsageError
+from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.metrics.scores import evaluate
 from featx.report.records import BenchmarkRow, Costs, SetScores
 from featx.runtime.files import library_versions
 from featx.runtime.progress import say
@@ -244,19 +243,12 @@ class ModelEvaluator:
         return found.pop(""), found
 
     def _score(self, name: str, external: str, threshold: float | None) -> SetScores:
-        predictions = self._load_predictions(name, external)
-        scores = evaluate(
-            predictions.labels,
-            predictions.probabilities,
-            threshold=threshold,
-            class_names=self.class_names,
-            patients=predictions.patients,
-            random_state=self.config.random_state,
-        )
-        return SetScores.from_scores(scores)
+        predictions = Predictions.from_csv(self._scores_file(name, external)).decide(threshold)
+        return SetScores.from_scores(predictions.score(self.config.random_state))
 
     def _evaluation(self, name: str, key: str, values: dict[str, Any]) -> Evaluation:
-        return Evaluation(BenchmarkRow.from_dict(values), self._load_predictions(name), key)
+        predictions = Predictions.from_csv(self._scores_file(name))
+        return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
 
     def _save_predictions(
         self,
@@ -265,15 +257,9 @@ class ModelEvaluator:
         images: FeatureMatrix | ImageDataset,
         probabilities: Probabilities,
     ) -> None:
-        predictions = Predictions(images.names, images.labels, images.patients, probabilities)
-        predictions.save(self._scores_file(name, external), self.class_names)
-
-    def _load_predictions(self, name: str, external: str = "") -> Predictions:
-        path = self._scores_file(name, external)
-        predictions = Predictions.load(path, self.class_names)
-        if predictions is None:
-            raise FeatxError(f"{path} holds other classes than the images; remove it and run again")
-        return predictions
+        Predictions(
+            images.names, self.class_names, probabilities, images.labels, images.patients
+        ).to_csv(self._scores_file(name, external))
 
     def _score_files(self, name: str, data: TrainTestData[Any]) -> Sequence[Path]:
         return [self._scores_file(name, external) for external in data.evaluated]

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from featx.benchmarking.predictions import Predictions
+from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.metrics.operating_point import decide
 from featx.report.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -68,10 +69,7 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
     A patient appears at most once among either.
     """
     probabilities = predictions.probabilities
-    if threshold is None:
-        called = probabilities.argmax(axis=1)
-    else:
-        called = (probabilities[:, 1] >= threshold).astype(np.int64)
+    called = decide(probabilities, threshold)
     sure = probabilities[np.arange(len(called)), called]
     right = called == predictions.labels
     order = np.argsort(-sure, kind="stable")

@@ -124,7 +124,12 @@ def fit(
     scheduler: str | None,
     **options: Any,
 ) -> None:
-    """Fit class-weighted classifiers on MATRICES; several of the same images are joined."""
+    """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
+
+    Images of the split 'test' are left out. Beside each model lies its card, a .md file.
+
+    Example: featx fit features.h5 --classifier svm,logistic --out models
+    """
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
     from featx.features.scheduler import connected
@@ -303,7 +308,13 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 def benchmark(
     context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
 ) -> None:
-    """Compare backbones x classifiers with trained CNNs on IMAGES: the table."""
+    """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
+
+    Everything is chosen on training images, by patient; the test images are looked at once.
+
+    Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
+    --baselines finetuned:resnet50 --out results
+    """
     apply_preset(context, options)
     patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
     dataset = open_images(images, options)

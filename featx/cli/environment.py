@@ -49,7 +49,15 @@ SURROUNDINGS = "\n\n".join(
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes featx's words in SHELL."""
+    """Print the script that completes featx's words in SHELL.
+
+    \b
+    bash  add to ~/.bashrc:  eval "$(featx completion bash)"
+    zsh   add to ~/.zshrc:   eval "$(featx completion zsh)"
+    fish  featx completion fish > ~/.config/fish/completions/featx.fish
+
+    Example: featx completion bash
+    """  # noqa: D301
     maker = get_completion_class(shell)
     assert maker is not None
     click.echo(maker(context.find_root().command, {}, "featx", "_FEATX_COMPLETE").source())

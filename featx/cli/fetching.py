@@ -22,7 +22,13 @@ from featx.errors import UsageError
 def datasets(
     name: str | None, to: Path | None, given: Path | None, as_json: bool, quiet: bool
 ) -> None:
-    """Fetch the public data set NAME, check it and unpack it; without NAME, list what there is."""
+    """Fetch the public data set NAME, check it and unpack it; without NAME, list what there is.
+
+    An interrupted download goes on when the same command is given again. Without a network, the
+    message says what to bring and where to put it.
+
+    Example: featx datasets kermany --to data
+    """
     from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
 
     apply_quiet({"quiet": quiet})

@@ -33,7 +33,12 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
 @click.option("--out", type=PathArgument, help="Write it down: a .html or .md file.")
 @json_option
 def compare(first: Path, second: Path, out: Path | None, as_json: bool) -> None:
-    """Set the benchmarks in two folders side by side: SECOND less FIRST."""
+    """Set the benchmarks in two folders side by side: SECOND less FIRST.
+
+    Where both scored the same test images, differences are tested.
+
+    Example: featx compare results-2023 results-2024 --out comparison.html
+    """
     from featx.report.comparison import compare_runs
     from featx.runtime.files import put_bytes
 

@@ -79,7 +79,12 @@ def baselines(as_json: bool) -> None:
 @quiet_option
 @json_option
 def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any) -> None:
-    """Train the network of a recipe on IMAGES; the split 'test' is left out."""
+    """Train the network of a recipe on IMAGES; the split 'test' is left out.
+
+    Killed or interrupted, the same command goes on after the last finished epoch.
+
+    Example: featx train chest_xray --patients kermany --baseline finetuned:densenet121 --out cnn
+    """
     from featx.baselines.registry import get_baseline
     from featx.baselines.training import train_baseline
 

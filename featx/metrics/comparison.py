@@ -16,9 +16,9 @@ from featx.metrics.intervals import (
     number_patients,
     two_sided_quantile,
 )
-from featx.metrics.ranking import macro_auc_influence, macro_auc_interval
+from featx.metrics.ranking import macro_auc_influence, macro_auc_interval, ranked
 
-__all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "verdict"]
+__all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "paired_tests", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,51 @@ def mcnemar_test(
     of_patients = np.rint(np.bincount(numbers, weights=gained)).astype(np.int64)
     low, high = _bonett_price(gained, design_effect(gained, numbers), confidence)
     return ComparisonResult(float(gained.mean()), low, high, _sign_flip_mid_p(of_patients))
+
+
+def paired_tests(
+    labels: npt.ArrayLike,
+    probabilities_a: npt.ArrayLike,
+    probabilities_b: npt.ArrayLike,
+    predicted_a: npt.ArrayLike,
+    predicted_b: npt.ArrayLike,
+    patients: npt.ArrayLike | None = None,
+) -> dict[str, ComparisonResult]:
+    """Compare AUC and accuracy of two classifiers on the same images.
+
+    Use it to compare two models on one test set; correct the p-values of several comparisons by
+    `holm`.
+
+    Parameters
+    ----------
+    labels : array-like of int, shape (n_images,)
+        Index of the true class of each image.
+    probabilities_a, probabilities_b : array-like of float, shape (n_images, n_classes)
+        Class probabilities of the two classifiers.
+    predicted_a, predicted_b : array-like of int, shape (n_images,)
+        Classes predicted by the two classifiers, as `featx.metrics.operating_point.decide` does.
+    patients : array-like, shape (n_images,), optional
+        Patient of each image; by default each image has its own.
+
+    Returns
+    -------
+    dict of str to ComparisonResult
+        ``"auc"`` by `delong_test` and ``"accuracy"`` by `mcnemar_test`, the first classifier's
+        value minus the second's.
+
+    Examples
+    --------
+    >>> labels, a, b = [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.1, 0.7, 0.6, 0.9]
+    >>> shares = [np.column_stack([1 - np.array(p), p]) for p in (a, b)]
+    >>> tests = paired_tests(labels, *shares, [0, 0, 1, 1], [0, 1, 1, 1])
+    >>> tests["auc"].difference, tests["accuracy"].difference
+    (0.25, 0.25)
+    """
+    scores = ranked(np.asarray(probabilities_a)), ranked(np.asarray(probabilities_b))
+    return {
+        "auc": delong_test(labels, *scores, patients=patients),
+        "accuracy": mcnemar_test(labels, predicted_a, predicted_b, patients=patients),
+    }
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:

@@ -9,12 +9,38 @@ import numpy.typing as npt
 
 from featx.errors import UsageError
 
-__all__ = ["OperatingPoint"]
+__all__ = ["OperatingPoint", "decide"]
 
 _ALLOWED = (
     "youden, f1, a probability such as 0.5, sensitivity=0.95, specificity=0.9, or cost=FN:FP such "
     "as cost=5:1"
 )
+
+
+def decide(probabilities: npt.ArrayLike, threshold: float | None) -> npt.NDArray[np.int64]:
+    """Return the index of the class that probabilities predict at a threshold.
+
+    Parameters
+    ----------
+    probabilities : array-like of float, shape (n_images, n_classes)
+        Probability of each class.
+    threshold : float or None
+        With two classes, the least probability at which the last one is predicted. None, and with
+        more classes, the most probable class is predicted.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_images,)
+
+    Examples
+    --------
+    >>> decide([[0.7, 0.3], [0.4, 0.6]], threshold=0.3).tolist()
+    [1, 1]
+    """
+    table = np.asarray(probabilities, dtype=np.float64)
+    if threshold is None or table.shape[1] > 2:
+        return table.argmax(axis=1)
+    return (table[:, 1] >= threshold).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from featx.metrics.intervals import (
     number_patients,
     proportion_interval,
 )
+from featx.metrics.operating_point import decide
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
 
@@ -188,11 +189,8 @@ def evaluate(
     if len(numbers) != len(labels):
         raise UsageError(f"{len(labels)} images have {len(numbers)} patients; give one an image")
     two_way = len(class_names) == 2
-    if two_way:
-        threshold = 0.5 if threshold is None else threshold
-        called = (probabilities[:, 1] >= threshold).astype(np.int64)
-    else:
-        threshold, called = None, probabilities.argmax(axis=1)
+    threshold = (0.5 if threshold is None else threshold) if two_way else None
+    called = decide(probabilities, threshold)
     tasks = [
         TwoWayTask(labels == index, probabilities[:, index], called == index)
         for index in range(1 if two_way else 0, len(class_names))

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from featx.metrics.comparison import ComparisonResult, delong_test, holm, mcnemar_test, verdict
-from featx.metrics.ranking import ranked
+from featx.metrics.comparison import ComparisonResult, holm, paired_tests, verdict
 from featx.report.cells import row_label
 from featx.report.page import render
-from featx.report.results import Results, Row, ScoredImages, read_results
+from featx.report.results import Results, Row, read_results
 
 __all__ = ["Comparison", "Pair", "compare_runs"]
 
@@ -180,28 +178,19 @@ def _test(runs: Sequence[Results], first: Row, second: Row) -> dict[str, Compari
     here, there = found
     if here is None or there is None or here.class_names != there.class_names:
         return None
-    order = _same_order(here, there)
-    if order is None:
+    matched, other = here.paired_with(there)
+    same = len(matched) == len(here) == len(there) == len(set(there.names))
+    if not same or (matched.labels != other.labels).any():
         return None
-    owners = here.patients if here.patients is not None else there.patients
-    if here.patients is None and owners is not None:
-        owners = owners[order]
-    called = there.called(second["threshold"])[order], here.called(first["threshold"])
-    scores = ranked(there.probabilities[order]), ranked(here.probabilities)
-    return {
-        "auc": delong_test(here.labels, *scores, patients=owners),
-        "accuracy": mcnemar_test(here.labels, *called, patients=owners),
-    }
-
-
-def _same_order(here: ScoredImages, there: ScoredImages) -> npt.NDArray[np.int64] | None:
-    """Find the second's images in the order of the first; None if they are not the same."""
-    place = {name: index for index, name in enumerate(there.names)}
-    if len(place) != len(there.names) or set(here.names) != set(place):
-        return None
-    order = np.array([place[name] for name in here.names], dtype=np.int64)
-    same = len(order) == len(there.names) and (there.labels[order] == here.labels).all()
-    return order if same else None
+    before, after = matched.decide(first["threshold"]), other.decide(second["threshold"])
+    return paired_tests(
+        before.labels,
+        after.probabilities,
+        before.probabilities,
+        after.predicted,
+        before.predicted,
+        after.patients if before.patients is None else before.patients,
+    )
 
 
 def _tested(

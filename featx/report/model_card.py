@@ -11,6 +11,7 @@ import numpy as np
 from featx.backbones.registry import BACKBONES
 from featx.classifiers.registry import CLASSIFIERS
 from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import Recipe
 from featx.metrics.scores import evaluate, flatten
 from featx.report.cells import MAIN, MORE
 
@@ -150,7 +151,8 @@ def _sight(recipe: Facts) -> str:
     shown = weights if weights.startswith("random-") else f"of SHA-256 `{weights[:16]}`…"
     return (
         f"{record.title if record else _plain(backbone)}, frozen{computing}, weights {shown}: "
-        f"images read in {recipe['color']}, squashed to {height} x {width} pixels{intensities}; "
+        f"images read in {Recipe.from_dict(dict(recipe)).color}, squashed to {height} x {width} "
+        f"pixels{intensities}; "
         f"last feature maps pooled ({recipe.get('pooling', 'average')})."
     )
 

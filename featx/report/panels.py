@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from featx.classifiers.predictions import Predictions
 from featx.report.figures.discrimination import (
     precision_recall_figure,
     roc_figures,
@@ -16,7 +17,7 @@ from featx.report.figures.discrimination import (
 )
 from featx.report.figures.model import DrawnModel, assign_styles
 from featx.report.figures.reliability import calibration_figure, decision_figure
-from featx.report.results import Results, ScoredImages
+from featx.report.results import Results
 
 __all__ = ["Figure", "OperatingCost", "Panel", "make_panels", "operating_cost"]
 
@@ -94,7 +95,7 @@ def _classes(class_names: Sequence[str]) -> list[int]:
 
 def _models(
     results: Results,
-    scored: Mapping[str, ScoredImages],
+    scored: Mapping[str, Predictions],
     labels: Sequence[str],
     shown: Collection[int],
     name: str,

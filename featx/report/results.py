@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,39 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
 
-__all__ = ["Picture", "Results", "ScoredImages", "best_place", "read_results"]
+__all__ = ["Picture", "Results", "best_place", "read_results"]
 
 Row = dict[str, Any]
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredImages:
-    """What one model said of a set of images.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Index of the true class.
-    patients : ndarray of str, shape (n_images,), or None
-        Whose image it is; None in folders of early versions, which did not say.
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Rows sum to 1.
-    """
-
-    names: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    patients: npt.NDArray[np.str_] | None
-    probabilities: Floats
-    class_names: tuple[str, ...]
-
-    def called(self, threshold: float | None) -> npt.NDArray[np.int64]:
-        """Class that is called: the last from the threshold on, or else the likeliest."""
-        if threshold is None:
-            return self.probabilities.argmax(axis=1)
-        return (self.probabilities[:, 1] >= threshold).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -69,7 +42,7 @@ class Results:
     rows: list[Row]
     run: dict[str, Any]
     class_names: tuple[str, ...]
-    scores: dict[str, dict[str, ScoredImages]]
+    scores: dict[str, dict[str, Predictions]]
     logs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     gallery: list[Picture] = field(default_factory=list)
     gallery_of: str = ""
@@ -85,13 +58,13 @@ def read_results(folder: str | Path) -> Results:
             "`featx benchmark --out` wrote"
         )
     rows = [{"name": f"{row['backbone']}-{row['classifier']}", **row} for row in rows]
-    sets: dict[str, dict[str, ScoredImages]] = {"": {}}
+    sets: dict[str, dict[str, Predictions]] = {"": {}}
     for row in rows:
         for external in ("", *row.get("externals", {})):
             name = f"{row['name']}@{external}" if external else row["name"]
-            scored = _read_scores(folder / "scores" / f"{name}.csv")
-            if scored is not None:
-                sets.setdefault(external, {})[row["name"]] = scored
+            file = folder / "scores" / f"{name}.csv"
+            if file.is_file():
+                sets.setdefault(external, {})[row["name"]] = Predictions.from_csv(file)
     run = _read_json(folder / "run.json") or {}
     known = [scored.class_names for scored in sets[""].values()]
     logs = {row["name"]: _read_log(folder / "baselines" / row["name"] / "log.csv") for row in rows}
@@ -131,23 +104,6 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
-
-
-def _read_scores(path: Path) -> ScoredImages | None:
-    if not path.is_file():
-        return None
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
-    header, *lines = csv.reader(io.StringIO(text, newline=""))
-    first = 3 if "patient" in header[:3] else 2
-    classes = tuple(name.removeprefix("probability_") for name in header[first:])
-    index = {name: number for number, name in enumerate(classes)}
-    return ScoredImages(
-        names=tuple(line[0] for line in lines),
-        labels=np.array([index[line[1]] for line in lines], dtype=np.int64),
-        patients=np.array([line[2] for line in lines]) if first == 3 else None,
-        probabilities=np.array([line[first:] for line in lines], dtype=np.float64),
-        class_names=classes,
-    )
 
 
 def _read_log(path: Path) -> dict[str, list[float]]:

@@ -216,14 +216,14 @@ def assert_same(arrays, expected):
 
 
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone(mobilenet_arrays):
-    random.random_state(0)
-    np.random.random_state(0)
+    random.seed(0)
+    np.random.seed(0)
     again = load_base(
         MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
     )
     assert_same(again.get_weights(), mobilenet_arrays)
     after = np.random.get_state()[1].tolist()
-    np.random.random_state(0)
+    np.random.seed(0)
     assert after == np.random.get_state()[1].tolist()
     other = load_base(
         MOBILENET, find_weights(MOBILENET, "random", random_state=6), input_shape=SMALL

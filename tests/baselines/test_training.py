@@ -101,11 +101,11 @@ def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
 
 
 def test_random_generators_of_the_caller_are_given_back(blobs):
-    random.random_state(3)
-    np.random.random_state(3)
+    random.seed(3)
+    np.random.seed(3)
     expected = random.random(), np.random.random()
-    random.random_state(3)
-    np.random.random_state(3)
+    random.seed(3)
+    np.random.seed(3)
     train_baseline(blobs(), "ramirez-cnn", size=32, epochs=1, batch_size=32)
     assert (random.random(), np.random.random()) == expected
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featx.benchmarking.comparison import compare_with_reference, pick_reference
-from featx.benchmarking.predictions import Predictions
+from featx.classifiers.predictions import Predictions
 from featx.metrics.comparison import delong_test, holm
 
 
@@ -18,7 +18,7 @@ def setting():
 
     def predictions(strength):
         score = 1 / (1 + np.exp(-(strength * (2 * labels - 1) + generator.normal(size=400))))
-        return Predictions(names, labels, patients, np.column_stack([1 - score, score]))
+        return Predictions(names, "ab", np.column_stack([1 - score, score]), labels, patients)
 
     strengths = {"cnn": 0.8, "strong": 2.5, "alike": 0.85, "weak": 0.1}
     rows = [
@@ -62,12 +62,7 @@ def test_images_are_matched_by_name(setting):
     before = rows[1]["auc_difference"]
     order = np.random.default_rng(0).permutation(400)
     straight = predictions["strong"]
-    predictions["strong"] = Predictions(
-        tuple(straight.names[i] for i in order),
-        straight.labels[order],
-        straight.patients[order],
-        straight.probabilities[order],
-    )
+    predictions["strong"] = straight.select(order)
     compare_with_reference(rows, predictions)
     assert rows[1]["auc_difference"] == pytest.approx(before)
 
@@ -80,21 +75,6 @@ def test_the_reference_is_picked_on_validation_and_there_may_be_none(setting):
     assert "auc_verdict" not in rows[1]
 
 
-def test_predictions_come_back_and_other_classes_do_not(tmp_path):
-    names = ("ä\udcff, b.png", 'quote".png')
-    shares = np.array([[0.1, 0.9], [0.3, 0.7]])
-    one = Predictions(names, np.array([1, 0]), np.array(["p, 1", "ü\udcff"]), shares)
-    one.save(tmp_path / "p.csv", ["no", "yes"])
-    again = Predictions.load(tmp_path / "p.csv", ["no", "yes"])
-    assert again.names == names
-    assert again.patients.tolist() == one.patients.tolist()
-    np.testing.assert_array_equal(again.probabilities, one.probabilities)
-    assert Predictions.load(tmp_path / "p.csv", ["a", "b"]) is None
-    assert Predictions.load(tmp_path / "absent.csv", ["a", "b"]) is None
-    (tmp_path / "old.csv").write_text("path,label,probability_no,probability_yes\na,no,0.6,0.4\n")
-    assert Predictions.load(tmp_path / "old.csv", ["no", "yes"]) is None
-
-
 def test_more_than_two_classes_are_compared_too():
     generator = np.random.default_rng(5)
     labels = np.arange(300) % 3
@@ -103,7 +83,7 @@ def test_more_than_two_classes_are_compared_too():
     def predictions(strength):
         evidence = strength * np.eye(3)[labels] + generator.normal(size=(300, 3))
         shares = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
-        return Predictions(names, labels, patients, shares)
+        return Predictions(names, "abc", shares, labels, patients)
 
     found = {"cnn": predictions(0.5), "strong": predictions(3.0)}
     common = {"threshold": None, "kind": "frozen", "validation_auc": None}

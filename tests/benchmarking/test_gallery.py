@@ -8,7 +8,7 @@ from PIL import Image
 
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.gallery import pick_pictures, save_gallery
-from featx.benchmarking.predictions import Predictions
+from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.report.page import write_page
 from tests.benchmarking.conftest import draw
@@ -16,7 +16,9 @@ from tests.benchmarking.conftest import draw
 
 def predict(images, positive):
     probabilities = np.stack([1 - np.asarray(positive), positive], axis=1)
-    return Predictions(images.names, images.labels, images.patients, probabilities)
+    return Predictions(
+        images.names, images.class_names, probabilities, images.labels, images.patients
+    )
 
 
 @pytest.fixture

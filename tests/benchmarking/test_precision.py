@@ -11,7 +11,7 @@ from featx.benchmarking import runner as run
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.notes import notes_on_rows
 from featx.benchmarking.precisions import compare_with_float32, split_precision, with_precision
-from featx.benchmarking.predictions import Predictions
+from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
 from featx.metrics.comparison import delong_test
 
@@ -58,7 +58,7 @@ def table():
         score = 1 / (1 + np.exp(-(strength * (2 * labels - 1) + generator.normal(size=200))))
         probabilities = np.column_stack([1 - score, score])
         names = tuple(map(str, range(200)))
-        predictions[name] = Predictions(names, labels, patients, probabilities)
+        predictions[name] = Predictions(names, "ab", probabilities, labels, patients)
         shown = {"auc": 0.9, "collapsed": False}
         rows.append({"name": name, "backbone": backbone, "classifier": "svm", "kind": "frozen"})
         rows[-1].update(shown)

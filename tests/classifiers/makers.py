@@ -13,6 +13,7 @@ RECIPE = {
     "augmentation": {"rotation": 7.0},
     "seed": 0,
     "colour": "grey",
+    "pooling": "average",
 }
 
 

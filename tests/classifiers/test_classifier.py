@@ -169,7 +169,7 @@ def test_other_recipe_is_refused_unless_allowed(matrix, model):
 
 
 def test_other_augmentation_is_no_other_recipe(matrix, model):
-    other = make_matrix(recipes=({**RECIPE, "augmentation": {}, "random_state": 3},))
+    other = make_matrix(recipes=({**RECIPE, "augmentation": {}, "seed": 3},))
     assert np.array_equal(model.predict_images(other), model.predict_images(matrix))
 
 

@@ -203,7 +203,7 @@ def test_files_that_cannot_be_read_are_told(images, image_folder):
         ({"backbone": "resnet5"}, "did you mean 'resnet50'"),
         ({"backbone": ["resnet50", "resnet50"]}, "repeat"),
         ({"combine": "mean"}, r"combine views 'mean'.*average, concatenate"),
-        ({"color": "gray"}, "did you mean 'gray'"),
+        ({"color": "grey"}, "did you mean 'gray'"),
         ({"pooling": "mean"}, "no pooling 'mean'"),
         ({"normalization": "z"}, "'z'"),
         ({"views": 0}, "views=0"),

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.errors import UsageError
-from featx.metrics.operating_point import OperatingPoint
+from featx.metrics.operating_point import OperatingPoint, decide
 
 CRITERIA = ["youden", "f1", "sensitivity=0.9", "sensitivity=0.6", "specificity=0.8", "cost=7:2"]
 
@@ -95,3 +95,10 @@ def test_neighbors_without_a_middle():
 
 def test_fixed_looks_at_nothing():
     assert OperatingPoint.parse("0.2").threshold([False, True], [0.6, 0.7]) == 0.2
+
+
+def test_decisions():
+    table = [[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]]
+    assert decide(table, 0.5).tolist() == [0, 1, 1]
+    assert decide(table, None).tolist() == [0, 0, 1]
+    assert decide([[0.2, 0.5, 0.3]], 0.1).tolist() == [1]

@@ -35,7 +35,7 @@ def test_figures_are_out_of_fold_with_patients_kept_together():
 
 
 def test_it_tells_data_recipe_and_limits():
-    matrix = make_matrix(recipes=({**RECIPE, "normalization": "clahe", "weights": "random-7"},))
+    matrix = make_matrix(recipes=({**RECIPE, "normalisation": "clahe", "weights": "random-7"},))
     _, card = card_of(matrix, "svm")
     assert "90 images of 45 patients: 46 BACTERIA and 44 NORMAL" in card
     assert "ResNet50, frozen, weights random-7: images read in gray" in card

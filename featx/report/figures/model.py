@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.report.results import ScoredImages
+from featx.classifiers.predictions import Predictions
 
 __all__ = ["COLORS", "DrawnModel", "assign_styles"]
 
@@ -50,7 +50,7 @@ class DrawnModel:
         row: dict[str, Any],
         style: str,
         label: str,
-        scored: ScoredImages,
+        scored: Predictions,
         klass: int,
         shown: bool = True,
     ) -> DrawnModel:

@@ -206,7 +206,7 @@ def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch):
 
 def test_a_decoder_without_end_is_ended(tmp_path):
     code = (
-        "from featx.images import dicom_process\n"
+        "from featx.images.dicom import process as dicom_process\n"
         "def spin(*_):\n    while True: pass\n"
         "dicom_process._answer = spin\ndicom_process.SECONDS_A_FILE = 0\ndicom_process.main()"
     )

@@ -1,0 +1,253 @@
+"""Class probabilities of images with their names, labels and patients, and their CSV format."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.errors import FeatxError, UsageError
+from featx.metrics.operating_point import decide
+from featx.metrics.scores import Scores, evaluate
+from featx.runtime.files import put_bytes
+
+__all__ = ["Predictions"]
+
+_PROBABILITY = "probability_"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions:
+    """Hold class probabilities of images, with labels and patients where known.
+
+    `featx.predict` returns it; ``featx predict --out`` and the files ``scores/*.csv`` of a
+    benchmark hold one each. Use `from_csv` to analyze results without images or models.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Path or name of each image.
+    class_names : sequence of str
+        Name of each class, in the order of the columns of `probabilities`; of two, the last is
+        the positive class.
+    probabilities : array-like of float64, shape (n_images, n_classes)
+        Calibrated probabilities; rows sum to 1.
+    labels : array-like of int64, shape (n_images,), optional
+        Index of the true class of each image, -1 where unknown; by default all are unknown.
+    patients : array-like of str, shape (n_images,), optional
+        Patient of each image; None where unknown.
+    predicted : array-like of int64, shape (n_images,), optional
+        Index of the predicted class of each image; None before a threshold is applied.
+    threshold : float, optional
+        Probability from which the positive class is predicted; None if unknown, and for more than
+        two classes.
+    unreadable : sequence of (str, str), default=()
+        Name of each image that could not be read, with the reason.
+
+    Examples
+    --------
+    >>> predictions = Predictions(["a.png", "b.png"], ["NORMAL", "PNEUMONIA"],
+    ...                           [[0.9, 0.1], [0.4, 0.6]]).decide(0.5)
+    >>> predictions
+    Predictions(2 images: NORMAL 1, PNEUMONIA 1)
+    >>> predictions.predicted_names.tolist()
+    ['NORMAL', 'PNEUMONIA']
+    """
+
+    names: Sequence[str]
+    class_names: Sequence[str]
+    probabilities: npt.NDArray[np.float64]
+    labels: Any = None
+    patients: Any = None
+    predicted: Any = None
+    threshold: float | None = None
+    unreadable: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        n, k = len(self.names), len(self.class_names)
+        unknown = np.full(n, -1)
+        fields = {
+            "names": tuple(self.names),
+            "class_names": tuple(str(name) for name in self.class_names),
+            "unreadable": tuple(self.unreadable),
+            "probabilities": np.asarray(self.probabilities, dtype=np.float64).reshape(n, k),
+            "labels": np.asarray(unknown if self.labels is None else self.labels, np.int64),
+            "patients": None if self.patients is None else np.asarray(self.patients, np.str_),
+            "predicted": None if self.predicted is None else np.asarray(self.predicted, np.int64),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts().items())
+        return f"Predictions({len(self):,} images{': ' + counts if counts else ''})"
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the true class of every image is known."""
+        return bool(len(self)) and bool((self.labels >= 0).all())
+
+    @property
+    def predicted_names(self) -> npt.NDArray[np.str_]:
+        """Predicted class name of each image."""
+        if self.predicted is None:
+            raise UsageError("no threshold was applied to these predictions; call decide() first")
+        return np.array(self.class_names, dtype=np.str_)[self.predicted]
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of images predicted as each class; empty before `decide`."""
+        if self.predicted is None:
+            return {}
+        counted = np.bincount(self.predicted, minlength=len(self.class_names))
+        return dict(zip(self.class_names, counted.tolist(), strict=True))
+
+    def decide(self, threshold: float | None) -> Predictions:
+        """Return these predictions with the classes predicted at a threshold.
+
+        Parameters
+        ----------
+        threshold : float or None
+            As in `featx.metrics.operating_point.decide`.
+        """
+        predicted = decide(self.probabilities, threshold)
+        kept = threshold if len(self.class_names) == 2 else None
+        return replace(self, predicted=predicted, threshold=kept)
+
+    def select(self, places: npt.ArrayLike) -> Predictions:
+        """Return the predictions of some images, by position, in the given order."""
+        chosen = np.asarray(places, dtype=np.int64)
+        fields: dict[str, Any] = {
+            name: None if values is None else values[chosen]
+            for name, values in vars(self).items()
+            if name in ("probabilities", "labels", "patients", "predicted")
+        }
+        return replace(self, names=tuple(self.names[place] for place in chosen), **fields)
+
+    def paired_with(self, other: Predictions) -> tuple[Predictions, Predictions]:
+        """Return both predictions on their common images, in the order of the first."""
+        place = {name: index for index, name in enumerate(other.names)}
+        common = [index for index, name in enumerate(self.names) if name in place]
+        counterparts = [place[self.names[index]] for index in common]
+        return self.select(common), other.select(counterparts)
+
+    def score(self, random_state: int = 0) -> Scores:
+        """Evaluate predictions of labeled images, with 95 % intervals by patient.
+
+        Raises
+        ------
+        UsageError
+            If the true class of an image is unknown.
+        """
+        if not self.labeled:
+            unknown = int((self.labels < 0).sum())
+            raise UsageError(
+                f"the true class of {unknown:,} of {len(self):,} images is unknown; give labeled "
+                "images"
+            )
+        return evaluate(
+            self.labels,
+            self.probabilities,
+            threshold=self.threshold,
+            class_names=tuple(self.class_names),
+            patients=self.patients,
+            random_state=random_state,
+        )
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one line per image, as `from_csv` reads it.
+
+        Labeled images have the columns ``path``, ``label``, ``patient``, one
+        ``probability_CLASS`` per class and, after `decide`, ``predicted`` and ``problem``. Others
+        have ``path``, the probabilities, the predicted class as ``label``, and ``problem``: the
+        reason why an image could not be read.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, whole or not at all.
+        """
+        columns: dict[str, Any] = {"path": self.names}
+        if self.labeled:
+            columns["label"] = np.array(self.class_names)[self.labels]
+            if self.patients is not None:
+                columns["patient"] = self.patients
+        for name, values in zip(self.class_names, self.probabilities.T.tolist(), strict=True):
+            columns[_PROBABILITY + name] = values
+        if not self.labeled or self.predicted is not None:
+            columns["predicted" if self.labeled else "label"] = self.predicted_names
+            columns["problem"] = [""] * len(self)
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+        if "problem" in columns:
+            empty = [""] * (len(columns) - 2)
+            writer.writerows([name, *empty, reason] for name, reason in self.unreadable)
+        put_bytes(Path(path), buffer.getvalue().encode("utf-8", "surrogateescape"))
+
+    @classmethod
+    def from_csv(cls, path: str | Path) -> Predictions:
+        """Read predictions that any version of featx wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            Output of ``featx predict --out``, or a file in ``scores/`` of a benchmark.
+
+        Raises
+        ------
+        UsageError
+            If there is no such file.
+        FeatxError
+            If the file does not hold predictions.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise UsageError(f"there is no file {path}; give a CSV file of predictions")
+        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        try:
+            return cls._parse(text)
+        except (ValueError, KeyError, IndexError) as error:
+            raise FeatxError(
+                f"{path} does not hold predictions ({type(error).__name__}: {error}); make it "
+                "again with `featx predict` or `featx benchmark`"
+            ) from error
+
+    @classmethod
+    def _parse(cls, text: str) -> Predictions:
+        header, *lines = csv.reader(io.StringIO(text, newline=""))
+        place = {name: index for index, name in enumerate(header)}
+        columns = [index for index, name in enumerate(header) if name.startswith(_PROBABILITY)]
+        classes = [header[index].removeprefix(_PROBABILITY) for index in columns]
+        if not classes:
+            raise ValueError("no column begins with probability_")
+        problem = place.get("problem", len(header))
+        broken = [line for line in lines if "".join(line[problem : problem + 1])]
+        lines = [line for line in lines if not "".join(line[problem : problem + 1])]
+
+        def codes(column: str) -> list[int]:
+            return [classes.index(line[place[column]]) for line in lines]
+
+        # Without a column of its own, the predicted class of unlabeled images is their label.
+        unlabeled = "problem" in place and "predicted" not in place
+        predicted = "label" if unlabeled else "predicted"
+        return cls(
+            names=[line[place["path"]] for line in lines],
+            class_names=classes,
+            probabilities=np.array([[float(line[i]) for i in columns] for line in lines]),
+            labels=None if unlabeled else np.array(codes("label"), dtype=np.int64),
+            patients=np.array([line[place["patient"]] for line in lines])
+            if "patient" in place
+            else None,
+            predicted=np.array(codes(predicted), dtype=np.int64) if predicted in place else None,
+            unreadable=[(line[place["path"]], line[problem]) for line in broken],
+        )
