@@ -35,7 +35,6 @@ from featx.cli.options import (
     with_views,
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
-from featx.cli.written_command import written_command
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -331,7 +330,6 @@ def benchmark(
         dataset,
         baseline_settings=settings,
         externals=externals,
-        command=written_command(context),
         out=out,
         **with_views(options),
     )

@@ -14,6 +14,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.scores import evaluate, flatten
 from featx.report.cells import MAIN, MORE
+from featx.report.records import current_names
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
@@ -158,7 +159,7 @@ def _sight(recipe: Facts) -> str:
 
 
 def _fit(facts: Facts) -> Iterator[str]:
-    told = facts["provenance"]
+    told = current_names(facts["provenance"])
     views = told["rows"] / told["images"]
     if views > 1:
         yield f"{views:.3g} views of a training image: itself, the others augmented."
@@ -169,7 +170,7 @@ def _fit(facts: Facts) -> Iterator[str]:
     weighed = ", classes weighted alike" if CLASSIFIERS[told["classifier"]].weighted else ""
     yield (
         f"{CLASSIFIERS[told['classifier']].title}{weighed}; settings ({chosen}) chosen by AUC in "
-        f"{told['folds']}-fold cross-validation grouped by patient, seed {told['random_state']}."
+        f"{told['cv']}-fold cross-validation grouped by patient, seed {told['random_state']}."
     )
     if told["calibration"] != "none":
         yield f"Scores become probabilities by {told['calibration']}, on out-of-fold scores."
