@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +17,13 @@ from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.formats import as_images
 from featx.errors import UsageError
-from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["benchmark"]
+
+logger = logging.getLogger(__name__)
 
 
 def benchmark(
@@ -104,7 +106,7 @@ def benchmark(
             f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
         )
     config = config.with_settings(externals=tuple(others))
-    say(dataset.summary())
+    logger.info(dataset.summary())
     data = split_and_audit(
         dataset,
         others,
@@ -112,7 +114,7 @@ def benchmark(
         random_state=config.random_state,
         leaks=config.leaks,
     )
-    say(data.splits.note.text)
+    logger.info(data.splits.note.text)
     shown = is_kermany(dataset) if config.published is None else config.published
     metadata = RunMetadata(config, data, published_figures() if shown else [])
     if out is not None:

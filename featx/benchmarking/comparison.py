@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from featx.backbones.precision import split_precision
+from featx.backbones.registry import split_precision
 from featx.benchmarking.evaluation import Evaluation
 from featx.metrics.comparison import (
     ComparisonResult,

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from featx.audit.leakage import LEAKS
-from featx.backbones.precision import check_precision, split_precision, with_precision
-from featx.backbones.registry import get_backbone
+from featx.backbones.registry import (
+    check_precision,
+    get_backbone,
+    split_precision,
+    with_precision,
+)
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier

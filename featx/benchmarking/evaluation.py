@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +30,13 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.report.records import BenchmarkRow, Costs, SetScores
 from featx.runtime.files import library_versions
-from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
 __all__ = ["Evaluation", "ModelEvaluator"]
+
+logger = logging.getLogger(__name__)
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -136,7 +138,7 @@ class ModelEvaluator:
         except UsageError as error:
             adapted, reason = None, str(error)
         if adapted is None:
-            say(f"{row.name} was not adapted: {reason}")
+            logger.warning(f"{row.name} was not adapted: {reason}")
             return None
         self._save_predictions(name, "", data.test, adapted.predict_images(data.test))
         seconds = (row.costs.seconds_fit or 0.0) + time.perf_counter() - started

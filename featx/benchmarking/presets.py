@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from featx.errors import FeatxError, unknown_name
-from featx.runtime.progress import say
 
 __all__ = ["PRESETS", "Preset", "get_preset"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Preset:
             try:
                 find_weights(get_backbone(name), "imagenet", folder)
             except FeatxError as error:
-                say(f"Preset {self.name} continues without {name}: {error}")
+                logger.warning(f"Preset {self.name} continues without {name}: {error}")
                 last = error
             else:
                 found.append(name)

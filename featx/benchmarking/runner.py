@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,12 +28,14 @@ from featx.report.model_card import CARD_FORMAT, card_facts, model_card
 from featx.report.page import write_page
 from featx.report.records import BenchmarkRow
 from featx.runtime.files import put_bytes
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["BenchmarkRunner"]
+
+logger = logging.getLogger(__name__)
 
 Features = TrainTestData[FeatureMatrix]
 
@@ -158,7 +161,7 @@ class BenchmarkRunner:
         images = self.data.images
         if self.config.backbones and self.config.extraction.weights != "random":
             backbone = self.config.backbones[0].split("+")[0]
-            say(f"Shortcut control: {backbone} with random weights")
+            logger.info(f"Shortcut control: {backbone} with random weights")
             features = self._extract(backbone, views=1, weights="random")
             yield self.evaluator.evaluate_frozen("random weights", "logistic", features, "control")
         for name in CONTROLS:
@@ -213,7 +216,7 @@ class BenchmarkRunner:
             )
         # A failed heat map must not abort the run.
         except Exception as error:
-            say(f"The gallery has no heat maps: {error}")
+            logger.warning(f"The gallery has no heat maps: {error}")
 
 
 def _auc(evaluation: Evaluation) -> float:

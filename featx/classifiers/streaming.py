@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,9 +27,11 @@ from featx.classifiers.training import Indices
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.runtime.memory import readable_size
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["StreamedSearch"]
+
+logger = logging.getLogger(__name__)
 
 # Of a classifier that takes features as they are. With all components its penalty would mean the
 # same as without PCA; the directions left out vary least.
@@ -77,7 +80,7 @@ class StreamedSearch(Search):
                 if self.record.name not in _IN_PLACE
                 else f"{self._rows_that_fit:,} of them at most"
             )
-        say(
+        logger.info(
             f"The matrix of {shape[0]:,} rows is {readable_size(4 * shape[0] * shape[1])} and "
             f"{readable_size(self.memory)} of memory are free, too little to fit "
             f"{self.record.name} as a whole: it is read block by block, scaled and compressed to "

@@ -13,7 +13,6 @@ from featx.cli.options import (
     PathArgument,
     adapt_option,
     apply_preset,
-    apply_quiet,
     calibration_option,
     extraction_options,
     fitting_options,
@@ -135,7 +134,6 @@ def fit(
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
-    apply_quiet(options)
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
     for name in names:
         get_classifier(name)
@@ -178,7 +176,6 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
     from featx.classifiers.inference import apply_model, predictions_csv
     from featx.runtime.files import put_bytes
 
-    apply_quiet(options)
     fitted = featx.load_model(model)
     dataset = featx.ImageDataset.open(images, labeled=False)
     result = apply_model(fitted, dataset, **options)
@@ -344,13 +341,12 @@ def benchmark(
 @jobs_option
 @quiet_option
 @json_option
-def demo(out: Path, random_state: int, as_json: bool, **options: Any) -> None:
+def demo(out: Path, random_state: int, as_json: bool) -> None:
     """Show the whole road on synthetic radiographs, in a few minutes.
 
     Example: featx demo --out featx-demo
     """
     from featx.benchmarking.demo import run_demo
 
-    apply_quiet(options)
     table = run_demo(out, random_state=random_state)
     print_table(table, as_json, out / "results")

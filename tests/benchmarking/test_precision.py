@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featx.audit.leakage import Inspection
-from featx.backbones.precision import split_precision
+from featx.backbones.registry import split_precision
 from featx.benchmarking import runner
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.comparison import compare

@@ -1,7 +1,6 @@
 import pytest
 
 from featx.backbones.weights import find_weights
-from featx.benchmarking import presets
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.presets import PRESETS, get_preset
 from featx.errors import FeatxError, UsageError
@@ -28,13 +27,11 @@ def without(monkeypatch, missing):
     monkeypatch.setattr("featx.backbones.weights.find_weights", find)
 
 
-def test_accurate_continues_without_missing_weights(monkeypatch, capsys):
+def test_accurate_continues_without_missing_weights(monkeypatch, caplog):
     without(monkeypatch, {"mobilenetv2", "efficientnet_lite1"})
-    said = []
-    monkeypatch.setattr(presets, "say", said.append)
     settings = get_preset("accurate").settings()
     assert settings["backbones"] == ("efficientnet_lite0+efficientnet_lite2",)
-    assert [text.split(":")[0] for text in said] == [
+    assert [text.split(":")[0] for text in caplog.messages] == [
         "Preset accurate continues without efficientnet_lite1",
         "Preset accurate continues without mobilenetv2",
     ]
