@@ -26,6 +26,7 @@ _HOMES = {
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
+    "compare": "featx.report.compare",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
@@ -43,6 +44,7 @@ __all__ = [
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
+    "compare",
     "explore",
     "extract",
     "fit",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
+    from featx.report.compare import compare
 
 
 def __getattr__(name: str) -> Any:

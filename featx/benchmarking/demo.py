@@ -11,7 +11,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.report.notes import Note
-from featx.report.page import write_page
+from featx.report.page import report
 
 __all__ = ["run_demo"]
 
@@ -40,7 +40,7 @@ def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     )
     table = replace(table, notes=[Note("synthetic"), *table.notes])
     table.save(out / "results")
-    write_page(out / "results")
+    report(out / "results")
     return table
 
 

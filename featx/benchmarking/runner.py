@@ -25,8 +25,10 @@ from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.report.model_card import CARD_FORMAT, card_facts, model_card
-from featx.report.page import write_page
+from featx.report.notes import Note
+from featx.report.page import report
 from featx.report.records import BenchmarkRow
+from featx.report.results import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 
@@ -192,14 +194,14 @@ class BenchmarkRunner:
             if best.kind == "frozen":
                 self._add_heat_maps(best, images)
         audit = self.data.audit
-        texts = [f.text for f in (*audit.leaks, *audit.warnings)]
-        limits = [*texts, *(note.text for note in shortcut_notes(rows))]
+        found = [Note("finding", each.to_dict()) for each in (*audit.leaks, *audit.warnings)]
+        limits = [*found, *shortcut_notes(rows)]
         for row in rows:
             if row.name in self.cards:
-                card = model_card(row.name, self.cards[row.name], row.to_dict(), limits)
+                card = model_card(row.name, self.cards[row.name], row, limits)
                 target = self.out / "models" / f"{row.name}.md"
                 put_bytes(target, card.encode("utf-8", "replace"))
-        write_page(self.out)
+        report(self.out)
 
     def _add_heat_maps(self, row: BenchmarkRow, images: ImageDataset) -> None:
         from featx.explanation.export import add_heat_maps
@@ -224,12 +226,9 @@ def _auc(evaluation: Evaluation) -> float:
 
 
 def _best(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
-    """Choose by out-of-fold AUC, or among baselines by validation AUC; never on test images."""
-    frozen = [row for row in rows if row.kind != "control" and row.auc_out_of_fold is not None]
-    if frozen:
-        return max(frozen, key=lambda row: row.auc_out_of_fold or 0.0)
-    trained = [row for row in rows if row.validation_auc is not None]
-    return max(trained, key=lambda row: row.validation_auc or 0.0, default=None)
+    """Choose the row of the gallery on training patients, never on test images."""
+    places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
+    return next((rows[place] for place in places if place is not None), None)
 
 
 def _extract(images: ImageDataset, config: Any, **settings: Any) -> FeatureMatrix:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
-from featx.report.notes import Note, read_notes, write_notes
+from featx.report.notes import Note, write_notes
 from featx.report.page import table_to_html
 from featx.report.records import BenchmarkRow
 from featx.report.results import read_results
@@ -67,8 +67,7 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             If there are no results in the folder.
         """
         results = read_results(folder)
-        rows = [BenchmarkRow.from_dict(row) for row in results.rows]
-        return cls(rows, read_notes(results.run), results.run)
+        return cls(results.rows, results.notes, dict(results.run))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -84,14 +83,14 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         return f"BenchmarkTable({len(self)} {'row' if len(self) == 1 else 'rows'}{names})"
 
     def _repr_html_(self) -> str:
-        return table_to_html(self._plain(), [note.text for note in self.notes])
+        return table_to_html(self.rows, self.notes)
 
     def _plain(self) -> list[dict[str, Any]]:
         return [row.to_dict() for row in self.rows]
 
     def to_markdown(self) -> str:
         """Return the table, its notes and published figures as Markdown."""
-        parts = [to_markdown(self._plain()).rstrip("\n"), *(note.text for note in self.notes)]
+        parts = [to_markdown(self.rows).rstrip("\n"), *(note.text for note in self.notes)]
         if self.run.get("published"):
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
@@ -126,4 +125,4 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             run = {**self.run, **write_notes(self.notes)}
             put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
-        put_bytes(folder / "table.csv", to_csv(self._plain()).encode())
+        put_bytes(folder / "table.csv", to_csv(self.rows).encode())

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from featx import compare
 from featx.metrics.comparison import delong_test, holm, mcnemar_test
-from featx.report.comparison import compare_runs
 
 from .conftest import Folder
 
@@ -32,9 +32,9 @@ def scores_of(folder, number):
 
 def test_differences_are_tested_on_the_same_images(runs):
     first, second = runs
-    comparison = compare_runs(first.write(), second.write(settings={"random_state": 1, "views": 4}))
-    assert [pair.label for pair in comparison.pairs] == ["resnet50, svm", "vgg16, svm"]
-    assert comparison.only_first == ["only, a"] and comparison.only_second == ["only, b"]
+    comparison = compare(first.write(), second.write(settings={"random_state": 1, "views": 4}))
+    assert [row.label for row in comparison.rows] == ["resnet50, svm", "vgg16, svm"]
+    assert (comparison.only_first, comparison.only_second) == (("only, a",), ("only, b",))
     assert comparison.settings == {"random_state": (0, 1)}
     owners = first.patients
     tests = [
@@ -42,24 +42,24 @@ def test_differences_are_tested_on_the_same_images(runs):
         for i in range(2)
     ]
     corrected = holm([test.p_value for test in tests])
-    for pair, test, p_value in zip(comparison.pairs, tests, corrected, strict=True):
+    for pair, test, p_value in zip(comparison.rows, tests, corrected, strict=True):
         assert pair.same_images
-        assert pair.figures["auc"].difference == pytest.approx(test.difference)
-        assert pair.figures["auc"].p_value == pytest.approx(p_value)
-    assert comparison.pairs[0].figures["auc"].verdict == "better"
+        assert pair.differences["auc"].value == pytest.approx(test.difference)
+        assert pair.differences["auc"].p_value == pytest.approx(p_value)
+    assert comparison.rows[0].differences["auc"].verdict == "better"
     called = [scores_of(folder, 0) >= 0.4 for folder in (second, first)]
     expected = mcnemar_test(first.labels, *called, patients=owners)
-    assert comparison.pairs[0].figures["accuracy"].difference == pytest.approx(expected.difference)
+    assert comparison.rows[0].differences["accuracy"].value == pytest.approx(expected.difference)
 
 
 def test_the_order_of_images_does_not_matter(runs):
     first, second = runs
-    before = compare_runs(first.write(), second.write())
+    before = compare(first.write(), second.write())
     for row in second.rows:
         path = second.root / "scores" / f"{row['name']}.csv"
         header, *lines = path.read_text().splitlines()
         path.write_text("\n".join([header, *reversed(lines)]) + "\n")
-    assert compare_runs(first.root, second.root).to_dict() == before.to_dict()
+    assert compare(first.root, second.root).to_dict() == before.to_dict()
 
 
 @pytest.mark.parametrize("change", ["name", "label", "gone"])
@@ -75,38 +75,37 @@ def test_other_images_are_not_tested(runs, change):
     path.write_text("\n".join(lines) + "\n")
     if change == "gone":
         path.unlink()
-    comparison = compare_runs(*roots)
-    changed, same = comparison.pairs
+    comparison = compare(*roots)
+    changed, same = comparison.rows
     assert (changed.same_images, same.same_images) == (False, True)
-    assert changed.figures["auc"].verdict == "not tested"
+    assert changed.differences["auc"].verdict == "not tested"
     difference = second.rows[0]["auc"] - first.rows[0]["auc"]
-    assert changed.figures["auc"].difference == pytest.approx(difference)
-    assert any(note.startswith("Not tested") for note in comparison.notes())
+    assert changed.differences["auc"].value == pytest.approx(difference)
+    assert any("Not tested" in note for note in comparison.notes())
 
 
-def test_it_can_be_read(runs):
+def test_it_is_printed_and_plain(runs):
     first, second = runs
-    comparison = compare_runs(first.write(), second.write())
+    comparison = compare(first.write(), second.write())
     console = Console(width=80, file=io.StringIO())
     console.print(comparison.to_terminal())
     text = console.file.getvalue()
     for words in ("resnet50", "better", f"{first.rows[0]['auc']:.3f}"):
         assert words in text
-    header, rule, *lines = comparison.to_markdown().splitlines()[:4]
-    assert {line.count("|") for line in (header, rule, *lines)} == {10}
-    json.dumps(comparison.to_dict())
-    assert "resnet50, svm" in comparison.to_html()
+    assert json.loads(json.dumps(comparison.to_dict()))["notes"] == comparison.notes()
+    assert repr(comparison) == "RunComparison(a and b: 2 models in both)"
 
 
-def test_settings_of_a_run_that_wrote_none_down_are_not_held_against_it(runs):
+def test_a_run_without_settings_has_none_that_differ(runs):
     first, second = runs
-    assert compare_runs(first.write(run=False), second.write()).settings == {}
+    assert compare(first.write(run=False), second.write()).settings == {}
 
 
-def test_without_differences_nothing_is_shown(runs):
+def test_identical_predictions_have_no_difference_and_no_interval(runs):
     root = runs[0].write()
-    comparison = compare_runs(root, root)
+    comparison = compare(root, root)
     assert comparison.names == ("first", "second")
-    for pair in comparison.pairs:
-        assert pair.figures["auc"].difference == 0
-        assert pair.figures["auc"].verdict == "no difference shown"
+    for row in comparison.rows:
+        for found in row.differences.values():
+            assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+            assert found.verdict == "no difference shown"
