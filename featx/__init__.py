@@ -28,7 +28,7 @@ _HOMES = {
     "benchmark": "featx.benchmarking.benchmark",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.fitting",
+    "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
     "load_model": "featx.classifiers.model_file",
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.classifiers.fitting import fit
+    from featx.classifiers.classifier import FeatureClassifier, fit
     from featx.classifiers.model_file import load_model
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset

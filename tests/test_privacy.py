@@ -12,7 +12,7 @@ import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError

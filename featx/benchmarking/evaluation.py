@@ -19,9 +19,9 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.result_cache import Ledger, Row, key_of
 from featx.benchmarking.sides import Sides
+from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
 from featx.classifiers.inference import verdict_of
 from featx.classifiers.predictions import Predictions
-from featx.classifiers.scores import FORMAT as SCORE_FORMAT
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
@@ -71,7 +71,7 @@ class RowMaker:
         sides: Sides[FeatureMatrix],
         kind: str,
     ) -> Row:
-        from featx.classifiers.fitting import fit
+        from featx.classifiers.classifier import fit
         from featx.classifiers.model_file import save_model
 
         start_memory_watch()
@@ -146,7 +146,7 @@ class RowMaker:
             "peak_memory": max(sides.peak_memory, peak_memory()),
             "recipes": [dict(recipe) for recipe in train.recipes],
             "recipe_digests": _recipe_digests(train),
-            "settings": {**self.fitting, "chosen": model.best_parameters_},
+            "settings": {**self.fitting, "chosen": model.best_params_},
         }
 
     def model(self, name: str) -> FeatureClassifier:

@@ -153,7 +153,7 @@ def fit(
             "model": str(path),
             "classifier": name,
             "threshold": model.threshold_,
-            "parameters": model.best_parameters_,
+            "parameters": model.best_params_,
             "provenance": model.provenance_,
         }
         summaries.append(summary)

@@ -7,7 +7,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.classifiers.calibration import probabilities
 from featx.classifiers.classifier import FeatureClassifier
-from featx.classifiers.scores import classifier_scores
+from featx.classifiers.decision_scores import classifier_scores
 from featx.errors import UsageError
 from tests.classifiers.makers import RECIPE, make_matrix
 

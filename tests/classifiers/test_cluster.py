@@ -8,7 +8,7 @@ import pytest
 
 import featx
 from featx.classifiers.boosting import BoostedTrees
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 from featx.cli import main
 from tests.classifiers.makers import make_matrix
 
@@ -39,7 +39,7 @@ def test_the_model_is_the_same_and_the_matrix_travels_once_a_stage(client, monke
     monkeypatch.setattr(client, "scatter", counting)
     model = featx.fit(matrix, "naive_bayes", client=client)
     np.testing.assert_allclose(model.out_of_fold_, expected.out_of_fold_, atol=1e-6)
-    assert model.best_parameters_ == expected.best_parameters_
+    assert model.best_params_ == expected.best_params_
     # Once to search, once to refit, whatever the number of fits.
     assert sum(isinstance(data, TrainingSet) for data in sent) == 2
 

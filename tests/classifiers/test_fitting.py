@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import featx
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix
@@ -69,7 +69,7 @@ def test_provenance():
     expected |= {"classifier": "logistic", "operating_point": "f1"}
     assert {name: facts[name] for name in expected} == expected
     best = max(facts["candidates"], key=lambda candidate: candidate["auc"])
-    assert best["parameters"] == model.best_parameters_
+    assert best["parameters"] == model.best_params_
     assert roc_auc_score(matrix.labels, model.out_of_fold_[:, 1]) == facts["auc_out_of_fold"]
     assert "image1.png" not in json.dumps(facts)
 
@@ -93,5 +93,5 @@ def test_more_views_of_the_same_pixels_change_nothing():
         view=np.tile([0, 1], 90),
     )
     once, twice = fit(matrix, "logistic"), fit(doubled, "logistic")
-    assert once.best_parameters_ == twice.best_parameters_
+    assert once.best_params_ == twice.best_params_
     np.testing.assert_allclose(once.out_of_fold_, twice.out_of_fold_, atol=1e-3)

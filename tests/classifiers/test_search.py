@@ -5,9 +5,9 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 
-from featx.classifiers.registry import ClassifierRecord
+from featx.classifiers.registry import ClassifierSpec
 from featx.classifiers.search import Search
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 
 
 class Remembers(ClassifierMixin, BaseEstimator):
@@ -33,7 +33,7 @@ class Reads(Remembers):
 
 
 def record_of(classifier, settings):
-    return ClassifierRecord(
+    return ClassifierSpec(
         "spy",
         "Spy",
         lambda shape, random_state: Pipeline([("as it is", "passthrough"), ("spy", classifier())]),

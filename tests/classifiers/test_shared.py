@@ -9,7 +9,7 @@ from featx.classifiers import search as search_module
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.shared import cut_evenly
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])

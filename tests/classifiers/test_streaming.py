@@ -15,7 +15,7 @@ from featx.classifiers.memory_plan import MemoryPlan
 from featx.classifiers.model_file import load_model, save_model
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 from featx.errors import UsageError
 from featx.features.lazy_rows import LazyRows
 from tests.classifiers.makers import make_matrix
@@ -38,7 +38,7 @@ def test_a_streamed_fit_agrees_with_one_in_memory(monkeypatch, tmp_path, capsys,
     expected = featx.fit(train, name, n_jobs=1)
     monkeypatch.setattr(MemoryPlan, "make", lambda *_: MemoryPlan(free=2**28, fits=0))
     model = featx.fit(train, name, n_jobs=1)
-    assert model.best_parameters_ == expected.best_parameters_
+    assert model.best_params_ == expected.best_params_
     np.testing.assert_allclose(model.out_of_fold_, expected.out_of_fold_, atol=0.02)
     np.testing.assert_allclose(model.predict_images(test), expected.predict_images(test), atol=0.02)
     assert model.provenance_["matrix_sha256"] == expected.provenance_["matrix_sha256"]

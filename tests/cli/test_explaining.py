@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
 from featx.explanation import evidence as explanation

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
 from featx.explanation.evidence import ACTIVATION, Explainer
