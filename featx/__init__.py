@@ -23,15 +23,20 @@ _HOMES = {
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
+    "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
+    "compare": "featx.report.compare",
+    "evaluate": "featx.classifiers.inference",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
+    "predict": "featx.classifiers.inference",
 }
 
 __all__ = [
@@ -40,15 +45,20 @@ __all__ = [
     "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
+    "FitConfig",
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
+    "compare",
+    "evaluate",
     "explore",
     "extract",
     "fit",
     "get_preset",
     "list_backbones",
+    "list_classifiers",
     "load_model",
+    "predict",
 ]
 
 if TYPE_CHECKING:
@@ -56,7 +66,10 @@ if TYPE_CHECKING:
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
     from featx.classifiers.classifier import FeatureClassifier, fit
+    from featx.classifiers.config import FitConfig
+    from featx.classifiers.inference import evaluate, predict
     from featx.classifiers.model_file import load_model
+    from featx.classifiers.registry import list_classifiers
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
     from featx.exploration.analysis import explore
@@ -65,6 +78,7 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
+    from featx.report.compare import compare
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import featx.runtime.progress
 from featx.datasets.dataset import ImageDataset
 from featx.features.embedding import Embedding
 
@@ -14,12 +14,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture(autouse=True)
-def _own_surroundings(tmp_path_factory, monkeypatch):
-    """No test reads or fills the user's cache, nor hears of the user's weights."""
+def _own_environment(tmp_path_factory, monkeypatch, caplog):
+    """Isolate tests from the user's cache, weights and log level."""
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
-    featx.runtime.progress.set_quiet(False)
-    featx.runtime.progress.set_verbose(False)
+    caplog.set_level(logging.INFO, logger="featx")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -12,11 +13,9 @@ import numpy as np
 from featx.backbones._keras import import_keras
 from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
 from featx.backbones.pooling import POOLINGS, check_pooling, pool
-from featx.backbones.precision import HALF, check_precision
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
-from featx.runtime.progress import detail, say
 
 __all__ = [
     "ENGINES",
@@ -28,6 +27,8 @@ __all__ = [
     "make_engine",
     "pooled_model",
 ]
+
+logger = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "keras", "openvino"]
 ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
@@ -59,7 +60,7 @@ class KerasEngine:
     def __init__(
         self,
         base: Any,
-        backbone: Backbone,
+        backbone: BackboneSpec,
         batch_size: int | None = None,
         pooling: str = "average",
     ) -> None:
@@ -119,7 +120,7 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, base: Any, backbone: Backbone, pooling: str = "average") -> None:
+    def __init__(self, base: Any, backbone: BackboneSpec, pooling: str = "average") -> None:
         if not openvino_installed():
             raise MissingExtraError("The openvino engine", "featx[openvino]")
         if import_keras().backend.backend() != "tensorflow":
@@ -150,7 +151,7 @@ class OpenVinoEngine:
 
 
 def make_engine(
-    backbone: Backbone,
+    backbone: BackboneSpec,
     weights: Weights,
     engine: str = "auto",
     batch_size: int | None = None,
@@ -166,7 +167,7 @@ def make_engine(
     check_precision(precision, engine)
     if precision in HALF:
         if not _gpu_visible():
-            say(
+            logger.warning(
                 f"{precision} is for GPUs; without one {backbone.name} takes longer than in "
                 "float32, and its features are no better."
             )
@@ -174,9 +175,9 @@ def make_engine(
         return KerasEngine(base, backbone, batch_size, pooling)
     base = load_base(backbone, weights)
     if engine == "openvino" or (engine == "auto" and _openvino_serves()):
-        detail(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
+        logger.debug(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
         return OpenVinoEngine(base, backbone, pooling)
-    detail(f"{backbone.name} runs on Keras ({_reason(engine)}).")
+    logger.debug(f"{backbone.name} runs on Keras ({_reason(engine)}).")
     return KerasEngine(base, backbone, batch_size, pooling)
 
 
@@ -192,11 +193,11 @@ def _reason(engine: str) -> str:
     return "installed, and no GPU in sight" if backend == "tensorflow" else f"on {backend}"
 
 
-def _width(backbone: Backbone, pooling: str) -> int:
+def _width(backbone: BackboneSpec, pooling: str) -> int:
     return backbone.features * POOLINGS[pooling]
 
 
-def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> np.ndarray:
+def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
     """Give pixels the shape that networks take.
 
     Parameters
@@ -220,7 +221,7 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: Backbone) -> n
     return batch
 
 
-def pooled_model(base: Any, backbone: Backbone, channels: int, pooling: str) -> Any:
+def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:
     """Chain pixels, preprocessing, the frozen base and pooling."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")

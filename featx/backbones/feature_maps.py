@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 
 __all__ = ["FeatureMaps"]
 
@@ -19,7 +19,7 @@ class FeatureMaps:
     Their mean over places is what average pooling makes of them.
     """
 
-    def __init__(self, base: Any, backbone: Backbone) -> None:
+    def __init__(self, base: Any, backbone: BackboneSpec) -> None:
         self.base = base
         self.backbone = backbone
         self._models: dict[int, Any] = {}

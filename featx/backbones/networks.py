@@ -16,7 +16,7 @@ import numpy as np
 
 from featx.backbones import efficientnet_lite
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.torch_file import read_torch_state
 from featx.errors import FeatxError, UsageError
 
@@ -26,7 +26,7 @@ _TORCH_SUFFIXES = (".pth", ".pt")
 
 
 def build_base(
-    backbone: Backbone, input_shape: tuple[int, int] | None = None, policy: str | None = None
+    backbone: BackboneSpec, input_shape: tuple[int, int] | None = None, policy: str | None = None
 ) -> Any:
     """Make the network without its classification layer, with Keras' initial weights."""
     height, width = input_shape or backbone.size
@@ -72,7 +72,7 @@ def fill_randomly(base: Any, random_state: int) -> None:
             weight.assign(generator.uniform(-limit, limit, weight.shape).astype(np.float32))
 
 
-def fill_from_file(base: Any, backbone: Backbone, path: Path) -> None:
+def fill_from_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
     """Load a weights file into a network."""
     if path.suffix in _TORCH_SUFFIXES:
         _fill_from_torch_file(base, backbone, path)
@@ -89,7 +89,7 @@ def fill_from_file(base: Any, backbone: Backbone, path: Path) -> None:
             raise FeatxError(_misfit(backbone, path, "its layers have other shapes")) from error
 
 
-def _fill_from_torch_file(base: Any, backbone: Backbone, path: Path) -> None:
+def _fill_from_torch_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
     sha256 = backbone.weight_file.sha256
     if sha256 is None:
         raise UsageError(
@@ -98,7 +98,7 @@ def _fill_from_torch_file(base: Any, backbone: Backbone, path: Path) -> None:
     efficientnet_lite.load_torch_state(base, read_torch_state(path, sha256))
 
 
-def _check_hdf5(backbone: Backbone, path: Path) -> str:
+def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
     """Tell which of Keras' layouts a file has, after counting its parameters."""
     try:
         with h5py.File(path, "r") as file:
@@ -124,7 +124,7 @@ def _count(group: h5py.Group) -> int:
     )
 
 
-def _misfit(backbone: Backbone, path: Path, finding: str) -> str:
+def _misfit(backbone: BackboneSpec, path: Path, finding: str) -> str:
     return (
         f"{path} does not fit {backbone.name}: {finding}, where {backbone.title} without its "
         f"classification layer has {backbone.parameters:,} parameters. It belongs to another "
@@ -132,7 +132,7 @@ def _misfit(backbone: Backbone, path: Path, finding: str) -> str:
     )
 
 
-def _origin(backbone: Backbone) -> str:
+def _origin(backbone: BackboneSpec) -> str:
     file = backbone.weight_file
     return file.url or f"the PyPI package {file.package}"
 

@@ -23,7 +23,7 @@ from featx.backbones._openvino import (
     quiet_and_private,
 )
 from featx.backbones.engines import as_batch, pooled_model
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
 __all__ = ["QuantizedEngine", "check_quantizer", "network_digest", "quantize"]
@@ -39,7 +39,7 @@ class QuantizedEngine:
 
     name = "openvino"
 
-    def __init__(self, network: bytes, backbone: Backbone) -> None:
+    def __init__(self, network: bytes, backbone: BackboneSpec) -> None:
         if not openvino_installed():
             raise MissingExtraError("int8", "featx[int8]")
         self.backbone = backbone
@@ -79,7 +79,7 @@ def network_digest(network: bytes) -> str:
 
 
 def quantize(
-    base: Any, backbone: Backbone, views: npt.NDArray[np.float32], pooling: str = "average"
+    base: Any, backbone: BackboneSpec, views: npt.NDArray[np.float32], pooling: str = "average"
 ) -> bytes:
     """Quantize a frozen network after training, without labels.
 

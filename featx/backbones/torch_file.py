@@ -7,7 +7,6 @@ run any code, so only the four names that a state dictionary needs are let throu
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from featx.errors import FeatxError
+from featx.runtime.files import file_digest
 
 __all__ = ["read_torch_state"]
 
@@ -28,14 +28,13 @@ _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8
 
 def read_torch_state(path: Path, sha256: str) -> dict[str, np.ndarray]:
     """Read a state dictionary from a legacy PyTorch file."""
+    digest = file_digest(path)
+    if digest != sha256:
+        raise FeatxError(
+            f"{path} is damaged or not the published file: its SHA-256 is {digest}, "
+            f"expected {sha256}. Reinstall its package, or pass another file."
+        )
     with path.open("rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
-        if digest != sha256:
-            raise FeatxError(
-                f"{path} is damaged or not the published file: its SHA-256 is {digest}, "
-                f"expected {sha256}. Install its package again, or give another file."
-            )
-        file.seek(0)
         try:
             return _read_state(file)
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError) as error:

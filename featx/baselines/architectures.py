@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def staged_cnn(
 
 
 def pretrained(
-    backbone: Backbone,
+    backbone: BackboneSpec,
     pixels: KerasTensor,
     weights: Weights,
     *,

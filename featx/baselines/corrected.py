@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from featx.backbones.registry import Backbone, get_backbone
+from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.baselines import architectures
 from featx.baselines.recipe import SHARE_OF_255, Recipe
 from featx.baselines.schedules import WarmCosine
@@ -68,7 +68,7 @@ def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> Re
     )
 
 
-def finetuned(backbone: Backbone) -> Recipe:
+def finetuned(backbone: BackboneSpec) -> Recipe:
     """Return the recipe that trains all layers of a backbone.
 
     Examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,12 +22,14 @@ from featx.baselines.state import Keeper, State
 from featx.baselines.task import Task, predict
 from featx.errors import FeatxError
 from featx.runtime.files import put_bytes
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["Result", "train"]
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "learning_rate",
@@ -65,7 +68,7 @@ def train(network: keras.Model, task: Task, keeper: Keeper | None = None) -> Res
     if state is None:
         state = State({column: [] for column in COLUMNS})
     elif not state.finished:
-        say(f"{recipe.name} goes on after epoch {state.epochs} of {recipe.epochs}.")
+        logger.info(f"{recipe.name} goes on after epoch {state.epochs} of {recipe.epochs}.")
     seconds_before = sum(state.history["seconds"])
     if not state.finished:
         _run_epochs(network, task, state, keeper)

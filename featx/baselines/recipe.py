@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from featx.backbones.registry import Preprocessing
+from featx.backbones.spec import Preprocessing
 from featx.baselines.schedules import Schedule
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.runtime.files import write_hdf5
-from featx.runtime.progress import say
 
 __all__ = ["Keeper", "State", "key_of"]
+
+logger = logging.getLogger(__name__)
 
 FILE = "state.h5"
 FORMAT = 1
@@ -87,14 +89,14 @@ class Keeper:
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs.get("featx_training") != FORMAT or file.attrs["key"] != self.key:
-                    say(
+                    logger.warning(
                         f"{path} is of a training with other settings, images or versions; this "
                         "one starts at its first epoch and takes its place."
                     )
                     return None
                 return _read(file)
         except (OSError, KeyError, ValueError, RuntimeError) as error:
-            say(f"{path} is damaged ({error}); training starts at its first epoch.")
+            logger.warning(f"{path} is damaged ({error}); training starts at its first epoch.")
             return None
 
 

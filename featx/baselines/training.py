@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
-from featx.runtime.progress import say
 
 __all__ = ["TrainedBaseline", "train_baseline"]
+
+logger = logging.getLogger(__name__)
 
 
 def train_baseline(
@@ -126,7 +128,7 @@ def train_baseline(
         diagnosis=diagnose(result.history, aside, result.probabilities, images.class_names),
     )
     for sentence in trained.diagnosis:
-        say(f"{recipe.name}: {sentence}")
+        logger.info(f"{recipe.name}: {sentence}")
     if out is not None:
         digests = [None if start is None else start.digest for start in starts]
         save_trained(trained, result.probabilities, random_state, digests, out)
@@ -152,6 +154,6 @@ def _read(images: ImageDataset, recipe: Recipe, random_state: int) -> tuple[Less
     source = ViewSource(images, recipe.size, policy_of(recipe.augmentation), random_state)
     unreadable = source.find_unreadable()
     for index, reason in unreadable.items():
-        say(f"{images.names[index]} is left out: {reason}.")
+        logger.warning(f"{images.names[index]} is left out: {reason}.")
     training, validation = split(images, unreadable, recipe, random_state)
     return Lesson(images, source, training, validation, random_state), unreadable

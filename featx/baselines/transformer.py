@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.backbones._keras import import_keras, quiet_stderr
-from featx.backbones.registry import Preprocessing
+from featx.backbones.spec import Preprocessing
 from featx.backbones.weights import WEIGHTS_DIR_VARIABLE, Weights
 from featx.errors import FeatxError, MissingExtraError, UsageError
 

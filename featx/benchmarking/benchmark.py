@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.backbones.precision import check_precision
+from featx.backbones.registry import check_precision, split_precision, with_precision
 from featx.benchmarking.data import prepare
 from featx.benchmarking.evaluation import RowMaker
-from featx.benchmarking.precisions import split_precision, with_precision
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_metadata import RunRecord
 from featx.benchmarking.runner import Run

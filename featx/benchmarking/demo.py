@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.synthetic.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
-from featx.report.page import write_page
-from featx.runtime.progress import say
+from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
+from featx.report.page import report
 
 __all__ = ["run_demo"]
+
+logger = logging.getLogger(__name__)
 
 
 def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     """Draw phantoms, embed them, fit the classifiers, train a CNN, and compare."""
     out = Path(out)
     folder = out / "images"
-    say("This demonstration draws synthetic radiographs: its figures say nothing of patients.")
+    logger.info(
+        "This demonstration draws synthetic radiographs: its figures say nothing of patients."
+    )
     make_phantoms(folder, random_state=random_state)
     images = ImageDataset.open(folder, PHANTOM_PATIENT_PATTERN)
     table = benchmark(
@@ -34,7 +38,7 @@ def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     )
     table.notes.insert(0, "SYNTHETIC images: these figures say nothing of patients.")
     table.save(out / "results")
-    write_page(out / "results")
+    report(out / "results")
     return table
 
 

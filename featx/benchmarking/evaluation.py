@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,19 +21,20 @@ from featx.benchmarking.costs import (
 from featx.benchmarking.result_cache import Ledger, Row, key_of
 from featx.benchmarking.sides import Sides
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
-from featx.classifiers.inference import verdict_of
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
+from featx.report.records import SetScores
 from featx.runtime.files import library_versions
-from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
 __all__ = ["RowMaker"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -118,7 +120,7 @@ class RowMaker:
         except UsageError as error:
             adapted, reason = None, str(error)
         if adapted is None:
-            say(f"{row['name']} was not adapted: {reason}")
+            logger.warning(f"{row['name']} was not adapted: {reason}")
             return None
         self._predicted(name, "", sides.test, adapted.predict_images(sides.test))
         made = {
@@ -224,7 +226,7 @@ class RowMaker:
     def _score(self, name: str, threshold: float | None) -> Row:
         predictions = self.predictions[name]
         scores = predictions.decide(threshold).score(random_state=self.fitting["random_state"])
-        return {"n_test": len(predictions.names), **verdict_of(scores)}
+        return SetScores.from_scores(scores).to_dict()
 
     def _find(self, name: str) -> Row | None:
         if self.out is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from featx.errors import FeatxError, unknown_name
-from featx.runtime.progress import say
 
 __all__ = ["PRESETS", "Preset", "get_preset"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Preset:
             try:
                 find_weights(get_backbone(name), "imagenet", folder)
             except FeatxError as error:
-                say(f"The preset {self.name} goes on without {name}: {error}")
+                logger.warning(f"The preset {self.name} goes on without {name}: {error}")
                 last = error
             else:
                 found.append(name)

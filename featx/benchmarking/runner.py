@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from featx.backbones.registry import split_precision
 from featx.benchmarking.comparison import compare_with_reference
 from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
@@ -16,7 +18,7 @@ from featx.benchmarking.evaluation import RowMaker
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_SHARES, curve_point, repeated_auc
 from featx.benchmarking.notes import note_on_curve, notes_on_rows, shortcuts
-from featx.benchmarking.precisions import compare_with_float32, split_precision
+from featx.benchmarking.precisions import compare_with_float32
 from featx.benchmarking.result_cache import Row
 from featx.benchmarking.run_metadata import RunRecord
 from featx.benchmarking.sides import Sides
@@ -25,12 +27,16 @@ from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.report.model_card import CARD_FORMAT, card_facts, model_card
-from featx.report.page import write_page
+from featx.report.notes import Note
+from featx.report.page import report
+from featx.report.records import BenchmarkRow
 from featx.report.results import best_place
 from featx.runtime.files import put_bytes
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 __all__ = ["Run"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -73,20 +79,25 @@ class Run:
 
     def _show(self, rows: list[Row], out: Path) -> None:
         """Make the page, with images as the model sees them that did best on training patients."""
-        places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
+        places = (
+            best_place([BenchmarkRow.from_dict(row) for row in rows], figure)
+            for figure in ("auc_out_of_fold", "validation_auc")
+        )
         best = next((rows[place] for place in places if place is not None), None)
         if best is not None:
             predictions = self.maker.predictions[best["name"]]
             save_gallery(out, best, predictions, self.material.protocol.test)
             self._add_heat_maps(best, out)
         self._write_cards(rows, out)
-        write_page(out)
+        report(out)
 
     def _write_cards(self, rows: list[Row], out: Path) -> None:
-        limits = [*self.material.audit.notes(), *shortcuts(rows)]
+        texts = [*self.material.audit.notes(), *shortcuts(rows)]
+        limits = [Note("text", {"text": text}) for text in texts]
         for row in rows:
             if row["name"] in self.facts:
-                card = model_card(row["name"], self.facts[row["name"]], row, limits)
+                record = BenchmarkRow.from_dict(row)
+                card = model_card(row["name"], self.facts[row["name"]], record, limits)
                 target = out / "models" / f"{row['name']}.md"
                 put_bytes(target, card.encode("utf-8", "replace"))
 
@@ -101,7 +112,7 @@ class Run:
             add_heat_maps(out, model, self.material.protocol.test, **settings)
         # Hours of work are not lost for want of a picture, whatever it wants.
         except Exception as error:
-            say(f"The gallery has no heat maps: {error}")
+            logger.warning(f"The gallery has no heat maps: {error}")
 
     def _save(self, table: BenchmarkTable) -> None:
         table.run = self.record.to_dict()

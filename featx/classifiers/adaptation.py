@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,10 @@ from featx.classifiers.registry import get_classifier
 from featx.classifiers.sample_weight import row_weights
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
-from featx.runtime.progress import say
 
 __all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshold"]
+
+logger = logging.getLogger(__name__)
 
 # Two means, two variances and a share cannot be told from fewer scores than this.
 FEWEST_IMAGES = 50
@@ -100,7 +102,9 @@ def with_adapted_threshold(
     _check_binary(model)
     threshold = adapted_threshold(logit(probabilities[:, 1]))
     if threshold is None:
-        say("The images' scores do not fall into two groups: the threshold stays as it was.")
+        logger.warning(
+            "The images' scores do not fall into two groups: the threshold stays as it was."
+        )
         return model
     moved = copy.copy(model)
     moved.threshold_ = threshold

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import warnings
 import zipfile
@@ -24,9 +25,10 @@ from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
 from featx.errors import FeatxError, UsageError
 from featx.runtime.files import put_bytes
-from featx.runtime.progress import say
 
 __all__ = ["load_model", "save_model"]
+
+logger = logging.getLogger(__name__)
 
 
 def _names(*types: type) -> frozenset[str]:
@@ -252,7 +254,7 @@ def _construct(content: bytes) -> Any:
 def _say_version(model: FeatureClassifier, path: Path) -> None:
     made_with = model.provenance_["versions"]["scikit-learn"]
     if made_with != sklearn.__version__:
-        say(
+        logger.warning(
             f"{path} was made with scikit-learn {made_with} and this is {sklearn.__version__}: "
             "predictions may differ; if they matter, fit it again or install that version."
         )

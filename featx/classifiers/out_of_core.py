@@ -9,6 +9,7 @@ not even the reduced rows fit into memory, views are dropped first, then patient
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -28,7 +29,9 @@ from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.runtime.memory import readable_size, usable_memory
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["CovarianceAccumulator", "Reduction", "fits_at_once", "reduce_rows"]
 
@@ -186,7 +189,7 @@ def reduce_rows(
     components = max(1, min(components, rows - 1, features))
     free = usable_memory(memory)
     kept = _rows_that_fit(spec, training, components, free, random_state)
-    say(
+    logger.info(
         f"The matrix of {rows:,} rows takes {readable_size(training.X.nbytes)} and "
         f"{readable_size(free)} of memory are free, too little to fit {spec.name} directly: it is "
         f"read block by block and reduced to {components} components by PCA on all rows; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ from featx.cli import environment as surroundings
 from featx.cli import explaining, exploring, fetching, reports, training, upkeep
 from featx.cli.commands import commands
 from featx.cli.interrupts import EXIT_CODE, Interrupts
+from featx.cli.output import logging_to_stderr
 from featx.errors import FeatxError
 from featx.runtime.files import remove_unfinished
-from featx.runtime.progress import is_verbose
 
 __all__ = ["main"]
 
@@ -37,7 +38,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, logging_to_stderr():
         try:
             commands.main(args=arguments, prog_name="featx", standalone_mode=False)
             code = 0
@@ -56,7 +57,7 @@ def _tell(error: Exception) -> int:
         error.show()
         return 2
     if isinstance(error, FeatxError):
-        if is_verbose():
+        if logging.getLogger("featx").level <= logging.DEBUG:
             traceback.print_exception(error)
         click.echo(f"featx: {error}", err=True)
         return error.exit_code

@@ -9,7 +9,6 @@ import click
 
 from featx.cli.options import (
     PathArgument,
-    apply_quiet,
     images_argument,
     jobs_option,
     json_option,
@@ -59,7 +58,6 @@ def explain(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
     from featx.explanation.evidence import Explainer
     from featx.explanation.export import SHEET, write_explanations
 
-    apply_quiet(options)
     limit = options.pop("limit")
     fitted = featx.load_model(model)
     dataset = featx.ImageDataset.open(images, labeled=False)

@@ -8,7 +8,6 @@ import click
 
 from featx.cli.options import (
     PathArgument,
-    apply_quiet,
     jobs_option,
     json_option,
     quiet_option,
@@ -61,7 +60,6 @@ def explore(
     neighbors: int,
     random_state: int,
     as_json: bool,
-    **options: bool,
 ) -> None:
     """Map the features of MATRIX: neighbors, copies, labels that may be wrong, on one page.
 
@@ -69,7 +67,6 @@ def explore(
     """
     import featx
 
-    apply_quiet(options)
     dataset = None if images is None else featx.ImageDataset.open(images, labeled=False)
     found = featx.explore(
         featx.FeatureMatrix.load(matrix),

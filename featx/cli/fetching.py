@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from featx.cli.options import PathArgument, apply_quiet, json_option, quiet_option
+from featx.cli.options import PathArgument, json_option, quiet_option
 from featx.cli.output import print_result
 from featx.errors import UsageError
 
@@ -19,9 +19,7 @@ from featx.errors import UsageError
 )
 @quiet_option
 @json_option
-def datasets(
-    name: str | None, to: Path | None, given: Path | None, as_json: bool, quiet: bool
-) -> None:
+def datasets(name: str | None, to: Path | None, given: Path | None, as_json: bool) -> None:
     """Fetch the public data set NAME, check it and unpack it; without NAME, list what there is.
 
     An interrupted download goes on when the same command is given again. Without a network, the
@@ -31,7 +29,6 @@ def datasets(
     """
     from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
 
-    apply_quiet({"quiet": quiet})
     if name is None:
         if to is not None or given is not None:
             raise UsageError("name the data set to fetch, such as `featx datasets kermany --to .`")

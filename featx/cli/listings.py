@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from featx.backbones.registry import list_backbones
-from featx.backbones.weights import weights_at_hand
+from featx.backbones.weights import find_local_weights
 
 __all__ = ["backbone_rows", "rows_to_terminal"]
 
@@ -18,7 +18,7 @@ def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
     """Describe every backbone, and whether its weights need a download."""
     rows = []
     for backbone in list_backbones():
-        weights = weights_at_hand(backbone, weights_dir)
+        weights = find_local_weights(backbone, weights_dir)
         rows.append(
             {
                 "name": backbone.name,

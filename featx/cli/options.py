@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,14 +103,17 @@ seed_option = click.option(
 )
 
 
-def _heed_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
-    from featx.runtime.progress import set_verbose
-
-    set_verbose(value)
+def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
     if value:
-        from featx.cli.output import tell_versions
+        from featx.cli.output import log_versions
 
-        tell_versions()
+        logging.getLogger("featx").setLevel(logging.DEBUG)
+        log_versions()
+
+
+def _set_quiet(_: click.Context, __: click.Parameter, value: bool) -> None:
+    if value:
+        logging.getLogger("featx").setLevel(logging.WARNING)
 
 
 def _heed_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
@@ -124,11 +128,15 @@ def quiet_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--verbose",
         is_flag=True,
         expose_value=False,
-        callback=_heed_verbose,
+        callback=_set_verbose,
         help="Also say versions, engine, weights, what the cache holds; where errors come from.",
     )(command)
     return click.option(
-        "--quiet", is_flag=True, help="No progress, no notes; errors and results only."
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_quiet,
+        help="Only warnings, errors and results.",
     )(command)
 
 
@@ -275,7 +283,6 @@ def open_images(
     images: str | Path, options: dict[str, Any], class_names: list[str] | None = None
 ) -> featx.ImageDataset:
     """Open what the user named, taking from `options` what only this needs."""
-    apply_quiet(options)
     patients, secret = options.pop("patients"), options.pop("hash_patients", None)
     return featx.ImageDataset.open(
         images,
@@ -297,13 +304,6 @@ def open_external(
     return featx.ImageDataset.open(
         images, patients, labels=labels, class_names=class_names, hash_patients=secret
     )
-
-
-def apply_quiet(options: dict[str, Any]) -> None:
-    """Take --quiet from the options and heed it."""
-    from featx.runtime.progress import set_quiet
-
-    set_quiet(options.pop("quiet"))
 
 
 def apply_preset(context: click.Context, options: dict[str, Any]) -> None:

@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+logger = logging.getLogger(__name__)
 
-def tell_versions() -> None:
-    """Say which versions are at work."""
+
+class _StderrHandler(logging.Handler):
+    """Write records as plain lines, above a progress bar where one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Resolved at each record, because tests and notebooks replace the stream.
+        if sys.stderr is None:
+            return
+        if "tqdm" in sys.modules:
+            from tqdm import tqdm
+
+            tqdm.write(self.format(record), file=sys.stderr)
+        else:
+            click.echo(self.format(record), err=True)
+
+
+@contextmanager
+def logging_to_stderr() -> Iterator[None]:
+    """Write the messages of the logger ``featx`` to standard error."""
+    root, handler = logging.getLogger("featx"), _StderrHandler()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def log_versions() -> None:
+    """Log the versions of the libraries that decide results."""
     import platform
 
     from featx.cli.doctor import library_versions
-    from featx.runtime.progress import say
 
     versions = {"python": platform.python_version(), **library_versions()}
     there = {name: version for name, version in versions.items() if version[0].isdigit()}
-    say(", ".join(f"{name} {version}" for name, version in there.items()))
+    logger.debug(", ".join(f"{name} {version}" for name, version in there.items()))
 
 
 def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
@@ -43,9 +76,12 @@ def print_table(table: Any, as_json: bool, out: Path) -> None:
         return
     from rich.console import Console
 
+    from featx.report.records import BenchmarkRow
     from featx.report.tables import to_terminal
 
-    Console().print(to_terminal(table.rows))
+    console = Console()
+    rows = [BenchmarkRow.from_dict(row) for row in table.rows]
+    console.print(to_terminal(rows, console.width))
     for note in table.notes:
         click.echo(note)
     click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")

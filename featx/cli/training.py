@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,6 @@ def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any)
     from featx.baselines.training import train_baseline
 
     get_baseline(baseline)
-    quiet = options["quiet"]
     dataset = open_images(images, options)
     dataset = dataset.select(dataset.splits != "test")
     trained = train_baseline(dataset, baseline, out=out, **options)
@@ -115,7 +115,7 @@ def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any)
         f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
         f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network, its log and its "
         f"curves are in {out}",
-        # Without --quiet, training itself has said it.
-        *(trained.diagnosis if quiet else []),
+        # Without --quiet, training itself has logged it.
+        *(trained.diagnosis if logging.getLogger("featx").level > logging.INFO else []),
     ]
     print_result(summary, as_json, "\n".join(lines))

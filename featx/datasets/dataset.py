@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,10 @@ from featx.datasets.patients import find_patients, hash_patient
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, digest_of, pixels_of
-from featx.runtime.progress import say
 
 __all__ = ["SPLITS", "ImageDataset"]
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
 
@@ -263,7 +265,7 @@ class ImageDataset:
             listing.names, listing.sources, listing.patients, patients, hash_patients
         )
         if found is None and labeled:
-            say(
+            logger.warning(
                 "Patients are unknown: images of one patient may be on both sides of a split, "
                 "which inflates every score. Give --patients, or a table with a column `patient`."
             )

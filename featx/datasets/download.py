@@ -1,112 +1,90 @@
-"""Fetching one large file, going on where an earlier attempt stopped."""
+"""Download of a large file that resumes after an interruption.
+
+pooch (1.9) would be the library for this, but it sends no Range header and deletes what an
+interrupted download has written: users would start again from zero, up to 1.2 GB at a time.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import http.client
+import logging
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from featx.errors import FeatxError
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
-__all__ = ["digest_of", "download"]
+__all__ = ["download"]
 
-# Seconds without a byte after which a connection counts as dead.
-PATIENCE = 60.0
+logger = logging.getLogger(__name__)
 
-_PIECE = 1 << 20
-_MEGABYTE = 10**6
+# Seconds without a byte after which a connection counts as broken.
+TIMEOUT = 60.0
+MEGABYTE = 10**6
 
 
 def download(address: str, path: Path, size: int) -> None:
-    """Fetch a file over HTTP; what an earlier attempt brought is not fetched again."""
-    part = path.with_name(f"{path.name}.part")
-    furthest = had = _size_of(part)
+    """Download a file over HTTP, resuming an earlier attempt kept as ``path.part``."""
+    partial = path.with_name(f"{path.name}.part")
+    furthest = had = _size_of(partial)
     if had:
-        say(f"{had:,} bytes of {path.name} are here already.")
-    with progress(f"Downloading {path.name}", -(-(size - had) // _MEGABYTE), "MB") as advance:
-        while _size_of(part) < size:
-            reason = _fetch_rest(address, part, size, advance)
-            if reason is not None and _size_of(part) <= furthest:
-                raise FeatxError(f"{address} could not be reached or broke off ({reason})")
-            furthest = max(furthest, _size_of(part))
-    part.replace(path)
+        logger.info(f"Resuming the download of {path.name} at {had:,} bytes.")
+    with progress(f"Downloading {path.name}", -(-(size - had) // MEGABYTE), "MB") as advance:
+        while _size_of(partial) < size:
+            reason = _fetch_rest(address, partial, size, advance)
+            if reason is not None and _size_of(partial) <= furthest:
+                raise FeatxError(f"{address} cannot be downloaded ({reason})")
+            furthest = max(furthest, _size_of(partial))
+    partial.replace(path)
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    total = -(-path.stat().st_size // _MEGABYTE)
-    with path.open("rb") as file, progress(f"Checking {path.name}", total, "MB") as advance:
-        done = _Megabytes(advance)
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            done.add(len(piece))
-    return digest.hexdigest()
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
-class _Megabytes:
-    """Turns bytes into whole steps of a bar that counts megabytes."""
-
-    def __init__(self, advance: Callable[..., None]) -> None:
-        self._advance, self._bytes = advance, 0
-
-    def add(self, count: int) -> None:
-        before, self._bytes = self._bytes // _MEGABYTE, self._bytes + count
-        self._advance(self._bytes // _MEGABYTE - before)
-
-
-def _size_of(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
-
-
-def _fetch_rest(address: str, part: Path, size: int, advance: Callable[..., None]) -> str | None:
-    """Fetch what is missing; return why it broke off, if it did."""
-    have = _size_of(part)
+def _fetch_rest(address: str, partial: Path, size: int, advance: Callable[..., None]) -> str | None:
+    """Download missing bytes; return the reason of an interruption."""
+    have = _size_of(partial)
     headers = {"User-Agent": "featx", **({"Range": f"bytes={have}-"} if have else {})}
     request = urllib.request.Request(address, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            # A server that knows no ranges answers 200 and sends everything again.
-            start = have if answer.status == http.client.PARTIAL_CONTENT else 0
-            _check_length(address, answer.headers.get("Content-Length"), size - start)
-            _write_to(part, "ab" if start else "wb", answer, size - start, advance)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            # A server without ranges answers 200 and sends everything again.
+            start = have if response.status == http.client.PARTIAL_CONTENT else 0
+            length = response.headers.get("Content-Length")
+            if length is not None and int(length) != size - start:
+                raise FeatxError(
+                    f"{address} offers {int(length):,} bytes where {size - start:,} are expected: "
+                    "another file, or a login page"
+                )
+            with partial.open("ab" if start else "wb") as file:
+                _write(file, response, start, size, advance)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                part.unlink()
+                partial.unlink()
             return f"the server answers {error.code} {error.reason}"
     except (OSError, http.client.HTTPException) as error:
         return str(getattr(error, "reason", None) or error or type(error).__name__)
-    return None if _size_of(part) == size else "the connection was cut"
+    return None if _size_of(partial) == size else "the connection was cut"
 
 
-def _check_length(address: str, stated: str | None, expected: int) -> None:
-    if stated is not None and int(stated) != expected:
-        raise FeatxError(
-            f"{address} offers {int(stated):,} bytes where {expected:,} are expected: "
-            "another file, or a page that asks for something"
-        )
-
-
-def _write_to(
-    part: Path,
-    mode: str,
-    answer: http.client.HTTPResponse,
-    wanted: int,
+def _write(
+    file: BinaryIO,
+    response: http.client.HTTPResponse,
+    position: int,
+    size: int,
     advance: Callable[..., None],
 ) -> None:
-    done = _Megabytes(advance)
-    with part.open(mode) as file:
-        # What has come is on its way to the disk at once, so that a kill loses nothing of it.
-        while wanted and (piece := answer.read1(min(_PIECE, wanted))):
-            try:
-                file.write(piece)
-                file.flush()
-            except OSError as error:
-                raise FeatxError(f"{part} cannot be written: {error.strerror}") from error
-            wanted -= len(piece)
-            done.add(len(piece))
+    while position < size and (piece := response.read1(min(MEGABYTE, size - position))):
+        try:
+            file.write(piece)
+            # A kill must lose nothing that has arrived.
+            file.flush()
+        except OSError as error:
+            raise FeatxError(f"{file.name} cannot be written: {error.strerror}") from error
+        position += len(piece)
+        advance(position // MEGABYTE - (position - len(piece)) // MEGABYTE)

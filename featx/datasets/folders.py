@@ -1,4 +1,4 @@
-"""Which images a folder or an archive holds."""
+"""Images of a folder, an archive or a URL, with classes and splits by folder name."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ SPLIT_WORDS = {
     "testing": "test",
 }
 
-# What the Finder and file servers leave beside images.
-_LITTER = ("__MACOSX",)
+# Folders that operating systems add.
+_IGNORED_FOLDERS = ("__MACOSX",)
 
 
 @dataclass
 class Listing:
-    """Images by name, before classes and patients are made of it."""
+    """Names, sources, labels, splits and patients as found, before they are checked."""
 
     names: list[str]
     sources: list[Source]
@@ -45,19 +45,19 @@ class Listing:
     where: str
 
     def check_classes(self, class_names: Sequence[str]) -> None:
-        """Refuse what no classifier can be trained on."""
+        """Refuse fewer than two classes, and a class missing from training or test images."""
         if len(class_names) < 2:
             found = f"only the class {class_names[0]!r}" if class_names else "no class"
             raise UsageError(
                 f"{self.where} has {found}; put the images of each class into a folder of its own, "
-                "at least two (of two, the last in the alphabet is the positive one)"
+                "at least two (of two, the alphabetically last is the positive one)"
             )
-        # Whatever is not for testing is trained on, images of the split 'val' among it.
+        # Images of 'train', 'val' and no split are all training images.
         for splits in ({"test"}, set(self.splits) - {"test"}):
             pairs = zip(self.splits, self.labels, strict=True)
-            there = {label for split, label in pairs if split in splits}
-            missing = sorted(set(class_names) - there)
-            if there and missing:
+            present = {label for split, label in pairs if split in splits}
+            missing = sorted(set(class_names) - present)
+            if present and missing:
                 named = ", ".join(filter(None, sorted(splits))) or "(none)"
                 raise UsageError(
                     f"{self.where}: the split {named!r} has no image of class {missing[0]!r}; "
@@ -81,18 +81,18 @@ def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
 
 
 def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images inside a zip or tar archive, whose folders mean what folders on disk do."""
-    return _arrange(_planted(str(path), list_members(path)), by_class, by_split)
+    """List the images inside a zip or tar archive, by its folders."""
+    return _arrange(_make_tree(str(path), list_members(path)), by_class, by_split)
 
 
 def list_remote(url: str, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images below a URL, whose folders mean what folders on disk do."""
-    return _arrange(_planted(url, find_files(url)), by_class, by_split)
+    """List the images below a URL, by its folders."""
+    return _arrange(_make_tree(url, find_files(url)), by_class, by_split)
 
 
 @dataclass
 class _Tree:
-    """Folders and files by their paths below a root, which itself is the empty path."""
+    """Folders and files by path below a root; the root is the empty path."""
 
     where: str
     folders: set[str]
@@ -104,7 +104,7 @@ class _Tree:
             path = path.rpartition("/")[0]
 
     def inside(self, folder: str) -> list[str]:
-        """Return the folders that stand right in a folder."""
+        """Return the direct subfolders of a folder."""
         return sorted(path for path in self.folders if path.rpartition("/")[0] == folder)
 
     def below(self, folder: str) -> list[str]:
@@ -117,11 +117,11 @@ class _Tree:
         )
 
 
-def _planted(where: str, files: Mapping[str, Source]) -> _Tree:
+def _make_tree(where: str, files: Mapping[str, Source]) -> _Tree:
     tree = _Tree(where, set(), {})
     for name, source in files.items():
         parts = name.split("/")
-        if not any(part.startswith(".") or part in _LITTER for part in parts[:-1]):
+        if not any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts[:-1]):
             tree.add_folder("/".join(parts[:-1]))
             tree.files[name] = source
     return tree
@@ -133,9 +133,9 @@ def _is_image(name: str, source: Source) -> bool:
         return False
     if path.suffix.lower() in SUFFIXES:
         return True
-    # Archives of hospitals name files by numbers such as 1.2.840.113619, or give them no suffix.
-    nameless = path.suffix == "" or path.suffix[1:].isdigit()
-    return nameless and not isinstance(source, np.ndarray) and is_dicom(read_beginning(source))
+    # Hospitals name DICOM files by numbers such as 1.2.840.113619, or give them no suffix.
+    no_suffix = path.suffix == "" or path.suffix[1:].isdigit()
+    return no_suffix and not isinstance(source, np.ndarray) and is_dicom(read_beginning(source))
 
 
 def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
@@ -154,7 +154,7 @@ def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
                 if len(listing.names) == before:
                     raise UsageError(
                         f"the class folder {tree.where}/{class_folder} has no image "
-                        f"({', '.join(sorted(SUFFIXES))}); add some, or move the folder elsewhere"
+                        f"({', '.join(sorted(SUFFIXES))}); add some, or remove the folder"
                     )
     if not listing.names:
         raise UsageError(_nothing_found(tree, by_class))
@@ -162,7 +162,7 @@ def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
 
 
 def _unwrap(tree: _Tree, top: str) -> str:
-    """Look through single folders around the folders that mean something."""
+    """Skip single folders around the class or split folders."""
     folders = tree.inside(top)
     if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
         return top
@@ -192,12 +192,12 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
     for parent, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
         if real in seen:
-            # A link back to a folder above.
+            # A link to a folder above.
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name not in _LITTER
+            name for name in folders if not name.startswith(".") and name not in _IGNORED_FOLDERS
         )
         yield Path(parent), files
 
@@ -215,5 +215,5 @@ def _nothing_found(tree: _Tree, by_class: bool) -> str:
 
 
 def split_word(text: str) -> str:
-    """Return the split that a word names; other words come back as they are."""
+    """Return the split that a word names, or the word itself."""
     return SPLIT_WORDS.get(text.strip().lower(), text.strip())

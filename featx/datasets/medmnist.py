@@ -1,8 +1,7 @@
-"""Data sets of MedMNIST: arrays of small images in one .npz file."""
+"""Images of a MedMNIST file: arrays in one .npz file."""
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 
@@ -11,12 +10,13 @@ import numpy.typing as npt
 
 from featx.datasets.folders import Listing
 from featx.errors import UsageError
+from featx.runtime.memory import available_memory
 
 __all__ = ["list_medmnist"]
 
 SPLITS = ("train", "val", "test")
 
-# As in MedMNIST's own list (Yang et al. 2023, doi 10.1038/s41597-022-01721-8).
+# Yang et al. 2023, doi 10.1038/s41597-022-01721-8.
 CLASS_NAMES = {
     "pneumoniamnist": ("normal", "pneumonia"),
     "breastmnist": ("malignant", "normal or benign"),
@@ -34,7 +34,7 @@ def list_medmnist(path: Path, labeled: bool) -> Listing:
     listing = Listing([], [], [], [], None, str(path))
     try:
         _check_size(path)
-        # Anyone may have made the file: pickled objects could run code.
+        # Pickled objects in a file could run code.
         with np.load(path, allow_pickle=False) as arrays:
             for split in SPLITS:
                 if f"{split}_images" in arrays:
@@ -44,7 +44,7 @@ def list_medmnist(path: Path, labeled: bool) -> Listing:
                     _add(listing, split, arrays[f"{split}_images"], labels if labeled else None)
     except UsageError:
         raise
-    # NumPy's parsers raise whatever a damaged file made them run into.
+    # NumPy raises exceptions of many types on damaged files.
     except Exception as error:
         raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
     if not listing.names:
@@ -55,13 +55,14 @@ def list_medmnist(path: Path, labeled: bool) -> Listing:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse arrays that memory cannot hold before any is unpacked."""
+    """Refuse arrays larger than memory before any is unpacked."""
     with zipfile.ZipFile(path) as archive:
         needed = sum(info.file_size for info in archive.infolist())
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > there:
+    available = available_memory()
+    if needed > available:
         raise UsageError(
-            f"{path} unpacks to {needed:,} bytes, and this machine's memory has {there:,}"
+            f"{path} unpacks to {needed:,} bytes, more than the {available:,} bytes of memory "
+            "available"
         )
 
 
@@ -69,7 +70,7 @@ def _add(listing: Listing, split: str, images: npt.NDArray, labels: npt.NDArray 
     if images.ndim not in (3, 4):
         raise UsageError(
             f"{listing.where}: {split}_images has the shape {images.shape}; it must be (images, "
-            "height, width), with 3 behind it for colors"
+            "height, width) or (images, height, width, 3)"
         )
     if labels is None:
         names = [""] * len(images)

@@ -1,26 +1,30 @@
-"""Public collections of chest X-rays, fetched from where they are published."""
+"""Public data sets of chest X-rays, downloaded from their publisher."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from featx.datasets.download import digest_of, download
+from featx.datasets.download import download
 from featx.errors import FeatxError, UsageError, unknown_name
 from featx.images.archives import list_members
-from featx.runtime.progress import progress, say
+from featx.runtime.files import file_digest
+from featx.runtime.progress import progress
 
 __all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PublicSet:
-    """What is known of a public collection."""
+    """Record of a public data set: source, licence, address, checksum and image counts."""
 
     name: str
     title: str
@@ -54,8 +58,8 @@ _PUBLIC_SETS = {
         file="ChestXRay2017.zip",
         size=1_235_512_464,
         sha256="13efc055629733dbab07877f8b3c9f81097840dbcdaa326a8542322c2281ce36",
-        checksum_source="size and SHA-256 as three unconnected public projects state them of this "
-        "file; not compared with Mendeley Data's own record",
+        checksum_source="size and SHA-256 as given by three independent public projects; not "
+        "compared with Mendeley Data's own record",
         folder="chest_xray",
         # Kaggle's copy has another file layout: 16 of these training images are its folder val.
         counts={
@@ -70,7 +74,7 @@ _PUBLIC_SETS = {
 
 
 def list_public_sets() -> list[PublicSet]:
-    """Return the collections that featx knows how to fetch.
+    """List the public data sets that featx can download.
 
     Examples
     --------
@@ -81,22 +85,19 @@ def list_public_sets() -> list[PublicSet]:
 
 
 def get_public_set(name: str) -> PublicSet:
-    """Return the collection of this name."""
+    """Return the public data set of this name."""
     if name not in _PUBLIC_SETS:
         raise unknown_name("public data set", name, _PUBLIC_SETS)
     return _PUBLIC_SETS[name]
 
 
 def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None) -> Path:
-    """Bring a collection into a folder, checked and unpacked.
-
-    Nothing is fetched where the images or the archive are there already. What an interrupted
-    download brought is not fetched again.
-    """
+    """Download, check and unpack a data set, skipping steps that are done; return its folder."""
     folder = to / public_set.folder
     if folder.exists():
-        _check_counts(public_set, folder, _count_files(to, folder))
-        say(f"{folder} holds the images already.")
+        paths = [path.relative_to(to).as_posix() for path in folder.rglob("*.jpeg")]
+        _check_counts(public_set, folder, paths)
+        logger.info(f"{folder} already holds the images.")
         return folder
     if given is not None and not given.is_file():
         raise UsageError(f"there is no file {given}")
@@ -107,25 +108,20 @@ def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None)
         try:
             download(public_set.address, archive, public_set.size)
         except FeatxError as error:
-            raise FeatxError(f"{error}. {_by_hand(public_set, to)}") from error
+            raise FeatxError(
+                f"{error}. Run the same command again to resume; or, without a network, download "
+                f"{public_set.file} ({public_set.size:,} bytes) from {public_set.page} with a "
+                f"browser and give `featx datasets {public_set.name} --to {to} --from "
+                f"{public_set.file}`, which checks and unpacks it"
+            ) from error
     _check_archive(public_set, archive)
     return _unpack(public_set, archive, to)
 
 
-def _by_hand(public_set: PublicSet, to: Path) -> str:
-    return (
-        f"Try the same command again, which goes on from where it was; or, where there is no way "
-        f"out, get {public_set.file} ({public_set.size:,} bytes) from {public_set.page} with a "
-        f"browser, put it into {to} and give the same command again, or give "
-        f"`featx datasets {public_set.name} --to {to} --from {public_set.file}`: it is checked "
-        "and used"
-    )
-
-
 def _check_room(public_set: PublicSet, to: Path, archive: Path) -> None:
-    # X-rays as JPEG take as much room unpacked as packed.
-    part = archive.with_name(f"{archive.name}.part")
-    there = max((path.stat().st_size for path in (archive, part) if path.exists()), default=0)
+    # JPEG files take as much space unpacked as packed.
+    partial = archive.with_name(f"{archive.name}.part")
+    there = max((path.stat().st_size for path in (archive, partial) if path.exists()), default=0)
     needed = 2 * public_set.size - min(there, public_set.size)
     free = shutil.disk_usage(to).free
     if free < needed:
@@ -133,58 +129,49 @@ def _check_room(public_set: PublicSet, to: Path, archive: Path) -> None:
 
 
 def _check_archive(public_set: PublicSet, archive: Path) -> None:
-    found = digest_of(archive)
+    logger.info(f"Checking {archive.name} ...")
+    found = file_digest(archive)
     if found != public_set.sha256:
         raise FeatxError(
             f"{archive} is not {public_set.file} as published: its SHA-256 is {found}, not "
-            f"{public_set.sha256}. Delete it and fetch it again. (A copy packed by somebody else, "
-            "such as Kaggle's, needs no fetching: every command takes the archive itself.)"
+            f"{public_set.sha256}. Delete it and download it again. (A copy packed by others, such "
+            "as Kaggle's, can be given to every command as it is.)"
         )
 
 
 def _unpack(public_set: PublicSet, archive: Path, to: Path) -> Path:
-    members = {
-        name: member
-        for name, member in list_members(archive).items()
-        if name.startswith(f"{public_set.folder}/") and _is_image(name)
-    }
-    _check_counts(public_set, archive, Counter(name.rpartition("/")[0] for name in members))
-    # A name of its own until all are there, so that no kill leaves half a folder of images.
+    members = list_members(archive)
+    inside = f"{public_set.folder}/"
+    names = [name for name in members if name.startswith(inside) and name.endswith(".jpeg")]
+    names = _check_counts(public_set, archive, names)
+    # Unpacked under a temporary name, so that a kill leaves no folder with some of the images.
     unpacking = to / f".{public_set.folder}.unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)
     try:
-        with progress(f"Unpacking {archive.name}", len(members), "images") as advance:
-            for name, member in members.items():
+        with progress(f"Unpacking {archive.name}", len(names), "images") as advance:
+            for name in names:
                 path = unpacking / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(member.read())
+                path.write_bytes(members[name].read())
                 advance()
-        folder = (unpacking / public_set.folder).rename(to / public_set.folder)
+        return (unpacking / public_set.folder).rename(to / public_set.folder)
     except OSError as error:
         raise FeatxError(f"{archive} cannot be unpacked into {to}: {error.strerror}") from error
     finally:
         shutil.rmtree(unpacking, ignore_errors=True)
-    return folder
 
 
-def _is_image(name: str) -> bool:
-    return name.endswith(".jpeg") and not any(
-        part.startswith(".") for part in PurePosixPath(name).parts
-    )
-
-
-def _count_files(to: Path, folder: Path) -> Counter[str]:
-    paths = [path.relative_to(to) for path in folder.rglob("*.jpeg")]
-    return Counter(path.parent.as_posix() for path in paths if _is_image(path.as_posix()))
-
-
-def _check_counts(public_set: PublicSet, where: Path, found: Mapping[str, int]) -> None:
-    if dict(found) != dict(public_set.counts):
+def _check_counts(public_set: PublicSet, where: Path, names: Sequence[str]) -> list[str]:
+    """Refuse other numbers of images per folder than published; return names without hidden."""
+    shown = [name for name in names if "/." not in name]
+    found = Counter(name.rpartition("/")[0] for name in shown)
+    if found != Counter(public_set.counts):
         raise FeatxError(
-            f"{where} does not hold the images as published: {_told(found)} instead of "
-            f"{_told(public_set.counts)}; move it away and fetch it again"
+            f"{where} does not hold the images as published: {_format(found)} instead of "
+            f"{_format(public_set.counts)}; move it away and download it again"
         )
+    return shown
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _format(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"

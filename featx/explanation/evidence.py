@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.registry import Backbone, get_backbone
+from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.backbones.weights import Weights
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
@@ -213,7 +213,7 @@ class _Sight:
         return make_view(image, "", 0, recipe.size, recipe.augmentation)
 
     @property
-    def backbone(self) -> Backbone:
+    def backbone(self) -> BackboneSpec:
         return get_backbone(f"{self.recipe.backbone}@{self.recipe.size[0]}")
 
     @cached_property

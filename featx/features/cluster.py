@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -22,12 +23,14 @@ from featx.features.embedding import ROWS_A_PART, Embedding, Lacking, find_lacki
 from featx.features.wanted import WantedRows, unpack_digest
 from featx.images.archives import Member
 from featx.images.sources import Source
-from featx.runtime.progress import progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 __all__ = ["Cluster"]
+
+logger = logging.getLogger(__name__)
 
 # So many tasks a thread are on their way: the next one is there when a worker has done the last,
 # and the scheduler remembers as little of a million images as of a thousand.
@@ -162,7 +165,7 @@ class _Run:
         """Do what ended its workers once more, alone, halving it until the image is found."""
         if self.suspects:
             count = sum(map(len, self.suspects))
-            say(
+            logger.warning(
                 f"{count:,} images were with workers that died again and again; they are tried "
                 "apart, to find those that are to blame."
             )
@@ -213,7 +216,7 @@ class _Run:
     def _refused(self, outcome: Outcome) -> bool:
         """Tell whether a worker is not fit, in which case it gets no more."""
         if outcome.unfit and outcome.worker not in self.unfit:
-            say(f"The worker {outcome.worker} is left out: {outcome.unfit}")
+            logger.warning(f"The worker {outcome.worker} is left out: {outcome.unfit}")
             self.unfit[outcome.worker] = outcome.unfit
         return bool(outcome.unfit)
 

@@ -12,8 +12,7 @@ from typing import Any, get_args
 from platformdirs import user_cache_path
 
 from featx.backbones.pooling import check_pooling
-from featx.backbones.precision import check_precision
-from featx.backbones.registry import Backbone, get_backbone
+from featx.backbones.registry import BackboneSpec, check_precision, get_backbone
 from featx.errors import UsageError, unknown_name
 from featx.features.recipe import Recipe
 from featx.images.augmentation import POLICIES, Augmentation
@@ -149,7 +148,7 @@ class ExtractionConfig:
             raise UsageError(f"random_state={self.random_state}: give a number from 0 to 2**32 - 1")
 
     @cached_property
-    def records(self) -> tuple[Backbone, ...]:
+    def records(self) -> tuple[BackboneSpec, ...]:
         """Registry record of each backbone."""
         return tuple(get_backbone(name) for name in self.backbones)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.pooling import POOLINGS
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.cache.drift import check_drift
@@ -24,12 +25,14 @@ from featx.features.quantized import read_network
 from featx.features.recipe import Recipe
 from featx.features.rendering import Pixels, render
 from featx.features.wanted import WantedRows
-from featx.runtime.progress import detail, progress, say
+from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
 __all__ = ["Embedding", "Lacking", "Lane", "complete", "compute", "find_lacking"]
+
+logger = logging.getLogger(__name__)
 
 # A part is what a kill can cost; at some 100 views a second this is a few seconds' work.
 ROWS_A_PART = 512
@@ -41,7 +44,7 @@ class Embedding:
     """One backbone, and where its rows are kept."""
 
     recipe: Recipe
-    backbone: Backbone
+    backbone: BackboneSpec
     weights: Weights
     cache: Path
     engine: str
@@ -106,7 +109,7 @@ def find_lacking(embeddings: Sequence[Embedding], wanted: WantedRows) -> Lacking
     """
     lacking = {embedding: ~embedding.store.there(wanted) for embedding in embeddings}
     for embedding, lacks in lacking.items():
-        detail(
+        logger.debug(
             f"{embedding.backbone.name}: {lacks.size - int(lacks.sum()):,} of {lacks.size:,} rows "
             f"are in the cache ({embedding.store.folder})."
         )
@@ -184,7 +187,7 @@ class Lane:
             self._flush()
         except FeatxError as error:
             # The first error is the one to tell.
-            say(f"The last rows could not be kept: {error}")
+            logger.warning(f"The last rows could not be kept: {error}")
 
     def add(self, key: RowKey, pixels: Pixels) -> bool:
         """Take one view, and tell whether there are enough for a batch."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 
 from featx.backbones.pooling import check_pooling
-from featx.backbones.precision import check_precision
-from featx.backbones.registry import get_backbone
+from featx.backbones.registry import check_precision, get_backbone
 from featx.backbones.weights import find_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError, unknown_name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
@@ -21,9 +22,11 @@ from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.files import library_versions, put_bytes
-from featx.runtime.progress import detail, progress
+from featx.runtime.progress import progress
 
 __all__ = ["CALIBRATION_IMAGES", "calibrate", "read_network"]
+
+logger = logging.getLogger(__name__)
 
 # NNCF's own default; more do not change the ranges much.
 CALIBRATION_IMAGES = 300
@@ -33,7 +36,7 @@ _FOLDER = "quantized"
 
 def calibrate(
     recipes: Sequence[Recipe],
-    backbones: Sequence[Backbone],
+    backbones: Sequence[BackboneSpec],
     weights: Sequence[Weights],
     on: ImageDataset | Sequence[str],
     cache: Path,
@@ -88,7 +91,7 @@ def _network_name(backbone: str, digest: str) -> str:
 
 
 def _network_for(
-    recipe: Recipe, backbone: Backbone, weights: Weights, hashed: Hashed, cache: Path
+    recipe: Recipe, backbone: BackboneSpec, weights: Weights, hashed: Hashed, cache: Path
 ) -> str:
     """Return the digest of the network calibrated on these images, making it at first."""
     sample = sorted(set(hashed.digests))[:CALIBRATION_IMAGES]
@@ -102,7 +105,7 @@ def _network_for(
 
     check_quantizer()
     views = _views(recipe, hashed, sample)
-    detail(f"Calibrating {recipe.backbone} in int8 on {len(views):,} images.")
+    logger.debug(f"Calibrating {recipe.backbone} in int8 on {len(views):,} images.")
     network = quantize(load_base(backbone, weights), backbone, views, recipe.pooling)
     digest = network_digest(network)
     put_bytes(note.parent / _network_name(recipe.backbone, digest), network)

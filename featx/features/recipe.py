@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from featx.backbones.registry import Backbone
+from featx.backbones.registry import BackboneSpec
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
 
@@ -54,7 +54,7 @@ class Recipe:
 
     @classmethod
     def from_config(
-        cls, config: ExtractionConfig, backbone: Backbone, weights: str, network: str = ""
+        cls, config: ExtractionConfig, backbone: BackboneSpec, weights: str, network: str = ""
     ) -> Recipe:
         """Return the recipe of one backbone of a config."""
         return cls(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from featx.errors import FeatxError, MissingExtraError
-from featx.runtime.progress import say
 
 if TYPE_CHECKING:
     from distributed import Client
 
 __all__ = ["connected"]
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def connected(address: str | None) -> Iterator[Client | None]:
                 f"the scheduler at {address} has no workers; start some with "
                 f"`dask worker {address}`"
             )
-        say(
+        logger.info(
             f"Cluster {address}: {len(workers)} workers, {sum(workers.values())} threads. "
             f"Dashboard: {client.dashboard_link or 'none'}"
         )

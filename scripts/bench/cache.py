@@ -12,6 +12,7 @@ Each call is in a process of its own; medians of three warm ones.
 
 import argparse
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -49,9 +50,8 @@ def extract(arguments):
     from featx.features import embedding
     from featx.features.cache.store import FeatureStore
     from featx.features.extraction import extract
-    from featx.runtime.progress import set_quiet
 
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     if arguments.made_up:
         embedding.Embedding._make_engine = lambda self: MadeUpEngine(self.backbone.features)
     collect, reading = FeatureStore.collect, []

@@ -28,7 +28,6 @@ from featx.datasets.dataset import ImageDataset
 from featx.features.embedding import Embedding
 from featx.features.extraction import extract
 from featx.runtime.parallel import set_engine_threads, set_jobs
-from featx.runtime.progress import set_quiet
 
 BAR = 0.9
 THREADS = 2
@@ -65,7 +64,7 @@ def main():
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--engine", default="auto")
     arguments = parser.parse_args()
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     set_jobs(THREADS)
     set_engine_threads(THREADS)
     images = ImageDataset.open(arguments.folder, labeled=False)

@@ -18,6 +18,7 @@ to each, and one of the mean; exits with 1 if one is under its bar.
 
 import argparse
 import json
+import logging
 import shutil
 import statistics
 import subprocess
@@ -206,9 +207,8 @@ def timed(featx, name, files, folder, arguments):
 def main(arguments):
     """Measure each backbone and judge."""
     from featx.datasets.dataset import ImageDataset
-    from featx.runtime.progress import set_quiet
 
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     each, mean = TO_USUAL[arguments.precision]
     to_usual, passed = [], True
     with tempfile.TemporaryDirectory(prefix="featx-end-to-end-") as scratch:

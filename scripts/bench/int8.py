@@ -11,6 +11,7 @@ elsewhere weights are random, and speed alone is measured.
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -29,9 +30,8 @@ import featx
 from featx.backbones.engines import make_engine
 from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_weights, load_base, weights_at_hand
+from featx.backbones.weights import find_local_weights, find_weights, load_base
 from featx.datasets.splitting import hold_out
-from featx.runtime.progress import set_quiet
 
 BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
 PIXELS, CALIBRATION = 48, 32
@@ -87,7 +87,7 @@ def auc_of_both(name, images, held_out, weights_dir):
 
 def main(arguments):
     """Measure each backbone."""
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     images = featx.ImageDataset.open(arguments.images_folder, "kermany")
     chosen = np.random.default_rng(0).permutation(len(images))[: arguments.images]
     images = images.select(np.sort(chosen))
@@ -95,7 +95,7 @@ def main(arguments):
     held_out = np.isin(np.arange(len(images)), chosen)
     for name in arguments.backbones or BACKBONES:
         backbone = get_backbone(name)
-        real = weights_at_hand(backbone, arguments.weights_dir) is not None
+        real = find_local_weights(backbone, arguments.weights_dir) is not None
         weights = find_weights(
             backbone, "imagenet" if real else "random", arguments.weights_dir, random_state=0
         )

@@ -10,6 +10,7 @@ so that it is in memory; later batches get made-up features, so that the curve i
 
 import argparse
 import json
+import logging
 import resource
 import shutil
 import subprocess
@@ -67,9 +68,8 @@ def extract(arguments):
     from featx.datasets.dataset import ImageDataset
     from featx.features import embedding
     from featx.features.extraction import extract
-    from featx.runtime.progress import set_quiet
 
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     make, loading = embedding.Embedding._make_engine, []
     quick = arguments.engine == "quick"
 

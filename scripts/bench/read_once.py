@@ -9,6 +9,7 @@ medians and exits with 1 if one call takes more than 0.97 of three.
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import tempfile
@@ -22,7 +23,6 @@ import numpy as np
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
-from featx.runtime.progress import set_quiet
 
 BAR = 0.97
 
@@ -44,7 +44,7 @@ def main():
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--engine", default="auto")
     arguments = parser.parse_args()
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     names = arguments.backbones.split(",")
     images = ImageDataset.open(arguments.folder, "kermany")
     # Speed does not depend on the values of the weights.

@@ -17,6 +17,7 @@ the path over C, warm-started against fits from nothing, medians of the rounds.
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 import time
@@ -35,7 +36,6 @@ from sklearn.svm import SVC
 from featx.classifiers.registry import ClassifierSpec, get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
-from featx.runtime.progress import set_quiet
 
 BAR, TOLERANCE = 10.0, 1e-4
 FOLDS, IMAGES_A_PATIENT = 5, 2
@@ -163,7 +163,7 @@ def main():
     parser.add_argument("--plain-folds", type=int, default=1, choices=range(1, FOLDS + 1))
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    set_quiet(True)
+    logging.getLogger("featx").setLevel(logging.WARNING)
     training = make_training(*((1500, 512) if arguments.quick else (5000, 2048)))
     folds = training.folds(FOLDS, random_state=0)
     kept = compare_svm(training, folds, arguments)

@@ -18,7 +18,7 @@ OUT = Path(mkdtemp(prefix="featx-example-"))  # for everything that is written h
 
 # %%
 if IMAGES is None:
-    from featx.datasets.synthetic.phantom import PHANTOM_PATIENT_PATTERN, make_phantoms
+    from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
 
     IMAGES, PATIENTS = OUT / "images", PHANTOM_PATIENT_PATTERN
     make_phantoms(IMAGES, patients=60, images_per_patient=(1, 2), size=160)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featx.backbones.registry import Backbone, get_backbone
+from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.backbones.weights import Weights, find_weights, load_base
 
 
@@ -15,7 +15,7 @@ def no_weights_but_our_own(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def lite0() -> Backbone:
+def lite0() -> BackboneSpec:
     return get_backbone("efficientnet_lite0")
 
 

@@ -41,7 +41,7 @@ def small_lite0(lite0, lite0_weights):
 
 @pytest.mark.parametrize("precision", list(TOLERANCES))
 def test_short_floats_come_near_float32_and_are_not_it(
-    small_lite0, pixels_64, precision, monkeypatch, capsys
+    small_lite0, pixels_64, precision, monkeypatch, caplog
 ):
     backbone, weights, base = small_lite0
     small = {"input_shape": (64, 64)}
@@ -53,7 +53,7 @@ def test_short_floats_come_near_float32_and_are_not_it(
     assert {layer.compute_dtype for layer in engine.base.layers} == {precision}
     assert {weight.dtype for weight in engine.base.weights} == {"float32"}
     assert import_keras().config.dtype_policy().name == "float32"
-    assert f"{precision} is for GPUs" in " ".join(capsys.readouterr().err.split())
+    assert f"{precision} is for GPUs" in " ".join(caplog.text.split())
 
     pixels_64 = pixels_64[:3]
     engine.batch_size = 3
@@ -65,12 +65,12 @@ def test_short_floats_come_near_float32_and_are_not_it(
     np.testing.assert_array_equal(engine.embed(pixels_64[[2, 0]]), found[[2, 0]])
 
 
-def test_a_gpu_says_nothing_of_being_slow(small_mobilenet, monkeypatch, capsys):
+def test_a_gpu_says_nothing_of_being_slow(small_mobilenet, monkeypatch, caplog):
     backbone, weights, base = small_mobilenet
     monkeypatch.setattr(engines, "load_base", lambda *a, **options: base)
     monkeypatch.setattr(engines, "_gpu_visible", lambda: True)
     assert make_engine(backbone, weights, precision="float16").batch_size == 32
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(

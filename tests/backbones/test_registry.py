@@ -9,7 +9,7 @@ import pytest
 
 from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base
-from featx.backbones.registry import BACKBONES, get_backbone, list_backbones
+from featx.backbones.registry import BACKBONES, get_backbone, list_backbones, split_precision
 from featx.errors import UsageError
 
 KERAS_NAMES = [name for name in BACKBONES if not name.startswith("efficientnet")]
@@ -88,8 +88,23 @@ def test_record_tells_the_truth_about_the_network(name):
 def test_unknown_name_is_answered_with_the_closest_one():
     with pytest.raises(UsageError, match=r"'densnet121'; did you mean 'densenet121'.*vgg19"):
         get_backbone("densnet121")
-    with pytest.raises(UsageError, match=r"no backbone 'qqq'\. Known: inceptionv3"):
+    with pytest.raises(UsageError, match=r"no backbone 'qqq' \(known: inceptionv3"):
         get_backbone("qqq")
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "RESNET50", "resnet50"])
+def test_names_are_case_insensitive(name):
+    assert get_backbone(name) is BACKBONES["resnet50"]
+    assert get_backbone(f"{name}@64").size == (64, 64)
+    assert split_precision(f"{name}@int8+EfficientNet-Lite0@int8") == (
+        ["resnet50", "efficientnet_lite0"],
+        "int8",
+    )
+
+
+def test_record_has_a_one_line_representation():
+    assert repr(get_backbone("vgg16")).startswith("<BackboneSpec vgg16: 224 x 224 pixels")
+    assert "\n" not in repr(get_backbone("vgg16"))
 
 
 def test_weight_names_hold_the_featx_name_the_keras_spelling_and_the_published_name():

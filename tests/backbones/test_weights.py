@@ -15,7 +15,7 @@ from featx.backbones import weights as weights_module
 from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_weights, load_base, weights_at_hand
+from featx.backbones.weights import find_local_weights, find_weights, load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
 MOBILENET = get_backbone("mobilenetv2")
@@ -66,37 +66,37 @@ def test_an_explicit_file_is_told_by_its_digest(tmp_path):
 def test_the_order_of_places(tmp_path, monkeypatch):
     published = MOBILENET.weight_file.name
     cached = write(tmp_path / "keras" / "models" / published)
-    assert weights_at_hand(MOBILENET).path == cached
-    assert weights_at_hand(MOBILENET).source == "imagenet"
+    assert find_local_weights(MOBILENET).path == cached
+    assert find_local_weights(MOBILENET).source == "imagenet"
 
     named_by_variable = write(tmp_path / "variable" / published)
     monkeypatch.setenv("FEATX_WEIGHTS_DIR", str(named_by_variable.parent))
-    assert weights_at_hand(MOBILENET).path == named_by_variable
+    assert find_local_weights(MOBILENET).path == named_by_variable
 
     named_by_flag = write(tmp_path / "flag" / "mobilenet_v2_notop.weights.h5")
-    assert weights_at_hand(MOBILENET, named_by_flag.parent).path == named_by_flag
+    assert find_local_weights(MOBILENET, named_by_flag.parent).path == named_by_flag
     assert find_weights(MOBILENET, weights_dir=named_by_flag.parent).source == "file"
 
     own_name = write(tmp_path / "flag" / "mobilenetv2_notop.weights.h5")
-    assert weights_at_hand(MOBILENET, named_by_flag.parent).path == own_name
+    assert find_local_weights(MOBILENET, named_by_flag.parent).path == own_name
 
 
 def test_the_package_comes_after_the_directories(tmp_path, lite0):
-    packaged = weights_at_hand(lite0)
+    packaged = find_local_weights(lite0)
     assert packaged.source == "imagenet"
     assert packaged.digest.startswith("57934424")
     brought = write(tmp_path / "efficientnet_lite0_notop.weights.h5")
-    assert weights_at_hand(lite0, tmp_path).path == brought
+    assert find_local_weights(lite0, tmp_path).path == brought
 
 
 def test_a_damaged_file_in_the_cache_does_not_count(tmp_path):
     cached = tmp_path / "keras" / "models" / RESNET.weight_file.name
     write(cached, b"half a download")
-    assert weights_at_hand(RESNET) is None
+    assert find_local_weights(RESNET) is None
 
 
 def test_nothing_at_hand_is_none():
-    assert weights_at_hand(RESNET) is None
+    assert find_local_weights(RESNET) is None
 
 
 def test_a_directory_that_does_not_exist_is_wrong_use(tmp_path, monkeypatch):

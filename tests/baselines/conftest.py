@@ -6,14 +6,6 @@ import numpy as np
 import pytest
 
 from featx.datasets.dataset import ImageDataset
-from featx.runtime.progress import set_quiet
-
-
-@pytest.fixture(autouse=True)
-def silence():
-    set_quiet(True)
-    yield
-    set_quiet(False)
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,7 @@ from featx.backbones._keras import import_keras
 from featx.baselines import loop
 from featx.baselines.training import train_baseline
 from featx.datasets.dataset import ImageDataset
-from featx.runtime.progress import set_quiet
 
-set_quiet(True)
 pixels = np.load(sys.argv[1])
 labels = np.arange(len(pixels)) % 2
 patients = [f"{label}-{number // 6}" for number, label in enumerate(labels)]

@@ -8,7 +8,7 @@ import pytest
 from featx.baselines.registry import list_baselines
 from featx.baselines.training import train_baseline
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.synthetic.phantom import make_phantoms
+from featx.datasets.synthetic import make_phantoms
 from tests.conftest import SHARED
 
 # Those with pieces have their own test, those that fine-tune a backbone are alike.

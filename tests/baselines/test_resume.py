@@ -13,9 +13,8 @@ from featx.baselines import lesson, loop
 from featx.baselines.task import Task
 from featx.baselines.training import train_baseline
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.synthetic.phantom import make_phantoms
+from featx.datasets.synthetic import make_phantoms
 from featx.errors import FeatxError
-from featx.runtime.progress import set_quiet
 
 LITE = "finetuned:efficientnet_lite0"
 
@@ -139,7 +138,7 @@ def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("change", ["images", "labels", "random_state", "epochs", "augmentation"])
 def test_state_of_another_training_is_left_aside_with_a_message(
-    trained, monkeypatch, blobs, capsys, change
+    trained, monkeypatch, blobs, caplog, change
 ):
     images, settings, _ = trained
     if change == "images":
@@ -155,22 +154,20 @@ def test_state_of_another_training_is_left_aside_with_a_message(
         settings |= {"epochs": 3} if change == "epochs" else {}
         settings |= {"augmentation": "none"} if change == "augmentation" else {}
     monkeypatch.setattr(loop, "_run_epoch", no_training)
-    set_quiet(False)
     with pytest.raises(AssertionError, match="an epoch ran"):
         train_baseline(images, "ramirez-cnn", **settings)
-    assert "other settings, images or versions" in capsys.readouterr().err.replace("\n", " ")
+    assert "other settings, images or versions" in caplog.text.replace("\n", " ")
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:3000], lambda b: b"", lambda b: b"x" * 500])
-def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, capsys, damage):
+def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, caplog, damage):
     images, settings, _ = trained
     path = settings["out"] / "state.h5"
     path.write_bytes(damage(path.read_bytes()))
     monkeypatch.setattr(loop, "_run_epoch", no_training)
-    set_quiet(False)
     with pytest.raises(AssertionError, match="an epoch ran"):
         train_baseline(images, "ramirez-cnn", **settings)
-    assert "is damaged" in capsys.readouterr().err
+    assert "is damaged" in caplog.text
 
 
 def test_full_disk_is_told_and_the_last_state_stands(blobs, monkeypatch, tmp_path):

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from featx.backbones.registry import split_precision, with_precision
 from featx.benchmarking import runner as run
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.notes import notes_on_rows
-from featx.benchmarking.precisions import compare_with_float32, split_precision, with_precision
+from featx.benchmarking.precisions import compare_with_float32
 from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
 from featx.metrics.comparison import delong_test

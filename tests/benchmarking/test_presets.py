@@ -2,7 +2,6 @@ import pytest
 
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
-from featx.benchmarking import presets
 from featx.benchmarking.presets import PRESETS, get_preset
 from featx.classifiers.registry import get_classifier
 from featx.errors import FeatxError, UsageError
@@ -31,13 +30,11 @@ def without(monkeypatch, missing):
     monkeypatch.setattr("featx.backbones.weights.find_weights", find)
 
 
-def test_accurate_goes_on_without_weights_that_are_not_to_be_had(monkeypatch, capsys):
+def test_accurate_goes_on_without_weights_that_are_not_to_be_had(monkeypatch, caplog):
     without(monkeypatch, {"mobilenetv2", "efficientnet_lite1"})
-    said = []
-    monkeypatch.setattr(presets, "say", said.append)
     arguments = get_preset("accurate").arguments()
     assert arguments["backbones"] == ["efficientnet_lite0+efficientnet_lite2"]
-    assert [text.split(":")[0] for text in said] == [
+    assert [text.split(":")[0] for text in caplog.messages] == [
         "The preset accurate goes on without efficientnet_lite1",
         "The preset accurate goes on without mobilenetv2",
     ]

@@ -3,12 +3,12 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from featx.classifiers.acceleration import fit_pipeline
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.classifiers import acceleration
-from featx.classifiers.acceleration import fit_pipeline
 
 
 class Finder(SVC):

@@ -2,10 +2,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sklearn.svm import SVC
-
 from featx.classifiers.kernels import SharedKernels
 from featx.classifiers.shared import PreparedFold
+from sklearn.svm import SVC
 
 GRID = [
     {"kernel": "rbf", "C": 1.0, "gamma": 0.02},

@@ -247,12 +247,12 @@ def test_deep_nesting(saved):
         load_model(saved)
 
 
-def test_another_scikit_learn_is_said_once(model, tmp_path, capsys):
+def test_another_scikit_learn_is_said_once(model, tmp_path, caplog):
     model.provenance_["versions"]["scikit-learn"] = "1.2.3"
     model.pipeline_._sklearn_version = "1.2.3"
     save_model(model, tmp_path / "model.skops")
     load_model(tmp_path / "model.skops")
-    assert capsys.readouterr().err.count("scikit-learn 1.2.3") == 1
+    assert caplog.text.count("scikit-learn 1.2.3") == 1
 
 
 def test_unwritable(model, tmp_path):

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from featx.classifiers.moments import Moments
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
-
-from featx.classifiers.moments import Moments
 
 
 @pytest.fixture

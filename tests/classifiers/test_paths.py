@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from featx.classifiers.paths import WarmPath
+from featx.classifiers.shared import PreparedFold
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from featx.classifiers.paths import WarmPath
 from featx.classifiers.decision_scores import classifier_scores, one_vs_rest_auc
-from featx.classifiers.shared import PreparedFold
 
 PATH = [{"C": C} for C in (0.0003, 0.001, 0.003, 0.01, 0.03)]
 

@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from featx.classifiers.shared import cut_evenly
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from featx.classifiers import search as search_module
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
-from featx.classifiers.shared import cut_evenly
 from featx.classifiers.training_set import TrainingSet
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from featx.classifiers.memory_plan import MemoryPlan
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 import featx
-from featx.classifiers.memory_plan import MemoryPlan
 from featx.classifiers.model_file import load_model, save_model
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
@@ -32,7 +32,7 @@ def small_memory(monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "classes"), [("logistic", 2), ("naive_bayes", 3), ("svm", 2)])
-def test_a_streamed_fit_agrees_with_one_in_memory(monkeypatch, tmp_path, capsys, name, classes):
+def test_a_streamed_fit_agrees_with_one_in_memory(monkeypatch, tmp_path, caplog, name, classes):
     matrix = make_matrix(n_images=240, features=40, classes=classes, strength=0.3)
     train, test = matrix.select_images(range(160)), matrix.select_images(range(160, 240))
     expected = featx.fit(train, name, n_jobs=1)
@@ -45,14 +45,14 @@ def test_a_streamed_fit_agrees_with_one_in_memory(monkeypatch, tmp_path, capsys,
     save_model(model, tmp_path / "model.skops")
     again = load_model(tmp_path / "model.skops").predict_images(test.lazily())
     np.testing.assert_array_equal(again, model.predict_images(test))
-    assert "block by block" in capsys.readouterr().err
+    assert "block by block" in caplog.text
 
 
-def test_rows_that_do_not_fit_are_left_out_of_fits_but_not_of_scaling(small_memory, capsys):
+def test_rows_that_do_not_fit_are_left_out_of_fits_but_not_of_scaling(small_memory, caplog):
     matrix = make_matrix(n_images=900, views=2, features=64, strength=0.4)
     small_memory(1_200_000)
     model = featx.fit(matrix, "knn", n_jobs=1)
-    assert "would learn from all" in capsys.readouterr().err
+    assert "would learn from all" in caplog.text
     assert 200 <= model.provenance_["streamed"]["rows_at_most"] < 1800
     assert model.pipeline_["scale"].n_samples_seen_ == 1800
     np.testing.assert_allclose(model.pipeline_["scale"].mean_, matrix.X.mean(axis=0), atol=1e-5)

@@ -17,7 +17,6 @@ from featx.cli import main
 from featx.cli.commands import commands
 from featx.cli.environment import EXIT_CODES, VARIABLES
 from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, set_jobs
-from featx.runtime.progress import set_verbose
 from tests.cli.test_help import COMMANDS
 
 SOURCE = Path(featx.__file__).parent
@@ -27,7 +26,6 @@ SOURCE = Path(featx.__file__).parent
 def _as_before():
     yield
     set_jobs(None)
-    set_verbose(False)
 
 
 def run(capsys, *arguments):

@@ -37,11 +37,11 @@ def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
     assert images.names[0].startswith("TEST/NORMAL/")
 
 
-def test_unknown_patients_are_said_once(image_folder, capsys):
+def test_unknown_patients_are_said_once(image_folder, caplog):
     images = ImageDataset.open(image_folder)
     assert not images.patients_known
     assert len(set(images.patients)) == len(images)
-    assert capsys.readouterr().err.count("Patients are unknown") == 1
+    assert caplog.text.count("Patients are unknown") == 1
 
 
 def test_names_with_odd_characters_and_links(image_folder):

@@ -75,6 +75,6 @@ def test_other_files(tmp_path, monkeypatch, generator):
     with pytest.raises(UsageError, match="not a MedMNIST file, or is damaged"):
         ImageDataset.open(tmp_path / "text.npz")
     path, _ = write(tmp_path / "large.npz", generator)
-    monkeypatch.setattr(medmnist.os, "sysconf", lambda name: 10)
-    with pytest.raises(UsageError, match=r"unpacks to .* bytes, and this machine's memory has 100"):
+    monkeypatch.setattr(medmnist, "available_memory", lambda: 100)
+    with pytest.raises(UsageError, match=r"unpacks to .* bytes, more than the 100 bytes"):
         ImageDataset.open(path)

@@ -1,5 +1,3 @@
-"""Fetching public data, from a real server on this machine."""
-
 from __future__ import annotations
 
 import contextlib
@@ -56,7 +54,7 @@ def pack(counts, extra=()):
 
 
 class Server:
-    """Serves one file as a store with ranges does, and breaks off as it is told."""
+    """Serve one file with byte ranges, cutting connections on request."""
 
     def __init__(self, content):
         self.content, self.ranges_known = content, True
@@ -155,7 +153,7 @@ def test_the_set_is_fetched_checked_and_unpacked(server, tmp_path):
         for path in folder.rglob("*.jpeg"):
             name = path.relative_to(tmp_path / "data").as_posix()
             assert path.read_bytes() == archive.read(name)
-    # What is there is not fetched again; what is there in part is told, not mended in silence.
+    # Complete folders are not fetched again; incomplete ones are reported, not repaired.
     assert fetch_public_set(known(server), tmp_path / "data") == folder
     assert len(server.asked) == 1
     next(folder.rglob("*.jpeg")).unlink()
@@ -164,7 +162,7 @@ def test_the_set_is_fetched_checked_and_unpacked(server, tmp_path):
 
 
 @pytest.mark.parametrize("ranges_known", [True, False])
-def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path, ranges_known):
+def test_a_broken_connection_is_resumed(server, tmp_path, ranges_known):
     server.ranges_known = ranges_known
     server.cuts = [5000, 7000]
     download(server.address, tmp_path / "file", len(server.content))
@@ -174,9 +172,9 @@ def test_a_broken_connection_is_taken_up_where_it_broke(server, tmp_path, ranges
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_an_attempt_that_brings_nothing_ends_and_the_next_run_goes_on(server, tmp_path):
+def test_an_attempt_without_progress_ends_and_the_next_run_resumes(server, tmp_path):
     server.cuts = [5000, 0]
-    with pytest.raises(FeatxError, match="broke off"):
+    with pytest.raises(FeatxError, match="cannot be downloaded"):
         fetch_public_set(known(server), tmp_path)
     assert (tmp_path / "ChestXRay2017.zip.part").stat().st_size == 5000
     folder = fetch_public_set(known(server), tmp_path)
@@ -184,7 +182,7 @@ def test_an_attempt_that_brings_nothing_ends_and_the_next_run_goes_on(server, tm
     assert server.asked == [None, "bytes=5000-", "bytes=5000-"]
 
 
-def test_a_killed_download_goes_on(server, tmp_path):
+def test_a_killed_download_is_resumed(server, tmp_path):
     half = len(server.content) // 2
     server.hold, server.cuts = threading.Event(), [half]
     part = tmp_path / "file.part"
@@ -216,7 +214,7 @@ def test_another_file_than_the_published_one_is_refused(server, tmp_path):
         fetch_public_set(replace(known(server), counts=fewer), tmp_path / "c")
 
 
-def test_names_that_climb_lead_nowhere(tmp_path):
+def test_nothing_is_unpacked_outside_the_folder(tmp_path):
     content = pack(COUNTS, [("../outside.jpeg", b"x"), ("/tmp/outside.jpeg", b"x")])
     server = Server(content)
     try:
@@ -226,7 +224,7 @@ def test_names_that_climb_lead_nowhere(tmp_path):
     assert not list(tmp_path.rglob("outside*"))
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(server, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_the_download(server, tmp_path, monkeypatch):
     monkeypatch.setattr(
         public_sets.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})
     )
@@ -242,7 +240,7 @@ def run(capsys, *arguments):
     return stop.value.code, output.out, output.err
 
 
-def test_without_a_route_the_archive_is_brought_by_hand(server, tmp_path, monkeypatch, capsys):
+def test_without_a_network_the_archive_can_be_given(server, tmp_path, monkeypatch, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}/file"
@@ -273,13 +271,13 @@ def test_without_a_route_the_archive_is_brought_by_hand(server, tmp_path, monkey
 
 
 @pytest.mark.parametrize("status", [403, 404, 503])
-def test_a_refusal_is_told_with_its_reason(server, tmp_path, status):
+def test_a_refusal_is_reported_with_its_reason(server, tmp_path, status):
     server.status = status
     with pytest.raises(FeatxError, match=rf"the server answers {status} .*browser"):
         fetch_public_set(known(server), tmp_path)
 
 
-def test_a_part_that_is_longer_than_the_file_is_begun_anew(server, tmp_path):
+def test_a_partial_file_longer_than_the_file_is_deleted(server, tmp_path):
     (tmp_path / "file.part").write_bytes(server.content + b"more")
     with pytest.raises(FeatxError):
         download(server.address, tmp_path / "file", len(server.content) + 100)
@@ -302,7 +300,7 @@ def test_the_sets_are_listed(capsys):
         assert run(capsys, "datasets", *wrong)[0] == 2
 
 
-def test_an_archive_that_is_not_there_is_told(tmp_path):
+def test_a_missing_archive_is_reported(tmp_path):
     with pytest.raises(UsageError, match="there is no file"):
         fetch_public_set(get_public_set("kermany"), tmp_path / "data", tmp_path / "nothing.zip")
     assert not (tmp_path / "data").exists()

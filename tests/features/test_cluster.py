@@ -161,7 +161,7 @@ def test_a_cluster_and_a_laptop_fill_one_cache_as_one_machine_does(
         featx.extract(images, **settings(tmp_path / "strict"), client=client, strict=True)
 
 
-def test_a_worker_with_other_features_is_left_out(images, tmp_path, client, processes, capsys):
+def test_a_worker_with_other_features_is_left_out(images, tmp_path, client, processes, caplog):
     alone = featx.extract(images, **settings(tmp_path / "alone"))
     featx.extract(images.select([0]), **settings(tmp_path / "cache"))
     drifting, sound = sorted(client.nthreads())
@@ -169,7 +169,7 @@ def test_a_worker_with_other_features_is_left_out(images, tmp_path, client, proc
     try:
         both = featx.extract(images, **settings(tmp_path / "cache"), client=client)
         np.testing.assert_array_equal(both.X, alone.X)
-        said = capsys.readouterr().err
+        said = caplog.text
         assert f"The worker {drifting} is left out" in said
         assert "same versions on another machine" in said
         assert sound not in said
@@ -210,7 +210,7 @@ def test_resources_pin_batches_to_the_workers_that_have_them(images, tmp_path, c
 
 @pytest.mark.slow
 def test_an_image_that_ends_its_reader_is_found_and_named(
-    images, tmp_path, client, processes, capsys
+    images, tmp_path, client, processes, caplog
 ):
     deadly = 7
     others = images.select([number for number in range(24) if number != deadly])
@@ -223,7 +223,7 @@ def test_an_image_that_ends_its_reader_is_found_and_named(
     assert [path for path, _ in found.unreadable] == [images.names[deadly]]
     assert "ends the process that reads it" in found.unreadable[0][1]
     np.testing.assert_array_equal(found.X, alone.X)
-    assert "to find those that are to blame" in capsys.readouterr().err
+    assert "to find those that are to blame" in caplog.text
 
 
 @pytest.mark.slow

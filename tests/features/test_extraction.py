@@ -171,7 +171,7 @@ def test_undecodable_images_are_left_out_for_every_backbone_and_copy(images, ima
     assert matrix.X.shape == (42, 2560)
 
 
-def test_a_part_damaged_after_it_was_indexed_is_computed_again(images, tmp_path, quick, capsys):
+def test_a_part_damaged_after_it_was_indexed_is_computed_again(images, tmp_path, quick, caplog):
     first = featx.extract(images, views=2, cache=tmp_path / "c", out=tmp_path / "first.h5")
     featx.extract(images, views=2, cache=tmp_path / "c")
     (part,) = tmp_path.glob("c/*/part-*.h5")
@@ -181,7 +181,7 @@ def test_a_part_damaged_after_it_was_indexed_is_computed_again(images, tmp_path,
     again = featx.extract(images, views=2, cache=tmp_path / "c", out=tmp_path / "again.h5")
     np.testing.assert_array_equal(first.X, again.X)
     assert (tmp_path / "first.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
-    assert "damaged" in capsys.readouterr().err
+    assert "damaged" in caplog.text
 
 
 def test_a_file_whose_change_left_no_trace_never_spoils_the_cache(images, quick, monkeypatch):
@@ -336,7 +336,7 @@ def test_a_stopped_extraction_goes_on_and_ends_the_same(image_folder, tmp_path, 
     assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "parted.h5").read_bytes()
 
 
-def test_a_damaged_part_is_computed_again(images, tmp_path, capsys):
+def test_a_damaged_part_is_computed_again(images, tmp_path, caplog):
     first = featx.extract(images, views=1, cache=tmp_path)
     (part,) = tmp_path.glob("*/part-*.h5")
     content = bytearray(part.read_bytes())
@@ -344,5 +344,5 @@ def test_a_damaged_part_is_computed_again(images, tmp_path, capsys):
     part.write_bytes(content)
     again = featx.extract(images, views=1, cache=tmp_path)
     np.testing.assert_array_equal(first.X, again.X)
-    assert "damaged" in capsys.readouterr().err
+    assert "damaged" in caplog.text
     shutil.rmtree(part.parent / "damaged")

@@ -1,79 +1,69 @@
-"""How far a task is, where there is a log, a notebook or nobody to see."""
-
 from __future__ import annotations
 
+import io
+import logging
 import sys
-from types import ModuleType, SimpleNamespace
 
 import pytest
+import tqdm.std
 
-import featx.runtime.progress
-from featx.runtime.progress import detail, progress, say, set_quiet, set_verbose
+from featx.cli.output import logging_to_stderr
+from featx.runtime.progress import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """A clock that moves a second at each step of a task."""
+def work(monkeypatch):
+    """Run a task whose steps each take a second by tqdm's clock."""
     now = [0.0]
-    monkeypatch.setattr(featx.runtime.progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(tqdm.std, "time", lambda: now[0])
+    monkeypatch.setattr(tqdm.std.tqdm, "monitor_interval", 0)
 
-    def work(steps):
-        with progress("Embedding", steps, "views") as advance:
-            for _ in range(steps):
+    def steps(count):
+        with progress("Embedding", count, "views") as advance:
+            for number in range(count):
                 now[0] += 1
-                advance()
+                advance(note=f"shard {number}")
 
-    return work
-
-
-def test_a_log_gets_a_line_now_and_then(clock, capsys):
-    clock(9)
-    assert capsys.readouterr().err == ""
-    clock(1000)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 100
-    assert lines[0] == "Embedding: 10 of 1,000 views, 1.0/s, about 990 s left"
+    return steps
 
 
-def test_a_notebook_gets_one_line_that_is_replaced(clock, capsys, monkeypatch):
-    """As a kernel looks from inside; that a real one shows it was seen with nbclient."""
-    shown = []
-
-    class Handle:
-        def update(self, data, raw):
-            shown[-1].append(data["text/plain"])
-
-    def display(data, raw, display_id):
-        assert raw
-        assert display_id
-        shown.append([data["text/plain"]])
-        return Handle()
-
-    shell = SimpleNamespace(kernel=object())
-    package, module = ModuleType("IPython"), ModuleType("IPython.display")
-    package.get_ipython, module.display = lambda: shell, display
-    monkeypatch.setitem(sys.modules, "IPython", package)
-    monkeypatch.setitem(sys.modules, "IPython.display", module)
-    clock(40)
-    (line,) = shown
-    assert line[0] == f"Embedding {'░' * 20} 1 of 40 views, 1.0/s"
-    assert line[-1] == f"Embedding {'█' * 20} 40 of 40 views, 1.0/s"
-    assert capsys.readouterr().err == ""
-    # In a terminal IPython has no kernel.
-    del shell.kernel
-    clock(40)
-    assert len(shown) == 1
-    assert "20 of 40" in capsys.readouterr().err
+def test_a_log_gets_a_line_every_ten_seconds_and_none_of_a_short_task(work, caplog):
+    work(9)
+    assert caplog.messages == []
+    work(100)
+    assert len(caplog.messages) == 10
+    first = "Embedding: 10 of 100 views, 1.00 views/s, about 01:30 left, shard 9"
+    assert caplog.messages[0] == first
 
 
-def test_quiet_says_nothing_and_verbose_more(clock, capsys):
-    detail("Nobody asked.")
-    set_verbose(True)
-    detail("Somebody asked.")
-    say("A note with [brackets].")
-    assert capsys.readouterr().err == "Somebody asked.\nA note with [brackets].\n"
-    set_quiet(True)
-    detail("Hush.")
-    say("Hush.")
-    clock(1000)
-    assert capsys.readouterr().err == ""
+def test_a_terminal_gets_a_bar_after_two_seconds(work, monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    work(1)
+    assert sys.stderr.getvalue() == ""
+    work(5)
+    assert "Embedding: 100%" in sys.stderr.getvalue()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("stream", [None, Terminal(), io.StringIO()])
+def test_messages_and_progress_work_on_any_standard_error(work, monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    with logging_to_stderr():
+        logging.getLogger("featx.tests").info("A note with [brackets].")
+        work(30)
+    if stream is not None:
+        assert stream.getvalue().startswith("A note with [brackets].\n")
+        assert "Embedding: " in stream.getvalue()
+
+
+def test_a_level_above_info_hides_progress(work, caplog, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    caplog.set_level(logging.WARNING, logger="featx")
+    work(1000)
+    assert sys.stderr.getvalue() == ""
+    assert caplog.messages == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +21,10 @@ from featx.features.cache.part_index import PartIndex, PartKeys
 from featx.features.recipe import Recipe
 from featx.features.wanted import Digests, WantedRows, pack_digests
 from featx.runtime.files import library_versions, put_bytes
-from featx.runtime.progress import say
 
 __all__ = ["FeatureStore", "Features", "Part", "RowKey", "RowTarget"]
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
@@ -204,7 +206,9 @@ class FeatureStore:
             outcome = f"it was moved to {aside}"
         except OSError as error:
             outcome = f"it cannot be moved away ({error.strerror}) and is passed over"
-        say(f"Cached part {path} is damaged: {reason}. {outcome}; its rows are computed again.")
+        logger.warning(
+            f"Cached part {path} is damaged: {reason}. {outcome}; its rows are computed again."
+        )
 
     def add(
         self,

@@ -1,6 +1,9 @@
-"""What a DICOM file shows: from stored values to intensities from 0 to 255.
+"""From stored values of a DICOM file to intensities from 0 to 255.
 
-This runs in a process of its own, see `featx.images.dicom.reader`; only there is pydicom imported.
+Runs in the worker process of `featx.images.dicom.reader`; pydicom is imported only there. pydicom
+decodes, rescales, windows and converts colors. Our own are the look-up tables (see `_look_up`), a
+window by percentiles where the file has none, padding, and that each stored value is transformed
+once instead of each pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_patient", "read_pixels"]
 
-# Only these are parsed: who the patient is never stands in memory where pixels are read.
+# Only these are parsed: patients' names never enter memory where pixels are read.
 _ELEMENTS = [
     "TransferSyntaxUID",
     "SamplesPerPixel",
@@ -54,12 +57,12 @@ _ELEMENTS = [
     "PixelData",
 ]
 
-# In this order, so that lossy files read alike wherever the same packages are installed.
+# A fixed order, so that lossy files give the same pixels wherever the packages are the same.
 _DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
-# Where a file names no window, what a few glaring markers or dead pixels span is left out.
+# Window of a file that has none; it leaves out markers and dead pixels.
 _PERCENTILES = (0.5, 99.5)
 
 
@@ -70,7 +73,7 @@ def find_patient(content: bytes) -> str | None:
 
 
 def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
-    """Decode a DICOM file as it is meant to be looked at.
+    """Decode a DICOM file with its modality and VOI transformations.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
 def _parse(content: bytes, elements: list[str]) -> Dataset:
     from pydicom import dcmread
 
-    # Inflating has no bound, and images are not stored this way.
+    # Inflating is unbounded, and images are not stored this way.
     if _DEFLATED in content:
         raise UnreadableImageError(
             "DICOM's Deflated Explicit VR Little Endian is not read; save it uncompressed"
@@ -109,11 +112,11 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
         )
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
 
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
-    """Return pixels as stored, with colors as RGB or palette numbers, and which it is."""
+    """Return stored pixels (gray, RGB or palette indices) and their photometric interpretation."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID, JPEGExtended12Bit
 
@@ -144,11 +147,11 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
                 raise
         else:
             return pixels, str(facts["photometric_interpretation"])
-    raise AssertionError("there is always a last plugin")
+    raise AssertionError("the loop returns or raises at the last plugin")
 
 
 def _syntax_of(dataset: Dataset) -> str:
-    """Name the encoding that was found, where the file's own header does not."""
+    """Return the transfer syntax that pydicom found, for a header without one."""
     from pydicom import uid
 
     implicit, little = dataset.original_encoding
@@ -158,12 +161,12 @@ def _syntax_of(dataset: Dataset) -> str:
 
 
 def _name(syntax: UID) -> str:
-    # An unknown one may hold anything, which is nobody's business.
+    # An unknown one may hold anything, such as a name.
     return syntax.name if syntax.name != syntax else "an unknown transfer syntax"
 
 
 def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
-    """Take gray values through DICOM's chain: modality, window or table, inversion, padding."""
+    """Apply DICOM's transformations of gray: modality, VOI window or table, inversion, padding."""
     padding = _padding(stored, dataset)
     bits = int(dataset.BitsStored)
     if bits <= 8 and stored.dtype.kind == "u" and not _is_transformed(dataset):
@@ -171,7 +174,7 @@ def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
         held = np.minimum(stored, top)
         gray = held.astype(np.uint8) if top == 255 else (held * (255 / top)).astype(np.float32)
     else:
-        # Each stored value is taken through the chain once, not each pixel.
+        # Each stored value is transformed once, not each pixel.
         if stored.dtype.itemsize <= 2:
             lowest = int(stored.min())
             levels = np.arange(lowest, int(stored.max()) + 1)
@@ -204,7 +207,7 @@ def _padding(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.bool_]:
 
 
 def _is_transformed(dataset: Dataset) -> bool:
-    """Whether values mean anything but a fraction of the full range."""
+    """Whether values are anything but a fraction of the full range."""
     rescaled = (dataset.get("RescaleSlope"), dataset.get("RescaleIntercept"))
     return (
         bool(dataset.get("ModalityLUTSequence"))
@@ -224,7 +227,7 @@ def _modality(levels: npt.NDArray, dataset: Dataset) -> npt.NDArray[np.float64]:
 
 
 def _window(values: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64] | None:
-    """Apply the first table or window of the file, as fractions; None if there is none."""
+    """Apply the file's first VOI table or window; return fractions, or None if it has none."""
     from pydicom.pixels.processing import apply_windowing
 
     if dataset.get("VOILUTSequence"):
@@ -232,13 +235,13 @@ def _window(values: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np
         return shown / top
     if dataset.get("WindowCenter") is None or dataset.get("WindowWidth") is None:
         return None
-    # pydicom's range of output is what it makes of values far out on either side.
+    # The ends of pydicom's output range are its values far out on either side.
     ends = np.array([-1e300, 1e300])
     with np.errstate(over="ignore"):
         try:
             shown = apply_windowing(np.concatenate([ends, values]), dataset)
         except ValueError:
-            # A width of zero, or a function that there is not: no window to speak of.
+            # A width of zero or an unknown function counts as no window.
             return None
     return _scale(shown[2:], float(shown[0]), float(shown[1])) if np.isfinite(shown).all() else None
 
@@ -252,10 +255,10 @@ def _scale(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDAr
 def _look_up(
     values: npt.NDArray, item: Dataset, dataset: Dataset
 ) -> tuple[npt.NDArray[np.float64], int]:
-    """Map values by a DICOM table; also return the largest that its entries can hold.
+    """Map values by a DICOM table; also return the largest value of its entries' bits.
 
-    By hand, since pydicom (3.0) wraps values round where a table has 8-bit entries, and takes no
-    modality table of 10 to 15 bits.
+    Our own, since pydicom (3.0) wraps values around where a table has 8-bit entries, and refuses
+    modality tables of 10 to 15 bits.
     """
     count, first, bits = (int(number) for number in item.LUTDescriptor)
     count = count or 2**16
@@ -273,7 +276,7 @@ def _look_up(
             f"its table of gray values has {len(table):,} entries in place of {count:,}"
         )
     places = np.clip(np.round(values) - first, 0, count - 1).astype(np.int64)
-    # Some makers' entries have more bits than they say.
+    # Some manufacturers' entries have more bits than declared.
     deepest = max(bits, int(table.max()).bit_length())
     return table[places].astype(np.float64), 2**deepest - 1
 

@@ -1,8 +1,8 @@
-"""DICOM files, read by processes of their own.
+"""DICOM files, read in worker processes with limits on time and memory.
 
-The C libraries that decode JPEG Lossless and JPEG-LS abort or loop on damaged files; a process of
-its own, with bounds on its time and memory, takes only itself down, and the file is named as
-unreadable. It also keeps what pydicom parses, patients' names among it, away from everything else.
+The C libraries that decode JPEG Lossless and JPEG-LS abort or loop on damaged files. In a worker
+process that ends the worker only, and the file is reported as unreadable. It also keeps headers,
+which hold patients' names, out of the main process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,15 +23,16 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import MissingExtraError, UnreadableImageError
+from featx.runtime.posix import describe_exit
 
 __all__ = ["is_dicom", "read_dicom", "read_patient"]
 
-# Little-endian groups 2 and 8, and big-endian group 8: what a file without preamble begins with.
+# First bytes of a file without preamble: little-endian groups 2 and 8, big-endian group 8.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 def is_dicom(content: bytes) -> bool:
-    """Tell whether bytes are those of a DICOM file, by their beginning.
+    """Return whether bytes begin as a DICOM file does.
 
     Examples
     --------
@@ -47,13 +47,13 @@ def is_dicom(content: bytes) -> bool:
     element = int.from_bytes(content[2:4], "big" if big else "little")
     letters = content[4:6]
     explicit = letters.isalpha() and letters.isupper()
-    # Without letters for the type, four bytes tell a length, and that of a first element is small.
+    # Without letters for the type, four bytes are a length, small for a first element.
     implicit = not big and int.from_bytes(content[4:8], "little") <= 64
     return element < 0x2000 and (explicit or implicit)
 
 
 def read_dicom(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
-    """Decode a DICOM file as it is meant to be looked at.
+    """Decode a DICOM file with its modality and VOI transformations.
 
     Returns
     -------
@@ -64,20 +64,17 @@ def read_dicom(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     ----------
     DICOM PS3.3, C.11.1 (modality), C.11.2 (VOI), C.7.5.1.1.2 (padding).
     """
-    answer, data = _ask({"task": "pixels", "color": color, "largest": largest_pixels}, content)
+    answer, data = _request({"task": "pixels", "color": color, "largest": largest_pixels}, content)
     return np.frombuffer(data, answer["dtype"]).reshape(answer["shape"])
 
 
 def read_patient(content: bytes) -> str | None:
-    """Return the PatientID of a DICOM file, or None if there is none.
-
-    It tells who somebody is: hash it before it goes anywhere.
-    """
-    answer, _ = _ask({"task": "patient"}, content)
+    """Return the PatientID of a DICOM file or None; hash it before it is stored anywhere."""
+    answer, _ = _request({"task": "patient"}, content)
     return answer["patient"]
 
 
-class _Reader:
+class Worker:
     """A process that reads one file after the other."""
 
     def __init__(self) -> None:
@@ -86,7 +83,7 @@ class _Reader:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Folders that the user stands in hold no modules, and Ctrl-C is for this process.
+            # No modules are imported from the working directory; Ctrl-C ends this process only.
             cwd="/",
             start_new_session=True,
             env={
@@ -96,7 +93,7 @@ class _Reader:
             },
         )
 
-    def ask(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+    def request(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps({**request, "length": len(content)}).encode() + b"\n")
         self.process.stdin.write(content)
@@ -111,7 +108,7 @@ class _Reader:
         return answer, data
 
     def close(self) -> int:
-        """Let it end, and return how it did."""
+        """End the process and return its exit code."""
         assert self.process.stdin is not None and self.process.stdout is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -119,49 +116,43 @@ class _Reader:
         return self.process.wait()
 
 
-# Readers at rest; a forked process must not write into the pipes of its parent's.
-_resting: dict[int, list[_Reader]] = {}
+# Idle workers by process: a forked process must not write into its parent's pipes.
+_idle: dict[int, list[Worker]] = {}
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _borrow() -> Iterator[_Reader]:
+def _worker() -> Iterator[Worker]:
     with _lock:
-        resting = _resting.setdefault(os.getpid(), [])
-        reader = resting.pop() if resting else None
-    reader = reader or _Reader()
+        idle = _idle.setdefault(os.getpid(), [])
+        worker = idle.pop() if idle else None
+    worker = worker or Worker()
     try:
-        yield reader
+        yield worker
     except BaseException:
-        # What it has still to say belongs to no later question.
-        reader.process.kill()
-        reader.close()
+        # An answer still to come must not be taken for that of a later request.
+        worker.process.kill()
+        worker.close()
         raise
     with _lock:
-        resting.append(reader)
+        idle.append(worker)
 
 
-def _ask(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+def _request(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
     if importlib.util.find_spec("pydicom") is None:
         raise MissingExtraError("reading DICOM files", "featx[dicom]")
-    with _borrow() as reader:
+    with _worker() as worker:
         try:
-            answer, data = reader.ask(request, content)
+            answer, data = worker.request(request, content)
         except (EOFError, OSError):
-            code = reader.close()
-            raise UnreadableImageError(f"damaged; its decoder {_ending(code)}") from None
+            code = worker.close()
+            raise UnreadableImageError(f"damaged; its decoder {describe_exit(code)}") from None
     if "unreadable" in answer:
         raise UnreadableImageError(answer["unreadable"])
     return answer, data
 
 
-def _ending(code: int) -> str:
-    if code == -signal.SIGXCPU:
-        return "did not come to an end"
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-
-
 @atexit.register
 def _close_all() -> None:
-    for reader in _resting.pop(os.getpid(), []):
-        reader.close()
+    for worker in _idle.pop(os.getpid(), []):
+        worker.close()

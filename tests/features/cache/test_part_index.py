@@ -46,7 +46,7 @@ def test_parts_are_read_once_to_know_them_and_then_only_for_their_rows(cache, re
     np.testing.assert_array_equal(into[:, 0], [1, 2, 3, 0])
 
 
-def test_a_damaged_part_is_noticed_though_its_keys_are_remembered(cache, capsys):
+def test_a_damaged_part_is_noticed_though_its_keys_are_remembered(cache, caplog):
     store = FeatureStore(cache, RECIPE)
     store.there(WANTED)
     (part,) = (path for path in store.folder.glob("part-*.h5") if len(store.read(path)) == 2)
@@ -55,7 +55,7 @@ def test_a_damaged_part_is_noticed_though_its_keys_are_remembered(cache, capsys)
     assert fresh.there(WANTED).sum() == 3
     into = np.zeros((4, 3), dtype=np.float32)
     assert fresh.collect(WANTED, into)[0].ravel().tolist() == [False, False, True, False]
-    assert "damaged" in capsys.readouterr().err
+    assert "damaged" in caplog.text
     assert fresh.there(WANTED).sum() == 1
 
 

@@ -95,7 +95,7 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty"])
-def test_a_damaged_part_is_set_aside_and_told(tmp_path, capsys, how):
+def test_a_damaged_part_is_set_aside_and_told(tmp_path, caplog, how):
     store = FeatureStore(tmp_path, RECIPE)
     store.add(keys_of([1]), rows_of([1]), 0)
     (part,) = store.folder.glob("part-*.h5")
@@ -103,12 +103,12 @@ def test_a_damaged_part_is_set_aside_and_told(tmp_path, capsys, how):
     damage(part, how)
     assert collect(store, [1, 2])[0].tolist() == [False, True]
     assert (store.folder / "damaged" / part.name).exists()
-    message = capsys.readouterr().err
+    message = caplog.text
     assert part.name in message
     assert "computed again" in message
 
 
-def test_a_part_of_another_recipe_is_set_aside(tmp_path, capsys):
+def test_a_part_of_another_recipe_is_set_aside(tmp_path, caplog):
     from dataclasses import replace
 
     other = FeatureStore(tmp_path, replace(RECIPE, random_state=9))
@@ -118,7 +118,7 @@ def test_a_part_of_another_recipe_is_set_aside(tmp_path, capsys):
     (part,) = other.folder.glob("part-*.h5")
     part.rename(store.folder / part.name)
     assert not collect(store, [1])[0].any()
-    assert "another recipe" in capsys.readouterr().err
+    assert "another recipe" in caplog.text
 
 
 def test_a_part_is_readable_with_h5py_alone(tmp_path):

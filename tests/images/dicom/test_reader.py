@@ -189,7 +189,7 @@ def test_pydicom_is_never_imported_by_the_process_that_asks():
 
 
 def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch):
-    real = dicom._Reader.ask
+    real = dicom.Worker.request
 
     def die(self, request, content):
         self.process.kill()
@@ -198,7 +198,7 @@ def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch):
     content = make_dicom(RAMP)
     expected = read_image(content)
     with monkeypatch.context() as patch:
-        patch.setattr(dicom._Reader, "ask", die)
+        patch.setattr(dicom.Worker, "request", die)
         with pytest.raises(UnreadableImageError, match="its decoder was ended by SIGKILL"):
             read_image(content)
     np.testing.assert_array_equal(read_image(content), expected)
@@ -208,15 +208,16 @@ def test_a_decoder_without_end_is_ended(tmp_path):
     code = (
         "from featx.images.dicom import process as dicom_process\n"
         "def spin(*_):\n    while True: pass\n"
-        "dicom_process._answer = spin\ndicom_process.SECONDS_A_FILE = 0\ndicom_process.main()"
+        "dicom_process.read_pixels = spin\ndicom_process.SECONDS_PER_FILE = 0\n"
+        "dicom_process.main()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        input=b'{"task": "pixels", "length": 0}\n',
+        input=b'{"task": "pixels", "color": "gray", "largest": 1, "length": 0}\n',
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
     )
-    assert dicom._ending(ended.returncode) == "did not come to an end"
+    assert dicom.describe_exit(ended.returncode) == "exceeded its time limit"
 
 
 def test_many_threads_read_at_once():
