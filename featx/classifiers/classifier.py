@@ -254,7 +254,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         search = Search(spec, training, folds, config.random_state, config.search_rows, n_jobs)
         candidates, best, self.pipeline_, scores = search.fit_best()
         if reduction is not None:
-            self.pipeline_ = Pipeline([*reduction.steps.steps, *self.pipeline_.steps])
+            self.pipeline_ = Pipeline([*reduction.steps.steps, self.pipeline_.steps[-1]])
         self.classes_ = training.classes
         self.best_params_ = best.parameters
         self.calibration_ = calibrate(config.calibration, scores, training.labels)

@@ -229,7 +229,8 @@ def reduce_rows(
 
 
 def _last_step(spec: ClassifierSpec, features: int, shape: Shape, random_state: int) -> Pipeline:
-    return Pipeline(spec.make((shape[0], features), random_state).steps[-1:])
+    last = spec.make((shape[0], features), random_state).steps[-1]
+    return Pipeline([("reduced", "passthrough"), last])
 
 
 def _grid(spec: ClassifierSpec, features: int, shape: Shape) -> list[Grid]:

@@ -256,7 +256,7 @@ def test_a_repeat_is_the_cross_validation_of_another_seed():
 
     matrix = extract(draw(signal=30), views=1)
     for random_state in (0, 5):
-        model = fit(matrix, "naive_bayes", folds=3, random_state=random_state)
+        model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
         settings = {"folds": 3, "chosen": model.best_params_}
         row = {"classifier": "naive_bayes", "settings": settings}
         assert repeated_auc(row, matrix, random_state) == model.provenance_["auc_out_of_fold"]

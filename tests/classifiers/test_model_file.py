@@ -27,7 +27,7 @@ def matrix():
 
 @pytest.fixture
 def model(matrix):
-    return fit(matrix, "logistic", folds=2)
+    return fit(matrix, "logistic", cv=2)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def rewrite(path, **entries):
 def test_round_trip(classifier, classes, tmp_path):
     matrix = make_matrix(n_images=48, classes=classes, views=1)
     calibration = {"svm": "isotonic", "logistic": "none"}.get(classifier, "sigmoid")
-    model = fit(matrix, classifier, folds=2, calibration=calibration)
+    model = fit(matrix, classifier, cv=2, calibration=calibration)
     save_model(model, tmp_path / "deep" / "model.skops")
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["model.skops"]
     loaded = load_model(tmp_path / "deep" / "model.skops")

@@ -22,7 +22,7 @@ def run(monkeypatch, capsys, images, tmp_path):
     monkeypatch.setattr(
         explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
     )
-    save_model(fit(extract(images, views=1), "logistic", folds=2), tmp_path / "my.skops")
+    save_model(fit(extract(images, views=1), "logistic", cv=2), tmp_path / "my.skops")
 
     def call(*arguments):
         with pytest.raises(SystemExit) as stop:

@@ -18,7 +18,7 @@ from tests.benchmarking.conftest import draw
 
 @pytest.fixture
 def explainer(quick):
-    return Explainer(fit(extract(draw(), views=1), "logistic", folds=2))
+    return Explainer(fit(extract(draw(), views=1), "logistic", cv=2))
 
 
 @pytest.fixture

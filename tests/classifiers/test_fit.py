@@ -16,7 +16,7 @@ def test_every_classifier_learns(classifier):
     matrix = make_matrix(n_images=120, strength=0.8)
     learn = matrix.select_images(np.arange(80))
     unseen = matrix.select_images(np.arange(80, 120))
-    model = fit(learn, classifier, folds=3)
+    model = fit(learn, classifier, cv=3)
     probability = model.predict_images(unseen)[:, 1]
     assert roc_auc_score(unseen.labels, probability) > 0.9
     assert model.provenance_["auc_out_of_fold"] > 0.9
@@ -59,14 +59,21 @@ def test_a_class_that_is_missing_from_training_is_named():
 
 def test_provenance():
     matrix = make_matrix()
-    model = fit(matrix, "logistic", folds=4, random_state=3, operating_point="f1")
+    model = fit(matrix, "logistic", cv=4, random_state=3, operating_point="f1")
     facts = model.provenance_
     assert json.loads(json.dumps(facts)) == facts
     assert facts["featx"] == featx.__version__
     assert {"numpy", "scikit-learn"} <= facts["versions"].keys()
     assert facts["class_counts"] == {"BACTERIA": 46, "NORMAL": 44}
-    expected = {"images": 90, "rows": 180, "patients": 45, "folds": 4, "random_state": 3}
-    expected |= {"classifier": "logistic", "operating_point": "f1"}
+    expected = {
+        "images": 90,
+        "rows": 180,
+        "patients": 45,
+        "n_splits": 4,
+        "cv": 4,
+        "random_state": 3,
+    }
+    expected |= {"classifier": "logistic", "cv": 4, "operating_point": "f1"}
     assert {name: facts[name] for name in expected} == expected
     best = max(facts["candidates"], key=lambda candidate: candidate["auc"])
     assert best["parameters"] == model.best_params_
