@@ -20,6 +20,8 @@ exclude_patterns = ["_build", "_templates"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autosummary_generate = True
+default_role = "autolink"
+smartquotes = False
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
@@ -27,6 +29,8 @@ numpydoc_class_members_toctree = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "featx"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_copy_source = False

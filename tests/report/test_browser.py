@@ -192,9 +192,9 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     assert chosen.locator("button").count() == 3
     chosen.locator("button").first.click()
     assert f"a/{EVIL}2.png" not in chosen.locator(".path").first.inner_text()
-    for way in ("score", "split", "patient", "suspect"):
+    for way in ("score", "split", "patient", "issue"):
         page.locator("#color").select_option(way)
-    assert "to look at 1" in page.locator("#legend").inner_text()
+    assert "label issue 1" in page.locator("#legend").inner_text()
     page.locator("#map").focus()
     page.keyboard.press("+")
     page.locator("#find").fill("5.png")
