@@ -34,7 +34,6 @@ from featx.cli.options import (
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
 from featx.cli.root import commands
-from featx.cli.written_command import written_command
 
 
 @commands.command()
@@ -307,7 +306,6 @@ def benchmark(
         dataset,
         baseline_settings=settings,
         externals=externals,
-        command=written_command(context),
         out=out,
         **with_views(options),
     )

@@ -314,7 +314,7 @@ def apply_preset(context: click.Context, options: dict[str, Any]) -> None:
         return
     from featx.benchmarking.presets import get_preset
 
-    for option, value in get_preset(name).arguments(options["weights_dir"]).items():
+    for option, value in get_preset(name).settings(options["weights_dir"]).items():
         given = context.get_parameter_source(option)
         if option not in options or given == click.core.ParameterSource.DEFAULT:
             options[option] = value
