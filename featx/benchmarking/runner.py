@@ -102,13 +102,13 @@ class BenchmarkRunner:
         test = replace(train, views=test_views)
         images = self.data.images
         # Test images must not influence the quantization.
-        calibration = images.train if train.precision == "int8" else None
-        embed = partial(_extract, calibration=calibration, client=self.client)
+        quantization = images.train if train.precision == "int8" else None
+        embed = partial(extract, quantization=quantization, client=self.client)
         start_memory_watch()
         return TrainTestData(
-            train=embed(images.train, train),
-            test=embed(images.test, test),
-            externals={name: embed(each, test) for name, each in images.externals.items()},
+            train=embed(images.train, config=train),
+            test=embed(images.test, config=test),
+            externals={name: embed(each, config=test) for name, each in images.externals.items()},
             peak_memory=peak_memory(),
         )
 
@@ -229,14 +229,3 @@ def _best(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
     """Choose the row of the gallery on training patients, never on test images."""
     places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
     return next((rows[place] for place in places if place is not None), None)
-
-
-def _extract(images: ImageDataset, config: Any, **settings: Any) -> FeatureMatrix:
-    values = {name: value for name, value in vars(config).items() if name in _EXTRACT}
-    return extract(images, config.backbones, **values, **settings)
-
-
-_EXTRACT = (
-    *("augmentation", "views", "weights", "weights_dir", "cache", "engine", "random_state"),
-    *("color", "pooling", "normalization", "precision", "strict", "rehash"),
-)
