@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from featx.backbones import feature_maps
 from featx.datasets.dataset import ImageDataset
-from featx.explanation import evidence as explanation
 from featx.features import embedding
 
 
@@ -42,7 +42,7 @@ def quick(monkeypatch):
         embedding.Embedding, "_make_engine", lambda self: GridEngine(self.backbone.features)
     )
     monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: GridMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: GridMaps(backbone.features)
     )
 
 

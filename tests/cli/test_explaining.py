@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from featx.backbones import feature_maps
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
-from featx.explanation import evidence as explanation
 from featx.features import embedding
 from featx.features.extraction import extract
 from tests.features.worker import QuickEngine, QuickMaps
@@ -20,7 +20,7 @@ def run(monkeypatch, capsys, images, tmp_path):
         embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
     )
     monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )
     save_model(fit(extract(images, views=1), "logistic", folds=2), tmp_path / "my.skops")
 
