@@ -14,9 +14,10 @@ from featx.cli.options import (
     seed_option,
 )
 from featx.cli.output import print_result
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @click.argument("matrix", type=PathArgument)
 @click.option(
     "--images",

@@ -8,9 +8,10 @@ import click
 
 from featx.cli.options import PathArgument, json_option
 from featx.cli.output import print_result
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @click.argument("folder", type=PathArgument)
 @click.option("--out", type=PathArgument, help="The page.  [default: report.html in FOLDER]")
 @json_option
@@ -26,7 +27,7 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
     print_result(summary, as_json, f"The page is {page}")
 
 
-@click.command()
+@commands.command()
 @click.argument("first", type=PathArgument)
 @click.argument("second", type=PathArgument)
 @json_option

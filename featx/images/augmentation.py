@@ -152,7 +152,7 @@ def make_view(
     augmentation: Augmentation,
     random_state: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Render one view of an image.
+    """Render one view of an image; number 0 is the whole image, resized.
 
     Parameters
     ----------
@@ -161,15 +161,9 @@ def make_view(
     digest : str
         SHA-256 of the image's bytes, in hexadecimal. It seeds the view, together with
         `augmentation`, `random_state` and `view` only.
-    view : int
-        Number of the view: 0 for the whole image, resized; 1, 2, ... for augmented views.
     size : (int, int)
         Height and width of the view in pixels. The aspect ratio is not kept: padding would show
         it to the network, and in some data sets it predicts the class.
-    augmentation : Augmentation
-        The policy.
-    random_state : int, default=0
-        Random seed.
 
     Returns
     -------

@@ -44,15 +44,15 @@ _ELEMENTS = [
     "WindowWidth",
     "VOILUTFunction",
     "VOILUTSequence",
-    "RedPaletteColorLookupTableDescriptor",
-    "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor",
-    "RedPaletteColorLookupTableData",
-    "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData",
-    "SegmentedRedPaletteColorLookupTableData",
-    "SegmentedGreenPaletteColorLookupTableData",
-    "SegmentedBluePaletteColorLookupTableData",
+    *(
+        name.format(color)
+        for color in ("Red", "Green", "Blue")
+        for name in (
+            "{}PaletteColorLookupTableDescriptor",
+            "{}PaletteColorLookupTableData",
+            "Segmented{}PaletteColorLookupTableData",
+        )
+    ),
     "PixelPresentation",
     "PixelData",
 ]
