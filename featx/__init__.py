@@ -1,7 +1,7 @@
 """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
 
-The words of the domain are here; each is loaded when it is first used, so that ``import featx``
-costs next to nothing and TensorFlow is imported only when a network runs.
+Public names are loaded at first use, so that ``import featx`` is fast and TensorFlow is imported
+only when a network runs. Messages go to the logger ``featx``.
 
 Examples
 --------
@@ -53,9 +53,11 @@ __all__ = [
     "get_preset",
     "list_backbones",
     "load_model",
+    "metrics",
 ]
 
 if TYPE_CHECKING:
+    from featx import metrics
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
@@ -75,10 +77,12 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return importlib.import_module("featx.metrics")
     if name not in _HOMES:
         raise AttributeError(f"module 'featx' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

@@ -20,10 +20,10 @@ SCRIPT = """
 import json, sys
 from featx.cli import main
 from featx.backbones import feature_maps
-from featx.features import embedding
-from tests.features.worker import QuickEngine, QuickMaps
+from featx.features.pipeline import ENGINES
+from tests.features.worker import QuickMaps, quick_engine
 
-embedding.Embedding._make_engine = lambda self: QuickEngine(self.backbone.features)
+ENGINES.factory = quick_engine
 feature_maps.make_maps = lambda backbone, weights: QuickMaps(backbone.features)
 for arguments in json.loads(sys.argv[1]):
     try:

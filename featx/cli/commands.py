@@ -11,8 +11,8 @@ import featx
 from featx.cli.options import (
     PathArgument,
     adapt_option,
+    allow_open_option,
     apply_preset,
-    calibration_option,
     extraction_options,
     fitting_options,
     hash_patients_option,
@@ -23,7 +23,9 @@ from featx.cli.options import (
     names_option,
     open_external,
     open_images,
+    part_option,
     patients_option,
+    quantization_option,
     quiet_option,
     resources_option,
     scheduler_option,
@@ -34,7 +36,6 @@ from featx.cli.options import (
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
 from featx.cli.root import commands
-from featx.cli.written_command import written_command
 
 
 @commands.command()
@@ -44,39 +45,47 @@ from featx.cli.written_command import written_command
 @patients_option
 @labels_option
 @hash_patients_option
-@click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
+@click.option("--out", type=PathArgument, help="Matrix file to write (.h5).")
+@part_option
 @seed_option
 @extraction_options
-@calibration_option
+@quantization_option
 @scheduler_option
+@allow_open_option
 @resources_option
 @json_option
 def extract(
     images: Path,
     backbone: list[str],
-    out: Path,
-    calibration: Path | None,
+    out: Path | None,
+    part: tuple[int, int] | None,
+    quantization: Path | None,
     scheduler: str | None,
+    allow_open_scheduler: bool,
     **options: Any,
 ) -> None:
-    """Embed the views of IMAGES with frozen networks, into one HDF5 matrix file.
+    """Extract features of IMAGES with frozen networks, into one HDF5 matrix file.
 
     Example: featx extract chest_xray --backbone densenet121 --out features.h5
     """
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
 
+    if (out is None) == (part is None):
+        raise click.UsageError("give --out FILE, or --part K/N to fill the cache only")
     dataset = open_images(images, options)
     as_json = options.pop("as_json")
     if scheduler is None and options["resources"]:
         raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
-    if calibration is not None:
-        recipes = featx.FeatureMatrix.load(calibration).recipes
-        options["calibration"] = [recipe.get("network", "") for recipe in recipes]
-    with connected(scheduler) as client:
-        matrix = featx.extract(dataset, backbone, out=out, client=client, **with_views(options))
+    if quantization is not None:
+        options["quantization"] = featx.FeatureMatrix.load(quantization)
+    elif options["precision"] == "int8":
+        options["quantization"] = dataset
+    chosen = dataset if part is None else dataset[part[0] - 1 :: part[1]]
+    with connected(scheduler, allow_open=allow_open_scheduler) as client:
+        matrix = featx.extract(chosen, backbone, out=out, client=client, **with_views(options))
     tell_unreadable(matrix.unreadable)
     summary = {
-        "out": str(out),
+        "out": None if out is None else str(out),
         "images": matrix.n_images,
         "rows": len(matrix),
         "features": matrix.X.shape[1],
@@ -84,7 +93,8 @@ def extract(
         "seconds": matrix.seconds,
         "unreadable": [{"path": path, "reason": reason} for path, reason in matrix.unreadable],
     }
-    print_result(summary, as_json, f"{matrix!r} written to {out}")
+    place = "the cache" if out is None else out
+    print_result(summary, as_json, f"{matrix!r} written to {place}")
 
 
 @commands.command()
@@ -123,7 +133,7 @@ def fit(
     """
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -320,7 +330,6 @@ def benchmark(
         dataset,
         baseline_settings=settings,
         externals=externals,
-        command=written_command(context),
         out=out,
         **with_views(options),
     )

@@ -5,7 +5,6 @@ import pytest
 
 from featx.backbones import feature_maps
 from featx.datasets.dataset import ImageDataset
-from featx.features import embedding
 
 
 class GridEngine:
@@ -36,11 +35,9 @@ class GridMaps(GridEngine):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, use_engine):
     """Embed, and explain, without a network."""
-    monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: GridEngine(self.backbone.features)
-    )
+    use_engine(lambda embedder: GridEngine(embedder.backbone.features))
     monkeypatch.setattr(
         feature_maps, "make_maps", lambda backbone, weights: GridMaps(backbone.features)
     )

@@ -8,17 +8,13 @@ from featx.backbones import feature_maps
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
-from featx.features import embedding
 from featx.features.extraction import extract
-from tests.features.worker import QuickEngine, QuickMaps
+from tests.features.worker import QuickMaps
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, images, tmp_path):
+def run(monkeypatch, capsys, images, tmp_path, quick):
     """Run `featx explain` with a logistic model and no network; return code, output and errors."""
-    monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
     monkeypatch.setattr(
         feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )

@@ -18,11 +18,9 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
-from featx.features import embedding
 from featx.features.extraction import extract
 from featx.images.dicom.reader import is_dicom
 from featx.images.reading import read_image
-from tests.features.worker import QuickEngine
 from tests.images.dicom_files import lookup_table, make_dicom
 
 
@@ -150,7 +148,7 @@ def mutate(content, chance):
 
 
 @pytest.mark.slow
-def test_broken_files_read_right_or_are_named(tmp_path, monkeypatch):
+def test_broken_files_read_right_or_are_named(tmp_path, quick):
     chance = random.Random(7)
     sound = encoded()
     suffixes = sorted({suffix for suffix, _ in sound})
@@ -166,9 +164,6 @@ def test_broken_files_read_right_or_are_named(tmp_path, monkeypatch):
         kept += bool(suffix) or is_dicom(spoiled)
         if how == "none" and (suffix or is_dicom(spoiled)):
             untouched.add((name, number % len(sound)))
-    monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
     images = ImageDataset.open(tmp_path, labeled=False)
     assert len(images) == kept > 2000
     matrix = extract(images, views=2)
