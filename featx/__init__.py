@@ -29,6 +29,7 @@ _HOMES = {
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.report.compare",
+    "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
@@ -49,6 +50,7 @@ __all__ = [
     "ViewAveraging",
     "benchmark",
     "compare",
+    "explain",
     "explore",
     "extract",
     "fit",
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from featx.classifiers.model_file import load_model
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
+    from featx.explanation.export import explain
     from featx.exploration.analysis import explore
     from featx.features.config import ExtractionConfig
     from featx.features.extraction import extract
