@@ -53,8 +53,12 @@ def test_only_given_options_reach_the_benchmark(call, image_folder, elsewhere, t
     assert given["externals"] == {"other": elsewhere}
     assert given["config"] == {
         "patients": PATIENTS,
-        **{"repeats": 3, "calibration": "isotonic", "learning_curve": False, "published": True},
-        **{"leaks": "allow", "baseline_settings": {"epochs": 2}},
+        "repeats": 3,
+        "calibration": "isotonic",
+        "learning_curve": False,
+        "published": True,
+        "leaks": "allow",
+        "baseline_settings": {"epochs": 2},
     }
 
 
