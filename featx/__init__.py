@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "BenchmarkConfig": "featx.benchmarking.config",
+    "BenchmarkTable": "featx.benchmarking.table",
     "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
@@ -42,6 +44,8 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
+    "BenchmarkConfig",
+    "BenchmarkTable",
     "ExtractionConfig",
     "FeatureClassifier",
     "FeatureExtractor",
@@ -68,7 +72,9 @@ if TYPE_CHECKING:
     from featx import metrics
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
+    from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
+    from featx.benchmarking.table import BenchmarkTable
     from featx.classifiers.classifier import FeatureClassifier, fit
     from featx.classifiers.config import FitConfig
     from featx.classifiers.inference import evaluate, predict

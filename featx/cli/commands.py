@@ -12,7 +12,7 @@ from featx.cli.options import (
     PathArgument,
     adapt_option,
     allow_open_option,
-    apply_preset,
+    benchmark_settings,
     extraction_options,
     fitting_options,
     hash_patients_option,
@@ -21,7 +21,6 @@ from featx.cli.options import (
     json_option,
     labels_option,
     names_option,
-    open_external,
     open_images,
     part_option,
     patients_option,
@@ -279,7 +278,13 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option(
     "--preset",
     type=click.Choice(["fast", "accurate", "varshni"]),
-    help="A whole set of choices; options given besides it win.",
+    help="Settings under a name; options given besides it win.",
+)
+@click.option(
+    "--config",
+    type=PathArgument,
+    help="Settings from a YAML or JSON file, or from the run.json of a run; options given besides "
+    "it win.",
 )
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
@@ -289,37 +294,40 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
 @seed_option
 @extraction_options
+@scheduler_option
+@allow_open_option
 @json_option
 @click.pass_context
 def benchmark(
-    context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    images: Path,
+    out: Path,
+    as_json: bool,
+    externals: dict[str, Path],
+    hash_patients: str | None,
+    scheduler: str | None,
+    allow_open_scheduler: bool,
+    **options: Any,
 ) -> None:
     """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
 
-    Everything is chosen on training images, by patient; the test images are looked at once.
+    Everything is chosen on training images, by patient; the test set is evaluated once.
 
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
-    apply_preset(context, options)
-    patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
-    dataset = open_images(images, options)
-    externals = {
-        name: open_external(folder, patients, secret, dataset.class_names, labels)
-        for name, folder in options.pop("externals").items()
-    }
-    epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")
-    settings = {
-        **({} if epochs is None else {"epochs": epochs}),
-        **({} if size is None else {"size": (size, size)}),
-    }
-    table = featx.benchmark(
-        dataset,
-        baseline_settings=settings,
-        externals=externals,
-        out=out,
-        **with_views(options),
-    )
+    from featx.features.cluster import connected
+
+    with connected(scheduler, allow_open=allow_open_scheduler) as client:
+        table = featx.benchmark(
+            images,
+            config=benchmark_settings(context, options),
+            externals=externals,
+            hash_patients=hash_patients,
+            out=out,
+            client=client,
+        )
     print_table(table, as_json, out)
 
 
