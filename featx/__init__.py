@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BenchmarkTable": "featx.benchmarking.table",
+    "BenchmarkConfig": "featx.benchmarking.config",
     "Augmentation": "featx.images.augmentation",
     "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
@@ -36,6 +38,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "BenchmarkTable",
+    "BenchmarkConfig",
     "Augmentation",
     "ExtractionConfig",
     "FeatureClassifier",
@@ -56,6 +60,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from featx import metrics
+    from featx.benchmarking.table import BenchmarkTable
+    from featx.benchmarking.config import BenchmarkConfig
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
