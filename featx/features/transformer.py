@@ -132,7 +132,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of float32, shape (n_images, n_features_out_)
+        ndarray of float32, shape (n_images, n_features_out)
             A data frame with feature names where `set_output` asks for one.
 
         Raises
@@ -161,7 +161,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str, shape (n_features_out_,)
+        ndarray of str, shape (n_features_out,)
             ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with the
             prefix ``view1_`` where views are concatenated.
         """
