@@ -25,16 +25,20 @@ _HOMES = {
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
+    "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.report.compare",
+    "evaluate": "featx.classifiers.inference",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.fitting",
+    "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
+    "predict": "featx.classifiers.inference",
 }
 
 __all__ = [
@@ -45,17 +49,21 @@ __all__ = [
     "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
+    "FitConfig",
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
     "compare",
+    "evaluate",
     "explore",
     "extract",
     "fit",
     "get_preset",
     "list_backbones",
+    "list_classifiers",
     "load_model",
     "metrics",
+    "predict",
 ]
 
 if TYPE_CHECKING:
@@ -65,9 +73,11 @@ if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.classifiers.fitting import fit
+    from featx.classifiers.classifier import FeatureClassifier, fit
+    from featx.classifiers.config import FitConfig
+    from featx.classifiers.inference import evaluate, predict
     from featx.classifiers.model_file import load_model
+    from featx.classifiers.registry import list_classifiers
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
     from featx.exploration.analysis import explore

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
 from featx.explanation.evidence import ACTIVATION, Explainer
@@ -18,7 +18,7 @@ from tests.benchmarking.conftest import draw
 
 @pytest.fixture
 def explainer(quick):
-    return Explainer(fit(extract(draw(), views=1), "logistic", folds=2))
+    return Explainer(fit(extract(draw(), views=1), "logistic", cv=2))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from featx.classifiers.boosting import BoostedTrees
-from featx.classifiers.scores import (
+from featx.classifiers.decision_scores import (
     LEAST_SHARE,
     average_views,
     classifier_scores,
