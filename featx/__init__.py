@@ -31,6 +31,7 @@ _HOMES = {
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.report.compare",
     "evaluate": "featx.classifiers.inference",
+    "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.classifier",
@@ -55,6 +56,7 @@ __all__ = [
     "benchmark",
     "compare",
     "evaluate",
+    "explain",
     "explore",
     "extract",
     "fit",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from featx.classifiers.registry import list_classifiers
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
+    from featx.explanation.export import explain
     from featx.exploration.analysis import explore
     from featx.features.config import ExtractionConfig
     from featx.features.extraction import extract
