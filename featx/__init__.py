@@ -43,9 +43,9 @@ _HOMES = {
 }
 
 __all__ = [
-    "BenchmarkTable",
-    "BenchmarkConfig",
     "Augmentation",
+    "BenchmarkConfig",
+    "BenchmarkTable",
     "ExtractionConfig",
     "FeatureClassifier",
     "FeatureExtractor",
@@ -70,11 +70,11 @@ __all__ = [
 
 if TYPE_CHECKING:
     from featx import metrics
-    from featx.benchmarking.table import BenchmarkTable
-    from featx.benchmarking.config import BenchmarkConfig
     from featx.backbones.registry import list_backbones
     from featx.benchmarking.benchmark import benchmark
+    from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
+    from featx.benchmarking.table import BenchmarkTable
     from featx.classifiers.classifier import FeatureClassifier, fit
     from featx.classifiers.config import FitConfig
     from featx.classifiers.inference import evaluate, predict

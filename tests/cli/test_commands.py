@@ -256,7 +256,7 @@ def test_help_needs_no_tensorflow():
 
 @pytest.mark.parametrize("name", ["extract", "fit", "benchmark"])
 def test_scripts_take_the_same_words(name):
-    script = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+    script = Path(__file__).parents[2] / "scripts" / f"{name}.py"
     command = [sys.executable, script, "--help"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert f"Usage: featx {name}" in text

@@ -120,7 +120,7 @@ def test_the_first_stops_in_good_order(featx, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in error
+    assert "run the same command again to continue" in error
     assert "Traceback" not in error
     assert not left_over(tmp_path)
     # What was embedded is kept.
@@ -143,7 +143,7 @@ def test_the_second_stops_at_once(featx, tmp_path, place):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again to go on" in error
+    assert "run the same command again to continue" in error
     assert not left_over(tmp_path)
     assert not (tmp_path / "out" / "m.h5").exists()
     check_it_goes_on(featx, tmp_path)
