@@ -196,7 +196,11 @@ def test_doctor_tells_versions_and_cache(run, road):
     ("arguments", "message"),
     [
         (["extract", "{absent}", "--out", "m.h5"], "does not exist"),
-        (["extract", "{images}"], "Missing option '--out'"),
+        (["extract", "{images}"], "give --out FILE"),
+        (["extract", "{images}", "--out", "{images}"], "exists and is not a file"),
+        (["extract", "{images}", "--out", ""], "names no file"),
+        (["extract", "{images}", "--seed", "-1", "--out", "m.h5"], "-1 is not in the range"),
+        (["extract", "{images}", "--backbones", "resnet50@100000", "--out", "m.h5"], "@100000"),
         (["extract", "{images}", "--backbone", "resnet5", "--out", "m.h5"], "resnet50"),
         (["extract", "{images}", "--augmentation", "x", "--out", "m.h5"], "radiograph"),
         (["fit", "{absent}", "--out", "models"], "does not exist"),
