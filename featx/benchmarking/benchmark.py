@@ -98,7 +98,7 @@ def benchmark(
     random_state : int, default=0
         Decides the held-out patients, the folds, the views and what classifiers draw.
     baseline_settings : dict, optional
-        Overrides for `train_baseline`, such as ``{"epochs": 3, "size": (128, 128)}``.
+        Overrides for `featx.train`, such as ``{"epochs": 3, "size": (128, 128)}``.
     controls : bool, default=True
         Whether to add rows that know nothing of lungs: a backbone with random weights, an
         intensity histogram, and image size, file size and mode, each with logistic regression.

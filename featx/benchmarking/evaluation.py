@@ -173,11 +173,11 @@ class RowMaker:
         return self._find(file_name) or self._train(file_name, name, sides)
 
     def _train(self, name: str, baseline: str, sides: Sides[ImageDataset]) -> Row:
-        from featx.baselines.training import train_baseline
+        from featx.baselines.train import train
 
         start_memory_watch()
         folder = None if self.out is None else self.out / "baselines" / name
-        trained = train_baseline(sides.train, baseline, out=folder, **self.training)
+        trained = train(sides.train, baseline, out=folder, **self.training)
         for external, images in sides.tested.items():
             self._predicted(name, external, images, trained.predict_proba(images))
         row = {
