@@ -26,12 +26,15 @@ _HOMES = {
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
+    "compare": "featx.report.compare",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_baselines": "featx.baselines.registry",
     "load_model": "featx.classifiers.model_file",
+    "train": "featx.baselines.train",
 }
 
 __all__ = [
@@ -43,16 +46,21 @@ __all__ = [
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
+    "compare",
     "explore",
     "extract",
     "fit",
     "get_preset",
     "list_backbones",
+    "list_baselines",
     "load_model",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from featx.backbones.registry import list_backbones
+    from featx.baselines.registry import list_baselines
+    from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.presets import get_preset
     from featx.classifiers.classifier import FeatureClassifier
@@ -66,6 +74,7 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
+    from featx.report.compare import compare
 
 
 def __getattr__(name: str) -> Any:

@@ -176,7 +176,7 @@ def test_backbones_are_listed(run):
     assert code == 0
     rows = {row["name"]: row for row in json.loads(text)}
     assert len(rows) == 13
-    assert rows["efficientnet_lite0"]["weights_at_hand"]
+    assert rows["efficientnet_lite0"]["has_weights"]
     assert rows["densenet169"]["features"] == 1664
     code, text, _ = run("backbones")
     assert "inceptionv3" in text

@@ -18,7 +18,7 @@ __all__ = ["import_keras", "quiet_stderr"]
 def import_keras() -> ModuleType:
     """Import Keras without the start-up messages of its back end."""
     if "keras" not in sys.modules:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
         with quiet_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("keras")

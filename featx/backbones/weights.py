@@ -159,7 +159,7 @@ def _packaged_file(backbone: BackboneSpec) -> Path | None:
 
 def _keras_cache() -> Path:
     """Return the folder of Keras' downloaded weights without importing Keras."""
-    home = os.environ.get("KERAS_HOME", "~/.keras")
+    home = os.environ.get("KERAS_HOME") or "~/.keras"
     return Path(home).expanduser() / "models"
 
 

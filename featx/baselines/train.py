@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 from featx.backbones.weights import Weights
 from featx.baselines.baseline_recipe import BaselineRecipe
@@ -16,6 +17,7 @@ from featx.baselines.settings import adjust, check_labels, check_precision, poli
 from featx.baselines.training_data import TrainingData, find_start
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
@@ -26,9 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    images: ImageDataset,
+    images: Any,
     baseline: str,
     *,
+    patients: str | None = None,
+    labels: str | None = None,
     out: str | Path | None = None,
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
@@ -49,10 +53,13 @@ def train(
 
     Parameters
     ----------
-    images : ImageDataset
-        Labeled training images.
+    images : ImageDataset, path-like, data frame, sequence of path-like, or ndarray
+        Labeled training images; see `featx.datasets.formats.as_images`. Images of the split
+        ``"test"`` are left out, except from an `ImageDataset`, which is used as it is.
     baseline : str
         Name of the recipe; see `featx.list_baselines`.
+    patients, labels : str, optional
+        Rules for patients and labels, as in `ImageDataset.open`.
     out : path, optional
         Folder for ``log.csv`` (one line per epoch, epochs from 0 as Keras counts),
         ``network.keras``, ``validation.csv``, ``training.json`` and ``checkpoints``. A killed
@@ -107,6 +114,9 @@ def train(
         validation_size=validation_size,
         precision="mixed_float16" if mixed_precision else None,
     )
+    if not isinstance(images, ImageDataset):
+        images = as_images(images, patients, labels=labels)
+        images = images.select(images.splits != "test")
     check_labels(images)
     point = OperatingPoint.parse(operating_point)
     split(images, {}, recipe, random_state)
@@ -120,21 +130,21 @@ def train(
         used, result = fit_ensemble(data, recipe, starts, out)
     else:
         used, result = data.fit(recipe, starts[0], out)
-    labels = images.labels[data.validation]
+    truth = images.labels[data.validation]
     two = data.n_classes == 2
     trained = TrainedBaseline(
         name=recipe.name,
         recipe=used,
         network=result.network,
         class_names=images.class_names,
-        threshold=point.threshold(labels == 1, result.probabilities[:, 1]) if two else None,
+        threshold=point.threshold(truth == 1, result.probabilities[:, 1]) if two else None,
         history=result.history,
         best_epoch=result.best_epoch,
         seconds=time.perf_counter() - started + result.seconds_before,
         training_images=tuple(images.names[i] for i in data.training),
         validation_images=tuple(images.names[i] for i in data.validation),
         unreadable=tuple((images.names[i], reason) for i, reason in unreadable.items()),
-        diagnosis=diagnose(result.history, labels, result.probabilities, images.class_names),
+        diagnosis=diagnose(result.history, truth, result.probabilities, images.class_names),
     )
     for sentence in trained.diagnosis:
         logger.info(f"{recipe.name}: {sentence}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from featx.backbones.registry import BACKBONES
 from featx.features.matrix import FeatureMatrix
+from featx.runtime import posix
 
 __all__ = ["extraction_rate", "network_parameters", "peak_memory", "start_memory_watch"]
 
@@ -51,4 +51,4 @@ def peak_memory() -> int:
         for line in (_PROCESS / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return posix.peak_memory()

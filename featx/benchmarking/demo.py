@@ -9,7 +9,7 @@ from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
-from featx.report.page import write_page
+from featx.report.page import report
 
 __all__ = ["run_demo"]
 
@@ -38,7 +38,7 @@ def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
     )
     table.notes.insert(0, "SYNTHETIC images: these figures say nothing of patients.")
     table.save(out / "results")
-    write_page(out / "results")
+    report(out / "results")
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class RunRecord:
         self._content: dict[str, Any] = {
             "format": FORMAT,
             "command": command,
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": 0.0,
             "class_names": list(class_names),
             "versions": {

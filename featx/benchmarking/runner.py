@@ -27,7 +27,9 @@ from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.report.model_card import CARD_FORMAT, card_facts, model_card
-from featx.report.page import write_page
+from featx.report.notes import Note
+from featx.report.page import report
+from featx.report.records import BenchmarkRow
 from featx.report.results import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
@@ -77,20 +79,25 @@ class Run:
 
     def _show(self, rows: list[Row], out: Path) -> None:
         """Make the page, with images as the model sees them that did best on training patients."""
-        places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
+        places = (
+            best_place([BenchmarkRow.from_dict(row) for row in rows], figure)
+            for figure in ("auc_out_of_fold", "validation_auc")
+        )
         best = next((rows[place] for place in places if place is not None), None)
         if best is not None:
             predictions = self.maker.predictions[best["name"]]
             save_gallery(out, best, predictions, self.material.protocol.test)
             self._add_heat_maps(best, out)
         self._write_cards(rows, out)
-        write_page(out)
+        report(out)
 
     def _write_cards(self, rows: list[Row], out: Path) -> None:
-        limits = [*self.material.audit.notes(), *shortcuts(rows)]
+        texts = [*self.material.audit.notes(), *shortcuts(rows)]
+        limits = [Note("text", {"text": text}) for text in texts]
         for row in rows:
             if row["name"] in self.facts:
-                card = model_card(row["name"], self.facts[row["name"]], row, limits)
+                record = BenchmarkRow.from_dict(row)
+                card = model_card(row["name"], self.facts[row["name"]], record, limits)
                 target = out / "models" / f"{row['name']}.md"
                 put_bytes(target, card.encode("utf-8", "replace"))
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
+from featx.report.notes import Note
 from featx.report.page import table_to_html
+from featx.report.records import BenchmarkRow
 from featx.report.tables import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -54,11 +56,15 @@ class BenchmarkTable:
         return self.to_markdown()
 
     def _repr_html_(self) -> str:
-        return table_to_html(self.rows, self.notes)
+        notes = [Note("text", {"text": note}) for note in self.notes]
+        return table_to_html(self._records(), notes)
+
+    def _records(self) -> list[BenchmarkRow]:
+        return [BenchmarkRow.from_dict(row) for row in self.rows]
 
     def to_markdown(self) -> str:
         """Return the table, its notes and published figures as Markdown."""
-        parts = [to_markdown(self.rows).rstrip("\n"), *self.notes]
+        parts = [to_markdown(self._records()).rstrip("\n"), *self.notes]
         if self.run.get("published"):
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
@@ -93,4 +99,4 @@ class BenchmarkTable:
             run = {**self.run, "notes": self.notes}
             put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
-        put_bytes(folder / "table.csv", to_csv(self.rows).encode())
+        put_bytes(folder / "table.csv", to_csv(self._records()).encode())

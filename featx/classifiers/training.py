@@ -101,7 +101,7 @@ class TrainingSet:
                     "and cross-validation by patient needs at least 2 in each class; add images "
                     "of more patients, or leave the class out"
                 )
-        pairs = patient_folds(self.labels, self.patients, folds=folds, random_state=random_state)
+        pairs = patient_folds(self.labels, self.patients, n_splits=folds, random_state=random_state)
         if any(len(np.unique(self.labels[training])) < k for training, _ in pairs):
             raise UsageError(
                 "too few patients: whichever fold is set aside takes a class's images with it; "

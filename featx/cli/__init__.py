@@ -1,4 +1,4 @@
-"""The command line: words and flags to calls, nothing else."""
+"""Command line: options to calls of the public functions, nothing else."""
 
 from __future__ import annotations
 
@@ -10,49 +10,34 @@ from typing import NoReturn
 
 import click
 
-from featx.cli import environment as surroundings
-from featx.cli import explaining, exploring, fetching, reports, training, upkeep
-from featx.cli.commands import commands
+from featx.cli import commands as _commands  # noqa: F401
+from featx.cli import explaining, exploring, fetching, machine, reports, training  # noqa: F401
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.cli.output import logging_to_stderr
+from featx.cli.root import commands
 from featx.errors import FeatxError
 from featx.runtime.files import remove_unfinished
 
 __all__ = ["main"]
 
-for command in (
-    training.baselines,
-    training.train,
-    explaining.explain,
-    exploring.explore,
-    fetching.datasets,
-    reports.report,
-    reports.compare,
-    upkeep.backbones,
-    upkeep.doctor,
-    upkeep.cache,
-    surroundings.completion,
-):
-    commands.add_command(command)
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 done, 1 failed, 2 used wrongly, 130 interrupted."""
+    """Run one command and exit with its code: see `featx.cli.root.EXIT_CODES`."""
     with Interrupts() as interrupts, logging_to_stderr():
         try:
             commands.main(args=arguments, prog_name="featx", standalone_mode=False)
             code = 0
         except Exception as error:
-            # What was under way may word an interrupt as an error of its own.
+            # Libraries may turn an interrupt into an error of their own.
             interrupted = interrupts.seen or isinstance(error, click.Abort)
-            code = _tell_interrupted() if interrupted else _tell(error)
+            code = _show_interrupted() if interrupted else _show(error)
         except KeyboardInterrupt:
-            code = _tell_interrupted()
+            code = _show_interrupted()
     sys.exit(code)
 
 
-def _tell(error: Exception) -> int:
-    """Explain an error in one line; one that is no fault of the user goes on."""
+def _show(error: Exception) -> int:
+    """Print the message of an expected error and return the exit code; raise others."""
     if isinstance(error, click.ClickException):
         error.show()
         return 2
@@ -64,9 +49,7 @@ def _tell(error: Exception) -> int:
     raise error
 
 
-def _tell_interrupted() -> int:
+def _show_interrupted() -> int:
     remove_unfinished()
-    click.echo(
-        "featx: interrupted; run the same command again to go on from where it was.", err=True
-    )
+    click.echo("featx: interrupted; run the same command again to continue.", err=True)
     return EXIT_CODE

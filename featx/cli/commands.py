@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 import featx
-from featx.cli.environment import SURROUNDINGS
 from featx.cli.options import (
     PathArgument,
     adapt_option,
@@ -34,15 +33,8 @@ from featx.cli.options import (
     with_views,
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
+from featx.cli.root import commands
 from featx.cli.written_command import written_command
-
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-@click.group(context_settings=_CONTEXT, epilog=SURROUNDINGS)
-@click.version_option(featx.__version__, prog_name="featx")
-def commands() -> None:
-    """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark."""
 
 
 @commands.command()

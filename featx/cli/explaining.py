@@ -16,9 +16,10 @@ from featx.cli.options import (
     weights_dir_option,
 )
 from featx.cli.output import print_result, tell_unreadable
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @click.argument("model", type=PathArgument)
 @images_argument
 @click.option("--out", type=PathArgument, required=True, help="Folder for the pictures.")

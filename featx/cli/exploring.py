@@ -14,14 +14,15 @@ from featx.cli.options import (
     seed_option,
 )
 from featx.cli.output import print_result
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @click.argument("matrix", type=PathArgument)
 @click.option(
     "--images",
     type=PathArgument,
-    help="The images of MATRIX, for thumbnails and for copies that are nearly the same.",
+    help="The images of MATRIX, for thumbnails and near duplicates.",
 )
 @click.option(
     "--out", type=PathArgument, default=Path("explore.html"), show_default=True, help="The page."
@@ -32,20 +33,20 @@ from featx.cli.output import print_result
     type=click.Choice(["pca", "umap"]),
     default="pca",
     show_default=True,
-    help="How features become a map.",
+    help="Projection of the features.",
 )
 @click.option(
     "--classifier",
     default="logistic",
     show_default=True,
-    help="Whose out-of-fold probabilities doubt labels.",
+    help="Classifier that label issues come from.",
 )
 @click.option(
     "--neighbors",
     type=click.IntRange(1),
     default=8,
     show_default=True,
-    help="How many nearest images to list of each.",
+    help="Nearest images listed for each image.",
 )
 @seed_option
 @jobs_option
@@ -61,16 +62,15 @@ def explore(
     random_state: int,
     as_json: bool,
 ) -> None:
-    """Map the features of MATRIX: neighbors, copies, labels that may be wrong, on one page.
+    """Map the features of MATRIX: neighbors, label issues and duplicates, on one page.
 
     Example: featx explore features.h5 --images chest_xray --out explore.html
     """
     import featx
 
-    dataset = None if images is None else featx.ImageDataset.open(images, labeled=False)
     found = featx.explore(
-        featx.FeatureMatrix.load(matrix),
-        dataset,
+        matrix,
+        images,
         method=method,
         classifier=classifier,
         neighbors=neighbors,
@@ -78,8 +78,7 @@ def explore(
     )
     found.save(out)
     told = (
-        f"{len(found):,} images: {len(found.suspects):,} labels to look at, "
-        f"{len(found.copies):,} {'pair' if len(found.copies) == 1 else 'pairs'} of copies. "
-        f"Open {out}."
+        f"{len(found):,} images, {len(found.label_issues):,} label issues, "
+        f"{len(found.duplicates):,} pairs of duplicates. Open {out}."
     )
     print_result({**found.to_dict(), "out": str(out)}, as_json, told)

@@ -8,10 +8,11 @@ import click
 
 from featx.cli.options import PathArgument, json_option, quiet_option
 from featx.cli.output import print_result
+from featx.cli.root import commands
 from featx.errors import UsageError
 
 
-@click.command()
+@commands.command()
 @click.argument("name", required=False)
 @click.option("--to", type=PathArgument, help="Folder for the archive and the images.")
 @click.option(

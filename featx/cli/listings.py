@@ -1,4 +1,4 @@
-"""What can be chosen from, as tables."""
+"""Backbones and their weights, as records and as a table."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from featx.backbones.registry import list_backbones
 from featx.backbones.weights import find_local_weights
 
-__all__ = ["backbone_rows", "rows_to_terminal"]
+__all__ = ["backbone_rows", "backbone_table"]
 
 
 def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Describe every backbone, and whether its weights need a download."""
+    """Describe every backbone, and whether its weights are on this machine."""
     rows = []
     for backbone in list_backbones():
         weights = find_local_weights(backbone, weights_dir)
@@ -25,7 +26,7 @@ def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
                 "size": list(backbone.size),
                 "features": backbone.features,
                 "parameters": backbone.parameters,
-                "weights_at_hand": weights is not None,
+                "has_weights": weights is not None,
                 "weights": "to be downloaded" if weights is None else weights.description,
                 "license": backbone.license,
             }
@@ -33,19 +34,23 @@ def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def rows_to_terminal(rows: Sequence[dict[str, Any]]) -> Table:
-    """Lay out what `backbone_rows` says for a terminal."""
-    table = Table(header_style="bold")
-    for name in rows[0]:
-        if name != "weights_at_hand":
-            numeric = isinstance(rows[0][name], int)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(row[name]) for name in row if name != "weights_at_hand"))
+def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Lay out rows of `backbone_rows` within 80 columns, those with weights first."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False)
+    table.add_column("Backbone", no_wrap=True)
+    for title in ("Input", "Features", "Parameters"):
+        table.add_column(title, justify="right")
+    table.add_column("Weights", no_wrap=True)
+    table.add_column("License", no_wrap=True)
+    for row in sorted(rows, key=lambda row: not row["has_weights"]):
+        table.add_row(
+            row["name"],
+            str(row["size"][0]),
+            f"{row['features']:,}",
+            f"{row['parameters'] / 1e6:.1f} M",
+            "yes" if row["has_weights"] else "download",
+            # Who released and ported the weights is in the JSON.
+            row["license"].partition(" (")[0],
+            style=None if row["has_weights"] else "dim",
+        )
     return table
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, int):
-        return f"{value:,}"
-    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)

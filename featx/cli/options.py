@@ -161,6 +161,13 @@ weights_dir_option = click.option(
     show_envvar=True,
     help="Folder to look for weights files in.",
 )
+cache_option = click.option(
+    "--cache",
+    type=PathArgument,
+    envvar="FEATX_CACHE",
+    show_envvar=True,
+    help="Folder of cached features.  [default: ~/.cache/featx]",
+)
 strict_option = click.option("--strict", is_flag=True, help="Stop at an unreadable image.")
 
 
@@ -174,13 +181,7 @@ def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="'imagenet', 'random', or a weights file.",
         ),
         weights_dir_option,
-        click.option(
-            "--cache",
-            type=PathArgument,
-            envvar="FEATX_CACHE",
-            show_envvar=True,
-            help="Folder of cached features.  [default: ~/.cache/featx]",
-        ),
+        cache_option,
         click.option(
             "--engine",
             type=click.Choice(["auto", "keras", "openvino"]),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 logger = logging.getLogger(__name__)
 
@@ -76,18 +79,26 @@ def print_table(table: Any, as_json: bool, out: Path) -> None:
         return
     from rich.console import Console
 
+    from featx.report.records import BenchmarkRow
     from featx.report.tables import to_terminal
 
-    Console().print(to_terminal(table.rows))
+    console = Console()
+    rows = [BenchmarkRow.from_dict(row) for row in table.rows]
+    console.print(to_terminal(rows, console.width))
     for note in table.notes:
         click.echo(note)
     click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")
 
 
-def print_result(value: Any, as_json: bool, text: str) -> None:
-    """Print JSON, or else the text."""
+def print_result(value: Any, as_json: bool, text: str | Callable[[], Table]) -> None:
+    """Print JSON, or else the text or table."""
     if not as_json:
-        click.echo(text)
+        if isinstance(text, str):
+            click.echo(text)
+        else:
+            from rich.console import Console
+
+            Console().print(text())
         return
     from featx.runtime.serialization import plain_json
 

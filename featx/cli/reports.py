@@ -8,10 +8,10 @@ import click
 
 from featx.cli.options import PathArgument, json_option
 from featx.cli.output import print_result
-from featx.errors import UsageError
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @click.argument("folder", type=PathArgument)
 @click.option("--out", type=PathArgument, help="The page.  [default: report.html in FOLDER]")
 @json_option
@@ -20,34 +20,27 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
 
     Example: featx report results
     """
-    from featx.report.page import write_page
+    import featx.report.page
 
-    page = write_page(folder, out)
+    page = featx.report.page.report(folder, out)
     summary = {"page": str(page), "bytes": page.stat().st_size}
     print_result(summary, as_json, f"The page is {page}")
 
 
-@click.command()
+@commands.command()
 @click.argument("first", type=PathArgument)
 @click.argument("second", type=PathArgument)
-@click.option("--out", type=PathArgument, help="Write it down: a .html or .md file.")
 @json_option
-def compare(first: Path, second: Path, out: Path | None, as_json: bool) -> None:
-    """Set the benchmarks in two folders side by side: SECOND less FIRST.
+def compare(first: Path, second: Path, as_json: bool) -> None:
+    """Compare the benchmarks in two folders: SECOND minus FIRST.
 
     Where both scored the same test images, differences are tested.
 
-    Example: featx compare results-2023 results-2024 --out comparison.html
+    Example: featx compare results-2023 results-2024
     """
-    from featx.report.comparison import compare_runs
-    from featx.runtime.files import put_bytes
+    import featx
 
-    if out is not None and out.suffix not in (".html", ".md"):
-        raise UsageError(f"{out} is neither a .html nor a .md file")
-    comparison = compare_runs(first, second)
-    if out is not None:
-        text = comparison.to_html() if out.suffix == ".html" else comparison.to_markdown()
-        put_bytes(out, text.encode("utf-8", "replace"))
+    comparison = featx.compare(first, second)
     if as_json:
         print_result(comparison.to_dict(), as_json, "")
         return
@@ -56,5 +49,3 @@ def compare(first: Path, second: Path, out: Path | None, as_json: bool) -> None:
     Console().print(comparison.to_terminal())
     for note in comparison.notes():
         click.echo(note)
-    if out is not None:
-        click.echo(f"The comparison is {out}")

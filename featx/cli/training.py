@@ -22,9 +22,10 @@ from featx.cli.options import (
     weights_dir_option,
 )
 from featx.cli.output import print_result, tell_unreadable
+from featx.cli.root import commands
 
 
-@click.command()
+@commands.command()
 @json_option
 def baselines(as_json: bool) -> None:
     """List the networks to beat: what each is, and where it comes from.
@@ -41,7 +42,7 @@ def baselines(as_json: bool) -> None:
     click.echo("\n".join(lines))
 
 
-@click.command()
+@commands.command()
 @images_argument
 @click.option("--baseline", required=True, help="Which network; see `featx baselines`.")
 @click.option("--out", type=PathArgument, required=True, help="Folder for the network and its log.")

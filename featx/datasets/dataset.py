@@ -15,7 +15,7 @@ import numpy.typing as npt
 from featx.datasets.folders import Listing
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
-from featx.datasets.patients import find_patients, hash_patient
+from featx.datasets.patients import find_patients
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, digest_of, pixels_of
@@ -303,22 +303,6 @@ class ImageDataset:
             splits=self.splits[chosen],
             sources=tuple(self.sources[i] for i in chosen),
         )
-
-    def with_hashed_patients(self, secret: str) -> ImageDataset:
-        """Replace patients by keyed hashes.
-
-        Parameters
-        ----------
-        secret : str
-            Secret key. The same key gives the same hashes; without it, patients cannot be found by
-            trying names.
-
-        Returns
-        -------
-        ImageDataset
-        """
-        hashed = [hash_patient(patient, secret) for patient in self.patients]
-        return replace(self, patients=np.array(hashed, dtype=np.str_))
 
     def with_splits(self, splits: npt.ArrayLike) -> ImageDataset:
         """Replace the splits.

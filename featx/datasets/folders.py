@@ -11,13 +11,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from featx.errors import UsageError
-from featx.images.archives import list_members
 from featx.images.dicom.reader import is_dicom
 from featx.images.reading import SUFFIXES
-from featx.images.remote import find_files
 from featx.images.sources import Source, read_beginning
 
-__all__ = ["Listing", "list_archive", "list_folder", "list_remote", "split_word"]
+__all__ = ["Listing", "list_files", "list_folder", "split_word"]
 
 SPLIT_WORDS = {
     "train": "train",
@@ -65,11 +63,8 @@ class Listing:
                 )
 
 
-def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
+def list_folder(root: Path, by_class: bool, by_split: bool) -> Listing:
     """List the images below a folder."""
-    if not root.is_dir():
-        problem = "is not a folder" if root.exists() else "does not exist"
-        raise UsageError(f"{root} {problem}; give the folder that holds the images")
     tree = _Tree(str(root), set(), {})
     for parent, names in _walk(root):
         inside = parent.relative_to(root).as_posix()
@@ -80,14 +75,15 @@ def list_folder(root: Path, by_class: bool, by_split: bool = True) -> Listing:
     return _arrange(tree, by_class, by_split)
 
 
-def list_archive(path: Path, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images inside a zip or tar archive, by its folders."""
-    return _arrange(_make_tree(str(path), list_members(path)), by_class, by_split)
-
-
-def list_remote(url: str, by_class: bool, by_split: bool = True) -> Listing:
-    """List the images below a URL, by its folders."""
-    return _arrange(_make_tree(url, find_files(url)), by_class, by_split)
+def list_files(where: str, files: Mapping[str, Source], by_class: bool, by_split: bool) -> Listing:
+    """List the images among files of an archive or a URL, by their folders."""
+    tree = _Tree(where, set(), {})
+    for name, source in files.items():
+        parts = name.split("/")
+        if not any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts[:-1]):
+            tree.add_folder("/".join(parts[:-1]))
+            tree.files[name] = source
+    return _arrange(tree, by_class, by_split)
 
 
 @dataclass
@@ -115,16 +111,6 @@ class _Tree:
             for name, source in self.files.items()
             if name.startswith(start) and _is_image(name, source)
         )
-
-
-def _make_tree(where: str, files: Mapping[str, Source]) -> _Tree:
-    tree = _Tree(where, set(), {})
-    for name, source in files.items():
-        parts = name.split("/")
-        if not any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts[:-1]):
-            tree.add_folder("/".join(parts[:-1]))
-            tree.files[name] = source
-    return tree
 
 
 def _is_image(name: str, source: Source) -> bool:

@@ -6,12 +6,12 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders import Listing, list_archive, list_folder, list_remote
+from featx.datasets.folders import Listing, list_files, list_folder
 from featx.datasets.medmnist import list_medmnist
 from featx.datasets.tables import TABLE_SUFFIXES, list_table
 from featx.errors import UsageError
-from featx.images.archives import is_archive
-from featx.images.remote import RemoteFile, is_url
+from featx.images.archives import is_archive, list_members
+from featx.images.remote import RemoteFile, find_files, is_url
 
 __all__ = ["list_images"]
 
@@ -27,7 +27,7 @@ def list_images(
     if is_url(text) and not text.startswith("file://"):
         if PurePosixPath(text).suffix.lower() in TABLE_SUFFIXES:
             return _list_remote_table(text, by_class, patient_column)
-        return list_remote(text, by_class, by_split)
+        return list_files(text, find_files(text), by_class, by_split)
     path = Path(text.removeprefix("file://"))
     if path.is_dir():
         return list_folder(path, by_class, by_split)
@@ -36,7 +36,7 @@ def list_images(
     if path.suffix.lower() == ".npz" and path.exists():
         return list_medmnist(path, by_class)
     if path.is_file() and is_archive(path):
-        return list_archive(path, by_class, by_split)
+        return list_files(text, list_members(path), by_class, by_split)
     problem = "is none of these" if path.exists() else "does not exist"
     raise UsageError(
         f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from platformdirs import user_config_path
 
 from featx.datasets.naming import patients_from_names
 from featx.errors import FeatxError, UnreadableImageError, UsageError
@@ -82,11 +83,10 @@ def hash_patient(patient: str, secret: str) -> str:
 
 def local_secret() -> str:
     """Return this user's secret on this machine, generated at first use."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "featx"
-    path = folder / "patient-secret"
+    path = user_config_path("featx") / "patient-secret"
     try:
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             _write_first(path, secrets.token_hex(32))
         secret = path.read_text(encoding="ascii").strip()
     except OSError as error:

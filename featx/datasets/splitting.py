@@ -1,4 +1,4 @@
-"""Splits that keep every patient on one side."""
+"""Splits of images by patient."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ Indices = npt.NDArray[np.int64]
 
 
 def hold_out(
-    labels: npt.ArrayLike, patients: npt.ArrayLike, *, test_size: float = 0.2, random_state: int = 0
+    y: npt.ArrayLike, groups: npt.ArrayLike, *, test_size: float = 0.2, random_state: int = 0
 ) -> tuple[Indices, Indices]:
-    """Set a share of the patients of each class aside.
+    """Split images into training and test sets by patient, stratified by class.
+
+    Unlike scikit-learn's ``GroupShuffleSplit`` it keeps class proportions, and unlike one fold of
+    ``StratifiedGroupKFold`` it takes any `test_size`. Use it for a single test set, and
+    `patient_folds` for cross-validation.
 
     Parameters
     ----------
-    labels : array-like of int, shape (n_images,)
+    y : array-like of int or str, shape (n_images,)
         Class of each image.
-    patients : array-like of str, shape (n_images,)
-        Whose image it is.
+    groups : array-like of int or str, shape (n_images,)
+        Patient of each image.
     test_size : float, default=0.2
-        Share of the images of each class to set aside, between 0 and 1; met as nearly as whole
-        patients allow. A patient with images of several classes counts as of the rarest.
+        Proportion of the images of each class in the test set, between 0 and 1, approximated by
+        whole patients. A patient with images of several classes counts for the rarest.
     random_state : int, default=0
-        Which patients; the same seed gives the same ones.
+        Random seed.
 
     Returns
     -------
-    kept, aside : ndarray of int64
-        Indices of the images on either side, ascending.
+    train, test : ndarray of int64
+        Indices of the images, ascending.
 
     Raises
     ------
@@ -42,20 +46,18 @@ def hold_out(
 
     Examples
     --------
-    >>> labels = [0, 0, 0, 0, 1, 1, 1, 1]
-    >>> patients = list("aabbccdd")
-    >>> kept, aside = hold_out(labels, patients, test_size=0.5)
-    >>> len(aside), {patients[i] for i in kept} & {patients[i] for i in aside}
+    >>> y = [0, 0, 0, 0, 1, 1, 1, 1]
+    >>> groups = list("aabbccdd")
+    >>> train, test = hold_out(y, groups, test_size=0.5)
+    >>> len(test), {groups[i] for i in train} & {groups[i] for i in test}
     (4, set())
     """
     if not 0 < test_size < 1:
-        raise UsageError(
-            f"the share of images to hold out is {test_size}; give one between 0 and 1"
-        )
-    labels = np.asarray(labels)
-    _, patient_of_image = np.unique(np.asarray(patients), return_inverse=True)
+        raise UsageError(f"test_size={test_size}: give a proportion between 0 and 1")
+    y = np.asarray(y)
+    _, patient_of_image = np.unique(np.asarray(groups), return_inverse=True)
     images_per_patient = np.bincount(patient_of_image)
-    class_of_patient = _rarest_class(labels, patient_of_image)
+    class_of_patient = _rarest_class(y, patient_of_image)
     generator = np.random.default_rng(random_state)
     chosen = np.zeros(len(images_per_patient), dtype=bool)
     for label in np.unique(class_of_patient):
@@ -63,66 +65,70 @@ def hold_out(
         running = np.cumsum(images_per_patient[members])
         nearest = int(np.argmin(np.abs(running - test_size * running[-1])))
         chosen[members[: min(nearest + 1, len(members) - 1)]] = True
-    aside = chosen[patient_of_image]
-    for label in np.unique(labels):
-        if len(np.unique(aside[labels == label])) < 2:
+    in_test = chosen[patient_of_image]
+    for label in np.unique(y):
+        if len(np.unique(in_test[y == label])) < 2:
             raise UsageError(
-                f"class number {label} has images of too few patients to stand on both sides of a "
-                "split; it needs at least 2, because no patient may stand on both"
+                f"class {label} has images of too few patients to be in training and test set; it "
+                "needs at least 2, because a patient is never in both"
             )
-    return np.flatnonzero(~aside), np.flatnonzero(aside)
+    return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
-def _rarest_class(labels: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
-    classes, class_of_image, counts = np.unique(labels, return_inverse=True, return_counts=True)
+def _rarest_class(y: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
+    classes, class_of_image, counts = np.unique(y, return_inverse=True, return_counts=True)
     has = np.zeros((patient_of_image.max() + 1, len(classes)), dtype=bool)
     has[patient_of_image, class_of_image] = True
-    return classes[np.where(has, counts, len(labels) + 1).argmin(axis=1)]
+    return classes[np.where(has, counts, len(y) + 1).argmin(axis=1)]
 
 
 def patient_folds(
-    labels: npt.ArrayLike, patients: npt.ArrayLike, *, folds: int = 5, random_state: int = 0
+    y: npt.ArrayLike, groups: npt.ArrayLike, *, n_splits: int = 5, random_state: int = 0
 ) -> list[tuple[Indices, Indices]]:
-    """Cut images into cross-validation folds by patient, with class shares kept alike.
+    """Split images into cross-validation folds by patient, stratified by class.
+
+    A shuffled ``StratifiedGroupKFold`` of scikit-learn with fewer folds where a class has few
+    patients. The result can be given as ``cv`` to scikit-learn's searches.
 
     Parameters
     ----------
-    labels : array-like of int, shape (n_images,)
+    y : array-like of int or str, shape (n_images,)
         Class of each image.
-    patients : array-like of str, shape (n_images,)
-        Whose image it is.
-    folds : int, default=5
-        How many; fewer where the smallest class has fewer patients.
+    groups : array-like of int or str, shape (n_images,)
+        Patient of each image.
+    n_splits : int, default=5
+        Number of folds, at least 2; at most the number of patients of the smallest class is used.
     random_state : int, default=0
-        Which patients go together.
+        Random seed.
 
     Returns
     -------
-    list of (training, validation)
-        Indices of the images, one pair a fold; every image is validated once.
+    list of (ndarray of int64, ndarray of int64)
+        Indices of training and validation images, one pair per fold; every image is validated
+        once.
 
     Raises
     ------
     UsageError
-        If fewer than 2 folds are asked for, or a class has images of fewer than 2 patients.
+        If `n_splits` is less than 2, or a class has images of fewer than 2 patients.
 
     Examples
     --------
-    >>> pairs = patient_folds([0, 0, 1, 1, 0, 1], list("abcdef"), folds=3)
+    >>> pairs = patient_folds([0, 0, 1, 1, 0, 1], list("abcdef"), n_splits=3)
     >>> sorted(int(i) for _, validation in pairs for i in validation)
     [0, 1, 2, 3, 4, 5]
     """
-    labels, patients = np.asarray(labels), np.asarray(patients)
-    if folds < 2:
-        raise UsageError(f"cross-validation with {folds} folds is none; ask for 2 or more")
-    fewest = min(len(np.unique(patients[labels == label])) for label in np.unique(labels))
+    y, groups = np.asarray(y), np.asarray(groups)
+    if n_splits < 2:
+        raise UsageError(f"{n_splits} folds: cross-validation needs 2 or more")
+    fewest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
     if fewest < 2:
         raise UsageError(
             "one class has images of a single patient; cross-validation needs at least 2 patients "
-            "in each class, because no patient may stand on both sides"
+            "per class, because a patient is never in both training and validation images"
         )
-    splitter = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=random_state)
+    splitter = StratifiedGroupKFold(min(n_splits, fewest), shuffle=True, random_state=random_state)
     return [
         (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
-        for training, validation in splitter.split(labels, labels, groups=patients)
+        for training, validation in splitter.split(y, y, groups=groups)
     ]

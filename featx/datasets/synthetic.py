@@ -49,36 +49,19 @@ def make_phantoms(
     prevalence: float = 0.6,
     random_state: int = 0,
 ) -> list[Path]:
-    """Write synthetic radiographs as class folders of JPEG files.
+    """Write synthetic radiographs as class folders of JPEG files, and return their paths.
 
     A patient has one class and several images: the same anatomy in other poses and exposures.
-    Files are named like ``folder/NORMAL/patient0007_1.jpeg``; ``folder/SYNTHETIC.txt`` says what
-    they are. Images of an earlier call are replaced.
+    Images of an earlier call are replaced; a folder with other files is refused.
 
     Parameters
     ----------
-    folder : path-like
-        Folder to write to: new, empty, or written by this function before.
-    patients : int, default=240
-        Number of patients, at least one per class.
-    images_per_patient : (int, int), default=(1, 4)
-        Fewest and most images of a patient.
     size : int, default=256
         Approximate height and width in pixels; they vary equally in both classes.
     prevalence : float, default=0.6
         Proportion of patients with pneumonia, between 0 and 1.
     random_state : int, default=0
         Random seed; the same seed gives the same bytes with the same Pillow and OpenCV.
-
-    Returns
-    -------
-    list of Path
-        Image files, by patient.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds other files, or a class would have no patients.
 
     Examples
     --------

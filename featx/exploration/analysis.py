@@ -1,13 +1,14 @@
-"""Exploration of a feature matrix: a map, neighbors, doubtful labels, copies."""
+"""Exploration of a feature matrix: map, neighbors, label issues, duplicates."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,22 +25,23 @@ from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.registry import get_classifier
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
-from featx.exploration.page import TILE, Copies, Exploration, Suspect
+from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
-from featx.runtime.parallel import jobs_at_a_time
-from featx.runtime.progress import progress
+from featx.runtime.parallel import map_with_progress
 
 __all__ = ["MAPS", "explore"]
 
 MAPS = ("pca", "umap")
 
 Features = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 def explore(
-    matrix: FeatureMatrix,
-    images: ImageDataset | None = None,
+    matrix: FeatureMatrix | str | Path,
+    images: Any = None,
     *,
     method: str = "pca",
     classifier: str = "logistic",
@@ -47,27 +49,29 @@ def explore(
     random_state: int = 0,
     n_jobs: int | None = None,
 ) -> Exploration:
-    """Look at a feature matrix as a whole: what lies together, and what does not fit its label.
+    """Map images by their features; find neighbors, label issues and duplicates.
 
-    Each image stands at the mean of its views' features, standardized over the images.
+    Use it before a benchmark, to learn which images look alike to the network, which labels are
+    probably wrong and which images occur twice. An image's features are the mean over its views,
+    standardized over the images.
 
     Parameters
     ----------
-    matrix : FeatureMatrix
-        What `featx.extract` gave.
-    images : ImageDataset, optional
-        The images themselves, for thumbnails and for copies that are nearly the same; matched by
-        the SHA-256 of their bytes.
+    matrix : FeatureMatrix or path-like
+        Features that `featx.extract` returned, or their file.
+    images : path-like, sequence, data frame, array or ImageDataset, optional
+        The images of the matrix in any form, for thumbnails and near duplicates; matched by the
+        SHA-256 of their bytes.
     method : {"pca", "umap"}, default="pca"
-        How features become a map; ``"umap"`` needs the extra ``featx[umap]``.
+        Projection of the features to two dimensions; ``"umap"`` needs the extra ``featx[umap]``.
     classifier : str, default="logistic"
-        Whose out-of-fold probabilities doubt labels; see `featx.fit`.
+        Classifier whose out-of-fold probabilities the label issues come from; see `featx.fit`.
     neighbors : int, default=8
-        How many nearest images to list of each.
+        Number of nearest images listed for each image.
     random_state : int, default=0
-        Of folds and of UMAP.
+        Seed of cross-validation folds and of UMAP.
     n_jobs : int, optional
-        Fits at a time; see `featx.fit`.
+        Number of fits at a time; see `featx.fit`.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def explore(
     Raises
     ------
     UsageError
-        If a name is not known, there are fewer than three images, or none of `images` is in the
+        If a name is unknown, there are fewer than three images, or none of `images` is in the
         matrix.
     MissingExtraError
         If UMAP is not installed.
@@ -94,30 +98,36 @@ def explore(
     ...     class_names=("NORMAL", "PNEUMONIA"),
     ... )
     >>> found = explore(matrix, neighbors=3)
-    >>> [found.names[suspect.image] for suspect in found.suspects]
+    >>> found
+    Exploration(40 images, 1 label issue, 0 duplicates)
+    >>> [found.names[issue.image] for issue in found.label_issues]
     ['7.png']
     """
+    matrix = matrix if isinstance(matrix, FeatureMatrix) else FeatureMatrix.load(matrix)
     _check(matrix, method, neighbors)
     get_classifier(classifier)
     features = StandardScaler().fit_transform(_means(matrix))
     coordinates, explained = _map(features, method, random_state)
     distances, nearest = _nearest(features, min(neighbors, matrix.n_images - 1))
-    probabilities, suspects, notes = _doubts(matrix, classifier, random_state, n_jobs)
+    probabilities, issues, notes = _label_issues(matrix, classifier, random_state, n_jobs)
     thumbnails = None
     if images is None:
-        copies = _copies_by_features(matrix, distances, nearest)
+        duplicates = _duplicates_by_features(matrix, distances, nearest)
         notes.append(
-            "There are no thumbnails, and only copies with the same bytes or the same features "
-            "are found, since the images themselves were not given (--images)."
+            "No thumbnails, and only duplicates with equal bytes or equal features: the images "
+            "themselves were not given. Pass images (--images)."
         )
     else:
-        own, there = _matched(matrix, images)
-        thumbnails = _thumbnails(matrix.n_images, own, images.select(there))
-        copies = _copies_by_pixels(own, images.select(there))
+        dataset = as_images(images, labeled=False)
+        own, there = _matched(matrix, dataset)
+        matched = dataset.select(there)
+        thumbnails = _thumbnails(matrix.n_images, own, matched)
+        duplicates = _duplicates_by_pixels(own, matched)
         if len(own) < matrix.n_images:
             notes.append(
                 f"{matrix.n_images - len(own):,} of {matrix.n_images:,} images of the matrix are "
-                "not among the images given: they have no thumbnail, and are compared with none."
+                "not among the images given: they have no thumbnail, and their duplicates are "
+                "not searched."
             )
     return Exploration(
         title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
@@ -132,8 +142,8 @@ def explore(
         neighbors=nearest,
         distances=distances,
         probabilities=probabilities,
-        suspects=suspects,
-        copies=tuple(copies),
+        label_issues=issues,
+        duplicates=tuple(duplicates),
         thumbnails=thumbnails,
         notes=tuple(notes),
     )
@@ -147,15 +157,15 @@ def _check(matrix: FeatureMatrix, method: str, neighbors: int) -> None:
     if matrix.n_images < 3:
         raise UsageError(f"{matrix!r} is too small for a map; give three images or more")
     if neighbors < 1:
-        raise UsageError(f"neighbors={neighbors}: at least 1 is needed")
+        raise UsageError(f"neighbors={neighbors} is too small; give at least 1")
 
 
 def _means(matrix: FeatureMatrix) -> Features:
     """Average the rows of each image's views."""
     rows = np.arange(len(matrix))
-    share = 1.0 / np.bincount(matrix.image, minlength=matrix.n_images)
+    weights = 1.0 / np.bincount(matrix.image, minlength=matrix.n_images)
     shape = (matrix.n_images, len(matrix))
-    averaging = csr_array((share[matrix.image], (matrix.image, rows)), shape=shape)
+    averaging = csr_array((weights[matrix.image], (matrix.image, rows)), shape=shape)
     return np.asarray(averaging @ matrix.X, dtype=np.float64)
 
 
@@ -164,88 +174,87 @@ def _map(features: Features, method: str, random_state: int) -> tuple[Features, 
         pca = PCA(2, svd_solver="randomized", random_state=random_state)
         places = pca.fit_transform(features)
         return places, tuple(pca.explained_variance_ratio_.tolist())
-    # It imports TensorFlow, if that is there, which talks.
+    # UMAP imports TensorFlow where it is installed, which writes to standard error.
     with quiet_stderr():
         umap = importlib.import_module("umap")
-    # With a seed UMAP uses one thread; said here, it does not warn.
+    # With a seed UMAP uses one thread, and warns unless that is asked for.
     reducer = umap.UMAP(random_state=random_state, n_jobs=1)
     return np.asarray(reducer.fit_transform(features), dtype=np.float64), ()
 
 
-def _nearest(features: Features, count: int) -> tuple[Features, npt.NDArray[np.int64]]:
-    """Return the distances and places of each image's nearest others."""
+def _nearest(features: Features, count: int) -> tuple[Features, Places]:
+    """Return distances and places of each image's nearest other images."""
     found = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
-    # Asked without rows, it leaves each out of its own neighbors, also where copies are as near.
+    # Called without rows, it never lists an image among its own neighbors.
     distances, nearest = found.kneighbors()
     return distances, nearest.astype(np.int64)
 
 
-def _doubts(
+def _label_issues(
     matrix: FeatureMatrix, classifier: str, random_state: int, n_jobs: int | None
-) -> tuple[Features, tuple[Suspect, ...], list[str]]:
-    """Cross-validate by patient on all labeled images, those of a test split among them."""
+) -> tuple[Features, tuple[LabelIssue, ...], list[str]]:
+    """Cross-validate by patient on all labeled images, also on those of the test split."""
     everything = replace(matrix, splits=np.full(matrix.n_images, ""))
-    nothing = np.full((matrix.n_images, len(matrix.class_names)), np.nan)
+    probabilities = np.full((matrix.n_images, len(matrix.class_names)), np.nan)
     labeled = np.flatnonzero(matrix.labels >= 0)
     if len(np.unique(matrix.labels[labeled])) < 2:
-        return nothing, (), ["Labels are not doubted, since there are none of two classes."]
+        return probabilities, (), ["Label issues need labels of two classes; there are none."]
+    model = FeatureClassifier(classifier, random_state=random_state, n_jobs=n_jobs)
     try:
-        model = FeatureClassifier(classifier, random_state=random_state, n_jobs=n_jobs).fit_matrix(
-            everything
-        )
+        model.fit_matrix(everything)
     except UsageError as error:
-        return nothing, (), [f"Labels are not doubted: {error}."]
-    probabilities = nothing
+        return probabilities, (), [f"Label issues could not be searched: {error}."]
     probabilities[labeled] = model.out_of_fold_
-    suspects = [
-        Suspect(
+    labels = matrix.labels[labeled]
+    issues = [
+        LabelIssue(
             image=int(labeled[place]),
-            labeled=matrix.class_names[matrix.labels[labeled[place]]],
-            called=matrix.class_names[called],
-            probability=float(model.out_of_fold_[place, matrix.labels[labeled[place]]]),
+            label=matrix.class_names[labels[place]],
+            predicted=matrix.class_names[predicted],
+            probability=float(model.out_of_fold_[place, labels[place]]),
         )
-        for place, called in find_suspects(model.out_of_fold_, matrix.labels[labeled])
+        for place, predicted in find_suspects(model.out_of_fold_, labels)
     ]
-    return probabilities, tuple(suspects), []
+    return probabilities, tuple(issues), []
 
 
-def _copies_by_features(
-    matrix: FeatureMatrix, distances: Features, nearest: npt.NDArray[np.int64]
-) -> list[Copies]:
+def _duplicates_by_features(
+    matrix: FeatureMatrix, distances: Features, nearest: Places
+) -> list[Duplicate]:
     same = exact_pairs(np.array(matrix.digests, dtype=np.str_))
-    copies = [Copies(first, second, "same file") for first, second in same]
-    # Augmented views depend on a file's bytes, so only view 0 of two copies is equal.
-    unaugmented = bool((matrix.view == 0).all())
-    if unaugmented:
-        place = np.argsort(matrix.image)
-        # Distances by inner products are not exactly zero; the features of equal pixels are equal.
-        alike = {
-            (min(pair), max(pair))
-            for row, column in np.argwhere(distances < 1e-2).tolist()
-            for pair in [(row, int(nearest[row, column]))]
-            if np.array_equal(matrix.X[place[pair[0]]], matrix.X[place[pair[1]]])
+    duplicates = [Duplicate(first, second, "same file") for first, second in same]
+    # Augmented views depend on a file's bytes: only view 0 of two duplicates is equal.
+    if (matrix.view == 0).all():
+        row_of = np.argsort(matrix.image)
+        # Equal features have distances that are only nearly 0.
+        candidates = {
+            tuple(sorted((image, int(nearest[image, column]))))
+            for image, column in np.argwhere(distances < 1e-2).tolist()
         }
-        copies += [Copies(*pair, "same features") for pair in sorted(alike - set(same))]
-    return copies
+        equal = {
+            (first, second)
+            for first, second in candidates
+            if np.array_equal(matrix.X[row_of[first]], matrix.X[row_of[second]])
+        }
+        duplicates += [Duplicate(*pair, "same features") for pair in sorted(equal - set(same))]
+    return duplicates
 
 
-def _copies_by_pixels(own: npt.NDArray[np.int64], images: ImageDataset) -> list[Copies]:
-    fingerprints = take_fingerprints(images, "Looking for copies")
+def _duplicates_by_pixels(own: Places, images: ImageDataset) -> list[Duplicate]:
+    fingerprints = take_fingerprints(images, "Searching duplicates")
     files = exact_pairs(fingerprints.digests)
     pixels = [pair for pair in exact_pairs(fingerprints.contents) if pair not in set(files)]
     near = near_pairs([images], fingerprints)
-    kinds = {"same file": files, "same pixels": pixels, "nearly the same picture": near}
+    kinds = {"same file": files, "same pixels": pixels, "near duplicate": near}
     return [
-        Copies(int(own[first]), int(own[second]), kind)
+        Duplicate(int(own[first]), int(own[second]), kind)
         for kind, pairs in kinds.items()
         for first, second in pairs
     ]
 
 
-def _matched(
-    matrix: FeatureMatrix, images: ImageDataset
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return which images of the matrix are there, and where."""
+def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, Places]:
+    """Return which images of the matrix are given, and their places among those given."""
     places: dict[str, list[int]] = defaultdict(list)
     for place, digest in enumerate(_digests(images)):
         places[digest].append(place)
@@ -253,7 +262,7 @@ def _matched(
     for own, digest in enumerate(matrix.digests):
         there = places.get(digest)
         if there:
-            # Two entries of one file get a file each, as long as there are several.
+            # Entries with equal bytes each get their own file, as long as there are several.
             pairs.append((own, there.pop(0) if len(there) > 1 else there[0]))
     if not pairs:
         raise UsageError(
@@ -264,25 +273,17 @@ def _matched(
     return own_places, there_places
 
 
-def _digests(images: ImageDataset) -> Iterable[str]:
+def _digests(images: ImageDataset) -> Sequence[str]:
     def digest(index: int) -> str:
         try:
             return images.digest(index)
         except UnreadableImageError:
             return ""
 
-    with (
-        progress("Matching images", len(images), "images") as advance,
-        ThreadPoolExecutor(jobs_at_a_time()) as workers,
-    ):
-        for found in workers.map(digest, range(len(images))):
-            advance()
-            yield found
+    return map_with_progress(digest, range(len(images)), "Matching images")
 
 
-def _thumbnails(
-    count: int, own: npt.NDArray[np.int64], images: ImageDataset
-) -> npt.NDArray[np.uint8]:
+def _thumbnails(count: int, own: Places, images: ImageDataset) -> npt.NDArray[np.uint8]:
     """Make a small square picture of each image, its aspect ratio kept."""
     thumbnails = np.zeros((count, TILE, TILE), dtype=np.uint8)
 
@@ -297,10 +298,5 @@ def _thumbnails(
         top, left = (TILE - height) // 2, (TILE - width) // 2
         thumbnails[own[index], top : top + height, left : left + width] = np.rint(small)
 
-    with (
-        progress("Making thumbnails", len(images), "images") as advance,
-        ThreadPoolExecutor(jobs_at_a_time()) as workers,
-    ):
-        for _ in workers.map(make, range(len(images))):
-            advance()
+    map_with_progress(make, range(len(images)), "Making thumbnails")
     return thumbnails

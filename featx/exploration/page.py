@@ -1,4 +1,4 @@
-"""What was found in a feature matrix, and its page: one HTML file that needs nothing else."""
+"""Result of an exploration, and its page: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -18,70 +18,70 @@ from PIL import Image
 from featx.report.page import render
 from featx.runtime.files import put_bytes
 
-__all__ = ["TILE", "Copies", "Exploration", "Suspect"]
+__all__ = ["TILE", "Duplicate", "Exploration", "LabelIssue"]
 
 # Pixels of a thumbnail's side.
 TILE = 56
 
-# Rows of a table in the page; the record has all of them.
+# Rows of a table in the page; `to_dict` has all of them.
 _SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """An image whose label a model that had not seen its patient disagrees with."""
+class LabelIssue:
+    """An image whose label a model that had not seen its patient contradicts confidently."""
 
     image: int
-    labeled: str
-    called: str
+    label: str
+    predicted: str
     probability: float
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Two images that are the same picture, or nearly."""
+class Duplicate:
+    """Two images with the same bytes, pixels or features, or near duplicates."""
 
     first: int
     second: int
     kind: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exploration:
-    """A map of images as a frozen network sees them, and what in it asks for a look.
+    """Hold a map of images by their features, with label issues and duplicates.
 
     Parameters
     ----------
     title : str
-        What the features are of.
+        Names of the backbones.
     names : tuple of str, length n_images
         Paths of the images.
     class_names : tuple of str
-        Of the classes.
+        Names of the classes.
     labels : ndarray of int64, shape (n_images,)
-        Class codes; -1 where there is none.
+        Index of the class; -1 where unknown.
     patients, splits : ndarray of str, shape (n_images,)
-        Whose they are, and of which split.
+        Patient and split of each image.
     method : {"pca", "umap"}
-        How the map was made.
+        Projection of the map.
     coordinates : ndarray of float64, shape (n_images, 2)
-        Places in the map.
+        Coordinates in the map.
     explained : tuple of float
-        Share of the variance along both axes; empty for UMAP.
+        Proportion of the variance along both axes; empty for UMAP.
     neighbors : ndarray of int64, shape (n_images, k)
-        The nearest other images, nearest first.
+        Places of the nearest other images, nearest first.
     distances : ndarray of float64, shape (n_images, k)
-        How far they are, in standardized features.
+        Their distances in standardized features.
     probabilities : ndarray of float64, shape (n_images, n_classes)
-        Out-of-fold; not a number where there is none.
-    suspects : tuple of Suspect
-        The surest disagreement first.
-    copies : tuple of Copies
-        Pairs.
+        Out-of-fold probabilities; nan where there is none.
+    label_issues : tuple of LabelIssue
+        Labels that are probably wrong, the most confident first.
+    duplicates : tuple of Duplicate
+        Pairs of exact and near duplicates.
     thumbnails : ndarray of uint8, shape (n_images, 56, 56), or None
         Small pictures; black where there is none.
     notes : tuple of str
-        What a reader must know.
+        What was left out, and why.
     """
 
     title: str
@@ -96,32 +96,39 @@ class Exploration:
     neighbors: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float64]
     probabilities: npt.NDArray[np.float64]
-    suspects: tuple[Suspect, ...]
-    copies: tuple[Copies, ...]
+    label_issues: tuple[LabelIssue, ...]
+    duplicates: tuple[Duplicate, ...]
     thumbnails: npt.NDArray[np.uint8] | None
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.names)
 
+    def __repr__(self) -> str:
+        issues, duplicates = len(self.label_issues), len(self.duplicates)
+        return (
+            f"Exploration({len(self):,} images, {issues:,} label issue{'s' * (issues != 1)}, "
+            f"{duplicates:,} duplicate{'s' * (duplicates != 1)})"
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Return suspects, copies and notes as plain types, images by their names."""
+        """Return label issues, duplicates and notes as plain values, images by their names."""
         return {
             "images": len(self),
             "map": self.method,
             "explained_variance": list(self.explained),
-            "suspects": [
+            "label_issues": [
                 {
-                    "path": self.names[suspect.image],
-                    "labeled": suspect.labeled,
-                    "called": suspect.called,
-                    "probability": suspect.probability,
+                    "path": self.names[issue.image],
+                    "label": issue.label,
+                    "predicted": issue.predicted,
+                    "probability": issue.probability,
                 }
-                for suspect in self.suspects
+                for issue in self.label_issues
             ],
-            "copies": [
+            "duplicates": [
                 {"paths": [self.names[pair.first], self.names[pair.second]], "kind": pair.kind}
-                for pair in self.copies
+                for pair in self.duplicates
             ],
             "notes": list(self.notes),
         }
@@ -137,7 +144,7 @@ class Exploration:
         Returns
         -------
         Path
-            Of the page.
+            Path of the page.
 
         Raises
         ------
@@ -153,7 +160,7 @@ class Exploration:
             sheet=_sheet(self.thumbnails),
             data=_as_json(self._data()),
         )
-        # Names of files need not be Unicode; what is not cannot stand in a page.
+        # File names need not be valid Unicode, a page must be.
         put_bytes(Path(path), page.encode("utf-8", "replace"))
         return Path(path)
 
@@ -178,7 +185,7 @@ class Exploration:
             "neighbors": self.neighbors.tolist(),
             "distances": [_rounded(row, 2) for row in self.distances],
             "probabilities": [_rounded(row) for row in self.probabilities],
-            "suspects": [suspect.image for suspect in self.suspects],
+            "issues": [issue.image for issue in self.label_issues],
             "tile": TILE if self.thumbnails is not None else 0,
             "columns": _columns(len(self)),
         }
@@ -187,8 +194,8 @@ class Exploration:
 def _axis(found: Exploration, number: int) -> str:
     if not found.explained:
         return f"{found.method.upper()} {number + 1}"
-    share = 100 * found.explained[number]
-    return f"Principal component {number + 1} ({share:.1f} % of the variance)"
+    percent = 100 * found.explained[number]
+    return f"Principal component {number + 1} ({percent:.1f} % of the variance)"
 
 
 def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float | None]:
@@ -196,7 +203,7 @@ def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float | N
 
 
 def _as_json(data: dict[str, Any]) -> Markup:
-    """Write data so that nothing in it can end the element that holds it."""
+    """Write data as JSON that cannot end the script element around it."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 

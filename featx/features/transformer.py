@@ -140,7 +140,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of float32, shape (n_images, n_features_out_)
+        ndarray of float32, shape (n_images, n_features_out)
             A data frame with names where `set_output` asks for one.
 
         Raises
@@ -175,7 +175,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str, shape (n_features_out_,)
+        ndarray of str, shape (n_features_out,)
             ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with
             ``view1_`` before it where views are concatenated.
         """

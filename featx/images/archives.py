@@ -1,4 +1,4 @@
-"""Images inside zip and tar archives, read where they are."""
+"""Images inside zip and tar archives, read without unpacking the archive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from featx.errors import UnreadableImageError, UsageError
 
 __all__ = ["LARGEST_MEMBER", "Member", "is_archive", "list_members"]
 
-# An uncompressed radiograph of the most pixels that are read, three times over.
+# Three times an uncompressed radiograph of the most pixels that are read.
 LARGEST_MEMBER = 1 << 30
 
-# What the standard library's unpackers raise of damaged archives.
+# Exceptions of the standard library on damaged archives.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError)
 
 _PER_THREAD = threading.local()
@@ -26,7 +26,7 @@ _PER_THREAD = threading.local()
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside an archive; the archive stays packed."""
+    """A file inside an archive."""
 
     archive: Path
     name: str
@@ -44,11 +44,9 @@ class Member:
             raise UnreadableImageError(f"the archive cannot be read ({reason})") from error
         except _DAMAGE as error:
             raise UnreadableImageError("damaged inside its archive") from error
-        # zipfile says so of passwords and of ways of packing that it does not know.
+        # zipfile raises these on passwords and unknown compression methods.
         except (RuntimeError, NotImplementedError) as error:
-            raise UnreadableImageError(
-                "locked by a password or packed in an unknown way"
-            ) from error
+            raise UnreadableImageError("encrypted, or compressed in an unknown way") from error
 
     def _read_tar(self, length: int | None) -> bytes:
         _check_size(self.size if length is None else length)
@@ -65,7 +63,7 @@ class Member:
         size = archive.getinfo(self.name).file_size
         _check_size(size if length is None else length)
         with archive.open(self.name) as file:
-            # A member may lie about its size; no more than it says is ever unpacked.
+            # The declared size may be wrong; no more than it is ever unpacked.
             return file.read(size if length is None else length)
 
 
@@ -77,7 +75,7 @@ def _check_size(size: int) -> None:
 
 
 def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:
-    """Open an archive once a thread and process: sharing one would share its place in the file."""
+    """Open an archive once per thread and process, since its file position is not shared safely."""
     status = path.stat()
     state = (os.getpid(), path, status.st_mtime_ns, status.st_size, status.st_ino)
     if getattr(_PER_THREAD, "state", None) != state:
@@ -87,32 +85,32 @@ def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is a zip or tar archive, by its content."""
+    """Return whether a file is a zip or tar archive, by its content."""
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
 def list_members(path: Path) -> dict[str, Member]:
-    """List the files of an archive under tidy names."""
+    """List the files of an archive by name, without absolute paths and ``..``."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            return {tidy: Member(path, name) for name in names if (tidy := _tidy(name))}
+            return {safe: Member(path, name) for name in names if (safe := _safe_name(name))}
         with tarfile.open(path, "r:") as tar:
             return {
-                tidy: Member(path, info.name, info.offset_data, info.size)
+                safe: Member(path, info.name, info.offset_data, info.size)
                 for info in tar
-                if info.isreg() and not info.issparse() and (tidy := _tidy(info.name))
+                if info.isreg() and not info.issparse() and (safe := _safe_name(info.name))
             }
     except tarfile.ReadError as error:
         raise UsageError(
-            f"{path} is a compressed or damaged tar archive; one can be read only from its start, "
-            "so unpack it, or pack the images as zip or as plain tar"
+            f"{path} is a compressed or damaged tar archive, of which single files cannot be read; "
+            "unpack it, or pack the images as zip or plain tar"
         ) from error
     except (*_DAMAGE, OSError, NotImplementedError) as error:
         raise UsageError(f"the archive {path} is damaged ({error})") from error
 
 
-def _tidy(name: str) -> str:
+def _safe_name(name: str) -> str:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     return "/".join(part for part in parts if part not in ("/", "..") and not part.endswith(":"))

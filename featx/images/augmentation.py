@@ -1,4 +1,4 @@
-"""Views: what a network sees of an image, by one composed and antialiased warp."""
+"""Views of an image, rendered by one composed and antialiased warp."""
 
 from __future__ import annotations
 
@@ -25,32 +25,33 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How augmented views are drawn; view 0 is always the image itself.
+    """Configure random changes of augmented views; view 0 is always unchanged.
 
-    Geometry is drawn as one affine map from the view to the image, so that no pixel is resampled
-    twice. What falls outside the image repeats its border.
+    Geometry is one affine map from view to image, so that no pixel is resampled twice. Pixels
+    outside the image repeat its border. ``"radiograph"`` suits frozen features; ``"ramirez"``
+    reproduces the training of the report of 2022.
 
     Parameters
     ----------
     crop_area : (float, float), default=(1, 1)
-        Range of the share of the image's area that a view shows.
+        Range of the proportion of the image's area that a view shows, above 0, at most 1.
     crop_aspect : (float, float), default=(1, 1)
-        Range of the crop's width over height, relative to the image's own.
+        Range of the crop's aspect ratio (width / height) relative to the image's.
     zoom : (float, float), default=(1, 1)
-        Range of the factor by which width and height of what a view shows are scaled, each drawn
-        by itself, as in Keras' ``zoom_range``; above 1 shows more than the image.
+        Range of the factors of the view's width and height in the image, drawn separately, as in
+        Keras' ``zoom_range``; above 1 the view shows more than the image.
     shift : float, default=0
-        Largest shift of the view's center, as a share of width and height.
+        Largest shift of the view's center, as a proportion of width and height.
     rotation : float, default=0
-        Largest rotation to either side, in degrees.
+        Largest rotation in either direction, in degrees.
     gamma : (float, float), default=(1, 1)
-        Range of the exponent put on intensities, drawn evenly on the logarithmic scale.
+        Range of the exponent of intensities, log-uniform.
     contrast : (float, float), default=(1, 1)
-        Range of the factor put on the distance from the mean intensity.
+        Range of the factor of differences from the mean intensity.
     brightness : float, default=0
-        Largest offset of intensities to either side, as a share of the full range.
+        Largest offset of intensities in either direction, as a proportion of the full range.
     flip : bool, default=False
-        Whether half of the views are mirrored. It swaps the heart's side: not for chest X-rays.
+        Whether half of the views are mirrored; not for chest X-rays, where it moves the heart.
 
     Examples
     --------
@@ -76,7 +77,9 @@ class Augmentation:
             if not 0 < low <= high:
                 raise UsageError(f"{name}={(low, high)}: a range needs 0 < low <= high")
         if self.crop_area[1] > 1:
-            raise UsageError(f"crop_area={self.crop_area}: a crop's share of the area is at most 1")
+            raise UsageError(
+                f"crop_area={self.crop_area}: a crop's proportion of the area is at most 1"
+            )
         for name in ("shift", "rotation", "brightness"):
             if getattr(self, name) < 0:
                 raise UsageError(
@@ -85,24 +88,28 @@ class Augmentation:
 
     @classmethod
     def named(cls, name: str) -> Augmentation:
-        """Return the policy of that name.
+        """Return the policy of a name.
 
         Parameters
         ----------
         name : {"none", "ramirez", "radiograph"}
-            See `POLICIES`.
+            Name of the policy, see `POLICIES`.
+
+        Returns
+        -------
+        Augmentation
 
         Raises
         ------
         UsageError
-            If there is no such policy.
+            If there is no policy of this name.
         """
         if name not in POLICIES:
             raise unknown_name("augmentation policy", name, POLICIES)
         return POLICIES[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as plain values, for a recipe."""
+        """Return the parameters as plain values, for a recipe; a dict of float, bool and lists."""
         return {
             name: [float(bound) for bound in value]
             if isinstance(value, tuple | list)
@@ -124,9 +131,9 @@ class Augmentation:
 
 POLICIES: dict[str, Augmentation] = {
     "none": Augmentation(),
-    # The report of 2022's Keras generator: rotation 30 degrees, zoom 0.2, shifts 0.1, no flip.
+    # Keras' generator in Ramírez Cámara 2022: rotation 30 degrees, zoom 0.2, shifts 0.1, no flip.
     "ramirez": Augmentation(rotation=30.0, zoom=(0.8, 1.2), shift=0.1),
-    # scripts/bench/generalization.py took this over wider crops.
+    # Chosen over wider crops by scripts/bench/generalization.py.
     "radiograph": Augmentation(
         crop_area=(0.5, 1.0),
         crop_aspect=(0.8, 1.25),
@@ -145,25 +152,18 @@ def make_view(
     augmentation: Augmentation,
     random_state: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Render one view of an image.
+    """Render one view of an image; number 0 is the whole image, resized.
 
     Parameters
     ----------
     image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
     digest : str
-        SHA-256 of the image's bytes, in hexadecimal. With `augmentation`,
-        `random_state` and `view` it
-        decides the view; nothing else does.
-    view : int
-        0 for the whole image, resized; 1, 2, ... for augmented views.
+        SHA-256 of the image's bytes, in hexadecimal. It seeds the view, together with
+        `augmentation`, `random_state` and `view` only.
     size : (int, int)
-        Height and width of the view in pixels. The image is squashed to it: keeping its aspect
-        ratio would tell the network the ratio, which in some collections gives the class away.
-    augmentation : Augmentation
-        The policy.
-    random_state : int, default=0
-        Another seed draws other views.
+        Height and width of the view in pixels. The aspect ratio is not kept: padding would show
+        it to the network, and in some data sets it predicts the class.
 
     Returns
     -------
@@ -188,7 +188,7 @@ def _generator(
 ) -> np.random.Generator:
     text = f"{digest}|{sorted(augmentation.to_dict().items())}|{random_state}|{view}"
     entropy = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
-    # PCG64's stream for a seed is a promise of NumPy; that of Generator's methods nearly so.
+    # NumPy guarantees PCG64's stream for a seed.
     return np.random.Generator(np.random.PCG64(entropy))
 
 
@@ -196,7 +196,7 @@ def _draw_geometry(
     generator: np.random.Generator, augmentation: Augmentation, shape: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
     """Draw the map from the view to the image, both as squares from -1 to 1."""
-    # All are drawn always, so that one parameter's range does not shift another's draw.
+    # All are drawn always, so that no parameter's range shifts another's draw.
     area, aspect, place_x, place_y, zoom_x, zoom_y, shift_x, shift_y, turn, mirror = (
         generator.random(10)
     )
@@ -211,7 +211,7 @@ def _draw_geometry(
     angle = math.radians(augmentation.rotation * (2 * turn - 1))
     if augmentation.flip and mirror < 0.5:
         scale_x = -scale_x
-    # The image is turned in its own pixels: in squashed ones a rotation would shear it.
+    # The image is rotated in its own pixels: in squashed ones a rotation would shear it.
     height, width = shape[:2]
     cosine, sine = math.cos(angle), math.sin(angle)
     turned = np.array([[cosine, -sine * height / width], [sine * width / height, cosine]])
@@ -232,7 +232,7 @@ def _logarithm(bounds: Range) -> Range:
 def _warp(
     image: npt.NDArray, square_map: npt.NDArray[np.float64], size: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Sample the image on a grid finer than its own pixels, then average over each view pixel."""
+    """Sample the image on a grid finer than its pixels, then average over each view pixel."""
     height, width = image.shape[:2]
     view_height, view_width = size
     # A view pixel's footprint in image pixels, along each of the view's axes.
@@ -257,19 +257,19 @@ def _warp(
         borderMode=cv2.BORDER_REPLICATE,
     )
     if (fine_x, fine_y) != (1, 1):
-        # A whole number of fine pixels makes a view pixel: this is their plain mean.
+        # A view pixel is a whole number of fine pixels: this is their mean.
         fine = cv2.resize(fine, (view_width, view_height), interpolation=cv2.INTER_AREA)
     return np.asarray(fine, dtype=np.float32)
 
 
 @lru_cache(maxsize=64)
 def _weights(pixels: int, view_pixels: int, fine: int, step: float, start: float) -> csr_array:
-    """Write down what a map without rotation does along one axis: the same, in far fewer steps.
+    """Compute the weights of a map without rotation along one axis, which is faster than a warp.
 
     Returns
     -------
     csr_array of float32, shape (view_pixels, pixels)
-        The share of each pixel of the image in each of the view.
+        Weight of each image pixel in each view pixel.
     """
     from scipy.sparse import csr_array
 
@@ -290,7 +290,7 @@ def _apply(weights: csr_array, image: npt.NDArray[np.float32]) -> npt.NDArray[np
 
 
 def _from_square(width: int, height: int) -> npt.NDArray[np.float64]:
-    """Map -1..1 to pixel centers: the image's edge is half a pixel outside the first center."""
+    """Map -1..1 to pixel centers; the image's edge is half a pixel outside the first center."""
     return np.array([[width / 2, 0, (width - 1) / 2], [0, height / 2, (height - 1) / 2], [0, 0, 1]])
 
 

@@ -1,4 +1,4 @@
-"""Normalization: intensities made comparable across exposures and detectors, image by image."""
+"""Normalization of each image's intensities across exposures and detectors."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from featx.errors import unknown_name
 __all__ = ["NORMALIZATIONS", "check_normalization", "normalize"]
 
 _LEVELS = 256
-# Below the first and above the last percentile lie letters, tubes and the collimator's edge.
+# Letters, tubes and the collimator's edge are outside these percentiles.
 _PERCENTILES = (1.0, 99.0)
 _CLIP_LIMIT = 2.0
 _TILES = (8, 8)
 
 
 def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
-    """Change an image's intensities by nothing but its own intensities.
+    """Normalize an image's intensities by its own intensities.
 
     Parameters
     ----------
     image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255. Colors are changed alike, each by itself.
+        Intensities from 0 to 255; colors are normalized separately.
 
     References
     ----------
@@ -39,14 +39,14 @@ def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
     [[0, 0, 128, 255]]
     """
     check_normalization(method)
-    change = NORMALIZATIONS[method]
+    function = NORMALIZATIONS[method]
     if image.ndim == 2:
-        return change(image)
-    return np.stack([change(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
+        return function(image)
+    return np.stack([function(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
 
 
 def check_normalization(method: str) -> None:
-    """Refuse a name that is not known."""
+    """Raise an error on an unknown name."""
     if method not in NORMALIZATIONS:
         raise unknown_name("normalization", method, NORMALIZATIONS)
 
@@ -60,14 +60,14 @@ def _percentile(image: npt.NDArray) -> npt.NDArray:
 
 
 def _equalize(image: npt.NDArray) -> npt.NDArray:
-    return cv2.equalizeHist(_whole_levels(image))
+    return cv2.equalizeHist(_to_uint8(image))
 
 
 def _clahe(image: npt.NDArray) -> npt.NDArray:
-    return cv2.createCLAHE(_CLIP_LIMIT, _TILES).apply(_whole_levels(image))
+    return cv2.createCLAHE(_CLIP_LIMIT, _TILES).apply(_to_uint8(image))
 
 
-def _whole_levels(image: npt.NDArray) -> npt.NDArray[np.uint8]:
+def _to_uint8(image: npt.NDArray) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(np.clip(np.rint(image), 0, _LEVELS - 1).astype(np.uint8))
 
 

@@ -22,8 +22,8 @@ SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic", ".ima"}
 )
 
-# The largest digital radiographs have some 20 million pixels; beyond this a file is a mistake or
-# an attack, and is refused before memory is taken.
+# The largest digital radiographs have some 20 million pixels. Larger files are refused before
+# memory is allocated.
 LARGEST_PIXELS = 150_000_000
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
@@ -38,7 +38,7 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
         `to_intensities` for how deeper pixels are scaled, and
-        `featx.images.dicom.reader.read_dicom` for those of DICOM. Transparency is laid on black.
+        `featx.images.dicom.reader.read_dicom` for those of DICOM. Transparent pixels are black.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         return read_dicom(content, color, LARGEST_PIXELS)
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata that does not touch the pixels.
+            # Pillow warns of unusual metadata that does not affect pixels.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 return _decode(image, color)
@@ -65,14 +65,14 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         raise UnreadableImageError("not a JPEG, PNG, TIFF, BMP or DICOM image") from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"unreasonably large: {error}") from error
-    # Pillow's decoders raise whatever their parsing of a damaged file ran into.
+    # Pillow raises exceptions of many types on damaged files.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise UnreadableImageError(f"damaged or cut short ({reason})") from error
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file whole."""
+    """Read a whole file."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -87,7 +87,7 @@ def _decode(image: Image.Image, color: Color) -> npt.NDArray:
         )
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
     if image.format == "TIFF":
         _check_tiff_length(image)
     ImageOps.exif_transpose(image, in_place=True)
@@ -101,7 +101,7 @@ def _decode(image: Image.Image, color: Color) -> npt.NDArray:
 
 
 def _check_tiff_length(image: Image.Image) -> None:
-    """Refuse an uncompressed TIFF with fewer bytes than pixels, which Pillow fills up with black.
+    """Refuse an uncompressed TIFF with fewer bytes than pixels, which Pillow pads with black.
 
     Tag numbers are those of the TIFF 6.0 specification.
     """
@@ -147,7 +147,7 @@ def to_intensities(pixels: npt.NDArray) -> npt.NDArray:
     elif low >= 0 and high <= 1:
         values *= 255
     elif low < 0 or high > 255:
-        # Written so that the extremes of float64 do not overflow.
+        # Halved so that the extremes of float64 do not overflow.
         half = high / 2 - low / 2
         values = (values / 2 - low / 2) / half * 255 if half > 0 else np.zeros_like(values)
     return values.astype(np.float32)

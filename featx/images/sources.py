@@ -1,4 +1,4 @@
-"""Where an image's pixels are: a file, a member of an archive, behind a URL, or memory."""
+"""Sources of an image's pixels: a file, a member of an archive, a URL, or an array."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def digest_of(source: Source) -> str:
 
 
 def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:
-    """Return the first bytes of a file, or none where it cannot be read."""
+    """Return the first bytes of a file, or none if it cannot be read."""
     try:
         if isinstance(source, Member | RemoteFile):
             return source.read(length)
@@ -86,6 +86,6 @@ def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
         )
     if color == "rgb":
         return pixels
-    # The weights of ITU-R BT.601, as in Pillow's conversion of files.
+    # Weights of ITU-R BT.601, as in Pillow's conversion.
     luminance = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return luminance.round().astype(np.uint8) if pixels.dtype == np.uint8 else luminance

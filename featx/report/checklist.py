@@ -1,14 +1,15 @@
-"""The checklists of TRIPOD+AI and CLAIM, filled in as far as a run knows."""
+"""The checklists of TRIPOD+AI and CLAIM, answered from the records of a run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from string import Formatter
 
-from featx.report.results import Results, Row
+from featx.report.records import BenchmarkRow
+from featx.report.results import Results
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
 
@@ -25,7 +26,7 @@ class Item:
 
     @property
     def known(self) -> bool:
-        """Whether the run knows an answer."""
+        """Whether the run has an answer."""
         return self.answer != FOR_THE_AUTHORS
 
 
@@ -39,12 +40,12 @@ class Checklist:
 
     @property
     def n_known(self) -> int:
-        """How many items the run knows something of."""
+        """Number of items that the run has an answer to."""
         return sum(item.known for item in self.items)
 
 
 def fill_checklists(results: Results) -> list[Checklist]:
-    """Answer what a run can answer; it never guesses the rest.
+    """Answer the items whose values a run has records of; all others are for the authors.
 
     References
     ----------
@@ -54,162 +55,86 @@ def fill_checklists(results: Results) -> list[Checklist]:
     2024 update. Radiology: Artificial Intelligence 6:e240300.
     """
     file = resources.files("featx.report").joinpath("templates").joinpath("checklists.json")
-    facts = {**_of_data(results), **_of_models(results), **_of_figures(results)}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    values = _values(results)
+    answers = {name: _filled(text, values) for name, text in content["answers"].items()}
     return [
         Checklist(
             entry["name"],
             entry["source"],
             [
-                Item(item["item"], item["asks"], facts.get(item["fact"]) or FOR_THE_AUTHORS)
+                Item(item["item"], item["asks"], answers.get(item["answer"], FOR_THE_AUTHORS))
                 for item in entry["items"]
             ],
         )
-        for entry in json.loads(file.read_text(encoding="utf-8"))
+        for entry in content["checklists"]
     ]
 
 
-def _of_data(results: Results) -> dict[str, str]:
-    run, rows = results.run, results.rows
-    flow = {step["step"]: step for step in run.get("flow", [])}
-    counts = [_counted(step) for step in run.get("flow", [])]
-    audit = run.get("audit", {}).get("findings", [])
-    told = [finding["text"] for finding in audit]
-    by_kind = {finding["kind"]: finding["text"] for finding in audit}
-    found = flow.get("found in the folder")
-    facts = {
-        "flow": "; ".join(counts),
-        "sources": f"As given: {_counted(found)}. Their origin is for the authors."
-        if found
-        else "",
-        "sizes": f"All images that were there: {_counted(found)}." if found else "",
-        "preparation": " ".join(told),
-        "shift": by_kind.get("class-share", ""),
-        "classes": f"Classes as the labels have them: {', '.join(results.class_names)}. How they "
-        "were assessed is for the authors.",
-        "published": f"{len(run['published'])} published figures are listed apart."
-        if run.get("published")
-        else "",
-        "privacy": "Stored are paths, patients' marks, labels, scores and small images without "
-        "metadata; --hash-patients stores marks as keyed hashes. De-identification before "
-        "that, of file names and of what is burned into images, is for the authors.",
+def _filled(template: str, values: dict[str, str]) -> str:
+    names = [name for _, name, _, _ in Formatter().parse(template) if name]
+    known = all(values[name] for name in names)
+    return template.format_map(values) if known else FOR_THE_AUTHORS
+
+
+def _values(results: Results) -> dict[str, str]:
+    """Return what answers are made of; empty where the run does not know it."""
+    run, rows, flow = results.run, results.rows, results.flow
+    frozen = [row for row in rows if row.kind == "frozen"]
+    first = frozen[0] if frozen else None
+    steps = {
+        role: "; ".join(step.text for step in flow if step.role == role)
+        for role in ("start", "excluded", "end")
     }
-    if run:
-        steps = [step for step in run.get("flow", []) if "left out" in step["step"]]
-        left_out = "; ".join(f"{step['step']}: {step['images']:,} images" for step in steps)
-        facts["exclusions"] = (
-            f"{left_out or 'No image was left out'}. Every other image was used; eligibility "
-            "before that is for the authors."
-        )
-    note = next((n for n in run.get("notes", []) if n.startswith("Trained on")), "")
-    facts["partition"] = note
-    if found:
-        known = found["patients"] is not None
-        level = "By patient." if known else "By image: patients were not told."
-        facts["disjoint"] = " ".join([level, by_kind.get("patients-across", "")]).strip()
-    if rows:
-        facts["numbers"] = _numbers(rows[0])
-    return facts
-
-
-def _of_models(results: Results) -> dict[str, str]:
-    run, rows = results.run, results.rows
-    kinds = {row["kind"] for row in rows}
-    frozen = [row for row in rows if row["kind"] == "frozen"]
-    facts = {
-        "objective": "Development, and evaluation on images held out, of "
-        + ", ".join(f"{row['backbone']} with {row['classifier']}" for row in rows)
-        + ".",
-        "no_human": "No predictor takes human judgment: networks compute them from pixels.",
-        "models": "; ".join(
-            f"{row['backbone']}, {row['classifier']}: {row['kind']}" for row in rows
-        )
-        + ". Settings are under Provenance.",
-        "output": "Probabilities of each class, and a class at an operating point that training "
-        "images chose: "
-        + ", ".join(f"{row['name']} {row['threshold']:.3f}" for row in rows if row.get("threshold"))
-        + ".",
-        "code": "featx is open (Apache-2.0); the command is under Provenance. Where models and "
-        "data can be had is for the authors.",
-        "files": "models/*.skops hold the fitted classifiers, recipes name the networks by digest.",
-        "limits": "On the images given, and no others. Not a medical device. Controls, audit and "
-        "notes name what flatters the figures; the rest is for the authors.",
-    }
-    if frozen:
-        facts |= _of_frozen(frozen)
-    if "control" in kinds or any("auc_seeds_sd" in row for row in rows):
-        facts["robustness"] = "Controls that know nothing of lungs stand in the table" + (
-            "; spread over seeds too." if any("auc_seeds_sd" in row for row in rows) else "."
-        )
-    if run.get("versions"):
-        facts["versions"] = ", ".join(f"{name} {v}" for name, v in run["versions"].items())
-    return facts
-
-
-def _of_frozen(frozen: list[Row]) -> dict[str, str]:
-    first = frozen[0]
+    findings = {finding.kind: finding.text for finding in results.findings}
+    by_patient = bool(flow) and flow[0].patients is not None
+    level = "By patient." if by_patient else "By image: patients are unknown."
+    robustness = "Shortcut controls are in the table." if _of_kind(rows, "control") else ""
+    if any(row.auc_seeds for row in rows):
+        robustness += " The standard deviation over seeds is reported."
+    heat_maps = [picture for picture in results.gallery if picture.heat_map]
+    errors = [picture for picture in results.gallery if picture.kind == "miss"]
     return {
-        "predictors": "All features of the frozen networks' last layer, none chosen by hand: "
-        + ", ".join(f"{row['backbone']} {row['n_features']:,}" for row in _once(frozen))
-        + ".",
-        "recipes": "Fixed by the recipes under Provenance: size, gray or color, resizing, "
-        "preprocessing, pooling, augmentation.",
-        "handling": "Features standardized within each cross-validation fold where the "
-        "classifier asks for it; nothing is fitted on test images.",
-        "imbalance": "Classes weighted by n / (k n_class) in fitting; the operating point is "
-        f"chosen afterwards. {_calibration(first)}".strip(),
-        "calibration": _calibration(first),
-        "prediction": f"Probabilities averaged over {first.get('test_views', 1)} views of each "
-        "test image.",
-        "initial": "Frozen networks: weights by SHA-256, random ones by seed, under Provenance.",
-        "training": f"{first.get('views', 1)} views of each training image; hyper-parameters "
-        "by cross-validation grouped by patient. Chosen ones are under Provenance.",
-        "selection": "By cross-validation on training patients; test images have no say.",
-        "internal": "Cross-validation grouped by patient: "
-        + ", ".join(
-            f"{row['name']} {row['auc_out_of_fold']:.3f}"
-            for row in frozen
-            if row.get("auc_out_of_fold") is not None
-        )
-        + " (AUC out of fold).",
+        "models": _listed(rows, lambda row: row.label),
+        "n_published": _count(len(run.get("published", []))),
+        "flow": "; ".join(step.text for step in flow),
+        "found": steps["start"],
+        "excluded": steps["excluded"] or ("No image was excluded" if run else ""),
+        "evaluated": steps["end"],
+        "split": " ".join(n.text for n in results.notes if n.kind == "split") or steps["end"],
+        "level": f"{level} {findings.get('patients-across', '')}".strip(),
+        "findings": " ".join(findings.values()),
+        "class_proportions": findings.get("class-share", ""),
+        "classes": ", ".join(results.class_names),
+        "thresholds": _listed(
+            rows, lambda row: "" if row.threshold is None else f"{row.name} {row.threshold:.3f}"
+        ),
+        "robustness": robustness.strip(),
+        "versions": ", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()),
+        "frozen": _listed(frozen, lambda row: row.backbone),
+        "features": _listed(frozen, lambda row: f"{row.backbone} {row.costs.n_features or 0:,}"),
+        "calibration": str(first.settings.get("calibration") or "") if first else "",
+        "views": _count(first.views or 1) if first else "",
+        "test_views": _count(first.test_views or 1) if first else "",
+        "out_of_fold": _listed(
+            frozen,
+            lambda row: (
+                "" if row.auc_out_of_fold is None else f"{row.name} {row.auc_out_of_fold:.3f}"
+            ),
+        ),
+        "externals": ", ".join(sorted({name for row in rows for name in row.externals})),
+        "n_errors": _count(len(errors)),
+        "n_heat_maps": _count(len(heat_maps)),
     }
 
 
-def _of_figures(results: Results) -> dict[str, str]:
-    externals = sorted({name for row in results.rows for name in row.get("externals", {})})
-    facts = {
-        "measures": "AUC, accuracy, sensitivity, specificity, predictive values, F1, average "
-        "precision, Brier score, calibration slope, intercept and error; ROC, precision-recall, "
-        "calibration and decision curves.",
-        "uncertainty": "95 % intervals that keep a patient's images together; DeLong's and "
-        "McNemar's tests with Holm's correction against the reference CNN, where there is one.",
-        "performance": "In the table and figures, with 95 % intervals. Subgroups are for the "
-        "authors.",
-    }
-    if externals:
-        facts["externals"] = f"Models were shown unchanged external sets: {', '.join(externals)}."
-    if results.gallery:
-        facts["failures"] = "The worst misses are in the gallery; their reading is for the authors."
-    if any(picture.heat_map for picture in results.gallery):
-        facts["explanations"] = "Heat maps stand beside the gallery's images."
-    return facts
+def _of_kind(rows: Iterable[BenchmarkRow], kind: str) -> bool:
+    return any(row.kind == kind for row in rows)
 
 
-def _counted(step: Mapping[str, Any]) -> str:
-    patients = "" if step["patients"] is None else f" of {step['patients']:,} patients"
-    classes = ", ".join(f"{n:,} {name}" for name, n in step["classes"].items())
-    return f"{step['step']}: {step['images']:,} images{patients} ({classes})"
+def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, map(text, rows))))
 
 
-def _numbers(row: Mapping[str, Any]) -> str:
-    patients = row.get("n_patients_test")
-    known = "" if patients is None else f" of {patients:,} patients"
-    return f"{row['n_train']:,} training images, {row['n_test']:,} test images{known}."
-
-
-def _once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({row["backbone"]: row for row in rows}.values())
-
-
-def _calibration(row: Mapping[str, Any]) -> str:
-    kind = row.get("settings", {}).get("calibration")
-    return "" if kind is None else f"Calibration: {kind}, on out-of-fold scores of training images."
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""

@@ -10,7 +10,10 @@ from featx.audit.findings import Finding
 
 __all__ = ["Note", "read_notes", "write_notes"]
 
-_ALARMS = {"leak", "shortcut", "collapsed", "synthetic"}
+_ALARMS = {"leak", "shortcut", "collapsed", "synthetic", "alarm"}
+
+# The first version stored the kind of such a note only as its first word.
+_STORED_ALARMS = ("LEAK", "SHORTCUT", "COLLAPSED", "SYNTHETIC")
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,14 @@ class Note:
     """Record one note that a reader of the table needs.
 
     ``run.json`` keeps the texts as ``notes`` and the records as ``note_records``; notes of folders
-    that have texts only are of kind ``text``.
+    that have texts only are of kind ``text`` or ``alarm``.
 
     Parameters
     ----------
     kind : str
         One of ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
-        ``shortcut``, ``synthetic`` and ``text``.
+        ``shortcut``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -79,7 +82,10 @@ def read_notes(run: Mapping[str, Any]) -> list[Note]:
     """
     if "note_records" in run:
         return [Note.from_dict(values) for values in run["note_records"]]
-    return [Note("text", {"text": text}) for text in run.get("notes", [])]
+    return [
+        Note("alarm" if text.startswith(_STORED_ALARMS) else "text", {"text": text})
+        for text in run.get("notes", [])
+    ]
 
 
 def _split(values: Mapping[str, Any]) -> str:
@@ -117,6 +123,7 @@ def _collapsed(values: Mapping[str, Any]) -> str:
 
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda v: str(v["text"]),
+    "alarm": lambda v: str(v["text"]),
     "split": _split,
     "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
     "finding": lambda v: Finding.from_dict(v).text,

@@ -1,162 +1,146 @@
-"""Tables of rows, for terminals, Markdown and spreadsheets."""
+"""Tables of rows for terminals, Markdown and spreadsheets."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-import re
 from collections.abc import Sequence
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["table_cells", "table_headers", "to_csv", "to_markdown", "to_terminal"]
+from featx.metrics.intervals import Interval
+from featx.report.columns import MAIN, make_cell
+from featx.report.records import BenchmarkRow, SetScores
 
-Row = dict[str, Any]
+__all__ = ["to_csv", "to_markdown", "to_terminal"]
 
-_SCORES = {
-    "auc": "AUC",
-    "accuracy": "Accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "f1": "F1",
-}
+_SCORES = {column.field: column.title for column in MAIN[:5]}
 
-# Where the terminal would cut a word.
-_AFTER_A_LONG_NAME = re.compile(r"(?<=\w{17})@")
+# F1 has no place in 80 columns.
+_IN_TERMINAL = {name: title for name, title in _SCORES.items() if name != "f1"}
 
-_ELSEWHERE = {"auc": "AUC", "accuracy": "Accuracy"}
+_MODEL_WIDTH = 22
+
+_SIGNS = {"better": "\u25b2", "worse": "\u25bc", "no difference shown": "="}
 
 
-def to_terminal(rows: Sequence[Row], title: str = "") -> Table:
-    """Lay rows out for a terminal."""
+def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
+    """Lay rows out for a terminal, two lines a row."""
+    compared = any(row.comparison for row in rows)
     table = Table(
-        title=title or None,
-        title_justify="left",
         box=SIMPLE_HEAD,
         header_style="bold",
         padding=0,
         show_edge=False,
+        caption="\u25b2 \u25bc AUC better or worse than the CNN's; = no difference shown"
+        if compared
+        else None,
+        caption_justify="left",
     )
-    # Two lines a row and no F1, so that the table fits 80 columns.
-    scores = [name for name in _SCORES if name != "f1"]
-    table.add_column("Model", min_width=18, overflow="fold")
-    for header in [*(_SCORES[name] for name in scores), "Extract s\nFit s"]:
+    model_width = max(_MODEL_WIDTH, width - 80 + _MODEL_WIDTH)
+    table.add_column("Model", min_width=_MODEL_WIDTH, no_wrap=True)
+    for header in [*_IN_TERMINAL.values(), "Extract s\nFit s"]:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        figures = [_score(row, name, "\n{:.3f}-{:.3f}") for name in scores]
-        figures[0] += _spread(row, "\nSD {:.4f}")
-        costs = f"{_number(row['seconds_extract'])}\n{_number(row['seconds_fit'])}"
-        model = _model(row).replace(", ", "\n", 1).replace("finetuned:", "finetuned:\n")
-        model = _AFTER_A_LONG_NAME.sub("\n@", model.replace("+", "+\n"))
-        if "auc_verdict" in row:
-            model += f"\nAUC vs CNN: {row['auc_verdict']}"
-        table.add_row(model, *figures, costs, style="red" if row["collapsed"] else None)
-        # Columns of their own would not fit.
-        for name, found in row.get("externals", {}).items():
-            figures = [_score(found, score, "\n{:.3f}-{:.3f}") for score in scores]
-            table.add_row(f"  on {name}", *figures, "", style="dim")
+        table.add_row(
+            _model_lines(row, model_width),
+            *_score_lines(row.scores, _sign(row)),
+            _two_lines(_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)),
+            style="red" if row.collapsed else None,
+        )
+        for name, found in row.externals.items():
+            table.add_row(Text(f"  on {name}"), *_score_lines(found), "", style="dim")
     return table
 
 
-def to_markdown(rows: Sequence[Row]) -> str:
+def _model_lines(row: BenchmarkRow, width: int) -> Text:
+    details = (
+        row.classifier if row.kind in ("frozen", "baseline") else f"{row.classifier} ({row.kind})"
+    )
+    if row.collapsed:
+        details = f"COLLAPSED: {details}"
+    elif row.auc_seeds_sd is not None:
+        details += f", SD {row.auc_seeds_sd:.4f}"
+    return _two_lines(_shortened(row.backbone, width), _shortened(details, width))
+
+
+def _two_lines(first: str, second: str) -> Text:
+    return Text.assemble(first, "\n", (second, "dim")) if second else Text(first)
+
+
+def _shortened(text: str, width: int) -> str:
+    """Cut the middle out of a long name; joined names differ at both ends."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}\u2026{text[-end:]}"
+
+
+def _sign(row: BenchmarkRow) -> str:
+    found = row.comparison.differences.get("auc") if row.comparison else None
+    return f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
+
+
+def _score_lines(scores: SetScores, sign: str = "") -> list[Text]:
+    lines = []
+    for name in _IN_TERMINAL:
+        cell = make_cell(scores.estimates.get(name))
+        lines.append(_two_lines(cell.text + (sign if name == "auc" else ""), cell.interval))
+    return lines
+
+
+def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
     """Lay rows out as a Markdown table."""
-    headers = table_headers(rows)
-    lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 1)]
-    lines += ["| " + " | ".join(table_cells(row, rows)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def to_csv(rows: Sequence[Row]) -> str:
-    """Lay rows out as comma-separated values, unrounded, every field a column.
-
-    Examples
-    --------
-    >>> print(to_csv([{"backbone": "vgg16", "auc": 0.75}, {"backbone": "xception", "auc": None}]))
-    backbone,auc
-    vgg16,0.75
-    xception,
-    """
-    columns: dict[str, None] = {}
+    headers = ["Model", *_SCORES.values(), "Extract s", "Fit s"]
+    compared = any(row.comparison for row in rows)
+    if compared:
+        headers.append("AUC, accuracy against the CNN")
+    externals = list(dict.fromkeys(name for row in rows for name in row.externals))
+    headers += [f"{_SCORES[score]} on {e}" for e in externals for score in ("auc", "accuracy")]
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
     for row in rows:
-        columns.update(dict.fromkeys(row))
+        scores = [_score(row.scores, name) for name in _SCORES]
+        if row.auc_seeds_sd is not None:
+            scores[0] += f", SD {row.auc_seeds_sd:.4f} over seeds"
+        costs = [_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)]
+        verdicts = [_verdicts(row)] if compared else []
+        found = [row.externals.get(name) for name in externals]
+        other = [_score(each, score) for each in found for score in ("auc", "accuracy")]
+        reason = f": COLLAPSED, {row.scores.collapse_reason}" if row.collapsed else ""
+        lines.append([row.label + reason, *scores, *costs, *verdicts, *other])
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def to_csv(rows: Sequence[BenchmarkRow]) -> str:
+    """Lay rows out as comma-separated values, unrounded, every field a column."""
+    records = [row.to_dict() for row in rows]
+    columns = dict.fromkeys(name for record in records for name in record)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(records)
     return buffer.getvalue()
 
 
-def table_headers(rows: Sequence[Row]) -> list[str]:
-    """Name the columns of `table_cells`.
-
-    Examples
-    --------
-    >>> table_headers([])[:3]
-    ['Model', 'AUC', 'Accuracy']
-    """
-    headers = ["Model", *_SCORES.values(), "Extract s", "Fit s"]
-    if _compared(rows):
-        headers.append("AUC, accuracy against the CNN")
-    pairs = [(name, figure) for name in _externals(rows) for figure in _ELSEWHERE.values()]
-    return headers + [f"{figure} on {name}" for name, figure in pairs]
+def _score(scores: SetScores | None, name: str) -> str:
+    cell = make_cell(None if scores is None else scores.estimates.get(name))
+    if not cell.interval:
+        return cell.text
+    interval: Interval = scores.estimates[name]  # type: ignore[union-attr]
+    return f"{cell.text} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def table_cells(row: Row, rows: Sequence[Row]) -> list[str]:
-    """Write a row's cells as text."""
-    scores = [_score(row, name) for name in _SCORES]
-    scores[0] += _spread(row, ", SD {:.4f} over seeds")
-    costs = [_number(row["seconds_extract"]), _number(row["seconds_fit"])]
-    verdicts = [_verdicts(row)] if _compared(rows) else []
-    found = [_external(row, name) for name in _externals(rows)]
-    elsewhere = [_score(figures, figure) for figures in found for figure in _ELSEWHERE]
-    return [_model(row), *scores, *costs, *verdicts, *elsewhere]
-
-
-def _compared(rows: Sequence[Row]) -> bool:
-    return any("auc_verdict" in row for row in rows)
-
-
-def _model(row: Row) -> str:
-    name = f"{row['backbone']}, {row['classifier']}"
-    if row["kind"] != "frozen":
-        name += f" ({row['kind']})"
-    return f"{name}: COLLAPSED, {row['collapse_reason']}" if row["collapsed"] else name
-
-
-def _score(row: Row, name: str, interval: str = " ({:.3f} to {:.3f})") -> str:
-    if not _exists(row.get(name)):
+def _verdicts(row: BenchmarkRow) -> str:
+    if row.comparison is None:
         return "-"
-    text = f"{row[name]:.3f}"
-    if _exists(row.get(f"{name}_low")):
-        text += interval.format(row[f"{name}_low"], row[f"{name}_high"])
-    return text
+    return "; ".join(found.verdict for found in row.comparison.differences.values())
 
 
-def _spread(row: Row, text: str) -> str:
-    return text.format(row["auc_seeds_sd"]) if _exists(row.get("auc_seeds_sd")) else ""
-
-
-def _externals(rows: Sequence[Row]) -> list[str]:
-    """Names of the external sets that any row was shown."""
-    return list(dict.fromkeys(name for row in rows for name in row.get("externals", {})))
-
-
-def _external(row: Row, name: str) -> Row:
-    return row.get("externals", {}).get(name, {})
-
-
-def _verdicts(row: Row) -> str:
-    if "auc_verdict" not in row:
-        return "-"
-    return f"{row['auc_verdict']}; {row['accuracy_verdict']}"
-
-
-def _number(value: float | None) -> str:
-    return f"{value:,.0f}" if _exists(value) else "-"
-
-
-def _exists(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+def _seconds(value: float | None) -> str:
+    return make_cell(value, "{:,.0f}").text

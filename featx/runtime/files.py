@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.errors import FeatxError
+from featx.runtime.posix import sync_folder
 
 if TYPE_CHECKING:
     import h5py
@@ -93,27 +95,19 @@ def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise FeatxError(_explain(error, path, needed)) from error
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _explain(error: OSError, path: Path, needed: int | None) -> str:
     # HDF5 words its errors itself and keeps no number.
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        status = os.statvfs(path.parent)
+    full = errno.ENOSPC, getattr(errno, "EDQUOT", None)
+    if error.errno in full or "No space left" in str(error):
         need = "more room" if needed is None else f"{needed:,} bytes"
         return (
             f"the disk is full: {path} needs {need} and {path.parent} has "
-            f"{status.f_bavail * status.f_frsize:,} free; make room or choose another folder, "
+            f"{shutil.disk_usage(path.parent).free:,} free; make room or choose another folder, "
             "and run again: what is already computed is kept"
         )
     return (

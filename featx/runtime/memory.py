@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from featx.errors import UsageError
+from featx.runtime.posix import memory_limit, physical_memory
 
 __all__ = [
     "available_memory",
@@ -75,8 +77,9 @@ def available_memory() -> int:
 @contextmanager
 def keeping_freed_memory() -> Iterator[None]:
     """Keep what is freed for what comes next, where a process was told to give it back at once."""
-    library = ctypes.CDLL(None)
     trimmed = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
+    # mallopt is glibc's; elsewhere nothing needs to be kept.
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if not trimmed.isdecimal() or not hasattr(library, "mallopt"):
         yield
         return
@@ -96,13 +99,13 @@ def _machine() -> int:
         for line in (_PROC / "meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return physical_memory()
 
 
 def _resource_limits() -> Iterator[int]:
     for which, taken in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
-        limit = resource.getrlimit(getattr(resource, which))[0]
-        if limit != resource.RLIM_INFINITY:
+        limit = memory_limit(which)
+        if limit is not None:
             yield limit - _status(taken)
 
 

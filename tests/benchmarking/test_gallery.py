@@ -10,7 +10,7 @@ from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.gallery import pick_pictures, save_gallery
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
-from featx.report.page import write_page
+from featx.report.page import report
 from tests.benchmarking.conftest import draw
 
 
@@ -74,5 +74,5 @@ def test_a_benchmark_ends_with_its_page_and_gallery(tmp_path):
     written = (tmp_path / "gallery" / "gallery.json").read_bytes()
     assert json.loads(written)["row"] == "efficientnet_lite0-naive_bayes"
     (tmp_path / "report.html").unlink()
-    write_page(tmp_path)
+    report(tmp_path)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page

@@ -7,7 +7,7 @@ import click
 import pytest
 
 import featx.cli  # noqa: F401  (adds the commands)
-from featx.cli.commands import commands
+from featx.cli.root import commands
 
 
 def walk(group, *words):

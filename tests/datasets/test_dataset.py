@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.naming import patients_from_names
 from featx.errors import UnreadableImageError, UsageError
 
 
@@ -66,53 +65,6 @@ def test_digest_is_that_of_the_bytes_and_not_of_the_path(images, image_folder):
     moved = image_folder.with_name("elsewhere")
     image_folder.rename(moved)
     assert ImageDataset.open(moved, r"(p\d+)_").digest(0) == before
-
-
-def write_csv(path, text):
-    path.write_text(text, encoding="utf-8-sig")
-    return path
-
-
-def test_csv(image_folder):
-    path = write_csv(
-        image_folder / "list.csv",
-        "path,label,patient,split\nNORMAL/p00_0.png,no,a,train\nPNEUMONIA/p06_0.png,yes,b,training\n"
-        "NORMAL/p01_0.png,no,c,test\nPNEUMONIA/p07_0.png,yes,d,test\n",
-    )
-    images = ImageDataset.open(path)
-    assert images.class_names == ("no", "yes")
-    assert images.patients.tolist() == list("abcd")
-    assert images.splits.tolist() == ["train", "train", "test", "test"]
-    assert images.names[0] == "NORMAL/p00_0.png"
-
-
-def test_csv_takes_patients_from_a_named_column_or_from_paths(image_folder):
-    text = "path,label,person\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
-    path = write_csv(image_folder / "list.csv", text)
-    assert ImageDataset.open(path, "person").patients.tolist() == ["x", "y"]
-    assert ImageDataset.open(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
-
-
-def test_csv_names_never_hold_absolute_paths(image_folder, tmp_path):
-    lines = [f"{path},{path.parent.name}" for path in sorted(image_folder.rglob("*.png"))]
-    path = write_csv(tmp_path / "list.csv", "path,label\n" + "\n".join(lines) + "\n")
-    assert ImageDataset.open(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("file,label\na,b\n", "no column 'path' .it has: file, label"),
-        ("path,class\na,b\n", "no column 'label'"),
-        ("path,label\nabsent.png,b\n", "names 1 files that do not exist, .*absent.png"),
-        ("path,label\n", "lists no image"),
-        ("path,label,split\nNORMAL/p00_0.png,a,a\nNORMAL/p00_1.png,b,a\n", "a split 'a'"),
-    ],
-)
-def test_bad_csv(image_folder, text, message):
-    path = write_csv(image_folder / "list.csv", text)
-    with pytest.raises(UsageError, match=message):
-        ImageDataset.open(path)
 
 
 def test_bad_folders(tmp_path, image_folder):
@@ -198,54 +150,6 @@ def test_select_and_splits(images):
     assert chosen.class_names == images.class_names
     split = images.with_splits(["train"] * 24)
     assert set(split.splits) == {"train"}
-
-
-@pytest.mark.parametrize(
-    ("name", "patient"),
-    [
-        ("train/PNEUMONIA/person12_bacteria_47.jpeg", "person12"),
-        ("train/PNEUMONIA/person12_virus_48.jpeg", "person12"),
-        ("test/PNEUMONIA/person12_virus_48.jpeg", "test-person12"),
-        ("chest_xray/test/NORMAL/NORMAL2-IM-0129-0001.jpeg", "test-IM-0129"),
-        ("NORMAL/IM-0129-0001.jpeg", "IM-0129"),
-        ("train/NORMAL/NORMAL2-IM-0129-0001-0002.jpeg", "IM-0129"),
-    ],
-)
-def test_kermany_names(name, patient):
-    assert patients_from_names([name], "kermany") == [patient]
-
-
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        (r"(\d+)", "does not fit 1 of 2 images, 'b.png'"),
-        ("kermani", "neither a preset"),
-        ("(a", "not a regular expression"),
-        ("kermany", "does not fit"),
-    ],
-)
-def test_bad_patient_rules(rule, message):
-    with pytest.raises(UsageError, match=message):
-        patients_from_names(["a1.png", "b.png"], rule)
-
-
-def test_the_real_manifest_s_patients(shared):
-    import csv
-
-    with (shared / "data" / "kermany_manifest.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    found = patients_from_names([row["path"] for row in rows], "kermany")
-    for patient, row in zip(found, rows, strict=True):
-        # Its two series of one id are kept together, which can only be safer.
-        assert patient == row["patient_id"].removeprefix("NORMAL2-")
-
-
-def test_hashed_patients_keep_who_is_who_and_hide_who_it_is(images):
-    hashed = images.with_hashed_patients("secret").patients
-    assert len(set(zip(images.patients, hashed, strict=True))) == len(set(hashed)) == 12
-    assert not set(hashed) & set(images.patients)
-    assert hashed.tolist() == images.with_hashed_patients("secret").patients.tolist()
-    assert hashed.tolist() != images.with_hashed_patients("other").patients.tolist()
 
 
 def test_an_image_data_set_is_indexed_as_scikit_learn_does():

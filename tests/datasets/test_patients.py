@@ -91,6 +91,11 @@ def test_a_damaged_file_stands_for_itself_until_its_pixels_are_read(series):
 
 
 def test_other_patients_are_hashed_on_request(image_folder):
-    plain = ImageDataset.open(image_folder, r"(p\d+)_")
-    hashed = ImageDataset.open(image_folder, r"(p\d+)_", hash_patients="key")
-    assert hashed.patients.tolist() == plain.with_hashed_patients("key").patients.tolist()
+    plain = ImageDataset.open(image_folder, r"(p\d+)_").patients.tolist()
+    hashed, again, other = (
+        ImageDataset.open(image_folder, r"(p\d+)_", hash_patients=key).patients.tolist()
+        for key in ("key", "key", "other")
+    )
+    assert hashed == again == [hash_patient(patient, "key") for patient in plain]
+    assert not set(hashed) & {*plain, *other}
+    assert len(set(zip(plain, hashed, strict=True))) == len(set(hashed)) == 12

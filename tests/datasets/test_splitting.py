@@ -24,7 +24,7 @@ def labeled_patients(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(data=labeled_patients(), share=st.floats(0.1, 0.5), random_state=st.integers(0, 5))
-def test_hold_out_never_parts_a_patient(data, share, random_state):
+def test_hold_out_never_splits_a_patient(data, share, random_state):
     labels, patients = data
     kept, aside = hold_out(labels, patients, test_size=share, random_state=random_state)
     assert not set(patients[kept]) & set(patients[aside])
@@ -36,11 +36,11 @@ def test_hold_out_never_parts_a_patient(data, share, random_state):
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=labeled_patients(), folds=st.integers(2, 5), random_state=st.integers(0, 5))
-def test_folds_validate_every_image_once_and_never_part_a_patient(data, folds, random_state):
+@given(data=labeled_patients(), n_splits=st.integers(2, 5), random_state=st.integers(0, 5))
+def test_folds_validate_every_image_once_and_never_split_a_patient(data, n_splits, random_state):
     labels, patients = data
     assume(min(len(set(patients[labels == label])) for label in set(labels)) >= 2)
-    pairs = patient_folds(labels, patients, folds=folds, random_state=random_state)
+    pairs = patient_folds(labels, patients, n_splits=n_splits, random_state=random_state)
     validated = np.concatenate([validation for _, validation in pairs])
     assert sorted(validated) == list(range(len(labels)))
     for training, validation in pairs:
@@ -65,18 +65,18 @@ def test_seeds_differ():
 
 
 def test_folds_are_as_many_as_patients_allow():
-    assert len(patient_folds([0, 0, 0, 1, 1, 1], list("aabccd"), folds=5)) == 2
+    assert len(patient_folds([0, 0, 0, 1, 1, 1], list("aabccd"), n_splits=5)) == 2
 
 
-def test_patients_with_images_of_both_classes_are_no_obstacle():
+def test_patients_with_images_of_both_classes_are_allowed():
     labels, patients = [0, 1] * 10, np.repeat(np.arange(10), 2)
     kept, aside = hold_out(labels, patients, test_size=0.3)
     assert (len(kept), len(aside)) == (14, 6)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
-def test_senseless_shares_are_refused(share):
-    with pytest.raises(UsageError, match="share"):
+def test_impossible_test_sizes_are_refused(share):
+    with pytest.raises(UsageError, match="test_size"):
         hold_out([0, 0, 1, 1], list("abcd"), test_size=share)
 
 

@@ -130,7 +130,7 @@ def _grouped_auc(features, images):
         StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=3000)
     )
     scores = np.zeros(len(images))
-    for training, validation in patient_folds(images.labels, images.patients, folds=4):
+    for training, validation in patient_folds(images.labels, images.patients, n_splits=4):
         model.fit(features[training], images.labels[training])
         scores[validation] = model.decision_function(features[validation])
     return roc_auc_score(images.labels, scores)

@@ -22,70 +22,87 @@ def write(path, table):
     return path
 
 
+def write_csv(folder, text):
+    path = folder / "list.csv"
+    path.write_text(text, encoding="utf-8-sig")
+    return path
+
+
 def test_parquet_is_read_as_csv_is(image_folder):
-    images = ImageDataset.open(write(image_folder / "list.parquet", TABLE))
-    lines = [
-        ",".join(TABLE),
-        *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True)),
-    ]
-    (image_folder / "list.csv").write_text("\n".join(lines) + "\n")
-    expected = ImageDataset.open(image_folder / "list.csv")
-    assert images.names == expected.names
-    assert images.class_names == ("no", "yes")
-    assert images.labels.tolist() == expected.labels.tolist() == [0, 1, 0, 1]
-    assert images.patients.tolist() == expected.patients.tolist() == ["10", "11", "12", "13"]
-    assert images.splits.tolist() == expected.splits.tolist()
+    rows = [",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True)]
+    # Partitions that a folder's name may suggest do not count.
+    folder = image_folder.rename(image_folder.with_name("label=odd"))
+    for path in (
+        write(folder / "list.parquet", TABLE),
+        write_csv(folder, "\n".join([",".join(TABLE), *rows]) + "\n"),
+    ):
+        images = ImageDataset.open(path)
+        assert images.names == tuple(TABLE["path"])
+        assert images.y.tolist() == TABLE["label"]
+        assert images.patients.tolist() == ["10", "11", "12", "13"]
+        assert images.splits.tolist() == ["train", "train", "test", "test"]
 
 
 def test_a_missing_value_is_an_empty_one(image_folder):
-    table = {**TABLE, "split": [None] * 4}
-    images = ImageDataset.open(write(image_folder / "list.parquet", table))
-    assert set(images.splits) == {""}
+    path = write(image_folder / "list.parquet", {**TABLE, "split": [None] * 4})
+    assert set(ImageDataset.open(path).splits) == {""}
+    path = write_csv(image_folder, "path,label,split\nNORMAL/p00_0.png,no\nPNEUMONIA/p06_0.png,yes")
+    assert set(ImageDataset.open(path).splits) == {""}
 
 
-def test_folders_named_like_partitions_tell_nothing(tmp_path, image_folder):
-    folder = image_folder.rename(tmp_path / "label=odd")
-    images = ImageDataset.open(write(folder / "list.parquet", TABLE))
-    assert images.class_names == ("no", "yes")
+def test_patients_of_a_named_column_or_of_paths(image_folder):
+    text = "path,label,person\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
+    path = write_csv(image_folder, text)
+    assert ImageDataset.open(path, "person").patients.tolist() == ["x", "y"]
+    assert ImageDataset.open(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
 
 
-def test_bad_parquet(image_folder):
+def test_names_never_hold_absolute_paths(image_folder, tmp_path):
+    lines = [f"{path},{path.parent.name}" for path in sorted(image_folder.rglob("*.png"))]
+    path = write_csv(tmp_path, "path,label\n" + "\n".join(lines) + "\n")
+    assert ImageDataset.open(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_delimiters_of_spreadsheets(image_folder, delimiter):
+    lines = [["patient", "path", "label"], ["7", "NORMAL/p00_0.png", "no, none"]]
+    lines += [["8", "PNEUMONIA/p06_0.png", "yes"]]
+    path = write_csv(image_folder, "\r\n".join(delimiter.join(line) for line in lines))
+    images = ImageDataset.open(path)
+    assert images.class_names == ("no, none", "yes")
+    assert images.patients.tolist() == ["7", "8"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na,b\n", "no column 'path' .it has: file, label"),
+        ("path,class\na,b\n", "no column 'label'"),
+        ("path,label\nabsent.png,b\n", "names 1 files that do not exist, .*absent.png"),
+        ("path,label\nNORMAL,no\n,yes\n", "names 2 files that do not exist"),
+        ("path,label\n", "lists no image"),
+        ("path,label,split\nNORMAL/p00_0.png,a,a\nNORMAL/p00_1.png,b,a\n", "a split 'a'"),
+    ],
+)
+def test_bad_csv(image_folder, text, message):
+    with pytest.raises(UsageError, match=message):
+        ImageDataset.open(write_csv(image_folder, text))
+
+
+def test_bad_files(image_folder):
     (image_folder / "text.parquet").write_text("path,label\n")
     with pytest.raises(UsageError, match="is not a Parquet file"):
         ImageDataset.open(image_folder / "text.parquet")
     path = write(image_folder / "list.parquet", {"file": ["a"], "label": ["b"]})
     with pytest.raises(UsageError, match=r"no column 'path' .it has: file, label"):
         ImageDataset.open(path)
-
-
-def test_a_line_that_is_too_short_has_empty_columns(image_folder):
-    lines = ["path,label,split", "NORMAL/p00_0.png,no", "PNEUMONIA/p06_0.png,yes"]
-    (image_folder / "list.csv").write_text("\n".join(lines))
-    assert set(ImageDataset.open(image_folder / "list.csv").splits) == {""}
-    (image_folder / "list.csv").write_text("path,label\nNORMAL,no\n,yes\n")
-    with pytest.raises(UsageError, match="names 2 files that do not exist"):
-        ImageDataset.open(image_folder / "list.csv")
-
-
-@pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_columns_are_parted_as_spreadsheets_do_it(image_folder, delimiter):
-    lines = [["patient", "path", "label"], ["7", "NORMAL/p00_0.png", "no, none"]]
-    lines += [["8", "PNEUMONIA/p06_0.png", "yes"]]
-    text = "\r\n".join(delimiter.join(line) for line in lines)
-    (image_folder / "list.csv").write_text(text, encoding="utf-8-sig")
-    images = ImageDataset.open(image_folder / "list.csv")
-    assert images.class_names == ("no, none", "yes")
-    assert images.patients.tolist() == ["7", "8"]
-
-
-def test_other_encodings_are_refused_with_a_way_out(image_folder):
     (image_folder / "list.csv").write_bytes("path,label\nR\xf6ntgen.png,no\n".encode("latin-1"))
     with pytest.raises(UsageError, match="save it as 'CSV UTF-8'"):
         ImageDataset.open(image_folder / "list.csv")
 
 
 @pytest.mark.parametrize("blank", [1, 4])
-def test_patients_are_named_of_all_images_or_of_none(image_folder, blank):
+def test_patients_are_given_for_all_images_or_for_none(image_folder, blank):
     patients = [None] * blank + ["a"] * (4 - blank)
     path = write(image_folder / "list.parquet", {**TABLE, "patient": patients})
     if blank == 4:
@@ -96,7 +113,7 @@ def test_patients_are_named_of_all_images_or_of_none(image_folder, blank):
     assert len(ImageDataset.open(path, labeled=False)) == 4
 
 
-def test_a_missing_pyarrow_is_said(image_folder, monkeypatch):
+def test_a_missing_pyarrow_is_reported(image_folder, monkeypatch):
     path = write(image_folder / "list.parquet", TABLE)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -42,7 +42,7 @@ def make_matrix(views=1, **changes):
 
 @pytest.fixture(scope="module")
 def wrong():
-    """Ten images whose labels are turned round, some of them in the test split."""
+    """Ten images with wrong labels, some of them in the test split."""
     return np.random.default_rng(5).choice(N_IMAGES, 10, replace=False)
 
 
@@ -54,12 +54,12 @@ def found(wrong):
     return featx.explore(replace(matrix, labels=labels), neighbors=5, n_jobs=1)
 
 
-def test_planted_wrong_labels_are_the_first_suspects(found, wrong):
-    first = [suspect.image for suspect in found.suspects[:10]]
+def test_planted_wrong_labels_are_the_first_issues(found, wrong):
+    first = [issue.image for issue in found.label_issues[:10]]
     assert len(set(first) & set(wrong.tolist())) >= 9
-    suspect = found.suspects[0]
-    assert {suspect.labeled, suspect.called} == {"NORMAL", "PNEUMONIA"}
-    assert suspect.probability == found.probabilities[suspect.image, found.labels[suspect.image]]
+    issue = found.label_issues[0]
+    assert {issue.label, issue.predicted} == {"NORMAL", "PNEUMONIA"}
+    assert issue.probability == found.probabilities[issue.image, found.labels[issue.image]]
 
 
 def test_neighbors_are_those_of_all_distances(found):
@@ -86,7 +86,7 @@ def test_the_map_is_that_of_the_principal_components(found):
         assert abs(np.corrcoef(found.coordinates[:, axis], along[:, axis])[0, 1]) > 0.999
 
 
-def test_confidence_is_held_against_the_mean_of_each_class():
+def test_confidence_is_compared_with_the_mean_of_each_class():
     # Class 1 is hard: its images reach 0.6 on average, so that 0.62 is confident.
     probabilities = np.array([[0.95, 0.05], [0.38, 0.62], [0.97, 0.03], [0.4, 0.6], [0.4, 0.6]])
     assert find_suspects(probabilities, np.array([0, 0, 0, 1, 1])) == [(1, 1)]
@@ -95,13 +95,13 @@ def test_confidence_is_held_against_the_mean_of_each_class():
     assert find_suspects(probabilities, np.array([0, 0, 1, 2])) == [(0, 2)]
 
 
-def test_without_labels_of_two_classes_none_is_doubted():
+def test_without_labels_of_two_classes_there_are_no_issues():
     found = featx.explore(make_matrix(labels=np.full(N_IMAGES, -1)))
-    assert found.suspects == () and np.isnan(found.probabilities).all()
-    assert any("none of two classes" in note for note in found.notes)
+    assert found.label_issues == () and np.isnan(found.probabilities).all()
+    assert any("two classes" in note for note in found.notes)
 
 
-def test_what_cannot_be_mapped_is_said():
+def test_wrong_arguments_are_refused():
     matrix = make_matrix()
     with pytest.raises(UsageError, match="pca, umap"):
         featx.explore(matrix, method="tsne")
@@ -119,20 +119,20 @@ def test_umap_is_an_extra(monkeypatch):
         featx.explore(make_matrix(), method="umap")
 
 
-def test_copies_without_images():
+def test_duplicates_without_images():
     matrix = make_matrix()
     X = matrix.X.copy()
     X[9] = X[4]
     digests = (*matrix.digests[:7], matrix.digests[3], *matrix.digests[8:])
     found = featx.explore(replace(matrix, X=X, digests=digests))
-    kinds = {(pair.first, pair.second): pair.kind for pair in found.copies}
+    kinds = {(pair.first, pair.second): pair.kind for pair in found.duplicates}
     assert kinds == {(3, 7): "same file", (4, 9): "same features"}
     assert found.thumbnails is None
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Pictures, one a copy in another format's bytes, one nearly a copy; and their matrix."""
+    """Images, an exact and a near duplicate of one, and their matrix."""
     folder = tmp_path_factory.mktemp("pictures")
     generator = np.random.default_rng(8)
     for number in range(24):
@@ -160,19 +160,19 @@ def folder(tmp_path_factory):
     return folder, images, matrix
 
 
-def test_images_give_thumbnails_and_copies(folder):
+def test_images_give_thumbnails_and_duplicates(folder):
     _, images, matrix = folder
     # Another order, and one image fewer than in the matrix.
     shuffled = images.select(np.arange(len(images))[::-1][1:])
     found = featx.explore(matrix, shuffled)
     kinds = {
         frozenset({matrix.names[pair.first], matrix.names[pair.second]}): pair.kind
-        for pair in found.copies
+        for pair in found.duplicates
     }
     original = frozenset({"NORMAL/00.png", "NORMAL/copy.png"})
     assert kinds.pop(original) == "same pixels"
     ((near, kind),) = kinds.items()
-    assert kind == "nearly the same picture"
+    assert kind == "near duplicate"
     assert near - original == {"NORMAL/larger.jpeg"}
     assert any("1 of 26 images" in note for note in found.notes)
     assert not found.thumbnails[-1].any()
@@ -196,6 +196,6 @@ def test_the_command(folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*words, "--quiet", "--json"])
     assert ended.value.code == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["images"] == 26 and len(told["copies"]) == 2
+    content = json.loads(capsys.readouterr().out)
+    assert content["images"] == 26 and len(content["duplicates"]) == 2
     assert page.read_text().count("data:image/jpeg;base64,") == 1

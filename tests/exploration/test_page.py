@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from featx.exploration.page import TILE, Copies, Exploration, Suspect
+from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
 from tests.report.test_page import EVIL
 
 
@@ -26,8 +26,8 @@ def make_exploration(**changes):
         "neighbors": np.argsort(generator.random((9, 9)), axis=1)[:, :3],
         "distances": np.ones((9, 3)),
         "probabilities": np.vstack([np.tile([0.25, 0.75], (8, 1)), [np.nan, np.nan]]),
-        "suspects": (Suspect(2, "NORMAL", EVIL, 0.25),),
-        "copies": (Copies(0, 1, "same pixels"),),
+        "label_issues": (LabelIssue(2, "NORMAL", EVIL, 0.25),),
+        "duplicates": (Duplicate(0, 1, "same pixels"),),
         "thumbnails": generator.integers(0, 256, (9, TILE, TILE), dtype=np.uint8),
         "notes": (EVIL,),
     }
@@ -62,10 +62,14 @@ def test_without_thumbnails_there_is_no_picture(tmp_path):
     assert "Principal component 1 (50.0 % of the variance)" in page
 
 
-def test_what_scripts_read():
-    told = make_exploration().to_dict()
-    assert told["suspects"] == [
-        {"path": f"a/{EVIL}2.png", "labeled": "NORMAL", "called": EVIL, "probability": 0.25}
+def test_plain_values_for_scripts():
+    content = make_exploration().to_dict()
+    assert content["label_issues"] == [
+        {"path": f"a/{EVIL}2.png", "label": "NORMAL", "predicted": EVIL, "probability": 0.25}
     ]
-    assert told["copies"][0]["kind"] == "same pixels"
-    assert json.loads(json.dumps(told)) == told
+    assert content["duplicates"][0]["kind"] == "same pixels"
+    assert json.loads(json.dumps(content)) == content
+
+
+def test_the_repr_is_short():
+    assert repr(make_exploration()) == "Exploration(9 images, 1 label issue, 1 duplicate)"

@@ -6,8 +6,7 @@ import shutil
 
 import pytest
 
-from featx.report.comparison import compare_runs
-from featx.report.page import write_page
+from featx.report.page import report
 from tests.exploration.test_page import make_exploration
 
 from .conftest import Folder
@@ -59,7 +58,7 @@ def visit(browser):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_and_every_figure_is_drawn(folder, visit, width, scheme):
-    page = visit(write_page(folder.write()), width, scheme)
+    page = visit(report(folder.write()), width, scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     # The box of what is drawn inside each figure that is shown.
@@ -94,7 +93,7 @@ def contrast(page, selector):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_and_lines_stand_out(folder, visit, scheme):
-    page = visit(write_page(folder.write()), scheme=scheme)
+    page = visit(report(folder.write()), scheme=scheme)
     for selector in ("h1", ".hint", "a", "td small", "tr.control td", ".plot text", "figcaption"):
         assert contrast(page, selector) >= 4.5, selector
     page.evaluate(
@@ -107,7 +106,7 @@ def test_text_and_lines_stand_out(folder, visit, scheme):
 
 def test_columns_sort_by_mouse_and_keyboard(folder, visit):
     folder.rows[1]["f1"] = None
-    page = visit(write_page(folder.write()))
+    page = visit(report(folder.write()))
     table = page.locator("#table table").first
     heading = table.locator("th", has_text="AUC").first
 
@@ -141,7 +140,7 @@ def test_the_reader_chooses_what_is_drawn(tmp_path, visit):
     folder = Folder(tmp_path / "results")
     for number, classifier in enumerate(("svm", "logistic", "xgboost")):
         folder.add("resnet50", classifier, auc_out_of_fold=0.9 - number / 10)
-    page = visit(write_page(folder.write()))
+    page = visit(report(folder.write()))
     curves = page.locator(".panel svg.plot").first.locator("[data-row]")
     shown = "parts => parts.map(part => getComputedStyle(part).display !== 'none')"
     assert curves.evaluate_all(shown) == [True, False, False]
@@ -154,7 +153,7 @@ def test_the_reader_chooses_what_is_drawn(tmp_path, visit):
 
 
 def test_paper_shows_what_was_closed(folder, visit):
-    page = visit(write_page(folder.write()))
+    page = visit(report(folder.write()))
     assert page.locator("table.checklist").first.is_hidden()
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator("table.checklist").first.is_visible()
@@ -167,18 +166,17 @@ def test_hostile_names_do_nothing(tmp_path, visit):
     folder = Folder(tmp_path / "results", class_names=("NORMAL", EVIL))
     folder.add(EVIL, "svm", auc_out_of_fold=0.9)
     folder.picture(path=EVIL)
-    page = visit(write_page(folder.write(command=EVIL, notes=[EVIL])), 390)
+    page = visit(report(folder.write(command=EVIL, notes=[EVIL])), 390)
     assert EVIL in page.locator("h1").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_the_comparison_too(folder, tmp_path, visit):
-    path = tmp_path / "comparison.html"
-    path.write_text(compare_runs(folder.write(), folder.root).to_html(), encoding="utf-8")
-    page = visit(path, 390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.locator("thead button").nth(1).click()
-    assert page.locator("thead th").nth(1).get_attribute("aria-sort") == "ascending"
+def test_a_table_wider_than_the_window_says_so(folder, visit):
+    page = visit(report(folder.write()), 390)
+    hint = "p => getComputedStyle(p, '::before').content"
+    assert "Scroll sideways" in page.locator("#table .scroll").first.evaluate(hint)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_function("!document.querySelector('#table .scroll').hasAttribute('data-wide')")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
@@ -194,9 +192,9 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     assert chosen.locator("button").count() == 3
     chosen.locator("button").first.click()
     assert f"a/{EVIL}2.png" not in chosen.locator(".path").first.inner_text()
-    for way in ("score", "split", "patient", "suspect"):
+    for way in ("score", "split", "patient", "issue"):
         page.locator("#color").select_option(way)
-    assert "to look at 1" in page.locator("#legend").inner_text()
+    assert "label issue 1" in page.locator("#legend").inner_text()
     page.locator("#map").focus()
     page.keyboard.press("+")
     page.locator("#find").fill("5.png")

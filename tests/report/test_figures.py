@@ -6,46 +6,14 @@ import numpy as np
 import pytest
 
 from featx.metrics.intervals import wilson_interval
-from featx.report.figures.discrimination import score_histogram
-from featx.report.figures.drawing import Plot, nice_ticks
-from featx.report.figures.model import COLORS, DrawnModel, assign_styles
-from featx.report.figures.reliability import reliability_bins
-from featx.report.figures.training import cost_figure, epochs_figure
-from featx.report.panels import operating_cost
+from featx.report.figures import DrawnModel, cost_figure, reliability_bins, score_histogram
+from featx.report.panels import COLORS, assign_styles, operating_cost
+from featx.report.records import BenchmarkRow
 
 
 def model(positive, probability, patients=None, threshold=0.5):
     positive, probability = np.asarray(positive, bool), np.asarray(probability, np.float64)
     return DrawnModel("m", "c0", "circle", positive, probability, patients, threshold, "", True)
-
-
-def test_places_are_linear_or_logarithmic():
-    plot = Plot("", "", x=(1, 100), y=(0, 2), size=(400, 320), log_x=True)
-    left, middle, right = plot.horizontal([1, 10, 100])
-    assert middle - left == pytest.approx(right - middle) and right == 400 - 12
-    bottom, center, top = plot.vertical([0, 1, 2])
-    assert bottom - center == pytest.approx(center - top) and top == 12
-
-
-def test_long_lines_are_thinned_but_keep_their_ends():
-    plot = Plot("", "", x=(0, 1), y=(0, 1))
-    x = np.linspace(0, 1, 5000)
-    plot.line(x, x, "c0")
-    (corners,) = re.findall(r'class="line c0" d="M([^"]+)"', plot.svg())
-    points = [tuple(map(float, corner.split())) for corner in corners.split("L")]
-    assert len(points) == 400
-    assert points[0][0] == pytest.approx(plot.horizontal(0)) and points[-1][1] == 12
-
-
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.9931, 0.9987), (-0.03, 0.8), (0, 12345)])
-def test_ticks_are_few_round_and_inside(low, high):
-    ticks = nice_ticks(low, high)
-    assert 2 <= len(ticks) <= 6
-    assert low - 1e-9 <= ticks[0] and ticks[-1] <= high + 1e-9
-    step = ticks[1] - ticks[0]
-    assert step / 10 ** np.floor(np.log10(step) + 1e-9) == pytest.approx(
-        round(step / 10 ** np.floor(np.log10(step) + 1e-9))
-    )
 
 
 def test_reliability_is_that_of_the_bins():
@@ -56,7 +24,7 @@ def test_reliability_is_that_of_the_bins():
     assert share == wilson_interval(3, 3)
 
 
-def test_reliability_minds_patients(generator):
+def test_reliability_is_clustered_by_patient(generator):
     positive = np.repeat(generator.random(20) < 0.5, 5)
     probability = np.full(100, 0.5)
     alone = reliability_bins(model(positive, probability))[0][1]
@@ -64,7 +32,7 @@ def test_reliability_minds_patients(generator):
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
 
 
-def test_the_best_threshold_is_that_of_trying_all(generator):
+def test_the_best_threshold_is_found_among_all(generator):
     positive = generator.random(80) < 0.4
     probability = np.clip(generator.normal(0.4 + 0.2 * positive, 0.2), 0, 1).round(2)
     cost = operating_cost(model(positive, probability, threshold=0.7))
@@ -81,27 +49,24 @@ def test_the_best_threshold_is_that_of_trying_all(generator):
     )
 
 
-def test_histogram_heights_are_roots_of_shares():
+def test_histogram_heights_are_roots_of_proportions():
     drawing = score_histogram(model([1, 1, 1, 1, 0], [0.99, 0.99, 0.99, 0.01, 0.5]), "ILL")
     heights = [float(h) for h in re.findall(r'class="bar upper"[^>]+height="([\d.]+)"', drawing)]
     assert len(heights) == 25
     assert heights[-1] / heights[0] == pytest.approx(np.sqrt(3), rel=0.01)
 
 
-def test_a_log_that_lacks_a_figure_has_no_drawing():
-    assert epochs_figure({"epoch": [1.0]}, "auc", "cnn") is None
-    assert "from 0.500 to 0.900" in epochs_figure({"val_auc": [0.5, 0.9]}, "auc", "cnn")
+def test_controls_are_not_drawn_by_cost():
+    values = {"backbone": "a", "classifier": "svm", "auc": 0.9}
+    values |= {"seconds_extract": 5.0, "seconds_fit": 5.0}
+    kinds = ("frozen", "control", "baseline")
+    rows = [BenchmarkRow.from_dict({**values, "kind": kind}) for kind in kinds]
+    drawing = cost_figure(rows, assign_styles(3))
+    assert drawing.count('class="point') == 2 and "(control): 10 s" not in drawing
+    assert cost_figure(rows[:2], assign_styles(2)) is None
 
 
-def test_controls_are_not_a_choice():
-    row = {"kind": "frozen", "auc": 0.9, "seconds_extract": 5.0, "seconds_fit": 5.0}
-    rows = [row, {**row, "kind": "control"}, {**row, "kind": "baseline", "auc": 0.8}]
-    drawing = cost_figure(rows, ["a", "b", "c"], assign_styles(3))
-    assert drawing.count('class="point') == 2 and "b: 10 s" not in drawing
-    assert cost_figure(rows[:2], ["a", "b"], assign_styles(2)) is None
-
-
-def test_what_is_drawn_at_first_differs_in_color():
+def test_models_drawn_first_differ_in_color():
     styles = assign_styles(20, first=[0, 6, 12])
     assert len({styles[place].split()[0] for place in (0, 6, 12)}) == 3
     assert len(set(styles)) == 20 and COLORS == 6

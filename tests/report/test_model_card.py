@@ -28,13 +28,13 @@ def test_figures_are_out_of_fold_with_patients_kept_together():
     )
     area = scores.metrics["auc"]
     assert f"| AUC | {area.value:.3f} ({area.low:.3f}\u2013{area.high:.3f}) |" in card
-    told = scores.metrics["sensitivity"]
-    assert f"| Sensitivity | {told.value:.3f} ({told.low:.3f}\u2013{told.high:.3f}) |" in card
-    assert f"NORMAL is called from a probability of {model.threshold_:.4f} on" in card
+    found = scores.metrics["sensitivity"]
+    assert f"| Sensitivity | {found.value:.3f} ({found.low:.3f}\u2013{found.high:.3f}) |" in card
+    assert f"NORMAL is predicted from a probability of {model.threshold_:.4f} on" in card
     assert "`specificity=0.8`" in card
 
 
-def test_it_tells_data_recipe_and_limits():
+def test_it_names_data_recipe_and_limits():
     matrix = make_matrix(recipes=({**RECIPE, "normalisation": "clahe", "weights": "random-7"},))
     _, card = card_of(matrix, "svm")
     assert "90 images of 45 patients: 46 BACTERIA and 44 NORMAL" in card
@@ -43,14 +43,14 @@ def test_it_tells_data_recipe_and_limits():
     assert "2 views of a training image" in card
     assert "24 features, standardized and compressed by PCA" in card
     assert "**Not a medical device.**" in card
-    assert "without test images" in card and "not looked for" in card
+    assert "without test images" in card and "not checked" in card
 
 
 def test_more_classes_have_no_operating_point():
     matrix = make_matrix(classes=3)
     _, card = card_of(matrix)
-    assert "The likeliest class is called." in card
-    assert "tells BACTERIA, NORMAL and VIRUS apart" in card
+    assert "The most probable class is predicted." in card
+    assert "predicts BACTERIA, NORMAL and VIRUS" in card
 
 
 def test_no_patient_and_no_file_is_named():

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from featx.errors import UsageError
-from featx.report.page import PAGE, write_page
+from featx.report.page import PAGE, report
 
 from .conftest import Folder
 
@@ -50,7 +50,7 @@ def parse(page):
 
 
 def made(folder):
-    return write_page(folder).read_text(encoding="utf-8")
+    return report(folder).read_text(encoding="utf-8")
 
 
 def test_the_page_holds_every_part(folder):
@@ -80,10 +80,12 @@ def test_the_page_holds_every_part(folder):
     assert f"{row['auc']:.3f}" in text
     assert len(tree.all("img")) == 2
     steps = [
-        step["class"] for step in tree.all("li") if step.get("class") in ("start", "aside", "end")
+        step["class"]
+        for step in tree.all("li")
+        if step.get("class") in ("start", "excluded", "end")
     ]
-    assert steps == ["start", "aside", "aside", "end", "end"]
-    assert write_page(folder.root).stat().st_size < 1_500_000
+    assert steps == ["start", "excluded", "excluded", "end", "end"]
+    assert report(folder.root).stat().st_size < 1_500_000
 
 
 def test_the_same_folder_gives_the_same_bytes(folder):
@@ -99,7 +101,7 @@ def test_nothing_leaves_the_file(folder):
     assert "@import" not in made(folder.root) and "url(" not in made(folder.root)
 
 
-def test_tables_and_figures_are_named_for_those_who_cannot_see_them(folder):
+def test_tables_and_figures_are_named_for_screen_readers(folder):
     page = made(folder.write())
     tree = parse(page)
     assert all(th.get("scope") in ("col", "row") for th in tree.all("th"))
@@ -110,7 +112,7 @@ def test_tables_and_figures_are_named_for_those_who_cannot_see_them(folder):
     assert len(drawings) > 8
     for drawing in drawings:
         assert drawing["role"] == "img"
-        assert set(drawing["aria-labeledby"].split()) <= identifiers
+        assert set(drawing["aria-labelledby"].split()) <= identifiers
     everything = [attributes["id"] for _, attributes in tree.elements if "id" in attributes]
     assert len(everything) == len(set(everything))
 
@@ -130,12 +132,12 @@ def test_missing_parts_are_left_out(folder, gone):
     assert ('class="panel"' in page) == ("scores" not in names)
 
 
-def test_what_is_no_benchmark_is_refused(tmp_path):
+def test_a_folder_without_a_benchmark_is_refused(tmp_path):
     with pytest.raises(UsageError, match="is missing or not of a benchmark"):
-        write_page(tmp_path)
+        report(tmp_path)
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(UsageError, match="is not JSON"):
-        write_page(tmp_path)
+        report(tmp_path)
 
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
@@ -187,7 +189,7 @@ def test_more_than_two_classes(tmp_path):
     assert "What the operating point costs" not in page
 
 
-def test_many_models_are_drawn_in_part_and_the_rest_is_told(tmp_path):
+def test_many_models_are_drawn_in_part_and_the_rest_is_counted(tmp_path):
     folder = Folder(tmp_path / "results", n=24)
     for number in range(40):
         folder.add(f"net{number}", "svm", auc_out_of_fold=0.5 + number / 100)
@@ -201,7 +203,7 @@ def test_many_models_are_drawn_in_part_and_the_rest_is_told(tmp_path):
 def test_no_tensorflow_and_no_images_are_needed(folder):
     root = folder.write()
     code = (
-        "import sys; from featx.report.page import write_page; write_page(sys.argv[1]);"
+        "import sys; from featx.report.page import report; report(sys.argv[1]);"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'xgboost') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -81,7 +81,7 @@ def test_notes_are_read_back_from_a_run():
 
 def test_notes_of_an_early_version_are_shown_as_written():
     (note,) = read_notes({"notes": ["SHORTCUT: something."]})
-    assert (note.kind, note.text) == ("text", "SHORTCUT: something.")
+    assert (note.kind, note.text) == ("alarm", "SHORTCUT: something.")
 
 
 def test_a_finding_of_an_early_version_keeps_its_text():

@@ -44,15 +44,15 @@ _ELEMENTS = [
     "WindowWidth",
     "VOILUTFunction",
     "VOILUTSequence",
-    "RedPaletteColorLookupTableDescriptor",
-    "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor",
-    "RedPaletteColorLookupTableData",
-    "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData",
-    "SegmentedRedPaletteColorLookupTableData",
-    "SegmentedGreenPaletteColorLookupTableData",
-    "SegmentedBluePaletteColorLookupTableData",
+    *(
+        name.format(color)
+        for color in ("Red", "Green", "Blue")
+        for name in (
+            "{}PaletteColorLookupTableDescriptor",
+            "{}PaletteColorLookupTableData",
+            "Segmented{}PaletteColorLookupTableData",
+        )
+    ),
     "PixelPresentation",
     "PixelData",
 ]
@@ -112,7 +112,7 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
         )
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one that counts")
+        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
 
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:

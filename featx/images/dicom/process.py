@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from featx.errors import UnreadableImageError
 from featx.images.dicom.pixels import find_patient, read_pixels
-from featx.runtime.process_limits import limit_cpu_seconds, limit_memory
+from featx.runtime.posix import limit_cpu_seconds, limit_memory
 
 __all__ = ["serve"]
 

@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import MissingExtraError, UnreadableImageError
+from featx.runtime.posix import describe_exit
 
 __all__ = ["is_dicom", "read_dicom", "read_patient"]
 
@@ -150,13 +150,6 @@ def _request(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], b
     if "unreadable" in answer:
         raise UnreadableImageError(answer["unreadable"])
     return answer, data
-
-
-def describe_exit(code: int) -> str:
-    """Describe how a process ended."""
-    if hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU:
-        return "exceeded its time limit"
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 @atexit.register

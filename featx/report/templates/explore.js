@@ -6,8 +6,8 @@
   var hover = document.getElementById("hover"), chosenBox = document.getElementById("chosen");
   var color = document.getElementById("color"), find = document.getElementById("find");
   var view = { scale: 1, x: 0, y: 0 }, chosen = -1, shownNear = [], wanted = null;
-  var suspects = {};
-  data.suspects.forEach(function (i) { suspects[i] = true; });
+  var issues = {};
+  data.issues.forEach(function (i) { issues[i] = true; });
 
   function style(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
   function make(tag, text, parent) {
@@ -49,8 +49,8 @@
     "class": function () { return grouped(function (i) { return data.labels[i]; }, data.classes); },
     split: function () { return grouped(function (i) { return data.split[i]; }, data.splits); },
     patient: function () { return grouped(function (i) { return data.patient[i]; }, data.patients); },
-    suspect: function () {
-      return grouped(function (i) { return suspects[i] ? 1 : 0; }, ["fits its label", "to look at"]);
+    issue: function () {
+      return grouped(function (i) { return issues[i] ? 1 : 0; }, ["no label issue", "label issue"]);
     },
     score: function () {
       var way = grouped(scoreGroup, SCORES);
@@ -70,7 +70,7 @@
     return [canvas.clientWidth / 2 + (data.x[i] + view.x) * side,
             canvas.clientHeight / 2 - (data.y[i] + view.y) * side];
   }
-  // Shapes tell the class, whatever the color tells.
+  // Shapes show the class, whatever colors show.
   function shape(to, kind, x, y, r) {
     to.beginPath();
     if (kind === 0) to.arc(x, y, r, 0, 7);

@@ -1,6 +1,6 @@
 "use strict";
 (function () {
-  // Columns: a press sorts, another turns the order round; what has no value stays last.
+  // Columns: a press sorts, another reverses; rows without a value stay last.
   function compare(a, b, sign) {
     if (a === "" || b === "") return a === b ? 0 : a === "" ? 1 : -1;
     var x = Number(a), y = Number(b);
@@ -26,6 +26,15 @@
       });
     });
   });
+  // Tables wider than the window say so.
+  function mark() {
+    document.querySelectorAll(".scroll").forEach(function (part) {
+      part.toggleAttribute("data-wide", part.scrollWidth > part.clientWidth + 1);
+    });
+  }
+  mark();
+  window.addEventListener("resize", mark);
+  document.addEventListener("toggle", mark, true);
   // Models drawn: one choice for all figures.
   var chooser = document.getElementById("chooser");
   if (chooser) {
@@ -34,7 +43,7 @@
       document.querySelectorAll('main [data-row="' + Number(event.target.value) + '"]').forEach(
         function (part) { part.toggleAttribute("data-off", !event.target.checked); });
     });
-    // Browsers keep ticks over a reload, but not what they had done.
+    // Browsers keep ticks over a reload, but not their effect.
     chooser.querySelectorAll("input").forEach(function (box) { box.checked = box.defaultChecked; });
   }
   // On paper everything is open.

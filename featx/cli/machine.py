@@ -1,0 +1,117 @@
+"""Commands on this machine: `backbones`, `doctor` and `cache`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from featx.cli.options import cache_option, json_option, weights_dir_option
+from featx.cli.output import print_result
+from featx.cli.root import commands
+from featx.errors import FeatxError
+
+
+@commands.command()
+@weights_dir_option
+@json_option
+def backbones(weights_dir: Path | None, as_json: bool) -> None:
+    """List the frozen networks, and whose weights are on this machine.
+
+    Example: featx backbones --weights-dir weights
+    """
+    from featx.cli.listings import backbone_rows, backbone_table
+
+    rows = backbone_rows(weights_dir)
+    print_result(rows, as_json, lambda: backbone_table(rows))
+
+
+@commands.command()
+@weights_dir_option
+@cache_option
+@json_option
+def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
+    """Show versions, engines, weights and the state of the cache.
+
+    Example: featx doctor --json
+    """
+    from featx.cli.doctor import examine, findings_table
+
+    findings = examine(weights_dir, cache)
+    print_result(findings, as_json, lambda: findings_table(findings))
+
+
+@commands.group("cache")
+def cache_group() -> None:
+    """List, verify and prune the cached features.
+
+    Example: featx cache ls
+    """
+
+
+def _folder(cache: Path | None) -> Path:
+    from featx.features.config import default_cache
+
+    return default_cache() if cache is None else cache
+
+
+@cache_group.command("ls")
+@cache_option
+@json_option
+def cache_ls(cache: Path | None, as_json: bool) -> None:
+    """List the recipes: backbone, weights, shards, bytes, days without new rows.
+
+    Example: featx cache ls --json
+    """
+    from featx.features.cache.maintenance import list_recipes
+
+    rows = list_recipes(_folder(cache))
+    lines = [
+        f"{row['folder']}: {row['parts']:,} shards, {row['bytes']:,} bytes, "
+        f"{row['damaged']} damaged, idle for {row['idle_days']} days"
+        for row in rows
+    ]
+    print_result(rows, as_json, "\n".join(lines) or "The cache is empty.")
+
+
+@cache_group.command("verify")
+@cache_option
+@json_option
+def cache_verify(cache: Path | None, as_json: bool) -> None:
+    """Check every shard and set damaged ones aside; exit code 1 if there are any.
+
+    Example: featx cache verify
+    """
+    from featx.features.cache.maintenance import verify
+
+    findings = verify(_folder(cache))
+    lines = [
+        f"{row['folder']}: {row['sound_parts']:,} sound shards, {row['rows']:,} rows, "
+        f"{len(row['set_aside'])} set aside"
+        for row in findings
+    ]
+    print_result(findings, as_json, "\n".join(lines) or "The cache is empty.")
+    if any(row["set_aside"] for row in findings):
+        raise FeatxError("damaged shards were set aside; the next extraction computes them again")
+
+
+@cache_group.command("prune")
+@cache_option
+@click.option(
+    "--idle-days",
+    type=click.FloatRange(min=0),
+    help="Delete recipes without new rows for so many days.",
+)
+@click.option("--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`.")
+@json_option
+def cache_prune(
+    cache: Path | None, idle_days: float | None, recipes: tuple[str, ...], as_json: bool
+) -> None:
+    """Delete damaged shards, unfinished files, and recipes that are named or idle.
+
+    Example: featx cache prune --idle-days 90
+    """
+    from featx.features.cache.maintenance import prune
+
+    result = prune(_folder(cache), idle_days=idle_days, folders=recipes)
+    print_result(result, as_json, f"{result['files']:,} files, {result['bytes']:,} bytes deleted")

@@ -1,1 +1,0 @@
-"""Figures of the page, as small SVG drawings that follow its colors."""

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from featx import compare
+from featx.metrics.comparison import delong_test, holm, mcnemar_test
+
+from .conftest import Folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    first, second = Folder(tmp_path / "a", random_state=1), Folder(tmp_path / "b", random_state=2)
+    for folder, skill in ((first, 0.4), (second, 2.5)):
+        folder.add("resnet50", "svm", skill=skill)
+        folder.add("vgg16", "svm", skill=1.0)
+    first.add("only", "a")
+    second.add("only", "b")
+    return first, second
+
+
+def scores_of(folder, number):
+    with (folder.root / "scores" / f"{folder.rows[number]['name']}.csv").open() as file:
+        return np.array([float(line["probability_PNEUMONIA"]) for line in csv.DictReader(file)])
+
+
+def test_differences_are_tested_on_the_same_images(runs):
+    first, second = runs
+    comparison = compare(first.write(), second.write(settings={"random_state": 1, "views": 4}))
+    assert [row.label for row in comparison.rows] == ["resnet50, svm", "vgg16, svm"]
+    assert (comparison.only_first, comparison.only_second) == (("only, a",), ("only, b",))
+    assert comparison.settings == {"random_state": (0, 1)}
+    owners = first.patients
+    tests = [
+        delong_test(first.labels, scores_of(second, i), scores_of(first, i), patients=owners)
+        for i in range(2)
+    ]
+    corrected = holm([test.p_value for test in tests])
+    for pair, test, p_value in zip(comparison.rows, tests, corrected, strict=True):
+        assert pair.same_images
+        assert pair.differences["auc"].value == pytest.approx(test.difference)
+        assert pair.differences["auc"].p_value == pytest.approx(p_value)
+    assert comparison.rows[0].differences["auc"].verdict == "better"
+    called = [scores_of(folder, 0) >= 0.4 for folder in (second, first)]
+    expected = mcnemar_test(first.labels, *called, patients=owners)
+    assert comparison.rows[0].differences["accuracy"].value == pytest.approx(expected.difference)
+
+
+def test_the_order_of_images_does_not_matter(runs):
+    first, second = runs
+    before = compare(first.write(), second.write())
+    for row in second.rows:
+        path = second.root / "scores" / f"{row['name']}.csv"
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([header, *reversed(lines)]) + "\n")
+    assert compare(first.root, second.root).to_dict() == before.to_dict()
+
+
+@pytest.mark.parametrize("change", ["name", "label", "gone"])
+def test_other_images_are_not_tested(runs, change):
+    first, second = runs
+    roots = first.write(), second.write()
+    path = second.root / "scores" / f"{second.rows[0]['name']}.csv"
+    lines = path.read_text().splitlines()
+    if change == "name":
+        lines[1] = "other" + lines[1]
+    elif change == "label":
+        lines[1] = lines[1].replace(",NORMAL,", ",PNEUMONIA,")
+    path.write_text("\n".join(lines) + "\n")
+    if change == "gone":
+        path.unlink()
+    comparison = compare(*roots)
+    changed, same = comparison.rows
+    assert (changed.same_images, same.same_images) == (False, True)
+    assert changed.differences["auc"].verdict == "not tested"
+    difference = second.rows[0]["auc"] - first.rows[0]["auc"]
+    assert changed.differences["auc"].value == pytest.approx(difference)
+    assert any("Not tested" in note for note in comparison.notes())
+
+
+def test_it_is_printed_and_plain(runs):
+    first, second = runs
+    comparison = compare(first.write(), second.write())
+    console = Console(width=80, file=io.StringIO())
+    console.print(comparison.to_terminal())
+    text = console.file.getvalue()
+    for words in ("resnet50", "better", f"{first.rows[0]['auc']:.3f}"):
+        assert words in text
+    assert json.loads(json.dumps(comparison.to_dict()))["notes"] == comparison.notes()
+    assert repr(comparison) == "RunComparison(a and b: 2 models in both)"
+
+
+def test_a_run_without_settings_has_none_that_differ(runs):
+    first, second = runs
+    assert compare(first.write(run=False), second.write()).settings == {}
+
+
+def test_identical_predictions_have_no_difference_and_no_interval(runs):
+    root = runs[0].write()
+    comparison = compare(root, root)
+    assert comparison.names == ("first", "second")
+    for row in comparison.rows:
+        for found in row.differences.values():
+            assert (found.value, found.low, found.high, found.p_value) == (0, 0, 0, 1)
+            assert found.verdict == "no difference shown"
