@@ -290,16 +290,22 @@ def _fit_stages(
                 raise _DamagedCheckpointError(str(error)) from error
             epochs_done = max(backup.epochs, first)
             if not backup.stopped and epochs_done < last:
-                model.fit(
-                    TrainingBatches(task.source, task.targets, task.order, epochs_done),
-                    initial_epoch=epochs_done,
-                    epochs=last,
-                    steps_per_epoch=task.steps,
-                    class_weight=task.class_weights,
-                    callbacks=_make_callbacks(task, session, backup, before, first, advance),
-                    shuffle=False,
-                    verbose=0,
-                )
+                log = import_keras().callbacks.CSVLogger(session.log, append=True)
+                callbacks = _make_callbacks(task, session, before, first, advance)
+                try:
+                    model.fit(
+                        TrainingBatches(task.source, task.targets, task.order, epochs_done),
+                        initial_epoch=epochs_done,
+                        epochs=last,
+                        steps_per_epoch=task.steps,
+                        class_weight=task.class_weights,
+                        # A logged epoch may lack its backup, but not the reverse.
+                        callbacks=[*callbacks, log, backup],
+                        shuffle=False,
+                        verbose=0,
+                    )
+                finally:
+                    log.on_train_end()
             if backup.stopped:
                 break
 
@@ -307,12 +313,11 @@ def _fit_stages(
 def _make_callbacks(
     task: FitTask,
     session: _Session,
-    backup: EpochBackup,
     before: Sequence[Row],
     first: int,
     advance: Callable[..., None],
 ) -> list[keras.callbacks.Callback]:
-    """Make the callbacks of a stage: scores first, then those that use them, then the backup."""
+    """Make the callbacks of a stage: scores first, then those that use them."""
     callbacks, recipe = import_keras().callbacks, task.recipe
     stateful = []
     if isinstance(recipe.schedule, Plateau) and first == task.head_epochs:
@@ -352,10 +357,8 @@ def _make_callbacks(
         ValidationScores(recipe, task.predict, task.labels[task.validation]),
         *stateful,
         checkpoint,
-        callbacks.CSVLogger(session.log, append=True),
         callbacks.LambdaCallback(on_train_batch_end=show),
         StateFromLog(stateful, {e: row for e, row in enumerate(before) if e >= first}),
-        backup,
     ]
 
 
