@@ -1,7 +1,7 @@
 """Chest X-rays to frozen-CNN features, classical classifiers and an honest benchmark.
 
-The words of the domain are here; each is loaded when it is first used, so that ``import featx``
-costs next to nothing and TensorFlow is imported only when a network runs.
+Public names are loaded at first use, so that ``import featx`` is fast and TensorFlow is imported
+only when a network runs. Messages go to the logger ``featx``.
 
 Examples
 --------
@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "BenchmarkConfig": "featx.benchmarking.config",
+    "BenchmarkTable": "featx.benchmarking.table",
     "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
@@ -27,6 +29,7 @@ _HOMES = {
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.report.compare",
+    "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
     "fit": "featx.classifiers.fitting",
@@ -39,6 +42,8 @@ _HOMES = {
 
 __all__ = [
     "Augmentation",
+    "BenchmarkConfig",
+    "BenchmarkTable",
     "ExtractionConfig",
     "FeatureClassifier",
     "FeatureExtractor",
@@ -47,6 +52,7 @@ __all__ = [
     "ViewAveraging",
     "benchmark",
     "compare",
+    "explain",
     "explore",
     "extract",
     "fit",
@@ -54,20 +60,25 @@ __all__ = [
     "list_backbones",
     "list_baselines",
     "load_model",
+    "metrics",
     "train",
 ]
 
 if TYPE_CHECKING:
+    from featx import metrics
     from featx.backbones.registry import list_backbones
     from featx.baselines.registry import list_baselines
     from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
+    from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
+    from featx.benchmarking.table import BenchmarkTable
     from featx.classifiers.classifier import FeatureClassifier
     from featx.classifiers.fitting import fit
     from featx.classifiers.model_file import load_model
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
+    from featx.explanation.export import explain
     from featx.exploration.analysis import explore
     from featx.features.config import ExtractionConfig
     from featx.features.extraction import extract
@@ -78,10 +89,12 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return importlib.import_module("featx.metrics")
     if name not in _HOMES:
         raise AttributeError(f"module 'featx' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, "__version__"])

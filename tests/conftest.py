@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
-from featx.features.embedding import Embedding
+from featx.features.pipeline import ENGINES, Embedder
+from tests.features.worker import quick_engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -21,30 +23,42 @@ def _own_environment(tmp_path_factory, monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger="featx")
 
 
-@pytest.fixture(autouse=True)
-def _each_network_loaded_once(monkeypatch):
-    """Most tests embed with the same two or three networks; to load one takes seconds."""
-
-    def make_once(self):
-        recipe = self.recipe
-        if recipe.precision == "int8":
-            return _make_engine(self)
-        key = self.backbone, self.weights.digest, self.engine, recipe.pooling, recipe.precision
-        if key not in _ENGINES:
-            _ENGINES[key] = _make_engine(self)
-        return _ENGINES[key]
-
-    monkeypatch.setattr(Embedding, "_make_engine", make_once)
+# Most tests embed with the same few networks, and loading one takes seconds.
+ENGINES.size = 64
 
 
 @pytest.fixture
-def networks_loaded_anew(monkeypatch):
+def use_engine():
+    """Replace networks for a test by what a factory makes."""
+    with ExitStack() as stack:
+        yield lambda factory: stack.enter_context(ENGINES.using(factory))
+
+
+@pytest.fixture
+def quick(use_engine):
+    """Engines that cost nothing, where the network is not the point."""
+    use_engine(quick_engine)
+
+
+@pytest.fixture
+def networks_loaded_anew(use_engine):
     """For tests of the loading itself."""
-    monkeypatch.setattr(Embedding, "_make_engine", _make_engine)
+    use_engine(Embedder.load_engine)
 
 
-_make_engine = Embedding._make_engine
-_ENGINES: dict[tuple[object, ...], object] = {}
+@pytest.fixture
+def hashed_names(monkeypatch):
+    """Names of the images whose bytes were read to compute their digests."""
+    names = []
+    digest = ImageDataset.digest
+
+    def count(self, index):
+        names.append(self.names[index])
+        return digest(self, index)
+
+    monkeypatch.setattr(ImageDataset, "digest", count)
+    return names
+
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.
 HEED_INTERRUPTS = ["env", "--default-signal=INT"]

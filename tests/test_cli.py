@@ -187,7 +187,7 @@ def test_doctor_tells_versions_and_cache(run, road):
     assert code == 0
     findings = json.loads(text)
     assert findings["versions"]["keras"]
-    assert findings["cache"]["parts"] >= 1
+    assert findings["cache"]["shards"] >= 1
     assert findings["cache"]["writable"]
     assert run("doctor")[0] == 0
 

@@ -20,7 +20,8 @@ SCRIPT = """
 import hashlib, sys, time
 from pathlib import Path
 from featx.cli import main
-from featx.features import embedding, extraction
+from featx.features import pipeline
+from featx.features.matrix import FeatureMatrix
 from tests.features.worker import QuickEngine
 
 place, reached, *arguments = sys.argv[1:]
@@ -42,14 +43,17 @@ class Engine(QuickEngine):
             stick()
         return super().embed(pixels)
 
-class Lane(embedding.Lane):
-    views = 0
-    def add(self, key, pixels):
-        self.views += 1
-        # By now a batch was kept.
-        if self.views == 40 and place in ("python", "clean-up"):
+class Store(pipeline.FeatureStore):
+    shards = 0
+    def add(self, keys, features, seconds):
+        Store.shards += 1
+        # The first shard is in the cache by now.
+        if Store.shards == 2 and place in ("python", "clean-up"):
             wait()
-        return super().add(key, pixels)
+        if Store.shards == 3 and place == "clean-up":
+            Path(reached + "-2").touch()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+        return super().add(keys, features, seconds)
 
 class Target:
     def __init__(self, into):
@@ -59,20 +63,14 @@ class Target:
         self.into.file.flush()
         stick()
 
-embedding.ROWS_A_BATCH, embedding.ROWS_A_PART = 8, 8
-embedding.Embedding._make_engine = lambda self: Engine(self.backbone.features)
-embedding.Lane = Lane
-if place == "clean-up":
-    leave = Lane.__exit__
-    def leave_slowly(self, kind, *rest):
-        if kind is not None:
-            Path(reached + "-2").touch()
-            hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
-        return leave(self, kind, *rest)
-    Lane.__exit__ = leave_slowly
+pipeline.ROWS_PER_BATCH, pipeline.ROWS_PER_SHARD = 8, 8
+pipeline.ENGINES.factory = lambda embedder: Engine(embedder.backbone.features)
+pipeline.FeatureStore = Store
 if place == "writing":
-    fill = extraction._Rows.fill
-    extraction._Rows.fill = lambda self, into: fill(self, Target(into))
+    save = FeatureMatrix.save_rows
+    FeatureMatrix.save_rows = lambda self, path, shape, fill: save(
+        self, path, shape, lambda into: fill(Target(into))
+    )
 main(arguments)
 """
 

@@ -11,15 +11,14 @@ import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
+from featx.backbones import feature_maps
 from featx.benchmarking.benchmark import benchmark
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
-from featx.explanation import evidence as explanation
-from featx.features import embedding
 from featx.features.extraction import extract
-from tests.features.worker import QuickEngine, QuickMaps
+from tests.features.worker import QuickMaps
 from tests.images.dicom_files import make_dicom
 
 SECRETS = {
@@ -108,15 +107,12 @@ def contents(path):
         yield "\n".join(said).encode()
 
 
-def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, capfd):
+def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, capfd, quick):
     root, broken = series
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path / "out" / "cache"))
     monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
-    monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )
     out = tmp_path / "out"
     images = ImageDataset.open(root, "dicom")

@@ -1,14 +1,15 @@
-"""Copies of one image: the same bytes, the same pixels, or nearly the same picture.
+"""Exact duplicates (equal pixels) and near duplicates of images.
 
-Chest radiographs all look alike, so plain perceptual hashes call strangers copies. Two images are
-near duplicates here if the gradients of their thumbnails correlate by 0.9 at 24 x 24 pixels and,
-of those few, by 0.85 at 64 x 64. Measured on the 5,232 images of Kermany et al.'s train and val
-folders at 224 x 224, 13.7 million pairs: besides 26 with the same pixels there is none, and the
-most alike has 0.905 and 0.73. All 1,625 other files of the same images (short side 320, own aspect
-ratio) are found. Of changed copies of 400 images, all are found after JPEG at quality 30, resizing
-to a half, noise of 8 gray levels, contrast x 1.3, a gamma of 1.5 or 0.6; all but one after local
-equalization; after cropping, 72 % with 1 % off each side and none with 2 % off. Images below 64
-pixels have nothing finer to show and need 0.95; shrunk to 28 x 28, strangers reach 0.91.
+Chest radiographs are so similar that common perceptual hashes report different images as
+duplicates. Here two images are near duplicates if the gradients of their thumbnails correlate by at
+least 0.9 at 24 x 24 pixels and then by at least 0.85 at 64 x 64. Measured on the 5,232 images of
+the train and val folders of Kermany et al. at 224 x 224 (13.7 million pairs): no false alarm
+besides 26 pairs of equal pixels; the largest correlations of other pairs are 0.905 and 0.73. All
+1,625 other files of the same images (short side 320, original aspect ratio) are found. Of altered
+duplicates of 400 images all are found after JPEG at quality 30, resizing to a half, noise of 8 gray
+levels, contrast x 1.3, or a gamma of 1.5 or 0.6; all but one after local equalization; after
+cropping, 72 % with 1 % off each side and none with 2 % off. Images below 64 pixels have no finer
+gradients and need 0.95: at 28 x 28, different images reach 0.91.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ _BLOCK = 2048
 
 
 def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
-    """List images with the same pixels, each beside the first such.
+    """List exact duplicates, each paired with the first image of its content.
 
     Parameters
     ----------
     contents : ndarray of str, shape (n_images,)
-        Digests; empty ones are like nothing.
+        Digests of pixels; empty digests equal nothing.
 
     Examples
     --------
@@ -59,11 +60,11 @@ def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
 
 
 def near_pairs(images: Sequence[ImageDataset], fingerprints: Fingerprints) -> Pairs:
-    """List pairs of images that are nearly the same picture, but not the same pixels."""
+    """List pairs of near duplicates, exact duplicates excluded."""
     contents = fingerprints.contents
     _, first = np.unique(contents, return_index=True)
     distinct = np.sort(first[contents[first] != ""])
-    candidates = _alike(fingerprints.thumbnails[distinct])
+    candidates = _similar_thumbnails(fingerprints.thumbnails[distinct])
     pairs = [(int(distinct[i]), int(distinct[j])) for i, j in candidates]
     finer, small = _finer(images, {index for pair in pairs for index in pair})
     return [
@@ -76,17 +77,7 @@ def near_pairs(images: Sequence[ImageDataset], fingerprints: Fingerprints) -> Pa
 def join_patients(
     patients: npt.NDArray[np.str_], pairs: Iterable[tuple[int, int]]
 ) -> npt.NDArray[np.str_]:
-    """Give patients who share an image one name, so that no split parts them.
-
-    Parameters
-    ----------
-    patients : ndarray of str, shape (n_images,)
-        Whose image it is.
-
-    Returns
-    -------
-    ndarray of str, shape (n_images,)
-        The first name in the alphabet of each such company.
+    """Give patients who share an image one name, the first in the alphabet.
 
     Examples
     --------
@@ -96,16 +87,18 @@ def join_patients(
     names, number = np.unique(patients, return_inverse=True)
     links = np.array([(number[i], number[j]) for i, j in pairs], dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(links)), links.T), shape=(len(names), len(names)))
-    _, company = connected_components(graph, directed=False)
-    _, first = np.unique(company, return_index=True)
-    return names[first[company[number]]]
+    _, component = connected_components(graph, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return names[first[component[number]]]
 
 
-def _alike(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
-    """Compare every thumbnail with every other, a block at a time so that memory stays flat."""
+def _similar_thumbnails(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
+    """Compare all pairs of thumbnails block by block, in bounded memory."""
     starts = range(0, len(thumbnails), _BLOCK)
     pairs: Pairs = []
-    with progress("Looking for copies", len(starts) * (len(starts) + 1) // 2, "blocks") as advance:
+    with progress(
+        "Searching duplicates", len(starts) * (len(starts) + 1) // 2, "blocks"
+    ) as advance:
         for start in starts:
             here = _gradients(thumbnails[start : start + _BLOCK])
             for other in range(start, len(thumbnails), _BLOCK):
@@ -118,7 +111,7 @@ def _alike(thumbnails: npt.NDArray[np.uint8]) -> Pairs:
 
 
 def _gradients(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Return unit vectors of differences between neighbors; their products are correlations."""
+    """Return gradients as unit vectors, whose inner products are correlations."""
     gray = thumbnails.astype(np.float32)
     across = np.diff(gray, axis=2)[:, :-1].reshape(len(gray), -1)
     down = np.diff(gray, axis=1)[:, :, :-1].reshape(len(gray), -1)
@@ -130,12 +123,12 @@ def _gradients(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 def _finer(
     images: Sequence[ImageDataset], wanted: Iterable[int]
 ) -> tuple[dict[int, npt.NDArray[np.float32]], set[int]]:
-    """Return finer gradients of some images, and which are too small to have any."""
-    starts = np.cumsum([0, *(len(part) for part in images)])
+    """Return finer gradients of some images, and the indices of those too small for them."""
+    starts = np.cumsum([0, *(len(each) for each in images)])
     finer, small = {}, set()
     for index in wanted:
-        part = int(np.searchsorted(starts, index, side="right")) - 1
-        pixels = images[part].read(index - int(starts[part]))
+        number = int(np.searchsorted(starts, index, side="right")) - 1
+        pixels = images[number].read(index - int(starts[number]))
         finer[index] = _gradients(thumbnail(pixels, CONFIRMED_SIDE)[None])[0]
         if min(pixels.shape) < CONFIRMED_SIDE:
             small.add(index)

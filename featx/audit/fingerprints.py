@@ -1,11 +1,11 @@
-"""What two copies of an image have in common: digests of bytes and pixels, and a small picture."""
+"""Fingerprints of images: digests of bytes and pixels, and a thumbnail."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
-from featx.runtime.parallel import jobs_at_a_time
-from featx.runtime.progress import progress
+from featx.runtime.parallel import map_with_progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
 
@@ -25,16 +24,16 @@ Thumbnails = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """One fingerprint an image, from one decoding of each.
+    """Fingerprints of all images of a set, from one decoding of each.
 
     Parameters
     ----------
     contents : ndarray of str, shape (n_images,)
-        SHA-256 of shape and gray intensities; empty where the image cannot be decoded.
+        SHA-256 of shape and gray intensities; empty for unreadable images.
     digests : ndarray of str, shape (n_images,)
-        SHA-256 of the bytes; empty where the file cannot be read.
+        SHA-256 of the file's bytes; empty if the file cannot be read.
     thumbnails : ndarray of uint8, shape (n_images, 24, 24)
-        The image, squashed; black where there is none.
+        Gray intensities; black for unreadable images.
     constant : ndarray of bool, shape (n_images,)
         Whether all pixels are the same.
     """
@@ -50,7 +49,7 @@ class Fingerprints:
 
     @classmethod
     def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """Set the fingerprints of several sets one after the other."""
+        """Concatenate the fingerprints of several sets."""
         starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
         return cls(
             contents=np.concatenate([part.contents for part in parts]),
@@ -66,7 +65,7 @@ class Fingerprints:
 
 
 def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> Fingerprints:
-    """Decode every image once, as many at a time as there are cores.
+    """Decode every image once, in parallel.
 
     Examples
     --------
@@ -75,35 +74,18 @@ def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> F
     >>> bool(found.contents[0] == found.contents[1]), found.constant.tolist()
     (True, [True, True])
     """
-    with (
-        progress(label, len(images), "images") as advance,
-        ThreadPoolExecutor(jobs_at_a_time()) as workers,
-    ):
-        parts = []
-        for part in workers.map(lambda index: _take(images, index), range(len(images))):
-            parts.append(part)
-            advance()
+    taken = map_with_progress(partial(_take, images), range(len(images)), label)
     return Fingerprints(
-        contents=np.array([part.content for part in parts], dtype=np.str_),
-        digests=np.array([part.digest for part in parts], dtype=np.str_),
-        thumbnails=_stack(part.thumbnail for part in parts),
-        constant=np.array([part.constant for part in parts], dtype=bool),
-        unreadable={i: part.reason for i, part in enumerate(parts) if part.reason},
+        contents=np.array([each.content for each in taken], dtype=np.str_),
+        digests=np.array([each.digest for each in taken], dtype=np.str_),
+        thumbnails=_stack(each.thumbnail for each in taken),
+        constant=np.array([each.constant for each in taken], dtype=bool),
+        unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
 
 
 def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
-    """Squash gray intensities to a small square.
-
-    Parameters
-    ----------
-    pixels : ndarray of uint8 or float32, shape (height, width)
-        0 to 255.
-
-    Returns
-    -------
-    ndarray of uint8, shape (side, side)
-    """
+    """Resize gray intensities (0 to 255) to a small square of uint8."""
     small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
     return np.rint(small).astype(np.uint8)
 

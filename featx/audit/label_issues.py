@@ -1,24 +1,24 @@
-"""Labels that a cross-validated model is confident against."""
+"""Label issues: labels that a cross-validated model confidently contradicts."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["find_suspects"]
+__all__ = ["find_label_issues"]
 
 
-def find_suspects(
+def find_label_issues(
     probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
 ) -> list[tuple[int, int]]:
-    """List the images that are confidently counted among another class than they are labeled.
+    """List images whose label is probably wrong, with the class they probably belong to.
 
     Parameters
     ----------
     probabilities : ndarray of float64, shape (n_images, n_classes)
-        Out-of-fold, by models that had not seen the image's patient.
+        Out-of-fold probabilities of models that were not trained on the image's patient.
     labels : ndarray of int64, shape (n_images,)
-        Class codes as given.
+        Index of the given class.
 
     References
     ----------
@@ -28,7 +28,7 @@ def find_suspects(
     Examples
     --------
     >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.05, 0.95], [0.1, 0.9], [0.2, 0.8]])
-    >>> find_suspects(probabilities, np.array([0, 0, 0, 1, 1]))
+    >>> find_label_issues(probabilities, np.array([0, 0, 0, 1, 1]))
     [(2, 1)]
     """
     images = np.arange(len(labels))
@@ -38,9 +38,9 @@ def find_suspects(
         [probabilities[labels == c, c].mean() if present[c] else np.inf for c in classes]
     )
     confident = np.where(probabilities >= means, probabilities, -1.0)
-    called = confident.argmax(axis=1)
-    counted = (confident[images, called] >= 0) & (called != labels)
-    suspects = images[counted]
-    margin = probabilities[suspects, labels[suspects]] - probabilities[suspects, called[suspects]]
+    predicted = confident.argmax(axis=1)
+    counted = (confident[images, predicted] >= 0) & (predicted != labels)
+    issues = images[counted]
+    margin = probabilities[issues, labels[issues]] - probabilities[issues, predicted[issues]]
     order = np.argsort(margin, kind="stable")
-    return [(int(image), int(called[image])) for image in suspects[order]]
+    return [(int(image), int(predicted[image])) for image in issues[order]]

@@ -1,8 +1,8 @@
-"""The audit of the images, before anything is trained."""
+"""Audit of images before training: leakage between training and test, duplicates, odd images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.duplicates import exact_pairs, join_patients, near_pairs
+from featx.audit.findings import Finding
 from featx.audit.fingerprints import Fingerprints, take_fingerprints
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 
-__all__ = ["LEAKS", "Audit", "Finding", "Inspection", "audit_split", "inspect_images", "leaking"]
+__all__ = ["LEAKS", "Audit", "Inspection", "audit_split", "find_leaks", "inspect_images"]
 
-# What is done where something tested was trained on.
+# What to do with training images that leak.
 LEAKS = ("error", "drop", "allow")
 
 Pairs = list[tuple[int, int]]
@@ -24,24 +25,13 @@ Mask = npt.NDArray[np.bool_]
 
 _MOST_EXAMPLES = 10
 
-# A class whose share differs by more between training and test makes accuracies hard to compare.
-_SHARE_APART = 0.1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that a reader of the table should know of the images."""
-
-    kind: str
-    severity: str
-    count: int
-    text: str
-    examples: tuple[str, ...] = ()
+# Accuracies are hard to compare where a class's proportion differs by more.
+_PROPORTION_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found, and whether leaks were allowed."""
+    """Findings of an audit, and whether leaks are allowed."""
 
     findings: tuple[Finding, ...]
     allowed: bool
@@ -51,60 +41,67 @@ class Audit:
         """Findings that make scores too good."""
         return [finding for finding in self.findings if finding.severity == "leak"]
 
+    @property
+    def warnings(self) -> list[Finding]:
+        """Findings that a reader of the table should know."""
+        return [finding for finding in self.findings if finding.severity == "warning"]
+
     def check(self) -> None:
-        """Refuse leaks unless they were allowed."""
+        """Raise `UsageError` for leaks unless they are allowed."""
         if not self.leaks or self.allowed:
             return
-        told = [f"{leak.text} Such as {'; '.join(leak.examples[:3])}." for leak in self.leaks]
+        texts = [f"{leak.text} Examples: {'; '.join(leak.examples[:3])}." for leak in self.leaks]
         raise UsageError(
-            f"what is tested has been trained on, so every score would be too good. "
-            f"{' '.join(told)} Go on with --leaks drop (leaks='drop'), which leaves them out of "
-            "training, or with --leaks allow, and the table will say so"
+            f"test images leak into training, so every score would be too good. {' '.join(texts)} "
+            "Use --leaks drop (leaks='drop') to leave them out of training, or --leaks allow to "
+            "continue with a note below the table"
         )
 
-    def notes(self) -> list[str]:
-        """Sentences for the foot of the table."""
-        leaks = [f"LEAK: {leak.text} Every score is flattered by it." for leak in self.leaks]
-        others = [f.text for f in self.findings if f.severity == "warning"]
-        return [*leaks, *others]
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``run.json``."""
-        findings = [{**vars(f), "examples": list(f.examples)} for f in self.findings]
-        return {"findings": findings, "allowed": self.allowed}
+        """Return plain values for ``run.json``."""
+        return {"findings": [f.to_dict() for f in self.findings], "allowed": self.allowed}
 
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """Images and external sets, looked at once.
+    """Images and external validation sets with their fingerprints and duplicates.
 
     Parameters
     ----------
-    owners : ndarray of str, shape (n_images,)
-        Patients as they were given.
+    images : ImageDataset
+        Patients who share an image have one name in it.
+    patients : ndarray of str, shape (n_images,)
+        Patients as given.
+    exact, near : list of tuple of int
+        Pairs of duplicates; indices of external sets follow those of the images.
     """
 
     images: ImageDataset
-    owners: npt.NDArray[np.str_]
+    patients: npt.NDArray[np.str_]
     externals: dict[str, ImageDataset]
     fingerprints: Fingerprints
     exact: Pairs
     near: Pairs
 
     @property
+    def pairs(self) -> Pairs:
+        """All pairs of duplicates."""
+        return _expand(self.exact) + self.near
+
+    @property
     def classes(self) -> list[str]:
-        """The class of each image, those of external sets after the others."""
+        """Class of each image, external sets after the others."""
         sets = [self.images, *self.externals.values()]
-        return [own.class_names[label] for own in sets for label in own.labels]
+        return [each.class_names[label] for each in sets for label in each.labels]
 
     @property
     def names(self) -> list[str]:
-        """Names of all images, those of external sets with the set's name before."""
+        """Name of each image, in external sets after the name of the set."""
         others = [f"{name}: {image}" for name, s in self.externals.items() for image in s.names]
         return [*self.images.names, *others]
 
     def unreadable(self) -> dict[str, str]:
-        """Why images cannot be decoded, by name."""
+        """Return why images cannot be decoded, by name."""
         names = self.names
         return {names[index]: reason for index, reason in self.fingerprints.unreadable.items()}
 
@@ -112,11 +109,12 @@ class Inspection:
 def inspect_images(
     images: ImageDataset, externals: Mapping[str, ImageDataset] | None = None
 ) -> Inspection:
-    """Decode all images once, and find copies among them."""
+    """Decode all images once and find duplicates among them."""
     sets = {"": images, **(externals or {})}
-    parts = [take_fingerprints(part, f"Auditing {name or 'images'}") for name, part in sets.items()]
-    fingerprints = Fingerprints.join(parts)
-    # Blank films are copies of each other, but nobody is known by one.
+    fingerprints = Fingerprints.join(
+        [take_fingerprints(each, f"Auditing {name or 'images'}") for name, each in sets.items()]
+    )
+    # Blank images are equal, but do not identify a patient.
     blank = fingerprints.constant
     exact = [pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]]
     near = near_pairs(list(sets.values()), fingerprints)
@@ -132,67 +130,65 @@ def audit_split(
     allow_leaks: bool = False,
     dropped: Mask | None = None,
 ) -> Audit:
-    """Judge a split of inspected images.
+    """Audit a split of inspected images.
 
     Parameters
     ----------
     in_test : ndarray of bool, shape (n_images,)
-        Which images are for the test.
+        Mask of the test images.
     dropped : ndarray of bool, shape (n_images,), optional
-        Which images were left out of training, from `leaking`.
+        Mask of the images left out of training, from `find_leaks`.
     """
     out = np.zeros_like(in_test) if dropped is None else dropped
     in_training = ~in_test & ~out
-    sides = _sides(in_test, out)
+    parts = np.where(in_test, "test", np.where(out, "left out", "training")).tolist()
     for name, external in inspection.externals.items():
-        sides += [f"external set {name}"] * len(external)
+        parts += [f"external set {name}"] * len(external)
     exact = _expand(inspection.exact)
     findings = [
-        *_copies_across(inspection, sides, "exact-duplicates-across", "pixel-identical", exact),
-        *_copies_across(
-            inspection, sides, "near-duplicates-across", "nearly the same", inspection.near
+        *_duplicates_across(inspection, parts, "exact-duplicates-across", exact),
+        *_duplicates_across(inspection, parts, "near-duplicates-across", inspection.near),
+        *_patients_across(inspection.patients, in_test, in_training),
+        *_finding("leaks-left-out", "warning", _names(inspection, np.flatnonzero(out))),
+        *_labels_differ(inspection),
+        *_duplicates_within(inspection, parts),
+        *_unreadable(inspection),
+        *_finding(
+            "constant",
+            "warning",
+            _names(inspection, np.flatnonzero(inspection.fingerprints.constant)),
         ),
-        *_patients_across(inspection.owners, in_test, in_training),
-        *_left_out(inspection, out),
-        *_labels_differ(inspection, exact + inspection.near),
-        *_copies_within(inspection, sides, exact + inspection.near),
-        *_odd_images(inspection),
-        _class_shares(inspection.images, in_test, in_training),
+        _class_proportions(inspection.images, in_test, in_training),
     ]
     return Audit(tuple(findings), allow_leaks)
 
 
-def leaking(inspection: Inspection, in_test: Mask) -> Mask:
-    """Find the training images that tell of what is tested.
+def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
+    """Find the training images that leak test images or external images.
 
     Parameters
     ----------
     in_test : ndarray of bool, shape (n_images,)
-        Which images are for the test.
+        Mask of the test images.
 
     Returns
     -------
     ndarray of bool, shape (n_images,)
-        Copies of images of the test or of an external set, and images of tested patients.
+        Duplicates of images of the test or of an external set, and images of test patients.
     """
     n = len(in_test)
-    found = np.isin(inspection.owners, np.unique(inspection.owners[in_test]))
+    found = np.isin(inspection.patients, np.unique(inspection.patients[in_test]))
     tested = np.ones(len(inspection.names), dtype=bool)
     tested[:n] = in_test
-    for pair in _expand(inspection.exact) + inspection.near:
+    for pair in inspection.pairs:
         for one, other in (pair, pair[::-1]):
             if one < n and tested[other]:
                 found[one] = True
     return found & ~in_test
 
 
-def _sides(in_test: Mask, dropped: Mask) -> list[str]:
-    words = np.where(in_test, "test", np.where(dropped, "left out", "training"))
-    return words.tolist()
-
-
 def _expand(exact: Pairs) -> Pairs:
-    """Pair all images of one content with each other, not just with the first."""
+    """Pair all images of equal content, not only with the first."""
     groups: dict[int, list[int]] = {}
     for first, other in exact:
         groups.setdefault(first, [first]).append(other)
@@ -204,118 +200,73 @@ def _expand(exact: Pairs) -> Pairs:
     ]
 
 
-def _copies_across(
-    inspection: Inspection, sides: list[str], kind: str, how: str, pairs: Pairs
+def _finding(
+    kind: str, severity: str, examples: Sequence[str], details: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Make a finding of everything named, or none."""
+    shown = tuple(examples[:_MOST_EXAMPLES])
+    return [Finding(kind, severity, len(examples), shown, details or {})] if examples else []
+
+
+def _names(inspection: Inspection, indices: Iterable[int]) -> list[str]:
+    names = inspection.names
+    return [names[index] for index in indices]
+
+
+def _duplicates_across(
+    inspection: Inspection, parts: list[str], kind: str, pairs: Pairs
 ) -> list[Finding]:
     names = inspection.names
     across: dict[str, list[str]] = {}
     for i, j in pairs:
-        if "training" in (sides[i], sides[j]) and sides[i] != sides[j]:
-            seen, tested = (i, j) if sides[i] == "training" else (j, i)
-            across.setdefault(sides[tested], []).append(f"{names[seen]} = {names[tested]}")
+        if "training" in (parts[i], parts[j]) and parts[i] != parts[j]:
+            train, test = (i, j) if parts[i] == "training" else (j, i)
+            across.setdefault(parts[test], []).append(f"{names[train]} = {names[test]}")
     return [
-        Finding(
-            kind,
-            "leak",
-            len(copies),
-            f"{_count(len(copies), 'pair')} of {how} images {_stand(len(copies))} on both sides of "
-            f"the split, training and {side}.",
-            tuple(copies[:_MOST_EXAMPLES]),
-        )
-        for side, copies in across.items()
+        finding
+        for part, examples in across.items()
+        for finding in _finding(kind, "leak", examples, {"set": part})
     ]
 
 
 def _patients_across(
-    owners: npt.NDArray[np.str_], in_test: Mask, in_training: Mask
+    patients: npt.NDArray[np.str_], in_test: Mask, in_training: Mask
 ) -> list[Finding]:
-    shared = np.intersect1d(owners[in_test], owners[in_training]).tolist()
-    if not shared:
-        return []
-    text = (
-        f"{_count(len(shared), 'patient')} {_stand(len(shared))} on both sides of the split, "
-        "training and test."
-    )
-    examples = tuple(f"patient {name}" for name in shared[:_MOST_EXAMPLES])
-    return [Finding("patients-across", "leak", len(shared), text, examples)]
+    shared = np.intersect1d(patients[in_test], patients[in_training]).tolist()
+    return _finding("patients-across", "leak", [f"patient {name}" for name in shared])
 
 
-def _left_out(inspection: Inspection, dropped: Mask) -> list[Finding]:
-    names = [inspection.names[index] for index in np.flatnonzero(dropped)]
-    if not names:
-        return []
-    text = (
-        f"{_count(len(names), 'training image')} {'was' if len(names) == 1 else 'were'} left out: "
-        "copies of tested images, or images of tested patients."
-    )
-    return [Finding("leaks-left-out", "warning", len(names), text, tuple(names[:_MOST_EXAMPLES]))]
-
-
-def _labels_differ(inspection: Inspection, pairs: Pairs) -> list[Finding]:
+def _labels_differ(inspection: Inspection) -> list[Finding]:
     names, classes = inspection.names, inspection.classes
-    apart = [
+    examples = [
         f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
-        for i, j in pairs
+        for i, j in inspection.pairs
         if classes[i] != classes[j]
     ]
-    if not apart:
-        return []
-    have = "has" if len(apart) == 1 else "have"
-    text = f"{_count(len(apart), 'pair')} of copies {have} two classes: one label is wrong."
-    return [Finding("labels-differ", "warning", len(apart), text, tuple(apart[:_MOST_EXAMPLES]))]
+    return _finding("labels-differ", "warning", examples)
 
 
-def _copies_within(inspection: Inspection, sides: list[str], pairs: Pairs) -> list[Finding]:
+def _duplicates_within(inspection: Inspection, parts: list[str]) -> list[Finding]:
     names = inspection.names
-    within = [f"{names[i]} = {names[j]}" for i, j in pairs if sides[i] == sides[j]]
-    if not within:
-        return []
-    text = (
-        f"{_count(len(within), 'pair')} of images on one side of the split are copies; patients "
-        "who share one are kept together."
-    )
-    return [
-        Finding(
-            "duplicates-within", "information", len(within), text, tuple(within[:_MOST_EXAMPLES])
-        )
-    ]
+    examples = [f"{names[i]} = {names[j]}" for i, j in inspection.pairs if parts[i] == parts[j]]
+    return _finding("duplicates-within", "information", examples)
 
 
-def _odd_images(inspection: Inspection) -> list[Finding]:
-    names = inspection.names
-    unreadable = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
-    constant = [names[index] for index in np.flatnonzero(inspection.fingerprints.constant)]
-    findings = []
-    if unreadable:
-        text = f"{_count(len(unreadable), 'image')} could not be read and were left out."
-        examples = tuple(unreadable[:_MOST_EXAMPLES])
-        findings.append(Finding("unreadable", "warning", len(unreadable), text, examples))
-    if constant:
-        text = f"{_count(len(constant), 'image')} have the same intensity everywhere."
-        examples = tuple(constant[:_MOST_EXAMPLES])
-        findings.append(Finding("constant", "warning", len(constant), text, examples))
-    return findings
+def _unreadable(inspection: Inspection) -> list[Finding]:
+    examples = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
+    return _finding("unreadable", "warning", examples)
 
 
-def _class_shares(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
+def _class_proportions(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
     k = len(images.class_names)
     training, test = (
-        np.bincount(images.labels[side], minlength=k) / side.sum()
-        for side in (in_training, in_test)
+        np.bincount(images.labels[part], minlength=k) / part.sum()
+        for part in (in_training, in_test)
     )
-    apart = np.abs(training - test).max() > _SHARE_APART
-
-    def listed(shares: npt.NDArray[np.float64]) -> str:
-        parts = zip(images.class_names, shares, strict=True)
-        return ", ".join(f"{100 * share:.1f} % {name}" for name, share in parts)
-
-    text = f"Training images are {listed(training)}; test images are {listed(test)}."
-    return Finding("class-share", "warning" if apart else "information", k, text)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _stand(number: int) -> str:
-    return "stands" if number == 1 else "stand"
+    shifted = np.abs(training - test).max() > _PROPORTION_TOLERANCE
+    details = {
+        "training": dict(zip(images.class_names, training.tolist(), strict=True)),
+        "test": dict(zip(images.class_names, test.tolist(), strict=True)),
+    }
+    severity = "warning" if shifted else "information"
+    return Finding("class-share", severity, k, details=details)

@@ -1,53 +1,72 @@
-"""Every row against the best CNN: whether the difference is more than noise."""
+"""Comparison of rows on the same test images: with the best CNN, and with float32."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from featx.classifiers.predictions import Predictions
-from featx.metrics.comparison import holm, paired_tests, verdict
+from featx.backbones.registry import split_precision
+from featx.benchmarking.evaluation import Evaluation
+from featx.metrics.comparison import (
+    ComparisonResult,
+    delong_test,
+    holm,
+    paired_tests,
+    verdict,
+)
+from featx.metrics.ranking import ranked
+from featx.report.records import BenchmarkRow, Comparison, Difference
 
-__all__ = ["compare_with_reference", "pick_reference"]
-
-Row = dict[str, Any]
+__all__ = ["compare", "pick_reference"]
 
 
-def pick_reference(rows: Sequence[Row]) -> Row | None:
-    """Return the baseline that did best on its own validation patients.
+def compare(evaluations: Sequence[Evaluation]) -> list[BenchmarkRow]:
+    """Return the rows with their tested differences from the best CNN and from float32."""
+    references = _compare_with_reference(evaluations)
+    precisions = _compare_with_float32(evaluations)
+    return [
+        replace(
+            each.row,
+            comparison=references.get(each.row.name),
+            float32=precisions.get(each.row.name),
+        )
+        for each in evaluations
+    ]
 
-    The test images have no say in it: picking the best of several on them would flatter it.
+
+def pick_reference(rows: Sequence[BenchmarkRow]) -> BenchmarkRow | None:
+    """Return the baseline with the highest AUC on its own validation patients.
+
+    Picking it on the test images would make it look better than it is.
     """
-    baselines = [row for row in rows if row["kind"] == "baseline"]
-    return max(baselines, key=lambda row: row["validation_auc"] or 0.0, default=None)
+    baselines = [row for row in rows if row.kind == "baseline"]
+    return max(baselines, key=lambda row: row.validation_auc or 0.0, default=None)
 
 
-def compare_with_reference(rows: Sequence[Row], predictions: Mapping[str, Predictions]) -> None:
-    """Add to every row its difference from the reference row, tested and put into words.
-
-    AUC by DeLong's test, accuracy by McNemar's, both minding that a patient's images go together;
-    p-values corrected for the number of rows by Holm.
-    """
-    reference = pick_reference(rows)
-    # A model that has seen the test images is not compared with one that has not.
-    others = [row for row in rows if row is not reference and row["kind"] != "adapted"]
-    if reference is None:
-        return
-    tests = [_tests(row, reference, predictions) for row in others]
+def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
+    """Test AUC (DeLong) and accuracy (McNemar) by patient, with Holm's correction over rows."""
+    best = pick_reference([each.row for each in evaluations])
+    if best is None:
+        return {}
+    reference = next(each for each in evaluations if each.row is best)
+    # Adapted models have seen the test images, so they are not comparable.
+    others = [e for e in evaluations if e is not reference and e.row.kind != "adapted"]
+    tests = [_tests(other, reference) for other in others]
+    differences: list[dict[str, Difference]] = [{} for _ in others]
     for figure in ("auc", "accuracy"):
         corrected = holm([test[figure].p_value for test in tests])
-        for row, test, p_value in zip(others, tests, corrected, strict=True):
-            row[f"{figure}_difference"] = test[figure].difference
-            row[f"{figure}_difference_low"] = test[figure].low
-            row[f"{figure}_difference_high"] = test[figure].high
-            row[f"{figure}_p_value"] = float(p_value)
-            row[f"{figure}_verdict"] = verdict(test[figure].difference, float(p_value))
-            row["reference"] = reference["name"]
+        for found, test, p_value in zip(differences, tests, corrected, strict=True):
+            found[figure] = _difference(test[figure], float(p_value))
+    return {
+        other.row.name: Comparison(best.name, found)
+        for other, found in zip(others, differences, strict=True)
+    }
 
 
-def _tests(row: Row, reference: Row, predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    here, there = predictions[row["name"]].paired_with(predictions[reference["name"]])
-    here, there = here.decide(row["threshold"]), there.decide(reference["threshold"])
+def _tests(each: Evaluation, reference: Evaluation) -> dict[str, ComparisonResult]:
+    """Test a row against the reference on the images that both have predictions of."""
+    here, there = each.predictions.paired_with(reference.predictions)
+    here, there = here.decide(each.row.threshold), there.decide(reference.row.threshold)
     return paired_tests(
         here.labels,
         here.probabilities,
@@ -56,3 +75,30 @@ def _tests(row: Row, reference: Row, predictions: Mapping[str, Predictions]) -> 
         there.predicted,
         here.patients,
     )
+
+
+def _difference(test: ComparisonResult, p_value: float) -> Difference:
+    words = verdict(test.difference, p_value)
+    return Difference(test.difference, test.low, test.high, p_value, words)
+
+
+def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
+    """Test the AUC of rows of other precisions against the same row in float32, by patient."""
+    frozen = [each for each in evaluations if each.row.kind == "frozen"]
+    by_models = {(each.row.backbone, each.row.classifier): each for each in frozen}
+    found = {}
+    for each in frozen:
+        names, precision = split_precision(each.row.backbone)
+        exact = by_models.get(("+".join(names), each.row.classifier))
+        if precision is None or exact is None:
+            continue
+        here, there = each.predictions, exact.predictions
+        test = delong_test(
+            here.labels,
+            ranked(here.probabilities),
+            ranked(there.probabilities),
+            patients=here.patients,
+        )
+        auc = Difference(test.difference, test.low, test.high, test.p_value)
+        found[each.row.name] = Comparison(exact.row.name, {"auc": auc})
+    return found

@@ -1,13 +1,12 @@
-"""Controls: what can be told without knowing anything of lungs.
+"""Shortcut controls: features without anatomical information.
 
-Where a control comes near the best model, the data set has a shortcut, and the best model may be
-using it, too.
+If a control comes near the best model, the data set has a shortcut, which that model may use too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +14,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.features.matrix import FeatureMatrix
 from featx.images.sources import describe
-from featx.runtime.parallel import jobs_at_a_time
-from featx.runtime.progress import progress
+from featx.runtime.parallel import map_with_progress
 
 __all__ = ["CONTROLS", "control_matrix"]
 
@@ -24,7 +22,7 @@ _BINS = 64
 
 
 def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
-    """Describe images by a control's few numbers in place of a network's features.
+    """Compute a control's features of images.
 
     Examples
     --------
@@ -32,26 +30,13 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     >>> control_matrix(images, "histogram").X[:, 0]
     array([1., 1.], dtype=float32)
     """
-
-    def describe(index: int) -> list[float] | None:
-        try:
-            return CONTROLS[name](images, index)
-        except UnreadableImageError:
-            return None
-
-    kept, rows = [], []
-    with (
-        progress(f"Control: {name}", len(images), "images") as advance,
-        ThreadPoolExecutor(jobs_at_a_time()) as workers,
-    ):
-        for index, row in enumerate(workers.map(describe, range(len(images)))):
-            if row is not None:
-                kept.append(index)
-                rows.append(row)
-            advance()
+    rows = map_with_progress(
+        partial(_describe, images, name), range(len(images)), f"Control: {name}"
+    )
+    kept = [index for index, row in enumerate(rows) if row is not None]
     chosen = images.select(kept)
     return FeatureMatrix(
-        X=np.array(rows, dtype=np.float32),
+        X=np.array([rows[index] for index in kept], dtype=np.float32),
         image=np.arange(len(kept)),
         view=np.zeros(len(kept), dtype=np.int64),
         names=chosen.names,
@@ -62,6 +47,13 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
         class_names=chosen.class_names,
         recipes=({"backbone": f"control-{name}", "format": 1},),
     )
+
+
+def _describe(images: ImageDataset, name: str, index: int) -> list[float] | None:
+    try:
+        return CONTROLS[name](images, index)
+    except UnreadableImageError:
+        return None
 
 
 def _histogram(images: ImageDataset, index: int) -> list[float]:

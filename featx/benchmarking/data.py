@@ -1,68 +1,256 @@
-"""What a benchmark works on: images that were looked at, parted, and judged."""
+"""Images of a benchmark: audited, split into training and test, with external validation sets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
-from featx.audit.leakage import (
-    LEAKS,
-    Audit,
-    Inspection,
-    audit_split,
-    inspect_images,
-    leaking,
-)
-from featx.benchmarking.externals import check_externals
-from featx.benchmarking.protocol import Protocol, split_images
-from featx.benchmarking.run_metadata import flow_of_images
+import numpy as np
+import numpy.typing as npt
+
+from featx.audit.leakage import Audit, Inspection, audit_split, find_leaks, inspect_images
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
+from featx.features.matrix import FeatureMatrix
+from featx.report.notes import Note
 
-__all__ = ["Material", "prepare"]
+__all__ = ["AuditedData", "DataSplits", "TrainTestData", "split_and_audit", "split_images"]
+
+Images = TypeVar("Images", FeatureMatrix, ImageDataset)
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TrainTestData(Generic[Images]):
+    """Training data, test data and external validation sets: images or features."""
+
+    train: Images
+    test: Images
+    externals: dict[str, Images] = field(default_factory=dict)
+    peak_memory: int = 0
+
+    @property
+    def evaluated(self) -> dict[str, Images]:
+        """Test data under ``""`` and external validation sets by name."""
+        return {"": self.test, **self.externals}
+
+    @cached_property
+    def identity(self) -> list[Any]:
+        """Everything that a row depends on, except features and settings."""
+        return [_identity(self.train), {n: _identity(data) for n, data in self.evaluated.items()}]
+
+
+def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
+    if isinstance(images, FeatureMatrix):
+        rows = [images.image.tolist(), images.view.tolist()]
+        digests = list(images.digests)
+    else:
+        rows = []
+        digests = [images.digest(index) for index in range(len(images))]
+    return [digests, images.labels.tolist(), images.patients.tolist(), images.class_names, *rows]
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """Training and test images, and how they were split.
+
+    Parameters
+    ----------
+    in_test, in_train : ndarray of bool, shape (n_images,)
+        Masks over all images.
+    test_size : float or None
+        Proportion of the patients of each class held out; None for the data set's own test split.
+    """
+
+    train: ImageDataset
+    test: ImageDataset
+    in_test: Mask
+    in_train: Mask
+    test_size: float | None
+    random_state: int
+
+    @property
+    def note(self) -> Note:
+        """Note on the split for the table."""
+        counts: dict[str, Any] = {}
+        for name, images in (("train", self.train), ("test", self.test)):
+            counts[f"{name}_images"] = len(images)
+            counts[f"{name}_patients"] = _count_patients(images, images.patients)
+        how = {"test_size": self.test_size, "random_state": self.random_state}
+        return Note("split", counts | how)
+
+    def without(self, images: ImageDataset, dropped: Mask) -> DataSplits:
+        """Leave images out of training."""
+        kept = self.in_train & ~dropped
+        if not kept.any():
+            raise UsageError(
+                "every training image is a duplicate of a test image or of a test patient"
+            )
+        return replace(self, train=images.select(kept), in_train=kept)
+
+
+def split_images(
+    images: ImageDataset, *, test_size: float = 0.2, random_state: int = 0
+) -> DataSplits:
+    """Split images into training and test by their own test split, or else by patient.
+
+    Examples
+    --------
+    >>> images = ImageDataset.from_arrays(np.zeros((8, 4, 4), np.uint8), list("nnnnpppp"),
+    ...                                   patients=list("abcdefgh"))
+    >>> splits = split_images(images, test_size=0.25)
+    >>> len(splits.train), len(splits.test)
+    (6, 2)
+    """
+    unlabeled = int((images.labels < 0).sum())
+    if unlabeled:
+        raise UsageError(
+            f"{unlabeled:,} of {len(images):,} images have no label; a benchmark needs one for each"
+        )
+    in_test = images.splits == "test"
+    if in_test.all():
+        raise UsageError("all images are in the split 'test'; add a split 'train' to train on")
+    own = bool(in_test.any())
+    if not own:
+        _, held_out = hold_out(
+            images.labels, images.patients, test_size=test_size, random_state=random_state
+        )
+        in_test[held_out] = True
+    return DataSplits(
+        train=images.select(~in_test),
+        test=images.select(in_test),
+        in_test=in_test,
+        in_train=~in_test,
+        test_size=None if own else test_size,
+        random_state=random_state,
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """Images and external sets, ready for training."""
+class AuditedData:
+    """Images that were inspected, split and audited, ready for training."""
 
     inspection: Inspection
-    protocol: Protocol
+    splits: DataSplits
     audit: Audit
 
     @property
-    def externals(self) -> dict[str, ImageDataset]:
-        """External sets, by name."""
-        return self.inspection.externals
+    def images(self) -> TrainTestData[ImageDataset]:
+        """All images, the unreadable ones included."""
+        return TrainTestData(self.splits.train, self.splits.test, self.inspection.externals)
 
-    def notes(self) -> list[str]:
-        """Sentences for the foot of the table."""
-        return [self.protocol.description, "Intervals are at 95 %.", *self.audit.notes()]
+    def readable(self) -> TrainTestData[ImageDataset]:
+        """Return the images without the unreadable ones."""
+        unreadable = self.inspection.unreadable()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for ``run.json``: the flow of images and the audit."""
-        flow = flow_of_images(self.inspection, self.protocol)
-        return {"flow": flow, "audit": self.audit.to_dict()}
+        def kept(images: ImageDataset, prefix: str = "") -> ImageDataset:
+            return images.select([prefix + name not in unreadable for name in images.names])
+
+        externals = self.inspection.externals.items()
+        return TrainTestData(
+            kept(self.splits.train),
+            kept(self.splits.test),
+            {name: kept(images, f"{name}: ") for name, images in externals},
+        )
+
+    def notes(self) -> list[Note]:
+        """Return the notes on the images for the table."""
+        leaks = [Note("leak", finding.to_dict()) for finding in self.audit.leaks]
+        warnings = [Note("finding", finding.to_dict()) for finding in self.audit.warnings]
+        return [self.splits.note, Note("confidence", {"level": 0.95}), *leaks, *warnings]
+
+    def flow(self) -> list[dict[str, Any]]:
+        """Count the images from the folder to the table, as STARD and TRIPOD+AI ask."""
+        images, patients = self.inspection.images, self.inspection.patients
+        fingerprints, n = self.inspection.fingerprints, len(images)
+        readable = np.ones(len(fingerprints), dtype=bool)
+        readable[list(fingerprints.unreadable)] = False
+        own = readable[:n]
+        left_out = ~self.splits.in_test & ~self.splits.in_train
+        steps = [_step("found in the folder", images, patients, np.ones(n, dtype=bool))]
+        if not own.all():
+            steps.append(_step("unreadable, left out", images, patients, ~own))
+        if left_out.any():
+            name = "duplicates of test images or images of test patients, left out"
+            steps.append(_step(name, images, patients, left_out & own))
+        for name, part in (("training", self.splits.in_train), ("test", self.splits.in_test)):
+            steps.append(_step(name, images, patients, part & own))
+        start = n
+        for name, external in self.inspection.externals.items():
+            kept = readable[start : start + len(external)]
+            steps.append(_step(f"external: {name}", external, external.patients, kept))
+            start += len(external)
+        return steps
 
 
-def prepare(
+def split_and_audit(
     images: ImageDataset,
-    externals: Mapping[str, ImageDataset],
+    externals: Mapping[str, ImageDataset] | None = None,
     *,
-    test_size: float,
-    random_state: int,
-    leaks: str,
-) -> Material:
-    """Look at all images, part them, and refuse what leaks."""
-    if leaks not in LEAKS:
-        raise UsageError(f"leaks={leaks!r}: choose of {', '.join(LEAKS)}")
+    test_size: float = 0.2,
+    random_state: int = 0,
+    leaks: str = "error",
+) -> AuditedData:
+    """Inspect all images, split them, and refuse leakage unless it is dropped or allowed."""
+    externals = externals or {}
     check_externals(images, externals)
     inspection = inspect_images(images, externals)
-    protocol = split_images(inspection.images, test_size=test_size, random_state=random_state)
-    dropped = leaking(inspection, protocol.in_test) if leaks == "drop" else None
+    splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
+    dropped = find_leaks(inspection, splits.in_test) if leaks == "drop" else None
     if dropped is not None and dropped.any():
-        protocol = protocol.without(inspection.images, dropped)
-    audit = audit_split(inspection, protocol.in_test, allow_leaks=leaks == "allow", dropped=dropped)
+        splits = splits.without(inspection.images, dropped)
+    audit = audit_split(inspection, splits.in_test, allow_leaks=leaks == "allow", dropped=dropped)
     audit.check()
-    return Material(inspection, protocol, audit)
+    return AuditedData(inspection, splits, audit)
+
+
+def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset]) -> None:
+    """Refuse external validation sets that models of these images cannot be scored on.
+
+    Examples
+    --------
+    >>> images = ImageDataset.from_arrays(np.zeros((2, 4, 4), np.uint8), ["a", "b"])
+    >>> check_externals(images, {"x/y": images})
+    Traceback (most recent call last):
+        ...
+    featx.errors.UsageError: the name 'x/y' of an external set becomes part of file names; use ...
+    """
+    for name, external in externals.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise UsageError(
+                f"the name {name!r} of an external set becomes part of file names; use letters, "
+                "digits, '.', '_' and '-' only"
+            )
+        unlabeled = int((external.labels < 0).sum())
+        if unlabeled or not len(external):
+            raise UsageError(
+                f"{unlabeled:,} of {len(external):,} images of the external set {name} have no "
+                "label; models can be scored on labeled images only"
+            )
+        present = [external.class_names[index] for index in np.unique(external.labels)]
+        if external.class_names != images.class_names or present != list(images.class_names):
+            raise UsageError(
+                f"the external set {name} has images of class {', '.join(present)}, but the models "
+                f"are trained on {', '.join(images.class_names)}; give it the same classes under "
+                "the same names"
+            )
+
+
+def _count_patients(images: ImageDataset, patients: npt.NDArray[np.str_]) -> int | None:
+    return len(np.unique(patients)) if images.patients_known else None
+
+
+def _step(
+    name: str, images: ImageDataset, patients: npt.NDArray[np.str_], chosen: Mask
+) -> dict[str, Any]:
+    counts = np.bincount(images.labels[chosen], minlength=len(images.class_names)).tolist()
+    return {
+        "step": name,
+        "images": int(chosen.sum()),
+        "patients": _count_patients(images, patients[chosen]),
+        "classes": dict(zip(images.class_names, counts, strict=True)),
+    }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
+from featx.report.notes import Note
 from featx.report.page import report
 
 __all__ = ["run_demo"]
@@ -36,7 +38,7 @@ def run_demo(out: str | Path, *, random_state: int = 0) -> BenchmarkTable:
         baseline_settings=DEMO_BASELINE,
         out=out / "results",
     )
-    table.notes.insert(0, "SYNTHETIC images: these figures say nothing of patients.")
+    table = replace(table, notes=[Note("synthetic"), *table.notes])
     table.save(out / "results")
     report(out / "results")
     return table

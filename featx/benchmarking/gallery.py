@@ -1,4 +1,4 @@
-"""The surest hits and the worst misses of one model, as thumbnails beside its scores."""
+"""Gallery: thumbnails of the most confident right and wrong predictions of one model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.metrics.operating_point import decide
+from featx.report.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 
@@ -27,20 +28,20 @@ _MISSES, _HITS = 12, 6
 
 def save_gallery(
     folder: Path,
-    row: dict[str, Any],
+    row: BenchmarkRow,
     predictions: Predictions,
     images: ImageDataset,
 ) -> None:
     """Write ``gallery/gallery.json`` and small gray JPEG files, replacing those of an earlier run.
 
-    Heat maps may be laid beside them as ``<same name>.heat.jpg``.
+    Heat maps are written next to them as ``<same name>.heat.jpg``.
     """
     target = folder / "gallery"
     for old in target.glob("*.jpg"):
         old.unlink()
     place = {name: index for index, name in enumerate(images.names)}
     pictures = []
-    for number, (index, called, kind) in enumerate(pick_pictures(predictions, row["threshold"])):
+    for number, (index, called, kind) in enumerate(pick_pictures(predictions, row.threshold)):
         name = predictions.names[index]
         try:
             thumbnail = _thumbnail(images.read(place[name]))
@@ -58,14 +59,14 @@ def save_gallery(
                 "probability": float(predictions.probabilities[index, called]),
             }
         )
-    content = plain_json({"row": row["name"], "pictures": pictures})
+    content = plain_json({"row": row.name, "pictures": pictures})
     put_bytes(target / "gallery.json", content.encode())
 
 
 def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tuple[int, int, str]]:
-    """Choose what a reader should see: misses by how sure they were, and hits of every class.
+    """Choose the most confident wrong predictions, and right ones of every class.
 
-    A patient appears once among the misses and once among the hits.
+    A patient appears at most once among either.
     """
     probabilities = predictions.probabilities
     called = decide(probabilities, threshold)
@@ -90,7 +91,7 @@ def _once_a_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> S
 
 
 def _thumbnail(pixels: npt.NDArray[Any]) -> bytes:
-    """Shrink a gray image of intensities 0 to 255; its metadata are not taken along."""
+    """Return a small gray JPEG file of intensities 0 to 255, without metadata."""
     gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
     image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
     image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""Refits of a finished row with its chosen settings: other folds, and fewer patients."""
+"""Refits of a finished row with its chosen settings: on other folds, and on fewer patients."""
 
 from __future__ import annotations
 
@@ -7,42 +7,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.benchmarking.result_cache import Row
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.scores import average_views, one_vs_rest_auc
 from featx.classifiers.search import Search, pipeline_scores
 from featx.classifiers.training import TrainingSet
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import macro_auc_interval
+from featx.report.records import BenchmarkRow
 
-__all__ = ["CURVE_SHARES", "curve_point", "patient_share", "repeated_auc"]
+__all__ = ["CURVE_PROPORTIONS", "curve_point", "repeated_auc", "select_patients"]
 
-CURVE_SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
+CURVE_PROPORTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
-# A model of fewer says nothing of the images.
+# Models fitted on fewer patients per class are not informative.
 _FEWEST_PATIENTS = 5
 
 
-def repeated_auc(row: Row, train: FeatureMatrix, random_state: int) -> float:
-    """Cross-validate a row's chosen settings by patient once more, on other folds."""
+def repeated_auc(row: BenchmarkRow, train: FeatureMatrix, cv: int, random_state: int) -> float:
+    """Cross-validate a row's chosen settings by patient on other folds."""
     training = _training_set(train)
-    folds = training.folds(row["settings"]["folds"], random_state)
-    search = Search(
-        get_classifier(row["classifier"]), training, folds, random_state, len(train), None
-    )
-    scores = search.out_of_fold(row["settings"]["chosen"])
+    folds = training.folds(cv, random_state)
+    search = Search(get_classifier(row.classifier), training, folds, random_state, len(train), None)
+    scores = search.out_of_fold(row.settings["chosen"])
     return one_vs_rest_auc(training.labels, scores)
 
 
 def curve_point(
-    row: Row, train: FeatureMatrix, test: FeatureMatrix, share: float, random_state: int
+    row: BenchmarkRow,
+    train: FeatureMatrix,
+    test: FeatureMatrix,
+    proportion: float,
+    random_state: int,
 ) -> dict[str, Any] | None:
-    """Fit a row's chosen settings on a share of the training patients, and score the test images.
+    """Fit a row's chosen settings on a proportion of the training patients and score it.
 
-    Settings are not searched again, so a small share borrows from all patients; the point says
-    what more images bring, not what a search on so few would find.
+    Settings are not searched again, so points of few patients profit from a search on all: the
+    curve shows the gain of more images, not of a search on fewer.
     """
-    chosen = patient_share(train.labels, train.patients, share, random_state)
+    chosen = select_patients(train.labels, train.patients, proportion, random_state)
     patients, labels = train.patients[chosen], train.labels[chosen]
     per_class = [
         len(np.unique(patients[labels == label])) for label in range(len(train.class_names))
@@ -50,15 +52,15 @@ def curve_point(
     if min(per_class) < _FEWEST_PATIENTS:
         return None
     training = _training_set(train.select_images(chosen))
-    parameters = dict(row["settings"]["chosen"])
+    parameters = dict(row.settings["chosen"])
     if "n_neighbors" in parameters:
         parameters["n_neighbors"] = min(parameters["n_neighbors"], len(training.X))
-    record = get_classifier(row["classifier"])
+    record = get_classifier(row.classifier)
     pipeline = Search(record, training, [], random_state, len(training.X), None).fit(parameters)
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
     area = macro_auc_interval(test.labels, scores, patients=test.patients)
     return {
-        "name": row["name"],
+        "name": row.name,
         "n_patients": len(np.unique(patients)),
         "n_images": len(chosen),
         "auc": area.value,
@@ -67,22 +69,25 @@ def curve_point(
     }
 
 
-def patient_share(
-    labels: npt.NDArray[np.int64], patients: npt.NDArray[np.str_], share: float, random_state: int
+def select_patients(
+    labels: npt.NDArray[np.int64],
+    patients: npt.NDArray[np.str_],
+    proportion: float,
+    random_state: int,
 ) -> npt.NDArray[np.int64]:
-    """Take a share of the patients of each class, with all their images.
+    """Select a proportion of the patients of each class, with all their images.
 
     Parameters
     ----------
     labels : ndarray of int64, shape (n_images,)
-        Classes.
+        Index of the class of each image.
     patients : ndarray of str, shape (n_images,)
-        Whose image it is; who has images of several classes counts as of the first one's.
+        Patient of each image; a patient counts for the class of the first image.
 
     Examples
     --------
     >>> owners = np.array(list("aabcd"))
-    >>> patient_share(np.array([0, 0, 0, 1, 1]), owners, 0.5, random_state=0).tolist()
+    >>> select_patients(np.array([0, 0, 0, 1, 1]), owners, 0.5, random_state=0).tolist()
     [0, 1, 3]
     """
     _, first, number = np.unique(patients, return_index=True, return_inverse=True)
@@ -91,7 +96,7 @@ def patient_share(
     generator = np.random.default_rng(random_state)
     for label in np.unique(class_of_patient):
         members = generator.permutation(np.flatnonzero(class_of_patient == label))
-        taken[members[: int(np.ceil(share * len(members)))]] = True
+        taken[members[: int(np.ceil(proportion * len(members)))]] = True
     return np.flatnonzero(taken[number])
 
 

@@ -1,87 +1,66 @@
-"""What must stand below a table for it to be believed."""
+"""Notes that rows and the learning curve call for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from featx.benchmarking.comparison import pick_reference
-from featx.benchmarking.result_cache import Row
+from featx.report.notes import Note
+from featx.report.records import BenchmarkRow
 
-__all__ = ["note_on_curve", "notes_on_rows", "shortcuts"]
+__all__ = ["curve_notes", "row_notes", "shortcut_notes"]
 
-# A control that gets this share of the way from chance to the best model is near it.
-NEAR_SHARE = 0.8
+# A control that reaches this proportion of the way from chance to the best model is near it.
+NEAR_BEST = 0.8
 
 
-def notes_on_rows(rows: Sequence[Row]) -> list[str]:
-    """Say what the rows call for: references, collapses, failures, shortcuts."""
+def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Return notes on comparisons, repeats, adaptation, collapses, training and shortcuts."""
     notes = []
     reference = pick_reference(rows)
-    if reference is not None and any("auc_verdict" in row for row in rows):
-        notes.append(
-            f"Compared with {reference['backbone']}, the CNN that did best on validation "
-            "patients: DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
-        )
-    notes += [
-        f"{row['backbone']}, {row['classifier']}: AUC {row['auc']:.4f}, "
-        f"{row['float32_auc_difference']:+.4f} against float32 (95 % CI "
-        f"{row['float32_auc_difference_low']:+.4f} to {row['float32_auc_difference_high']:+.4f})."
-        for row in rows
-        if "float32" in row
-    ]
-    if any("auc_seeds_sd" in row for row in rows):
-        times = max(len(row.get("auc_seeds", [])) for row in rows)
-        notes.append(
-            f"SD over seeds is that of the out-of-fold AUC of {times} cross-validations by patient "
-            "on the training images, settings kept."
-        )
-    if any(row["kind"] == "adapted" for row in rows):
-        notes.append(
-            "Adapted models have seen the test images, without their labels, all at once: their "
-            "figures hold for collections that are given whole, and are compared with no other's."
-        )
-    notes += [
-        f"COLLAPSED: {row['backbone']}, {row['classifier']} {row['collapse_reason']}. It is no "
-        "result."
-        for row in rows
-        if row["collapsed"]
-    ]
-    notes += [
-        f"COLLAPSED on {name}: {row['backbone']}, {row['classifier']} {found['collapse_reason']}."
-        for row in rows
-        for name, found in row.get("externals", {}).items()
-        if found["collapsed"]
-    ]
-    notes += [f"{row['backbone']}: {text}" for row in rows for text in row.get("diagnosis", [])]
-    return notes + shortcuts(rows)
+    if reference is not None and any(row.comparison for row in rows):
+        notes.append(Note("reference", {"model": reference.backbone}))
+    for row in rows:
+        if row.float32 is not None:
+            auc = row.float32.differences["auc"]
+            interval = {"difference": auc.value, "low": auc.low, "high": auc.high}
+            notes.append(Note("float32", {"model": _model(row), "auc": row.auc, **interval}))
+    repeats = max((len(row.auc_seeds) for row in rows), default=0)
+    if repeats:
+        notes.append(Note("seeds", {"times": repeats}))
+    if any(row.kind == "adapted" for row in rows):
+        notes.append(Note("adapted"))
+    for row in rows:
+        for name, scores in {"": row.scores, **row.externals}.items():
+            if scores.collapsed:
+                reason = {"reason": scores.collapse_reason, "set": name}
+                notes.append(Note("collapsed", {"model": _model(row), **reason}))
+    for row in rows:
+        notes += [Note("diagnosis", {"model": row.backbone, "text": t}) for t in row.diagnosis]
+    return notes + shortcut_notes(rows)
 
 
-def note_on_curve(points: Sequence[Row]) -> list[str]:
-    """Tell a learning curve in a sentence.
-
-    Examples
-    --------
-    >>> few = {"name": "x-svm", "n_patients": 9, "auc": 0.7}
-    >>> note_on_curve([few, {**few, "n_patients": 20, "auc": 0.9}])
-    ['Learning curve of x-svm: AUC 0.700 with 9 training patients, 0.900 with 20.']
-    """
-    if not points:
-        return []
-    first, *others = points
-    told = [f"{first['auc']:.3f} with {first['n_patients']:,} training patients"]
-    told += [f"{point['auc']:.3f} with {point['n_patients']:,}" for point in others]
-    return [f"Learning curve of {first['name']}: AUC {', '.join(told)}."]
-
-
-def shortcuts(rows: Sequence[Row]) -> list[str]:
-    """Name the controls that get most of the way from chance to the best model."""
-    measured = [row for row in rows if row["auc"] is not None and math.isfinite(row["auc"])]
-    models = (row["auc"] for row in measured if row["kind"] not in ("control", "adapted"))
+def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Name the controls whose AUC comes near that of the best model."""
+    measured = [row for row in rows if math.isfinite(row.auc)]
+    models = (row.auc for row in measured if row.kind not in ("control", "adapted"))
     best = max(models, default=1.0)
     return [
-        f"SHORTCUT: {row['backbone']} alone reaches AUC {row['auc']:.3f}, where the best model "
-        f"reaches {best:.3f}. These images can largely be told apart without looking for disease."
+        Note("shortcut", {"model": row.backbone, "auc": row.auc, "best": best})
         for row in measured
-        if row["kind"] == "control" and row["auc"] - 0.5 >= NEAR_SHARE * (best - 0.5)
+        if row.kind == "control" and row.auc - 0.5 >= NEAR_BEST * (best - 0.5)
     ]
+
+
+def curve_notes(points: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Return the note on a learning curve, if there is one."""
+    if not points:
+        return []
+    pairs = [[point["n_patients"], point["auc"]] for point in points]
+    return [Note("learning-curve", {"name": points[0]["name"], "points": pairs})]
+
+
+def _model(row: BenchmarkRow) -> str:
+    return f"{row.backbone}, {row.classifier}"

@@ -1,27 +1,25 @@
-"""One benchmark as it goes: row after row, each on disk before the next begins."""
+"""Run of a benchmark: row after row, each on disk before the next begins."""
 
 from __future__ import annotations
 
 import logging
-import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from featx.backbones.registry import split_precision
-from featx.benchmarking.comparison import compare_with_reference
+from featx.benchmarking.comparison import compare
+from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import CONTROLS, control_matrix
 from featx.benchmarking.costs import peak_memory, start_memory_watch
-from featx.benchmarking.data import Material
-from featx.benchmarking.evaluation import RowMaker
+from featx.benchmarking.data import AuditedData, TrainTestData
+from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
-from featx.benchmarking.learning_curve import CURVE_SHARES, curve_point, repeated_auc
-from featx.benchmarking.notes import note_on_curve, notes_on_rows, shortcuts
-from featx.benchmarking.precisions import compare_with_float32
-from featx.benchmarking.result_cache import Row
-from featx.benchmarking.run_metadata import RunRecord
-from featx.benchmarking.sides import Sides
+from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
+from featx.benchmarking.notes import curve_notes, row_notes, shortcut_notes
+from featx.benchmarking.result_cache import result_key
+from featx.benchmarking.run_metadata import RunMetadata
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
@@ -34,199 +32,200 @@ from featx.report.results import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 
-__all__ = ["Run"]
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["BenchmarkRunner"]
 
 logger = logging.getLogger(__name__)
 
+Features = TrainTestData[FeatureMatrix]
+
 
 @dataclass
-class Run:
-    """One benchmark: its settings and what it has so far."""
+class BenchmarkRunner:
+    """Runs one benchmark; what it has so far is in `evaluations` and `curve`."""
 
-    material: Material
-    extraction: dict[str, Any]
-    views: tuple[int, int]
-    maker: RowMaker
-    record: RunRecord
-    repeats: int
-    controls: bool
-    adapt: bool
-    learning_curve: bool
-    rank_by: str | None
-    out: Path | None
-    best: tuple[Row, Sides[FeatureMatrix]] | None = field(default=None, init=False)
-    facts: dict[str, Row] = field(default_factory=dict, init=False)
+    config: BenchmarkConfig
+    data: AuditedData
+    metadata: RunMetadata
+    evaluator: ModelEvaluator
+    client: Client | None = None
+    evaluations: list[Evaluation] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def table(
-        self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
-    ) -> BenchmarkTable:
-        """Compute row after row."""
-        table = BenchmarkTable([])
-        self._save(table)
-        for row in self._rows(backbones, classifiers, baselines):
-            table.rows.append(row)
-            compare_with_reference(table.rows, self.maker.predictions)
-            compare_with_float32(table.rows, self.maker.predictions)
-            self._save(table)
-        rank_by = self.rank_by
-        if rank_by is not None:
-            table.rows.sort(key=lambda row: row[rank_by] or 0.0, reverse=True)
-        # What came after the last row, and the time it took.
-        self._save(table)
-        if self.out is not None:
-            self._show(table.rows, self.out)
+    def run(self) -> BenchmarkTable:
+        """Evaluate all models, then write cards, gallery and page."""
+        self._save()
+        for evaluation in self._evaluate():
+            self.evaluations.append(evaluation)
+            self._save()
+        table = self._save(rank_by=self.config.rank_by)
+        self._show(table.rows)
         return table
 
-    def _show(self, rows: list[Row], out: Path) -> None:
-        """Make the page, with images as the model sees them that did best on training patients."""
-        places = (
-            best_place([BenchmarkRow.from_dict(row) for row in rows], figure)
-            for figure in ("auc_out_of_fold", "validation_auc")
-        )
-        best = next((rows[place] for place in places if place is not None), None)
-        if best is not None:
-            predictions = self.maker.predictions[best["name"]]
-            save_gallery(out, best, predictions, self.material.protocol.test)
-            self._add_heat_maps(best, out)
-        self._write_cards(rows, out)
-        report(out)
+    @property
+    def out(self) -> Path:
+        """Results folder."""
+        return self.evaluator.folder
 
-    def _write_cards(self, rows: list[Row], out: Path) -> None:
-        texts = [*self.material.audit.notes(), *shortcuts(rows)]
-        limits = [Note("text", {"text": text}) for text in texts]
-        for row in rows:
-            if row["name"] in self.facts:
-                record = BenchmarkRow.from_dict(row)
-                card = model_card(row["name"], self.facts[row["name"]], record, limits)
-                target = out / "models" / f"{row['name']}.md"
-                put_bytes(target, card.encode("utf-8", "replace"))
+    def _evaluate(self) -> Iterator[Evaluation]:
+        """Evaluate frozen rows, then shortcut controls, then baselines."""
+        best: tuple[Evaluation, Features] | None = None
+        for backbone in self.config.backbones:
+            features = self._extract(backbone)
+            for classifier in self.config.classifiers:
+                evaluation = self._frozen(backbone, classifier, features)
+                yield evaluation
+                if best is None or _auc(evaluation) > _auc(best[0]):
+                    best = evaluation, features
+                if self.config.adapt:
+                    adapted = self.evaluator.evaluate_adapted(evaluation, features)
+                    if adapted is not None:
+                        yield adapted
+        if self.config.learning_curve and best is not None:
+            self.curve += self._learning_curve(*best)
+        best = None
+        if self.config.controls:
+            yield from self._controls()
+        if self.config.baselines:
+            readable = self.data.readable()
+            for name in self.config.baselines:
+                yield self.evaluator.evaluate_baseline(name, readable)
 
-    def _add_heat_maps(self, row: Row, out: Path) -> None:
-        from featx.explanation.export import add_heat_maps
-
-        if row["kind"] != "frozen":
-            return
-        settings = {name: self.extraction[name] for name in ("weights", "weights_dir", "engine")}
-        try:
-            model = self.maker.model(row["name"])
-            add_heat_maps(out, model, self.material.protocol.test, **settings)
-        # Hours of work are not lost for want of a picture, whatever it wants.
-        except Exception as error:
-            logger.warning(f"The gallery has no heat maps: {error}")
-
-    def _save(self, table: BenchmarkTable) -> None:
-        table.run = self.record.to_dict()
-        curve = note_on_curve(table.run["learning_curve"])
-        table.notes = [*self.material.notes(), *curve, *notes_on_rows(table.rows)]
-        if self.out is not None:
-            table.save(self.out)
-
-    def _rows(
-        self, backbones: Sequence[str], classifiers: Sequence[str], baselines: Sequence[str]
-    ) -> Iterator[Row]:
-        for backbone in backbones:
-            sides = self._embed(backbone)
-            for classifier in classifiers:
-                row = self._frozen(backbone, classifier, sides)
-                yield row
-                other = self.maker.adapted(row, sides) if self.adapt else None
-                if other is not None:
-                    yield other
-        if self.learning_curve:
-            self.record.to_dict(learning_curve=self._learning_curve())
-        self.best = None
-        if self.controls:
-            yield from self._control_rows(backbones)
-        if baselines:
-            readable = self._readable()
-            for name in baselines:
-                yield self.maker.baseline(name, readable)
-
-    def _embed(self, backbone: str, **changes: Any) -> Sides[FeatureMatrix]:
-        backbones, precision = split_precision(backbone)
-        settings = {**self.extraction, "views": self.views[1], **changes}
-        settings["precision"] = precision or "float32"
-        if precision == "int8":
-            # The training side decides what all sides are quantized by.
-            settings["calibration"] = self.material.protocol.train
-        training = {**settings, "views": changes.get("views", self.views[0])}
+    def _extract(self, backbone: str, views: int | None = None, **changes: Any) -> Features:
+        """Embed training, test and external images."""
+        train_views = views or self.config.extraction.views
+        test_views = views or self.config.test_views or train_views
+        train = self.config.extraction_of(backbone, train_views, **changes)
+        test = replace(train, views=test_views)
+        images = self.data.images
+        # Test images must not influence the quantization.
+        quantization = images.train if train.precision == "int8" else None
+        embed = partial(extract, quantization=quantization, client=self.client)
         start_memory_watch()
-        return Sides(
-            train=extract(self.material.protocol.train, backbones, **training),
-            test=extract(self.material.protocol.test, backbones, **settings),
-            externals={
-                name: extract(images, backbones, **settings)
-                for name, images in self.material.externals.items()
-            },
+        return TrainTestData(
+            train=embed(images.train, config=train),
+            test=embed(images.test, config=test),
+            externals={name: embed(each, config=test) for name, each in images.externals.items()},
             peak_memory=peak_memory(),
         )
 
-    def _frozen(self, backbone: str, classifier: str, sides: Sides[FeatureMatrix]) -> Row:
-        row = self.maker.frozen(backbone, classifier, sides)
-        if self.best is None or row["auc_out_of_fold"] > self.best[0]["auc_out_of_fold"]:
-            self.best = row, sides
-        if self.out is not None:
-            self.facts[row["name"]] = self._card_facts(row, sides.train)
-        if self.repeats > 1:
-            areas = [row["auc_out_of_fold"], *self._repeated(row, sides.train)]
-            row |= {"auc_seeds": areas, "auc_seeds_sd": statistics.stdev(areas)}
-        return row
+    def _frozen(self, backbone: str, classifier: str, features: Features) -> Evaluation:
+        evaluation = self.evaluator.evaluate_frozen(backbone, classifier, features)
+        row, train = evaluation.row, features.train
+        card = partial(self._card, row, train)
+        self.cards[row.name] = self._result(evaluation, card, card=CARD_FORMAT)
+        if self.config.repeats == 1:
+            return evaluation
+        areas = (_auc(evaluation), *self._repeat(evaluation, train))
+        return replace(evaluation, row=replace(row, auc_seeds=areas))
 
-    def _card_facts(self, row: Row, train: FeatureMatrix) -> Row:
-        def compute() -> Row:
-            return card_facts(self.maker.model(row["name"]), train)
+    def _card(self, row: BenchmarkRow, train: FeatureMatrix) -> dict[str, Any]:
+        return card_facts(self.evaluator.model(row), train)
 
-        return self.maker.once(row, compute, card=CARD_FORMAT)
-
-    def _repeated(self, row: Row, train: FeatureMatrix) -> Iterator[float]:
-        first = self.maker.fitting["random_state"] + 1
-        with progress(f"Repeating {row['name']}", self.repeats - 1, "cross-validations") as advance:
-            for random_state in range(first, first + self.repeats - 1):
-
-                def compute(random_state: int = random_state) -> Row:
-                    return {"auc": repeated_auc(row, train, random_state)}
-
-                yield self.maker.once(row, compute, repeat=random_state)["auc"]
+    def _repeat(self, evaluation: Evaluation, train: FeatureMatrix) -> Iterator[float]:
+        """Cross-validate on different folds."""
+        first, n = self.config.random_state + 1, self.config.repeats - 1
+        with progress(f"Repeating {evaluation.row.name}", n, "cross-validations") as advance:
+            for random_state in range(first, first + n):
+                compute = partial(self._repeated, evaluation.row, train, random_state)
+                yield self._result(evaluation, compute, repeat=random_state)["auc"]
                 advance()
 
-    def _learning_curve(self) -> list[Row]:
-        if self.best is None:
-            return []
-        row, sides = self.best
+    def _repeated(
+        self, row: BenchmarkRow, train: FeatureMatrix, random_state: int
+    ) -> dict[str, Any]:
+        return {"auc": repeated_auc(row, train, self.config.fit.cv, random_state)}
+
+    def _learning_curve(self, evaluation: Evaluation, features: Features) -> list[dict[str, Any]]:
         points = []
-        with progress("Learning curve", len(CURVE_SHARES), "fits") as advance:
-            for share in CURVE_SHARES:
-
-                def compute(share: float = share) -> Row:
-                    random_state = self.maker.fitting["random_state"]
-                    return {"point": curve_point(row, sides.train, sides.test, share, random_state)}
-
-                points.append(self.maker.once(row, compute, curve=share)["point"])
+        with progress("Learning curve", len(CURVE_PROPORTIONS), "fits") as advance:
+            for proportion in CURVE_PROPORTIONS:
+                compute = partial(self._point, evaluation.row, features, proportion)
+                points.append(self._result(evaluation, compute, curve=proportion)["point"])
                 advance()
         return [point for point in points if point is not None]
 
-    def _control_rows(self, backbones: Sequence[str]) -> Iterator[Row]:
-        if backbones and self.extraction["weights"] != "random":
-            sides = self._embed(backbones[0].split("+")[0], views=1, weights="random")
-            yield self.maker.frozen("random weights", "logistic", sides, "control")
+    def _point(self, row: BenchmarkRow, features: Features, proportion: float) -> dict[str, Any]:
+        random_state = self.config.random_state
+        point = curve_point(row, features.train, features.test, proportion, random_state)
+        return {"point": point}
+
+    def _result(self, evaluation: Evaluation, compute: Any, **inputs: Any) -> dict[str, Any]:
+        """Return a finished result on a row, or compute and store it."""
+        key = result_key(row=evaluation.key, **inputs)
+        return self.evaluator.results.get_or_compute(key, compute)
+
+    def _controls(self) -> Iterator[Evaluation]:
+        """Evaluate the shortcut controls."""
+        images = self.data.images
+        if self.config.backbones and self.config.extraction.weights != "random":
+            backbone = self.config.backbones[0].split("+")[0]
+            logger.info(f"Shortcut control: {backbone} with random weights")
+            features = self._extract(backbone, views=1, weights="random")
+            yield self.evaluator.evaluate_frozen("random weights", "logistic", features, "control")
         for name in CONTROLS:
-            externals = self.material.externals.items()
-            sides = Sides(
-                control_matrix(self.material.protocol.train, name),
-                control_matrix(self.material.protocol.test, name),
-                {external: control_matrix(images, name) for external, images in externals},
+            features = TrainTestData(
+                control_matrix(images.train, name),
+                control_matrix(images.test, name),
+                {other: control_matrix(each, name) for other, each in images.externals.items()},
             )
-            yield self.maker.frozen(name, "logistic", sides, "control")
+            yield self.evaluator.evaluate_frozen(name, "logistic", features, "control")
 
-    def _readable(self) -> Sides[ImageDataset]:
-        """Leave out what no network can be shown."""
-        unreadable = self.material.inspection.unreadable()
+    def _save(self, rank_by: str | None = None) -> BenchmarkTable:
+        """Write what there is so far."""
+        rows = compare(self.evaluations)
+        if rank_by is not None:
+            rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
+        notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
+        table = BenchmarkTable(rows, notes, self.metadata.to_dict(self.curve))
+        table.save(self.out)
+        return table
 
-        def kept(images: ImageDataset, prefix: str = "") -> ImageDataset:
-            return images.select([prefix + name not in unreadable for name in images.names])
+    def _show(self, rows: list[BenchmarkRow]) -> None:
+        """Write cards, the gallery of the row chosen on training patients, and the page."""
+        best = _best(rows)
+        if best is not None:
+            images = self.data.splits.test
+            predictions = next(e.predictions for e in self.evaluations if e.row.name == best.name)
+            save_gallery(self.out, best, predictions, images)
+            if best.kind == "frozen":
+                self._add_heat_maps(best, images)
+        audit = self.data.audit
+        found = [Note("finding", each.to_dict()) for each in (*audit.leaks, *audit.warnings)]
+        limits = [*found, *shortcut_notes(rows)]
+        for row in rows:
+            if row.name in self.cards:
+                card = model_card(row.name, self.cards[row.name], row, limits)
+                target = self.out / "models" / f"{row.name}.md"
+                put_bytes(target, card.encode("utf-8", "replace"))
+        report(self.out)
 
-        return Sides(
-            kept(self.material.protocol.train),
-            kept(self.material.protocol.test),
-            {name: kept(s, f"{name}: ") for name, s in self.material.externals.items()},
-        )
+    def _add_heat_maps(self, row: BenchmarkRow, images: ImageDataset) -> None:
+        from featx.explanation.export import add_heat_maps
+
+        extraction = self.config.extraction
+        try:
+            add_heat_maps(
+                self.out,
+                self.evaluator.model(row),
+                images,
+                weights=extraction.weights,
+                weights_dir=extraction.weights_dir,
+                engine=extraction.engine,
+            )
+        # A failed heat map must not abort the run.
+        except Exception as error:
+            logger.warning(f"The gallery has no heat maps: {error}")
+
+
+def _auc(evaluation: Evaluation) -> float:
+    return evaluation.row.auc_out_of_fold or 0.0
+
+
+def _best(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
+    """Choose the row of the gallery on training patients, never on test images."""
+    places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
+    return next((rows[place] for place in places if place is not None), None)

@@ -1,16 +1,17 @@
-"""The result of a benchmark."""
+"""Result of a benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
-from featx.report.notes import Note
+from featx.report.notes import Note, write_notes
 from featx.report.page import table_to_html
 from featx.report.records import BenchmarkRow
+from featx.report.results import read_results
 from featx.report.tables import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -22,55 +23,80 @@ __all__ = ["BenchmarkTable"]
 
 
 @dataclass
-class BenchmarkTable:
-    """Rows of a benchmark, one a model, with what must stand below them.
+class BenchmarkTable(Sequence[BenchmarkRow]):
+    """Hold the rows of a benchmark, one per model, with their notes.
+
+    `featx.benchmark` returns it, and `load` reads it from a results folder. It is a sequence of
+    `BenchmarkRow`; a notebook shows it as a table.
 
     Parameters
     ----------
-    rows : list of dict
-        Plain values; see the README for the fields.
-    notes : list of str
-        Sentences for the foot of the table.
-    run : dict
-        What ``run.json`` holds: command, versions, settings, flow of images, audit, learning
-        curve, published figures; empty where there is none.
+    rows : list of BenchmarkRow
+        One per model.
+    notes : list of Note, default=[]
+        What a reader must know of the rows.
+    run : dict, default={}
+        Content of ``run.json``: versions, settings, flow of images, audit, learning curve,
+        published figures.
 
     Examples
     --------
-    >>> table = BenchmarkTable([], ["Trained on nothing."])
+    >>> table = BenchmarkTable([], [Note("confidence", {"level": 0.95})])
+    >>> table
+    BenchmarkTable(0 rows)
     >>> print(table.to_markdown().splitlines()[-1])
-    Trained on nothing.
+    Intervals are at 95 %.
     """
 
-    rows: list[dict[str, Any]]
-    notes: list[str] = field(default_factory=list)
+    rows: list[BenchmarkRow]
+    notes: list[Note] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> BenchmarkTable:
+        """Read a results folder, of any version.
+
+        Parameters
+        ----------
+        folder : path-like
+            Folder that ``featx benchmark --out`` wrote.
+
+        Raises
+        ------
+        UsageError
+            If there are no results in the folder.
+        """
+        results = read_results(folder)
+        return cls(results.rows, results.notes, dict(results.run))
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[BenchmarkRow]:
         return iter(self.rows)
 
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
+    def __repr__(self) -> str:
+        names = "".join(f"\n  {row.label}: AUC {row.estimates['auc']}" for row in self.rows)
+        return f"BenchmarkTable({len(self)} {'row' if len(self) == 1 else 'rows'}{names})"
 
     def _repr_html_(self) -> str:
-        notes = [Note("text", {"text": note}) for note in self.notes]
-        return table_to_html(self._records(), notes)
+        return table_to_html(self.rows, self.notes)
 
-    def _records(self) -> list[BenchmarkRow]:
-        return [BenchmarkRow.from_dict(row) for row in self.rows]
+    def _plain(self) -> list[dict[str, Any]]:
+        return [row.to_dict() for row in self.rows]
 
     def to_markdown(self) -> str:
         """Return the table, its notes and published figures as Markdown."""
-        parts = [to_markdown(self._records()).rstrip("\n"), *self.notes]
+        parts = [to_markdown(self.rows).rstrip("\n"), *(note.text for note in self.notes)]
         if self.run.get("published"):
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the rows as a pandas DataFrame.
+        """Return the rows as a pandas DataFrame with the fields of ``results.json``.
 
         Raises
         ------
@@ -83,7 +109,7 @@ class BenchmarkTable:
             from featx.errors import MissingExtraError
 
             raise MissingExtraError("a data frame", "pandas") from error
-        return pd.DataFrame(self.rows)
+        return pd.DataFrame(self._plain())
 
     def save(self, folder: str | Path) -> None:
         """Write ``results.json``, ``run.json``, ``table.md`` and ``table.csv``.
@@ -94,9 +120,9 @@ class BenchmarkTable:
             Made if it is missing.
         """
         folder = Path(folder)
-        put_bytes(folder / "results.json", plain_json(self.rows).encode())
+        put_bytes(folder / "results.json", plain_json(self._plain()).encode())
         if self.run:
-            run = {**self.run, "notes": self.notes}
+            run = {**self.run, **write_notes(self.notes)}
             put_bytes(folder / "run.json", plain_json(run).encode())
         put_bytes(folder / "table.md", self.to_markdown().encode())
-        put_bytes(folder / "table.csv", to_csv(self._records()).encode())
+        put_bytes(folder / "table.csv", to_csv(self.rows).encode())

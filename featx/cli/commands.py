@@ -11,8 +11,8 @@ import featx
 from featx.cli.options import (
     PathArgument,
     adapt_option,
-    apply_preset,
-    calibration_option,
+    allow_open_option,
+    benchmark_settings,
     extraction_options,
     fitting_options,
     hash_patients_option,
@@ -21,9 +21,10 @@ from featx.cli.options import (
     json_option,
     labels_option,
     names_option,
-    open_external,
     open_images,
+    part_option,
     patients_option,
+    quantization_option,
     quiet_option,
     resources_option,
     scheduler_option,
@@ -34,7 +35,6 @@ from featx.cli.options import (
 )
 from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
 from featx.cli.root import commands
-from featx.cli.written_command import written_command
 
 
 @commands.command()
@@ -44,39 +44,47 @@ from featx.cli.written_command import written_command
 @patients_option
 @labels_option
 @hash_patients_option
-@click.option("--out", type=PathArgument, required=True, help="Matrix file to write (.h5).")
+@click.option("--out", type=PathArgument, help="Matrix file to write (.h5).")
+@part_option
 @seed_option
 @extraction_options
-@calibration_option
+@quantization_option
 @scheduler_option
+@allow_open_option
 @resources_option
 @json_option
 def extract(
     images: Path,
     backbone: list[str],
-    out: Path,
-    calibration: Path | None,
+    out: Path | None,
+    part: tuple[int, int] | None,
+    quantization: Path | None,
     scheduler: str | None,
+    allow_open_scheduler: bool,
     **options: Any,
 ) -> None:
-    """Embed the views of IMAGES with frozen networks, into one HDF5 matrix file.
+    """Extract features of IMAGES with frozen networks, into one HDF5 matrix file.
 
     Example: featx extract chest_xray --backbone densenet121 --out features.h5
     """
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
 
+    if (out is None) == (part is None):
+        raise click.UsageError("give --out FILE, or --part K/N to fill the cache only")
     dataset = open_images(images, options)
     as_json = options.pop("as_json")
     if scheduler is None and options["resources"]:
         raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
-    if calibration is not None:
-        recipes = featx.FeatureMatrix.load(calibration).recipes
-        options["calibration"] = [recipe.get("network", "") for recipe in recipes]
-    with connected(scheduler) as client:
-        matrix = featx.extract(dataset, backbone, out=out, client=client, **with_views(options))
+    if quantization is not None:
+        options["quantization"] = featx.FeatureMatrix.load(quantization)
+    elif options["precision"] == "int8":
+        options["quantization"] = dataset
+    chosen = dataset if part is None else dataset[part[0] - 1 :: part[1]]
+    with connected(scheduler, allow_open=allow_open_scheduler) as client:
+        matrix = featx.extract(chosen, backbone, out=out, client=client, **with_views(options))
     tell_unreadable(matrix.unreadable)
     summary = {
-        "out": str(out),
+        "out": None if out is None else str(out),
         "images": matrix.n_images,
         "rows": len(matrix),
         "features": matrix.X.shape[1],
@@ -84,7 +92,8 @@ def extract(
         "seconds": matrix.seconds,
         "unreadable": [{"path": path, "reason": reason} for path, reason in matrix.unreadable],
     }
-    print_result(summary, as_json, f"{matrix!r} written to {out}")
+    place = "the cache" if out is None else out
+    print_result(summary, as_json, f"{matrix!r} written to {place}")
 
 
 @commands.command()
@@ -123,7 +132,7 @@ def fit(
     """
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.scheduler import connected
+    from featx.features.cluster import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -282,7 +291,13 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option(
     "--preset",
     type=click.Choice(["fast", "accurate", "varshni"]),
-    help="A whole set of choices; options given besides it win.",
+    help="Settings under a name; options given besides it win.",
+)
+@click.option(
+    "--config",
+    type=PathArgument,
+    help="Settings from a YAML or JSON file, or from the run.json of a run; options given besides "
+    "it win.",
 )
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
@@ -292,38 +307,40 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
 @seed_option
 @extraction_options
+@scheduler_option
+@allow_open_option
 @json_option
 @click.pass_context
 def benchmark(
-    context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    images: Path,
+    out: Path,
+    as_json: bool,
+    externals: dict[str, Path],
+    hash_patients: str | None,
+    scheduler: str | None,
+    allow_open_scheduler: bool,
+    **options: Any,
 ) -> None:
     """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
 
-    Everything is chosen on training images, by patient; the test images are looked at once.
+    Everything is chosen on training images, by patient; the test set is evaluated once.
 
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
-    apply_preset(context, options)
-    patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
-    dataset = open_images(images, options)
-    externals = {
-        name: open_external(folder, patients, secret, dataset.class_names, labels)
-        for name, folder in options.pop("externals").items()
-    }
-    epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")
-    settings = {
-        **({} if epochs is None else {"epochs": epochs}),
-        **({} if size is None else {"size": (size, size)}),
-    }
-    table = featx.benchmark(
-        dataset,
-        baseline_settings=settings,
-        externals=externals,
-        command=written_command(context),
-        out=out,
-        **with_views(options),
-    )
+    from featx.features.cluster import connected
+
+    with connected(scheduler, allow_open=allow_open_scheduler) as client:
+        table = featx.benchmark(
+            images,
+            config=benchmark_settings(context, options),
+            externals=externals,
+            hash_patients=hash_patients,
+            out=out,
+            client=client,
+        )
     print_table(table, as_json, out)
 
 

@@ -67,7 +67,7 @@ def cache_ls(cache: Path | None, as_json: bool) -> None:
 
     rows = list_recipes(_folder(cache))
     lines = [
-        f"{row['folder']}: {row['parts']:,} shards, {row['bytes']:,} bytes, "
+        f"{row['folder']}: {row['shards']:,} shards, {row['bytes']:,} bytes, "
         f"{row['damaged']} damaged, idle for {row['idle_days']} days"
         for row in rows
     ]
@@ -86,7 +86,7 @@ def cache_verify(cache: Path | None, as_json: bool) -> None:
 
     findings = verify(_folder(cache))
     lines = [
-        f"{row['folder']}: {row['sound_parts']:,} sound shards, {row['rows']:,} rows, "
+        f"{row['folder']}: {row['sound_shards']:,} sound shards, {row['rows']:,} rows, "
         f"{len(row['set_aside'])} set aside"
         for row in findings
     ]

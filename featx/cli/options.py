@@ -16,12 +16,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PathArgument = click.Path(path_type=Path)
 
-calibration_option = click.option(
-    "--calibration",
+quantization_option = click.option(
+    "--quantization",
     metavar="MATRIX",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Matrix of training images in int8, whose networks these images shall be shown, too.  "
-    "[default: calibrate on those of IMAGES that are of no test split]",
+    help="int8 matrix of the training images, whose quantized networks to use.  "
+    "[default: quantize on the IMAGES outside test splits]",
 )
 
 
@@ -87,8 +87,31 @@ hash_patients_option = click.option(
 scheduler_option = click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Of a Dask cluster that does the work, such as tcp://HOST:8786; its workers must see "
-    "IMAGES and the cache. Needs featx[dask].",
+    help="Dask cluster that does the work, such as tls://HOST:8786; its workers must see IMAGES "
+    "and the cache. Needs featx[dask].",
+)
+allow_open_option = click.option(
+    "--allow-open-scheduler",
+    is_flag=True,
+    help="Accept a scheduler without TLS on another machine; anyone who reaches it can run code.",
+)
+
+
+def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise click.BadParameter(f"{text!r} is not K/N; write 2/8 for the second of eight parts")
+    return int(number), int(count)
+
+
+part_option = click.option(
+    "--part",
+    metavar="K/N",
+    callback=_part,
+    help="Compute only every N-th image from the K-th into the cache, as one of N processes "
+    "(Slurm arrays, GNU parallel). The same command without --part then writes the matrix.",
 )
 resources_option = click.option(
     "--resources",
@@ -294,30 +317,26 @@ def open_images(
     )
 
 
-def open_external(
-    images: Path,
-    patients: str | None,
-    secret: str | None,
-    class_names: Sequence[str],
-    labels: str | None = None,
-) -> featx.ImageDataset:
-    """Open an external set by the rules of the images it stands beside."""
-    return featx.ImageDataset.open(
-        images, patients, labels=labels, class_names=class_names, hash_patients=secret
-    )
-
-
-def apply_preset(context: click.Context, options: dict[str, Any]) -> None:
-    """Take --preset from the options and fill in what the user did not give."""
-    name = options.pop("preset")
-    if name is None:
-        return
+def benchmark_settings(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a benchmark: those of --config or --preset, replaced by given options."""
+    from featx.benchmarking.config import read_config
     from featx.benchmarking.presets import get_preset
 
-    for option, value in get_preset(name).arguments(options["weights_dir"]).items():
-        given = context.get_parameter_source(option)
-        if option not in options or given == click.core.ParameterSource.DEFAULT:
-            options[option] = value
+    sources = {name: context.get_parameter_source(name) for name in options}
+    given = {n: v for n, v in options.items() if sources[n] != click.core.ParameterSource.DEFAULT}
+    preset, file = given.pop("preset", None), given.pop("config", None)
+    settings = {} if preset is None else get_preset(preset).settings(options["weights_dir"])
+    if file is not None:
+        settings |= read_config(file)
+    epochs, size = given.pop("baseline_epochs", None), given.pop("baseline_size", None)
+    training = dict(settings.get("baseline_settings", {}))
+    training |= {} if epochs is None else {"epochs": epochs}
+    training |= {} if size is None else {"size": (size, size)}
+    settings |= {**given, "baseline_settings": training}
+    # The policy 'none' draws no views to default to.
+    if settings.get("augmentation") == "none":
+        settings.setdefault("views", 1)
+    return settings
 
 
 def with_views(options: dict[str, Any]) -> dict[str, Any]:

@@ -75,18 +75,16 @@ def describe_choice(model: Any) -> str:
 def print_table(table: Any, as_json: bool, out: Path) -> None:
     """Print a benchmark's table and what must stand below it."""
     if as_json:
-        print_result(table.rows, as_json, "")
+        print_result([row.to_dict() for row in table], as_json, "")
         return
     from rich.console import Console
 
-    from featx.report.records import BenchmarkRow
     from featx.report.tables import to_terminal
 
     console = Console()
-    rows = [BenchmarkRow.from_dict(row) for row in table.rows]
-    console.print(to_terminal(rows, console.width))
+    console.print(to_terminal(table.rows, console.width))
     for note in table.notes:
-        click.echo(note)
+        click.echo(note.text)
     click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")
 
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from featx.audit.duplicates import exact_pairs, near_pairs
 from featx.audit.fingerprints import take_fingerprints
-from featx.audit.label_issues import find_suspects
+from featx.audit.label_issues import find_label_issues
 from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.registry import get_classifier
@@ -213,7 +213,7 @@ def _label_issues(
             predicted=matrix.class_names[predicted],
             probability=float(model.out_of_fold_[place, labels[place]]),
         )
-        for place, predicted in find_suspects(model.out_of_fold_, labels)
+        for place, predicted in find_label_issues(model.out_of_fold_, labels)
     ]
     return probabilities, tuple(issues), []
 

@@ -1,303 +1,296 @@
-"""Extraction on a Dask cluster: what is missing, in batches, to workers that share the cache."""
+"""Extraction on a Dask cluster: chunks of images for workers that share the cache.
+
+Workers run the `fill_cache` of a single machine, so results are identical. Whoever reaches a Dask
+scheduler can run code on its workers, so an address beyond this machine must use TLS.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import logging
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 
-from featx.datasets.dataset import ImageDataset
-from featx.errors import FeatxError, UnreadableImageError, UsageError
-from featx.features.cache.file_hashes import Digest, Hashed, strict_error
-from featx.features.cluster_worker import Batch, Outcome, run_batch, run_digests, run_probe
-from featx.features.embedding import ROWS_A_PART, Embedding, Lacking, find_lacking
-from featx.features.wanted import WantedRows, unpack_digest
+from featx.backbones.weights import find_weights
+from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
+from featx.features import pipeline
+from featx.features.cache.file_hashes import Hashed, strict_error
+from featx.features.pipeline import ENGINES, Embedder, Mask, images_to_read
 from featx.images.archives import Member
 from featx.images.sources import Source
+from featx.runtime.memory import keeping_freed_memory
+from featx.runtime.parallel import set_engine_threads, set_jobs
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "connected"]
 
 logger = logging.getLogger(__name__)
 
-# So many tasks a thread are on their way: the next one is there when a worker has done the last,
-# and the scheduler remembers as little of a million images as of a thousand.
-TASKS_A_THREAD = 2
-IMAGES_A_TASK = 256
-
-# A task is tried again after errors that may pass, such as those of a network drive.
+# Enough that a worker finds its next task waiting, and few enough for the scheduler's memory.
+TASKS_PER_THREAD = 2
+# Retries after errors that may pass, such as those of a network drive.
 RETRIES = 2
+CONNECT_SECONDS = 10
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+# Networks that a worker keeps in memory, since it serves one extraction after another.
+ENGINES_PER_WORKER = 8
+
+
+@contextmanager
+def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Client | None]:
+    """Connect to a scheduler (None for no cluster), with the TLS settings of Dask's own config."""
+    if address is None:
+        yield None
+        return
+    _check_address(address, allow_open)
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingExtraError("a Dask cluster", "featx[dask]") from error
+    try:
+        client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise FeatxError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}). Start one with "
+            "`dask scheduler` and give the address that it prints; tls:// addresses need the keys "
+            "distributed.comm.tls of Dask's configuration"
+        ) from error
+    with client:
+        workers = client.nthreads()
+        if not workers:
+            raise FeatxError(
+                f"the scheduler at {address} has no workers. Start some: `dask worker {address}`"
+            )
+        logger.info(
+            f"Cluster {address}: {len(workers)} workers, {sum(workers.values())} threads. "
+            f"Dashboard: {client.dashboard_link or 'none'}"
+        )
+        yield client
+
+
+def _check_address(address: str, allow_open: bool) -> None:
+    """Refuse malformed addresses, and open ones that other machines can reach."""
+    found = re.fullmatch(r"(?:(tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
+    if found is None:
+        raise UsageError(
+            f"{address!r} is not the address of a Dask scheduler; write tcp://127.0.0.1:8786 or "
+            "tls://HOST:8786, as `dask scheduler` prints it"
+        )
+    protocol, host = found[1], found[2].strip("[]")
+    with suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if protocol != "tls" and host != "localhost" and not allow_open:
+        raise UsageError(
+            f"the scheduler {address} is open: whoever reaches it can run code as the users of its "
+            "workers. Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "
+            "trusted people reach, --allow-open-scheduler"
+        )
+
+
+Chunk = tuple[dict[Embedder, Mask], Hashed]
+"""Images of one task, and their missing rows."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Dask cluster whose workers see the images and the cache."""
+    """A Dask cluster whose workers see the images, the weights and the cache."""
 
     client: Client
     resources: Mapping[str, float] | None = None
 
-    def read_digests(self, images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
-        """Read images on the workers to compute their digests."""
-        sources = (_seen_from_anywhere(images.sources[index]) for index in indices)
-        tasks = iter(lambda: list(islice(sources, IMAGES_A_TASK)), [])
-        waiting: deque[Future[Any]] = deque()
-        most = max(2, TASKS_A_THREAD * sum(self.client.nthreads().values()))
-        with _telling_of_loss():
-            for task in tasks:
-                waiting.append(self.client.submit(run_digests, task, pure=False, retries=RETRIES))
-                if len(waiting) >= most:
-                    yield from _digests(waiting.popleft())
-            while waiting:
-                yield from _digests(waiting.popleft())
-
-    def complete(
-        self,
-        embeddings: Sequence[Embedding],
-        hashed: Hashed,
-        wanted: WantedRows,
-        *,
-        strict: bool,
+    def fill_cache(
+        self, missing: Mapping[Embedder, Mask], hashed: Hashed, *, strict: bool = False
     ) -> dict[str, UnreadableImageError]:
-        """Compute those of the wanted rows that the cache lacks, on the workers.
-
-        The work is parted by the order of digests, so that a run that was lost is taken up with
-        the same batches, less those whose parts are in the cache.
-        """
-        lacking = find_lacking(embeddings, wanted)
-        if not lacking:
+        """Compute missing rows on the workers; see `featx.features.pipeline.fill_cache`."""
+        if not missing:
             return {}
         self._check_resources()
-        run = _Run(self, tuple(lacking), hashed, strict)
-        names = ", ".join(embedding.backbone.name for embedding in lacking)
-        total = sum(int(lacks.sum()) for lacks in lacking.values())
-        try:
-            with (
-                _telling_of_loss(),
-                progress(f"Embedding with {names} on the cluster", total, "views") as advance,
-            ):
-                run.prepare()
-                run.do(_batches(lacking, hashed, wanted), advance)
-                run.isolate(advance)
-        finally:
-            for embedding in lacking:
-                embedding.store.save_index()
-        return run.failures
+        whole = _sendable(missing, hashed)
+        views = next(iter(missing.values())).shape[1]
+        names = ", ".join(embedder.backbone.name for embedder in missing)
+        title = f"Embedding with {names} on the cluster"
+        numbers = images_to_read(hashed, missing)
+        step = max(1, pipeline.ROWS_PER_SHARD // views)
+        # In the order of digests, so that a second run has the chunks that the first one lacked.
+        numbers.sort(key=hashed.digests.__getitem__)
+        parts = (numbers[start : start + step] for start in range(0, len(numbers), step))
+        failures: dict[str, UnreadableImageError] = {}
+        with _explaining_loss(), progress(title, len(numbers), "images") as advance:
+            # One worker makes the probes that all others compare their features with.
+            self._submit(_take(whole, [])).result()
+            for chunk, unreadable in self._run(whole, parts):
+                for digest, error in unreadable.items():
+                    if strict:
+                        names_of = dict(zip(chunk.digests, chunk.images.names, strict=True))
+                        raise strict_error(names_of[digest], error)
+                failures |= unreadable
+                advance(len(chunk.digests))
+        return failures
 
-    def _check_resources(self) -> None:
-        """Refuse what no worker has: Dask would wait for one that has."""
-        if not self.resources:
-            return
-        # Newer versions describe only the first few workers unless asked for all.
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        for worker in workers:
-            own = worker["resources"]
-            if all(own.get(name, 0) >= amount for name, amount in self.resources.items()):
-                return
-        wanted = ",".join(f"{name}={amount:g}" for name, amount in self.resources.items())
-        raise UsageError(
-            f"no worker of the cluster has the resources {wanted}; start some with "
-            f"`dask worker ADDRESS --resources {wanted}`, or leave --resources out"
-        )
+    def _run(
+        self, whole: Chunk, parts: Iterator[list[int]]
+    ) -> Iterator[tuple[Hashed, dict[str, UnreadableImageError]]]:
+        """Compute chunks, a bounded number at a time.
 
+        A chunk whose worker dies is computed by another one; a chunk that kills several workers is
+        halved until the image is found.
+        """
+        from distributed import KilledWorker, as_completed
 
-@dataclass
-class _Run:
-    """One extraction on a cluster, and what is known of its workers so far."""
+        running: dict[Any, list[int]] = {}
+        completed: Any = as_completed(loop=self.client.loop)
 
-    cluster: Cluster
-    embeddings: tuple[Embedding, ...]
-    hashed: Hashed
-    strict: bool
-    failures: dict[str, UnreadableImageError] = field(default_factory=dict)
-    suspects: list[Batch] = field(default_factory=list)
-    unfit: dict[str, str] = field(default_factory=dict)
-
-    def prepare(self) -> None:
-        """Have one worker make the probes that all others are held against."""
-        embeddings = tuple(map(_sent, self.embeddings))
-        while self._refused(_result(self._submit(run_probe, embeddings))):
-            pass
-
-    def do(self, batches: Iterator[Batch], advance: Callable[..., None]) -> None:
-        """Do batches, a bounded number at a time; those that end their workers are put aside."""
-        from distributed import as_completed
-
-        running: dict[str, Batch] = {}
-        completed = as_completed(loop=self.cluster.client.loop)
-
-        def start(batch: Batch) -> None:
-            future = self._submit(run_batch, batch, key=batch.key)
-            running[future.key] = batch
+        def start(numbers: list[int]) -> None:
+            future = self._submit(_take(whole, numbers))
+            running[future.key] = numbers
             completed.add(future)
 
-        for batch in islice(batches, self._room(0)):
-            start(batch)
+        for numbers in islice(parts, self._room()):
+            start(numbers)
         for future in completed:
-            batch = running.pop(future.key)
-            outcome = self._outcome(future)
-            # Released before the same work may be asked for again.
+            numbers = running.pop(future.key)
+            try:
+                unreadable = future.result()
+            except KilledWorker:
+                if len(numbers) > 1:
+                    logger.warning(
+                        f"Workers died while they read {len(numbers):,} images; halves are tried."
+                    )
+                    start(numbers[: len(numbers) // 2])
+                    start(numbers[len(numbers) // 2 :])
+                    continue
+                reason = UnreadableImageError("each process that reads it is killed")
+                unreadable = {whole[1].digests[numbers[0]]: reason}
+            # Memory of the scheduler, which would remember each task.
             future.release()
-            if outcome is None:
-                self.suspects.append(batch)
-            elif self._refused(outcome):
-                start(batch)
-            else:
-                self._keep(batch, outcome, advance)
-            for following in islice(batches, self._room(len(running))):
-                start(following)
+            yield _take(whole, numbers)[1], unreadable
+            for numbers in islice(parts, max(0, self._room() - len(running))):
+                start(numbers)
 
-    def isolate(self, advance: Callable[..., None]) -> None:
-        """Do what ended its workers once more, alone, halving it until the image is found."""
-        if self.suspects:
-            count = sum(map(len, self.suspects))
-            logger.warning(
-                f"{count:,} images were with workers that died again and again; they are tried "
-                "apart, to find those that are to blame."
-            )
-        while self.suspects:
-            batch = self.suspects.pop()
-            outcome = self._outcome(self._submit(run_batch, batch, key=f"{batch.key}-apart"))
-            if outcome is None and len(batch) > 1:
-                self.suspects += batch.halves()
-            elif outcome is None:
-                reason = "it ends the process that reads it, each time that it is tried"
-                self._keep(batch, Outcome("", {batch.digests[0]: reason}), advance)
-            elif self._refused(outcome):
-                self.suspects.append(batch)
-            else:
-                self._keep(batch, outcome, advance)
-
-    def _submit(self, work: Callable[..., Outcome], what: object, key: str | None = None) -> Any:
-        client = self.cluster.client
-        workers = None
-        if self.unfit:
-            workers = [address for address in client.nthreads() if address not in self.unfit]
-            if not workers:
-                address, reason = next(iter(self.unfit.items()))
-                raise FeatxError(f"no worker of the cluster is fit; {address} for one: {reason}")
-        return client.submit(
-            work,
-            what,
-            key=key,
-            pure=False,
-            retries=RETRIES,
-            workers=workers,
-            resources=None if self.cluster.resources is None else dict(self.cluster.resources),
+    def _submit(self, chunk: Chunk) -> Future[dict[str, UnreadableImageError]]:
+        resources = None if self.resources is None else dict(self.resources)
+        return self.client.submit(
+            _fill_chunk, chunk, pure=False, retries=RETRIES, resources=resources
         )
 
-    def _room(self, running: int) -> int:
-        threads = sum(self.cluster.client.nthreads().values())
-        return max(0, max(2, TASKS_A_THREAD * threads) - running)
+    def _room(self) -> int:
+        return max(2, TASKS_PER_THREAD * sum(self.client.nthreads().values()))
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome | None:
-        """Return what became of a batch, or None if it ended its worker too often."""
-        from distributed import KilledWorker
-
-        try:
-            return _result(future)
-        except KilledWorker:
-            return None
-
-    def _refused(self, outcome: Outcome) -> bool:
-        """Tell whether a worker is not fit, in which case it gets no more."""
-        if outcome.unfit and outcome.worker not in self.unfit:
-            logger.warning(f"The worker {outcome.worker} is left out: {outcome.unfit}")
-            self.unfit[outcome.worker] = outcome.unfit
-        return bool(outcome.unfit)
-
-    def _keep(self, batch: Batch, outcome: Outcome, advance: Callable[..., None]) -> None:
-        if outcome.failure:
-            raise FeatxError(f"{outcome.failure} (worker {outcome.worker})")
-        by_recipe = {embedding.recipe.digest: embedding for embedding in self.embeddings}
-        for sent, parts in zip(batch.embeddings, outcome.parts, strict=bool(outcome.parts)):
-            by_recipe[sent.recipe.digest].store.learn(parts)
-        names = dict(zip(batch.digests, batch.names, strict=True))
-        for digest, reason in outcome.unreadable.items():
-            error = UnreadableImageError(reason)
-            if self.strict:
-                raise strict_error(names[digest], error)
-            self.failures[digest] = error
-        advance(batch.rows, f"{len(self.cluster.client.nthreads()):,} workers")
-
-
-def _batches(lacking: Lacking, hashed: Hashed, wanted: WantedRows) -> Iterator[Batch]:
-    """Part the images that lack rows, in the order of their digests."""
-    embeddings = tuple(map(_sent, lacking))
-    numbers = np.flatnonzero(np.any([lacks.any(axis=1) for lacks in lacking.values()], axis=0))
-    size = max(1, ROWS_A_PART // wanted.views)
-    for start in range(0, len(numbers), size):
-        own: npt.NDArray[np.int64] = numbers[start : start + size]
-        places = wanted.first[own].tolist()
-        yield Batch(
-            embeddings=embeddings,
-            sources=tuple(_seen_from_anywhere(hashed.images.sources[place]) for place in places),
-            names=tuple(hashed.images.names[place] for place in places),
-            digests=tuple(unpack_digest(wanted.digests, number) for number in own.tolist()),
-            lacking=tuple(lacks[own] for lacks in lacking.values()),
+    def _check_resources(self) -> None:
+        """Refuse resources that no worker has, for which Dask would wait forever."""
+        needed = self.resources or {}
+        # Newer versions describe only the first few workers unless asked for all.
+        for worker in self.client.scheduler_info(n_workers=-1)["workers"].values():
+            if all(worker["resources"].get(name, 0) >= least for name, least in needed.items()):
+                return
+        text = ",".join(f"{name}={amount:g}" for name, amount in needed.items())
+        raise UsageError(
+            f"no worker of the cluster has the resources {text}. Start some with "
+            f"`dask worker ADDRESS --resources {text}`, or leave --resources out"
         )
 
 
-def _sent(embedding: Embedding) -> Embedding:
-    """Return an embedding without its store, and with paths that lead there from any folder."""
-    path, folder = embedding.weights.path, embedding.weights_dir
-    return replace(
-        embedding,
-        weights=replace(embedding.weights, path=None if path is None else path.absolute()),
-        cache=embedding.cache.absolute(),
-        weights_dir=None if folder is None else folder.absolute(),
+def _take(chunk: Chunk, numbers: list[int]) -> Chunk:
+    missing, hashed = chunk
+    return {key: mask[numbers] for key, mask in missing.items()}, hashed.select(numbers)
+
+
+def _sendable(missing: Mapping[Embedder, Mask], hashed: Hashed) -> Chunk:
+    """Replace relative paths, and leave out patients and labels, which no worker needs."""
+    names = hashed.images.names
+    images = replace(
+        hashed.images,
+        labels=np.full(len(names), -1),
+        patients=np.array(names, dtype=np.str_),
+        sources=tuple(map(_absolute, hashed.images.sources)),
+    )
+    return (
+        {_with_absolute_paths(embedder): mask for embedder, mask in missing.items()},
+        replace(hashed, images=images),
     )
 
 
-def _seen_from_anywhere(source: Source) -> Source:
+def _with_absolute_paths(embedder: Embedder) -> Embedder:
+    config, path = embedder.config, embedder.weights.path
+    folder = config.weights_folder
+    config = replace(
+        config,
+        cache=config.cache_folder.absolute(),
+        weights_dir=None if folder is None else folder.absolute(),
+    )
+    weights = replace(embedder.weights, path=None if path is None else path.absolute())
+    return replace(embedder, config=config, weights=weights)
+
+
+def _absolute(source: Source) -> Source:
     if isinstance(source, Member):
         return replace(source, archive=source.archive.absolute())
     return source.absolute() if isinstance(source, Path) else source
 
 
 @contextmanager
-def _telling_of_loss() -> Iterator[None]:
-    """Say what to do where the scheduler is lost, or a task fails for reasons of its own."""
+def _explaining_loss() -> Iterator[None]:
     try:
         yield
     except FeatxError:
         raise
-    except (OSError, TimeoutError, CancelledError) as error:
-        raise FeatxError(
-            f"the scheduler was lost ({type(error).__name__}); when there is one again, run the "
-            "same command: it goes on from the parts that are in the cache"
-        ) from error
-
-
-def _digests(future: Future[Any]) -> Iterator[Digest]:
-    for digest in _result(future):
-        yield digest if isinstance(digest, str) else UnreadableImageError(*digest)
-
-
-def _result(future: Future[Result]) -> Result:
-    """Wait for a task, and say what to do where it is lost."""
-    from distributed import KilledWorker
-
-    try:
-        return future.result()
-    except (KilledWorker, FeatxError, CancelledError):
-        raise
     except Exception as error:
         raise FeatxError(
-            f"a batch failed on the cluster ({type(error).__name__}: {error}); see to it and run "
-            "the same command again: what is already computed is kept"
+            f"the work on the cluster failed ({type(error).__name__}: {error}). When scheduler and "
+            "workers run, run the same command again: it continues from the rows in the cache"
         ) from error
+
+
+# One chunk at a time uses all threads of a worker.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def _fill_chunk(chunk: Chunk) -> dict[str, UnreadableImageError]:
+    """Compute the missing rows of a chunk; this runs on a worker."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    missing, hashed = chunk
+    with _ONE_AT_A_TIME, keeping_freed_memory():
+        set_jobs(worker.state.nthreads)
+        set_engine_threads(worker.state.nthreads)
+        cv2.setNumThreads(worker.state.nthreads)
+        ENGINES.size = max(ENGINES.size, ENGINES_PER_WORKER)
+        try:
+            found = {find_here(embedder): mask for embedder, mask in missing.items()}
+            return pipeline.fill_cache(found, hashed, trust_versions=False)
+        except FeatxError as error:
+            raise FeatxError(f"{error} (worker {worker.address})") from error
+
+
+def find_here(embedder: Embedder) -> Embedder:
+    """Check that this machine sees the cache, and find the same weights on it."""
+    weights, folder = embedder.weights, embedder.config.weights_folder
+    if not (embedder.store.folder / "recipe.json").is_file():
+        raise FeatxError(
+            f"the cache {embedder.config.cache_folder} is not visible here. Choose a --cache that "
+            "all machines see under one path"
+        )
+    if weights.path is None or weights.path.is_file():
+        return embedder
+    folder = folder if folder and folder.is_dir() else None
+    found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
+    if found.digest != weights.digest:
+        raise FeatxError(
+            f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "
+            "into a --weights-dir that all machines see, or $FEATX_WEIGHTS_DIR of the workers"
+        )
+    return replace(embedder, weights=found)

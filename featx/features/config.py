@@ -137,15 +137,25 @@ class ExtractionConfig:
             )
 
     def _check_views(self) -> None:
+        policy = self.policy
         if self.views < 1:
             raise UsageError(f"views={self.views}: at least 1, the image itself, is needed")
-        if self.views > 1 and self.policy == POLICIES["none"]:
+        if self.views > 1 and policy == POLICIES["none"]:
             raise UsageError(
                 f"the policy 'none' draws no augmented views, so views={self.views} would repeat "
                 "the same one; ask for views=1, or for another policy"
             )
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state={self.random_state}: give a number from 0 to 2**32 - 1")
+
+    @classmethod
+    def build(cls, config: ExtractionConfig | None = None, **settings: Any) -> ExtractionConfig:
+        """Return a config with some settings replaced; an unknown name is a usage error."""
+        known = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise unknown_name("extraction setting", name, known)
+        return cls(**settings) if config is None else replace(config, **settings)
 
     @cached_property
     def records(self) -> tuple[BackboneSpec, ...]:
@@ -189,15 +199,11 @@ class ExtractionConfig:
             If a setting is unknown, or a weights file is needed whose path was not recorded.
         """
         values = {**values, **overrides}
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown_name("extraction setting", name, known)
         if values.get("weights") == _FILE:
             raise UsageError("the weights were a file, whose path is not recorded; give --weights")
         if isinstance(values.get("augmentation"), Mapping):
             values["augmentation"] = Augmentation.from_dict(values["augmentation"])
-        return cls(**values)
+        return cls.build(**values)
 
     @classmethod
     def from_recipes(

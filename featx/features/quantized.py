@@ -1,4 +1,4 @@
-"""Quantized networks: calibrated once on training images, kept in the cache, named by recipes."""
+"""Int8 networks: quantized once on training images, kept in the cache, named by recipes."""
 
 from __future__ import annotations
 
@@ -8,60 +8,56 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.registry import BackboneSpec
-from featx.backbones.weights import Weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
+from featx.features.config import ExtractionConfig
+from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.files import library_versions, put_bytes
 from featx.runtime.progress import progress
 
-__all__ = ["CALIBRATION_IMAGES", "calibrate", "read_network"]
+if TYPE_CHECKING:
+    from featx.features.pipeline import Embedder
+
+__all__ = ["QUANTIZATION_IMAGES", "quantize_on", "read_network"]
 
 logger = logging.getLogger(__name__)
 
 # NNCF's own default; more do not change the ranges much.
-CALIBRATION_IMAGES = 300
+QUANTIZATION_IMAGES = 300
 
 _FOLDER = "quantized"
 
 
-def calibrate(
-    recipes: Sequence[Recipe],
-    backbones: Sequence[BackboneSpec],
-    weights: Sequence[Weights],
-    on: ImageDataset | Sequence[str],
-    cache: Path,
-    *,
-    rehash: bool = False,
-) -> list[Recipe]:
-    """Complete recipes in int8 with the digest of the network that each is about."""
-    if not isinstance(on, ImageDataset):
-        if isinstance(on, str) or len(on) != len(recipes) or not all(on):
+def quantize_on(
+    images: ImageDataset | FeatureMatrix, embedders: Sequence[Embedder]
+) -> ExtractionConfig:
+    """Return the config with the int8 network of each backbone, quantized on these images."""
+    config = embedders[0].config
+    if isinstance(images, FeatureMatrix):
+        networks = [str(recipe.get("network", "")) for recipe in images.recipes]
+        if len(networks) != len(embedders) or not all(networks):
             raise UsageError(
-                f"int8 networks of {len(recipes)} backbone(s) are needed; calibration={on!r} names "
-                "others: give training images, or the recipes' `network` of a matrix in int8"
+                f"{images!r} is not an int8 matrix of {len(embedders)} backbone(s). Give "
+                "quantization= (--quantization) the matrix of the training images in int8"
             )
-        return [replace(recipe, network=name) for recipe, name in zip(recipes, on, strict=True)]
-    training = on.select(on.splits != "test")
+        return replace(config, networks=networks)
+    training = images.select(images.splits != "test")
     if not len(training):
         raise UsageError(
-            "int8 is calibrated on training images, and these are all test images; give "
-            "calibration= (--calibration) the training images or their matrix"
+            "int8 networks are quantized on training images, and these are all test images. Give "
+            "quantization= (--quantization) the training images or their matrix"
         )
-    hashed = hash_images(training, cache, rehash=rehash)
-    return [
-        replace(recipe, network=_network_for(recipe, backbone, found, hashed, cache))
-        for recipe, backbone, found in zip(recipes, backbones, weights, strict=True)
-    ]
+    hashed = hash_images(training, config.cache_folder, rehash=config.rehash)
+    return replace(config, networks=[_network_for(embedder, hashed) for embedder in embedders])
 
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
@@ -76,13 +72,13 @@ def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -
         if hashlib.sha256(content).hexdigest() == recipe.network:
             return content
         raise FeatxError(
-            f"{folder / name} is damaged: its checksum does not match; delete it and bring another "
-            "copy, or calibrate and fit anew"
+            f"{folder / name} is damaged: its checksum does not match. Delete it and copy it from "
+            "another cache, or quantize and fit again"
         )
     raise FeatxError(
-        f"the int8 network of {recipe.backbone} that these features are of is not in "
-        f"{' or '.join(map(str, folders))}. No other will do: bring {name} from the folder "
-        f"{_FOLDER} of the cache in which it was calibrated, into {folders[0]} or --weights-dir"
+        f"the int8 network of {recipe.backbone} is not in {' or '.join(map(str, folders))}, and "
+        f"no other gives these features. Copy {name} from the folder {_FOLDER} of the cache in "
+        f"which it was quantized into {folders[0]} or --weights-dir"
     )
 
 
@@ -90,25 +86,25 @@ def _network_name(backbone: str, digest: str) -> str:
     return f"{backbone}-{digest}.int8.zip"
 
 
-def _network_for(
-    recipe: Recipe, backbone: BackboneSpec, weights: Weights, hashed: Hashed, cache: Path
-) -> str:
-    """Return the digest of the network calibrated on these images, making it at first."""
-    sample = sorted(set(hashed.digests))[:CALIBRATION_IMAGES]
-    note = cache / _FOLDER / f"{recipe.backbone}-{_question(recipe, sample)}.json"
-    known = _remembered(note)
-    if known is not None and (note.parent / _network_name(recipe.backbone, known)).exists():
+def _network_for(embedder: Embedder, hashed: Hashed) -> str:
+    """Return the digest of the network quantized on these images, quantizing it once."""
+    recipe, folder = embedder.recipe, embedder.config.cache_folder / _FOLDER
+    sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
+    note = folder / f"{recipe.backbone}-{_key(recipe, sample)}.json"
+    known = _noted_network(note)
+    if known is not None and (folder / _network_name(recipe.backbone, known)).exists():
         return known
-    # Here, and not above, since the answer may be known on a machine without NNCF.
+    # Imported here, since a machine without NNCF may have the network already.
     from featx.backbones.quantization import check_quantizer, network_digest, quantize
     from featx.backbones.weights import load_base
 
     check_quantizer()
     views = _views(recipe, hashed, sample)
-    logger.debug(f"Calibrating {recipe.backbone} in int8 on {len(views):,} images.")
-    network = quantize(load_base(backbone, weights), backbone, views, recipe.pooling)
+    logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
+    base = load_base(embedder.backbone, embedder.weights)
+    network = quantize(base, embedder.backbone, views, recipe.pooling)
     digest = network_digest(network)
-    put_bytes(note.parent / _network_name(recipe.backbone, digest), network)
+    put_bytes(folder / _network_name(recipe.backbone, digest), network)
     facts: dict[str, Any] = {
         "network": digest,
         "images": len(views),
@@ -118,15 +114,15 @@ def _network_for(
     return digest
 
 
-def _question(recipe: Recipe, sample: list[str]) -> str:
-    """Digest of all that decides a calibration: two runs that ask the same take one answer."""
+def _key(recipe: Recipe, sample: list[str]) -> str:
+    """Return the digest of everything that decides a quantized network."""
     values = replace(recipe, network="").to_dict()
     del values["augmentation"], values["seed"]
     text = json.dumps([values, sample], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _remembered(note: Path) -> str | None:
+def _noted_network(note: Path) -> str | None:
     try:
         return str(json.loads(note.read_text())["network"])
     except (OSError, ValueError, KeyError):
@@ -134,10 +130,10 @@ def _remembered(note: Path) -> str | None:
 
 
 def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.float32]:
-    """Make view 0 of those images of the sample that can be decoded."""
+    """Return view 0 of the readable images of the sample."""
     places = dict(zip(hashed.digests, range(len(hashed.digests)), strict=True))
     views = []
-    with progress(f"Calibrating {recipe.backbone} in int8", len(sample), "images") as advance:
+    with progress(f"Quantizing {recipe.backbone} to int8", len(sample), "images") as advance:
         for digest in sample:
             try:
                 image = hashed.images.read(places[digest], recipe.color)
@@ -148,5 +144,5 @@ def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.
             image = normalize(image, recipe.normalization)
             views.append(make_view(image, digest, 0, recipe.size, recipe.augmentation))
     if not views:
-        raise FeatxError("none of the images to calibrate int8 on can be read")
+        raise FeatxError("none of the images to quantize on can be read")
     return np.stack(views)

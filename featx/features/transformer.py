@@ -1,4 +1,4 @@
-"""A scikit-learn transformer from images to features."""
+"""Scikit-learn transformer from images to features."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.backbones.pooling import POOLINGS, QUADRANTS
-from featx.backbones.registry import get_backbone
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import UsageError, unknown_name
-from featx.features.extraction import check_settings, extract
+from featx.features.config import ExtractionConfig
+from featx.features.extraction import extract
+from featx.features.matrix import FeatureMatrix
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
 
@@ -25,35 +26,35 @@ _COMBINATIONS = ("average", "concatenate")
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):
-    """Turn images into features of a frozen backbone, one row an image, through the cache.
+    """Transform images into features of frozen backbones, one row per image.
 
-    Nothing is learned from data and no weights are kept: a clone or a pickle is a few names. What
-    was computed once, by any process, comes from the cache; so a grid search costs one extraction
-    a setting, and with several jobs it is quickest after one `transform` of all images. An
-    unreadable image is an error, since a row cannot be left out.
+    The scikit-learn form of `featx.extract`, for pipelines and searches. Nothing is learned from
+    data and no weights are kept, so clones and pickles are small. Features come from the cache
+    where it has them: a grid search costs one extraction per setting. With several jobs, call
+    `transform` on all images first. An unreadable image is an error, since a row cannot be left
+    out.
 
     Parameters
     ----------
-    backbone : str or sequence of str, default="efficientnet_lite0"
-        Names from `featx.list_backbones`; the features of several stand side by side.
+    backbones : str or sequence of str, default="efficientnet_lite0"
+        Names from `featx.list_backbones`; features of several are concatenated.
     augmentation : str or Augmentation, default="none"
-        How views 1, 2, ... are drawn: ``"none"``, ``"ramirez"``, ``"radiograph"`` or a policy.
+        Policy by which the views 1, 2, ... are drawn.
     views : int, default=1
-        Views of an image.
+        Number of views per image.
     combine : {"average", "concatenate"}, default="average"
-        What becomes of an image's views: the mean of their features, or one view after the other
-        in a long row, which `featx.ViewAveraging` takes apart again.
+        Combination of an image's views: the mean of their features, or all in one long row, which
+        `featx.ViewAveraging` splits again.
+    quantization : ImageDataset or FeatureMatrix, optional
+        Training images that int8 networks are quantized on; required with ``precision="int8"``.
     weights, weights_dir, cache, engine, random_state, color, pooling, normalization, precision, \
     rehash
-        As in `featx.extract`.
-    calibration : ImageDataset or sequence of str, optional
-        What ``precision="int8"`` is calibrated on, and needed for it: images at hand at one
-        `transform` would give another network than those of the next.
+        Settings of `featx.ExtractionConfig`.
 
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of a row.
+        Number of features per row.
 
     Examples
     --------
@@ -61,13 +62,13 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     >>> extractor.get_feature_names_out()[[0, 1, 1280]]
     array(['efficientnet_lite0_0', 'efficientnet_lite0_1', 'mobilenetv2_0'], dtype=object)
 
-    Chosen by patient, backbone and classifier together:
+    Backbone and classifier chosen together, with patients kept apart:
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
     >>> from sklearn.pipeline import Pipeline
     >>> pipeline = Pipeline([("extract", FeatureExtractor()), ("classify", LogisticRegression())])
-    >>> grid = {"extract__backbone": ["efficientnet_lite0", "densenet169"],
+    >>> grid = {"extract__backbones": ["efficientnet_lite0", "densenet169"],
     ...         "classify__C": [0.01, 0.1]}
     >>> search = GridSearchCV(pipeline, grid, cv=StratifiedGroupKFold(), scoring="roc_auc")
 
@@ -76,7 +77,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: str | Sequence[str] = "efficientnet_lite0",
+        backbones: str | Sequence[str] = "efficientnet_lite0",
         *,
         augmentation: str | Augmentation = "none",
         views: int = 1,
@@ -90,10 +91,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         pooling: str = "average",
         normalization: str = "none",
         precision: str = "float32",
-        calibration: ImageDataset | Sequence[str] | None = None,
+        quantization: ImageDataset | FeatureMatrix | None = None,
         rehash: bool = False,
     ) -> None:
-        self.backbone = backbone
+        self.backbones = backbones
         self.augmentation = augmentation
         self.views = views
         self.combine = combine
@@ -106,110 +107,87 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.pooling = pooling
         self.normalization = normalization
         self.precision = precision
-        self.calibration = calibration
+        self.quantization = quantization
         self.rehash = rehash
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:  # noqa: ARG002
-        """Check the parameters; no image is opened.
-
-        Parameters
-        ----------
-        X, y : ignored
-
-        Returns
-        -------
-        FeatureExtractor
-            Itself.
+        """Check the parameters, without opening an image.
 
         Raises
         ------
         UsageError
-            If a parameter names nothing, or two do not go together.
+            If a parameter is invalid, or two exclude each other.
         """
-        self._checked_backbones()
+        self._config()
         return self
 
     def transform(self, X: ImageDataset | Iterable[Any]) -> npt.NDArray[np.float32]:
-        """Embed images. `fit` need not come first.
+        """Extract the features of images; `fit` is not needed before.
 
         Parameters
         ----------
-        X : ImageDataset, or sequence, array, Series or one-column frame of path, or of ndarray
-            The images. Arrays are of shape (height, width) or (height, width, 3); one array holds
-            images of one size along its first axis.
+        X : ImageDataset, or sequence, array, Series or one-column frame of path or ndarray
+            Images. Arrays have shape (height, width) or (height, width, 3); one array holds images
+            of one size along its first axis.
 
         Returns
         -------
         ndarray of float32, shape (n_images, n_features_out)
-            A data frame with names where `set_output` asks for one.
+            A data frame with feature names where `set_output` asks for one.
 
         Raises
         ------
         UsageError
-            If X is none of these, or a parameter is wrong.
+            If X is none of these, or a parameter is invalid.
         FeatxError
             If an image does not exist or is unreadable.
         """
-        self._checked_backbones()
+        config = self._config()
         images = as_images(X, labeled=False)
-        settings = self.get_params(deep=False)
-        combine = settings.pop("combine")
-        matrix = extract(images, strict=True, **settings)
-        if combine == "concatenate":
+        matrix = extract(images, config=config, quantization=self.quantization)
+        if self.combine == "concatenate":
             return matrix.X.reshape(len(images), -1)
         return matrix.X.reshape(len(images), self.views, -1).mean(axis=1)
 
     @property
     def n_features_out_(self) -> int:
-        """Number of features of a row."""
-        maps = sum(get_backbone(name).features for name in self._checked_backbones())
+        """Number of features per row."""
+        maps = sum(record.features for record in self._config().records)
         views = self.views if self.combine == "concatenate" else 1
         return maps * POOLINGS[self.pooling] * views
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:  # noqa: ARG002
-        """Name the features after the backbone.
-
-        Parameters
-        ----------
-        input_features : ignored
+        """Return the feature names.
 
         Returns
         -------
         ndarray of str, shape (n_features_out,)
-            ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with
-            ``view1_`` before it where views are concatenated.
+            ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with the
+            prefix ``view1_`` where views are concatenated.
         """
         places = [f"{name}_" for name in QUADRANTS] if self.pooling == "quadrants" else [""]
+        config = self._config()
         names = [
             f"{backbone}_{place}{number}"
-            for backbone in self._checked_backbones()
+            for backbone, record in zip(config.backbones, config.records, strict=True)
             for place in places
-            for number in range(get_backbone(backbone).features)
+            for number in range(record.features)
         ]
         if self.combine == "concatenate" and self.views > 1:
             names = [f"view{view}_{name}" for view in range(self.views) for name in names]
         return np.array(names, dtype=object)
 
-    def _checked_backbones(self) -> list[str]:
+    def _config(self) -> ExtractionConfig:
         if self.combine not in _COMBINATIONS:
-            raise unknown_name("way to combine views", self.combine, _COMBINATIONS)
-        names, _ = check_settings(
-            self.backbone,
-            self.augmentation,
-            self.views,
-            weights=self.weights,
-            color=self.color,
-            pooling=self.pooling,
-            normalization=self.normalization,
-            precision=self.precision,
-            engine=self.engine,
-        )
-        if self.precision == "int8" and self.calibration is None:
+            raise unknown_name("combination of views", self.combine, _COMBINATIONS)
+        if self.precision == "int8" and self.quantization is None:
             raise UsageError(
-                "precision='int8' needs calibration, the images to quantize the network on; give "
-                "some training images, the same for all that is to be compared"
+                "precision='int8' needs quantization=, the images to quantize the network on. Give "
+                "training images, the same for all features that are to be compared"
             )
-        return names
+        settings = self.get_params(deep=False)
+        del settings["combine"], settings["quantization"]
+        return ExtractionConfig(**settings, strict=True)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

@@ -17,7 +17,7 @@ from featx.metrics.intervals import Interval
 from featx.metrics.scores import evaluate, flatten
 from featx.report.columns import MAIN, MORE, make_cell
 from featx.report.notes import Note
-from featx.report.records import BenchmarkRow
+from featx.report.records import BenchmarkRow, current_names
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -74,7 +74,7 @@ def model_card(
     .. [1] M. Mitchell et al. (2019), "Model Cards for Model Reporting", FAT* '19,
        doi 10.1145/3287560.3287596.
     """
-    provenance = {"random_state": facts["provenance"].get("seed"), **facts["provenance"]}
+    provenance = current_names(facts["provenance"])
     sets: dict[str, Mapping[str, Interval]] = {"Out of fold": _estimates(facts["out_of_fold"])}
     collapsed = {"out of fold": facts["collapsed"]}
     if row is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,10 +109,14 @@ def _split(values: Mapping[str, Any]) -> str:
     )
 
 
+def _figure(value: float | None, spec: str) -> str:
+    return "undefined" if value is None or math.isnan(value) else format(value, spec)
+
+
 def _learning_curve(values: Mapping[str, Any]) -> str:
     (patients, auc), *others = values["points"]
-    parts = [f"{auc:.3f} with {patients:,} training patients"]
-    parts += [f"{auc:.3f} with {patients:,}" for patients, auc in others]
+    parts = [f"{_figure(auc, '.3f')} with {patients:,} training patients"]
+    parts += [f"{_figure(auc, '.3f')} with {patients:,}" for patients, auc in others]
     return f"Learning curve of {values['name']}: AUC {', '.join(parts)}."
 
 
@@ -134,8 +139,8 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
     ),
     "float32": lambda v: (
-        f"{v['model']}: AUC {v['auc']:.4f}, {v['difference']:+.4f} against float32 (95 % CI "
-        f"{v['low']:+.4f} to {v['high']:+.4f})."
+        f"{v['model']}: AUC {_figure(v['auc'], '.4f')}, {_figure(v['difference'], '+.4f')} against "
+        f"float32 (95 % CI {_figure(v['low'], '+.4f')} to {_figure(v['high'], '+.4f')})."
     ),
     "seeds": lambda v: (
         f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations by "

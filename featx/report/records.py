@@ -11,9 +11,17 @@ from typing import Any
 from featx.metrics.intervals import Interval
 from featx.metrics.scores import METRICS, Scores
 
-__all__ = ["BenchmarkRow", "Comparison", "Costs", "Difference", "SetScores"]
+__all__ = ["BenchmarkRow", "Comparison", "Costs", "Difference", "SetScores", "current_names"]
 
 Estimates = Mapping[str, Interval]
+
+# Settings that were renamed since the first version.
+_NEW_NAMES = {"seed": "random_state", "folds": "cv"}
+
+
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that any version wrote by today's names."""
+    return {_NEW_NAMES.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -316,9 +324,6 @@ class BenchmarkRow:
         values : mapping
             Plain values; fields that early versions lack become None or empty.
         """
-        settings = dict(values.get("settings", {}))
-        if "seed" in settings:
-            settings["random_state"] = settings.pop("seed")
         return cls(
             name=values.get("name", f"{values['backbone']}-{values['classifier']}"),
             backbone=values["backbone"],
@@ -337,7 +342,7 @@ class BenchmarkRow:
             costs=Costs.from_dict(values),
             recipes=tuple(values.get("recipes", ())),
             recipe_digests=tuple(values.get("recipe_digests", ())),
-            settings=settings,
+            settings=current_names(values.get("settings", {})),
             auc_seeds=tuple(values.get("auc_seeds", ())),
             comparison=_comparison(values, "reference"),
             float32=_comparison(values, "float32", "float32_"),

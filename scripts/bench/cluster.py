@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from distributed import Client, LocalCluster
+from featx.features.embedding import Embedding
 
 from featx.datasets.dataset import ImageDataset
-from featx.features.embedding import Embedding
 from featx.features.extraction import extract
 from featx.runtime.parallel import set_engine_threads, set_jobs
 

@@ -37,9 +37,10 @@ def digest_of(number):
 
 def open_cache(folder):
     """Open the cache of a made-up recipe."""
+    from featx.features.embedding import Embedding
+
     from featx.backbones.registry import get_backbone
     from featx.backbones.weights import find_weights
-    from featx.features.embedding import Embedding
     from featx.features.recipe import Recipe
     from featx.images.augmentation import Augmentation
 
@@ -78,8 +79,9 @@ def fill(folder, images, missing):
     """Write the parts and the memory of files, without waiting for the disk."""
     import os
 
-    from featx.features.cache.file_hashes import MEMORY_NAME, _Memory, _State
     from featx.features.embedding import ROWS_A_PART
+
+    from featx.features.cache.file_hashes import MEMORY_NAME, _Memory, _State
 
     os.fsync = lambda _: None
     store = open_cache(folder).store
@@ -105,10 +107,11 @@ def file_key(number):
 
 def measure(folder, images):
     """Do what a run does before it reads the first image, and print what it took."""
-    from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory, _State
-    from featx.features.cluster import _batches
     from featx.features.embedding import find_lacking
     from featx.features.wanted import WantedRows
+
+    from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory, _State
+    from featx.features.cluster import _batches
 
     dataset = list_images(images)
     states = [_State(file_key(number), settled=True) for number in range(images)]

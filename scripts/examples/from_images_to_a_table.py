@@ -45,7 +45,7 @@ assert not set(train.patients) & set(test.patients)
 # its operating point are chosen by patient, on training images.
 
 # %%
-settings = {"backbone": "efficientnet_lite0", "cache": OUT / "cache"}
+settings = {"backbones": "efficientnet_lite0", "cache": OUT / "cache"}
 matrix = featx.extract(train, augmentation="radiograph", views=2, **settings)
 model = featx.fit(matrix, "logistic")
 print(matrix, model.best_parameters_, f"threshold {model.threshold_:.3f}", sep="\n")

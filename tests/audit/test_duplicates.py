@@ -37,14 +37,14 @@ def pairs_of(*arrays):
 
 
 @pytest.mark.parametrize("how", ALTERED)
-def test_an_altered_copy_is_found_among_strangers(generator, how):
+def test_an_altered_duplicate_is_found_among_others(generator, how):
     arrays = [smooth_image(generator, (160, 180)) for _ in range(40)]
     exact, near = pairs_of(*arrays, ALTERED[how](arrays[7]))
     assert exact == []
     assert near == [(7, 40)]
 
 
-def test_the_same_pixels_are_exact_and_no_near_copies(generator):
+def test_equal_pixels_are_exact_and_not_near_duplicates(generator):
     arrays = [smooth_image(generator) for _ in range(5)]
     exact, near = pairs_of(*arrays, arrays[1].copy(), arrays[1].copy())
     assert exact == [(1, 5), (1, 6)]
@@ -66,7 +66,7 @@ def test_files_with_the_same_pixels_and_other_bytes(tmp_path, generator):
     assert exact_pairs(fingerprints.contents) == [(0, 1)]
 
 
-def test_what_cannot_be_read_is_told_and_like_nothing(tmp_path, generator):
+def test_unreadable_images_are_reported_and_no_duplicates(tmp_path, generator):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "empty.png").write_bytes(b"")
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_told_and_like_nothing(tmp_path, generator):
     assert exact_pairs(fingerprints.contents) == near_pairs([images], fingerprints) == []
 
 
-def test_near_copies_are_found_across_blocks_and_sets(monkeypatch, generator):
+def test_near_duplicates_are_found_across_blocks_and_sets(monkeypatch, generator):
     monkeypatch.setattr("featx.audit.duplicates._BLOCK", 3)
     arrays = [smooth_image(generator, (80, 80)) for _ in range(8)]
     here = ImageDataset.from_arrays(arrays)
@@ -103,7 +103,7 @@ def real(shared):
     return arrays
 
 
-def test_no_false_alarm_on_real_x_rays_which_all_look_alike(real):
+def test_no_false_alarm_on_real_x_rays(real):
     exact, near = pairs_of(*real)
     assert near == []
     for i, j in exact:
@@ -111,7 +111,7 @@ def test_no_false_alarm_on_real_x_rays_which_all_look_alike(real):
 
 
 @pytest.mark.parametrize("side", [28, 64, 224])
-def test_the_strangers_most_alike_are_no_copies(shared, side):
+def test_the_most_similar_different_images_are_no_duplicates(shared, side):
     pixels = []
     with tarfile.open(shared / "data" / "kermany224_trainval.tar") as archive:
         for name in ("person1565_bacteria_4095", "person1637_bacteria_4339"):
@@ -122,7 +122,7 @@ def test_the_strangers_most_alike_are_no_copies(shared, side):
     assert pairs_of(pixels[0], as_jpeg(pixels[0], 95)) == ([], [(0, 1)])
 
 
-def test_copies_of_real_x_rays_are_found(real):
+def test_duplicates_of_real_x_rays_are_found(real):
     originals = real[::35]
     for alter in ALTERED.values():
         _, near = pairs_of(*originals, *(alter(pixels) for pixels in originals))

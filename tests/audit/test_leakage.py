@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from featx.audit.leakage import audit_split, inspect_images
-from featx.benchmarking.protocol import split_images
-from featx.benchmarking.run_metadata import flow_of_images
+from featx.benchmarking.data import split_and_audit, split_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from tests.benchmarking.conftest import draw
@@ -23,8 +22,8 @@ def with_source(images, index, pixels):
 
 def audit(images, externals=None, **settings):
     inspection = inspect_images(images, externals)
-    protocol = split_images(inspection.images, test_size=0.3)
-    return audit_split(inspection, protocol.in_test, **settings)
+    splits = split_images(inspection.images, test_size=0.3)
+    return audit_split(inspection, splits.in_test, **settings)
 
 
 def by_kind(result):
@@ -35,7 +34,7 @@ def test_clean_images_give_their_class_shares_only():
     result = audit(draw(splits=SPLITS))
     result.check()
     assert list(by_kind(result)) == ["class-share"]
-    assert result.notes() == []
+    assert result.warnings == []
     assert "50.0 % ill, 50.0 % well" in by_kind(result)["class-share"].text
 
 
@@ -52,44 +51,44 @@ def test_a_test_image_that_was_trained_on_is_an_error_that_names_it():
     assert {leak.severity for leak in result.leaks} == {"leak"}
 
 
-def test_leaks_that_were_allowed_stand_in_the_notes():
+def test_allowed_leaks_are_reported():
     images = draw(splits=SPLITS)
     result = audit(with_source(images, 100, images.sources[1]), allow_leaks=True)
     result.check()
-    (note,) = result.notes()
-    assert note.startswith("LEAK: 1 pair of pixel-identical images stands on both sides")
+    (leak,) = result.leaks
+    assert leak.text == "1 pair of pixel-identical images is in both training and test."
     assert result.to_dict()["allowed"] is True
 
 
-def test_patients_on_both_sides_are_a_leak():
+def test_patients_in_both_training_and_test_are_a_leak():
     images = draw(splits=SPLITS)
     patients = images.patients.copy()
     patients[90] = patients[0]
-    with pytest.raises(UsageError, match=rf"1 patient stands on both .*patient {patients[0]}"):
+    with pytest.raises(UsageError, match=rf"1 patient has images in both .*patient {patients[0]}"):
         audit(replace(images, patients=patients)).check()
 
 
-def test_a_split_drawn_here_never_parts_copies():
+def test_a_drawn_split_keeps_duplicates_together():
     images = draw()
     for other in range(20, 120, 7):
         images = with_source(images, other, images.sources[other - 20])
     for random_state in range(5):
         inspection = inspect_images(images)
-        protocol = split_images(inspection.images, random_state=random_state)
-        result = audit_split(inspection, protocol.in_test)
+        splits = split_images(inspection.images, random_state=random_state)
+        result = audit_split(inspection, splits.in_test)
         result.check()
         assert by_kind(result)["duplicates-within"].severity == "information"
-    assert not set(protocol.train.patients) & set(protocol.test.patients)
-    assert len(np.unique(protocol.train.patients)) < len(np.unique(images.patients))
+    assert not set(splits.train.patients) & set(splits.test.patients)
+    assert len(np.unique(splits.train.patients)) < len(np.unique(images.patients))
 
 
-def test_copies_of_two_classes_are_a_warning():
+def test_duplicates_of_two_classes_are_a_warning():
     images = draw(splits=SPLITS)
     result = audit(with_source(images, 2, images.sources[0]))
     found = by_kind(result)["labels-differ"]
     assert found.examples == ("array-000000 (ill) = array-000002 (well)",)
-    assert found.text == "1 pair of copies has two classes: one label is wrong."
-    assert found.text in result.notes()
+    assert found.text == "1 pair of duplicates has two different labels: one label is wrong."
+    assert found in result.warnings
     alike = audit(with_source(images, 1, images.sources[0]))
     assert "labels-differ" not in by_kind(alike)
 
@@ -121,9 +120,8 @@ def test_blank_and_unreadable_images_and_shifted_classes_are_warnings():
 
 def test_the_flow_counts_every_image_once():
     images = with_source(draw(), 6, np.zeros((3, 3, 5), np.uint8))
-    inspection = inspect_images(images, {"other": draw(random_state=1, n=20)})
-    protocol = split_images(inspection.images)
-    found, unreadable, training, test, other = flow_of_images(inspection, protocol)
+    data = split_and_audit(images, {"other": draw(random_state=1, n=20)})
+    found, unreadable, training, test, other = data.flow()
     assert found["images"] == 120
     assert found["patients"] == 60
     assert found["classes"] == {"ill": 60, "well": 60}
@@ -135,5 +133,4 @@ def test_the_flow_counts_every_image_once():
         "classes": {"ill": 10, "well": 10},
     }
     nameless = ImageDataset.from_arrays([image.copy() for image in images.sources], images.labels)
-    inspection = inspect_images(nameless)
-    assert flow_of_images(inspection, split_images(nameless))[0]["patients"] is None
+    assert split_and_audit(nameless).flow()[0]["patients"] is None

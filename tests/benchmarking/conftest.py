@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from featx.backbones import feature_maps
 from featx.datasets.dataset import ImageDataset
-from featx.explanation import evidence as explanation
-from featx.features import embedding
 
 
 class GridEngine:
@@ -36,13 +35,11 @@ class GridMaps(GridEngine):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(monkeypatch, use_engine):
     """Embed, and explain, without a network."""
+    use_engine(lambda embedder: GridEngine(embedder.backbone.features))
     monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: GridEngine(self.backbone.features)
-    )
-    monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: GridMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: GridMaps(backbone.features)
     )
 
 

@@ -16,9 +16,10 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.metrics.scores import METRICS, evaluate
+from featx.report.records import BenchmarkRow, SetScores
 from tests.benchmarking.conftest import draw
 
-FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "folds": 3}
+FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "cv": 3}
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -40,7 +41,7 @@ def test_a_planted_leak_is_an_error_and_when_allowed_a_note(tmp_path):
         benchmark(leaking, **FAST, out=tmp_path)
     assert not (tmp_path / "results.json").exists()
     table = benchmark(leaking, **FAST, controls=False, leaks="allow", out=tmp_path)
-    assert any(note.startswith("LEAK: 1 pair of pixel-identical") for note in table.notes)
+    assert [note.kind for note in table.notes if note.is_alarm] == ["leak"]
     assert "LEAK: 1 pair" in (tmp_path / "table.md").read_text()
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["audit"]["allowed"]
@@ -55,47 +56,47 @@ def test_what_leaks_is_left_out_of_training_on_demand(tmp_path):
     leaking = replace(images, sources=tuple(sources), patients=patients)
     table = benchmark(leaking, **FAST, controls=False, leaks="drop", out=tmp_path)
     # Image 3, and both images of the patient who has image 10.
-    assert [row["n_train"] for row in table] == [77]
-    assert [row["n_test"] for row in table] == [40]
-    assert any(note.startswith("3 training images were left out") for note in table.notes)
-    assert not any("LEAK" in note for note in table.notes)
+    assert [row.n_train for row in table] == [77]
+    assert [row.scores.n_images for row in table] == [40]
+    assert any("3 training images were left out" in note.text for note in table.notes)
+    assert not any(note.is_alarm for note in table.notes)
     flow = json.loads((tmp_path / "run.json").read_text())["flow"]
     assert [(step["step"], step["images"]) for step in flow] == [
         ("found in the folder", 120),
-        ("copies of tested images or patients, left out", 3),
+        ("duplicates of test images or images of test patients, left out", 3),
         ("training", 77),
         ("test", 40),
     ]
 
 
-def test_adapted_rows_stand_apart(tmp_path, monkeypatch):
+def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     images = draw(n=240, splits=np.repeat(["train", "test"], [120, 120]))
     settings = {**FAST, "classifiers": ["logistic", "knn"], "controls": False}
     table = benchmark(images, **settings, adapt=True, out=tmp_path)
-    assert [(row["classifier"], row["kind"]) for row in table] == [
+    assert [(row.classifier, row.kind) for row in table] == [
         ("logistic", "frozen"),
         ("logistic", "adapted"),
         ("knn", "frozen"),
     ]
     plain, adapted, _ = table
-    assert adapted["threshold"] != plain["threshold"]
-    assert any("without their labels" in note for note in table.notes)
+    assert adapted.threshold != plain.threshold
+    assert "adapted" in [note.kind for note in table.notes]
     lines, labels, shares = read_scores(
-        tmp_path / "scores" / f"{adapted['name']}.csv", images.class_names
+        tmp_path / "scores" / f"{adapted.name}.csv", images.class_names
     )
     assert len(lines) == 120
     scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
-    assert scores.metrics["auc"].value == pytest.approx(adapted["auc"])
+    assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
     # A second run finds the rows; it would fail if it fitted anything.
     monkeypatch.setattr("featx.classifiers.fitting.fit", None)
     monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
     again = benchmark(images, **{**settings, "classifiers": ["logistic"]}, adapt=True, out=tmp_path)
-    assert [row["auc"] for row in again] == [plain["auc"], adapted["auc"]]
+    assert list(again) == [plain, adapted]
 
 
 def test_rows_are_ranked_on_demand():
     table = benchmark(draw(), **{**FAST, "classifiers": ["knn", "logistic"]}, rank_by="auc")
-    areas = [row["auc"] for row in table]
+    areas = [row.auc for row in table]
     assert areas == sorted(areas, reverse=True)
 
 
@@ -107,8 +108,8 @@ def test_a_planted_shortcut_is_named():
             pixels[:8, :8] = 255  # A marker in a corner, as of one ward's machine.
     marked = replace(images, sources=tuple(arrays))
     table = benchmark(marked, **FAST, learning_curve=False)
-    named = {note.split(" alone")[0] for note in table.notes if note.startswith("SHORTCUT")}
-    assert named == {"SHORTCUT: random weights", "SHORTCUT: histogram"}
+    named = {note.values["model"] for note in table.notes if note.kind == "shortcut"}
+    assert named == {"random weights", "histogram"}
 
 
 def test_a_planted_collapse_is_named():
@@ -124,10 +125,10 @@ def test_a_planted_collapse_is_named():
         learning_curve=False,
     )
     (row,) = table
-    assert row["collapsed"]
-    assert row["collapse_reason"].startswith("calls every image well (")
-    assert f"COLLAPSED: efficientnet_lite0, logistic {row['collapse_reason']}. " in table.notes[-1]
-    assert "COLLAPSED, calls every image well" in table.to_markdown()
+    assert row.collapsed
+    note = table.notes[-1]
+    assert (note.kind, note.values["reason"]) == ("collapsed", row.scores.collapse_reason)
+    assert f"COLLAPSED, {row.scores.collapse_reason}" in table.to_markdown()
 
 
 @pytest.fixture
@@ -135,7 +136,9 @@ def trained(monkeypatch):
     """Train no network, but take one that says what the test wants."""
 
     def set_up(predict, validation_auc=0.7):
-        def train_baseline(images, name, *, out=None, **settings):
+        def train_baseline(images, name, *, out, **settings):
+            out.mkdir(parents=True)
+            (out / "network.keras").write_bytes(b"a network")
             return SimpleNamespace(
                 recipe=get_baseline(name),
                 network=SimpleNamespace(count_params=lambda: 1234),
@@ -164,41 +167,35 @@ def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_pat
         out=tmp_path,
     )
     frozen, baseline = table
-    assert baseline["collapsed"]
-    assert baseline["externals"]["other"]["collapsed"]
-    assert baseline["auc"] == baseline["externals"]["other"]["auc"] == 0.5
-    assert (baseline["parameters"], baseline["validation_auc"]) == (1234, 0.7)
+    assert baseline.collapsed
+    assert baseline.externals["other"].collapsed
+    assert baseline.auc == baseline.externals["other"].estimates["auc"].value == 0.5
+    assert (baseline.costs.parameters, baseline.validation_auc) == (1234, 0.7)
     assert (tmp_path / "scores" / "finetuned-efficientnet_lite0@other.csv").exists()
-    assert frozen["auc_verdict"] == frozen["accuracy_verdict"] == "better"
-    assert any(
-        note.startswith("COLLAPSED: finetuned:efficientnet_lite0, trained end to end calls every")
-        for note in table.notes
-    )
-    assert "finetuned:efficientnet_lite0: Collapsed: all 30" in "\n".join(table.notes)
+    verdicts = {found.verdict for found in frozen.comparison.differences.values()}
+    assert verdicts == {"better"}
+    collapsed = [note.values["set"] for note in table.notes if note.kind == "collapsed"]
+    assert collapsed == ["", "other"]
+    assert "finetuned:efficientnet_lite0: Collapsed: all 30" in table.to_markdown()
 
 
 def test_external_sets_are_scored_by_the_same_model(tmp_path):
     images, external = draw(), draw(random_state=1, n=40, signal=60)
     table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
     for row in table:
-        found = row["externals"]["other"]
+        found = row.externals["other"].to_dict()
         lines, labels, shares = read_scores(
-            tmp_path / "scores" / f"{row['name']}@other.csv", images.class_names
+            tmp_path / "scores" / f"{row.name}@other.csv", images.class_names
         )
         assert [line["patient"] for line in lines] == external.patients.tolist()
         again = evaluate(
             labels,
             shares,
-            threshold=row["threshold"],
+            threshold=row.threshold,
             class_names=images.class_names,
             patients=external.patients,
         )
-        assert found["n_test"] == 40
-        assert found["threshold"] == row["threshold"]
-        assert {name: found[name] for name in again.to_row()} == pytest.approx(
-            again.to_row(), nan_ok=True
-        )
-        assert found["confusion"] == again.confusion.tolist()
+        assert found == SetScores.from_scores(again).to_dict()
     model = load_model(tmp_path / "models" / "efficientnet_lite0-naive_bayes.skops")
     lines, _, shares = read_scores(
         tmp_path / "scores" / "efficientnet_lite0-naive_bayes@other.csv", images.class_names
@@ -211,7 +208,10 @@ def test_external_sets_are_scored_by_the_same_model(tmp_path):
     ("change", "message"),
     [
         ({"class_names": ("ill", "healthy")}, "the same classes"),
-        ({"labels": np.zeros(20, int)}, "images of class ill, and the models know ill, well"),
+        (
+            {"labels": np.zeros(20, int)},
+            "of class ill, but the models are trained on ill, well",
+        ),
         ({"labels": np.full(20, -1)}, "20 of 20 images of the external set other have no label"),
     ],
 )
@@ -226,17 +226,17 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
     settings = {**FAST, "repeats": 3, "controls": False, "out": tmp_path}
     table = benchmark(images, **settings)
     (row,) = table
-    areas = row["auc_seeds"]
+    areas = row.auc_seeds
     assert len(set(areas)) == 3
-    assert areas[0] == row["auc_out_of_fold"]
-    assert row["auc_seeds_sd"] == pytest.approx(np.std(areas, ddof=1))
+    assert areas[0] == row.auc_out_of_fold
+    assert row.auc_seeds_sd == pytest.approx(np.std(areas, ddof=1))
     curve = table.run["learning_curve"]
     numbers = [point["n_patients"] for point in curve]
     assert numbers == sorted(numbers)
-    assert curve[-1]["n_images"] == row["n_train"]
+    assert curve[-1]["n_images"] == row.n_train
     for name in ("auc", "auc_low", "auc_high"):
-        assert curve[-1][name] == pytest.approx(row[name])
-    assert f"{row['auc']:.3f} with {numbers[-1]}." in "\n".join(table.notes)
+        assert curve[-1][name] == pytest.approx(row.to_dict()[name])
+    assert f"{row.auc:.3f} with {numbers[-1]}." in table.to_markdown()
     assert all(point["auc_low"] < point["auc"] < point["auc_high"] for point in curve)
 
     def never(*_, **__):
@@ -257,9 +257,9 @@ def test_a_repeat_is_the_cross_validation_of_another_seed():
     matrix = extract(draw(signal=30), views=1)
     for random_state in (0, 5):
         model = fit(matrix, "naive_bayes", folds=3, random_state=random_state)
-        settings = {"folds": 3, "chosen": model.best_parameters_}
-        row = {"classifier": "naive_bayes", "settings": settings}
-        assert repeated_auc(row, matrix, random_state) == model.provenance_["auc_out_of_fold"]
+        chosen = {"chosen": model.best_parameters_}
+        row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0), settings=chosen)
+        assert repeated_auc(row, matrix, 3, random_state) == model.provenance_["auc_out_of_fold"]
 
 
 def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
@@ -268,7 +268,7 @@ def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
     benchmark(draw(), **FAST, controls=False, random_state=1, out=tmp_path)
     again = benchmark(draw(), **FAST, controls=False, out=tmp_path)
     assert (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes() == before
-    assert [row["auc"] for row in again] == [row["auc"] for row in first]
+    assert [row.scores for row in again] == [row.scores for row in first]
 
 
 def test_three_classes_all_the_way(tmp_path):
@@ -277,21 +277,21 @@ def test_three_classes_all_the_way(tmp_path):
     external = draw(random_state=1, n=36, classes=names)
     table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
     for row in table:
-        assert list(row["per_class"]) == list(names)
-        for figures in (row, *row["per_class"].values(), row["externals"]["other"]):
+        per_class = row.scores.per_class
+        assert list(per_class) == list(names)
+        for figures in (row.estimates, *per_class.values(), row.externals["other"].estimates):
             for name in ("auc", "sensitivity", "specificity"):
-                assert 0 <= figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] <= 1
-        mean = np.mean([figures["auc"] for figures in row["per_class"].values()])
-        assert row["auc"] == pytest.approx(mean)
-        assert np.shape(row["confusion"]) == (3, 3)
-        assert row["threshold"] is None
-        assert "auc_verdict" not in row
-    frozen = table.rows[0]
-    assert frozen["auc"] > 0.9
+                assert 0 <= figures[name].low <= figures[name].value <= figures[name].high <= 1
+        mean = np.mean([figures["auc"].value for figures in per_class.values()])
+        assert row.auc == pytest.approx(mean)
+        assert np.shape(row.scores.confusion) == (3, 3)
+        assert row.threshold is row.comparison is None
+    frozen = table[0]
+    assert frozen.auc > 0.9
     assert table.run["learning_curve"][-1]["auc"] > 0.9
-    assert set(METRICS) <= set(frozen)
+    assert set(METRICS) == set(frozen.estimates)
     saved = json.loads((tmp_path / "results.json").read_text())
-    assert saved[0]["per_class"]["virus"]["auc"] == frozen["per_class"]["virus"]["auc"]
+    assert saved[0]["per_class"]["virus"]["auc"] == frozen.scores.per_class["virus"]["auc"].value
     assert len((tmp_path / "table.csv").read_text().splitlines()) == 5
 
 
@@ -299,14 +299,14 @@ def test_costs_and_caches_are_written_down(tmp_path):
     table = benchmark(draw(), **FAST, learning_curve=False, cache=tmp_path)
     frozen, random, histogram, metadata = table.rows
     folders = {path.name for path in tmp_path.iterdir() if path.name.startswith("efficientnet")}
-    digests = [*frozen["recipe_digests"], *random["recipe_digests"]]
+    digests = [*frozen.recipe_digests, *random.recipe_digests]
     assert folders == {f"efficientnet_lite0-{digest}" for digest in digests}
-    assert histogram["recipe_digests"] == []
-    assert frozen["parameters"] == random["parameters"] == 3_413_024
-    assert frozen["images_a_second"] > 0
-    assert histogram["parameters"] is metadata["images_a_second"] is None
+    assert histogram.recipe_digests == ()
+    assert frozen.costs.parameters == random.costs.parameters == 3_413_024
+    assert frozen.costs.images_per_second > 0
+    assert histogram.costs.parameters is metadata.costs.images_per_second is None
     for row in table:
-        assert 10e6 < row["peak_memory"] < 1e12
+        assert 10e6 < row.costs.peak_memory < 1e12
 
 
 def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
@@ -316,16 +316,15 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "run.json").read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featx.benchmarking.evaluation.RowMaker.frozen", stop)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", stop)
     with pytest.raises(KeyboardInterrupt):
-        benchmark(draw(), **FAST, calibration="isotonic", command="featx benchmark x", out=tmp_path)
+        benchmark(draw(), **FAST, calibration="isotonic", out=tmp_path)
     (run,) = seen
     assert run["format"] == 1
-    assert run["command"] == "featx benchmark x"
     assert run["class_names"] == ["ill", "well"]
     assert run["versions"]["featx"]
     assert run["settings"]["calibration"] == "isotonic"
-    assert run["settings"]["test_views"] == 1
+    assert run["settings"]["views"] == 1
     assert [step["step"] for step in run["flow"]] == ["found in the folder", "training", "test"]
     assert run["notes"][0].startswith("Trained on ")
     assert run["learning_curve"] == run["published"] == []
@@ -334,12 +333,12 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
 
 def test_calibration_is_that_of_the_models(tmp_path):
     (row,) = benchmark(draw(), **FAST, calibration="none", controls=False, out=tmp_path)
-    assert row["settings"]["calibration"] == "none"
-    model = load_model(tmp_path / "models" / f"{row['name']}.skops")
+    assert row.settings["calibration"] == "none"
+    model = load_model(tmp_path / "models" / f"{row.name}.skops")
     assert type(model.calibration_).__name__ == "NoCalibration"
 
 
-def test_published_figures_stand_apart(tmp_path):
+def test_published_figures_are_kept_apart(tmp_path):
     table = benchmark(draw(), **FAST, controls=False, published=True, out=tmp_path)
     assert len(table) == 1
     text = (tmp_path / "table.md").read_text()

@@ -1,16 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from featx.benchmarking.comparison import compare_with_reference, pick_reference
+from featx.benchmarking.comparison import compare, pick_reference
+from featx.benchmarking.evaluation import Evaluation
 from featx.classifiers.predictions import Predictions
 from featx.metrics.comparison import delong_test, holm
+from featx.report.records import BenchmarkRow, SetScores
+
+
+def evaluation(name, predictions, kind="frozen", validation_auc=None):
+    threshold = 0.5 if len(predictions.class_names) == 2 else None
+    scores = SetScores({}, len(predictions), threshold=threshold)
+    row = BenchmarkRow(name, name, "svm", kind, scores, validation_auc=validation_auc)
+    return Evaluation(row, predictions, "")
+
+
+def verdicts(row):
+    return {figure: found.verdict for figure, found in row.comparison.differences.items()}
 
 
 @pytest.fixture
-def setting():
-    """A CNN that is fair, a model that is much better, one that is as good, and one worse."""
+def evaluations():
+    """A CNN, and a much better, an equal, and a worse model."""
     generator = np.random.default_rng(4)
     labels = np.arange(400) % 2
     names = tuple(f"{number}.png" for number in range(400))
@@ -20,59 +35,65 @@ def setting():
         score = 1 / (1 + np.exp(-(strength * (2 * labels - 1) + generator.normal(size=400))))
         return Predictions(names, "ab", np.column_stack([1 - score, score]), labels, patients)
 
-    strengths = {"cnn": 0.8, "strong": 2.5, "alike": 0.85, "weak": 0.1}
-    rows = [
-        {"name": name, "kind": "frozen", "threshold": 0.5, "validation_auc": None}
-        for name in strengths
+    return [
+        evaluation("cnn", predictions(0.8), "baseline", 0.8),
+        evaluation("strong", predictions(2.5)),
+        evaluation("alike", predictions(0.85)),
+        evaluation("weak", predictions(0.1)),
     ]
-    rows[0].update(kind="baseline", validation_auc=0.8)
-    return rows, {name: predictions(value) for name, value in strengths.items()}
 
 
-def test_verdicts(setting):
-    rows, predictions = setting
-    compare_with_reference(rows, predictions)
-    reference, strong, alike, weak = rows
-    assert "auc_verdict" not in reference
-    assert strong["auc_verdict"] == strong["accuracy_verdict"] == "better"
-    assert alike["auc_verdict"] == alike["accuracy_verdict"] == "no difference shown"
-    assert weak["auc_verdict"] == weak["accuracy_verdict"] == "worse"
-    assert {row["reference"] for row in rows[1:]} == {"cnn"}
+def test_verdicts(evaluations):
+    reference, strong, alike, weak = compare(evaluations)
+    assert reference.comparison is None
+    assert set(verdicts(strong).values()) == {"better"}
+    assert set(verdicts(alike).values()) == {"no difference shown"}
+    assert set(verdicts(weak).values()) == {"worse"}
+    assert {row.comparison.other for row in (strong, alike, weak)} == {"cnn"}
 
 
-def test_p_values_are_corrected_for_the_number_of_rows(setting):
-    rows, predictions = setting
-    compare_with_reference(rows, predictions)
-    there = predictions["cnn"]
+def test_rows_are_not_changed_by_a_comparison(evaluations):
+    before = [each.row for each in evaluations]
+    compare(evaluations)
+    assert [each.row for each in evaluations] == before
+    assert {row.comparison for row in before} == {None}
+
+
+def test_p_values_are_corrected_for_the_number_of_rows(evaluations):
+    reference, *others = (each.predictions for each in evaluations)
     plain = [
         delong_test(
-            there.labels,
-            predictions[row["name"]].probabilities[:, 1],
-            there.probabilities[:, 1],
-            patients=there.patients,
+            reference.labels,
+            other.probabilities[:, 1],
+            reference.probabilities[:, 1],
+            patients=reference.patients,
         ).p_value
-        for row in rows[1:]
+        for other in others
     ]
-    np.testing.assert_allclose([row["auc_p_value"] for row in rows[1:]], holm(plain))
+    rows = compare(evaluations)[1:]
+    found = [row.comparison.differences["auc"].p_value for row in rows]
+    np.testing.assert_allclose(found, holm(plain))
 
 
-def test_images_are_matched_by_name(setting):
-    rows, predictions = setting
-    compare_with_reference(rows, predictions)
-    before = rows[1]["auc_difference"]
+def test_images_are_matched_by_name(evaluations):
+    before = compare(evaluations)[1].comparison.differences["auc"].value
     order = np.random.default_rng(0).permutation(400)
-    straight = predictions["strong"]
-    predictions["strong"] = straight.select(order)
-    compare_with_reference(rows, predictions)
-    assert rows[1]["auc_difference"] == pytest.approx(before)
+    shuffled = replace(evaluations[1], predictions=evaluations[1].predictions.select(order))
+    rows = compare([evaluations[0], shuffled, *evaluations[2:]])
+    assert rows[1].comparison.differences["auc"].value == pytest.approx(before)
 
 
-def test_the_reference_is_picked_on_validation_and_there_may_be_none(setting):
-    rows, predictions = setting
-    rows[3].update(kind="baseline", validation_auc=0.9)
-    assert pick_reference(rows) is rows[3]
-    compare_with_reference(rows[1:3], predictions)
-    assert "auc_verdict" not in rows[1]
+def test_the_reference_is_picked_by_validation_auc(evaluations):
+    rows = [each.row for each in evaluations]
+    better = replace(rows[3], kind="baseline", validation_auc=0.9)
+    assert pick_reference([*rows[:3], better]) is better
+    assert pick_reference(rows[1:3]) is None
+    assert compare(evaluations[1:3])[0].comparison is None
+
+
+def test_adapted_rows_are_not_compared(evaluations):
+    adapted = replace(evaluations[1], row=replace(evaluations[1].row, kind="adapted"))
+    assert compare([evaluations[0], adapted])[1].comparison is None
 
 
 def test_more_than_two_classes_are_compared_too():
@@ -82,14 +103,12 @@ def test_more_than_two_classes_are_compared_too():
 
     def predictions(strength):
         evidence = strength * np.eye(3)[labels] + generator.normal(size=(300, 3))
-        shares = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
-        return Predictions(names, "abc", shares, labels, patients)
+        odds = np.exp(evidence)
+        return Predictions(names, "abc", odds / odds.sum(1, keepdims=True), labels, patients)
 
-    found = {"cnn": predictions(0.5), "strong": predictions(3.0)}
-    common = {"threshold": None, "kind": "frozen", "validation_auc": None}
-    rows = [{**common, "name": name} for name in found]
-    rows[0].update(kind="baseline", validation_auc=0.8)
-    compare_with_reference(rows, found)
-    correct = [found[name].probabilities.argmax(axis=1) == labels for name in ("strong", "cnn")]
-    assert rows[1]["accuracy_difference"] == pytest.approx(correct[0].mean() - correct[1].mean())
-    assert rows[1]["auc_verdict"] == rows[1]["accuracy_verdict"] == "better"
+    cnn, strong = predictions(0.5), predictions(3.0)
+    rows = compare([evaluation("cnn", cnn, "baseline", 0.8), evaluation("strong", strong)])
+    correct = [found.probabilities.argmax(axis=1) == labels for found in (strong, cnn)]
+    difference = rows[1].comparison.differences["accuracy"].value
+    assert difference == pytest.approx(correct[0].mean() - correct[1].mean())
+    assert verdicts(rows[1]) == {"auc": "better", "accuracy": "better"}

@@ -5,8 +5,10 @@ from PIL import Image
 
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.controls import control_matrix
-from featx.benchmarking.notes import shortcuts
+from featx.benchmarking.notes import shortcut_notes
 from featx.datasets.dataset import ImageDataset
+from featx.metrics.intervals import Interval
+from featx.report.records import BenchmarkRow, SetScores
 from tests.images.dicom_files import make_dicom
 
 
@@ -44,18 +46,18 @@ def test_dicom_files_have_metadata_too(tmp_path, generator):
 def test_a_planted_shortcut_is_named(tmp_path, generator):
     images = plant(tmp_path / "a", generator, shortcut=True)
     table = benchmark(images, classifiers=["naive_bayes"], views=1, test_size=0.3)
-    kinds = [row["kind"] for row in table]
+    kinds = [row.kind for row in table]
     assert kinds == ["frozen", "control", "control", "control"]
-    (row,) = [row for row in table if row["backbone"] == "metadata"]
-    assert row["auc"] == 1.0
-    assert any(note.startswith("SHORTCUT: metadata alone") for note in table.notes)
+    (row,) = [row for row in table if row.backbone == "metadata"]
+    assert row.auc == 1.0
+    assert any("SHORTCUT: metadata alone" in note.text for note in table.notes)
 
 
 def test_no_shortcut_no_alarm():
     def row(kind, auc):
-        return {"kind": kind, "auc": auc, "backbone": kind}
+        scores = SetScores({"auc": Interval(auc, auc, auc)}, 10)
+        return BenchmarkRow(kind, kind, "logistic", kind, scores)
 
-    assert shortcuts([row("frozen", 0.95), row("control", 0.80)]) == []
-    (note,) = shortcuts([row("frozen", 0.95), row("control", 0.90)])
-    assert "0.900" in note
-    assert "0.950" in note
+    assert shortcut_notes([row("frozen", 0.95), row("control", 0.80)]) == []
+    (note,) = shortcut_notes([row("frozen", 0.95), row("control", 0.90)])
+    assert note.values == {"model": "control", "auc": 0.90, "best": 0.95}

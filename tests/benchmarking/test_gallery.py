@@ -11,6 +11,7 @@ from featx.benchmarking.gallery import pick_pictures, save_gallery
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.report.page import report
+from featx.report.records import BenchmarkRow, SetScores
 from tests.benchmarking.conftest import draw
 
 
@@ -52,7 +53,12 @@ def test_thumbnails_are_small_gray_and_replace_older_ones(six, tmp_path):
     stale.parent.mkdir()
     stale.write_bytes(b"old")
     predictions = predict(six, [0.1, 0.1, 0.1, 0.2, 0.9, 0.9])
-    save_gallery(tmp_path, {"name": "m", "threshold": 0.5}, predictions, six)
+    save_gallery(
+        tmp_path,
+        BenchmarkRow("m", "m", "svm", "frozen", SetScores({}, 6, threshold=0.5)),
+        predictions,
+        six,
+    )
     assert not stale.exists()
     content = json.loads((tmp_path / "gallery" / "gallery.json").read_text())
     assert content["row"] == "m"

@@ -3,29 +3,37 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featx.benchmarking.learning_curve import curve_point, patient_share
+from featx.benchmarking.learning_curve import curve_point, select_patients
+from featx.report.records import BenchmarkRow, SetScores
 from tests.classifiers.makers import make_matrix
 
 
-def test_shares_are_nested_whole_patients_of_each_class(generator):
+def make_row(classifier, **chosen):
+    scores = SetScores({}, 0)
+    return BenchmarkRow("x", "x", classifier, "frozen", scores, settings={"chosen": chosen})
+
+
+def test_proportions_are_nested_and_of_whole_patients(generator):
     labels = np.repeat([0, 1], [60, 20])
     patients = np.array([f"p{i // 2:02d}" for i in range(80)])
-    smaller = patient_share(labels, patients, 0.2, random_state=3)
-    larger = patient_share(labels, patients, 0.7, random_state=3)
+    smaller = select_patients(labels, patients, 0.2, random_state=3)
+    larger = select_patients(labels, patients, 0.7, random_state=3)
     assert set(smaller) < set(larger)
     assert (np.bincount(labels[smaller]) == [12, 4]).all()
     left_out = np.setdiff1d(np.arange(80), larger)
     assert not set(patients[larger]) & set(patients[left_out])
-    assert len(patient_share(labels, patients, 1.0, random_state=3)) == 80
-    assert set(patient_share(labels, patients, 0.2, random_state=4)) != set(smaller)
+    assert len(select_patients(labels, patients, 1.0, random_state=3)) == 80
+    assert set(select_patients(labels, patients, 0.2, random_state=4)) != set(smaller)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_more_patients_more_auc(classes):
     matrix = make_matrix(n_images=360, classes=classes, strength=0.6)
     train, test = matrix.select_images(range(240)), matrix.select_images(range(240, 360))
-    row = {"name": "x", "classifier": "logistic", "settings": {"chosen": {"C": 0.01}}}
-    small, large = (curve_point(row, train, test, share, random_state=0) for share in (0.15, 1.0))
+    row = make_row("logistic", C=0.01)
+    small, large = (
+        curve_point(row, train, test, proportion, random_state=0) for proportion in (0.15, 1.0)
+    )
     assert small["n_patients"] < large["n_patients"] == 120
     assert small["n_images"] == 2 * small["n_patients"]
     assert small["auc"] < large["auc"]
@@ -34,6 +42,6 @@ def test_more_patients_more_auc(classes):
 
 def test_too_few_patients_give_no_point_and_neighbors_are_limited():
     matrix = make_matrix(n_images=60, classes=2)
-    row = {"name": "x", "classifier": "knn", "settings": {"chosen": {"n_neighbors": 45}}}
+    row = make_row("knn", n_neighbors=45)
     assert curve_point(row, matrix, matrix, 0.1, random_state=0) is None
     assert curve_point(row, matrix, matrix, 0.4, random_state=0)["n_patients"] == 12

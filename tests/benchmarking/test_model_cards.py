@@ -7,7 +7,7 @@ from tests.benchmarking.conftest import draw
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_benchmark_lays_a_card_beside_each_model(tmp_path):
+def test_a_benchmark_writes_a_card_for_each_model(tmp_path):
     fast = {"views": 1, "test_size": 0.3, "folds": 3, "learning_curve": False}
     other = draw(random_state=9, signal=0)
     names = {"classifiers": ["logistic", "naive_bayes"], "externals": {"elsewhere": other}}
@@ -17,10 +17,10 @@ def test_a_benchmark_lays_a_card_beside_each_model(tmp_path):
         path.stem for path in models.glob("*.skops")
     }
     card = (models / "efficientnet_lite0-logistic.md").read_text(encoding="utf-8")
-    row = table.rows[0]
-    for figures in (row, row["externals"]["elsewhere"]):
-        told = f"{figures['auc']:.3f} ({figures['auc_low']:.3f}\u2013{figures['auc_high']:.3f})"
-        assert told in card
+    row = table[0]
+    for scores in (row.scores, row.externals["elsewhere"]):
+        auc = scores.estimates["auc"]
+        assert f"{auc.value:.3f} ({auc.low:.3f}\u2013{auc.high:.3f})" in card
     assert "| | Out of fold | Test | elsewhere |" in card
     # Bright squares show in the histogram, too: the control gets as far as the model.
     assert "SHORTCUT: histogram alone" in card

@@ -1,24 +1,21 @@
 import pytest
 
-from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
+from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.presets import PRESETS, get_preset
-from featx.classifiers.registry import get_classifier
 from featx.errors import FeatxError, UsageError
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
-def test_a_preset_names_what_the_benchmark_knows(preset):
-    for backbone in preset.backbones:
-        get_backbone(backbone)
-    for classifier in preset.classifiers:
-        get_classifier(classifier)
+def test_a_preset_is_a_config(preset):
+    config = BenchmarkConfig.from_dict(preset.changes)
+    assert config.backbones == preset.changes["backbones"]
 
 
 def test_varshni_is_six_networks_by_four_classifiers():
-    arguments = get_preset("varshni").arguments()
-    assert (len(arguments["backbones"]), len(arguments["classifiers"])) == (6, 4)
-    assert arguments["rank_by"] == "auc"
+    settings = get_preset("varshni").settings()
+    assert (len(settings["backbones"]), len(settings["classifiers"])) == (6, 4)
+    assert settings["rank_by"] == "auc"
 
 
 def without(monkeypatch, missing):
@@ -30,20 +27,20 @@ def without(monkeypatch, missing):
     monkeypatch.setattr("featx.backbones.weights.find_weights", find)
 
 
-def test_accurate_goes_on_without_weights_that_are_not_to_be_had(monkeypatch, caplog):
+def test_accurate_continues_without_missing_weights(monkeypatch, caplog):
     without(monkeypatch, {"mobilenetv2", "efficientnet_lite1"})
-    arguments = get_preset("accurate").arguments()
-    assert arguments["backbones"] == ["efficientnet_lite0+efficientnet_lite2"]
+    settings = get_preset("accurate").settings()
+    assert settings["backbones"] == ("efficientnet_lite0+efficientnet_lite2",)
     assert [text.split(":")[0] for text in caplog.messages] == [
-        "The preset accurate goes on without efficientnet_lite1",
-        "The preset accurate goes on without mobilenetv2",
+        "Preset accurate continues without efficientnet_lite1",
+        "Preset accurate continues without mobilenetv2",
     ]
 
 
 def test_without_any_weights_it_is_an_error(monkeypatch):
-    without(monkeypatch, set(PRESETS["accurate"].backbones))
+    without(monkeypatch, set(PRESETS["accurate"].changes["backbones"]))
     with pytest.raises(FeatxError, match="no weights of mobilenetv2"):
-        get_preset("accurate").arguments()
+        get_preset("accurate").settings()
 
 
 def test_an_unknown_preset_is_named_with_the_known_ones():

@@ -14,7 +14,7 @@ import featx
 from featx.classifiers.parallel import run_all
 from featx.cli import main
 from featx.cli.root import EXIT_CODES, SECTIONS, VARIABLES, commands
-from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, set_jobs
+from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, prefetch, set_jobs
 from tests.cli.test_help import COMMANDS
 
 SOURCE = Path(featx.__file__).parent
@@ -125,13 +125,11 @@ def test_jobs_decide_how_many_fits_run_at_a_time():
 
 
 def test_jobs_decide_how_many_images_are_read_at_a_time():
-    from featx.features.rendering import _ahead
-
     for jobs in (1, 3):
         set_jobs(jobs)
         barrier = threading.Barrier(jobs)
         # Passed only where so many read at once; named threads are then as many.
-        names = set(_ahead(lambda _, barrier=barrier: _name_after(barrier), range(3 * jobs)))
+        names = set(prefetch(lambda _, barrier=barrier: _name_after(barrier), range(3 * jobs)))
         assert len(names) == jobs
 
 

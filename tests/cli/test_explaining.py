@@ -4,23 +4,19 @@ import json
 
 import pytest
 
+from featx.backbones import feature_maps
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
-from featx.explanation import evidence as explanation
-from featx.features import embedding
 from featx.features.extraction import extract
-from tests.features.worker import QuickEngine, QuickMaps
+from tests.features.worker import QuickMaps
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, images, tmp_path):
+def run(monkeypatch, capsys, images, tmp_path, quick):
     """Run `featx explain` with a logistic model and no network; return code, output and errors."""
     monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
-    monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )
     save_model(fit(extract(images, views=1), "logistic", folds=2), tmp_path / "my.skops")
 

@@ -7,8 +7,7 @@ from featx.backbones import engines
 from featx.benchmarking.controls import control_matrix
 from featx.classifiers.fitting import fit
 from featx.errors import UsageError
-from featx.explanation import evidence as explanation
-from featx.explanation.evidence import ACTIVATION, OCCLUSION, Explainer, add_maps
+from featx.explanation.evidence import ACTIVATION, OCCLUSION, Explainer, add_maps, mean_effects
 from featx.features.extraction import extract
 from tests.benchmarking.conftest import GridEngine, draw
 
@@ -66,15 +65,15 @@ def test_occlusion_finds_the_place_that_decides(classifier, monkeypatch):
     assert found.map.min() < 0 and 0 <= row <= 3 and 1 <= column <= 5
 
 
-def test_a_patch_is_told_apart_from_its_neighbors():
+def test_a_patch_is_distinct_from_its_neighbors():
     effects = np.zeros(49)
     effects[8] = 1.0
-    spread = explanation._spread(effects)
+    spread = mean_effects(effects)
     assert np.argwhere(spread > 0).tolist() == [[1, 1], [1, 2], [2, 1], [2, 2]]
     assert spread[1, 1] == 0.25
 
 
-def test_features_of_no_network_have_no_place_to_point_at():
+def test_features_of_no_network_have_no_map():
     images = draw(n=24)
     model = fit(control_matrix(images, "histogram"), "logistic", folds=2)
     with pytest.raises(UsageError, match="no network made"):

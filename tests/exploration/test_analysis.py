@@ -10,7 +10,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import StandardScaler
 
 import featx
-from featx.audit.label_issues import find_suspects
+from featx.audit.label_issues import find_label_issues
 from featx.cli import main
 from featx.datasets.dataset import ImageDataset
 from featx.errors import MissingExtraError, UsageError
@@ -89,10 +89,10 @@ def test_the_map_is_that_of_the_principal_components(found):
 def test_confidence_is_compared_with_the_mean_of_each_class():
     # Class 1 is hard: its images reach 0.6 on average, so that 0.62 is confident.
     probabilities = np.array([[0.95, 0.05], [0.38, 0.62], [0.97, 0.03], [0.4, 0.6], [0.4, 0.6]])
-    assert find_suspects(probabilities, np.array([0, 0, 0, 1, 1])) == [(1, 1)]
+    assert find_label_issues(probabilities, np.array([0, 0, 0, 1, 1])) == [(1, 1)]
     # Of three classes the likeliest of those counts.
     probabilities = np.array([[0.0, 0.4, 0.6], [0.8, 0.2, 0.0], [0.2, 0.4, 0.4], [0.1, 0.4, 0.5]])
-    assert find_suspects(probabilities, np.array([0, 0, 1, 2])) == [(0, 2)]
+    assert find_label_issues(probabilities, np.array([0, 0, 1, 2])) == [(0, 2)]
 
 
 def test_without_labels_of_two_classes_there_are_no_issues():

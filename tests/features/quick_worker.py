@@ -7,11 +7,12 @@ worker whose features are others.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
 
-from featx.features import cluster_worker, embedding
+from featx.features import pipeline
 from tests.features.worker import QuickEngine
 
 
@@ -22,17 +23,17 @@ def fault(name):
 
 def dask_setup(worker):
     """Change what this process does, and no process that merely imports this file."""
-    read = cluster_worker._KnownImages.read
+    read = pipeline.read_image
 
     class FaultyEngine(QuickEngine):
         def embed(self, pixels):
             time.sleep(float((fault("slow") or [0])[0]))
             return super().embed(pixels) * (2 if worker.address in fault("drifting") else 1)
 
-    def read_or_die(self, index, color="gray"):
-        if self.digests[index] in fault("deadly"):
+    def read_or_die(content, color):
+        if hashlib.sha256(content).hexdigest() in fault("deadly"):
             os._exit(3)
-        return read(self, index, color)
+        return read(content, color)
 
-    cluster_worker._KnownImages.read = read_or_die
-    embedding.Embedding._make_engine = lambda own: FaultyEngine(own.backbone.features)
+    pipeline.read_image = read_or_die
+    pipeline.ENGINES.factory = lambda embedder: FaultyEngine(embedder.backbone.features)

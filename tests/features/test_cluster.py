@@ -1,4 +1,4 @@
-"""Real clusters: a scheduler and workers as processes of their own, and what befalls them."""
+"""Real clusters: a scheduler and workers as processes of their own, and their failures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,13 @@ import psutil
 import pytest
 
 import featx
-from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_weights
 from featx.cli import main
 from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
-from featx.features import cluster, cluster_worker, embedding
-from featx.features.embedding import Embedding
-from featx.features.recipe import Recipe
-from featx.images.augmentation import POLICIES
-from tests.features.worker import QuickEngine
+from featx.features import pipeline
+from featx.features.cluster import connected, find_here
+from featx.features.config import ExtractionConfig
+from featx.features.pipeline import embedders_of
 
 distributed = pytest.importorskip(
     "distributed", reason="Dask is not installed: pip install 'featx[dask]'"
@@ -36,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Processes:
-    """A scheduler and its workers, each with a nanny, on one port for life."""
+    """A scheduler and its workers, each with a nanny, on one port."""
 
     def __init__(self, place):
         self.place = place
@@ -114,71 +111,93 @@ def client(processes):
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Engines that cost nothing here, too, and batches of two images."""
-    monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
-    monkeypatch.setattr(cluster, "ROWS_A_PART", 8)
+def small_chunks(monkeypatch, quick):
+    """Engines that cost nothing here, too, and chunks of two images."""
+    monkeypatch.setattr(pipeline, "ROWS_PER_SHARD", 8)
 
 
 def settings(cache):
-    return {"backbone": ["resnet50", "vgg16"], "views": 4, "weights": "random", "cache": cache}
+    return {"backbones": ["resnet50", "vgg16"], "views": 4, "weights": "random", "cache": cache}
 
 
-def parts_of(cache):
+def shards_of(cache):
     return set(cache.glob("*/part-*.h5"))
 
 
 def rows_in(cache):
     total = 0
-    for path in parts_of(cache):
+    for path in shards_of(cache):
         with h5py.File(path) as file:
             total += len(file["view"])
     return total
 
 
 def test_a_cluster_and_a_laptop_fill_one_cache_as_one_machine_does(
-    images, image_folder, tmp_path, client, capsys
+    images, image_folder, tmp_path, client, caplog
 ):
     (image_folder / "NORMAL" / "p99_0.png").write_bytes(b"not an image")
     images = featx.ImageDataset.open(image_folder, r"(p\d+)_")
     alone = featx.extract(images, **settings(tmp_path / "alone"), out=tmp_path / "alone.h5")
     cache = tmp_path / "shared"
     featx.extract(images.select(range(5)), **settings(cache))
-    begun = parts_of(cache)
+    begun = shards_of(cache)
     both = featx.extract(images, **settings(cache), client=client, out=tmp_path / "both.h5")
     assert (tmp_path / "both.h5").read_bytes() == (tmp_path / "alone.h5").read_bytes()
     assert both.unreadable == alone.unreadable
     assert [path for path, _ in both.unreadable] == ["NORMAL/p99_0.png"]
-    assert begun < parts_of(cache)
+    assert begun < shards_of(cache)
     # Nothing was done twice: each row stands in one part.
     assert rows_in(cache) == 2 * 96
-    there = parts_of(cache)
+    there = shards_of(cache)
     featx.extract(images, **settings(cache), client=client)
-    assert parts_of(cache) == there
+    assert shards_of(cache) == there
     with pytest.raises(FeatxError, match=r"p99_0\.png is unreadable"):
         featx.extract(images, **settings(tmp_path / "strict"), client=client, strict=True)
 
 
-def test_a_worker_with_other_features_is_left_out(images, tmp_path, client, processes, caplog):
+def test_a_worker_with_other_features_stops_the_run_and_is_named(
+    images, tmp_path, client, processes
+):
     alone = featx.extract(images, **settings(tmp_path / "alone"))
     featx.extract(images.select([0]), **settings(tmp_path / "cache"))
-    drifting, sound = sorted(client.nthreads())
-    (processes.faults / "drifting").write_text(drifting)
+    drifting = sorted(client.nthreads())
+    (processes.faults / "drifting").write_text(" ".join(drifting))
     try:
-        both = featx.extract(images, **settings(tmp_path / "cache"), client=client)
-        np.testing.assert_array_equal(both.X, alone.X)
-        said = caplog.text
-        assert f"The worker {drifting} is left out" in said
-        assert "same versions on another machine" in said
-        assert sound not in said
-        (processes.faults / "drifting").write_text(f"{drifting} {sound}")
-        featx.extract(images.select([0]), **settings(tmp_path / "other"))
-        with pytest.raises(FeatxError, match="no worker of the cluster is fit; tcp://"):
-            featx.extract(images, **settings(tmp_path / "other"), client=client)
+        with pytest.raises(FeatxError, match="same versions on another machine") as caught:
+            featx.extract(images, **settings(tmp_path / "cache"), client=client)
     finally:
         (processes.faults / "drifting").unlink()
+    assert any(f"(worker {address})" in str(caught.value) for address in drifting)
+    both = featx.extract(images, **settings(tmp_path / "cache"), client=client)
+    np.testing.assert_array_equal(both.X, alone.X)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "", "http://127.0.0.1:8786", "tcp://h:x", "h"])
+def test_malformed_addresses_are_refused_at_once(address):
+    with (
+        pytest.raises(UsageError, match="is not the address of a Dask scheduler"),
+        connected(address),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.7:8786", "node7:8786", "tcp://[2001:db8::1]:8786"]
+)
+def test_an_open_scheduler_of_another_machine_is_refused(address):
+    with (
+        pytest.raises(UsageError, match="is open: whoever reaches it can run code"),
+        connected(address),
+    ):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer_is_reported_soon(monkeypatch):
+    monkeypatch.setattr("featx.features.cluster.CONNECT_SECONDS", 1)
+    since = time.monotonic()
+    with pytest.raises(FeatxError, match="no Dask scheduler answers at"):
+        connected("tcp://127.0.0.1:9").__enter__()
+    assert time.monotonic() - since < 20
 
 
 def test_the_command_takes_a_scheduler_and_urls(image_folder, tmp_path, processes, capsys):
@@ -221,9 +240,9 @@ def test_an_image_that_ends_its_reader_is_found_and_named(
     finally:
         (processes.faults / "deadly").unlink()
     assert [path for path, _ in found.unreadable] == [images.names[deadly]]
-    assert "ends the process that reads it" in found.unreadable[0][1]
+    assert "each process that reads it is killed" in found.unreadable[0][1]
     np.testing.assert_array_equal(found.X, alone.X)
-    assert "to find those that are to blame" in caplog.text
+    assert "halves are tried" in caplog.text
 
 
 @pytest.mark.slow
@@ -246,60 +265,49 @@ def test_a_killed_worker_and_a_lost_scheduler_cost_at_most_their_batches(
         workers = list(client.run(os.getpid).values())
     thread = threading.Thread(target=run)
     thread.start()
-    wait_for_parts(cache, 4)
+    wait_for_shards(cache, 4)
     os.kill(workers[0], signal.SIGKILL)
-    wait_for_parts(cache, 8)
+    wait_for_shards(cache, 8)
     processes.scheduler.kill()
     thread.join(timeout=60)
     assert not thread.is_alive()
-    assert "run the same command" in errors[0]
+    assert "run the same command again" in errors[0]
     assert not out.exists()
     processes.stop_all()
-    there, rows = parts_of(cache), rows_in(cache)
+    there, rows = shards_of(cache), rows_in(cache)
     assert len(there) >= 8
     processes.start_all()
     with processes.client() as client:
         featx.extract(images, **settings(cache), client=client, out=out)
     (processes.faults / "slow").unlink()
     assert out.read_bytes() == (tmp_path / "alone.h5").read_bytes()
-    assert there <= parts_of(cache)
+    assert there <= shards_of(cache)
     assert rows_in(cache) == len(alone) * 2
     assert rows < rows_in(cache)
 
 
-def wait_for_parts(cache, count):
+def wait_for_shards(cache, count):
     since = time.monotonic()
-    while len(parts_of(cache)) < count:
+    while len(shards_of(cache)) < count:
         assert time.monotonic() - since < 60
         time.sleep(0.02)
 
 
-def test_files_that_changed_and_weights_that_are_others_are_refused(images, tmp_path, monkeypatch):
-    source = tmp_path / "image.png"
-    source.write_bytes(images.sources[0].read_bytes())
-    known = cluster_worker._KnownImages(
-        **{**vars(images.select([0])), "sources": (source,), "digests": (images.digest(0),)}
-    )
-    assert (known.read(0) == images.read(0)).all()
-    source.write_bytes(images.sources[1].read_bytes())
-    with pytest.raises(FeatxError, match="other bytes here than when it was listed"):
-        known.read(0)
-
+def test_workers_find_the_same_cache_and_weights_or_refuse(tmp_path, monkeypatch):
     place = tmp_path / "shared"
     place.mkdir()
-    backbone = get_backbone("resnet50")
     file = place / "resnet50_notop.weights.h5"
     file.write_bytes(b"some weights")
-    weights = find_weights(backbone, file)
-    recipe = Recipe("resnet50", weights.digest, (224, 224), POLICIES["none"], 0, "gray")
-    own = Embedding(recipe, backbone, weights, tmp_path, "auto")
-    assert cluster_worker._find_weights(own) == weights
+    config = ExtractionConfig("resnet50", cache=tmp_path / "cache", weights=file)
+    (own,) = embedders_of(config)
+    with pytest.raises(FeatxError, match="is not visible here"):
+        find_here(own)
+    own.store.describe()
+    assert find_here(own).weights == own.weights
     # Elsewhere on this machine, under the name that it is looked for by.
     moved = place.rename(tmp_path / "elsewhere")
     monkeypatch.setenv("FEATX_WEIGHTS_DIR", str(moved))
-    assert cluster_worker._find_weights(own).path == moved / file.name
+    assert find_here(own).weights.path == moved / file.name
     (moved / file.name).write_bytes(b"other weights")
-    with pytest.raises(FeatxError, match=f"the weights {weights.digest[:16]} of resnet50"):
-        cluster_worker._find_weights(own)
-    with pytest.raises(FeatxError, match="is not seen from here"):
-        _ = cluster_worker._OnWorker(recipe, backbone, weights, tmp_path, "auto").engine_here
+    with pytest.raises(FeatxError, match=f"the weights {own.weights.digest[:16]} of resnet50"):
+        find_here(own)

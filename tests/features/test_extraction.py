@@ -15,7 +15,7 @@ import pytest
 import featx
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
-from featx.features import embedding, rendering
+from featx.features import pipeline
 from featx.features.cache import file_hashes as hashing
 from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
@@ -26,28 +26,17 @@ from tests.features.worker import QuickEngine
 
 
 @pytest.fixture
-def count_embedded(monkeypatch):
-    """Number of rows that an engine really computed."""
+def count_embedded(use_engine):
+    """Number of rows that an engine computed, without the six of each drift check."""
     rows = []
-    original = embedding.Embedding._make_engine
 
-    def make(self):
-        engine = original(self)
-        embed = engine.embed
+    class Counting(QuickEngine):
+        def embed(self, pixels):
+            rows.append(len(pixels))
+            return super().embed(pixels)
 
-        class Counting:
-            name = engine.name
-
-            def embed(self, pixels):
-                rows.append(len(pixels))
-                return embed(pixels)
-
-        return Counting()
-
-    monkeypatch.setattr(embedding.Embedding, "_make_engine", make)
-    # Its few rows are not the ones to count.
-    monkeypatch.setattr(embedding, "check_drift", lambda store, engine: None)
-    return lambda: sum(rows)
+    use_engine(lambda embedder: Counting(embedder.backbone.features))
+    return lambda: sum(rows) - 6
 
 
 def test_features_are_those_of_keras_on_the_same_pixels(images, tmp_path):
@@ -82,7 +71,7 @@ def test_rows_know_whose_they_are(images):
     assert len(np.unique(matrix.X, axis=0)) == 48
 
 
-def test_the_cache_answers_the_second_time(images, count_embedded, capsys):
+def test_the_cache_answers_the_second_time(images, count_embedded, caplog):
     first = featx.extract(images, views=2)
     assert count_embedded() == 48
     again = featx.extract(images, views=2)
@@ -108,7 +97,7 @@ def test_a_renamed_folder_costs_nothing_and_a_new_image_one(image_folder, count_
     assert count_embedded() == 25
 
 
-def test_order_company_and_duplicates_do_not_matter(images, tmp_path):
+def test_order_other_images_and_duplicates_do_not_matter(images, tmp_path):
     order = np.random.default_rng(2).permutation(24)
     straight = featx.extract(images, views=2, cache=tmp_path / "a")
     shuffled = featx.extract(images.select(order), views=2, cache=tmp_path / "b")
@@ -127,12 +116,13 @@ def test_several_backbones_stand_side_by_side(images, tmp_path):
     np.testing.assert_array_equal(joined.X[:, 1280:], single.X)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Engines that cost nothing, where the network is not the point."""
+def count_reads(monkeypatch):
+    """Return a list that grows with the bytes of each decoded image."""
+    reads, read = [], pipeline.read_image
     monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
+        pipeline, "read_image", lambda content, color: reads.append(content) or read(content, color)
     )
+    return reads
 
 
 def test_several_backbones_read_each_image_once(images, tmp_path, quick, monkeypatch):
@@ -140,24 +130,19 @@ def test_several_backbones_read_each_image_once(images, tmp_path, quick, monkeyp
     settings = {"views": 3, "weights": "random"}
     # One of them has rows already: only the others' are made.
     featx.extract(images.select(range(5)), names[0], cache=tmp_path / "one", **settings)
-    reads, views = [], []
-    read, make = ImageDataset.read, rendering.make_view
+    reads, views = count_reads(monkeypatch), []
+    make = pipeline.make_view
     monkeypatch.setattr(
-        ImageDataset,
-        "read",
-        lambda self, index, *rest: reads.append(index) or read(self, index, *rest),
-    )
-    monkeypatch.setattr(
-        rendering, "make_view", lambda *arguments: views.append(arguments[2:4]) or make(*arguments)
+        pipeline, "make_view", lambda *arguments: views.append(arguments[2:4]) or make(*arguments)
     )
     together = featx.extract(images, names, cache=tmp_path / "one", **settings)
-    assert sorted(reads) == list(range(24))
+    assert len(reads) == len(set(reads)) == 24
     # Two of the networks see 224 pixels, and share the view.
     sizes = [(224, 224), (299, 299)]
     assert Counter(views) == {(view, size): 24 for view in range(3) for size in sizes}
     apart = [featx.extract(images, name, cache=tmp_path / name, **settings) for name in names]
     np.testing.assert_array_equal(together.X, FeatureMatrix.join(apart).X)
-    monkeypatch.setattr(ImageDataset, "read", None)
+    monkeypatch.setattr(pipeline, "read_image", None)
     for name, alone in zip(names, apart, strict=True):
         again = featx.extract(images, name, cache=tmp_path / "one", **settings)
         np.testing.assert_array_equal(again.X, alone.X)
@@ -171,7 +156,7 @@ def test_undecodable_images_are_left_out_for_every_backbone_and_copy(images, ima
     assert matrix.X.shape == (42, 2560)
 
 
-def test_a_part_damaged_after_it_was_indexed_is_computed_again(images, tmp_path, quick, caplog):
+def test_a_part_damaged_after_indexing_is_computed_again(images, tmp_path, quick, caplog):
     first = featx.extract(images, views=2, cache=tmp_path / "c", out=tmp_path / "first.h5")
     featx.extract(images, views=2, cache=tmp_path / "c")
     (part,) = tmp_path.glob("c/*/part-*.h5")
@@ -245,13 +230,13 @@ def test_a_file_that_goes_away_is_named(images, image_folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backbone": "resnet5"}, "resnet5"),
-        ({"backbone": []}, "no backbone"),
-        ({"backbone": ["vgg16", "vgg16"]}, "repeat"),
+        ({"backbones": "resnet5"}, "resnet5"),
+        ({"backbones": []}, "no backbone"),
+        ({"backbones": ["vgg16", "vgg16"]}, "repeat"),
         ({"views": 0}, "at least 1"),
         ({"augmentation": "none", "views": 2}, "draws no augmented views"),
         ({"augmentation": "strong"}, "no augmentation policy 'strong'"),
-        ({"backbone": ["vgg16", "vgg19"], "weights": "some.h5"}, "cannot be that of 2"),
+        ({"backbones": ["vgg16", "vgg19"], "weights": "some.h5"}, "cannot serve 2"),
     ],
 )
 def test_wrong_use_is_told(images, arguments, message):
@@ -277,15 +262,11 @@ def test_a_joined_model_s_recipes_read_each_image_once(images, tmp_path, quick, 
             featx.extract(images, names[0], random_state=3, pooling="max", **settings),
         ]
     )
-    reads, read = [], ImageDataset.read
-    monkeypatch.setattr(
-        ImageDataset,
-        "read",
-        lambda self, index, *rest: reads.append(index) or read(self, index, *rest),
-    )
+    reads = count_reads(monkeypatch)
     again = extract_by_recipes(images, joined.recipes, views=2, cache=tmp_path / "empty")
     # Once for two backbones, once for each other way of drawing or pooling.
-    assert Counter(reads) == dict.fromkeys(range(24), 3)
+    assert set(Counter(reads).values()) == {3}
+    assert len(reads) == 3 * 24
     assert again.recipes == joined.recipes
     np.testing.assert_array_equal(again.X, joined.X)
 
@@ -301,10 +282,9 @@ def test_other_weights_than_the_model_s_are_refused(images):
 
 SCRIPT = """
 import sys
-from featx.features import embedding, rendering
-from featx.features.cache import file_hashes as hashing
-embedding.ROWS_A_PART = 16
-embedding.ROWS_A_BATCH = 8
+from featx.features import pipeline
+pipeline.ROWS_PER_SHARD = 16
+pipeline.ROWS_PER_BATCH = 8
 import featx
 images = featx.ImageDataset.open(sys.argv[1], r"(p\\d+)_")
 featx.extract(images, views=4, engine="keras", out=sys.argv[2])

@@ -11,6 +11,7 @@ import pytest
 from featx.backbones import quantization as quantization
 from featx.errors import FeatxError, UsageError
 from featx.features.extraction import extract
+from featx.features.pipeline import ENGINES
 from featx.features.recipe import Recipe
 from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import Augmentation
@@ -74,12 +75,12 @@ def test_one_network_serves_training_and_test_images(images, tmp_path, quantizer
     training, others = images.select(np.arange(16)), images.select(np.arange(16, 24))
     first = int8(training, tmp_path)
     assert quantizer.views.shape == (16, 224, 224)
-    by_images = int8(others, tmp_path, calibration=training)
-    by_name = int8(others, tmp_path, calibration=[first.recipes[0]["network"]])
+    by_images = int8(others, tmp_path, quantization=training)
+    by_matrix = int8(others, tmp_path, quantization=first)
     by_model = extract_by_recipes(others, first.recipes, 1, cache=tmp_path)
     assert quantizer.calls == 1
-    assert first.recipes == by_images.recipes == by_name.recipes == by_model.recipes
-    np.testing.assert_array_equal(by_images.X, by_name.X)
+    assert first.recipes == by_images.recipes == by_matrix.recipes == by_model.recipes
+    np.testing.assert_array_equal(by_images.X, by_matrix.X)
     np.testing.assert_array_equal(by_images.X, by_model.X)
 
     # Neither order nor copies matter; other images give another network, and other rows.
@@ -91,23 +92,23 @@ def test_one_network_serves_training_and_test_images(images, tmp_path, quantizer
     assert not np.array_equal(own.X, by_images.X)
 
 
-def test_no_test_image_is_calibrated_on(images, tmp_path, quantizer):
+def test_no_test_image_is_quantized_on(images, tmp_path, quantizer):
     splits = np.where(np.arange(len(images)) < 10, "train", "test")
     int8(images.with_splits(splits), tmp_path)
     assert len(quantizer.views) == 10
-    with pytest.raises(UsageError, match="these are all test images; give calibration="):
+    with pytest.raises(UsageError, match=r"these are all test images\. Give quantization="):
         int8(images.with_splits(["test"] * len(images)), tmp_path)
 
 
 def test_many_images_are_sampled_and_an_unreadable_one_is_passed_over(
     image_folder, images, tmp_path, quantizer, monkeypatch
 ):
-    monkeypatch.setattr("featx.features.quantized.CALIBRATION_IMAGES", 7)
+    monkeypatch.setattr("featx.features.quantized.QUANTIZATION_IMAGES", 7)
     int8(images, tmp_path)
     assert len(quantizer.views) == 7
     for path in image_folder.rglob("*.png"):
         path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(FeatxError, match="none of the images to calibrate int8 on can be read"):
+    with pytest.raises(FeatxError, match="none of the images to quantize on can be read"):
         int8(images, tmp_path)
 
 
@@ -122,7 +123,8 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
     assert note["network"] in network.name
 
     elsewhere = tmp_path / "elsewhere"
-    message = rf"is not in {elsewhere}.* bring {network.name} from the folder quantized"
+    message = rf"is not in {elsewhere}.* Copy {network.name} from the folder quantized"
+    ENGINES.clear()
     with pytest.raises(FeatxError, match=message):
         extract_by_recipes(images, matrix.recipes, 1, cache=elsewhere)
     again = extract_by_recipes(
@@ -133,6 +135,7 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
     network.write_bytes(b"damaged")
     extract_by_recipes(images, matrix.recipes, 1, cache=here)
     third = tmp_path / "third"
+    ENGINES.clear()
     with pytest.raises(FeatxError, match="is damaged"):
         extract_by_recipes(images, matrix.recipes, 1, cache=third, weights_dir=network.parent)
     assert quantizer.calls == 1
@@ -144,15 +147,21 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
         ({"precision": "int8", "engine": "keras"}, "does not compute in int8"),
         ({"precision": "bfloat16", "engine": "openvino"}, "does not compute in bfloat16"),
         ({"precision": "int4"}, "no precision 'int4'"),
-        ({"calibration": ["aa"]}, "only int8 is calibrated"),
-        ({"precision": "int8", "calibration": ["aa", "bb"]}, r"networks of 1 backbone\(s\)"),
-        ({"precision": "int8", "calibration": "aa"}, r"networks of 1 backbone\(s\)"),
-        ({"precision": "int8", "calibration": [""]}, r"networks of 1 backbone\(s\)"),
+        ({"networks": ["aa"]}, "with precision='int8'"),
+        ({"precision": "int8", "networks": ["aa", "bb"]}, r"for 1 backbone\(s\)"),
     ],
 )
 def test_wrong_use_is_answered_clearly(images, tmp_path, options, message):
     with pytest.raises(UsageError, match=message):
         extract(images, BACKBONE, "none", 1, cache=tmp_path, **options)
+
+
+def test_quantization_is_for_int8_and_by_an_int8_matrix(images, tmp_path, quick):
+    plain = extract(images, BACKBONE, "none", 1, cache=tmp_path)
+    with pytest.raises(UsageError, match="quantization is for int8 only"):
+        extract(images, BACKBONE, "none", 1, cache=tmp_path, quantization=images)
+    with pytest.raises(UsageError, match=r"is not an int8 matrix of 1 backbone\(s\)"):
+        int8(images, tmp_path, quantization=plain)
 
 
 def test_the_engine_gets_the_precision(images, tmp_path, monkeypatch, networks_loaded_anew):

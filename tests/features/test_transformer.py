@@ -14,17 +14,12 @@ from sklearn.pipeline import Pipeline
 import featx
 from featx import FeatureExtractor
 from featx.errors import FeatxError, UsageError
-from featx.features import embedding
-from tests.features.worker import QuickEngine
+from featx.features.cache import file_hashes
 
 FOLDS = StratifiedGroupKFold(3)
 
 
-@pytest.fixture(autouse=True)
-def _quick_network(monkeypatch):
-    monkeypatch.setattr(
-        embedding.Embedding, "_make_engine", lambda self: QuickEngine(self.backbone.features)
-    )
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def pipeline(**settings):
@@ -113,7 +108,7 @@ def test_a_polars_frame_where_that_is_asked_for(images):
 
 def test_clones_and_pickles_are_names_without_weights(images):
     model = pipeline().fit(images, images.labels)
-    assert clone(model).get_params()["extract__backbone"] == "efficientnet_lite0"
+    assert clone(model).get_params()["extract__backbones"] == "efficientnet_lite0"
     copy = pickle.dumps(model)
     assert len(copy) < 100_000
     np.testing.assert_array_equal(
@@ -144,33 +139,27 @@ def test_it_is_cross_validated_by_patient_in_threads_and_processes(images, backe
 
 def test_backbones_are_searched_by_patient(images):
     small = "efficientnet_lite0@64"
-    grid = {"extract__backbone": [small, "efficientnet_lite0@96", [small]]}
+    grid = {"extract__backbones": [small, "efficientnet_lite0@96", [small]]}
     search = GridSearchCV(pipeline(), grid, cv=FOLDS, error_score="raise")
     search.fit(images, images.labels, groups=images.patients)
-    assert search.best_params_["extract__backbone"] in grid["extract__backbone"]
+    assert search.best_params_["extract__backbones"] in grid["extract__backbones"]
     results = search.cv_results_
     by_patient = [
         cross_val_score(
-            pipeline(backbone=backbone), images, images.labels, groups=images.patients, cv=FOLDS
+            pipeline(backbones=backbone), images, images.labels, groups=images.patients, cv=FOLDS
         ).mean()
-        for backbone in grid["extract__backbone"]
+        for backbone in grid["extract__backbones"]
     ]
     np.testing.assert_allclose(results["mean_test_score"], by_patient)
     assert search.predict(images[:5]).shape == (5,)
     assert search.best_estimator_[:-1].get_feature_names_out()[0].startswith("efficientnet_lite0")
 
 
-def test_rehash_reads_files_anew(images, monkeypatch):
-    asked = []
-
-    def extract(*arguments, rehash, **settings):
-        asked.append(rehash)
-        return featx.extract(*arguments, rehash=rehash, **settings)
-
-    monkeypatch.setattr("featx.features.transformer.extract", extract)
-    FeatureExtractor().transform(images)
-    FeatureExtractor(rehash=True).transform(images)
-    assert asked == [False, True]
+def test_rehash_reads_files_anew(images, monkeypatch, hashed_names):
+    monkeypatch.setattr(file_hashes, "GRANULARITY_SECONDS", -1.0)
+    for rehash, expected in ((False, 24), (False, 24), (True, 48)):
+        FeatureExtractor(rehash=rehash).transform(images)
+        assert len(hashed_names) == expected
 
 
 @pytest.mark.parametrize(
@@ -181,15 +170,15 @@ def test_rehash_reads_files_anew(images, monkeypatch):
         (np.array([["a.png", "b.png"]]), r"ndarray of shape \(2,\)"),
         ("chest_xray", "chest_xray does not exist; give a folder"),
         (5, "5 holds no images"),
-        ([], "there is no image"),
+        ([], "there are no images"),
     ],
 )
-def test_what_holds_no_images_is_told(X, message):
+def test_what_holds_no_images_is_refused(X, message):
     with pytest.raises(UsageError, match=message):
         FeatureExtractor().transform(X)
 
 
-def test_files_that_cannot_be_read_are_told(images, image_folder):
+def test_files_that_cannot_be_read_are_errors(images, image_folder):
     with pytest.raises(FeatxError, match=r"1 files that do not exist, absent.png for one"):
         FeatureExtractor().transform([images.sources[0], "absent.png"])
     (image_folder / "NORMAL" / "p00_0.png").write_bytes(b"")
@@ -200,18 +189,18 @@ def test_files_that_cannot_be_read_are_told(images, image_folder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"backbone": "resnet5"}, "did you mean 'resnet50'"),
-        ({"backbone": ["resnet50", "resnet50"]}, "repeat"),
-        ({"combine": "mean"}, r"combine views 'mean'.*average, concatenate"),
+        ({"backbones": "resnet5"}, "did you mean 'resnet50'"),
+        ({"backbones": ["resnet50", "resnet50"]}, "repeat"),
+        ({"combine": "mean"}, r"combination of views 'mean'.*average, concatenate"),
         ({"color": "grey"}, "did you mean 'gray'"),
         ({"pooling": "mean"}, "no pooling 'mean'"),
         ({"normalization": "z"}, "'z'"),
         ({"views": 0}, "views=0"),
         ({"views": 2}, "draws no augmented views"),
         ({"augmentation": "strong"}, "augmentation policy 'strong'"),
-        ({"precision": "int8", "engine": "openvino"}, "needs calibration"),
+        ({"precision": "int8", "engine": "openvino"}, "needs quantization="),
     ],
 )
-def test_wrong_settings_are_told_before_any_image_is_read(settings, message):
+def test_wrong_settings_are_refused_before_any_image_is_read(settings, message):
     with pytest.raises(UsageError, match=message):
         FeatureExtractor(**settings).fit(None)

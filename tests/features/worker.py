@@ -1,6 +1,6 @@
 """An extraction in a process of its own, with a network quick enough to be killed often.
 
-python -m tests.features.worker IMAGES OUT [ROWS_A_PART]
+python -m tests.features.worker IMAGES OUT [ROWS_PER_SHARD]
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import sys
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
-from featx.features import embedding
+from featx.features import pipeline
 from featx.features.extraction import extract
+from featx.features.pipeline import ENGINES
 
 
 class QuickEngine:
@@ -31,6 +32,10 @@ class QuickEngine:
         return padded.reshape(len(pixels), -1, self.n_features).sum(axis=1, dtype=np.float32)
 
 
+def quick_engine(embedder):
+    return QuickEngine(embedder.backbone.features)
+
+
 class QuickMaps(QuickEngine):
     """Its features, as the maps of a single place."""
 
@@ -38,11 +43,11 @@ class QuickMaps(QuickEngine):
         return self.embed(pixels[None])[None]
 
 
-def main(images, out, rows_a_part="24"):
-    embedding.ROWS_A_PART = int(rows_a_part)
-    embedding.ROWS_A_BATCH = 8
-    embedding.Embedding._make_engine = lambda self: QuickEngine(self.backbone.features)
-    extract(ImageDataset.open(images, r"(p\d+)_"), views=4, out=out)
+def main(images, out, rows_per_shard="24"):
+    pipeline.ROWS_PER_SHARD = int(rows_per_shard)
+    pipeline.ROWS_PER_BATCH = 8
+    with ENGINES.using(quick_engine):
+        extract(ImageDataset.open(images, r"(p\d+)_"), views=4, out=out)
 
 
 if __name__ == "__main__":

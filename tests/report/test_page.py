@@ -229,9 +229,12 @@ def test_checklists_never_guess(folder):
 
 def test_a_notebook_shows_the_table(folder):
     from featx.benchmarking.table import BenchmarkTable
+    from featx.report.notes import Note
+    from featx.report.records import BenchmarkRow
 
     folder.add(EVIL, "svm", collapsed=True, collapse_reason=EVIL)
-    shown = BenchmarkTable(folder.rows, [EVIL])._repr_html_()
+    rows = [BenchmarkRow.from_dict(row) for row in folder.rows]
+    shown = BenchmarkTable(rows, [Note("text", {"text": EVIL})])._repr_html_()
     tree = parse(shown)
     assert {tag for tag, _ in tree.elements} & {"script", "img"} == set()
     assert len(tree.all("tr")) == 1 + len(folder.rows)

@@ -1,12 +1,12 @@
-"""Digests of image files, remembered so that an unchanged file is not read again to know it."""
+"""Digests of image files, remembered so that unchanged files are not read again."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +14,26 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
-from featx.features.cache.part_index import read_checked, write_checked
-from featx.features.wanted import Digests, pack_digests, unpack_digest
+from featx.features.cache.store import pack_digests, unpack_digest
 from featx.images.archives import Member
 from featx.images.remote import RemoteFile
 from featx.images.sources import Source
+from featx.runtime.files import put_checked, read_checked
+from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
-__all__ = ["Digest", "Hashed", "hash_images", "read_digests", "strict_error"]
+__all__ = ["Digest", "Hashed", "hash_images", "strict_error"]
 
 Digest = str | UnreadableImageError
 """SHA-256 of an image's bytes in hexadecimal, or why there is none."""
 
 MEMORY_NAME = "files.index"
 
-# Of a file changed so lately, a further change might leave the same time stamp: FAT counts in
-# steps of two seconds, and no file system in larger ones.
+# A file that changes twice within one step of its time stamps may keep them; FAT has the longest
+# step, two seconds.
 GRANULARITY_SECONDS = 2.0
 
-# 48 bytes an entry; beyond this only the files of the run at hand are kept.
+# 48 bytes an entry; beyond this only the files of the current run are kept.
 MOST_ENTRIES = 500_000
 
 _HEAD = b"featx files 1\n"
@@ -40,44 +41,31 @@ _HEAD = b"featx files 1\n"
 
 @dataclass(frozen=True)
 class Hashed:
-    """The images of a set whose bytes could be read, known by their digests.
-
-    Parameters
-    ----------
-    kept : ndarray of int64, shape (n_images,)
-        Their numbers in the whole set.
-    remembered : ndarray of bool, shape (n_images,)
-        Whether a digest was taken from memory rather than from the file's bytes.
-    """
+    """Readable images of a collection with their digests."""
 
     images: ImageDataset
+    # Number of each in the whole collection, shape (n_images,).
     kept: npt.NDArray[np.int64]
     digests: tuple[str, ...]
-    remembered: npt.NDArray[np.bool_]
     unreadable: dict[int, UnreadableImageError]
 
     def without(self, undecodable: dict[str, UnreadableImageError]) -> Hashed:
-        """Leave images out."""
+        """Drop images that cannot be decoded."""
         bad = np.array([digest in undecodable for digest in self.digests], dtype=bool)
         reasons = {
             int(self.kept[place]): undecodable[self.digests[place]] for place in np.flatnonzero(bad)
         }
+        kept = self.select(np.flatnonzero(~bad).tolist())
+        return replace(kept, unreadable=self.unreadable | reasons)
+
+    def select(self, numbers: list[int]) -> Hashed:
+        """Keep some images."""
         return Hashed(
-            images=self.images.select(~bad),
-            kept=self.kept[~bad],
-            digests=tuple(self.digests[place] for place in np.flatnonzero(~bad)),
-            remembered=self.remembered[~bad],
-            unreadable=self.unreadable | reasons,
+            images=self.images.select(np.array(numbers, dtype=np.int64)),
+            kept=self.kept[numbers],
+            digests=tuple(self.digests[number] for number in numbers),
+            unreadable=self.unreadable,
         )
-
-
-def read_digests(images: ImageDataset, indices: Sequence[int]) -> Iterator[Digest]:
-    """Read images, one after the other, to know them."""
-    for index in indices:
-        try:
-            yield images.digest(index)
-        except UnreadableImageError as error:
-            yield error
 
 
 def hash_images(
@@ -86,18 +74,16 @@ def hash_images(
     *,
     strict: bool = False,
     rehash: bool = False,
-    reader: Callable[[ImageDataset, Sequence[int]], Iterable[Digest]] = read_digests,
 ) -> Hashed:
     """Find the digest of every image, reading only files that are new or may have changed."""
     memory = _Memory(cache / MEMORY_NAME)
     digests: list[str] = []
-    remembered: list[bool] = []
     unreadable: dict[int, UnreadableImageError] = {}
     with progress("Reading files", len(images), "images") as advance:
         states = [_state(source) for source in images.sources]
         known = [None if state is None or rehash else memory.get(state) for state in states]
         new = [index for index, digest in enumerate(known) if digest is None]
-        answers = iter(reader(images, new))
+        answers = prefetch(partial(_digest, images), new)
         for index, state in enumerate(states):
             digest = known[index] or next(answers)
             if isinstance(digest, UnreadableImageError):
@@ -106,7 +92,6 @@ def hash_images(
                 unreadable[index] = digest
             else:
                 digests.append(digest)
-                remembered.append(known[index] is not None)
                 if state and known[index] is None and _state(images.sources[index]) == state:
                     memory.put(state, digest)
             advance()
@@ -116,21 +101,27 @@ def hash_images(
         images=images.select(kept) if unreadable else images,
         kept=kept,
         digests=tuple(digests),
-        remembered=np.array(remembered, dtype=bool),
         unreadable=unreadable,
     )
 
 
+def _digest(images: ImageDataset, index: int) -> Digest:
+    try:
+        return images.digest(index)
+    except UnreadableImageError as error:
+        return error
+
+
 def strict_error(name: str, error: UnreadableImageError) -> FeatxError:
-    """Say that an unreadable image stops everything."""
+    """Return the error for an unreadable image under ``strict``."""
     return FeatxError(
-        f"{name} is unreadable: {error}; mend or remove it, or leave --strict out to go on without"
+        f"{name} is unreadable: {error}; repair or remove it, or drop --strict to leave it out"
     )
 
 
 @dataclass(frozen=True)
 class _State:
-    """What a file was like before it was read, and whether a later change would show."""
+    """Hash of a file's path, size and times before reading, and whether a later change shows."""
 
     key: bytes
     settled: bool
@@ -147,7 +138,7 @@ def _state(source: Source) -> _State | None:
     except OSError:
         return None
     # The change time cannot be set back by copying or unpacking, as the modification time can.
-    # Only a hash of it all is stored: paths of the machine are nobody's business.
+    # Only a hash of it all is stored, for privacy.
     key = _hash_facts(
         f"{path.absolute()}{'!' * bool(inside)}{inside}",
         status.st_dev,
@@ -165,7 +156,7 @@ def _hash_facts(*facts: str | int) -> bytes:
 
 
 class _Memory:
-    """Digests of files by their state, as one checked file; damaged, it is begun anew."""
+    """Digests of files by their state, in one checked file, which is rebuilt if it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -175,7 +166,7 @@ class _Memory:
         self._used = np.zeros(len(self._keys), dtype=bool)
         self._new: dict[bytes, str] = {}
 
-    def _read(self) -> tuple[npt.NDArray[np.bytes_], Digests]:
+    def _read(self) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.bytes_]]:
         content = read_checked(self.path)
         if content is None or not content.startswith(_HEAD):
             content = _HEAD
@@ -191,22 +182,22 @@ class _Memory:
         return unpack_digest(self._digests, place)
 
     def put(self, state: _State, digest: str) -> None:
-        """Remember a digest, unless the file was so young that it may change unnoticed."""
+        """Remember a digest, unless the file is so new that a change might not show."""
         if state.settled:
             self._new[state.key] = digest
 
     def save(self) -> None:
-        """Write down what was learned; of several writers the last one wins."""
+        """Write new digests; of several writers the last one wins."""
         if not self._new:
             return
-        # Another process may have learned something in the meantime.
+        # Another process may have written in the meantime.
         keys, digests = self._read()
         if len(keys) + len(self._new) > MOST_ENTRIES:
             keys, digests = self._keys[self._used], self._digests[self._used]
         keys = np.concatenate([np.frombuffer(b"".join(self._new), "S16"), keys])
         digests = np.concatenate([pack_digests(list(self._new.values())), digests])
-        # Where a file was hashed again, the first entry, which is the new one, is kept.
+        # Of a file that was hashed again the new entry, which comes first, is kept.
         keys, first = np.unique(keys, return_index=True)
-        # A cache that can only be read works as well, only slower.
+        # A read-only cache works as well, only more slowly.
         with contextlib.suppress(FeatxError):
-            write_checked(self.path, _HEAD + keys.tobytes() + digests[first].tobytes())
+            put_checked(self.path, _HEAD + keys.tobytes() + digests[first].tobytes())

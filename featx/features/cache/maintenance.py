@@ -1,4 +1,4 @@
-"""Looking after the cache: what is in it, whether it is sound, and keeping it small."""
+"""Listing, checking and pruning a cache."""
 
 from __future__ import annotations
 
@@ -11,19 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from featx.errors import FeatxError, UsageError
-from featx.features.cache.part_index import INDEX_NAME
-from featx.features.cache.store import FeatureStore, Part, RowKey
+from featx.errors import FeatxError, UsageError, unknown_name
+from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, FeatureStore
 from featx.features.recipe import Recipe
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.progress import progress
 
-__all__ = ["compact", "list_recipes", "prune", "stores", "verify"]
-
-# Compaction leaves parts of about this size: few enough to open quickly, small enough to hold.
-BYTES_A_PART = 64 * 2**20
+__all__ = ["list_recipes", "prune", "stores", "verify"]
 
 # A temporary file of a living process is renamed within seconds.
 ABANDONED_SECONDS = 3600.0
@@ -38,9 +32,9 @@ class RecipeFolder:
 
 
 def stores(cache: Path) -> list[RecipeFolder]:
-    """Find the recipes of a cache."""
+    """Find the recipe folders of a cache."""
     if not cache.is_dir():
-        raise UsageError(f"there is no cache at {cache}; name another with --cache")
+        raise UsageError(f"there is no cache at {cache}. Name another with --cache")
     folders = sorted(path.parent for path in cache.glob("*/recipe.json"))
     return [RecipeFolder(folder, _open(cache, folder)) for folder in folders]
 
@@ -55,20 +49,20 @@ def _open(cache: Path, folder: Path) -> FeatureStore | None:
 
 
 def list_recipes(cache: Path) -> list[dict[str, Any]]:
-    """Tell what a cache holds, without reading features."""
+    """Describe the recipes of a cache, without reading features."""
     rows = []
     for folder in stores(cache):
-        parts = [status for _, status in _statuses(folder.path, "part-*.h5")]
+        shards = [status for _, status in _statuses(folder.path, SHARD_PATTERN)]
         recipe = None if folder.store is None else folder.store.recipe
-        newest = max((part.st_mtime for part in parts), default=None)
+        newest = max((shard.st_mtime for shard in shards), default=None)
         rows.append(
             {
                 "folder": folder.path.name,
                 "backbone": "unknown recipe" if recipe is None else recipe.backbone,
                 "weights": "" if recipe is None else recipe.weights[:16],
                 "random_state": None if recipe is None else recipe.random_state,
-                "parts": len(parts),
-                "bytes": sum(part.st_size for part in parts),
+                "shards": len(shards),
+                "bytes": sum(shard.st_size for shard in shards),
                 "damaged": len(list(folder.path.glob("damaged/*"))),
                 "idle_days": None if newest is None else round((time.time() - newest) / 86400, 1),
             }
@@ -77,30 +71,31 @@ def list_recipes(cache: Path) -> list[dict[str, Any]]:
 
 
 def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result]]:
-    """Look at files, some of which another process may just be taking away."""
+    """Yield files with their status, skipping those that vanish meanwhile."""
     for path in sorted(folder.glob(pattern)):
         with contextlib.suppress(FileNotFoundError):
             yield path, path.stat()
 
 
 def verify(cache: Path) -> list[dict[str, Any]]:
-    """Read every part, check it against its checksum, and set damaged ones aside."""
+    """Check every shard against its checksum, and set damaged ones aside."""
     findings = []
     for folder in stores(cache):
         before = _aside(folder.path)
         sound = rows = 0
         if folder.store is not None:
-            names = len(list(folder.path.glob("part-*.h5")))
-            with progress(f"Checking {folder.path.name}", names, "parts") as advance:
-                for part in folder.store.parts():
-                    sound += 1
-                    rows += len(part)
+            paths = list(folder.store.shard_paths())
+            with progress(f"Checking {folder.path.name}", len(paths), "shards") as advance:
+                for path in paths:
+                    shard = folder.store.read(path)
+                    sound += shard is not None
+                    rows += 0 if shard is None else len(shard)
                     advance()
         findings.append(
             {
                 "folder": folder.path.name,
                 "known_recipe": folder.store is not None,
-                "sound_parts": sound,
+                "sound_shards": sound,
                 "rows": rows,
                 "set_aside": sorted(_aside(folder.path) - before),
             }
@@ -112,79 +107,17 @@ def _aside(folder: Path) -> set[str]:
     return {path.name for path in folder.glob("damaged/*")}
 
 
-def compact(cache: Path) -> list[dict[str, Any]]:
-    """Merge small parts into larger ones; rows that stand twice are kept once.
-
-    Safe beside running extractions: a merged part is on disk before those that it replaces go, and
-    a reader whose part goes away looks again.
-    """
-    results = []
-    for folder in stores(cache):
-        before = len(list(folder.path.glob("part-*.h5")))
-        if folder.store is not None:
-            for group in _groups(folder.store):
-                _merge(folder.store, group)
-            folder.store.save_index()
-        after = len(list(folder.path.glob("part-*.h5")))
-        results.append({"folder": folder.path.name, "parts_before": before, "parts_after": after})
-    return results
-
-
-def _groups(store: FeatureStore) -> Iterator[list[Path]]:
-    """Part the small parts into groups that make one larger part each."""
-    group: list[Path] = []
-    size = 0
-    for path, status in _statuses(store.folder, "part-*.h5"):
-        if status.st_size >= BYTES_A_PART // 2:
-            continue
-        if group and size + status.st_size > BYTES_A_PART:
-            yield group
-            group, size = [], 0
-        group.append(path)
-        size += status.st_size
-    if group:
-        yield group
-
-
-def _merge(store: FeatureStore, paths: list[Path]) -> None:
-    parts: list[tuple[Path, Part]] = []
-    for path in paths:
-        part = store.read(path)
-        if part is not None:
-            parts.append((path, part))
-    if len(parts) < 2:
-        return
-    if len({part.versions for _, part in parts}) > 1:
-        # Rows of different library versions stay apart, so that each part tells its own.
-        for versions in {part.versions for _, part in parts}:
-            alike = [path for path, part in parts if part.versions == versions]
-            _merge(store, alike)
-        return
-    rows: dict[RowKey, np.ndarray] = {}
-    for _, part in parts:
-        for key, row in zip(part.keys, part.features, strict=True):
-            rows.setdefault(key, row)
-    seconds = sum(part.seconds for _, part in parts)
-    merged = store.add(list(rows), np.stack(list(rows.values())), seconds, parts[0][1].versions)
-    for path, _ in parts:
-        if path != merged:
-            path.unlink(missing_ok=True)
-
-
 def prune(
     cache: Path, *, idle_days: float | None = None, folders: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Delete what is of no use: damaged parts set aside, files left by kills, and what is named.
+    """Delete damaged shards set aside, files that killed processes left, and named recipes.
 
-    Safe beside running extractions: only files that nobody writes any more are touched, and rows
-    of a recipe that is deleted under a running extraction stand in its memory.
+    Safe while extractions run: no file is touched that a process still writes.
     """
     known = {row["folder"]: row for row in list_recipes(cache)}
-    strangers = [name for name in folders if name not in known]
-    if strangers:
-        raise UsageError(
-            f"there is no recipe {strangers[0]!r} in {cache} (there are: {', '.join(known)})"
-        )
+    for name in folders:
+        if name not in known:
+            raise unknown_name("cached recipe", name, known)
     deleted: list[str] = []
     freed = [_delete(path) for path in _abandoned(cache)]
     for row in known.values():
@@ -213,7 +146,7 @@ def _delete(file: Path) -> int | None:
 
 
 def _abandoned(folder: Path) -> Iterator[Path]:
-    """Find what killed processes were writing."""
+    """Find temporary files of killed processes."""
     for path, status in _statuses(folder, f"{TEMPORARY_PREFIX}*"):
         if time.time() - status.st_mtime > ABANDONED_SECONDS:
             yield path
@@ -223,7 +156,7 @@ def _useless(folder: Path, everything: bool) -> Iterator[Path]:
     yield from folder.glob("damaged/*")
     yield from _abandoned(folder)
     if everything:
-        yield from folder.glob("part-*.h5")
+        yield from folder.glob(SHARD_PATTERN)
         yield from folder.glob("*.json")
         yield from folder.glob("probe.h5")
         yield from folder.glob(INDEX_NAME)
@@ -231,6 +164,6 @@ def _useless(folder: Path, everything: bool) -> Iterator[Path]:
 
 def _remove_if_empty(folder: Path) -> None:
     for path in (folder / "damaged", folder):
-        # A running extraction may have put something new there: then it stays.
+        # A running extraction may have written something new.
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()

@@ -1,14 +1,14 @@
-"""The cache: immutable parts, each named by the checksum of its own bytes."""
+"""The cache of one recipe: immutable shards, each named by the checksum of its own bytes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,58 +17,69 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError
-from featx.features.cache.part_index import PartIndex, PartKeys
 from featx.features.recipe import Recipe
-from featx.features.wanted import Digests, WantedRows, pack_digests
-from featx.runtime.files import library_versions, put_bytes
+from featx.runtime.files import library_versions, put_bytes, put_checked, read_checked
 
-__all__ = ["FeatureStore", "Features", "Part", "RowKey", "RowTarget"]
+__all__ = [
+    "INDEX_NAME",
+    "SHARD_PATTERN",
+    "FeatureStore",
+    "Features",
+    "RowKey",
+    "RowTarget",
+    "Shard",
+    "pack_digests",
+    "unpack_digest",
+]
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
+# Names in caches of every version.
+SHARD_PATTERN = "part-*.h5"
+INDEX_NAME = "keys.index"
+
 RowKey = tuple[str, int]
-"""SHA-256 of an image in hexadecimal, and the number of a view of it."""
+"""SHA-256 of an image in hexadecimal, and the number of one of its views."""
 
 Features = npt.NDArray[np.float32]
 
+Digests = npt.NDArray[np.bytes_]
+"""SHA-256 digests, 32 bytes each, as files hold them."""
+
+ShardKeys = tuple[Digests, npt.NDArray[np.int32]]
+"""Image digest and view of each row of a shard."""
+
+
+def pack_digests(digests: Sequence[str]) -> Digests:
+    """Turn hexadecimal digests into an array of 32 bytes each."""
+    return np.frombuffer(bytes.fromhex("".join(digests)), dtype="S32")
+
+
+def unpack_digest(digests: Digests, number: int) -> str:
+    """Return one digest in hexadecimal."""
+    # NumPy strips zero bytes from the end of a single element, not from a slice.
+    return digests[number : number + 1].tobytes().hex()
+
 
 class RowTarget(Protocol):
-    """Where rows can be copied to: an array or an HDF5 data set."""
+    """Destination of rows: an array or an HDF5 data set."""
 
     def __setitem__(self, place: tuple[slice, slice], rows: Features) -> None: ...
 
 
 @dataclass(frozen=True)
-class Part:
-    """Rows of one recipe, as one file holds them.
+class Shard:
+    """Rows of one recipe, as one file holds them."""
 
-    Parameters
-    ----------
-    digests : ndarray of bytes, shape (n_rows,)
-        SHA-256 of each row's image, 32 bytes each.
-    views : ndarray of int32, shape (n_rows,)
-        Which view each row is.
-    features : ndarray of float32, shape (n_rows, n_features)
-        The rows.
-    """
-
-    digests: Digests
-    views: npt.NDArray[np.int32]
+    keys: ShardKeys
+    # Shape (n_rows, n_features).
     features: Features
     seconds: float
-    versions: str
 
     def __len__(self) -> int:
-        return len(self.views)
-
-    @property
-    def keys(self) -> list[RowKey]:
-        """Image digest and view of each row."""
-        raw = self.digests.tobytes()
-        texts = [raw[start : start + 32].hex() for start in range(0, len(raw), 32)]
-        return list(zip(texts, self.views.tolist(), strict=True))
+        return len(self.features)
 
 
 class FeatureStore:
@@ -77,125 +88,102 @@ class FeatureStore:
     def __init__(self, cache: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
+        self._index = _ShardIndex(self.folder / INDEX_NAME, recipe.digest)
 
-    @cached_property
-    def _index(self) -> PartIndex:
-        return PartIndex(self.folder, self.recipe.digest)
-
-    def there(self, wanted: WantedRows) -> npt.NDArray[np.bool_]:
-        """Tell which rows there are, without reading parts whose keys are remembered.
+    def missing(self, digests: Sequence[str], views: int) -> npt.NDArray[np.bool_]:
+        """Find the rows that the cache lacks; shards are read only where the index lacks them.
 
         Returns
         -------
-        ndarray of bool, shape (n_distinct, views)
-            Whether each is in a part; whether that part is sound shows when it is collected.
+        ndarray of bool, shape (n_images, views)
+            Damage of a shard shows only when its rows are collected.
         """
-        found = np.zeros(wanted.shape, dtype=bool)
-        for path in self._paths():
-            keys = self._keys(path)
-            if keys is not None:
-                cells, _ = wanted.cells(*keys)
-                found.flat[cells] = True
-        self.save_index()
-        return found
-
-    def _keys(self, path: Path) -> PartKeys | None:
-        keys = self._index.get(path.name)
-        if keys is None:
-            # Reading it tells the index.
-            self.read(path)
+        places = _places(digests)
+        missing = np.ones((len(digests), views), dtype=bool)
+        for path in self.shard_paths():
             keys = self._index.get(path.name)
-        return keys
-
-    def save_index(self) -> None:
-        """Write down what is known of the parts, for later runs."""
-        self._index.save({path.name for path in self.folder.glob("part-*.h5")})
-
-    def learn(self, parts: Mapping[str, PartKeys]) -> None:
-        """Remember what parts hold that another process has written."""
-        for name, keys in parts.items():
-            self._index.put(name, keys)
+            if keys is None:
+                shard = self.read(path)
+                keys = None if shard is None else shard.keys
+            if keys is not None:
+                missing.flat[_find(keys, places, views)[0]] = False
+        self.save_index()
+        return missing
 
     def collect(
         self,
-        wanted: WantedRows,
+        digests: Sequence[str],
+        views: int,
         into: RowTarget,
         first_column: int = 0,
         found: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[npt.NDArray[np.bool_], float]:
-        """Copy those rows that are there, reading and checking each part that has one.
+        """Copy the rows that the cache holds, checking each shard that has one.
 
         Parameters
         ----------
-        into : ndarray or h5py.Dataset of float32, shape (n_rows, n_columns)
+        into : ndarray or h5py.Dataset of float32, shape (n_images * views, n_columns)
             Filled where rows are found.
-        found : ndarray of bool, shape (n_distinct, views), optional
-            What an earlier call found, to be passed over.
+        found : ndarray of bool, shape (n_images, views), optional
+            Rows that an earlier call copied.
 
         Returns
         -------
-        found : ndarray of bool, shape (n_distinct, views)
-            What has been copied, now or earlier.
+        found : ndarray of bool, shape (n_images, views)
+            Rows copied now or earlier.
+        seconds : float
+            Time that the rows copied now once took to compute.
         """
-        found = np.zeros(wanted.shape, dtype=bool) if found is None else found.copy()
+        places = _places(digests)
+        found = np.zeros((len(digests), views), dtype=bool) if found is None else found.copy()
         seconds = 0.0
-        for path in self._paths():
+        for path in self.shard_paths():
             known = self._index.get(path.name)
-            if known is not None and found.flat[wanted.cells(*known)[0]].all():
+            if known is not None and found.flat[_find(known, places, views)[0]].all():
                 continue
-            part = self.read(path)
-            if part is None:
+            shard = self.read(path)
+            if shard is None:
                 continue
-            cells, source = wanted.cells(part.digests, part.views)
-            # A row that stands in two parts is the same in both.
-            fresh = ~found.flat[cells]
-            cells, source = cells[fresh], source[fresh]
-            found.flat[cells] = True
-            seconds += part.seconds * len(cells) / len(part)
-            target, which = wanted.rows(cells)
-            _copy(target, part.features, source[which], into, first_column)
+            target, source = _find(shard.keys, places, views)
+            # A row that two shards hold is the same in both.
+            fresh = ~found.flat[target]
+            target, source = target[fresh], source[fresh]
+            found.flat[target] = True
+            seconds += shard.seconds * len(np.unique(source)) / max(1, len(shard))
+            _copy(target, shard.features, source, into, first_column)
         return found, seconds
 
-    def _paths(self) -> Iterator[Path]:
+    def shard_paths(self) -> Iterator[Path]:
+        """Yield the shards, also those that other processes write meanwhile."""
         seen: set[Path] = set()
-        # A part that goes away while others are read was merged into a new one: look again.
-        while fresh := sorted(set(self.folder.glob("part-*.h5")) - seen):
+        while fresh := sorted(set(self.folder.glob(SHARD_PATTERN)) - seen):
             yield from fresh
             seen.update(fresh)
 
-    def parts(self) -> Iterator[Part]:
-        """Read every sound part; a damaged one is set aside, with a message."""
-        for path in self._paths():
-            part = self.read(path)
-            if part is not None:
-                yield part
-
-    def read(self, path: Path) -> Part | None:
-        """Read one part; a damaged one is set aside, with a message."""
+    def read(self, path: Path) -> Shard | None:
+        """Read one shard; a damaged one is set aside, with a message."""
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             return None
         try:
-            part = self._parse(path, content)
+            shard = self._parse(path, content)
         except FeatxError as error:
             self._set_aside(path, str(error))
             return None
-        self._index.put(path.name, (part.digests, part.views))
-        return part
+        self._index.put(path.name, shard.keys)
+        return shard
 
-    def _parse(self, path: Path, content: bytes) -> Part:
-        if path.name != _part_name(content):
+    def _parse(self, path: Path, content: bytes) -> Shard:
+        if path.name != _shard_name(content):
             raise FeatxError("its checksum does not match")
         with h5py.File(io.BytesIO(content), "r") as file:
             if file.attrs["recipe"] != self.recipe.digest:
                 raise FeatxError("it is of another recipe")
-            return Part(
-                digests=file["image_sha256"][:].view("S32").ravel(),
-                views=file["view"][:],
+            return Shard(
+                keys=(file["image_sha256"][:].view("S32").ravel(), file["view"][:]),
                 features=file["features"][:],
                 seconds=float(file.attrs["seconds"]),
-                versions=str(file.attrs["versions"]),
             )
 
     def _set_aside(self, path: Path, reason: str) -> None:
@@ -205,50 +193,63 @@ class FeatureStore:
             path.replace(aside)
             outcome = f"it was moved to {aside}"
         except OSError as error:
-            outcome = f"it cannot be moved away ({error.strerror}) and is passed over"
+            outcome = f"it cannot be moved away ({error.strerror}) and is skipped"
         logger.warning(
-            f"Cached part {path} is damaged: {reason}. {outcome}; its rows are computed again."
+            f"Cache shard {path} is damaged: {reason}. {outcome}; its rows are computed again."
         )
 
-    def add(
-        self,
-        keys: Sequence[RowKey],
-        features: npt.NDArray,
-        seconds: float,
-        versions: str | None = None,
-    ) -> Path:
-        """Write rows as one new part.
-
-        Parameters
-        ----------
-        features : ndarray of float32, shape (len(keys), n_features)
-            The rows.
-        """
-        versions = versions or json.dumps(library_versions(), sort_keys=True)
+    def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> Path:
+        """Write rows as one new shard; features have shape (len(keys), n_features)."""
+        digests = pack_digests([digest for digest, _ in keys])
+        views = np.array([view for _, view in keys], dtype=np.int32)
         buffer = io.BytesIO()
         with h5py.File(buffer, "w") as file:
             file.attrs["featx_format"] = FORMAT
             file.attrs["recipe"] = self.recipe.digest
             file.attrs["seconds"] = seconds
-            file.attrs["versions"] = versions
-            digests = pack_digests([digest for digest, _ in keys])
-            views = np.array([view for _, view in keys], dtype=np.int32)
+            file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
             file.create_dataset("image_sha256", data=digests.view(np.uint8).reshape(-1, 32))
             file.create_dataset("view", data=views)
             file.create_dataset("features", data=np.asarray(features, dtype=np.float32))
         self.describe()
         content = buffer.getvalue()
-        path = self.folder / _part_name(content)
+        path = self.folder / _shard_name(content)
         put_bytes(path, content)
         self._index.put(path.name, (digests, views))
         return path
 
     def describe(self) -> None:
-        """Put the recipe beside the parts for people to read; fail early if that cannot be done."""
+        """Write the recipe next to the shards; this fails early in an unwritable cache."""
         path = self.folder / "recipe.json"
         if not path.exists():
             text = json.dumps(self.recipe.to_dict(), indent=2, sort_keys=True)
             put_bytes(path, f"{text}\n".encode())
+
+    def save_index(self) -> None:
+        """Write the index of shards, for later runs."""
+        self._index.save({path.name for path in self.folder.glob(SHARD_PATTERN)})
+
+
+def _places(digests: Sequence[str]) -> dict[bytes, list[int]]:
+    """Map each digest to the images that have it."""
+    places: dict[bytes, list[int]] = {}
+    for image, digest in enumerate(pack_digests(digests).tolist()):
+        places.setdefault(digest, []).append(image)
+    return places
+
+
+def _find(
+    keys: ShardKeys, places: dict[bytes, list[int]], views: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return matrix rows (``image * views + view``) that a shard holds, and their places in it."""
+    pairs = [
+        (image * views + view, source)
+        for source, (digest, view) in enumerate(zip(*(key.tolist() for key in keys), strict=True))
+        if 0 <= view < views
+        for image in places.get(digest, ())
+    ]
+    table = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1]
 
 
 def _copy(
@@ -266,5 +267,65 @@ def _copy(
         into[rows, columns] = features[source[run]]
 
 
-def _part_name(content: bytes) -> str:
+def _shard_name(content: bytes) -> str:
     return f"part-{hashlib.sha256(content).hexdigest()[:40]}.h5"
+
+
+class _ShardIndex:
+    """Keys of each shard of a folder, so that shards are read only for their rows.
+
+    It is read when first asked. Of several processes that write it the last one wins; keys that it
+    did not know are read again from the shards.
+    """
+
+    def __init__(self, path: Path, recipe: str) -> None:
+        self.path = path
+        self.recipe = recipe
+        self._changed = False
+        self._loaded = False
+        self._shards: dict[str, ShardKeys] = {}
+
+    def get(self, shard: str) -> ShardKeys | None:
+        if not self._loaded:
+            self._loaded = True
+            self._shards = {**self._read(), **self._shards}
+        return self._shards.get(shard)
+
+    def put(self, shard: str, keys: ShardKeys) -> None:
+        if shard not in self._shards:
+            self._shards[shard] = keys
+            self._changed = True
+
+    def save(self, present: set[str]) -> None:
+        if not self._changed or not self.path.parent.is_dir():
+            return
+        shards = {name: keys for name, keys in self._shards.items() if name in present}
+        head = {
+            "featx_format": FORMAT,
+            "recipe": self.recipe,
+            "parts": [[name, len(views)] for name, (_, views) in shards.items()],
+        }
+        chunks = [json.dumps(head).encode(), b"\n"]
+        chunks += [digests.tobytes() for digests, _ in shards.values()]
+        chunks += [views.astype("<i4").tobytes() for _, views in shards.values()]
+        # A read-only cache works as well, only more slowly.
+        with contextlib.suppress(FeatxError):
+            put_checked(self.path, b"".join(chunks))
+            self._changed = False
+
+    def _read(self) -> dict[str, ShardKeys]:
+        content = read_checked(self.path)
+        if content is None:
+            return {}
+        line, _, _ = content.partition(b"\n")
+        head = json.loads(line)
+        if head["featx_format"] != FORMAT or head["recipe"] != self.recipe:
+            return {}
+        total = sum(rows for _, rows in head["parts"])
+        digests = np.frombuffer(content, "S32", count=total, offset=len(line) + 1)
+        views = np.frombuffer(content, "<i4", offset=len(line) + 1 + digests.nbytes)
+        shards, start = {}, 0
+        for name, rows in head["parts"]:
+            shards[name] = digests[start : start + rows], views[start : start + rows]
+            start += rows
+        return shards

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from featx.errors import UsageError
-from featx.features.cache.maintenance import compact, list_recipes, prune, verify
+from featx.features.cache.maintenance import list_recipes, prune, verify
 from featx.features.cache.store import FeatureStore
 from featx.runtime.files import TEMPORARY_PREFIX
 from tests.features.cache.test_store import collect, damage, keys_of, rows_of
@@ -25,41 +25,28 @@ def store(tmp_path):
     return store
 
 
+def read_all(store):
+    """Return the sound shards, setting damaged ones aside."""
+    return [shard for path in store.shard_paths() if (shard := store.read(path)) is not None]
+
+
 def test_list(store, tmp_path):
     (row,) = list_recipes(tmp_path)
     assert row["backbone"] == "vgg16"
-    assert row["parts"] == 6
+    assert row["shards"] == 6
     assert row["bytes"] == sum(p.stat().st_size for p in store.folder.glob("part-*"))
     assert row["idle_days"] == 0.0
 
 
 def test_verify_finds_what_reading_finds(store, tmp_path):
     assert verify(tmp_path)[0]["set_aside"] == []
-    parts = sorted(store.folder.glob("part-*.h5"))
-    for part, how in zip(parts, ["flip", "truncate", "empty"], strict=False):
-        damage(part, how)
+    shards = sorted(store.folder.glob("part-*.h5"))
+    for shard, how in zip(shards, ["flip", "truncate", "empty"], strict=False):
+        damage(shard, how)
     (finding,) = verify(tmp_path)
-    assert finding["set_aside"] == sorted(part.name for part in parts[:3])
-    assert finding["sound_parts"] == 3
+    assert finding["set_aside"] == sorted(shard.name for shard in shards[:3])
+    assert finding["sound_shards"] == 3
     assert verify(tmp_path)[0]["set_aside"] == []
-
-
-def test_compact_keeps_every_row_once(store, tmp_path):
-    before = collect(store, list(range(32)))
-    (result,) = compact(tmp_path)
-    assert result == {"folder": store.folder.name, "parts_before": 6, "parts_after": 1}
-    after = collect(store, list(range(32)))
-    np.testing.assert_array_equal(before[0], after[0])
-    np.testing.assert_array_equal(before[1], after[1])
-    assert sum(len(part.keys) for part in store.parts()) == 32
-    assert compact(tmp_path)[0]["parts_after"] == 1
-
-
-def test_compact_keeps_library_versions_apart(store, tmp_path):
-    store.add(keys_of([50]), rows_of([50]), 1.0, versions='{"keras": "0"}')
-    store.add(keys_of([51]), rows_of([51]), 1.0, versions='{"keras": "0"}')
-    assert compact(tmp_path)[0]["parts_after"] == 2
-    assert len({part.versions for part in store.parts()}) == 2
 
 
 def write_and_read(cache, first, problems):
@@ -73,7 +60,7 @@ def write_and_read(cache, first, problems):
             problems.put((number, int((~found).sum())))
 
 
-def test_compact_and_prune_are_safe_beside_writers_and_readers(tmp_path):
+def test_prune_is_safe_while_others_write_and_read(tmp_path):
     context = multiprocessing.get_context("spawn")
     problems = context.Queue()
     workers = [
@@ -84,7 +71,6 @@ def test_compact_and_prune_are_safe_beside_writers_and_readers(tmp_path):
         worker.start()
     while any(worker.is_alive() for worker in workers):
         if tmp_path.glob("*/recipe.json"):
-            compact(tmp_path)
             prune(tmp_path)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert problems.empty()
@@ -92,10 +78,10 @@ def test_compact_and_prune_are_safe_beside_writers_and_readers(tmp_path):
     assert collect(FeatureStore(tmp_path, RECIPE), wanted)[0].all()
 
 
-def test_prune_deletes_only_what_is_of_no_use(store, tmp_path):
-    part = next(store.folder.glob("part-*.h5"))
-    damage(part, "flip")
-    list(store.parts())
+def test_prune_deletes_damaged_and_abandoned_files_only(store, tmp_path):
+    shard = next(store.folder.glob("part-*.h5"))
+    damage(shard, "flip")
+    read_all(store)
     for folder in (store.folder, tmp_path):
         old, young = (folder / f"{TEMPORARY_PREFIX}{name}" for name in ("old", "young"))
         for path in (old, young):
@@ -104,17 +90,17 @@ def test_prune_deletes_only_what_is_of_no_use(store, tmp_path):
     assert prune(tmp_path)["files"] == 3
     for folder in (store.folder, tmp_path):
         assert [path.name for path in folder.glob(f"{TEMPORARY_PREFIX}*")] == [young.name]
-    assert len(list(store.parts())) == 5
+    assert len(read_all(store)) == 5
 
 
 def test_prune_deletes_named_and_idle_recipes(store, tmp_path):
     other = FeatureStore(tmp_path, replace(RECIPE, random_state=1))
     other.add(keys_of([1]), rows_of([1]), 0)
-    for part in other.folder.glob("part-*.h5"):
-        os.utime(part, (time.time() - 10 * 86400,) * 2)
+    for shard in other.folder.glob("part-*.h5"):
+        os.utime(shard, (time.time() - 10 * 86400,) * 2)
     assert prune(tmp_path, idle_days=9)["recipes"] == [other.folder.name]
     assert not other.folder.exists()
-    with pytest.raises(UsageError, match="no recipe 'nothing'"):
+    with pytest.raises(UsageError, match="no cached recipe 'nothing'"):
         prune(tmp_path, folders=("nothing",))
     assert prune(tmp_path, folders=(store.folder.name,))["recipes"] == [store.folder.name]
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 import h5py
 import numpy as np
@@ -9,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.errors import FeatxError
-from featx.features.cache.store import FeatureStore
-from featx.features.wanted import WantedRows
+from featx.features.cache.store import INDEX_NAME, FeatureStore, pack_digests, unpack_digest
 from featx.runtime.files import TEMPORARY_PREFIX, put_bytes
 from tests.features.test_recipe import RECIPE
 
@@ -19,28 +19,32 @@ def keys_of(numbers, view=0):
     return [(f"{number:064x}", view) for number in numbers]
 
 
+def digests_of(numbers):
+    return [digest for digest, _ in keys_of(numbers)]
+
+
 def rows_of(numbers, n_features=3):
     return np.array(numbers, dtype=np.float32)[:, np.newaxis] + np.zeros(n_features, np.float32)
 
 
 def collect(store, numbers):
     into = np.full((len(numbers), 3), np.nan, dtype=np.float32)
-    wanted = WantedRows([digest for digest, _ in keys_of(numbers)], views=1)
-    cells, _ = store.collect(wanted, into)
+    digests = digests_of(numbers)
+    there, _ = store.collect(digests, 1, into)
     found = ~np.isnan(into).any(axis=1)
-    assert cells.sum() == found.sum()
-    np.testing.assert_array_equal(store.there(wanted), cells)
+    np.testing.assert_array_equal(there.ravel(), found)
+    np.testing.assert_array_equal(store.missing(digests, 1), ~there)
     return found, into
 
 
 @settings(max_examples=25, deadline=None)
-@given(parts=st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=10, unique=True)))
-def test_what_was_added_is_found_and_nothing_else(tmp_path_factory, parts):
+@given(shards=st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=10, unique=True)))
+def test_what_was_added_is_found_and_nothing_else(tmp_path_factory, shards):
     store = FeatureStore(tmp_path_factory.mktemp("cache"), RECIPE)
-    for numbers in parts:
+    for numbers in shards:
         store.add(keys_of(numbers), rows_of(numbers), 0.5)
     found, into = collect(store, list(range(31)))
-    expected = {number for numbers in parts for number in numbers}
+    expected = {number for numbers in shards for number in numbers}
     assert set(np.flatnonzero(found)) == expected
     np.testing.assert_array_equal(into[found], rows_of(sorted(expected)).reshape(-1, 3))
     assert np.isnan(into[~found]).all()
@@ -51,13 +55,11 @@ def test_rows_go_wherever_they_are_wanted(tmp_path):
     store.add(keys_of([1, 2, 3]), rows_of([1, 2, 3]), 0)
     with h5py.File(tmp_path / "target.h5", "w") as file:
         for target in (np.zeros((6, 5)), file.create_dataset("x", (6, 5), np.float32)):
-            wanted = WantedRows([key for key, _ in keys_of([3, 3, 9, 1, 9, 3])], views=1)
-            found, _ = store.collect(wanted, target, first_column=2)
-            assert found.ravel().tolist() == [True, True, False]
+            digests = digests_of([3, 3, 9, 1, 9, 3])
+            found, _ = store.collect(digests, 1, target, first_column=2)
+            assert found.ravel().tolist() == [True, True, False, True, False, True]
             np.testing.assert_array_equal(target[:, 2], [3, 3, 0, 1, 0, 3])
             assert not np.any(target[:, :2])
-    (part,) = store.parts()
-    assert part.keys == keys_of([1, 2, 3])
 
 
 def test_views_are_told_apart(tmp_path):
@@ -71,8 +73,7 @@ def test_seconds_are_those_of_the_rows_used_once(tmp_path):
     store.add(keys_of([1, 2]), rows_of([1, 2]), 10.0)
     store.add(keys_of([2, 3]), rows_of([2, 3]), 20.0)
     into = np.empty((3, 3), dtype=np.float32)
-    wanted = WantedRows([key for key, _ in keys_of([1, 2, 3])], views=1)
-    _, seconds = store.collect(wanted, into)
+    _, seconds = store.collect(digests_of([1, 2, 3]), 1, into)
     assert seconds in (20.0, 25.0)
 
 
@@ -95,43 +96,43 @@ def damage(path, how):
 
 
 @pytest.mark.parametrize("how", ["flip", "truncate", "empty"])
-def test_a_damaged_part_is_set_aside_and_told(tmp_path, caplog, how):
+def test_a_damaged_shard_is_set_aside_and_reported(tmp_path, caplog, how):
     store = FeatureStore(tmp_path, RECIPE)
     store.add(keys_of([1]), rows_of([1]), 0)
-    (part,) = store.folder.glob("part-*.h5")
+    (shard,) = store.folder.glob("part-*.h5")
     store.add(keys_of([2]), rows_of([2]), 0)
-    damage(part, how)
+    damage(shard, how)
     assert collect(store, [1, 2])[0].tolist() == [False, True]
-    assert (store.folder / "damaged" / part.name).exists()
+    assert (store.folder / "damaged" / shard.name).exists()
     message = caplog.text
-    assert part.name in message
+    assert shard.name in message
     assert "computed again" in message
 
 
-def test_a_part_of_another_recipe_is_set_aside(tmp_path, caplog):
+def test_a_shard_of_another_recipe_is_set_aside(tmp_path, caplog):
     from dataclasses import replace
 
     other = FeatureStore(tmp_path, replace(RECIPE, random_state=9))
     other.add(keys_of([1]), rows_of([1]), 0)
     store = FeatureStore(tmp_path, RECIPE)
     store.describe()
-    (part,) = other.folder.glob("part-*.h5")
-    part.rename(store.folder / part.name)
+    (shard,) = other.folder.glob("part-*.h5")
+    shard.rename(store.folder / shard.name)
     assert not collect(store, [1])[0].any()
     assert "another recipe" in caplog.text
 
 
-def test_a_part_is_readable_with_h5py_alone(tmp_path):
+def test_a_shard_is_readable_with_h5py_alone(tmp_path):
     store = FeatureStore(tmp_path, RECIPE)
     store.add(keys_of([5, 6]), rows_of([5, 6]), 2.0)
-    (part,) = store.folder.glob("part-*.h5")
-    with h5py.File(part) as file:
+    (shard,) = store.folder.glob("part-*.h5")
+    with h5py.File(shard) as file:
         assert file["image_sha256"][1].tobytes().hex() == f"{6:064x}"
         assert file["view"][:].tolist() == [0, 0]
         assert file.attrs["recipe"] == RECIPE.digest
 
 
-def test_a_full_disk_is_told_and_leaves_the_cache_valid(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_the_cache_valid(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -152,7 +153,7 @@ def test_a_full_disk_is_told_and_leaves_the_cache_valid(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-def test_an_unwritable_cache_is_told(tmp_path):
+def test_an_unwritable_cache_is_reported(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FeatxError, match=r"cannot be written .*--cache"):
         FeatureStore(tmp_path / "file", RECIPE).describe()
@@ -163,3 +164,99 @@ def test_put_bytes_leaves_no_temporary_file(tmp_path):
     put_bytes(tmp_path / "a", b"two")
     assert (tmp_path / "a").read_bytes() == b"two"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+WANTED = digests_of([1, 2, 3, 4]), 1
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the shards that were read."""
+    names = []
+    original = FeatureStore.read
+
+    def count(self, path):
+        names.append(path.name)
+        return original(self, path)
+
+    monkeypatch.setattr(FeatureStore, "read", count)
+    return names
+
+
+@pytest.fixture
+def cache(tmp_path):
+    for numbers in ([1, 2], [3], [9]):
+        FeatureStore(tmp_path, RECIPE).add(keys_of(numbers), rows_of(numbers), 1.0)
+    return tmp_path
+
+
+def test_shards_are_read_once_to_know_them_and_then_only_for_their_rows(cache, read):
+    assert FeatureStore(cache, RECIPE).missing(*WANTED).ravel().tolist() == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert len(read) == 3
+    store = FeatureStore(cache, RECIPE)
+    assert store.missing(*WANTED).sum() == 1
+    assert len(read) == 3
+    into = np.zeros((4, 3), dtype=np.float32)
+    assert store.collect(*WANTED, into)[0].sum() == 3
+    # The shard without such rows is skipped.
+    assert len(read) == 5
+    np.testing.assert_array_equal(into[:, 0], [1, 2, 3, 0])
+
+
+def test_a_damaged_shard_is_noticed_though_its_keys_are_remembered(cache, caplog):
+    store = FeatureStore(cache, RECIPE)
+    store.missing(*WANTED)
+    (shard,) = (path for path in store.folder.glob("part-*.h5") if len(store.read(path)) == 2)
+    damage(shard, "flip")
+    fresh = FeatureStore(cache, RECIPE)
+    assert fresh.missing(*WANTED).sum() == 1
+    into = np.zeros((4, 3), dtype=np.float32)
+    assert fresh.collect(*WANTED, into)[0].ravel().tolist() == [False, False, True, False]
+    assert "damaged" in caplog.text
+    assert fresh.missing(*WANTED).sum() == 3
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "empty"])
+def test_a_damaged_index_is_passed_over_and_written_anew(cache, read, how):
+    store = FeatureStore(cache, RECIPE)
+    before = store.missing(*WANTED)
+    damage(store.folder / INDEX_NAME, how)
+    np.testing.assert_array_equal(FeatureStore(cache, RECIPE).missing(*WANTED), before)
+    assert len(read) == 6
+    np.testing.assert_array_equal(FeatureStore(cache, RECIPE).missing(*WANTED), before)
+    assert len(read) == 6
+
+
+def test_shards_that_went_are_forgotten(cache):
+    store = FeatureStore(cache, RECIPE)
+    assert store.missing(*WANTED).sum() == 1
+    for path in store.folder.glob("part-*.h5"):
+        path.unlink()
+    assert FeatureStore(cache, RECIPE).missing(*WANTED).all()
+
+
+def test_digests_that_end_in_zero_bytes_come_back_whole(tmp_path):
+    digests = [f"{number:02x}" * 4 + "00" * 28 for number in range(6)]
+    packed = pack_digests(digests)
+    assert [unpack_digest(packed, number) for number in range(6)] == digests
+    store = FeatureStore(tmp_path, RECIPE)
+    store.add([(digest, 0) for digest in digests[1:4]], rows_of([1, 2, 3]), 0)
+    assert store.missing(digests, 2)[:, 0].tolist() == [True, False, False, False, True, True]
+    assert store.missing(digests, 2)[:, 1].all()
+
+
+def test_all_rows_of_the_kermany_set_are_looked_up_quickly(tmp_path):
+    store = FeatureStore(tmp_path, RECIPE)
+    digests = [f"{number:064x}" for number in range(5232)]
+    for start in range(0, len(digests), 128):
+        keys = [(digest, view) for digest in digests[start : start + 128] for view in range(4)]
+        store.add(keys, np.zeros((len(keys), 1)), 0)
+    store.save_index()
+    since = time.process_time()
+    assert not FeatureStore(tmp_path, RECIPE).missing(digests, 4).any()
+    assert time.process_time() - since < 0.8

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from featx.benchmarking.protocol import split_images
+from featx.benchmarking.data import split_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 
@@ -19,19 +19,19 @@ def make(splits=None, patients=None):
 
 
 def test_train_and_val_are_pooled_and_test_is_kept():
-    protocol = split_images(make(["train"] * 20 + ["val"] * 10 + ["test"] * 10))
-    assert (len(protocol.train), len(protocol.test)) == (30, 10)
-    assert protocol.in_test.tolist() == [False] * 30 + [True] * 10
-    assert "own test split" in protocol.description
+    splits_ = split_images(make(["train"] * 20 + ["val"] * 10 + ["test"] * 10))
+    assert (len(splits_.train), len(splits_.test)) == (30, 10)
+    assert splits_.in_test.tolist() == [False] * 30 + [True] * 10
+    assert "own test split" in splits_.note.text
 
 
 def test_without_a_test_split_patients_are_held_out():
     for splits in (None, ["train"] * 20 + ["val"] * 20):
-        protocol = split_images(make(splits), test_size=0.25, random_state=3)
-        assert not set(protocol.train.patients) & set(protocol.test.patients)
-        assert protocol.test.names == tuple(np.array(make().names)[protocol.in_test])
-        assert len(protocol.train) + len(protocol.test) == 40
-        assert "patients of each class held out" in protocol.description
+        splits_ = split_images(make(splits), test_size=0.25, random_state=3)
+        assert not set(splits_.train.patients) & set(splits_.test.patients)
+        assert splits_.test.names == tuple(np.array(make().names)[splits_.in_test])
+        assert len(splits_.train) + len(splits_.test) == 40
+        assert "patients of each class held out" in splits_.note.text
 
 
 def test_what_cannot_be_split_says_so():

@@ -1,0 +1,261 @@
+"""Settings of a benchmark, validated once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from featx.audit.leakage import LEAKS
+from featx.backbones.registry import (
+    check_precision,
+    get_backbone,
+    split_precision,
+    with_precision,
+)
+from featx.baselines.registry import get_baseline
+from featx.classifiers.config import FitConfig
+from featx.classifiers.registry import get_classifier
+from featx.errors import UsageError, unknown_name
+from featx.features.config import ExtractionConfig
+
+__all__ = ["BenchmarkConfig", "read_config"]
+
+# Every row names its own.
+_OF_ROWS = ("backbones", "classifier", "networks", "n_jobs", "memory")
+
+# Names in files of early versions, and scikit-learn's beside the command line's.
+_OTHER_NAMES = {"seed": "random_state", "normalisation": "normalization", "folds": "cv"}
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Set what a benchmark compares, and how.
+
+    `featx.benchmark` also takes each setting as a keyword argument; use a config to keep, change
+    and repeat runs. ``run.json`` holds its `to_dict` as ``settings``, which
+    ``featx benchmark --config FILE`` reads.
+
+    Parameters
+    ----------
+    backbones : str or sequence of str, default=("efficientnet_lite0",)
+        Frozen networks; ``"a+b"`` joins the features of two, ``"a@int8"`` computes in int8.
+    classifiers : str or sequence of str, default=("svm", "logistic", "xgboost")
+        Classifiers fitted on the features of each backbone.
+    baselines : str or sequence of str, default=()
+        CNNs trained end to end, such as ``"finetuned:efficientnet_lite0"``.
+    extraction : ExtractionConfig
+        Settings of the features; its `backbones` are not used.
+    fit : FitConfig
+        Settings of the fits; its `classifier` is not used.
+    test_views : int or None, default=None
+        Views per test image, whose scores are averaged; by default as many as in training.
+    test_size : float, default=0.2
+        Proportion of the patients of each class held out where images have no test split.
+    patients, labels : str or None, default=None
+        Rules by which patients and labels are read from paths, as in `ImageDataset.open`.
+    externals : sequence of str, default=()
+        Names of the external validation sets that the run needs; their images are given to
+        `featx.benchmark`.
+    controls : bool, default=True
+        Whether to add shortcut controls: random weights, histogram, metadata.
+    repeats : int, default=1
+        Cross-validations of each frozen row on different folds, for the spread of its AUC.
+    learning_curve : bool, default=True
+        Whether to refit the best frozen row on 10 to 100 % of the training patients.
+    leaks : {"error", "drop", "allow"}, default="error"
+        Whether training images that leak test images are an error, left out, or kept with a note.
+    adapt : bool, default=False
+        Whether to add each frozen row adapted to the unlabeled test images.
+    published : bool or None, default=None
+        Whether to list published figures on Kermany et al. 2018; by default on that data set.
+    rank_by : str or None, default=None
+        Field of ``results.json`` by which rows are sorted, highest first.
+    baseline_settings : mapping, default={}
+        Settings of `featx.train` that differ from the recipe.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown, or a value is out of range.
+
+    Examples
+    --------
+    >>> config = BenchmarkConfig(classifiers="svm", repeats=3)
+    >>> config.with_settings(views=2).extraction.views
+    2
+    >>> BenchmarkConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    backbones: Sequence[str] = ("efficientnet_lite0",)
+    classifiers: Sequence[str] = ("svm", "logistic", "xgboost")
+    baselines: Sequence[str] = ()
+    extraction: ExtractionConfig = field(default_factory=ExtractionConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    test_views: int | None = None
+    test_size: float = 0.2
+    patients: str | None = None
+    labels: str | None = None
+    externals: Sequence[str] = ()
+    controls: bool = True
+    repeats: int = 1
+    learning_curve: bool = True
+    leaks: str = "error"
+    adapt: bool = False
+    published: bool | None = None
+    rank_by: str | None = None
+    baseline_settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("backbones", "classifiers", "baselines", "externals"):
+            object.__setattr__(self, name, _names(getattr(self, name)))
+        training = dict(self.baseline_settings)
+        training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
+        object.__setattr__(self, "baseline_settings", training)
+        precise = [with_precision(name, self.extraction.precision) for name in self.backbones]
+        object.__setattr__(self, "backbones", tuple(precise))
+        self._check_names()
+        if self.leaks not in LEAKS:
+            raise unknown_name("way to treat leaks", self.leaks, LEAKS)
+        if self.repeats < 1:
+            raise UsageError(f"repeats={self.repeats}: at least 1 is needed")
+        if self.test_views is not None and self.test_views < 1:
+            raise UsageError(f"test_views={self.test_views}: at least 1 is needed")
+        if self.extraction.random_state != self.fit.random_state:
+            raise UsageError("extraction and fit have different values of random_state")
+
+    def _check_names(self) -> None:
+        for backbone in self.backbones:
+            names, precision = split_precision(backbone)
+            for name in names:
+                get_backbone(name)
+            check_precision(precision or "float32", self.extraction.engine)
+        for name in self.classifiers:
+            get_classifier(name)
+        for name in self.baselines:
+            get_baseline(name)
+        if not self.baselines and not (self.backbones and self.classifiers):
+            raise UsageError(
+                "there is nothing to compare; name backbones and classifiers, or baselines"
+            )
+
+    @property
+    def random_state(self) -> int:
+        """Random seed of the split, the folds, the views and the classifiers."""
+        return self.fit.random_state
+
+    @property
+    def fit_settings(self) -> dict[str, Any]:
+        """Settings of fits that decide a row; they are part of its key in the result cache."""
+        always = ("operating_point", "random_state", "cv", "calibration")
+        default = FitConfig()
+        others = [f.name for f in fields(FitConfig) if f.name not in (*always, *_OF_ROWS)]
+        changed = [name for name in others if getattr(self.fit, name) != getattr(default, name)]
+        return {name: getattr(self.fit, name) for name in (*always, *changed)}
+
+    @property
+    def training_settings(self) -> dict[str, Any]:
+        """Settings of the training of baselines."""
+        return {
+            "weights_dir": self.extraction.weights_dir,
+            "operating_point": self.fit.operating_point,
+            "random_state": self.random_state,
+            **self.baseline_settings,
+        }
+
+    def extraction_of(self, backbone: str, views: int, **changes: Any) -> ExtractionConfig:
+        """Return the settings of the features of one row."""
+        names, precision = split_precision(backbone)
+        settings = {"precision": precision or "float32", **changes}
+        return replace(self.extraction, backbones=names, views=views, **settings)
+
+    def with_settings(self, **settings: Any) -> BenchmarkConfig:
+        """Return a config with some settings replaced, by their flat names.
+
+        Parameters
+        ----------
+        **settings
+            Fields of this class, of `ExtractionConfig` and of `FitConfig`; `random_state` is set
+            in both.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown.
+        """
+        settings = {_OTHER_NAMES.get(name, name): value for name, value in settings.items()}
+        groups: dict[str, dict[str, Any]] = {"own": {}, "extraction": {}, "fit": {}}
+        known = {name: _settings_of(kind) for name, kind in _GROUPS.items()}
+        for name, value in settings.items():
+            homes = [group for group, names in known.items() if name in names]
+            if not homes:
+                names = sorted({name for names in known.values() for name in names})
+                raise unknown_name("setting of a benchmark", name, names)
+            for group in homes:
+                groups[group][name] = value
+        return replace(
+            self,
+            extraction=replace(self.extraction, **groups["extraction"]),
+            fit=replace(self.fit, **groups["fit"]),
+            **groups["own"],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return flat plain values for JSON or YAML, without paths."""
+        extraction = self.extraction.to_dict()
+        values = {name: getattr(self, name) for name in _settings_of(BenchmarkConfig)}
+        values |= {n: extraction[n] for n in _settings_of(ExtractionConfig) if n in extraction}
+        values |= {name: getattr(self.fit, name) for name in _settings_of(FitConfig)}
+        return {
+            n: list(value) if isinstance(value, tuple) else value for n, value in values.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BenchmarkConfig:
+        """Read what `to_dict` returned, of any version.
+
+        Raises
+        ------
+        UsageError
+            If a setting is unknown, or a weights file is needed whose path was not recorded.
+        """
+        return cls().with_settings(**values)
+
+
+_GROUPS = {"own": BenchmarkConfig, "extraction": ExtractionConfig, "fit": FitConfig}
+
+
+def _settings_of(kind: type) -> list[str]:
+    """List the flat settings of a config class."""
+    names = [each.name for each in fields(kind)]
+    if kind is BenchmarkConfig:
+        return [name for name in names if name not in ("extraction", "fit")]
+    return [name for name in names if name not in _OF_ROWS]
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read flat settings from a YAML or JSON file, or from the ``run.json`` of any run.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or holds no settings.
+    """
+    import yaml
+
+    try:
+        # JSON is YAML, too.
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"the settings in {path} cannot be read: {error}") from error
+    if isinstance(content, Mapping) and "format" in content and "settings" in content:
+        content = content["settings"]
+    if not isinstance(content, Mapping):
+        raise UsageError(f"{path} holds no settings; write one `name: value` per line")
+    return {str(name): value for name, value in content.items()}

@@ -1,0 +1,371 @@
+"""Fill the cache: read images, make their views, run the networks, write shards."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.backbones.pooling import POOLINGS
+from featx.backbones.registry import BackboneSpec
+from featx.backbones.weights import Weights, find_weights
+from featx.errors import FeatxError, UnreadableImageError
+from featx.features.cache.drift import check_drift
+from featx.features.cache.file_hashes import Hashed, strict_error
+from featx.features.cache.store import Features, FeatureStore, RowKey
+from featx.features.config import ExtractionConfig
+from featx.features.quantized import read_network
+from featx.features.recipe import Recipe
+from featx.images.augmentation import make_view
+from featx.images.normalization import normalize
+from featx.images.reading import Color, read_image
+from featx.images.sources import Source, content_of, pixels_of
+from featx.runtime.parallel import prefetch
+from featx.runtime.progress import progress
+
+if TYPE_CHECKING:
+    from featx.backbones.engines import Engine
+
+__all__ = [
+    "ENGINES",
+    "Embedder",
+    "EnginePool",
+    "embedders_of",
+    "fill_cache",
+    "find_missing",
+    "images_to_read",
+]
+
+logger = logging.getLogger(__name__)
+
+# A shard is the most that a kill can cost: a few seconds of work at some 100 views a second.
+ROWS_PER_SHARD = 512
+ROWS_PER_BATCH = 32
+
+# The second batch fills the cores that the first one's last images leave idle.
+BATCHES_AT_A_TIME = 2
+
+Mask = npt.NDArray[np.bool_]
+"""Rows of images, shape (n_images, views)."""
+
+Pixels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Embedder:
+    """One backbone with its weights, its recipe and the cache of its rows."""
+
+    recipe: Recipe
+    backbone: BackboneSpec
+    weights: Weights
+    config: ExtractionConfig
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """Cache of the rows."""
+        return FeatureStore(self.config.cache_folder, self.recipe)
+
+    @property
+    def width(self) -> int:
+        """Number of features per row."""
+        return self.backbone.features * POOLINGS[self.recipe.pooling]
+
+    def load_engine(self) -> Engine:
+        """Load the network into the engine that the config names."""
+        from featx.backbones.engines import make_engine
+        from featx.backbones.quantization import QuantizedEngine
+
+        if self.recipe.precision == "int8":
+            network = read_network(
+                self.recipe, self.config.cache_folder, self.config.weights_folder
+            )
+            return QuantizedEngine(network, self.backbone)
+        return make_engine(
+            self.backbone,
+            self.weights,
+            self.config.engine,
+            pooling=self.recipe.pooling,
+            precision=self.recipe.precision,
+        )
+
+
+def embedders_of(config: ExtractionConfig, *, allow_download: bool = True) -> tuple[Embedder, ...]:
+    """Find the weights of each backbone and make its recipe, before any network is loaded."""
+    weights = [
+        find_weights(
+            record,
+            config.weights,
+            config.weights_folder,
+            random_state=config.random_state,
+            allow_download=allow_download,
+        )
+        for record in config.records
+    ]
+    networks = config.networks or [""] * len(weights)
+    return tuple(
+        Embedder(Recipe.from_config(config, record, found.digest, network), record, found, config)
+        for record, found, network in zip(config.records, weights, networks, strict=True)
+    )
+
+
+class EnginePool:
+    """Networks in memory; beyond `size`, only those of the current extraction are kept."""
+
+    def __init__(
+        self, factory: Callable[[Embedder], Engine] = Embedder.load_engine, size: int = 1
+    ) -> None:
+        self.factory = factory
+        self.size = size
+        self._engines: dict[tuple[object, ...], Engine] = {}
+
+    def load(self, embedders: Iterable[Embedder]) -> list[Engine]:
+        """Return the engine of each backbone, loading those that are not in memory."""
+        keys = {self._key(embedder): embedder for embedder in embedders}
+        idle = [key for key in self._engines if key not in keys]
+        for key in idle[: max(0, len(idle) + len(keys) - self.size)]:
+            del self._engines[key]
+        for key, embedder in keys.items():
+            if key not in self._engines:
+                self._engines[key] = self.factory(embedder)
+        return [self._engines[key] for key in keys]
+
+    def clear(self) -> None:
+        """Drop all networks from memory."""
+        self._engines.clear()
+
+    @contextmanager
+    def using(self, factory: Callable[[Embedder], Engine]) -> Iterator[None]:
+        """Load networks by another factory for a while, as tests and measurements do."""
+        kept = self.factory, self._engines
+        self.factory, self._engines = factory, {}
+        try:
+            yield
+        finally:
+            self.factory, self._engines = kept
+
+    @staticmethod
+    def _key(embedder: Embedder) -> tuple[object, ...]:
+        recipe, config = embedder.recipe, embedder.config
+        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
+        return embedder.backbone, network, config.engine
+
+
+ENGINES = EnginePool()
+
+
+def find_missing(
+    embedders: Sequence[Embedder], digests: Sequence[str], views: int
+) -> dict[Embedder, Mask]:
+    """Find the rows that the cache lacks, of those backbones that lack some."""
+    found = {}
+    for embedder in embedders:
+        missing = embedder.store.missing(digests, views)
+        logger.debug(
+            f"{embedder.backbone.name}: {missing.size - int(missing.sum()):,} of "
+            f"{missing.size:,} rows are in the cache ({embedder.store.folder})."
+        )
+        if missing.any():
+            found[embedder] = missing
+            # An unwritable cache is reported before anything is computed.
+            embedder.store.describe()
+    return found
+
+
+def images_to_read(hashed: Hashed, missing: Mapping[Embedder, Mask]) -> list[int]:
+    """Return the images that lack rows, of exact duplicates the first."""
+    lacking = np.any([mask.any(axis=1) for mask in missing.values()], axis=0)
+    first: dict[str, int] = {}
+    for number in np.flatnonzero(lacking).tolist():
+        first.setdefault(hashed.digests[number], number)
+    return list(first.values())
+
+
+def fill_cache(
+    missing: Mapping[Embedder, Mask],
+    hashed: Hashed,
+    *,
+    strict: bool = False,
+    trust_versions: bool = True,
+    engines: EnginePool = ENGINES,
+) -> dict[str, UnreadableImageError]:
+    """Compute missing rows and write them to the cache, decoding each image once.
+
+    Rows computed before a failure are written, too. Returns why images cannot be decoded, by
+    digest.
+    """
+    failures: dict[str, UnreadableImageError] = {}
+    if not missing:
+        return failures
+    tracks = [
+        _Track(embedder, engine, mask)
+        for (embedder, mask), engine in zip(missing.items(), engines.load(missing), strict=True)
+    ]
+    for track in tracks:
+        check_drift(track.embedder.store, track.engine, trusting=trust_versions)
+    numbers = images_to_read(hashed, missing)
+    total = sum(int(track.mask[numbers].sum()) for track in tracks)
+    title = f"Embedding with {', '.join(track.title for track in tracks)}"
+    with ExitStack() as stack:
+        advance = stack.enter_context(progress(title, total, "views"))
+        for track in tracks:
+            stack.enter_context(track)
+        images = prefetch(partial(_render, hashed, tracks), numbers)
+        stack.enter_context(closing(images))
+        batches = _batches(images, tracks, hashed if strict else None, failures)
+        results = prefetch(_embed, batches, BATCHES_AT_A_TIME, BATCHES_AT_A_TIME)
+        stack.enter_context(closing(results))
+        last = time.perf_counter()
+        for track, keys, features, seconds in results:
+            track.busy += seconds
+            now = time.perf_counter()
+            _share_time(tracks, now - last)
+            last = now
+            track.keep(keys, features)
+            advance(len(keys))
+    return failures
+
+
+@dataclass
+class _Track:
+    """One backbone at work: its missing rows, and the rows computed since its last shard."""
+
+    embedder: Embedder
+    engine: Engine
+    mask: Mask
+    busy: float = 0.0
+    seconds: float = 0.0
+    keys: list[RowKey] = field(default_factory=list)
+    features: list[Features] = field(default_factory=list)
+
+    def __enter__(self) -> _Track:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.flush()
+        except FeatxError as error:
+            if kind is None:
+                raise
+            # The first error is the one to report.
+            logger.warning(f"The last rows could not be written: {error}")
+
+    @property
+    def title(self) -> str:
+        return f"{self.embedder.backbone.name} ({self.engine.name})"
+
+    def keep(self, keys: list[RowKey], features: Features) -> None:
+        self.keys += keys
+        self.features.append(features)
+        if len(self.keys) >= ROWS_PER_SHARD:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self.keys:
+            return
+        self.features = [np.concatenate(self.features)]
+        self.embedder.store.add(self.keys, self.features[0], self.seconds)
+        self.keys, self.features, self.seconds = [], [], 0.0
+
+
+@dataclass(frozen=True)
+class _Image:
+    """The missing views of one image, for each track."""
+
+    number: int
+    digest: str
+    views: list[list[tuple[int, Pixels]]] | UnreadableImageError
+
+
+_Batch = tuple[_Track, list[RowKey], list[Pixels]]
+
+
+def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
+    """Decode one image and make its missing views; views that tracks share are made once."""
+    digest = hashed.digests[number]
+    recipe = tracks[0].embedder.recipe
+    name, source = hashed.images.names[number], hashed.images.sources[number]
+    try:
+        image = _read(source, recipe.color, digest, name)
+    except UnreadableImageError as error:
+        return _Image(number, digest, error)
+    image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
+    made: dict[tuple[object, ...], Pixels] = {}
+    views: list[list[tuple[int, Pixels]]] = []
+    for track in tracks:
+        recipe = track.embedder.recipe
+        views.append([])
+        for view in np.flatnonzero(track.mask[number]).tolist():
+            settings = (view, recipe.size, recipe.augmentation, recipe.random_state)
+            if settings not in made:
+                made[settings] = make_view(image, digest, *settings)
+            views[-1].append((view, made[settings]))
+    return _Image(number, digest, views)
+
+
+def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
+    """Decode an image, whose bytes must be those that its digest was computed of."""
+    if isinstance(source, np.ndarray):
+        return pixels_of(source, color)
+    content = content_of(source)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise FeatxError(
+            f"{name} has other bytes than when it was listed, though its size and times may be the "
+            "same. Run again with --rehash (rehash=True) to read every file anew; on a cluster, "
+            "check that all machines read the same files"
+        )
+    return read_image(content, color)
+
+
+def _batches(
+    images: Iterable[_Image],
+    tracks: Sequence[_Track],
+    strict: Hashed | None,
+    failures: dict[str, UnreadableImageError],
+) -> Iterator[_Batch]:
+    """Group views into batches of one network each; unreadable images go to `failures`."""
+    waiting: list[list[tuple[RowKey, Pixels]]] = [[] for _ in tracks]
+    for image in images:
+        if isinstance(image.views, UnreadableImageError):
+            if strict is not None:
+                raise strict_error(strict.images.names[image.number], image.views)
+            failures[image.digest] = image.views
+            continue
+        for track, rows, views in zip(tracks, waiting, image.views, strict=True):
+            for view, pixels in views:
+                rows.append(((image.digest, view), pixels))
+                if len(rows) == ROWS_PER_BATCH:
+                    yield _pack(track, rows)
+                    rows.clear()
+    yield from (_pack(track, rows) for track, rows in zip(tracks, waiting, strict=True) if rows)
+
+
+def _pack(track: _Track, rows: Sequence[tuple[RowKey, Pixels]]) -> _Batch:
+    return track, [key for key, _ in rows], [pixels for _, pixels in rows]
+
+
+def _embed(batch: _Batch) -> tuple[_Track, list[RowKey], Features, float]:
+    """Run the network, and measure its time in seconds."""
+    track, keys, views = batch
+    since = time.perf_counter()
+    features = track.engine.embed(np.stack(views))
+    if not np.isfinite(features).all():
+        raise FeatxError(
+            f"{track.embedder.backbone.name} gives features that are not finite; its weights "
+            f"({track.embedder.weights.description}) are damaged or of another network"
+        )
+    return track, keys, features, time.perf_counter() - since
+
+
+def _share_time(tracks: Sequence[_Track], elapsed: float) -> None:
+    """Charge elapsed seconds to backbones in proportion to the time that their networks ran."""
+    total = sum(track.busy for track in tracks)
+    for track in tracks:
+        track.seconds += elapsed * track.busy / total if total else 0.0
