@@ -107,11 +107,6 @@ def extract(
     help="What the process may take, such as 8GiB; a matrix too large for it is read block by "
     "block.  [default: what there is]",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Of a Dask cluster that makes the fits, such as tcp://HOST:8786; needs featx[dask].",
-)
 @seed_option
 @jobs_option
 @quiet_option
@@ -121,7 +116,6 @@ def fit(
     classifier: list[str],
     out: Path,
     as_json: bool,
-    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
@@ -130,9 +124,7 @@ def fit(
 
     Example: featx fit features.h5 --classifier svm,logistic --out models
     """
-    from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.cluster import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -140,19 +132,19 @@ def fit(
     for name in names:
         get_classifier(name)
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
-    client = click.get_current_context().with_resource(connected(scheduler))
+    options["cv"] = options.pop("folds")
     summaries = []
     for name in names:
-        model = featx.fit(matrix, name, client=client, **options)
+        model = featx.fit(matrix, name, **options)
         path = out / f"{name}.skops"
-        save_model(model, path)
+        model.save(path)
         card = model_card(name, card_facts(model, matrix))
         put_bytes(path.with_suffix(".md"), card.encode("utf-8", "replace"))
         summary = {
             "model": str(path),
             "classifier": name,
             "threshold": model.threshold_,
-            "parameters": model.best_parameters_,
+            "parameters": model.best_params_,
             "provenance": model.provenance_,
         }
         summaries.append(summary)
@@ -175,13 +167,9 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
-    from featx.classifiers.inference import apply_model, predictions_csv
-    from featx.runtime.files import put_bytes
-
-    fitted = featx.load_model(model)
     dataset = featx.ImageDataset.open(images, labeled=False)
-    result = apply_model(fitted, dataset, **options)
-    put_bytes(out, predictions_csv(result))
+    result = featx.predict(model, dataset, **options)
+    result.to_csv(out)
     tell_unreadable(result.unreadable)
     summary = {
         "out": str(out),
@@ -206,19 +194,18 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.classifiers.inference import apply_model, score, verdict_of
+    from featx.report.records import SetScores
 
     fitted = featx.load_model(model)
-    dataset = open_images(images, options, class_names=list(fitted.classes_))
-    result = apply_model(fitted, dataset, **options)
+    dataset = open_images(images, options, class_names=fitted.classes_.tolist())
+    result = featx.predict(fitted, dataset, **options)
     tell_unreadable(result.unreadable)
-    scores = score(result)
+    scores = result.score()
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
     row = {
-        **verdict_of(scores),
-        "n_test": len(result.names),
+        **SetScores.from_scores(scores).to_dict(),
         "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
     }
     print_result(row, as_json, "\n".join(lines))
