@@ -196,7 +196,7 @@ def test_doctor_tells_versions_and_cache(run, road):
     ("arguments", "message"),
     [
         (["extract", "{absent}", "--out", "m.h5"], "does not exist"),
-        (["extract", "{images}"], "Missing option '--out'"),
+        (["extract", "{images}"], "give --out FILE, or --part K/N"),
         (["extract", "{images}", "--backbone", "resnet5", "--out", "m.h5"], "resnet50"),
         (["extract", "{images}", "--augmentation", "x", "--out", "m.h5"], "radiograph"),
         (["fit", "{absent}", "--out", "models"], "does not exist"),
