@@ -21,6 +21,8 @@ _HOMES = {
     "BenchmarkTable": "featx.benchmarking.table",
     "BenchmarkConfig": "featx.benchmarking.config",
     "Augmentation": "featx.images.augmentation",
+    "BenchmarkConfig": "featx.benchmarking.config",
+    "BenchmarkTable": "featx.benchmarking.table",
     "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
@@ -37,9 +39,11 @@ _HOMES = {
     "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_baselines": "featx.baselines.registry",
     "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
     "predict": "featx.classifiers.inference",
+    "train": "featx.baselines.train",
 }
 
 __all__ = [
@@ -62,15 +66,19 @@ __all__ = [
     "fit",
     "get_preset",
     "list_backbones",
+    "list_baselines",
     "list_classifiers",
     "load_model",
     "metrics",
     "predict",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from featx import metrics
     from featx.backbones.registry import list_backbones
+    from featx.baselines.registry import list_baselines
+    from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
