@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "BenchmarkTable": "featx.benchmarking.table",
-    "BenchmarkConfig": "featx.benchmarking.config",
     "Augmentation": "featx.images.augmentation",
     "BenchmarkConfig": "featx.benchmarking.config",
     "BenchmarkTable": "featx.benchmarking.table",
