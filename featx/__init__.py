@@ -26,7 +26,7 @@ _HOMES = {
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
-    "compare": "featx.report.compare",
+    "compare": "featx.reporting.compare",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
@@ -34,6 +34,7 @@ _HOMES = {
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
     "load_model": "featx.classifiers.model_file",
+    "report": "featx.reporting.page",
 }
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "list_backbones",
     "load_model",
     "metrics",
+    "report",
 ]
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
-    from featx.report.compare import compare
+    from featx.reporting.compare import compare
+    from featx.reporting.page import report
 
 
 def __getattr__(name: str) -> Any:

@@ -134,7 +134,7 @@ def fit(
     from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
     from featx.features.cluster import connected
-    from featx.report.model_card import card_facts, model_card
+    from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
