@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from featx.backbones._keras import import_keras, quiet_stderr
 from featx.backbones.spec import Preprocessing
 from featx.backbones.weights import WEIGHTS_DIR_VARIABLE, Weights
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.runtime.files import file_digest
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -114,8 +114,5 @@ def _from_folder(folder: Path, size: tuple[int, int]) -> Weights:
             f"the weights of the Vision Transformer are for {height} x {width} pixels, not "
             f"{size[0]} x {size[1]}: give that size, or none"
         )
-    digest = hashlib.sha256()
-    with (folder / "model.weights.h5").open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return Weights("file", folder, digest.hexdigest(), f"KerasHub preset {folder.name}")
+    digest = file_digest(folder / "model.weights.h5")
+    return Weights("file", folder, digest, f"KerasHub preset {folder.name}")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from featx.backbones import feature_maps
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
 from featx.features.extraction import extract
@@ -18,7 +18,7 @@ def run(monkeypatch, capsys, images, tmp_path, quick):
     monkeypatch.setattr(
         feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )
-    save_model(fit(extract(images, views=1), "logistic", folds=2), tmp_path / "my.skops")
+    save_model(fit(extract(images, views=1), "logistic", cv=2), tmp_path / "my.skops")
 
     def call(*arguments):
         with pytest.raises(SystemExit) as stop:
