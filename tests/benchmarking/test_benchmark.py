@@ -150,7 +150,7 @@ def trained(monkeypatch):
                 diagnosis=["Collapsed: all 30 validation images are called well."],
             )
 
-        monkeypatch.setattr("featx.baselines.training.train_baseline", train_baseline)
+        monkeypatch.setattr("featx.baselines.train.train", train_baseline)
 
     return set_up
 
