@@ -151,7 +151,7 @@ def fit(
 
     Example: featx fit features.h5 --classifiers svm,logistic --out models
     """
-    from featx.report.model_card import card_facts, model_card
+    from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
     names = [spec.name for spec in featx.list_classifiers()]

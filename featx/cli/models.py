@@ -76,7 +76,7 @@ def evaluate(
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.report.records import SetScores
+    from featx.reporting.records import SetScores
 
     fitted = featx.load_model(model)
     dataset = open_images(images, patients, labels, class_names=fitted.classes_.tolist())
