@@ -125,7 +125,7 @@ def fit(
     Example: featx fit features.h5 --classifier svm,logistic --out models
     """
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.report.model_card import card_facts, model_card
+    from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
     names = list(CLASSIFIERS) if classifier == ["all"] else classifier
@@ -194,7 +194,7 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.report.records import SetScores
+    from featx.reporting.records import SetScores
 
     fitted = featx.load_model(model)
     dataset = open_images(images, options, class_names=fitted.classes_.tolist())

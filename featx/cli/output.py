@@ -79,7 +79,7 @@ def print_table(table: Any, as_json: bool, out: Path) -> None:
         return
     from rich.console import Console
 
-    from featx.report.tables import to_terminal
+    from featx.reporting.tables import to_terminal
 
     console = Console()
     console.print(to_terminal(table.rows, console.width))

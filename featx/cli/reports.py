@@ -20,9 +20,9 @@ def report(folder: Path, out: Path | None, as_json: bool) -> None:
 
     Example: featx report results
     """
-    import featx.report.page
+    import featx
 
-    page = featx.report.page.report(folder, out)
+    page = featx.report(folder, out)
     summary = {"page": str(page), "bytes": page.stat().st_size}
     print_result(summary, as_json, f"The page is {page}")
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from featx.cli import main
-from featx.report.page import PAGE
-from tests.report.conftest import Folder
+from featx.reporting.page import PAGE
+from tests.reporting.conftest import Folder
 
 
 @pytest.fixture

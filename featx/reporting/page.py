@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from featx.baselines.curves import epochs_plot
-from featx.report.checklist import fill_checklists
-from featx.report.columns import MAIN, MORE, columns_of, make_cell
-from featx.report.figures import cost_figure, learning_figure
-from featx.report.notes import Note
-from featx.report.panels import Figure, assign_styles, make_panels
-from featx.report.records import BenchmarkRow
-from featx.report.results import Results, best_place, read_results
+from featx.reporting.checklist import fill_checklists
+from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
+from featx.reporting.figures import cost_figure, learning_figure
+from featx.reporting.notes import Note
+from featx.reporting.panels import Figure, assign_styles, make_panels
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results import Results, best_place, read_results
 from featx.runtime.files import put_bytes
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(
-        loader=PackageLoader("featx.report"),
+        loader=PackageLoader("featx.reporting"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -130,7 +130,7 @@ def _environment() -> Environment:
 
 
 def _file(name: str) -> str:
-    file = resources.files("featx.report").joinpath("templates").joinpath(name)
+    file = resources.files("featx.reporting").joinpath("templates").joinpath(name)
     return file.read_text(encoding="utf-8")
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from featx.metrics.intervals import Interval
-from featx.report.columns import MAIN, MORE, columns_of, make_cell
-from featx.report.records import BenchmarkRow, Costs, SetScores
+from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
+from featx.reporting.records import BenchmarkRow, Costs, SetScores
 
 NAN = math.nan
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from featx.errors import UsageError
-from featx.report.page import PAGE, report
+from featx.reporting.page import PAGE, report
 
 from .conftest import Folder
 
@@ -203,7 +203,7 @@ def test_many_models_are_drawn_in_part_and_the_rest_is_counted(tmp_path):
 def test_no_tensorflow_and_no_images_are_needed(folder):
     root = folder.write()
     code = (
-        "import sys; from featx.report.page import report; report(sys.argv[1]);"
+        "import sys; from featx.reporting.page import report; report(sys.argv[1]);"
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'xgboost') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -214,8 +214,8 @@ def test_no_tensorflow_and_no_images_are_needed(folder):
 
 
 def test_checklists_never_guess(folder):
-    from featx.report.checklist import FOR_THE_AUTHORS, fill_checklists
-    from featx.report.results import read_results
+    from featx.reporting.checklist import FOR_THE_AUTHORS, fill_checklists
+    from featx.reporting.results import read_results
 
     tripod, claim = fill_checklists(read_results(folder.write()))
     assert (len(tripod.items), len(claim.items)) == (52, 44)
@@ -229,8 +229,8 @@ def test_checklists_never_guess(folder):
 
 def test_a_notebook_shows_the_table(folder):
     from featx.benchmarking.table import BenchmarkTable
-    from featx.report.notes import Note
-    from featx.report.records import BenchmarkRow
+    from featx.reporting.notes import Note
+    from featx.reporting.records import BenchmarkRow
 
     folder.add(EVIL, "svm", collapsed=True, collapse_reason=EVIL)
     rows = [BenchmarkRow.from_dict(row) for row in folder.rows]

@@ -15,9 +15,9 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.intervals import Interval
 from featx.metrics.scores import evaluate, flatten
-from featx.report.columns import MAIN, MORE, make_cell
-from featx.report.notes import Note
-from featx.report.records import BenchmarkRow, current_names
+from featx.reporting.columns import MAIN, MORE, make_cell
+from featx.reporting.notes import Note
+from featx.reporting.records import BenchmarkRow, current_names
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -129,7 +129,7 @@ def _template() -> Template:
 
     # Every value that is filled in goes through `_escaped`.
     environment = Environment(
-        loader=PackageLoader("featx.report"),
+        loader=PackageLoader("featx.reporting"),
         autoescape=False,
         finalize=_escaped,
         trim_blocks=True,

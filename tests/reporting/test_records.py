@@ -7,8 +7,8 @@ import pytest
 
 from featx.audit.findings import Finding
 from featx.metrics.intervals import Interval
-from featx.report.notes import Note, read_notes, write_notes
-from featx.report.records import BenchmarkRow, Comparison, Costs, Difference, SetScores
+from featx.reporting.notes import Note, read_notes, write_notes
+from featx.reporting.records import BenchmarkRow, Comparison, Costs, Difference, SetScores
 
 
 def _row(**changes):

@@ -13,8 +13,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from featx.metrics.comparison import ComparisonResult, holm, paired_tests, verdict
-from featx.report.records import BenchmarkRow, Difference
-from featx.report.results import Results, read_results
+from featx.reporting.records import BenchmarkRow, Difference
+from featx.reporting.results import Results, read_results
 
 __all__ = ["ComparedRow", "RunComparison", "compare"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from featx.metrics.intervals import wilson_interval
-from featx.report.figures import DrawnModel, cost_figure, reliability_bins, score_histogram
-from featx.report.panels import COLORS, assign_styles, operating_cost
-from featx.report.records import BenchmarkRow
+from featx.reporting.figures import DrawnModel, cost_figure, reliability_bins, score_histogram
+from featx.reporting.panels import COLORS, assign_styles, operating_cost
+from featx.reporting.records import BenchmarkRow
 
 
 def model(positive, probability, patients=None, threshold=0.5):

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from featx.report.page import report
+from featx.reporting.page import report
 from tests.exploration.test_page import make_exploration
 
 from .conftest import Folder

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
 from featx.metrics.decision import net_benefit, net_benefit_of_treating_all
 from featx.metrics.intervals import Interval, proportion_interval
-from featx.report.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow
 from featx.runtime.svg import Plot, log_ticks, nice_ticks
 
 __all__ = [

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from featx.metrics.intervals import Interval
-from featx.report.columns import MAIN, make_cell
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.columns import MAIN, make_cell
+from featx.reporting.records import BenchmarkRow, SetScores
 
 __all__ = ["to_csv", "to_markdown", "to_terminal"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from featx.report.figures import (
+from featx.reporting.figures import (
     SHAPES,
     DrawnModel,
     calibration_figure,
@@ -17,7 +17,7 @@ from featx.report.figures import (
     roc_figures,
     score_histogram,
 )
-from featx.report.results import Results
+from featx.reporting.results import Results
 
 __all__ = ["COLORS", "Figure", "OperatingCost", "Panel", "assign_styles", "make_panels"]
 

@@ -6,8 +6,8 @@ import io
 import pytest
 from rich.console import Console
 
-from featx.report.records import BenchmarkRow
-from featx.report.tables import to_csv, to_markdown, to_terminal
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.tables import to_csv, to_markdown, to_terminal
 
 VALUES = {
     "backbone": "vgg16",

@@ -6,7 +6,7 @@ import numpy as np
 
 from featx.classifiers.classifier import fit
 from featx.metrics.scores import evaluate
-from featx.report.model_card import card_facts, model_card
+from featx.reporting.model_card import card_facts, model_card
 from tests.classifiers.makers import RECIPE, make_matrix
 
 

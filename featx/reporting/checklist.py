@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from string import Formatter
 
-from featx.report.records import BenchmarkRow
-from featx.report.results import Results
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results import Results
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
 
@@ -54,7 +54,7 @@ def fill_checklists(results: Results) -> list[Checklist]:
     Tejani AS et al. (2024). Checklist for artificial intelligence in medical imaging (CLAIM):
     2024 update. Radiology: Artificial Intelligence 6:e240300.
     """
-    file = resources.files("featx.report").joinpath("templates").joinpath("checklists.json")
+    file = resources.files("featx.reporting").joinpath("templates").joinpath("checklists.json")
     content = json.loads(file.read_text(encoding="utf-8"))
     values = _values(results)
     answers = {name: _filled(text, values) for name, text in content["answers"].items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from featx.metrics.intervals import Interval
-from featx.report.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["MAIN", "MORE", "Cell", "Column", "columns_of", "make_cell"]
 

@@ -13,8 +13,8 @@ from typing import Any
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
-from featx.report.notes import Note, read_notes
-from featx.report.records import BenchmarkRow
+from featx.reporting.notes import Note, read_notes
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["FlowStep", "Picture", "Results", "best_place", "read_results"]
 
@@ -131,7 +131,7 @@ def best_place(rows: Sequence[BenchmarkRow], figure: str) -> int | None:
 
     Examples
     --------
-    >>> from featx.report.records import SetScores
+    >>> from featx.reporting.records import SetScores
     >>> first = BenchmarkRow("a", "a", "svm", "frozen", SetScores({}, 8), auc_out_of_fold=0.8)
     >>> best_place([first], "auc_out_of_fold"), best_place([first], "validation_auc")
     (0, None)
