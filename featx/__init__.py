@@ -29,7 +29,7 @@ _HOMES = {
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
-    "compare": "featx.report.compare",
+    "compare": "featx.reporting.compare",
     "evaluate": "featx.classifiers.inference",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
@@ -37,9 +37,12 @@ _HOMES = {
     "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_baselines": "featx.baselines.registry",
     "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
     "predict": "featx.classifiers.inference",
+    "report": "featx.reporting.page",
+    "train": "featx.baselines.train",
 }
 
 __all__ = [
@@ -62,15 +65,20 @@ __all__ = [
     "fit",
     "get_preset",
     "list_backbones",
+    "list_baselines",
     "list_classifiers",
     "load_model",
     "metrics",
     "predict",
+    "report",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from featx import metrics
     from featx.backbones.registry import list_backbones
+    from featx.baselines.registry import list_baselines
+    from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
@@ -89,7 +97,8 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
-    from featx.report.compare import compare
+    from featx.reporting.compare import compare
+    from featx.reporting.page import report
 
 
 def __getattr__(name: str) -> Any:

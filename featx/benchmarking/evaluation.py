@@ -28,7 +28,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.report.records import BenchmarkRow, Costs, SetScores
+from featx.reporting.records import BenchmarkRow, Costs, SetScores
 from featx.runtime.files import library_versions
 
 if TYPE_CHECKING:
@@ -198,11 +198,11 @@ class ModelEvaluator:
         return self._evaluation(name, key, self.results.get_or_compute(key, compute, files))
 
     def _train(self, name: str, baseline: str, data: TrainTestData[ImageDataset]) -> dict[str, Any]:
-        from featx.baselines.training import train_baseline
+        from featx.baselines.train import train
 
         start_memory_watch()
         out = self.folder / "baselines" / name
-        trained = train_baseline(data.train, baseline, out=out, **self.config.training_settings)
+        trained = train(data.train, baseline, out=out, **self.config.training_settings)
         for external, images in data.evaluated.items():
             self._save_predictions(name, external, images, trained.predict_proba(images))
         scores, externals = self._scores(name, data, trained.threshold)
