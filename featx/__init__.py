@@ -19,51 +19,76 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "BenchmarkConfig": "featx.benchmarking.config",
+    "BenchmarkTable": "featx.benchmarking.table",
     "ExtractionConfig": "featx.features.config",
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
+    "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.report.compare",
+    "evaluate": "featx.classifiers.inference",
+    "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.fitting",
+    "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_baselines": "featx.baselines.registry",
+    "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
+    "predict": "featx.classifiers.inference",
+    "train": "featx.baselines.train",
 }
 
 __all__ = [
     "Augmentation",
+    "BenchmarkConfig",
+    "BenchmarkTable",
     "ExtractionConfig",
     "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
+    "FitConfig",
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
     "compare",
+    "evaluate",
+    "explain",
     "explore",
     "extract",
     "fit",
     "get_preset",
     "list_backbones",
+    "list_baselines",
+    "list_classifiers",
     "load_model",
     "metrics",
+    "predict",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from featx import metrics
     from featx.backbones.registry import list_backbones
+    from featx.baselines.registry import list_baselines
+    from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
+    from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.classifiers.fitting import fit
+    from featx.benchmarking.table import BenchmarkTable
+    from featx.classifiers.classifier import FeatureClassifier, fit
+    from featx.classifiers.config import FitConfig
+    from featx.classifiers.inference import evaluate, predict
     from featx.classifiers.model_file import load_model
+    from featx.classifiers.registry import list_classifiers
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
+    from featx.explanation.export import explain
     from featx.exploration.analysis import explore
     from featx.features.config import ExtractionConfig
     from featx.features.extraction import extract

@@ -165,7 +165,7 @@ def test_benchmark_writes_its_table_and_goes_on_where_it_was(run, road, tmp_path
     def never(*_, **__):
         raise AssertionError("a finished row was fitted again")
 
-    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
+    monkeypatch.setattr("featx.classifiers.classifier.fit", never)
     code, text, _ = run(*arguments)
     assert code == 0
     assert json.loads(text) == rows
@@ -196,7 +196,7 @@ def test_doctor_tells_versions_and_cache(run, road):
     ("arguments", "message"),
     [
         (["extract", "{absent}", "--out", "m.h5"], "does not exist"),
-        (["extract", "{images}"], "Missing option '--out'"),
+        (["extract", "{images}"], "give --out FILE, or --part K/N"),
         (["extract", "{images}", "--backbone", "resnet5", "--out", "m.h5"], "resnet50"),
         (["extract", "{images}", "--augmentation", "x", "--out", "m.h5"], "radiograph"),
         (["fit", "{absent}", "--out", "models"], "does not exist"),

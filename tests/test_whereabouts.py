@@ -19,12 +19,12 @@ from tests.conftest import smooth_image
 SCRIPT = """
 import json, sys
 from featx.cli import main
-from featx.explanation import evidence as explanation
+from featx.backbones import feature_maps
 from featx.features.pipeline import ENGINES
 from tests.features.worker import QuickMaps, quick_engine
 
 ENGINES.factory = quick_engine
-explanation._Sight.maps = property(lambda self: QuickMaps(self.backbone.features))
+feature_maps.make_maps = lambda backbone, weights: QuickMaps(backbone.features)
 for arguments in json.loads(sys.argv[1]):
     try:
         main(arguments)

@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from featx.backbones._keras import import_keras
 from featx.backbones.registry import BackboneSpec
+from featx.backbones.weights import Weights, load_base
 
-__all__ = ["FeatureMaps"]
+__all__ = ["FeatureMaps", "make_maps"]
 
 
 class FeatureMaps:
@@ -49,3 +50,8 @@ class FeatureMaps:
             maps = self.base(self.backbone.preprocessing(colors), training=False)
             self._models[channels] = keras.Model(inputs, maps, name=f"{self.backbone.name}_maps")
         return self._models[channels]
+
+
+def make_maps(backbone: BackboneSpec, weights: Weights) -> FeatureMaps:
+    """Load a network that computes feature maps."""
+    return FeatureMaps(load_base(backbone, weights), backbone)

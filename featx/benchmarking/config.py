@@ -73,7 +73,7 @@ class BenchmarkConfig:
     rank_by : str or None, default=None
         Field of ``results.json`` by which rows are sorted, highest first.
     baseline_settings : mapping, default={}
-        Settings of `featx.baselines.training.train_baseline` that differ from the recipe.
+        Settings of `featx.train` that differ from the recipe.
 
     Raises
     ------
@@ -111,6 +111,9 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         for name in ("backbones", "classifiers", "baselines", "externals"):
             object.__setattr__(self, name, _names(getattr(self, name)))
+        training = dict(self.baseline_settings)
+        training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
+        object.__setattr__(self, "baseline_settings", training)
         precise = [with_precision(name, self.extraction.precision) for name in self.backbones]
         object.__setattr__(self, "backbones", tuple(precise))
         self._check_names()

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
 
-from featx.classifiers.scores import LEAST_SHARE, Scores
+from featx.classifiers.decision_scores import LEAST_PROPORTION, Scores
 from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
 
@@ -212,7 +212,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             return probability
         # What rounds to 0 is not known to be impossible either.
         votes = not hasattr(self.estimator_, "decision_function")
-        least = LEAST_SHARE if votes else np.finfo(probability.dtype).eps
+        least = LEAST_PROPORTION if votes else np.finfo(probability.dtype).eps
         return softmax(self._mean(np.log(probability.astype(np.float64) + least)), axis=1)
 
     def predict(self, X: Any) -> npt.NDArray:

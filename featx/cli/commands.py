@@ -12,7 +12,7 @@ from featx.cli.options import (
     PathArgument,
     adapt_option,
     allow_open_option,
-    apply_preset,
+    benchmark_settings,
     extraction_options,
     fitting_options,
     hash_patients_option,
@@ -21,7 +21,6 @@ from featx.cli.options import (
     json_option,
     labels_option,
     names_option,
-    open_external,
     open_images,
     part_option,
     patients_option,
@@ -108,11 +107,6 @@ def extract(
     help="What the process may take, such as 8GiB; a matrix too large for it is read block by "
     "block.  [default: what there is]",
 )
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Of a Dask cluster that makes the fits, such as tcp://HOST:8786; needs featx[dask].",
-)
 @seed_option
 @jobs_option
 @quiet_option
@@ -122,7 +116,6 @@ def fit(
     classifier: list[str],
     out: Path,
     as_json: bool,
-    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
@@ -131,9 +124,7 @@ def fit(
 
     Example: featx fit features.h5 --classifier svm,logistic --out models
     """
-    from featx.classifiers.model_file import save_model
     from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.cluster import connected
     from featx.report.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -141,19 +132,19 @@ def fit(
     for name in names:
         get_classifier(name)
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
-    client = click.get_current_context().with_resource(connected(scheduler))
+    options["cv"] = options.pop("folds")
     summaries = []
     for name in names:
-        model = featx.fit(matrix, name, client=client, **options)
+        model = featx.fit(matrix, name, **options)
         path = out / f"{name}.skops"
-        save_model(model, path)
+        model.save(path)
         card = model_card(name, card_facts(model, matrix))
         put_bytes(path.with_suffix(".md"), card.encode("utf-8", "replace"))
         summary = {
             "model": str(path),
             "classifier": name,
             "threshold": model.threshold_,
-            "parameters": model.best_parameters_,
+            "parameters": model.best_params_,
             "provenance": model.provenance_,
         }
         summaries.append(summary)
@@ -176,13 +167,9 @@ def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
 
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
-    from featx.classifiers.inference import apply_model, predictions_csv
-    from featx.runtime.files import put_bytes
-
-    fitted = featx.load_model(model)
     dataset = featx.ImageDataset.open(images, labeled=False)
-    result = apply_model(fitted, dataset, **options)
-    put_bytes(out, predictions_csv(result))
+    result = featx.predict(model, dataset, **options)
+    result.to_csv(out)
     tell_unreadable(result.unreadable)
     summary = {
         "out": str(out),
@@ -207,19 +194,18 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.classifiers.inference import apply_model, score, verdict_of
+    from featx.report.records import SetScores
 
     fitted = featx.load_model(model)
-    dataset = open_images(images, options, class_names=list(fitted.classes_))
-    result = apply_model(fitted, dataset, **options)
+    dataset = open_images(images, options, class_names=fitted.classes_.tolist())
+    result = featx.predict(fitted, dataset, **options)
     tell_unreadable(result.unreadable)
-    scores = score(result)
+    scores = result.score()
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
     row = {
-        **verdict_of(scores),
-        "n_test": len(result.names),
+        **SetScores.from_scores(scores).to_dict(),
         "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
     }
     print_result(row, as_json, "\n".join(lines))
@@ -292,7 +278,13 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option(
     "--preset",
     type=click.Choice(["fast", "accurate", "varshni"]),
-    help="A whole set of choices; options given besides it win.",
+    help="Settings under a name; options given besides it win.",
+)
+@click.option(
+    "--config",
+    type=PathArgument,
+    help="Settings from a YAML or JSON file, or from the run.json of a run; options given besides "
+    "it win.",
 )
 @click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
 @click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
@@ -302,37 +294,40 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
 @click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
 @seed_option
 @extraction_options
+@scheduler_option
+@allow_open_option
 @json_option
 @click.pass_context
 def benchmark(
-    context: click.Context, /, images: Path, out: Path, as_json: bool, **options: Any
+    context: click.Context,
+    /,
+    images: Path,
+    out: Path,
+    as_json: bool,
+    externals: dict[str, Path],
+    hash_patients: str | None,
+    scheduler: str | None,
+    allow_open_scheduler: bool,
+    **options: Any,
 ) -> None:
     """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
 
-    Everything is chosen on training images, by patient; the test images are looked at once.
+    Everything is chosen on training images, by patient; the test set is evaluated once.
 
     Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
     --baselines finetuned:resnet50 --out results
     """
-    apply_preset(context, options)
-    patients, secret, labels = (options[name] for name in ("patients", "hash_patients", "labels"))
-    dataset = open_images(images, options)
-    externals = {
-        name: open_external(folder, patients, secret, dataset.class_names, labels)
-        for name, folder in options.pop("externals").items()
-    }
-    epochs, size = options.pop("baseline_epochs"), options.pop("baseline_size")
-    settings = {
-        **({} if epochs is None else {"epochs": epochs}),
-        **({} if size is None else {"size": (size, size)}),
-    }
-    table = featx.benchmark(
-        dataset,
-        baseline_settings=settings,
-        externals=externals,
-        out=out,
-        **with_views(options),
-    )
+    from featx.features.cluster import connected
+
+    with connected(scheduler, allow_open=allow_open_scheduler) as client:
+        table = featx.benchmark(
+            images,
+            config=benchmark_settings(context, options),
+            externals=externals,
+            hash_patients=hash_patients,
+            out=out,
+            client=client,
+        )
     print_table(table, as_json, out)
 
 

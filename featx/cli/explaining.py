@@ -1,4 +1,4 @@
-"""The command that shows where a model looked."""
+"""The command that explains decisions by heat maps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from featx.cli.root import commands
 @commands.command()
 @click.argument("model", type=PathArgument)
 @images_argument
-@click.option("--out", type=PathArgument, required=True, help="Folder for the pictures.")
+@click.option("--out", type=PathArgument, required=True, help="Folder for the images.")
 @click.option(
     "--limit",
     type=click.IntRange(0),
@@ -48,7 +48,9 @@ from featx.cli.root import commands
 @quiet_option
 @json_option
 def explain(model: Path, images: Path, out: Path, as_json: bool, **options: Any) -> None:
-    """Show where a fitted MODEL looked in IMAGES: overlays, a contact sheet, the numbers.
+    """Map which places of IMAGES the decisions of a fitted MODEL come from.
+
+    Writes one overlay per image, a contact sheet and the numbers.
 
     Logistic regression and the linear support vector machine on average-pooled features have
     exact maps; every other model is explained by occlusion, which takes some fifty times as long.
@@ -56,17 +58,13 @@ def explain(model: Path, images: Path, out: Path, as_json: bool, **options: Any)
     Example: featx explain models/logistic.skops new_images --out explained
     """
     import featx
-    from featx.explanation.evidence import Explainer
-    from featx.explanation.export import SHEET, write_explanations
+    from featx.explanation.export import SHEET
 
-    limit = options.pop("limit")
-    fitted = featx.load_model(model)
-    dataset = featx.ImageDataset.open(images, labeled=False)
-    explainer = Explainer(fitted, **options)
-    content = write_explanations(explainer, dataset, out, limit=limit, model=model.stem)
-    tell_unreadable([(entry["path"], entry["reason"]) for entry in content["unreadable"]])
-    told = (
-        f"{len(content['images']):,} of {len(dataset):,} images explained. {content['about']}\n"
-        f"Look at {out / SHEET} first."
+    explanations = featx.explain(model, images, out, **options)
+    content = explanations.to_dict()
+    tell_unreadable(explanations.unreadable)
+    text = (
+        f"{len(explanations):,} of {len(explanations.images):,} images explained. "
+        f"{content['about']}\nOpen {out / SHEET} first."
     )
-    print_result({**content, "out": str(out)}, as_json, told)
+    print_result({**content, "out": str(out)}, as_json, text)

@@ -317,30 +317,26 @@ def open_images(
     )
 
 
-def open_external(
-    images: Path,
-    patients: str | None,
-    secret: str | None,
-    class_names: Sequence[str],
-    labels: str | None = None,
-) -> featx.ImageDataset:
-    """Open an external set by the rules of the images it stands beside."""
-    return featx.ImageDataset.open(
-        images, patients, labels=labels, class_names=class_names, hash_patients=secret
-    )
-
-
-def apply_preset(context: click.Context, options: dict[str, Any]) -> None:
-    """Take --preset from the options and fill in what the user did not give."""
-    name = options.pop("preset")
-    if name is None:
-        return
+def benchmark_settings(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
+    """Return settings of a benchmark: those of --config or --preset, replaced by given options."""
+    from featx.benchmarking.config import read_config
     from featx.benchmarking.presets import get_preset
 
-    for option, value in get_preset(name).settings(options["weights_dir"]).items():
-        given = context.get_parameter_source(option)
-        if option not in options or given == click.core.ParameterSource.DEFAULT:
-            options[option] = value
+    sources = {name: context.get_parameter_source(name) for name in options}
+    given = {n: v for n, v in options.items() if sources[n] != click.core.ParameterSource.DEFAULT}
+    preset, file = given.pop("preset", None), given.pop("config", None)
+    settings = {} if preset is None else get_preset(preset).settings(options["weights_dir"])
+    if file is not None:
+        settings |= read_config(file)
+    epochs, size = given.pop("baseline_epochs", None), given.pop("baseline_size", None)
+    training = dict(settings.get("baseline_settings", {}))
+    training |= {} if epochs is None else {"epochs": epochs}
+    training |= {} if size is None else {"size": (size, size)}
+    settings |= {**given, "baseline_settings": training}
+    # The policy 'none' draws no views to default to.
+    if settings.get("augmentation") == "none":
+        settings.setdefault("views", 1)
+    return settings
 
 
 def with_views(options: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
 
 def describe_choice(model: Any) -> str:
     """Say which settings a fitted model chose."""
-    chosen = ", ".join(f"{name} {value}" for name, value in model.best_parameters_.items())
+    chosen = ", ".join(f"{name} {value}" for name, value in model.best_params_.items())
     return chosen or "nothing to choose"
 
 

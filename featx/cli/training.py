@@ -88,7 +88,7 @@ def train(images: Path, baseline: str, out: Path, as_json: bool, **options: Any)
     Example: featx train chest_xray --patients kermany --baseline finetuned:densenet121 --out cnn
     """
     from featx.baselines.registry import get_baseline
-    from featx.baselines.training import train_baseline
+    from featx.baselines.train import train as train_baseline
 
     get_baseline(baseline)
     dataset = open_images(images, options)

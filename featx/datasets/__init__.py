@@ -1,1 +1,1 @@
-"""Collections of images: folders, tables, archives, splits."""
+"""Collections of images: folders, tables, archives, patients, splits, public and synthetic sets."""

@@ -1,1 +1,1 @@
-"""Where in an image a decision came from."""
+"""Heat maps of decisions."""

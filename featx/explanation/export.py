@@ -1,10 +1,10 @@
-"""Explanations as files: an overlay an image, a contact sheet, and the numbers."""
+"""Explanations of several images, and their files: overlays, a contact sheet, the numbers."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UnreadableImageError
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
 from featx.runtime.files import put_bytes
@@ -19,92 +20,234 @@ from featx.runtime.progress import progress
 from featx.runtime.serialization import plain_json
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from featx.classifiers.classifier import FeatureClassifier
     from featx.explanation.evidence import Explainer, Explanation
 
-__all__ = ["SHEET", "add_heat_maps", "explain_all", "write_explanations"]
+__all__ = ["SHEET", "Explanations", "add_heat_maps", "explain"]
 
 FORMAT = 1
 SHEET = "contact_sheet.png"
 NUMBERS = "explanations.json"
 
-# More tiles than this are no longer taken in at a glance.
-_MOST_TILES = 48
+# Pixels of the gallery's thumbnails.
+_GALLERY_SIDE = 160
+
+_MAX_TILES = 48
 
 
-@dataclass(frozen=True)
-class Explained:
-    """Explanations of some images, and which could not be had."""
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanations:
+    """Hold explanations of several images that `explain` returns.
 
-    explanations: list[tuple[int, Explanation]]
-    unreadable: list[tuple[str, str]]
+    Parameters
+    ----------
+    explanations : tuple of Explanation
+        One per readable image.
+    unreadable : tuple of (str, str)
+        Name of each image that could not be read, with the reason.
+    method : str
+        ``"class activation map"`` (exact) or ``"occlusion"``.
+    class_names : tuple of str
+        Names of the classes.
+    threshold : float or None
+        Probability from which the last of two classes is predicted.
+    images : ImageDataset
+        The images, to draw on.
+    indices : tuple of int
+        Places of the explained images in `images`.
+    model : str, default=""
+        Name of the model, for titles.
+    """
+
+    explanations: tuple[Explanation, ...]
+    unreadable: tuple[tuple[str, str], ...]
+    method: str
+    class_names: tuple[str, ...]
+    threshold: float | None
+    images: ImageDataset
+    indices: tuple[int, ...]
+    model: str = ""
+
+    def __len__(self) -> int:
+        return len(self.explanations)
+
+    def __iter__(self) -> Iterator[Explanation]:
+        return iter(self.explanations)
+
+    def __getitem__(self, index: int) -> Explanation:
+        return self.explanations[index]
+
+    def __repr__(self) -> str:
+        left_out = f", {len(self.unreadable):,} unreadable" if self.unreadable else ""
+        return f"Explanations({len(self):,} images by {self.method}{left_out})"
+
+    @property
+    def scale(self) -> float:
+        """Value drawn in full color, the same for all images."""
+        return shared_scale([each.map for each in self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as ``explanations.json`` holds them."""
+        from featx.explanation.evidence import METHODS
+
+        return {
+            "format": FORMAT,
+            "model": self.model,
+            "method": self.method,
+            "about": f"{METHODS[self.method]} Probabilities are those of the original view alone; "
+            "`featx predict` averages over views.",
+            "threshold": self.threshold,
+            "toward": sorted({each.toward for each in self}),
+            "full_color_at": self.scale,
+            "contact_sheet": SHEET,
+            "images": [
+                {
+                    "path": each.name,
+                    "file": _file_name(number, each.name),
+                    "label": each.label,
+                    "probabilities": dict(
+                        zip(self.class_names, each.probabilities.tolist(), strict=True)
+                    ),
+                    "method": self.method,
+                    "toward": each.toward,
+                    "decision_value": each.decision,
+                    "bias": each.bias,
+                    "map_mean_plus_bias": each.total,
+                    "map": each.map.tolist(),
+                }
+                for number, each in enumerate(self, 1)
+            ],
+            "unreadable": [{"path": path, "reason": why} for path, why in self.unreadable],
+        }
+
+    def save(self, out: str | Path) -> None:
+        """Write one overlay per image, a contact sheet and ``explanations.json``.
+
+        Parameters
+        ----------
+        out : path-like
+            Folder to write to; made if it is missing.
+        """
+        out, scale = Path(out), self.scale
+        tiles, captions = [], []
+        for number, (index, each) in enumerate(zip(self.indices, self, strict=True), 1):
+            pixels = self.images.read(index)
+            lines = (each.name, *self._caption(each))
+            image = picture(pixels, each.map, scale, each.toward, lines)
+            put_bytes(out / _file_name(number, each.name), encode(image))
+            if number <= _MAX_TILES:
+                tiles.append(overlay(pixels, each.map, scale))
+                captions.append(lines)
+        sheet = contact_sheet(
+            tiles,
+            captions,
+            self[0].toward if len(self.class_names) == 2 else None,
+            scale,
+            f"Decisions of {self.model or 'the model'}: {self.method}",
+        )
+        put_bytes(out / SHEET, encode(sheet))
+        content = plain_json(self.to_dict())
+        put_bytes(out / NUMBERS, content.encode("utf-8", "surrogateescape"))
+
+    def _caption(self, each: Explanation) -> tuple[str, str]:
+        probability = each.probabilities[self.class_names.index(each.toward)]
+        cut = "" if self.threshold is None else f", threshold {self.threshold:.3f}"
+        parts = "" if each.bias is None else f" (map {each.map.mean():+.2f}, bias {each.bias:+.2f})"
+        return (
+            f"predicted {each.label}; {each.toward} {probability:.3f}{cut}",
+            f"decision {each.decision:+.2f}{parts}",
+        )
 
 
-def explain_all(explainer: Explainer, images: ImageDataset, indices: Sequence[int]) -> Explained:
-    """Explain images, going on past those that cannot be read."""
-    explained = Explained([], [])
+def explain(
+    model: FeatureClassifier | str | Path,
+    images: Any,
+    out: str | Path | None = None,
+    *,
+    limit: int = 24,
+    weights: str | Path = "imagenet",
+    weights_dir: str | Path | None = None,
+    engine: str = "auto",
+) -> Explanations:
+    """Map which places of images a model's decisions come from.
+
+    Use it to check that a model does not decide by borders, letters or devices. Logistic
+    regression and the linear support vector machine on average-pooled features have exact class
+    activation maps; every other model is explained by occlusion, which takes about fifty times as
+    long.
+
+    Parameters
+    ----------
+    model : FeatureClassifier or path-like
+        Model fitted on a feature matrix, or its file.
+    images : path-like, sequence, data frame, array or ImageDataset
+        Images in any form, labeled or not.
+    out : path-like, optional
+        Folder for overlays, contact sheet and numbers; by default nothing is written.
+    limit : int, default=24
+        Greatest number of images, chosen evenly from first to last; 0 for all.
+    weights, weights_dir
+        As in `featx.extract`; the weights must be those that the model was trained with.
+    engine : {"auto", "keras", "openvino"}, default="auto"
+        Engine that runs the networks for occlusion.
+
+    Returns
+    -------
+    Explanations
+
+    Raises
+    ------
+    UsageError
+        If the model was not fitted on features of networks in float32, or other weights are found
+        than those it was trained with.
+    FeatxError
+        If no image can be read.
+    """
+    from featx.classifiers.model_file import load_model
+    from featx.explanation.evidence import Explainer
+
+    name = Path(model).stem if isinstance(model, str | Path) else ""
+    fitted = load_model(model) if isinstance(model, str | Path) else model
+    dataset = as_images(images, labeled=False)
+    explainer = Explainer(fitted, weights=weights, weights_dir=weights_dir, engine=engine)
+    explanations = _explain_all(explainer, dataset, _evenly(len(dataset), limit), name)
+    if not len(explanations):
+        path, reason = (*explanations.unreadable, ("none", "there is no image"))[0]
+        raise FeatxError(f"no image could be read, among them {path}: {reason}; give readable ones")
+    if out is not None:
+        explanations.save(out)
+    return explanations
+
+
+def _explain_all(
+    explainer: Explainer, images: ImageDataset, indices: Sequence[int], model: str = ""
+) -> Explanations:
+    """Explain images; those that cannot be read are listed."""
+    found: dict[int, Explanation] = {}
+    unreadable = []
     with progress("Explaining", len(indices), "images") as advance:
         for index in indices:
             try:
-                explained.explanations.append((index, explainer.explain(images, index)))
+                found[index] = explainer.explain(images, index)
             except UnreadableImageError as error:
-                explained.unreadable.append((images.names[index], str(error)))
+                unreadable.append((images.names[index], str(error)))
             advance()
-    return explained
-
-
-def write_explanations(
-    explainer: Explainer, images: ImageDataset, out: Path, *, limit: int = 24, model: str = ""
-) -> dict[str, Any]:
-    """Write overlays, a contact sheet and ``explanations.json``."""
-    from featx.explanation.evidence import METHODS
-
-    explained = explain_all(explainer, images, _evenly(len(images), limit))
-    found = explained.explanations
-    if not found:
-        name, reason = (*explained.unreadable, ("none", "there is no image"))[0]
-        raise FeatxError(f"no image could be read; {name} for one: {reason}")
-    scale = shared_scale([each.map for _, each in found])
-    entries, tiles, captions = [], [], []
-    for number, (index, each) in enumerate(found, 1):
-        file = _file_name(number, each.name)
-        pixels = images.read(index)
-        lines = (each.name, *_told(each, explainer.model))
-        put_bytes(out / file, encode(picture(pixels, each.map, scale, each.toward, lines)))
-        entries.append(_entry(file, each, explainer.method, explainer.model))
-        if number <= _MOST_TILES:
-            tiles.append(overlay(pixels, each.map, scale))
-            captions.append(lines)
-    toward = {each.toward for _, each in found}
-    sheet = contact_sheet(
-        tiles,
-        captions,
-        found[0][1].toward if len(explainer.model.classes_) == 2 else None,
-        scale,
-        f"Where {model or 'the model'} looked: {explainer.method}",
+    return Explanations(
+        explanations=tuple(found.values()),
+        unreadable=tuple(unreadable),
+        method=explainer.method,
+        class_names=tuple(str(name) for name in explainer.model.classes_),
+        threshold=explainer.model.threshold_,
+        images=images,
+        indices=tuple(found),
+        model=model,
     )
-    put_bytes(out / SHEET, encode(sheet))
-    content = {
-        "format": FORMAT,
-        "model": model,
-        "method": explainer.method,
-        "about": METHODS[explainer.method],
-        "toward": sorted(toward),
-        "full_color_at": scale,
-        "contact_sheet": SHEET,
-        "images": entries,
-        "unreadable": [{"path": path, "reason": why} for path, why in explained.unreadable],
-    }
-    put_bytes(out / NUMBERS, plain_json(content).encode("utf-8", "surrogateescape"))
-    return content
 
 
 def add_heat_maps(
     folder: Path, model: FeatureClassifier, images: ImageDataset, **settings: Any
 ) -> int:
-    """Lay heat maps beside the pictures of a benchmark's gallery, where they are exact."""
+    """Write exact heat maps of the pictures in a benchmark's gallery; return their number."""
     from featx.explanation.evidence import ACTIVATION, Explainer
 
     explainer = Explainer(model, **settings)
@@ -114,16 +257,11 @@ def add_heat_maps(
     content = json.loads((gallery / "gallery.json").read_text(encoding="utf-8"))
     place = {name.encode("utf-8", "replace").decode(): i for i, name in enumerate(images.names)}
     files = {place[shown["path"]]: shown["file"] for shown in content["pictures"]}
-    found = explain_all(explainer, images, list(files)).explanations
-    scale = shared_scale([each.map for _, each in found]) if found else 1.0
-    for index, each in found:
-        laid: Image.Image = overlay(images.read(index), each.map, scale, _GALLERY_SIDE)
-        put_bytes(gallery / f"{Path(files[index]).stem}.heat.jpg", encode(laid, "JPEG"))
+    found = _explain_all(explainer, images, list(files))
+    for index, each in zip(found.indices, found, strict=True):
+        image = overlay(images.read(index), each.map, found.scale, _GALLERY_SIDE)
+        put_bytes(gallery / f"{Path(files[index]).stem}.heat.jpg", encode(image, "JPEG"))
     return len(found)
-
-
-# As long as the gallery's thumbnails.
-_GALLERY_SIDE = 160
 
 
 def _evenly(n: int, limit: int) -> list[int]:
@@ -133,31 +271,6 @@ def _evenly(n: int, limit: int) -> list[int]:
 
 
 def _file_name(number: int, name: str) -> str:
-    """Name a file after an image: its number keeps it apart, no letter leads elsewhere."""
+    """Name a file after an image; the number makes it unique, no letter can leave the folder."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", PurePosixPath(name).stem)
     return f"{number:04d}-{stem[:60]}.png"
-
-
-def _told(each: Explanation, model: FeatureClassifier) -> tuple[str, str]:
-    place = [str(name) for name in model.classes_].index(each.toward)
-    return (
-        f"called {each.label}; {each.toward} {each.probabilities[place]:.3f}",
-        f"decision {each.decision:+.2f}"
-        + ("" if each.bias is None else f" (map {each.map.mean():+.2f}, bias {each.bias:+.2f})"),
-    )
-
-
-def _entry(file: str, each: Explanation, method: str, model: FeatureClassifier) -> dict[str, Any]:
-    classes = [str(name) for name in model.classes_]
-    return {
-        "path": each.name,
-        "file": file,
-        "label": each.label,
-        "probabilities": dict(zip(classes, each.probabilities.tolist(), strict=True)),
-        "method": method,
-        "toward": each.toward,
-        "decision_value": each.decision,
-        "bias": each.bias,
-        "map_mean_plus_bias": each.total,
-        "map": each.map.tolist(),
-    }

@@ -1,4 +1,4 @@
-"""Maps of evidence laid over images: orange speaks for a class, blue against it."""
+"""Heat maps over images: orange is evidence for a class, blue against it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 __all__ = ["contact_sheet", "encode", "overlay", "picture", "shared_scale"]
 
-# Vermillion and blue of Okabe and Ito, apart for every kind of color vision.
+# Vermillion and blue of Okabe and Ito, distinct for every kind of color vision.
 TOWARD, AWAY = (213, 94, 0), (0, 114, 178)
 _STRONGEST = 0.7
 _LONGEST_SIDE = 480
@@ -25,9 +25,9 @@ Map = npt.NDArray[np.float64]
 
 
 def shared_scale(maps: Sequence[Map]) -> float:
-    """Return the value that is drawn in full color, one for all maps so that they compare.
+    """Return the value drawn in full color: the upper quartile of the maps' peaks.
 
-    A quarter of the maps go beyond it somewhere, so that one odd image does not pale the others.
+    One scale makes maps comparable, and a quartile keeps one odd image from fading the others.
 
     Examples
     --------
@@ -35,27 +35,27 @@ def shared_scale(maps: Sequence[Map]) -> float:
     4.0
     """
     peaks = [np.abs(each).max() for each in maps]
-    # Maps of nothing but zeros have no scale of their own.
+    # Maps of zeros only have no scale.
     return float(np.quantile(peaks, 0.75)) or 1.0
 
 
 def overlay(
     pixels: npt.NDArray, values: Map, scale: float, longest: int = _LONGEST_SIDE
 ) -> Image.Image:
-    """Lay a map over an image at the image's own aspect ratio.
+    """Draw a map over an image, keeping the image's aspect ratio.
 
     Parameters
     ----------
     pixels : ndarray, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255.
     values : ndarray of float64, shape (rows, columns)
-        The map; it spans the image.
+        The map, covering the whole image.
     """
     gray = np.asarray(_gray(pixels, longest), dtype=np.float64)
     size = gray.shape[::-1]
-    share = np.clip(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC) / scale, -1, 1)
-    strength = (_STRONGEST * np.abs(share))[..., None]
-    color = np.where(share[..., None] > 0, np.array(TOWARD, float), np.array(AWAY, float))
+    level = np.clip(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC) / scale, -1, 1)
+    strength = (_STRONGEST * np.abs(level))[..., None]
+    color = np.where(level[..., None] > 0, np.array(TOWARD, float), np.array(AWAY, float))
     mixed = (1 - strength) * gray[..., None] + strength * color
     return Image.fromarray(np.rint(mixed).astype(np.uint8))
 
@@ -63,7 +63,7 @@ def overlay(
 def picture(
     pixels: npt.NDArray, values: Map, scale: float, toward: str, lines: Sequence[str]
 ) -> Image.Image:
-    """Set an image beside its overlay, with words above and a legend below."""
+    """Draw an image and its overlay side by side, with a caption and a legend."""
     laid = overlay(pixels, values, scale)
     plain = _gray(pixels, _LONGEST_SIDE).convert("RGB")
     width = max(2 * laid.width + 3 * _MARGIN, 460)
@@ -86,7 +86,7 @@ def contact_sheet(
     scale: float,
     title: str,
 ) -> Image.Image:
-    """Lay overlays out on one sheet."""
+    """Draw overlays with captions on one sheet."""
     columns = max(3, min(6, math.ceil(math.sqrt(1.5 * len(overlays)))))
     tiles = [_shrunk(image) for image in overlays]
     rows = [
@@ -108,7 +108,7 @@ def contact_sheet(
                 text = _fitted(draw, line, _TILE, 12)
                 draw.text((left, foot + 3 + 15 * place), text, _TEXT, _font(12))
         foot += 64
-    _draw_legend(canvas, (_MARGIN, canvas.height - 50), toward or "the class called", scale)
+    _draw_legend(canvas, (_MARGIN, canvas.height - 50), toward or "the predicted class", scale)
     return canvas
 
 
@@ -122,8 +122,8 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
 def _gray(pixels: npt.NDArray, longest: int) -> Image.Image:
     gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
     image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
-    share = longest / max(image.size)
-    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    ratio = longest / max(image.size)
+    size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
@@ -138,7 +138,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
-    """Shorten a line from its left, where paths say least, until it fits."""
+    """Shorten a line from its left, since the ends of paths differ most."""
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     if draw.textlength(text, _font(size)) <= width:
         return text
@@ -148,12 +148,12 @@ def _fitted(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
 
 
 def _draw_legend(canvas: Image.Image, place: tuple[int, int], toward: str, scale: float) -> None:
-    """Draw the scale on a middle gray, as it looks over an image."""
+    """Draw the color scale on a middle gray, as over an image."""
     width, height = min(200, canvas.width - 2 * _MARGIN), 14
-    share = np.linspace(-scale, scale, width)[None]
+    values = np.linspace(-scale, scale, width)[None]
     gray = np.full((height, width), 128, np.uint8)
     left, top = place
-    canvas.paste(overlay(gray, np.repeat(share, height, axis=0), scale, width), place)
+    canvas.paste(overlay(gray, np.repeat(values, height, axis=0), scale, width), place)
     draw = ImageDraw.Draw(canvas)
     for position, text, anchor in (
         (left, f"{-scale:.2g}", "la"),

@@ -1,1 +1,1 @@
-"""Images: reading them, the views of them, and who they belong to."""
+"""One image: decoding, DICOM, normalization and augmented views."""

@@ -54,7 +54,7 @@ def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any
         "recipes": [dict(recipe) for recipe in model.recipes_],
         "steps": [name for name, _ in model.pipeline_.steps],
         "features": model.n_features_in_,
-        "chosen": model.best_parameters_,
+        "chosen": model.best_params_,
         "provenance": provenance,
         "out_of_fold": flatten(scores.metrics),
         "collapsed": scores.collapse_reason,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from featx.backbones import feature_maps
 from featx.datasets.dataset import ImageDataset
-from featx.explanation import evidence as explanation
 
 
 class GridEngine:
@@ -39,7 +39,7 @@ def quick(monkeypatch, use_engine):
     """Embed, and explain, without a network."""
     use_engine(lambda embedder: GridEngine(embedder.backbone.features))
     monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: GridMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: GridMaps(backbone.features)
     )
 
 

@@ -22,11 +22,11 @@ from featx.report.records import BenchmarkRow, SetScores
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
-def test_int8_is_calibrated_on_training_images_only(images, monkeypatch, precision):
+def test_int8_is_quantized_on_training_images_only(images, monkeypatch, precision):
     calls = []
 
-    def extract(given, backbones, **settings):
-        calls.append((given, settings))
+    def extract(given, config, quantization, client):
+        calls.append((given, config.precision, quantization))
 
     monkeypatch.setattr(runner, "extract", extract)
     train, test, other = (images.select(np.arange(start, start + 8)) for start in (0, 8, 16))
@@ -36,10 +36,8 @@ def test_int8_is_calibrated_on_training_images_only(images, monkeypatch, precisi
     config = BenchmarkConfig().with_settings(precision=precision)
     run = runner.BenchmarkRunner(config, data, None, None)
     run._extract(config.backbones[0])
-    assert {settings["precision"] for _, settings in calls} == {precision}
-    assert [given for given, _ in calls] == [train, test, other]
     expected = train if precision == "int8" else None
-    assert all(settings["calibration"] is expected for _, settings in calls)
+    assert calls == [(each, precision, expected) for each in (train, test, other)]
 
 
 def test_a_precision_that_no_engine_computes_in_is_refused_early(images):

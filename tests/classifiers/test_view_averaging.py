@@ -134,7 +134,7 @@ def test_the_last_step_of_a_pipeline_is_weighed(matrix):
 
 def test_a_feature_classifier_inside_is_the_one_of_the_matrix(matrix):
     X, y = side_by_side(matrix), matrix.labels
-    inner = FeatureClassifier("naive_bayes", folds=2, n_jobs=1)
+    inner = FeatureClassifier("naive_bayes", cv=2, n_jobs=1)
     found = ViewAveraging(inner, views=3).fit(X, y, patients=matrix.patients)
     model = clone(inner).fit_matrix(matrix)
     np.testing.assert_allclose(found.predict_proba(X), model.predict_images(matrix), rtol=1e-9)
@@ -149,11 +149,11 @@ def test_a_feature_classifier_inside_is_the_one_of_the_matrix(matrix):
 def test_routed_patients_and_weights(matrix):
     X, y = side_by_side(matrix), matrix.labels
     weights = np.linspace(0.5, 2, len(y))
-    inner = FeatureClassifier("naive_bayes", folds=3, n_jobs=1)
+    inner = FeatureClassifier("naive_bayes", cv=3, n_jobs=1)
     with config_context(enable_metadata_routing=True):
         search = GridSearchCV(
             make_pipeline(StandardScaler(), ViewAveraging(inner, views=3)),
-            {"viewaveraging__estimator__folds": [2]},
+            {"viewaveraging__estimator__cv": [2]},
             cv=StratifiedGroupKFold(2),
             error_score="raise",
         ).fit(X, y, patients=matrix.patients, groups=matrix.patients)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from PIL import Image
 
@@ -19,6 +21,7 @@ def call(monkeypatch, capsys):
         seen = {}
 
         def benchmark(images, **settings):
+            settings["config"].pop("cache")  # From the environment of the tests.
             seen.update(images=images, **settings)
             return BenchmarkTable([])
 
@@ -39,20 +42,36 @@ def elsewhere(tmp_path, generator):
     return root
 
 
-def test_new_words_reach_the_benchmark(call, image_folder, elsewhere, tmp_path):
+def test_only_given_options_reach_the_benchmark(call, image_folder, elsewhere, tmp_path):
     given, code, _ = call(
         *(image_folder, "--patients", PATIENTS, "--out", tmp_path / "out"),
         *("--external", f"other={elsewhere}", "--repeats", 3, "--calibration", "isotonic"),
-        *("--no-learning-curve", "--published", "--leaks", "allow"),
+        *("--no-learning-curve", "--published", "--leaks", "allow", "--baseline-epochs", 2),
     )
     assert code == 0
-    assert given["externals"]["other"].patients.tolist() == ["p90", "p91"]
-    assert given["externals"]["other"].class_names == given["images"].class_names
-    assert (given["repeats"], given["calibration"]) == (3, "isotonic")
-    assert (given["learning_curve"], given["published"], given["leaks"]) == (False, True, "allow")
-    given, _, _ = call(image_folder, "--patients", PATIENTS, "--out", tmp_path / "out")
-    assert given["externals"] == {}
-    assert (given["learning_curve"], given["published"], given["leaks"]) == (True, None, "error")
+    assert given["images"] == image_folder
+    assert given["externals"] == {"other": elsewhere}
+    assert given["config"] == {
+        "patients": PATIENTS,
+        "repeats": 3,
+        "calibration": "isotonic",
+        "learning_curve": False,
+        "published": True,
+        "leaks": "allow",
+        "baseline_settings": {"epochs": 2},
+    }
+
+
+def test_settings_of_a_file_are_replaced_by_given_options(call, image_folder, tmp_path):
+    stored = {"views": 2, "classifiers": ["knn"], "seed": 3, "baseline_settings": {"epochs": 4}}
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "settings": stored}))
+    words = [image_folder, "--config", tmp_path / "run.json", "--out", tmp_path / "out"]
+    given, code, _ = call(*words, "--views", 1, "--baseline-size", 64)
+    assert code == 0
+    training = {"epochs": 4, "size": (64, 64)}
+    assert given["config"] == {**stored, "views": 1, "baseline_settings": training}
+    given, _, _ = call(image_folder, "--preset", "varshni", "--views", 1, "--out", tmp_path / "o")
+    assert given["config"]["rank_by"] == "auc"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +79,6 @@ def test_new_words_reach_the_benchmark(call, image_folder, elsewhere, tmp_path):
     [
         (["--external", "somewhere"], "'somewhere' is not NAME=FOLDER"),
         (["--external", "a=x", "--external", "a=y"], "'a' is given twice"),
-        (["--external", "a=absent"], "absent does not exist"),
         (["--calibration", "platt"], "isotonic"),
     ],
 )
@@ -71,13 +89,17 @@ def test_wrong_words_end_with_2(call, image_folder, tmp_path, words, message):
     assert message in output.err
 
 
-def test_external_sets_of_other_classes_are_refused(image_folder, elsewhere, tmp_path, capsys):
+def test_external_sets_that_do_not_fit_are_refused(image_folder, elsewhere, tmp_path, capsys):
     (elsewhere / "NORMAL").rename(elsewhere / "HEALTHY")
-    words = ["benchmark", image_folder, "--out", tmp_path / "out", "--external", f"o={elsewhere}"]
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    assert stop.value.code == 2
-    assert "has images of class 'HEALTHY'; the classes here are NORMAL" in capsys.readouterr().err
+    for folder, message in (
+        (elsewhere, "has images of class 'HEALTHY'; the classes here are NORMAL"),
+        (tmp_path / "absent", "absent does not exist"),
+    ):
+        words = ["benchmark", image_folder, "--out", tmp_path / "o", "--external", f"o={folder}"]
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_leak_ends_with_2_before_anything_is_trained(image_folder, tmp_path, capsys):

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from featx.classifiers.fitting import fit
+from featx.backbones import feature_maps
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.cli import main
-from featx.explanation import evidence as explanation
 from featx.features.extraction import extract
 from tests.features.worker import QuickMaps
 
@@ -16,9 +16,9 @@ from tests.features.worker import QuickMaps
 def run(monkeypatch, capsys, images, tmp_path, quick):
     """Run `featx explain` with a logistic model and no network; return code, output and errors."""
     monkeypatch.setattr(
-        explanation._Sight, "maps", property(lambda self: QuickMaps(self.backbone.features))
+        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
     )
-    save_model(fit(extract(images, views=1), "logistic", folds=2), tmp_path / "my.skops")
+    save_model(fit(extract(images, views=1), "logistic", cv=2), tmp_path / "my.skops")
 
     def call(*arguments):
         with pytest.raises(SystemExit) as stop:

@@ -36,7 +36,7 @@ def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
     assert images.names[0].startswith("TEST/NORMAL/")
 
 
-def test_unknown_patients_are_said_once(image_folder, caplog):
+def test_unknown_patients_are_reported_once(image_folder, caplog):
     images = ImageDataset.open(image_folder)
     assert not images.patients_known
     assert len(set(images.patients)) == len(images)
@@ -110,7 +110,7 @@ def test_images_without_labels(image_folder):
     assert set(images.labels) == {-1}
 
 
-def test_classes_given_from_outside(image_folder):
+def test_given_class_names(image_folder):
     shutil.rmtree(image_folder / "NORMAL")
     images = ImageDataset.open(image_folder, r"(p\d+)_", class_names=("NORMAL", "PNEUMONIA"))
     assert set(images.labels) == {1}

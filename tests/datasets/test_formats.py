@@ -48,7 +48,7 @@ def test_files_are_named_by_what_their_paths_do_not_share(paths, images, make):
     assert labeled.patients.tolist() == images.patients.tolist()
 
 
-def test_a_data_frame_is_read_as_the_table_it_would_be(paths, images, tmp_path, monkeypatch):
+def test_a_data_frame_is_read_as_a_table_is(paths, images, tmp_path, monkeypatch):
     frame = pandas.DataFrame(
         {
             "path": [path.relative_to(tmp_path) for path in paths],

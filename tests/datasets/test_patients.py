@@ -61,7 +61,7 @@ def test_without_a_secret_hashes_stay_the_same_on_this_machine_and_differ_on_ano
     assert not set(ImageDataset.open(series, "dicom").patients) & set(first)
 
 
-def test_a_secret_that_cannot_be_kept_is_said(tmp_path, monkeypatch):
+def test_a_secret_that_cannot_be_stored_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
     with pytest.raises(FeatxError, match="give one with --hash-patients"):
@@ -76,7 +76,7 @@ def test_an_empty_secret_is_refused(tmp_path):
         local_secret()
 
 
-def test_images_without_a_patient_are_named(series, image_folder):
+def test_images_without_a_patient_are_reported(series, image_folder):
     (series / "ill" / "none").write_bytes(make_dicom(np.zeros((4, 4), np.uint8)))
     with pytest.raises(UsageError, match=r"1 of 13 images have no DICOM header .* 'ill/none' for"):
         ImageDataset.open(series, "dicom")
@@ -84,7 +84,7 @@ def test_images_without_a_patient_are_named(series, image_folder):
         ImageDataset.open(image_folder, "dicom")
 
 
-def test_a_damaged_file_stands_for_itself_until_its_pixels_are_read(series):
+def test_a_damaged_file_is_a_patient_of_its_own(series):
     (series / "ill" / "empty.dcm").touch()
     images = ImageDataset.open(series, "dicom", hash_patients="key")
     assert len(set(images.patients)) == 7

@@ -47,7 +47,7 @@ def test_folds_validate_every_image_once_and_never_split_a_patient(data, n_split
         assert not set(patients[training]) & set(patients[validation])
 
 
-def test_hold_out_keeps_class_shares():
+def test_hold_out_keeps_class_proportions():
     generator = np.random.default_rng(0)
     patients = generator.integers(0, 900, 3000)
     labels = (patients % 10 < 3).astype(int)

@@ -75,13 +75,13 @@ def test_a_new_set_replaces_the_old_one_but_never_other_files(tmp_path):
         ({"images_per_patient": (3, 2)}, "images_per_patient"),
     ],
 )
-def test_wrong_settings_are_named_before_anything_is_written(tmp_path, settings, message):
+def test_wrong_settings_are_refused_before_anything_is_written(tmp_path, settings, message):
     with pytest.raises(UsageError, match=message):
         make_phantoms(tmp_path / "set", **settings)
     assert not (tmp_path / "set").exists()
 
 
-def test_patients_images_and_class_share_are_as_asked(tmp_path):
+def test_patients_images_and_prevalence_are_as_given(tmp_path):
     folder = tmp_path / "set"
     paths = make_phantoms(
         folder, patients=20, images_per_patient=(2, 3), prevalence=0.3, random_state=5

@@ -6,24 +6,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import featx
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
+from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
-from featx.explanation.evidence import ACTIVATION, Explainer
-from featx.explanation.export import SHEET, write_explanations
+from featx.explanation.evidence import ACTIVATION
+from featx.explanation.export import SHEET
 from featx.features.extraction import extract
 from tests.benchmarking.conftest import draw
 
 
 @pytest.fixture
-def explainer(quick):
-    return Explainer(fit(extract(draw(), views=1), "logistic", folds=2))
+def model(quick):
+    return fit(extract(draw(), views=1), "logistic", cv=2)
 
 
 @pytest.fixture
 def hostile(tmp_path, generator):
-    """Names that are alike, that lead elsewhere, or that are no name; and one file that is none."""
+    """Equal names, names with special characters, and one file that is no image."""
     root = tmp_path / "images"
     for name in ("a/one.png", "b/one.png", "a/x..png", "a/-rf ; .png", "a/übel\n.png"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,40 +35,48 @@ def hostile(tmp_path, generator):
     return ImageDataset.open(root, labeled=False)
 
 
-def test_every_image_has_a_file_of_its_own_inside_the_folder(explainer, hostile, tmp_path):
+def test_every_image_has_a_file_of_its_own_inside_the_folder(model, hostile, tmp_path):
     out = tmp_path / "out" / "explained"
-    content = write_explanations(explainer, hostile, out, model="m")
-    assert json.loads((out / "explanations.json").read_text()) == content
+    explanations = featx.explain(model, hostile, out)
+    content = json.loads((out / "explanations.json").read_text())
+    assert content == explanations.to_dict()
     files = [entry["file"] for entry in content["images"]]
-    assert len(set(files)) == len(files) == len(hostile) - 1
+    assert len(set(files)) == len(files) == len(explanations) == len(hostile) - 1
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [*files, SHEET, "explanations.json"]
     )
     assert list((tmp_path / "out").iterdir()) == [out]
     assert [entry["path"] for entry in content["unreadable"]] == ["a/two.png"]
     assert {entry["path"] for entry in content["images"]} == set(hostile.names) - {"a/two.png"}
+    assert repr(explanations) == "Explanations(5 images by class activation map, 1 unreadable)"
 
 
-def test_the_numbers_are_those_of_the_model(explainer, tmp_path):
+def test_the_numbers_are_those_of_the_model(model, tmp_path):
     images = draw()
-    content = write_explanations(explainer, images, tmp_path, limit=5)
+    save_model(model, tmp_path / "my.skops")
+    explanations = featx.explain(tmp_path / "my.skops", images, limit=5)
+    content = explanations.to_dict()
     assert (content["method"], content["toward"]) == (ACTIVATION, ["well"])
-    shown = [images.names.index(entry["path"]) for entry in content["images"]]
-    assert shown[0] == 0 and shown[-1] == len(images) - 1 and len(shown) == 5
-    matrix = extract(images.select(shown), views=1)
-    expected = explainer.model.predict_images(matrix)
-    for entry, row, label in zip(
-        content["images"], expected, explainer.model.decide(expected), strict=True
-    ):
+    assert (content["model"], content["threshold"]) == ("my", model.threshold_)
+    assert explanations.indices[0] == 0 and explanations.indices[-1] == len(images) - 1
+    assert [path.name for path in tmp_path.iterdir()] == ["my.skops"], "nothing else is written"
+    matrix = extract(images.select(explanations.indices), views=1)
+    expected = model.predict_images(matrix)
+    for entry, row, label in zip(content["images"], expected, model.decide(expected), strict=True):
         assert list(entry["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
         assert entry["label"] == label
         assert entry["map_mean_plus_bias"] == pytest.approx(entry["decision_value"], abs=1e-4)
         assert np.mean(entry["map"]) + entry["bias"] == pytest.approx(entry["map_mean_plus_bias"])
 
 
-def test_nothing_readable_is_an_error(explainer, hostile, tmp_path):
+def test_arrays_are_images_too(model):
+    (found,) = featx.explain(model, np.full((1, 32, 32), 90, np.uint8))
+    assert found.label in ("ill", "well") and found.map.size > 1
+
+
+def test_nothing_readable_is_an_error(model, hostile):
     with pytest.raises(FeatxError, match=r"two\.png"):
-        write_explanations(explainer, hostile.select([hostile.names.index("a/two.png")]), tmp_path)
+        featx.explain(model, hostile.select([hostile.names.index("a/two.png")]))
 
 
 @pytest.mark.parametrize("classifier", ["logistic", "naive_bayes"])
@@ -81,8 +91,8 @@ def test_a_benchmark_s_gallery_has_maps_where_they_are_exact(quick, classifier, 
     exact = classifier == "logistic"
     assert maps == (sorted(name.replace(".jpg", ".heat.jpg") for name in shown) if exact else [])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert ("Heat map of what moved" in page) == exact
-    assert ("orange speaks for well" in page) == exact
+    assert ("Heat map of the score" in page) == exact
+    assert ("orange areas raise the score of well" in page) == exact
 
 
 def test_a_benchmark_goes_on_where_maps_fail(quick, monkeypatch, tmp_path, caplog):

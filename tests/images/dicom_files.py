@@ -14,7 +14,7 @@ RAMP = np.arange(0, 4096, 273, dtype=np.uint16).reshape(4, 4)
 
 
 def make_dicom(pixels, *, syntax=ExplicitVRLittleEndian, preamble=True, **elements):
-    """Encode whole numbers of any depth and sign, with further elements by keyword."""
+    """Encode integers of any depth and sign, with further elements by keyword."""
     pixels = np.asarray(pixels)
     dataset = Dataset()
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -56,5 +56,5 @@ def lookup_table(entries, first, bits):
 
 
 def expect(content, values, **tolerance):
-    """Compare what is read with values worked out by hand."""
+    """Compare decoded pixels with expected values."""
     np.testing.assert_allclose(read_image(content), values, **({"atol": 1e-3} | tolerance))

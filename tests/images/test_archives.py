@@ -64,7 +64,7 @@ def test_threads_read_one_archive_at_once(archive, images):
     assert found == {index: {images.digest(index)} for index in range(len(images))}
 
 
-def test_split_folders_litter_and_dicom_inside(tmp_path, image_folder):
+def test_split_folders_hidden_files_and_dicom_inside(tmp_path, image_folder):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for split in ("train", "test"):
@@ -86,7 +86,7 @@ def picture():
     return buffer.getvalue()
 
 
-def test_names_that_climb_lead_nowhere(tmp_path):
+def test_names_never_leave_the_archive(tmp_path):
     path = tmp_path / "images.zip"
     hostile = ["../../a/up.png", "/a/root.png", "C:\\a\\drive.png", "a/../b/down.png"]
     with zipfile.ZipFile(path, "w") as archive:
@@ -125,7 +125,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     assert images.read(1).max() == 9
 
 
-def test_a_member_that_lies_about_its_size_is_damaged(tmp_path):
+def test_a_member_with_a_wrong_declared_size_is_damaged(tmp_path):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("image.png", bytes(100_000))
@@ -135,7 +135,7 @@ def test_a_member_that_lies_about_its_size_is_damaged(tmp_path):
         ImageDataset.open(path, labeled=False).read(0)
 
 
-def test_a_damaged_or_locked_member_is_named_alone(tmp_path):
+def test_a_damaged_or_encrypted_member_is_reported_alone(tmp_path):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("a.png", picture())

@@ -46,7 +46,7 @@ def test_view_zero_agrees_with_another_area_resize(generator):
 
 @pytest.mark.parametrize("shape", [(437, 611), (300, 200), (40, 700), (90, 100, 3)])
 @pytest.mark.parametrize("policy", [Augmentation(), Augmentation(crop_area=(0.3, 0.6), shift=0.2)])
-def test_a_view_is_the_mean_of_samples_no_farther_apart_than_pixels(generator, shape, policy):
+def test_a_view_averages_samples_at_most_a_pixel_apart(generator, shape, policy):
     image = generator.integers(0, 256, shape, dtype=np.uint8)
     view = 0 if policy == Augmentation() else 1
     found = make_view(image, "d", view, (64, 50), policy)
@@ -69,7 +69,7 @@ def test_a_view_is_the_mean_of_samples_no_farther_apart_than_pixels(generator, s
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_a_hardly_turned_view_is_hardly_another(generator):
+def test_a_tiny_rotation_changes_a_view_little(generator):
     image = generator.integers(0, 256, (200, 300), dtype=np.uint8)
     square = np.diag([0.8, 0.7, 1])
     straight = _warp(image, square, (64, 50))
@@ -110,7 +110,7 @@ def test_rotation_is_by_the_drawn_angle_in_the_image_geometry():
     view=st.integers(1, 1000),
     policy=st.sampled_from(["ramirez", "radiograph"]),
 )
-def test_a_view_depends_on_nothing_but_its_key(digest, view, policy):
+def test_a_view_depends_on_its_key_only(digest, view, policy):
     image = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
     first = make_view(image, digest, view, (12, 12), POLICIES[policy], random_state=3)
     make_view(image, "other", view + 1, (12, 12), POLICIES[policy], random_state=9)
@@ -182,6 +182,6 @@ def test_names_are_checked():
     "wrong",
     [{"crop_area": (0.5, 1.5)}, {"gamma": (0, 1)}, {"zoom": (1.2, 0.8)}, {"rotation": -1}],
 )
-def test_senseless_parameters_are_refused(wrong):
+def test_impossible_parameters_are_refused(wrong):
     with pytest.raises(UsageError, match=next(iter(wrong))):
         Augmentation(**wrong)

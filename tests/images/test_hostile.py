@@ -1,4 +1,4 @@
-"""Two thousand and more broken or odd files: each reads right or is named, nothing crashes."""
+"""Thousands of damaged or unusual files: each is read or reported, nothing crashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.images.dicom_files import lookup_table, make_dicom
 
 
 def encoded():
-    """Sound files of every kind and mode, as bytes by suffix."""
+    """Valid files of each format and mode, as (suffix, bytes)."""
     generator = np.random.default_rng(5)
     gray = Image.fromarray(generator.integers(0, 256, (40, 50), dtype=np.uint8))
     deep = Image.fromarray(generator.integers(0, 2**16, (40, 50), dtype=np.uint16))
@@ -60,7 +60,7 @@ def encoded():
 
 
 def encoded_dicom(gray, deep, color):
-    """Sound DICOM files of every way of storing pixels, and some that are sound but absurd."""
+    """Valid DICOM files of each encoding of pixels, as (suffix, bytes)."""
     window = {"WindowCenter": 30000, "WindowWidth": 20000}
     made = [
         make_dicom(gray),
@@ -86,7 +86,7 @@ def encoded_dicom(gray, deep, color):
 
 
 def absurd_dicom():
-    """Headers that ask for what no image has."""
+    """Headers with impossible values."""
     pixels = np.zeros((40, 50), np.uint16)
     return [
         make_dicom(pixels, **elements)
@@ -107,13 +107,13 @@ def absurd_dicom():
 
 
 @pytest.mark.parametrize("content", absurd_dicom())
-def test_absurd_headers_are_named(content):
+def test_impossible_headers_are_unreadable(content):
     with pytest.raises(UnreadableImageError):
         read_image(content)
 
 
 @pytest.mark.parametrize("slope", ["1e300", "-1e300", "0", "1e-300"])
-def test_absurd_scales_give_finite_pixels_or_are_named(slope):
+def test_extreme_scales_give_finite_pixels_or_are_unreadable(slope):
     pixels = np.arange(2000, dtype=np.uint16).reshape(40, 50)
     for elements in ({}, {"WindowCenter": "1e300", "WindowWidth": "1e-300"}):
         content = make_dicom(pixels, RescaleSlope=slope, RescaleIntercept="1e300", **elements)
@@ -126,44 +126,44 @@ def test_absurd_scales_give_finite_pixels_or_are_named(slope):
 
 
 def mutate(content, chance):
-    """Spoil a file as disks, networks and people do."""
+    """Damage a file as disks, networks and people do."""
     how = chance.choice(["flip", "flips", "cut", "header", "zeros", "insert", "none"])
-    spoiled = bytearray(content)
+    damaged = bytearray(content)
     if how in ("flip", "flips"):
         for _ in range(1 if how == "flip" else 30):
-            spoiled[chance.randrange(len(spoiled))] ^= 1 << chance.randrange(8)
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
     elif how == "cut":
-        del spoiled[chance.randrange(len(spoiled)) :]
+        del damaged[chance.randrange(len(damaged)) :]
     elif how == "header":
-        for place in range(min(24, len(spoiled))):
+        for place in range(min(24, len(damaged))):
             if chance.random() < 0.3:
-                spoiled[place] = chance.randrange(256)
+                damaged[place] = chance.randrange(256)
     elif how == "zeros":
-        first = chance.randrange(len(spoiled))
-        spoiled[first : first + 200] = bytes(len(spoiled[first : first + 200]))
+        first = chance.randrange(len(damaged))
+        damaged[first : first + 200] = bytes(len(damaged[first : first + 200]))
     elif how == "insert":
-        place = chance.randrange(len(spoiled))
-        spoiled[place:place] = chance.randbytes(50)
-    return how, bytes(spoiled)
+        place = chance.randrange(len(damaged))
+        damaged[place:place] = chance.randbytes(50)
+    return how, bytes(damaged)
 
 
 @pytest.mark.slow
-def test_broken_files_read_right_or_are_named(tmp_path, quick):
+def test_mutated_files_are_read_or_reported(tmp_path, quick):
     chance = random.Random(7)
-    sound = encoded()
-    suffixes = sorted({suffix for suffix, _ in sound})
+    valid = encoded()
+    suffixes = sorted({suffix for suffix, _ in valid})
     untouched, kept = set(), 0
     for number in range(2400):
-        suffix, content = sound[number % len(sound)]
-        how, spoiled = mutate(content, chance)
+        suffix, content = valid[number % len(valid)]
+        how, damaged = mutate(content, chance)
         if chance.random() < 0.1:
             suffix = chance.choice(suffixes)
         name = f"image{number:04d}{suffix}"
-        (tmp_path / name).write_bytes(spoiled)
-        # What no longer begins as DICOM does, and has no suffix, could be anything.
-        kept += bool(suffix) or is_dicom(spoiled)
-        if how == "none" and (suffix or is_dicom(spoiled)):
-            untouched.add((name, number % len(sound)))
+        (tmp_path / name).write_bytes(damaged)
+        # Without suffix and without the beginning of DICOM it is no image file.
+        kept += bool(suffix) or is_dicom(damaged)
+        if how == "none" and (suffix or is_dicom(damaged)):
+            untouched.add((name, number % len(valid)))
     images = ImageDataset.open(tmp_path, labeled=False)
     assert len(images) == kept > 2000
     matrix = extract(images, views=2)
@@ -175,14 +175,14 @@ def test_broken_files_read_right_or_are_named(tmp_path, quick):
     assert not set(matrix.names) & set(unreadable)
     assert all(unreadable.values())
     assert (np.abs(matrix.X).sum(axis=1) > 0).all() or _black(images, matrix)
-    # Untouched files read, whatever their suffix; only the animation is refused.
+    # Unchanged files are read whatever their suffix; only the animation is refused.
     refused = {kind for name, kind in untouched if name in unreadable}
-    assert {sound[kind][1][:4] for kind in refused} <= {b"\x89PNG"}
+    assert {valid[kind][1][:4] for kind in refused} <= {b"\x89PNG"}
     assert len(refused) == 1
 
 
 def _black(images, matrix):
-    """Whether the rows of zeros are of images that decode to black."""
+    """Return whether rows of zeros are those of black images."""
     rows = np.flatnonzero(np.abs(matrix.X).sum(axis=1) == 0)
     places = {name: index for index, name in enumerate(images.names)}
     return all(images.read(places[matrix.names[matrix.image[row]]]).max() == 0 for row in rows)
@@ -196,20 +196,20 @@ def packed_sets(folder):
             gray = np.full((8, 8), 40 * number + 5, np.uint8)
             Image.fromarray(gray).save(folder / "set" / label / f"{number}.png")
     for kind in ("zip", "tar"):
-        shutil.make_archive(str(folder / "sound"), kind, folder / "set")
+        shutil.make_archive(str(folder / "valid"), kind, folder / "set")
     images, labels = np.zeros((6, 8, 8), np.uint8), np.array([[0], [1]] * 3)
-    np.savez_compressed(folder / "sound.npz", train_images=images, train_labels=labels)
+    np.savez_compressed(folder / "valid.npz", train_images=images, train_labels=labels)
     table = pyarrow.table({"path": ["set/a/0.png", "set/b/0.png"], "label": ["a", "b"]})
-    pyarrow.parquet.write_table(table, folder / "sound.parquet")
-    return [(path.suffix, path.read_bytes()) for path in sorted(folder.glob("sound.*"))]
+    pyarrow.parquet.write_table(table, folder / "valid.parquet")
+    return [(path.suffix, path.read_bytes()) for path in sorted(folder.glob("valid.*"))]
 
 
-def test_broken_archives_and_tables_are_named(tmp_path):
+def test_mutated_archives_and_tables_are_opened_or_reported(tmp_path):
     chance = random.Random(11)
     opened, refused = set(), set()
-    sound = packed_sets(tmp_path)
+    valid = packed_sets(tmp_path)
     for number in range(600):
-        suffix, content = sound[number % len(sound)]
+        suffix, content = valid[number % len(valid)]
         path = tmp_path / f"broken{suffix}"
         path.write_bytes(mutate(content, chance)[1])
         try:

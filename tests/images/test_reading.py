@@ -26,7 +26,7 @@ def test_lossless_kinds_are_read_exactly(generator, kind):
     np.testing.assert_array_equal(read_image(encode(Image.fromarray(pixels), kind)), pixels)
 
 
-def test_jpeg_is_read_nearly(generator):
+def test_jpeg_is_read_approximately(generator):
     pixels = smooth_image(generator)
     found = read_image(encode(Image.fromarray(pixels), "JPEG", quality=95)).astype(int)
     assert np.abs(found - pixels).mean() < 2
@@ -140,12 +140,12 @@ GOOD_JPEG = encode(Image.effect_noise((64, 64), 50), "JPEG")
     ],
     ids=["empty", "text", "half a png", "half a jpeg", "pages", "bomb"],
 )
-def test_what_cannot_be_read_says_why(content, reason):
+def test_unreadable_files_give_a_reason(content, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         read_image(content)
 
 
-def test_a_missing_file_says_so(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(UnreadableImageError, match="No such file"):
         read_image(tmp_path / "absent.png")
 

@@ -31,7 +31,7 @@ def same(images, expected):
     assert (images.read(7) == expected.read(7)).all()
 
 
-def test_a_folder_and_an_archive_behind_urls_are_those_on_disk(
+def test_folders_and_archives_behind_urls_equal_those_on_disk(
     bucket, images, image_folder, tmp_path
 ):
     same(ImageDataset.open(bucket, r"(p\d+)_"), images)
@@ -45,7 +45,7 @@ def test_a_folder_and_an_archive_behind_urls_are_those_on_disk(
     same(ImageDataset.open("memory://bucket/xrays.zip", r"(p\d+)_"), images)
 
 
-def test_tables_name_urls_and_may_lie_behind_one(bucket, images, tmp_path):
+def test_tables_of_urls_and_tables_behind_urls(bucket, images, tmp_path):
     rows = [
         f"{name},{images.class_names[label]},{patient}"
         for name, label, patient in zip(images.names, images.labels, images.patients, strict=True)
@@ -61,7 +61,7 @@ def test_tables_name_urls_and_may_lie_behind_one(bucket, images, tmp_path):
         ImageDataset.open(table)
 
 
-def test_what_cannot_be_fetched_is_named_without_its_place(bucket, images, tmp_path, monkeypatch):
+def test_missing_files_are_reported_without_their_urls(bucket, images, tmp_path, monkeypatch):
     listed = ImageDataset.open(bucket, labeled=False)
     fsspec.filesystem("memory").rm("/bucket/xrays/NORMAL/p00_0.png")
     hashed = hash_images(listed, tmp_path)
@@ -74,7 +74,7 @@ def test_what_cannot_be_fetched_is_named_without_its_place(bucket, images, tmp_p
     assert len(listed.sources[1].read(10)) == 10
 
 
-def test_a_store_that_stumbles_is_asked_again(bucket, images, monkeypatch):
+def test_failed_requests_are_repeated(bucket, images, monkeypatch):
     store = fsspec.filesystem("memory")
     original, failures = type(store).cat_file, [TimeoutError(), OSError()]
 
@@ -88,7 +88,7 @@ def test_a_store_that_stumbles_is_asked_again(bucket, images, monkeypatch):
     assert ImageDataset.open(bucket, labeled=False).digest(0) == images.digest(0)
 
 
-def test_an_archive_that_was_replaced_is_opened_anew(tmp_path):
+def test_a_replaced_archive_is_opened_again(tmp_path):
     path = tmp_path / "a.zip"
     for name in ("one", "two"):
         with zipfile.ZipFile(path, "w") as archive:
@@ -97,7 +97,7 @@ def test_an_archive_that_was_replaced_is_opened_anew(tmp_path):
         assert file.read() == name.encode()
 
 
-def test_what_has_not_changed_its_mark_is_not_fetched_again(
+def test_files_with_an_unchanged_etag_are_not_fetched_again(
     bucket, tmp_path, monkeypatch, hashed_names
 ):
     store = fsspec.filesystem("memory")
@@ -121,7 +121,7 @@ def test_what_has_not_changed_its_mark_is_not_fetched_again(
     assert len(hashed_names) == 2 * len(images)
 
 
-def test_urls_that_lead_nowhere_say_what_to_do(monkeypatch):
+def test_wrong_urls_say_what_to_do(monkeypatch):
     with pytest.raises(UsageError, match="it is empty"):
         ImageDataset.open("memory://nothing/here")
     with pytest.raises(UsageError, match="Protocol not known: nowhere"):

@@ -27,7 +27,7 @@ def test_channels_of_dicom_count_only_where_colors_differ(tmp_path, generator):
         assert describe(path) == (path.stat().st_size, channels)
 
 
-def test_the_beginning_of_a_file_that_cannot_be_read_is_nothing(tmp_path):
+def test_the_beginning_of_an_unreadable_file_is_empty(tmp_path):
     assert read_beginning(tmp_path / "absent") == b""
     (tmp_path / "short").write_bytes(b"abc")
     assert read_beginning(tmp_path / "short") == b"abc"

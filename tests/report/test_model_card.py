@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.metrics.scores import evaluate
 from featx.report.model_card import card_facts, model_card
 from tests.classifiers.makers import RECIPE, make_matrix
 
 
 def card_of(matrix, classifier="logistic", name="m", **settings):
-    model = fit(matrix, classifier, folds=2, n_jobs=1, **settings)
+    model = fit(matrix, classifier, cv=2, n_jobs=1, **settings)
     return model, model_card(name, card_facts(model, matrix))
 
 
@@ -69,7 +69,7 @@ def test_names_do_not_become_markup():
 
 def test_a_figure_without_bounds_stands_alone():
     matrix = make_matrix()
-    facts = card_facts(fit(matrix, "logistic", folds=2, n_jobs=1), matrix)
+    facts = card_facts(fit(matrix, "logistic", cv=2, n_jobs=1), matrix)
     figures = {
         **facts["out_of_fold"],
         "ppv": 0.5,

@@ -1,1 +1,1 @@
-"""Reading DICOM files."""
+"""DICOM files, decoded in worker processes."""

@@ -83,7 +83,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # No modules are imported from the working directory; Ctrl-C ends this process only.
+            # No module is imported from the working directory, and Ctrl-C does not reach it.
             cwd="/",
             start_new_session=True,
             env={

@@ -75,7 +75,7 @@ def test_rescaled_signed_values_meet_the_window_in_their_own_units():
     expect(content, np.array([[0, 0.5, 0.54, 0.9]]) * 255)
 
 
-def test_a_negative_slope_turns_the_picture_round():
+def test_a_negative_slope_inverts_the_image():
     content = make_dicom(
         np.array([[0, 50, 100]], dtype=np.uint16),
         RescaleSlope="-1",
@@ -107,7 +107,7 @@ def test_voi_table_of_eight_bit_entries_over_deep_pixels():
     expect(content, RAMP // 16)
 
 
-def test_a_table_with_more_bits_than_it_says_fills_the_range():
+def test_a_table_with_more_bits_than_declared_fills_the_range():
     entries = lookup_table([0, 1023, 4095], 0, 8)
     content = make_dicom(np.array([[0, 1, 2]], np.uint16), VOILUTSequence=[entries])
     expect(content, [[0, 1023 / 4095 * 255, 255]])
@@ -125,7 +125,7 @@ def test_a_voi_table_comes_before_a_window():
     expect(content, [[0, 0, 255, 255]])
 
 
-def test_a_table_shorter_than_it_says_is_named():
+def test_a_table_shorter_than_declared_is_unreadable():
     table = lookup_table([0, 1], 0, 12)
     table.LUTDescriptor = [4096, 0, 12]
     content = make_dicom(RAMP, BitsStored=12, VOILUTSequence=[table])
@@ -142,7 +142,7 @@ def test_monochrome1_is_inverted(bits):
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
-def test_padding_is_black_and_does_not_count(generator, kind):
+def test_padding_is_black_and_ignored_by_windows(generator, kind):
     pixels = generator.integers(1000, 2000, (30, 30), dtype=np.int16)
     plain = read_image(make_dicom(pixels, PhotometricInterpretation=kind))
     framed = np.pad(pixels, 20, constant_values=-2000)
@@ -165,7 +165,7 @@ def test_an_image_of_padding_alone_is_black():
     assert read_image(content).max() == 0
 
 
-def test_bits_that_are_not_stored_do_not_count():
+def test_unused_bits_are_ignored():
     # Old scanners kept an overlay in the four bits above a 12-bit value.
     dirty = RAMP | np.uint16(0xA000)
     settings = {"BitsStored": 12, "WindowCenter": 2048, "WindowWidth": 4096}
@@ -180,7 +180,7 @@ def test_thirty_two_bits():
 
 
 def test_implicit_files_keep_the_sign_of_padding_and_tables(generator):
-    # There US and SS are told apart by the PixelRepresentation alone.
+    # There only PixelRepresentation distinguishes US from SS.
     pixels = generator.integers(-900, -100, (12, 12), dtype=np.int16)
     pixels[:3] = -2000
     table = lookup_table(range(0, 4096, 4), -1000, 12)

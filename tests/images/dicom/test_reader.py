@@ -66,7 +66,7 @@ COMPRESSED = [
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-def test_every_lossless_way_of_storing_gives_the_same_picture(name):
+def test_all_lossless_encodings_give_the_same_pixels(name):
     plain = sample("MR_small.dcm")
     values = pydicom.dcmread(get_testdata_file("MR_small.dcm", download=False)).pixel_array
     # This file's window is 600 +- 800, by PS3.3's linear formula.
@@ -114,7 +114,7 @@ def test_other_formats_are_not_taken_for_dicom():
         ("JPGExtended.dcm", "pip install pylibjpeg pylibjpeg-libjpeg"),
     ],
 )
-def test_what_cannot_be_read_is_named(name, reason):
+def test_unsupported_files_give_a_reason(name, reason):
     if "libjpeg" in reason and importlib.util.find_spec("libjpeg"):
         pytest.skip("the decoder under the GPL is installed")
     with pytest.raises(UnreadableImageError, match=reason):
@@ -137,13 +137,13 @@ def test_a_transfer_syntax_is_named_only_if_it_is_a_published_one():
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 4), (4, 0), (65535, 65535)])
-def test_absurd_sizes_are_refused(rows, columns):
+def test_impossible_sizes_are_refused(rows, columns):
     content = make_dicom(RAMP, Rows=rows, Columns=columns)
     with pytest.raises(UnreadableImageError, match=r"no pixels|unreasonably large"):
         read_image(content)
 
 
-def test_absurd_sizes_are_refused_before_memory_is_taken(monkeypatch):
+def test_huge_sizes_are_refused_before_decoding(monkeypatch):
     decoded = []
     monkeypatch.setattr(dicom_pixels, "_decode", lambda dataset: decoded.append(1))
     with pytest.raises(UnreadableImageError, match=r"65535 x 65535 pixels \(at most 150,000,000"):
@@ -157,13 +157,13 @@ def test_one_pixel():
     assert read_image(make_dicom(np.array([[9]], np.uint8))).tolist() == [[9]]
 
 
-def test_a_missing_pydicom_is_said(monkeypatch):
+def test_a_missing_pydicom_is_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[dicom\]"'):
         read_image(make_dicom(RAMP))
 
 
-def test_a_missing_decoder_is_said(monkeypatch):
+def test_a_missing_decoder_is_reported(monkeypatch):
     from pydicom.pixels import get_decoder
 
     decoder = get_decoder(JPEGLosslessSV1)
@@ -174,7 +174,7 @@ def test_a_missing_decoder_is_said(monkeypatch):
         dicom_pixels.read_pixels(sample("SC_rgb_jpeg_gdcm.dcm"), "gray", LARGEST_PIXELS)
 
 
-def test_pydicom_is_never_imported_by_the_process_that_asks():
+def test_pydicom_is_never_imported_by_the_main_process():
     code = (
         "import sys; from featx.images.reading import read_image\n"
         "from pathlib import Path; read_image(Path(sys.argv[1]))\n"
@@ -188,7 +188,7 @@ def test_pydicom_is_never_imported_by_the_process_that_asks():
     )
 
 
-def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch):
+def test_a_killed_worker_costs_one_image(monkeypatch):
     real = dicom.Worker.request
 
     def die(self, request, content):
@@ -204,7 +204,7 @@ def test_a_reader_that_dies_takes_nothing_with_it(monkeypatch):
     np.testing.assert_array_equal(read_image(content), expected)
 
 
-def test_a_decoder_without_end_is_ended(tmp_path):
+def test_an_endless_decoder_is_ended(tmp_path):
     code = (
         "from featx.images.dicom import process as dicom_process\n"
         "def spin(*_):\n    while True: pass\n"
@@ -238,7 +238,7 @@ def test_many_threads_read_at_once():
         np.testing.assert_array_equal(found[number], expected[number])
 
 
-def test_the_patient_is_found_also_behind_a_long_beginning():
+def test_the_patient_is_found_after_a_long_header():
     assert read_patient(make_dicom(RAMP, PatientID=" ab 12 ")) == "ab 12"
     assert read_patient(make_dicom(RAMP)) is None
     dataset = pydicom.dcmread(io.BytesIO(make_dicom(RAMP, PatientID="behind")))

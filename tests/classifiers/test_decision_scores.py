@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
 
 from featx.classifiers.boosting import BoostedTrees
-from featx.classifiers.scores import (
-    LEAST_SHARE,
+from featx.classifiers.decision_scores import (
+    LEAST_PROPORTION,
     average_views,
     classifier_scores,
     one_vs_rest_auc,
@@ -37,7 +37,7 @@ def test_scores_are_log_odds_of_probabilities(model, classes):
     scores, probability = classifier_scores(model, X), model.predict_proba(X)
     positive = probability[:, 1] if classes == 2 else probability
     # Votes are kept from certainty.
-    atol = 2 * classes * LEAST_SHARE if isinstance(model, RandomForestClassifier) else 1e-6
+    atol = 2 * classes * LEAST_PROPORTION if isinstance(model, RandomForestClassifier) else 1e-6
     np.testing.assert_allclose(expit(scores), positive, atol=atol)
     if not isinstance(model, RandomForestClassifier):
         by_score, by_probability = (one_vs_rest_auc(y, each) for each in (scores, positive))

@@ -1,4 +1,4 @@
-"""Networks as they were published, faults included: one record each."""
+"""Recipes as they were published, errors included."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from featx.backbones.registry import get_backbone
 from featx.baselines import architectures
-from featx.baselines.recipe import SHARE_OF_255, Recipe
-from featx.baselines.schedules import Constant, Plateau
+from featx.baselines.baseline_recipe import SHARE_OF_255, BaselineRecipe, Constant, Plateau
 from featx.images.augmentation import Augmentation
 
 __all__ = ["PUBLISHED"]
@@ -19,7 +18,7 @@ _SPLIT = (
     "are those of every other row."
 )
 
-_SEED: dict[str, Any] = {
+_RAMIREZ: dict[str, Any] = {
     "size": (300, 300),
     "preprocessing": SHARE_OF_255,
     "augmentation": "ramirez",
@@ -31,8 +30,8 @@ _SEED: dict[str, Any] = {
 }
 
 
-def _ramirez_cnn() -> Recipe:
-    return Recipe(
+def _ramirez_cnn() -> BaselineRecipe:
+    return BaselineRecipe(
         name="ramirez-cnn",
         title="CNN from scratch, five convolutions",
         source=f"{_REPORT}; its CNN is that of a public Kaggle notebook of 2020",
@@ -42,13 +41,13 @@ def _ramirez_cnn() -> Recipe:
         schedule=Plateau(),
         keep="last",
         notes=f"{_SPLIT} Color as other recipes: the gray image three times.",
-        **_SEED,
+        **_RAMIREZ,
     )
 
 
-def _seed_transfer(name: str, backbone_name: str, frozen_layers: int) -> Recipe:
+def _ramirez_transfer(name: str, backbone_name: str, frozen_layers: int) -> BaselineRecipe:
     backbone = get_backbone(backbone_name)
-    return Recipe(
+    return BaselineRecipe(
         name=name,
         title=f"{backbone.title}, first {frozen_layers} layers frozen",
         source=_REPORT,
@@ -64,12 +63,12 @@ def _seed_transfer(name: str, backbone_name: str, frozen_layers: int) -> Recipe:
         patience=20,
         notes=f"{_SPLIT} Pixels / 255 in place of the network's preprocessing, and batch norm that "
         "goes on training, are the report's.",
-        **_SEED,
+        **_RAMIREZ,
     )
 
 
-def _kaushik(stages: int) -> Recipe:
-    return Recipe(
+def _kaushik(stages: int) -> BaselineRecipe:
+    return BaselineRecipe(
         name=f"kaushik-{stages}",
         title=f"CNN from scratch, {stages} convolution stage{'s' if stages > 1 else ''}",
         source="Kaushik et al. 2020, Pneumonia detection using convolutional neural networks",
@@ -90,7 +89,7 @@ def _kaushik(stages: int) -> Recipe:
     )
 
 
-_MATHUR = Recipe(
+_MATHUR = BaselineRecipe(
     name="mathur-cnn",
     title="CNN from scratch on 150 x 150 gray pixels, five convolutions",
     source="M. Mathur 2020, Kaggle notebook: Pneumonia detection using CNN (92.6 % accuracy)",
@@ -106,14 +105,16 @@ _MATHUR = Recipe(
     schedule=Plateau(),
     class_weights=False,
     keep="last",
-    notes="Validation there is the public val folder of 16 images; here a share of the patients, "
-    "which the plateau of the learning rate follows (our reading).",
+    notes="Validation there is the public val folder of 16 images; here a fraction of the "
+    "patients, which also reduces the learning rate (our reading).",
 )
 
 
-def _shekhar(name: str, backbone_name: str, pooling: Literal["average", "flatten"]) -> Recipe:
+def _shekhar(
+    name: str, backbone_name: str, pooling: Literal["average", "flatten"]
+) -> BaselineRecipe:
     backbone = get_backbone(backbone_name)
-    return Recipe(
+    return BaselineRecipe(
         name=name,
         title=f"{backbone.title}, frozen, with a dense layer trained on it",
         source="Shekhar 2020, Kaggle notebook",
@@ -138,8 +139,8 @@ def _shekhar(name: str, backbone_name: str, pooling: Literal["average", "flatten
 
 PUBLISHED = (
     _ramirez_cnn(),
-    _seed_transfer("ramirez-inception", "inceptionv3", 200),
-    _seed_transfer("ramirez-resnet", "resnet50", 100),
+    _ramirez_transfer("ramirez-inception", "inceptionv3", 200),
+    _ramirez_transfer("ramirez-resnet", "resnet50", 100),
     *(_kaushik(stages) for stages in (1, 2, 3, 4)),
     _MATHUR,
     _shekhar("shekhar-vgg", "vgg16", "flatten"),

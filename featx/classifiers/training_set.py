@@ -1,4 +1,4 @@
-"""Rows to learn from, with what keeps views and patients together."""
+"""Training rows with their images and patients, and folds that keep patients together."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class TrainingSet:
     X : ndarray of float32 or float64, shape (n_rows, n_features)
         One row an (image, view).
     image : ndarray of int64, shape (n_rows,)
-        Which image each row shows; of one image, rows stand in the order of views.
+        Index of each row's image; an image's rows are in the order of views.
     labels : ndarray of int64, shape (n_images,)
         Class codes from 0.
     patients : ndarray, shape (n_images,)
-        Whose image it is.
+        Patient of each image.
     classes : ndarray, shape (n_classes,)
-        What the codes mean.
+        Class names.
     """
 
     X: npt.NDArray
@@ -41,13 +41,9 @@ class TrainingSet:
     patients: npt.NDArray
     classes: npt.NDArray
 
-    def __sizeof__(self) -> int:
-        """Count the features, so that joblib sends them to Dask's workers once, not each task."""
-        return object.__sizeof__(self) + self.X.nbytes
-
     @cached_property
     def order_of_view(self) -> Indices:
-        """How many rows of the same image come before each row, shape (n_rows,)."""
+        """Number of earlier rows of the same image, shape (n_rows,)."""
         order = np.argsort(self.image, kind="stable")
         first = np.searchsorted(self.image[order], self.image[order])
         position = np.empty(len(order), dtype=np.int64)
@@ -69,8 +65,8 @@ class TrainingSet:
             images = self._some_patients(images, limit / len(images), random_state)
         return self.rows_of(images, views=max(1, limit // len(images)))
 
-    def _some_patients(self, images: Indices, share: float, random_state: int) -> Indices:
-        """Take whole patients until each class, the rarest first, has its share of images."""
+    def _some_patients(self, images: Indices, proportion: float, random_state: int) -> Indices:
+        """Take whole patients until each class, the rarest first, has its proportion of images."""
         _, patient = np.unique(self.patients[images], return_inverse=True)
         labels = self.labels[images]
         priority = np.random.default_rng(random_state).permutation(patient.max() + 1)[patient]
@@ -78,15 +74,15 @@ class TrainingSet:
         classes, counts = np.unique(labels, return_counts=True)
         for label in classes[np.argsort(counts, kind="stable")]:
             of_class = labels == label
-            missing = share * of_class.sum() - taken[of_class].sum()
+            missing = proportion * of_class.sum() - taken[of_class].sum()
             candidates = np.flatnonzero(of_class & ~taken)
             candidates = candidates[np.argsort(priority[candidates], kind="stable")]
             chosen = candidates[: max(0, int(np.ceil(missing)))]
             taken |= np.isin(patient, patient[chosen])
         return images[taken]
 
-    def folds(self, folds: int, random_state: int) -> list[Fold]:
-        """Cut the images into folds by patient, after checking that it can be done."""
+    def folds(self, n_splits: int, random_state: int) -> list[Fold]:
+        """Split the images into folds by patient, after checking that this is possible."""
         k = len(self.classes)
         if k < 2:
             raise UsageError(
@@ -99,12 +95,14 @@ class TrainingSet:
                 raise UsageError(
                     f"class {str(name)!r} has training images of {n_patients or 'no'} patient, "
                     "and cross-validation by patient needs at least 2 in each class; add images "
-                    "of more patients, or leave the class out"
+                    "of more patients, or drop the class"
                 )
-        pairs = patient_folds(self.labels, self.patients, n_splits=folds, random_state=random_state)
+        pairs = patient_folds(
+            self.labels, self.patients, n_splits=n_splits, random_state=random_state
+        )
         if any(len(np.unique(self.labels[training])) < k for training, _ in pairs):
             raise UsageError(
-                "too few patients: whichever fold is set aside takes a class's images with it; "
+                "too few patients: each way to hold out a fold leaves a class without images; "
                 "add images of more patients, or try another random_state or fewer folds"
             )
         return pairs

@@ -1,4 +1,4 @@
-"""What is refused before the first epoch."""
+"""Settings of a training, validated before any image is read."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import import_keras
-from featx.baselines.lesson import policy_of
-from featx.baselines.recipe import Recipe
+from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
+from featx.images.augmentation import Augmentation
 
-__all__ = ["adjust", "check_labels", "check_precision", "split"]
+__all__ = ["adjust", "check_labels", "check_precision", "policy_of", "split"]
 
 Indices = npt.NDArray[np.int64]
 
 
-def adjust(recipe: Recipe, **changes: Any) -> Recipe:
-    """Put what the user asked for in place of the recipe's own."""
+def adjust(recipe: BaselineRecipe, **changes: Any) -> BaselineRecipe:
+    """Replace settings of a recipe; None keeps the recipe's own."""
     changes = {name: value for name, value in changes.items() if value is not None}
     for name, value in changes.items():
         if name in ("epochs", "batch_size") and value < 1:
             raise UsageError(
-                f"{name.replace('_', ' ')} {value} was asked for; it has to be 1 or more"
+                f"{name.replace('_', ' ')} {value} is too small; it must be at least 1"
             )
     policy_of(changes.get("augmentation", recipe.augmentation))
     pieces = tuple(adjust(piece, **changes) for piece in recipe.pieces)
@@ -41,17 +41,16 @@ def adjust(recipe: Recipe, **changes: Any) -> Recipe:
     return recipe
 
 
-def check_precision(recipe: Recipe) -> None:
-    """Refuse mixed precision where there is no GPU, which alone computes faster in float16."""
-    if recipe.precision == "mixed_float16" and not _has_gpu():
+def check_precision(recipe: BaselineRecipe) -> None:
+    """Raise an error for mixed precision without a GPU."""
+    if recipe.precision == "mixed_float16" and not has_gpu():
         raise UsageError(
-            "mixed precision was asked for, but "
-            f"{import_keras().config.backend()} sees no GPU on this machine; on a CPU float16 is "
-            "slower than float32 and no smaller: leave it out"
+            f"mixed precision needs a GPU, but {import_keras().config.backend()} sees no GPU on "
+            "this machine; a CPU is slower in float16: train without mixed precision"
         )
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
     try:
         return bool(import_keras().distribution.list_devices("gpu"))
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):
@@ -59,7 +58,7 @@ def _has_gpu() -> bool:
 
 
 def check_labels(images: ImageDataset) -> None:
-    """Refuse images of fewer than two classes, or without labels."""
+    """Raise an error for unlabeled images or fewer than two classes."""
     unlabeled = int((images.labels < 0).sum())
     if unlabeled:
         raise UsageError(f"{unlabeled:,} of the training images have no label; leave them out")
@@ -75,9 +74,9 @@ def check_labels(images: ImageDataset) -> None:
 
 
 def split(
-    images: ImageDataset, unreadable: dict[int, str], recipe: Recipe, random_state: int
+    images: ImageDataset, unreadable: dict[int, str], recipe: BaselineRecipe, random_state: int
 ) -> tuple[Indices, Indices]:
-    """Draw the images that train and those that choose."""
+    """Split readable images into training and validation images by the recipe's unit."""
     readable = np.setdiff1d(np.arange(len(images)), list(unreadable)).astype(np.int64)
     check_labels(images.select(readable))
     kept, aside = hold_out(
@@ -93,3 +92,10 @@ def split(
             "images or a smaller batch size"
         )
     return readable[kept], readable[aside]
+
+
+def policy_of(augmentation: str | Augmentation) -> Augmentation:
+    """Return an augmentation policy by its name, or unchanged."""
+    if isinstance(augmentation, str):
+        return Augmentation.named(augmentation)
+    return augmentation

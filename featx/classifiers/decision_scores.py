@@ -1,4 +1,4 @@
-"""Scores of rows and of images: log-odds, averaged over an image's views."""
+"""Decision scores of rows and images: log-odds, averaged over an image's views."""
 
 from __future__ import annotations
 
@@ -7,34 +7,44 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
-from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import Pipeline
 
-__all__ = ["FORMAT", "LEAST_SHARE", "average_views", "classifier_scores", "one_vs_rest_auc"]
+__all__ = [
+    "FORMAT",
+    "LEAST_PROPORTION",
+    "average_views",
+    "classifier_scores",
+    "one_vs_rest_auc",
+    "pipeline_scores",
+]
 
 Scores = npt.NDArray[np.float64]
 
-# To be raised whenever the same classifier comes to have other scores.
+# Raised whenever the same classifier gets other scores.
 FORMAT = 2
 
 # A vote of all trees or neighbors is not certainty.
-LEAST_SHARE = 1e-3
+LEAST_PROPORTION = 1e-3
+
+# Number of rows scored at once, because scaling copies them.
+_CHUNK = 8192
 
 
 def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
-    """Return what a classifier makes of rows, on the scale of log-odds.
+    """Return a classifier's scores of rows, on the scale of log-odds.
 
-    From its decision function where it has one; else from the logarithm of its joint probabilities
-    (naive Bayes) or of its shares of votes.
+    They come from its decision function if it has one; otherwise from the logarithms of its joint
+    probabilities (naive Bayes) or of its proportions of votes.
 
     Parameters
     ----------
     X : ndarray, shape (n_rows, n_features)
-        Rows as the classifier takes them.
+        Features, scaled and compressed as in training.
 
     Returns
     -------
     ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-        For two classes, higher is the second; for more, one column a class, against the rest.
+        For two classes, higher means the second; for more, one column per class, against the rest.
 
     Examples
     --------
@@ -47,23 +57,20 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     """
     if hasattr(classifier, "decision_function"):
         decision = np.asarray(classifier.decision_function(X), dtype=np.float64)
-        # A support vector machine's columns already tell each class from the rest.
+        # A support vector machine's columns are one-vs-rest already.
         alone = decision.ndim == 1 or not hasattr(classifier, "predict_proba")
         return decision if alone else _against_the_rest(decision)
     if hasattr(classifier, "predict_joint_log_proba"):
         logarithms = classifier.predict_joint_log_proba(X)
     else:
-        logarithms = np.log(np.clip(classifier.predict_proba(X), LEAST_SHARE, None))
+        logarithms = np.log(np.clip(classifier.predict_proba(X), LEAST_PROPORTION, None))
     if logarithms.shape[1] == 2:
         return logarithms[:, 1] - logarithms[:, 0]
     return _against_the_rest(logarithms)
 
 
 def _against_the_rest(logarithms: Scores) -> Scores:
-    """Return log-odds of each class, from logarithms of shares up to a constant a row.
-
-    The constant says how likely the row is, not its class: columns without it can be ranked.
-    """
+    """Return log-odds of each class, from logarithms up to a constant per row."""
     columns = range(logarithms.shape[1])
     others = [logsumexp(np.delete(logarithms, column, axis=1), axis=1) for column in columns]
     return logarithms - np.column_stack(others)
@@ -77,7 +84,7 @@ def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -
     scores : ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
         Scores of rows.
     image : ndarray of int64, shape (n_rows,)
-        Which image each row shows, from 0 to `n_images` - 1; each has at least one row.
+        Index of each row's image; each image has at least one row.
 
     Returns
     -------
@@ -97,7 +104,7 @@ def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -
 
 
 def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
-    """Return the area under the ROC curve; of more classes, the mean of each against the rest.
+    """Return the area under the ROC curve; with more classes, the one-vs-rest mean.
 
     Parameters
     ----------
@@ -111,6 +118,18 @@ def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
     >>> one_vs_rest_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
+    from sklearn.metrics import roc_auc_score
+
     columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
     areas = [roc_auc_score(labels == label, column) for label, column in columns.items()]
     return float(np.mean(areas))
+
+
+def pipeline_scores(pipeline: Pipeline, X: npt.NDArray) -> Scores:
+    """Return a fitted pipeline's scores of rows, computed block by block."""
+    shared, classifier = pipeline[:-1], pipeline[-1]
+    blocks = [
+        classifier_scores(classifier, shared.transform(X[start : start + _CHUNK]))
+        for start in range(0, len(X), _CHUNK)
+    ]
+    return np.concatenate(blocks)

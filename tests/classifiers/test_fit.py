@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import featx
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix
@@ -16,7 +16,7 @@ def test_every_classifier_learns(classifier):
     matrix = make_matrix(n_images=120, strength=0.8)
     learn = matrix.select_images(np.arange(80))
     unseen = matrix.select_images(np.arange(80, 120))
-    model = fit(learn, classifier, folds=3)
+    model = fit(learn, classifier, cv=3)
     probability = model.predict_images(unseen)[:, 1]
     assert roc_auc_score(unseen.labels, probability) > 0.9
     assert model.provenance_["auc_out_of_fold"] > 0.9
@@ -59,17 +59,24 @@ def test_a_class_that_is_missing_from_training_is_named():
 
 def test_provenance():
     matrix = make_matrix()
-    model = fit(matrix, "logistic", folds=4, random_state=3, operating_point="f1")
+    model = fit(matrix, "logistic", cv=4, random_state=3, operating_point="f1")
     facts = model.provenance_
     assert json.loads(json.dumps(facts)) == facts
     assert facts["featx"] == featx.__version__
     assert {"numpy", "scikit-learn"} <= facts["versions"].keys()
     assert facts["class_counts"] == {"BACTERIA": 46, "NORMAL": 44}
-    expected = {"images": 90, "rows": 180, "patients": 45, "folds": 4, "random_state": 3}
-    expected |= {"classifier": "logistic", "operating_point": "f1"}
+    expected = {
+        "images": 90,
+        "rows": 180,
+        "patients": 45,
+        "n_splits": 4,
+        "cv": 4,
+        "random_state": 3,
+    }
+    expected |= {"classifier": "logistic", "cv": 4, "operating_point": "f1"}
     assert {name: facts[name] for name in expected} == expected
     best = max(facts["candidates"], key=lambda candidate: candidate["auc"])
-    assert best["parameters"] == model.best_parameters_
+    assert best["parameters"] == model.best_params_
     assert roc_auc_score(matrix.labels, model.out_of_fold_[:, 1]) == facts["auc_out_of_fold"]
     assert "image1.png" not in json.dumps(facts)
 
@@ -93,5 +100,5 @@ def test_more_views_of_the_same_pixels_change_nothing():
         view=np.tile([0, 1], 90),
     )
     once, twice = fit(matrix, "logistic"), fit(doubled, "logistic")
-    assert once.best_parameters_ == twice.best_parameters_
+    assert once.best_params_ == twice.best_params_
     np.testing.assert_allclose(once.out_of_fold_, twice.out_of_fold_, atol=1e-3)

@@ -1,4 +1,4 @@
-"""The same networks done right, and any backbone fine-tuned."""
+"""Published recipes with their errors corrected, and any backbone fine-tuned."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from functools import partial
 
 from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.baselines import architectures
-from featx.baselines.recipe import SHARE_OF_255, Recipe
-from featx.baselines.schedules import WarmCosine
+from featx.baselines.baseline_recipe import SHARE_OF_255, BaselineRecipe, WarmCosine
 
 __all__ = ["CORRECTED", "FINETUNED", "finetuned"]
 
@@ -19,8 +18,8 @@ _FINE_TUNING_RATE = 3e-4
 _SMALLER_RATES = {"vgg16": 5e-5, "vgg19": 5e-5}
 
 
-def _corrected_cnn() -> Recipe:
-    return Recipe(
+def _corrected_cnn() -> BaselineRecipe:
+    return BaselineRecipe(
         name="ramirez-cnn-corrected",
         title="CNN from scratch, five convolutions, trained right",
         source="featx: the report of 2022's layers",
@@ -41,9 +40,9 @@ def _corrected_cnn() -> Recipe:
     )
 
 
-def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> Recipe:
+def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> BaselineRecipe:
     backbone = get_backbone(backbone_name)
-    return Recipe(
+    return BaselineRecipe(
         name=name,
         title=f"{backbone.title}, first {frozen_layers} layers frozen, trained right",
         source="featx: the report of 2022's network",
@@ -68,15 +67,15 @@ def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> Re
     )
 
 
-def finetuned(backbone: BackboneSpec) -> Recipe:
-    """Return the recipe that trains all layers of a backbone.
+def finetuned(backbone: BackboneSpec) -> BaselineRecipe:
+    """Return the recipe that fine-tunes all layers of a backbone.
 
     Examples
     --------
     >>> finetuned(get_backbone("vgg16")).learning_rate
     5e-05
     """
-    return Recipe(
+    return BaselineRecipe(
         name=f"{FINETUNED}{backbone.name}",
         title=f"{backbone.title}, all layers fine-tuned",
         source="featx: usual practice for small medical sets",

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 from featx.errors import UsageError
 
 

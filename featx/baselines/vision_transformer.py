@@ -1,8 +1,7 @@
-"""The Vision Transformer, which KerasHub brings (an extra)."""
+"""Vision Transformer from KerasHub (an extra)."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from featx.backbones._keras import import_keras, quiet_stderr
 from featx.backbones.spec import Preprocessing
 from featx.backbones.weights import WEIGHTS_DIR_VARIABLE, Weights
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.runtime.files import file_digest
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -40,7 +40,7 @@ def find_vit_weights(
         folder = Path(weights)
         if not (folder / "model.weights.h5").is_file():
             raise UsageError(
-                f"{folder} is no KerasHub preset: it needs config.json and model.weights.h5"
+                f"{folder} is not a KerasHub preset: it needs config.json and model.weights.h5"
             )
         return _from_folder(folder, size)
     for place in (weights_dir, os.environ.get(WEIGHTS_DIR_VARIABLE)):
@@ -52,7 +52,7 @@ def find_vit_weights(
 def vision_transformer(
     pixels: KerasTensor, weights: Weights, shape: dict[str, int] | None = None
 ) -> KerasTensor:
-    """Stack the Vision Transformer, and give what it makes of the class token.
+    """Build the Vision Transformer; return the features of its class token.
 
     Parameters
     ----------
@@ -91,13 +91,13 @@ def _download(hub: Any, weights_dir: Path | None) -> Path:
 
         handle = hub.models.ViTBackbone.presets[_PRESET]["kaggle_handle"]
         return Path(model_download(handle.removeprefix("kaggle://")))
-    except Exception as error:  # kagglehub raises whatever its HTTP library does
+    except Exception as error:  # kagglehub raises errors of its HTTP library
         raise FeatxError(
             "The ImageNet weights of the Vision Transformer are not on this machine, and could "
             f"not be downloaded ({str(error) or type(error).__name__}).\n"
             f"Missing folder: {_PRESET} (config.json, model.weights.h5)\n"
             f"Looked in: --weights-dir ({weights_dir or 'not given'}), ${WEIGHTS_DIR_VARIABLE}\n"
-            "To bring it: on a machine with a network run\n"
+            "To install it: on a machine with a network run\n"
             "  import keras_hub; keras_hub.models.ViTBackbone.from_preset("
             f"'{_PRESET}').save_to_preset('{_PRESET}')\n"
             "and copy that folder into the directory of --weights-dir. With --weights random it "
@@ -106,7 +106,7 @@ def _download(hub: Any, weights_dir: Path | None) -> Path:
 
 
 def _from_folder(folder: Path, size: tuple[int, int]) -> Weights:
-    # Told here, and not when the network is built: other pieces train for hours before it.
+    # Fail before the other networks of an ensemble train for hours.
     config = json.loads((folder / "config.json").read_text())
     height, width = config["config"]["image_shape"][:2]
     if (height, width) != size:
@@ -114,8 +114,5 @@ def _from_folder(folder: Path, size: tuple[int, int]) -> Weights:
             f"the weights of the Vision Transformer are for {height} x {width} pixels, not "
             f"{size[0]} x {size[1]}: give that size, or none"
         )
-    digest = hashlib.sha256()
-    with (folder / "model.weights.h5").open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return Weights("file", folder, digest.hexdigest(), f"KerasHub preset {folder.name}")
+    digest = file_digest(folder / "model.weights.h5")
+    return Weights("file", folder, digest, f"KerasHub preset {folder.name}")

@@ -1,0 +1,3 @@
+from tests.benchmarking.conftest import quick
+
+__all__ = ["quick"]
