@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from featx.backbones._keras import import_keras
 from featx.backbones.registry import get_backbone
@@ -16,9 +16,6 @@ from featx.baselines.vision_transformer import VIT, find_vit_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.runtime.files import library_versions
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["TrainingData", "find_start"]
 
