@@ -29,7 +29,7 @@ _HOMES = {
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
-    "compare": "featx.report.compare",
+    "compare": "featx.reporting.compare",
     "evaluate": "featx.classifiers.inference",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
@@ -41,6 +41,7 @@ _HOMES = {
     "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
     "predict": "featx.classifiers.inference",
+    "report": "featx.reporting.page",
     "train": "featx.baselines.train",
 }
 
@@ -69,6 +70,7 @@ __all__ = [
     "load_model",
     "metrics",
     "predict",
+    "report",
     "train",
 ]
 
@@ -95,7 +97,8 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
-    from featx.report.compare import compare
+    from featx.reporting.compare import compare
+    from featx.reporting.page import report
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.report.records import BenchmarkRow, Costs, SetScores
+from featx.reporting.records import BenchmarkRow, Costs, SetScores
 from featx.runtime.files import library_versions
 
 if TYPE_CHECKING:

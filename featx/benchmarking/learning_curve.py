@@ -13,7 +13,7 @@ from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import macro_auc_interval
-from featx.report.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["CURVE_PROPORTIONS", "curve_point", "repeated_auc", "select_patients"]
 
