@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.curves import curves_svg
 from featx.baselines.views import ImageViews, predict
 from featx.datasets.dataset import ImageDataset
 from featx.images.augmentation import Augmentation
@@ -120,7 +119,7 @@ def save_trained(
     starts: list[Any],
     out: Path,
 ) -> None:
-    """Write ``network.keras``, ``training.json``, ``validation.csv`` and ``curves.svg``.
+    """Write ``network.keras``, ``training.json`` and ``validation.csv``.
 
     Parameters
     ----------
@@ -130,8 +129,6 @@ def save_trained(
     temporary = out / f"{TEMPORARY_PREFIX}network.keras"
     trained.network.save(temporary)
     temporary.replace(out / "network.keras")
-    curves = curves_svg(trained.history, trained.name, trained.best_epoch)
-    put_bytes(out / "curves.svg", curves.encode())
     put_bytes(out / "validation.csv", _validation_csv(trained, probabilities))
     write_record(
         out,
