@@ -63,9 +63,10 @@ def train(
         Rules for patients and labels, as in `ImageDataset.open`.
     out : path, optional
         Folder for ``log.csv`` (one line per epoch, epochs from 0 as Keras counts),
-        ``network.keras``, ``validation.csv``, ``training.json`` and ``checkpoints``. A killed training with the same images, settings and versions resumes
-        there after its last finished epoch; its probabilities equal those of an uninterrupted
-        one, on one CPU within 1e-4. A finished training is not repeated.
+        ``network.keras``, ``validation.csv``, ``training.json`` and ``checkpoints``. A killed
+        training with the same images, settings and versions resumes there after its last
+        finished epoch; its probabilities equal those of an uninterrupted one, on one CPU within
+        1e-4. A finished training is not repeated.
     weights, weights_dir : str or path
         Initial weights of a backbone: ``"imagenet"``, ``"random"`` or a file, and the directory
         with such files; see `featx.backbones.weights.find_weights`.
