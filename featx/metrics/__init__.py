@@ -1,1 +1,1 @@
-"""What a classifier is worth, how sure that is, and whether another one is better."""
+"""Metrics with intervals by patient, calibration, curves, and paired tests of classifiers."""
