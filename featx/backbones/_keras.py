@@ -42,8 +42,14 @@ def quiet_stderr() -> Iterator[None]:
     They write to file descriptor 2 before any of their log levels is in force, so that
     nothing short of redirecting the descriptor helps.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
+    # Daemons have neither stream nor descriptor.
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

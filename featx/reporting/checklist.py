@@ -87,8 +87,7 @@ def _values(results: Results) -> dict[str, str]:
         for role in ("start", "excluded", "end")
     }
     findings = {finding.kind: finding.text for finding in results.findings}
-    by_patient = bool(flow) and flow[0].patients is not None
-    level = "By patient." if by_patient else "By image: patients are unknown."
+    level = "By patient." if results.patients_known else "By image: patients are unknown."
     robustness = "Shortcut controls are in the table." if _of_kind(rows, "control") else ""
     if any(row.auc_seeds for row in rows):
         robustness += " The standard deviation over seeds is reported."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featx.metrics.intervals import Interval
@@ -25,19 +25,24 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of every row; without `get` the estimate of the name `field`."""
+    """One figure of every row: an estimate, an attribute or a cost; or the verdict on one."""
 
     field: str
     title: str
     meaning: str
     form: str = "{:.3f}"
-    get: Callable[[BenchmarkRow], Value] | None = None
-    is_text: bool = False
+    is_verdict: bool = False
 
     def value(self, row: BenchmarkRow) -> Value:
         """Return a row's value; None where it has none."""
-        found = row.estimates.get(self.field) if self.get is None else self.get(row)
-        return None if found is None or make_cell(found, self.form).text == "-" else found
+        if self.is_verdict:
+            differences = row.comparison.differences if row.comparison else {}
+            return differences[self.field].verdict if self.field in differences else None
+        found: Value = row.estimates.get(self.field)
+        for owner in (row, row.costs):
+            if found is None:
+                found = getattr(owner, self.field, None)
+        return found
 
     def cell(self, row: BenchmarkRow) -> Cell:
         """Write a row's cell."""
@@ -65,54 +70,18 @@ def make_cell(value: Value, form: str = "{:.3f}") -> Cell:
     return Cell(form.format(number), interval, repr(float(number)))
 
 
-def _verdict(figure: str) -> Callable[[BenchmarkRow], Value]:
-    def get(row: BenchmarkRow) -> Value:
-        differences = row.comparison.differences if row.comparison else {}
-        return differences[figure].verdict if figure in differences else None
-
-    return get
-
-
 MAIN = (
     Column("auc", "AUC", "area under the ROC curve"),
     Column("accuracy", "Accuracy", "proportion of images classified correctly"),
     Column("sensitivity", "Sensitivity", "proportion of positives classified as positive"),
     Column("specificity", "Specificity", "proportion of negatives classified as negative"),
     Column("f1", "F1", "harmonic mean of sensitivity and PPV"),
+    Column("auc_seeds_sd", "SD over seeds", "of the AUC out of fold", "{:.4f}"),
+    Column("seconds_extract", "Extract, s", "seconds to extract features", "{:,.0f}"),
+    Column("seconds_fit", "Fit, s", "seconds to choose and fit", "{:,.0f}"),
+    Column("auc", "AUC against CNN", "DeLong's test, corrected by Holm", is_verdict=True),
     Column(
-        "auc_seeds_sd",
-        "SD over seeds",
-        "of the AUC out of fold",
-        "{:.4f}",
-        lambda r: r.auc_seeds_sd,
-    ),
-    Column(
-        "seconds_extract",
-        "Extract, s",
-        "seconds to extract features of all views",
-        "{:,.0f}",
-        lambda r: r.costs.seconds_extract,
-    ),
-    Column(
-        "seconds_fit",
-        "Fit, s",
-        "seconds to choose and fit",
-        "{:,.0f}",
-        lambda r: r.costs.seconds_fit,
-    ),
-    Column(
-        "auc_verdict",
-        "AUC against CNN",
-        "DeLong's test, corrected by Holm",
-        get=_verdict("auc"),
-        is_text=True,
-    ),
-    Column(
-        "accuracy_verdict",
-        "Accuracy against CNN",
-        "McNemar's test, corrected by Holm",
-        get=_verdict("accuracy"),
-        is_text=True,
+        "accuracy", "Accuracy against CNN", "McNemar's test, corrected by Holm", is_verdict=True
     ),
 )
 """Columns of the first table."""
@@ -126,44 +95,17 @@ MORE = (
     Column("calibration_slope", "Calibration slope", "1 is best; under 1: too extreme", "{:.2f}"),
     Column("calibration_intercept", "Calibration intercept", "0 is best", "{:.2f}"),
     Column("expected_calibration_error", "ECE", "expected calibration error; 0 is best"),
-    Column(
-        "threshold",
-        "Threshold",
-        "operating point, chosen on training images",
-        get=lambda r: r.threshold,
-    ),
-    Column(
-        "auc_out_of_fold",
-        "AUC out of fold",
-        "by cross-validation on training patients",
-        get=lambda r: r.auc_out_of_fold,
-    ),
-    Column(
-        "validation_auc",
-        "Validation AUC",
-        "of a baseline, on its validation patients",
-        get=lambda r: r.validation_auc,
-    ),
-    Column("n_features", "Features", "of the matrix", "{:,.0f}", lambda r: r.costs.n_features),
-    Column("parameters", "Parameters", "of the network", "{:,.0f}", lambda r: r.costs.parameters),
-    Column(
-        "images_a_second",
-        "Images a second",
-        "when features are extracted",
-        "{:,.1f}",
-        lambda r: r.costs.images_per_second,
-    ),
-    Column(
-        "peak_memory",
-        "Peak memory, bytes",
-        "of the process",
-        "{:,.0f}",
-        lambda r: r.costs.peak_memory,
-    ),
+    Column("threshold", "Threshold", "operating point, chosen on training images"),
+    Column("auc_out_of_fold", "AUC out of fold", "by cross-validation on training patients"),
+    Column("validation_auc", "Validation AUC", "of a baseline, on its validation patients"),
+    Column("n_features", "Features", "of the matrix", "{:,.0f}"),
+    Column("parameters", "Parameters", "of the network", "{:,.0f}"),
+    Column("images_per_second", "Images a second", "when features are extracted", "{:,.1f}"),
+    Column("peak_memory", "Peak memory, bytes", "of the process", "{:,.0f}"),
 )
 """Columns of the second."""
 
 
 def columns_of(columns: Iterable[Column], rows: Sequence[BenchmarkRow]) -> list[Column]:
     """Keep the columns that some row has a value for."""
-    return [c for c in columns if any(c.value(row) is not None for row in rows)]
+    return [column for column in columns if any(column.cell(row).order for row in rows)]

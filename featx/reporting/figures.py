@@ -14,7 +14,7 @@ from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
 from featx.metrics.decision import net_benefit, net_benefit_of_treating_all
 from featx.metrics.intervals import Interval, proportion_interval
 from featx.reporting.records import BenchmarkRow
-from featx.runtime.svg import Plot, log_ticks, nice_ticks
+from featx.reporting.svg import Plot, log_ticks, nice_ticks
 
 __all__ = [
     "SHAPES",
@@ -22,6 +22,7 @@ __all__ = [
     "calibration_figure",
     "cost_figure",
     "decision_figure",
+    "epochs_figure",
     "learning_figure",
     "precision_recall_figure",
     "reliability_bins",
@@ -37,6 +38,9 @@ _ROOT_TICKS = [sign * share**0.5 for sign in (-1, 1) for share in (0.05, 0.25, 0
 
 # From this AUC on, curves overlap except in the corner.
 _CROWDED = 0.96
+
+# From this ratio of extremes on, losses are drawn on a logarithmic scale.
+_LOG_RATIO = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +258,42 @@ def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
     return plot.svg()
 
 
+def epochs_figure(log: Mapping[str, Sequence[float]], figure: str, name: str) -> Markup | None:
+    """Draw a figure of training and validation by epoch; None if the log lacks it."""
+    columns = {"training": figure, "validation": f"val_{figure}"}
+    curves = {label: log[column] for label, column in columns.items() if column in log}
+    values = [v for curve in curves.values() for v in curve if np.isfinite(v)]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    logarithmic = figure == "loss" and low > 0 and high / low > _LOG_RATIO
+    if logarithmic:
+        low, high = low / 1.2, high * 1.2
+    else:
+        low, high = _with_margin(low, high, highest=np.inf if figure == "loss" else 1.0)
+    title = "AUC" if figure == "auc" else figure.capitalize()
+    last = max(len(curve) for curve in curves.values()) + 0.5
+    plot = Plot(
+        f"{title} of {name} by epoch",
+        "; ".join(f"{label}: from {c[0]:.3f} to {c[-1]:.3f}" for label, c in curves.items()),
+        x=(0.5, last),
+        y=(low, high),
+        size=(400, 240),
+        log_y=logarithmic,
+    )
+    y_label = f"{title} (logarithmic)" if logarithmic else title
+    x_ticks = [tick for tick in nice_ticks(0.5, last, 8) if tick == round(tick)]
+    y_ticks = log_ticks(low, high) if logarithmic else nice_ticks(low, high)
+    plot.axes("Epoch", y_label, x_ticks, y_ticks, ("{:g}".format, "{:.3g}".format))
+    for label, curve in curves.items():
+        color, dashes = ("c0", "d0") if label == "validation" else ("c1", "d1")
+        plot.line(range(1, len(curve) + 1), curve, f"{color} {dashes}")
+        for epoch, value in enumerate(curve, 1):
+            if np.isfinite(value):
+                plot.point(epoch, value, color, "circle", f"{label}, epoch {epoch}: {value:.4f}")
+    return plot.svg()
+
+
 def cost_figure(rows: Sequence[BenchmarkRow], styles: Sequence[str]) -> Markup | None:
     """Draw AUC against the seconds of extraction and fit, without controls."""
     known = {
@@ -303,7 +343,7 @@ def _bounds(interval: Interval) -> tuple[float, float]:
     return low, interval.high if np.isfinite(interval.high) else interval.value
 
 
-def _with_margin(low: float, high: float) -> tuple[float, float]:
-    """Widen the range of AUCs by a margin, within [0, 1]."""
+def _with_margin(low: float, high: float, highest: float = 1.0) -> tuple[float, float]:
+    """Widen a range by a margin, from 0 to the highest possible value."""
     margin = max(0.05 * (high - low), 0.002)
-    return max(0.0, low - margin), min(1.0, high + margin)
+    return max(0.0, low - margin), min(highest, high + margin)

@@ -82,7 +82,7 @@ def model_card(
         collapsed["on the test images"] = row.scores.collapse_reason
         sets |= {external: scores.estimates for external, scores in row.externals.items()}
         collapsed |= {f"on {e}": scores.collapse_reason for e, scores in row.externals.items()}
-    columns = {column.field: column for column in (*MAIN, *MORE)}
+    columns = {column.field: column for column in (*MORE, *MAIN[:5])}
     return _template().render(
         name=name,
         facts=facts,

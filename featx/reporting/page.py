@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from featx.baselines.curves import epochs_plot
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
-from featx.reporting.figures import cost_figure, learning_figure
+from featx.reporting.figures import cost_figure, epochs_figure, learning_figure
 from featx.reporting.notes import Note
 from featx.reporting.panels import Figure, assign_styles, make_panels
 from featx.reporting.records import BenchmarkRow
@@ -54,6 +53,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     ------
     UsageError
         If the folder holds no benchmark.
+
+    Examples
+    --------
+    >>> featx.report("results", out="results.html")  # doctest: +SKIP
+    PosixPath('results.html')
     """
     path = Path(folder) / PAGE if out is None else Path(out)
     page = _render_results(read_results(folder))
@@ -76,7 +80,7 @@ def _render_results(results: Results) -> str:
         main=columns_of(MAIN, results.rows),
         more=columns_of(MORE, results.rows),
         scores=MAIN[:5],
-        per_class=[column for column in MAIN if column.field in _PER_CLASS],
+        per_class=[column for column in MAIN[:5] if column.field != "accuracy"],
         panels=make_panels(results, styles, shown),
         cost=cost_figure(results.rows, styles),
         learning=_learning(results, styles),
@@ -84,9 +88,6 @@ def _render_results(results: Results) -> str:
         recipes=_recipes(results.rows),
         checklists=fill_checklists(results),
     )
-
-
-_PER_CLASS = ("auc", "sensitivity", "specificity", "f1")
 
 
 def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any) -> str:
@@ -170,10 +171,10 @@ def _epochs(results: Results, row: BenchmarkRow) -> list[Figure]:
     area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
     figures = []
     for figure, title in (("loss", "loss"), (area, "AUC" if area == "auc" else area)):
-        plot = epochs_plot(log, figure, row.label)
-        if plot is not None:
+        drawing = epochs_figure(log, figure, row.label)
+        if drawing is not None:
             caption = "Solid: validation. Dashed: training."
-            figures.append(Figure(f"{row.label}: {title}", caption, plot.svg()))
+            figures.append(Figure(f"{row.label}: {title}", caption, drawing))
     return figures
 
 

@@ -87,6 +87,11 @@ class Results:
         return self.run.get("settings", {})
 
     @property
+    def patients_known(self) -> bool:
+        """Whether patients of the images are known."""
+        return all(step.patients is not None for step in self.flow[:1])
+
+    @property
     def random_state(self) -> int:
         """Seed of the run, which the first version stored as ``seed``."""
         return int(self.settings.get("random_state", self.settings.get("seed", 0)))

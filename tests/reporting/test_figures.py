@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from featx.metrics.intervals import wilson_interval
-from featx.reporting.figures import DrawnModel, cost_figure, reliability_bins, score_histogram
+from featx.reporting.figures import (
+    DrawnModel,
+    cost_figure,
+    epochs_figure,
+    reliability_bins,
+    score_histogram,
+)
 from featx.reporting.panels import COLORS, assign_styles, operating_cost
 from featx.reporting.records import BenchmarkRow
 
@@ -70,3 +76,19 @@ def test_models_drawn_first_differ_in_color():
     styles = assign_styles(20, first=[0, 6, 12])
     assert len({styles[place].split()[0] for place in (0, 6, 12)}) == 3
     assert len(set(styles)) == 20 and COLORS == 6
+
+
+def test_an_exploding_loss_is_drawn_on_a_logarithmic_scale():
+    drawing = epochs_figure(
+        {"loss": [0.1, 1.0, 10.0], "val_loss": [0.1, np.nan, np.inf]}, "loss", "a"
+    )
+    assert "Loss (logarithmic)" in drawing
+    (line,) = re.findall(r'class="line c1 d1" d="M([^"]+)"', drawing)
+    heights = [float(point.split()[1]) for point in line.split("L")]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+    assert drawing.count('class="point c0"') == 1, "values that are not finite are left out"
+
+
+def test_a_log_without_a_figure_has_no_drawing():
+    assert epochs_figure({"epoch": [1.0]}, "auc", "cnn") is None
+    assert "from 0.500 to 0.900" in epochs_figure({"val_auc": [0.5, 0.9]}, "auc", "cnn")

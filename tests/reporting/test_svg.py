@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from featx.runtime.svg import Plot, nice_ticks, svg_document
+from featx.reporting.svg import Plot, nice_ticks
 
 
 def test_places_are_linear_or_logarithmic():
@@ -36,10 +35,3 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert step / 10 ** np.floor(np.log10(step) + 1e-9) == pytest.approx(
         round(step / 10 ** np.floor(np.log10(step) + 1e-9))
     )
-
-
-def test_a_document_is_valid_xml_and_holds_every_plot():
-    plots = [Plot("a <b> & c", "d", x=(0, 1), y=(0, 1)) for _ in range(2)]
-    root = ElementTree.fromstring(svg_document("x < y", plots))
-    titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert titles == ["x < y", "a <b> & c", "a <b> & c"]

@@ -4,7 +4,7 @@ Matplotlib would draw them too, but users would lose: curves that the reader of 
 and off, colors that follow light, dark and print, a page of less than 1.5 MB for 36 curves, the
 same bytes from the same numbers with any version, and an installation without it.
 
-Colors are classes (``c0``, ``c1``, ...) that the page's style sheet or `svg_document` defines.
+Colors are classes (``c0``, ``c1``, ...) that the page's style sheet defines.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-__all__ = ["Plot", "log_ticks", "nice_ticks", "svg_document"]
+__all__ = ["Plot", "log_ticks", "nice_ticks"]
 
 Floats = npt.NDArray[np.float64]
 Format = Callable[[float], str]
@@ -30,16 +30,6 @@ _SHAPES = {
     "square": "m-4 -4h8v8h-8z",
     "triangle": "m0 -5.5l5.2 9h-10.4z",
 }
-
-# No custom properties: not every viewer of SVG files knows them.
-_DOCUMENT_STYLE = (
-    "text{font:12px sans-serif;fill:#1a1f26}.middle{text-anchor:middle}.end{text-anchor:end}"
-    ".heading{font-size:14px;font-weight:bold}.grid{stroke:#d8dde3;fill:none}"
-    ".axis{stroke:#535c68;fill:none}.line{fill:none;stroke-width:2}.d1{stroke-dasharray:7 3}"
-    ".chance{stroke:#535c68;stroke-dasharray:2 3;stroke-width:1.25}"
-    ".c0{stroke:#0067a5}.c1{stroke:#c24400}.point.c0{fill:#0067a5}.point.c1{fill:#c24400}"
-    ".point{stroke:#fff}"
-)
 
 
 class Plot:
@@ -198,24 +188,6 @@ class _Scale:
     def fraction(self, value: npt.ArrayLike) -> Floats:
         values = np.asarray(self._transform(np.asarray(value, dtype=np.float64)))
         return (values - self._low) / (self._high - self._low)
-
-
-def svg_document(title: str, plots: Sequence[Plot]) -> str:
-    """Return plots side by side as one SVG file with its own style."""
-    width = sum(plot.size[0] for plot in plots)
-    height = max(plot.size[1] for plot in plots) + 24
-    body, left = "", 0
-    for plot in plots:
-        size = f'width="{plot.size[0]}" height="{plot.size[1]}"'
-        body += f'<svg x="{left}" y="24" {size}>{plot.svg()}</svg>'
-        left += plot.size[0]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img"><title>{escape(title)}</title>'
-        f"<style>{_DOCUMENT_STYLE}</style>"
-        f'<rect width="100%" height="100%" fill="#fff"/>'
-        f'<text class="heading" x="12" y="20">{escape(title)}</text>{body}</svg>\n'
-    )
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
