@@ -1,1 +1,1 @@
-"""Metrics with intervals by patient, calibration, curves, and paired tests of classifiers."""
+"""Estimates, confidence intervals and paired tests of classifiers."""
