@@ -335,8 +335,9 @@ def _batches(
             for view, pixels in views:
                 rows.append(((image.digest, view), pixels))
                 if len(rows) == ROWS_PER_BATCH:
-                    yield _pack(track, rows)
+                    batch = _pack(track, rows)
                     rows.clear()
+                    yield batch
     yield from (_pack(track, rows) for track, rows in zip(tracks, waiting, strict=True) if rows)
 
 
