@@ -25,17 +25,24 @@ _HOMES = {
     "FeatureClassifier": "featx.classifiers.classifier",
     "FeatureExtractor": "featx.features.transformer",
     "FeatureMatrix": "featx.features.matrix",
+    "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
     "benchmark": "featx.benchmarking.benchmark",
-    "compare": "featx.report.compare",
+    "compare": "featx.reporting.compare",
+    "evaluate": "featx.classifiers.inference",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.fitting",
+    "fit": "featx.classifiers.classifier",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
+    "list_baselines": "featx.baselines.registry",
+    "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
+    "predict": "featx.classifiers.inference",
+    "report": "featx.reporting.page",
+    "train": "featx.baselines.train",
 }
 
 __all__ = [
@@ -46,30 +53,41 @@ __all__ = [
     "FeatureClassifier",
     "FeatureExtractor",
     "FeatureMatrix",
+    "FitConfig",
     "ImageDataset",
     "ViewAveraging",
     "benchmark",
     "compare",
+    "evaluate",
     "explain",
     "explore",
     "extract",
     "fit",
     "get_preset",
     "list_backbones",
+    "list_baselines",
+    "list_classifiers",
     "load_model",
     "metrics",
+    "predict",
+    "report",
+    "train",
 ]
 
 if TYPE_CHECKING:
     from featx import metrics
     from featx.backbones.registry import list_backbones
+    from featx.baselines.registry import list_baselines
+    from featx.baselines.train import train
     from featx.benchmarking.benchmark import benchmark
     from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
     from featx.benchmarking.table import BenchmarkTable
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.classifiers.fitting import fit
+    from featx.classifiers.classifier import FeatureClassifier, fit
+    from featx.classifiers.config import FitConfig
+    from featx.classifiers.inference import evaluate, predict
     from featx.classifiers.model_file import load_model
+    from featx.classifiers.registry import list_classifiers
     from featx.classifiers.view_averaging import ViewAveraging
     from featx.datasets.dataset import ImageDataset
     from featx.explanation.export import explain
@@ -79,7 +97,8 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
     from featx.features.transformer import FeatureExtractor
     from featx.images.augmentation import Augmentation
-    from featx.report.compare import compare
+    from featx.reporting.compare import compare
+    from featx.reporting.page import report
 
 
 def __getattr__(name: str) -> Any:

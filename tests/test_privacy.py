@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from featx.backbones import feature_maps
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
@@ -120,7 +120,7 @@ def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, c
     assert len(set(images.patients)) == 12
     matrix = extract(images, views=2, out=out / "matrix.h5")
     assert {name.split("/")[1].removesuffix(".dcm") for name, _ in matrix.unreadable} == broken
-    save_model(fit(matrix, "logistic", folds=2), out / "model.skops")
+    save_model(fit(matrix, "logistic", cv=2), out / "model.skops")
     settings = {"views": 2, "folds": 2, "learning_curve": False}
     benchmark(images, classifiers=["logistic"], **settings, out=out / "benchmark")
     said = [*capfd.readouterr(), repr(images), repr(matrix)]

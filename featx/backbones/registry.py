@@ -93,6 +93,8 @@ def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> Ba
     )
 
 
+_MAXIMUM_SIZE = 4096
+
 _RECORDS = (
     _keras_record(
         "InceptionV3",
@@ -275,10 +277,12 @@ def _canonical(name: str) -> str:
 
 
 def _resized(backbone: BackboneSpec, size: str) -> BackboneSpec:
-    if not size.isdecimal() or int(size) < backbone.minimum_size:
+    # An input of 4,096 pixels already takes gigabytes for one image.
+    if not size.isdecimal() or not backbone.minimum_size <= int(size) <= _MAXIMUM_SIZE:
         raise UsageError(
-            f"{backbone.name}@{size}: the input size must be a number of pixels, at least "
-            f"{backbone.minimum_size}, as in {backbone.name}@{max(224, backbone.minimum_size)}"
+            f"{backbone.name}@{size}: the input size must be a number of pixels, from "
+            f"{backbone.minimum_size} to {_MAXIMUM_SIZE:,}, as in "
+            f"{backbone.name}@{max(224, backbone.minimum_size)}"
         )
     return replace(backbone, size=(int(size), int(size)))
 

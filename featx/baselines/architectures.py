@@ -1,4 +1,4 @@
-"""The networks' layers; all take gray intensities from 0 to 255 and give probabilities."""
+"""Layers of the baselines: from gray intensities (0 to 255) to class probabilities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
     from keras import KerasTensor
 
-    from featx.baselines.recipe import Recipe
+    from featx.baselines.baseline_recipe import BaselineRecipe
 
 __all__ = [
     "base_of",
@@ -27,9 +27,9 @@ __all__ = [
 
 
 def build_network(
-    recipe: Recipe, size: tuple[int, int], n_classes: int, weights: Weights | None
+    recipe: BaselineRecipe, size: tuple[int, int], n_classes: int, weights: Weights | None
 ) -> keras.Model:
-    """Build the network of a recipe, not compiled."""
+    """Build the uncompiled network of a recipe."""
     keras = import_keras()
     gray = keras.Input((*size, 1), name="gray")
     # In half precision neighboring gray levels would run together before they are scaled.
@@ -40,7 +40,7 @@ def build_network(
 
 
 def output_layer(n_classes: int) -> keras.layers.Layer:
-    """Make the layer that gives probabilities, in float32 where the rest is in mixed precision."""
+    """Return the output layer, in float32 even in mixed precision."""
     return import_keras().layers.Dense(
         1 if n_classes == 2 else n_classes,
         activation="sigmoid" if n_classes == 2 else "softmax",
@@ -56,10 +56,9 @@ def ramirez_cnn(
     channels: int = 3,
     momentum: float = 0.99,
 ) -> KerasTensor:
-    """Stack the report of 2022's five convolutions and its dense layer.
+    """Stack the five convolutions and the dense layer of Ramírez Cámara (2022).
 
-    Dropout stands before batch norm, and pooling pads, as in the notebook that the report took the
-    network from.
+    Dropout precedes batch normalization, and pooling pads, as in the report's source notebook.
 
     Parameters
     ----------
@@ -118,7 +117,7 @@ def pretrained(
     dropout: float = 0.2,
     pooling: Literal["average", "flatten"] = "average",
 ) -> KerasTensor:
-    """Put pooling and dropout on a backbone.
+    """Add pooling and dropout to a backbone.
 
     Parameters
     ----------
@@ -137,13 +136,13 @@ def pretrained(
 
 
 def base_of(network: keras.Model) -> keras.Model | None:
-    """Return the backbone inside a network, or None where it has none."""
+    """Return the backbone inside a network, or None."""
     keras = import_keras()
     return next((layer for layer in network.layers if isinstance(layer, keras.Model)), None)
 
 
 def freeze(network: keras.Model, layers: int | None, *, batch_norm: bool = False) -> None:
-    """Choose what of a network's backbone trains; it holds for models compiled afterwards."""
+    """Freeze the first `layers` of a network's backbone (None: all) for models compiled later."""
     base = base_of(network)
     if base is None:
         return

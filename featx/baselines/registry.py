@@ -1,23 +1,25 @@
-"""Every network to beat, by name."""
+"""Registry of CNNs trained end to end."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from featx.backbones.registry import get_backbone, list_backbones
-from featx.baselines.corrected import CORRECTED, FINETUNED, finetuned
-from featx.baselines.ensemble import ENSEMBLES
-from featx.baselines.published import PUBLISHED
-from featx.baselines.recipe import Recipe
-from featx.errors import UsageError
+from featx.baselines.baseline_recipe import BaselineRecipe
+from featx.baselines.corrected_recipes import CORRECTED, FINETUNED, finetuned
+from featx.baselines.ensemble_recipes import ENSEMBLES
+from featx.baselines.published_recipes import PUBLISHED
+from featx.errors import unknown_name
 
 __all__ = ["get_baseline", "list_baselines"]
 
 _RECIPES = {recipe.name: recipe for recipe in (*PUBLISHED, *CORRECTED, *ENSEMBLES)}
 
 
-def list_baselines() -> list[Recipe]:
-    """Return every recipe, those that fine-tune a backbone last.
+def list_baselines() -> list[BaselineRecipe]:
+    """List all baseline recipes, those that fine-tune a backbone last.
+
+    Returns
+    -------
+    list of BaselineRecipe
 
     Examples
     --------
@@ -27,19 +29,23 @@ def list_baselines() -> list[Recipe]:
     return [*_RECIPES.values(), *(finetuned(backbone) for backbone in list_backbones())]
 
 
-def get_baseline(name: str) -> Recipe:
-    """Return the recipe of that name.
+def get_baseline(name: str) -> BaselineRecipe:
+    """Return the recipe of a baseline by its name.
 
     Parameters
     ----------
     name : str
-        As in `list_baselines`: ``"ramirez-cnn"``, or ``"finetuned:<backbone>"`` with any registered
-        backbone, and so on.
+        Name from `list_baselines`, such as ``"ramirez-cnn"``, or ``"finetuned:<backbone>"`` with
+        any registered backbone.
+
+    Returns
+    -------
+    BaselineRecipe
 
     Raises
     ------
     UsageError
-        If there is no such recipe, or no such backbone.
+        If the recipe or the backbone is unknown.
 
     Examples
     --------
@@ -48,11 +54,8 @@ def get_baseline(name: str) -> Recipe:
     >>> get_baseline("finetuned:xception").optimizer
     'AdamW'
     """
-    if name.startswith(FINETUNED):
-        return finetuned(get_backbone(name.removeprefix(FINETUNED)))
     if name in _RECIPES:
         return _RECIPES[name]
-    close = get_close_matches(name, [recipe.name for recipe in list_baselines()], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    allowed = ", ".join([*_RECIPES, f"{FINETUNED}<backbone>"])
-    raise UsageError(f"there is no baseline {name!r}{hint} (known: {allowed})")
+    if name.startswith(FINETUNED):
+        return finetuned(get_backbone(name.removeprefix(FINETUNED)))
+    raise unknown_name("baseline", name, [*_RECIPES, f"{FINETUNED}<backbone>"])

@@ -1,10 +1,11 @@
-"""What a training gives, in memory and as files."""
+"""Result of training a baseline, in memory and as files."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.baselines.batches import ViewSource
-from featx.baselines.curves import curves_svg
-from featx.baselines.recipe import Recipe
-from featx.baselines.task import predict
+from featx.baselines.baseline_recipe import BaselineRecipe
+from featx.baselines.views import ImageViews, predict
 from featx.datasets.dataset import ImageDataset
 from featx.images.augmentation import Augmentation
 from featx.runtime.files import TEMPORARY_PREFIX, library_versions, put_bytes
@@ -29,40 +28,41 @@ __all__ = ["TrainedBaseline", "save_trained", "write_record"]
 Probabilities = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainedBaseline:
-    """A trained network with its operating point.
+    """A trained network with its operating point; returned by `featx.train`.
 
     Parameters
     ----------
     name : str
-        Of the recipe.
-    recipe : Recipe
-        With the size, epochs and so on that were used.
+        Name of the recipe.
+    recipe : BaselineRecipe
+        Recipe with the size, epochs and other settings used.
     network : keras.Model
-        From float32 (batch, height, width, 1), 0 to 255, to probabilities.
+        Network from float32 intensities (batch, height, width, 1), 0 to 255, to probabilities.
     class_names : tuple of str
-        The classes; of two, the last is the positive one.
+        Class names; of two, the last is the positive class.
     threshold : float or None
-        Probability of the positive class from which on an image is called positive, chosen on the
-        validation images; None with more than two classes, where the likeliest class is called.
+        Lowest probability of the positive class that is predicted positive, chosen on the
+        validation images; None with more than two classes, where the likeliest class is predicted.
     history : dict of str to list of float
-        One value an epoch: `learning_rate`, `loss`, `accuracy`, `val_loss`, `val_accuracy`,
-        `val_auc`, `val_majority` (the largest share of images called one class), `seconds`.
+        One value per epoch: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``val_auc``,
+        ``val_majority`` (fraction of images assigned to the most frequent class),
+        ``val_selection`` (criterion of the best epoch), ``learning_rate``, ``seconds``.
     best_epoch : int
-        The epoch whose weights were kept, from 1.
+        Epoch whose weights were kept, from 1.
     seconds : float
-        Wall time of the whole training, that of epochs before an interruption included.
+        Duration of the whole training, including epochs before an interruption.
     training_images, validation_images : tuple of str
-        Names of the images that the network learned from, and of those that chose.
+        Names of the images that trained the network, and of the held-out images.
     unreadable : tuple of (str, str)
-        Name and reason of each image that was left out.
+        Name and reason of each image left out.
     diagnosis : list of str
-        What went wrong, in plain words; empty where nothing did.
+        Training failures in words; empty if there are none.
     """
 
     name: str
-    recipe: Recipe
+    recipe: BaselineRecipe
     network: keras.Model
     class_names: tuple[str, ...]
     threshold: float | None
@@ -74,9 +74,17 @@ class TrainedBaseline:
     unreadable: tuple[tuple[str, str], ...]
     diagnosis: list[str]
 
+    def __repr__(self) -> str:
+        epochs = len(self.history["loss"])
+        area = self.history["val_auc"][self.best_epoch - 1]
+        return (
+            f"<TrainedBaseline {self.name}: epoch {self.best_epoch} of {epochs}, validation AUC "
+            f"{area:.3f}>"
+        )
+
     @property
     def parameters(self) -> int:
-        """How many numbers the network holds, trained or not."""
+        """Number of weights of the network, trained or not."""
         return int(self.network.count_params())
 
     def predict_proba(self, images: ImageDataset) -> Probabilities:
@@ -85,7 +93,7 @@ class TrainedBaseline:
         Parameters
         ----------
         images : ImageDataset
-            Any images; labels are not looked at.
+            Images; labels are ignored.
 
         Returns
         -------
@@ -96,12 +104,12 @@ class TrainedBaseline:
         FeatxError
             If an image cannot be read; the message names it.
         """
-        # Every image is read once: nothing is worth keeping.
-        source = ViewSource(images, self.recipe.size, Augmentation(), memory=0)
-        with progress(f"Predicting with {self.name}", total=len(images), unit="images") as advance:
-            return predict(
-                self.network, source, np.arange(len(images)), self.recipe.batch_size, advance
-            )
+        # Each image is read once: memory=0 keeps none.
+        source = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
+        batch_size = self.recipe.batch_size
+        total = math.ceil(len(images) / batch_size)
+        with progress(f"Predicting with {self.name}", total, "batches") as advance:
+            return predict(self.network, source, np.arange(len(images)), batch_size, advance)
 
 
 def save_trained(
@@ -111,18 +119,16 @@ def save_trained(
     starts: list[Any],
     out: Path,
 ) -> None:
-    """Write ``network.keras``, ``training.json``, ``validation.csv`` and ``curves.svg``.
+    """Write ``network.keras``, ``training.json`` and ``validation.csv``.
 
     Parameters
     ----------
     probabilities : ndarray of float64, shape (n_validation, n_classes)
-        Of the validation images.
+        Predictions of the validation images.
     """
     temporary = out / f"{TEMPORARY_PREFIX}network.keras"
     trained.network.save(temporary)
     temporary.replace(out / "network.keras")
-    curves = curves_svg(trained.history, trained.name, trained.best_epoch)
-    put_bytes(out / "curves.svg", curves.encode())
     put_bytes(out / "validation.csv", _validation_csv(trained, probabilities))
     write_record(
         out,

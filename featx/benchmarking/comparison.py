@@ -15,7 +15,7 @@ from featx.metrics.comparison import (
     verdict,
 )
 from featx.metrics.ranking import ranked
-from featx.report.records import BenchmarkRow, Comparison, Difference
+from featx.reporting.records import BenchmarkRow, Comparison, Difference
 
 __all__ = ["compare", "pick_reference"]
 

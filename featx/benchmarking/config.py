@@ -73,7 +73,7 @@ class BenchmarkConfig:
     rank_by : str or None, default=None
         Field of ``results.json`` by which rows are sorted, highest first.
     baseline_settings : mapping, default={}
-        Settings of `featx.baselines.training.train_baseline` that differ from the recipe.
+        Settings of `featx.train` that differ from the recipe.
 
     Raises
     ------

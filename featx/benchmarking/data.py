@@ -16,7 +16,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
-from featx.report.notes import Note
+from featx.reporting.notes import Note
 
 __all__ = ["AuditedData", "DataSplits", "TrainTestData", "split_and_audit", "split_images"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
-from featx.report.notes import Note
-from featx.report.page import report
+from featx.reporting.notes import Note
+from featx.reporting.page import report
 
 __all__ = ["run_demo"]
 

@@ -22,13 +22,13 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.data import TrainTestData
 from featx.benchmarking.result_cache import ResultCache, result_key
+from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
 from featx.classifiers.predictions import Predictions
-from featx.classifiers.scores import FORMAT as SCORE_FORMAT
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.report.records import BenchmarkRow, Costs, SetScores
+from featx.reporting.records import BenchmarkRow, Costs, SetScores
 from featx.runtime.files import library_versions
 
 if TYPE_CHECKING:
@@ -95,13 +95,12 @@ class ModelEvaluator:
         data: TrainTestData[FeatureMatrix],
         kind: str,
     ) -> dict[str, Any]:
-        from featx.classifiers.fitting import fit
+        from featx.classifiers.classifier import fit
         from featx.classifiers.model_file import save_model
 
         start_memory_watch()
         started = time.perf_counter()
-        settings = self.config.fit_settings
-        model = fit(data.train, classifier, folds=settings.pop("cv"), **settings)
+        model = fit(data.train, classifier, config=self.config.fit)
         seconds = time.perf_counter() - started
         if kind == "frozen":
             save_model(model, self.model_file(name))
@@ -180,7 +179,7 @@ class ModelEvaluator:
             ),
             recipes=tuple(dict(recipe) for recipe in train.recipes),
             recipe_digests=_recipe_digests(train),
-            settings={**self.config.fit_settings, "chosen": model.best_parameters_},
+            settings={**self.config.fit_settings, "chosen": model.best_params_},
         )
 
     def evaluate_baseline(self, baseline: str, data: TrainTestData[ImageDataset]) -> Evaluation:
@@ -199,11 +198,11 @@ class ModelEvaluator:
         return self._evaluation(name, key, self.results.get_or_compute(key, compute, files))
 
     def _train(self, name: str, baseline: str, data: TrainTestData[ImageDataset]) -> dict[str, Any]:
-        from featx.baselines.training import train_baseline
+        from featx.baselines.train import train
 
         start_memory_watch()
         out = self.folder / "baselines" / name
-        trained = train_baseline(data.train, baseline, out=out, **self.config.training_settings)
+        trained = train(data.train, baseline, out=out, **self.config.training_settings)
         for external, images in data.evaluated.items():
             self._save_predictions(name, external, images, trained.predict_proba(images))
         scores, externals = self._scores(name, data, trained.threshold)

@@ -15,7 +15,7 @@ from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.metrics.operating_point import decide
-from featx.report.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.classifiers.decision_scores import average_views, one_vs_rest_auc, pipeline_scores
 from featx.classifiers.registry import get_classifier
-from featx.classifiers.scores import average_views, one_vs_rest_auc
-from featx.classifiers.search import Search, pipeline_scores
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.search import Search
+from featx.classifiers.training_set import TrainingSet
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import macro_auc_interval
-from featx.report.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["CURVE_PROPORTIONS", "curve_point", "repeated_auc", "select_patients"]
 

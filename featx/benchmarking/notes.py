@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from featx.benchmarking.comparison import pick_reference
-from featx.report.notes import Note
-from featx.report.records import BenchmarkRow
+from featx.reporting.notes import Note
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["curve_notes", "row_notes", "shortcut_notes"]
 

@@ -24,11 +24,11 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
-from featx.report.model_card import CARD_FORMAT, card_facts, model_card
-from featx.report.notes import Note
-from featx.report.page import report
-from featx.report.records import BenchmarkRow
-from featx.report.results import best_place
+from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
+from featx.reporting.notes import Note
+from featx.reporting.page import report
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 

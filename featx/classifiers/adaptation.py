@@ -144,7 +144,7 @@ def _refit(
     X = np.concatenate([train.X, chosen.X])
     pipeline = get_classifier(model.classifier).make(X.shape, model.random_state)
     name, classifier = pipeline.steps[-1]
-    classifier.set_params(**model.best_parameters_)
+    classifier.set_params(**model.best_params_)
     # Both collections count alike, whatever their numbers of images.
     alike = np.concatenate([weights[0], weights[1] * (train.n_images / chosen.n_images)])
     return pipeline.fit(X, np.concatenate(labels), **{f"{name}__sample_weight": alike})

@@ -1,12 +1,11 @@
-"""Gradient-boosted trees that keep their booster as bytes: a saved model holds only arrays."""
+"""Gradient-boosted trees that store their booster as an array of bytes, for safe model files.
+
+`xgboost.XGBClassifier` keeps a live booster, which a file could only hold as a pickle.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
 
-if TYPE_CHECKING:
-    from distributed import Client
-
-__all__ = ["BoostedTrees", "LabeledRows"]
-
-LabeledRows = tuple[npt.NDArray, npt.NDArray, npt.NDArray]
-"""Rows of features, with their labels and weights."""
-
-# XGBoost's own number, and from how many rows their edges follow: an eighth, but no fewer or more.
-_BINS = 256
-_FEWEST_ROWS, _MOST_ROWS = 1024, 8192
+__all__ = ["BoostedTrees"]
 
 
 class BoostedTrees(ClassifierMixin, BaseEstimator):
@@ -78,21 +67,11 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> BoostedTrees:
-        """Grow the trees.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_rows, n_features)
-            Finite features.
-        y : array-like, shape (n_rows,)
-            Labels of two or more classes.
-        sample_weight : array-like of float, shape (n_rows,), optional
-            Weight of each row.
-        """
+        """Grow the trees."""
         X, y = check_rows_and_labels(self, X, y)
         check_classification_targets(y)
         weights = _check_sample_weight(sample_weight, X)
-        kept = weights > 0  # a row of no weight must not decide where histogram bins lie
+        kept = weights > 0  # rows without weight must not influence the histogram bins
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(np.unique(codes[kept])) < 2:
             raise UsageError(
@@ -101,63 +80,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             )
         rows = xgboost.DMatrix(X[kept], codes[kept], weight=weights[kept], nthread=self.n_jobs)
         booster = xgboost.train(self._settings(), rows, num_boost_round=self.n_estimators)
-        self._keep(booster)
-        return self
-
-    def fit_on_blocks(self, blocks: Sequence[LabeledRows]) -> BoostedTrees:
-        """Grow the trees on rows that lie in a file: only their bins' file and blocks are read.
-
-        XGBoost's quantile sketch would take 1 MB a feature, so that the edges of bins are here
-        quantiles of 8,192 rows at most; they are those of `fit` where features have few values.
-
-        Examples
-        --------
-        >>> X = np.arange(20, dtype=np.float32).reshape(-1, 1)
-        >>> halves = [(part, part[:, 0] >= 10, np.ones(10)) for part in np.split(X, 2)]
-        >>> trees = BoostedTrees(n_estimators=20).fit_on_blocks(halves)
-        >>> trees.predict([[3.0], [15.0]]).tolist()
-        [False, True]
-        """
-        self.classes_ = np.unique(np.concatenate([np.unique(labels) for _, labels, _ in blocks]))
-        self.n_features_in_ = blocks[0][0].shape[1]
-        edges = xgboost.QuantileDMatrix(_quantiles(blocks), max_bin=_BINS, nthread=self.n_jobs)
-        with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-            binned = xgboost.ExtMemQuantileDMatrix(
-                _Blocks(blocks, self.classes_, Path(folder)),
-                ref=edges,
-                max_bin=_BINS,
-                nthread=self.n_jobs,
-            )
-            self._keep(xgboost.train(self._settings(), binned, num_boost_round=self.n_estimators))
-        return self
-
-    def fit_on_cluster(self, client: Client, blocks: Iterable[LabeledRows]) -> BoostedTrees:
-        """Grow the trees on rows that are spread over the workers of a Dask cluster."""
-        import dask.array as da
-        from xgboost import dask as distributed_xgboost
-
-        columns: tuple[list[Any], list[Any], list[Any]] = [], [], []
-        seen: set[Any] = set()
-        for block in blocks:
-            seen.update(np.unique(block[1]).tolist())
-            for column, values in zip(columns, block, strict=True):
-                held = client.scatter(values, hash=False)
-                column.append(da.from_delayed(held, values.shape, values.dtype))
-        self.classes_ = np.array(sorted(seen))
-        rows, labels, weights = (da.concatenate(column) for column in columns)
-        self.n_features_in_ = rows.shape[1]
-        codes = labels.map_blocks(partial(np.searchsorted, self.classes_), dtype=np.int64)
-        settings = {name: value for name, value in self._settings().items() if name != "nthread"}
-        with client.as_current():
-            matrix = distributed_xgboost.DaskDMatrix(client, rows, codes, weight=weights)
-            grown = distributed_xgboost.train(
-                client, settings, matrix, num_boost_round=self.n_estimators
-            )
-        self._keep(grown["booster"])
-        return self
-
-    def _keep(self, booster: xgboost.Booster) -> None:
         self.booster_ = np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
+        return self
 
     def _settings(self) -> dict[str, Any]:
         n_classes = len(self.classes_)
@@ -189,88 +113,17 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return booster.predict(rows, output_margin=margin).astype(np.float64)
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return log-odds before they become probabilities.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_rows, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-            One column a class where there are more than two.
-        """
+        """Return log-odds before they become probabilities."""
         return self._predict(X, margin=True)
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_rows, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_rows, n_classes)
-            Rows sum to 1.
-        """
+        """Return the probability of each class."""
         probability = self._predict(X, margin=False)
         if len(self.classes_) == 2:
             return np.column_stack([1 - probability, probability])
         return probability / probability.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> npt.NDArray:
-        """Return the likeliest class.
-
-        Parameters
-        ----------
-        X : array-like, shape (n_rows, n_features)
-            Features.
-
-        Returns
-        -------
-        ndarray, shape (n_rows,)
-            Labels.
-        """
+        """Return the likeliest class."""
         score = self.decision_function(X)
         return self.classes_[(score > 0).astype(int) if score.ndim == 1 else score.argmax(axis=1)]
-
-
-class _Blocks(xgboost.DataIter):
-    """Blocks of rows for XGBoost, which keeps their bins in a folder."""
-
-    def __init__(self, blocks: Sequence[LabeledRows], classes: npt.NDArray, folder: Path) -> None:
-        self._blocks = blocks
-        self._classes = classes
-        self._next = 0
-        super().__init__(cache_prefix=str(folder / "bins"))
-
-    def reset(self) -> None:
-        """Begin again."""
-        self._next = 0
-
-    def next(self, input_data: Any) -> bool:
-        """Hand over the next block, if there is one."""
-        if self._next == len(self._blocks):
-            return False
-        rows, labels, weights = self._blocks[self._next]
-        codes = np.searchsorted(self._classes, labels)
-        input_data(data=np.asarray(rows), label=codes, weight=weights)
-        self._next += 1
-        return True
-
-
-def _quantiles(blocks: Sequence[LabeledRows]) -> npt.NDArray[np.float32]:
-    """Return rows whose features are quantiles of all rows' features, from rows evenly chosen."""
-    count = sum(len(rows) for rows, _, _ in blocks)
-    share = min(1.0, min(_MOST_ROWS, max(_FEWEST_ROWS, count // 8)) / count)
-    kept = []
-    for rows, _, _ in blocks:
-        size = max(1, round(share * len(rows)))
-        kept.append(rows[np.linspace(0, len(rows) - 1, size).round().astype(np.int64)])
-    levels = np.linspace(0, 1, _BINS)
-    # One feature after another, because NumPy copies what it sorts.
-    columns = [np.quantile(values, levels, method="nearest") for values in np.concatenate(kept).T]
-    return np.column_stack(columns).astype(np.float32)

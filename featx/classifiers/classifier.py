@@ -1,25 +1,23 @@
-"""The fitted classifier: calibrated, with its operating point, and knowing where it comes from."""
+"""The fitted classifier: calibrated, with its operating point and provenance."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logit
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from featx.classifiers.calibration import METHODS, calibrate, log_probabilities, probabilities
+from featx.classifiers.calibration import log_probabilities, probabilities
 from featx.classifiers.compatibility import check_features, check_finite, check_recipes
-from featx.classifiers.memory_plan import MemoryPlan
-from featx.classifiers.provenance import describe, environment, matrix_digest
-from featx.classifiers.registry import get_classifier
-from featx.classifiers.scores import FORMAT, Scores, average_views, one_vs_rest_auc
-from featx.classifiers.search import pipeline_scores
-from featx.classifiers.streaming import StreamedSearch
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import (
     check_of_rows,
     check_rows,
@@ -28,37 +26,48 @@ from featx.classifiers.validation import (
 )
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
-from featx.metrics.operating_point import OperatingPoint
-from featx.runtime.progress import progress
+from featx.metrics.operating_point import OperatingPoint, decide
 
-__all__ = ["FeatureClassifier"]
+# Fitting is imported where it begins, so that prediction does not load it.
+if TYPE_CHECKING:
+    from featx.classifiers.config import FitConfig
+    from featx.classifiers.predictions import Predictions
+    from featx.classifiers.training_set import Indices, TrainingSet
+
+__all__ = ["FeatureClassifier", "fit"]
+
+Matrices = FeatureMatrix | str | PathLike | Sequence[str | PathLike]
 
 
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
-    """A class-weighted classifier on features, its settings searched by patient.
+    """Fit a class-weighted classifier to features, its settings searched by patient.
 
-    `fit_matrix` learns from a feature matrix and knows images, views and patients; `fit` is
-    scikit-learn's way in, where each row is an image of its own patient unless told otherwise.
+    An ordinary scikit-learn classifier. `fit_matrix` and `predict_images` work on a
+    `FeatureMatrix`, with its images, views and patients; `fit` and `predict` work on arrays, where
+    each row is an image of its own patient by default. `featx.fit` is the shortest way to one.
 
     Parameters
     ----------
     classifier : str, default="svm"
-        Name of a classifier in the zoo.
-    folds : int, default=5
-        Cross-validation folds; fewer where the rarest class has fewer patients.
+        Name from `featx.list_classifiers`.
+    cv : int, default=5
+        Number of cross-validation folds; fewer where the rarest class has fewer patients.
     operating_point : str or float, default="youden"
-        How the threshold of two classes is chosen on out-of-fold probabilities: ``"youden"``,
-        ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"``, ``"cost=FN:FP"``.
+        Rule that chooses the threshold of two classes on out-of-fold probabilities: ``"youden"``,
+        ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"`` or ``"cost=FN:FP"``.
     calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
-        How scores become probabilities.
+        Probability calibration on out-of-fold scores.
     random_state : int, default=0
-        Of folds and of everything random in the classifier.
+        Random seed of the folds and the classifier.
     n_jobs : int, optional
-        Fits at a time, one thread each; by default what ``joblib.parallel_config`` says, and
-        outside it one a core. Results do not depend on it.
+        Number of fits at once, one thread each; by default that of ``joblib.parallel_config``,
+        otherwise one per core. Results do not depend on it.
     search_rows : int, default=6000
-        About how many training rows a fold uses while settings are searched. Views are left out
-        first, then patients; chosen settings are refitted on all rows.
+        Approximate number of training rows per fold during the search. Views are dropped first,
+        then patients; the chosen settings are fitted on all rows.
+    memory : int or str, optional
+        Memory that `fit` may use, in bytes or as text such as ``"8GiB"``; by default all that is
+        free. A larger matrix is read block by block (`featx.classifiers.out_of_core`).
 
     Attributes
     ----------
@@ -67,23 +76,23 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         Number of features.
     pipeline_ : Pipeline
-        Scaling, where useful PCA, and the classifier, fitted on all training rows.
+        Scaling, PCA where useful, and the classifier, fitted on all training rows.
     calibration_ : Calibration
-        From scores to log-odds.
+        Map from scores to log-odds.
     threshold_ : float or None
-        Probability from which `predict` says the positive class; None for more than two
-        classes, where the likeliest is said.
-    best_parameters_ : dict
+        Probability from which `predict` returns the positive class; None for more than two
+        classes, where the most probable one is returned.
+    best_params_ : dict
         Chosen settings of the pipeline's last step.
     recipes_ : tuple of dict
         Recipes of the features it was fitted on; empty after `fit`.
     out_of_fold_ : ndarray of float64, shape (n_images, n_classes)
-        Calibrated probabilities of training images by fits that had not seen their patients.
+        Calibrated probabilities of the training images, each by a fit without its patient.
     out_of_fold_labels_ : ndarray of int64, shape (n_images,)
-        Their class codes.
+        Class codes of these images.
     out_of_fold_images_ : ndarray, shape (n_images,)
-        Which images: their SHA-256 (`fit_matrix`), or as given to `fit`. File names often hold
-        a patient's identity, so they are not kept.
+        SHA-256 of these images (`fit_matrix`), or their names as given to `fit`. File names may
+        identify a patient, so they are not stored.
     provenance_ : dict
         Versions, counts, digest of the training matrix, candidates with their out-of-fold AUC.
 
@@ -93,34 +102,52 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     >>> y = np.repeat(["NORMAL", "PNEUMONIA"], 40)
     >>> X = generator.normal(size=(80, 6)) + 2 * (y == "PNEUMONIA")[:, None]
     >>> model = FeatureClassifier("logistic", n_jobs=1).fit(X, y)
+    >>> model
+    FeatureClassifier('logistic', classes=['NORMAL', 'PNEUMONIA'], features=6, threshold=0.538)
     >>> model.predict([[2] * 6, [0] * 6]).tolist()
     ['PNEUMONIA', 'NORMAL']
     """
 
-    # With metadata routing on, whoever passes patients need not ask for them to be heeded.
+    # With metadata routing on, these are routed without a request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"images": True, "patients": True}
 
     def __init__(
         self,
         classifier: str = "svm",
         *,
-        folds: int = 5,
+        cv: int = 5,
         operating_point: str | float = "youden",
         calibration: str = "sigmoid",
         random_state: int = 0,
         n_jobs: int | None = None,
         search_rows: int = 6000,
+        memory: str | int | None = None,
     ) -> None:
         self.classifier = classifier
-        self.folds = folds
+        self.cv = cv
         self.operating_point = operating_point
         self.calibration = calibration
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.search_rows = search_rows
+        self.memory = memory
+
+    @classmethod
+    def from_config(cls, config: FitConfig) -> FeatureClassifier:
+        """Return an unfitted classifier with the settings of a config."""
+        return cls(**config.to_dict())
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        if not hasattr(self, "pipeline_"):
+            return super().__repr__(N_CHAR_MAX)
+        threshold = "" if self.threshold_ is None else f", threshold={self.threshold_:.3f}"
+        return (
+            f"FeatureClassifier({self.classifier!r}, classes={self.classes_.tolist()}, "
+            f"features={self.n_features_in_}{threshold})"
+        )
 
     def fit(self, X: Any, y: Any, *, images: Any = None, patients: Any = None) -> FeatureClassifier:
-        """Learn from rows.
+        """Fit to an array of features.
 
         Parameters
         ----------
@@ -129,9 +156,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         y : array-like, shape (n_rows,)
             Class of each row's image.
         images : array-like, shape (n_rows,), optional
-            Which image each row shows; by default each row is an image.
+            Image of each row; by default each row is an image.
         patients : array-like, shape (n_rows,), optional
-            Whose it is; by default each image has its own patient.
+            Patient of each row; by default each image has its own patient.
 
         Returns
         -------
@@ -143,33 +170,29 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         UsageError
             If images or patients are missing, or views of one image differ in label or patient.
         """
+        from featx.classifiers.training_set import TrainingSet
+
         X, y = check_rows_and_labels(self, X, y)
         check_classification_targets(y)
         images = np.arange(len(X)) if images is None else check_of_rows("images", images, len(X))
         names, first, image = np.unique(images, return_index=True, return_inverse=True)
-        owners = image if patients is None else check_of_rows("patients", patients, len(X))
-        for what, of_row in (("label", y), ("patient", owners)):
+        groups = image if patients is None else check_of_rows("patients", patients, len(X))
+        for what, of_row in (("label", y), ("patient", groups)):
             if not np.array_equal(of_row, of_row[first][image]):
-                raise UsageError(f"views of one image differ in their {what}; they must not")
+                raise UsageError(f"views of one image differ in their {what}; give each image one")
         classes, labels = np.unique(y[first], return_inverse=True)
-        plan = MemoryPlan.make(X.nbytes, None, self.folds, self.n_jobs)
-        self._learn(TrainingSet(X, image, labels, owners[first], classes), plan)
+        kept = self._fit(TrainingSet(X, image, labels, groups[first], classes))
         self.recipes_: tuple[dict[str, Any], ...] = ()
-        self.out_of_fold_images_ = names
+        self.out_of_fold_images_ = names[kept]
         return self
 
-    def fit_matrix(
-        self, matrix: FeatureMatrix, *, memory: str | int | None = None
-    ) -> FeatureClassifier:
-        """Learn from the labeled images of a matrix, never from those of its test split.
+    def fit_matrix(self, matrix: FeatureMatrix) -> FeatureClassifier:
+        """Fit to the labeled images of a matrix, except those of its test split.
 
         Parameters
         ----------
         matrix : FeatureMatrix
-            Images with label -1 and images of split ``"test"`` are left aside.
-        memory : str or int, optional
-            What the process may take, such as ``"8GiB"``; by default what there is. A matrix that
-            is too large for it is read block by block, with a message.
+            Images without a label and images of split ``"test"`` are not used.
 
         Returns
         -------
@@ -179,75 +202,71 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         UsageError
-            If there is nothing to learn from, or a feature is not finite.
+            If no image is left, a class has too few patients, or a feature is not finite.
         """
+        from featx.classifiers.provenance import matrix_digest
+        from featx.classifiers.training_set import TrainingSet
+
         usable = np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
         if not len(usable):
             raise UsageError(
                 f"{matrix!r} has no labeled image outside its test split; give labeled images"
             )
-        plan = MemoryPlan.make(matrix.X.nbytes, memory, self.folds, self.n_jobs)
-        chosen = (matrix.lazily() if plan.fits == 0 else matrix).select_images(usable)
+        in_memory = self._fits_at_once(matrix.X.nbytes) != 0
+        chosen = (matrix if in_memory else matrix.lazily()).select_images(usable)
         check_finite(chosen)
         classes = np.array(matrix.class_names, dtype=np.str_)
         self.n_features_in_ = chosen.X.shape[1]
         training = TrainingSet(chosen.X, chosen.image, chosen.labels, chosen.patients, classes)
-        self._learn(training, plan)
+        kept = self._fit(training)
         self.recipes_ = matrix.recipes
-        self.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)
+        self.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)[kept]
         self.provenance_["matrix_sha256"] = matrix_digest(chosen)
         return self
 
+    def _fits_at_once(self, size: int) -> int | None:
+        from featx.classifiers.out_of_core import fits_at_once
+
+        return fits_at_once(size, self.memory, self.cv, self.n_jobs)
+
     @own_settings()
-    def _learn(self, training: TrainingSet, plan: MemoryPlan) -> None:
-        record = get_classifier(self.classifier)
-        point = self._parsed_settings(len(training.classes))
-        folds = training.folds(self.folds, self.random_state)
-        search = plan.search(
-            record, training, folds, self.random_state, self.search_rows, self.n_jobs
-        )
-        total = len(search.candidates()) * len(folds) + len(folds) + 1
-        with progress(f"Fitting {record.name}", total=total, unit="fits") as advance:
-            candidates = search.run(advance)
-            best = max(candidates, key=lambda candidate: candidate.auc)
-            self.pipeline_, scores = search.refit(best, advance)
+    def _fit(self, training: TrainingSet) -> Indices:
+        """Search, calibrate and fit; return the images used."""
+        from featx.classifiers.calibration import calibrate
+        from featx.classifiers.config import FitConfig
+        from featx.classifiers.out_of_core import reduce_rows
+        from featx.classifiers.provenance import describe_fit
+        from featx.classifiers.registry import get_classifier
+        from featx.classifiers.search import Search
+
+        config = FitConfig(**self.get_params())
+        point = OperatingPoint.parse(config.operating_point)
+        point.check_classes(len(training.classes))
+        spec, images = get_classifier(config.classifier), np.arange(len(training.labels))
+        folds = training.folds(config.cv, config.random_state)
+        limit, reduction = self._fits_at_once(training.X.nbytes), None
+        if limit == 0:
+            reduction = reduce_rows(spec, training, config.memory, config.random_state)
+            spec, training, images = reduction.spec, reduction.training, reduction.images
+            folds = training.folds(config.cv, config.random_state)
+            limit = self._fits_at_once(training.X.nbytes)
+        n_jobs = config.n_jobs if limit is None else max(1, limit)
+        search = Search(spec, training, folds, config.random_state, config.search_rows, n_jobs)
+        candidates, best, self.pipeline_, scores = search.fit_best()
+        if reduction is not None:
+            self.pipeline_ = Pipeline([*reduction.steps.steps, self.pipeline_.steps[-1]])
         self.classes_ = training.classes
-        self.best_parameters_ = best.parameters
-        self.calibration_ = calibrate(self.calibration, scores, training.labels)
+        self.best_params_ = best.parameters
+        self.calibration_ = calibrate(config.calibration, scores, training.labels)
         self.out_of_fold_ = probabilities(self.calibration_.logits(scores))
         self.out_of_fold_labels_ = training.labels
-        binary = len(self.classes_) == 2
-        self.threshold_ = (
-            point.threshold(training.labels == 1, self.out_of_fold_[:, 1]) if binary else None
+        self.threshold_: float | None = None
+        if len(self.classes_) == 2:
+            self.threshold_ = point.threshold(training.labels == 1, self.out_of_fold_[:, 1])
+        self.provenance_: dict[str, Any] = describe_fit(
+            config, training, candidates, scores, n_splits=len(folds), reduced=reduction is not None
         )
-        settings = {name: value for name, value in self.get_params().items() if name != "n_jobs"}
-        self.provenance_: dict[str, Any] = {
-            **environment(),
-            **settings,
-            **describe(training),
-            "folds": len(folds),
-            "candidates": [{"parameters": c.parameters, "auc": c.auc} for c in candidates],
-            "score_format": FORMAT,
-            "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
-            **(search.describe() if isinstance(search, StreamedSearch) else {}),
-        }
-
-    def _parsed_settings(self, n_classes: int) -> OperatingPoint:
-        """Check what can be wrong before hours are spent."""
-        point = OperatingPoint.parse(self.operating_point)
-        neutral = (OperatingPoint("youden"), OperatingPoint("fixed", 0.5))
-        if n_classes > 2 and point not in neutral:
-            raise UsageError(
-                f"operating point {self.operating_point!r} is for two classes, and there are "
-                f"{n_classes}, of which the likeliest is taken; leave it out"
-            )
-        if self.calibration not in METHODS:
-            raise UsageError(
-                f"there is no calibration {self.calibration!r}; choose of {', '.join(METHODS)}"
-            )
-        if self.search_rows < 1:
-            raise UsageError(f"a search on {self.search_rows} rows is none; give 1 or more")
-        return point
+        return images
 
     @own_settings()
     def _logits(self, X: Any) -> Scores:
@@ -255,7 +274,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         return self.calibration_.logits(pipeline_scores(self.pipeline_, check_rows(self, X)))
 
     def decision_function(self, X: Any) -> Scores:
-        """Return how far rows are from the operating point, in calibrated log-odds.
+        """Return calibrated log-odds relative to the operating point.
 
         Parameters
         ----------
@@ -265,8 +284,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-            Two classes: above 0 where `predict` says the positive one. More: logarithms of
-            probabilities.
+            With two classes, above 0 where `predict` returns the positive one; with more,
+            logarithms of probabilities.
         """
         logits = self._logits(X)
         if self.threshold_ is None:
@@ -289,7 +308,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         return probabilities(self._logits(X))
 
     def predict(self, X: Any) -> npt.NDArray:
-        """Return the class of rows at the operating point.
+        """Return the predicted class of each row at the operating point.
 
         Parameters
         ----------
@@ -299,39 +318,36 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n_rows,)
-            Of `classes_`.
+            Values of `classes_`.
         """
         return self.decide(self.predict_proba(X))
 
     def decide(self, probability: npt.ArrayLike) -> npt.NDArray:
-        """Return the classes that probabilities mean at the operating point.
+        """Return the classes that probabilities predict at the operating point.
 
         Parameters
         ----------
         probability : array-like of float, shape (n, n_classes)
-            As `predict_proba` or `predict_images` gives them.
+            As returned by `predict_proba` or `predict_images`.
 
         Returns
         -------
         ndarray, shape (n,)
-            Of `classes_`.
+            Values of `classes_`.
         """
         check_is_fitted(self)
-        table = np.asarray(probability)
-        if self.threshold_ is None:
-            return self.classes_[table.argmax(axis=1)]
-        return self.classes_[(table[:, 1] >= self.threshold_).astype(int)]
+        return self.classes_[decide(probability, self.threshold_)]
 
     @own_settings()
     def predict_images(self, matrix: FeatureMatrix, *, allow_other_recipe: bool = False) -> Scores:
-        """Return calibrated probabilities of images: scores are averaged over views first.
+        """Return calibrated probabilities of images; scores are averaged over views first.
 
         Parameters
         ----------
         matrix : FeatureMatrix
-            Labeled or not.
+            Features of images, labeled or not.
         allow_other_recipe : bool, default=False
-            Accept features of another recipe, as long as their number agrees.
+            Whether to accept features of another recipe with the same number of features.
 
         Returns
         -------
@@ -341,7 +357,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         UsageError
-            If the features are not those that the model knows, or one is not finite.
+            If the features have another recipe, or one is not finite.
         """
         check_is_fitted(self)
         check_features(self.n_features_in_, self.recipes_, matrix)
@@ -351,3 +367,119 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         scores = pipeline_scores(self.pipeline_, matrix.X)
         images = average_views(scores, matrix.image, matrix.n_images)
         return probabilities(self.calibration_.logits(images))
+
+    def predict_files(self, images: Any, **settings: Any) -> Predictions:
+        """Extract features of images as in training, and classify them.
+
+        Parameters
+        ----------
+        images : path-like, sequence of path-like, data frame, arrays or ImageDataset
+            Images in any form; labels are not needed.
+        **settings
+            As for `featx.predict`: ``views``, ``weights_dir``, ``cache``, ``engine``, ...
+
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        UsageError
+            If the model was fitted to an array, or an image is unsuitable.
+        """
+        from featx.classifiers.inference import predict
+
+        return predict(self, images, **settings)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as one ``.skops`` file, which `featx.load_model` reads.
+
+        Parameters
+        ----------
+        path : path-like
+            File to write, whole or not at all.
+        """
+        from featx.classifiers.model_file import save_model
+
+        save_model(self, path)
+
+
+@overload
+def fit(
+    matrix: Matrices, classifier: str = ..., *, config: FitConfig | None = ..., **settings: Any
+) -> FeatureClassifier: ...
+
+
+@overload
+def fit(
+    matrix: Matrices,
+    classifier: Sequence[str],
+    *,
+    config: FitConfig | None = ...,
+    **settings: Any,
+) -> dict[str, FeatureClassifier]: ...
+
+
+def fit(
+    matrix: Matrices,
+    classifier: str | Sequence[str] | None = None,
+    *,
+    config: FitConfig | None = None,
+    **settings: Any,
+) -> FeatureClassifier | dict[str, FeatureClassifier]:
+    """Fit class-weighted classifiers to a feature matrix, settings searched by patient.
+
+    Images of split ``"test"`` and images without a label are not used; those of split ``"val"``
+    are. Use `FeatureClassifier` instead for arrays and in scikit-learn's own tools.
+
+    Parameters
+    ----------
+    matrix : FeatureMatrix, path-like, or sequence of path-like
+        Features of images, or files that ``featx extract`` wrote; several files of the same images
+        are joined.
+    classifier : str or sequence of str, default="svm"
+        Names from `featx.list_classifiers`: ``svm``, ``logistic``, ``xgboost``,
+        ``random_forest``, ``knn``, ``naive_bayes``.
+    config : FitConfig, optional
+        Settings of the fit; keyword arguments replace single ones.
+    **settings
+        Settings by name, as in `FitConfig`: ``cv``, ``operating_point``, ``calibration``,
+        ``random_state``, ``n_jobs``, ``search_rows``, ``memory``.
+
+    Returns
+    -------
+    FeatureClassifier or dict of str to FeatureClassifier
+        The fitted model; by name where a sequence of names is given.
+
+    Raises
+    ------
+    UsageError
+        If a setting is unknown, a class has too few patients, or a feature is not finite.
+
+    Examples
+    --------
+    >>> labels = np.arange(40) % 2
+    >>> X = np.random.default_rng(0).normal(size=(40, 4)) + 3 * labels[:, None]
+    >>> names = tuple(f"{i}.png" for i in range(40))
+    >>> matrix = FeatureMatrix(
+    ...     X=X.astype(np.float32), image=np.arange(40), view=np.zeros(40, dtype=int),
+    ...     names=names, digests=names, labels=labels, patients=np.array(names),
+    ...     splits=np.array([""] * 40), class_names=("NORMAL", "PNEUMONIA"),
+    ... )
+    >>> model = fit(matrix, "logistic", n_jobs=1)
+    >>> model.predict_images(matrix).shape, model.classes_.tolist()
+    ((40, 2), ['NORMAL', 'PNEUMONIA'])
+    """
+    from featx.classifiers.config import FitConfig
+
+    base = {} if config is None else config.to_dict()
+    names = [classifier] if classifier is None or isinstance(classifier, str) else classifier
+    chosen = [{} if name is None else {"classifier": name} for name in names]
+    configs = [FitConfig.from_dict(base, **settings, **each) for each in chosen]
+    if not isinstance(matrix, FeatureMatrix):
+        paths = [matrix] if isinstance(matrix, str | PathLike) else matrix
+        matrix = FeatureMatrix.join([FeatureMatrix.load(Path(path)) for path in paths])
+    models = [FeatureClassifier.from_config(each).fit_matrix(matrix) for each in configs]
+    if classifier is None or isinstance(classifier, str):
+        return models[0]
+    return dict(zip(classifier, models, strict=True))

@@ -1,174 +1,151 @@
-"""A fitted model put to use on images."""
+"""Predictions of a fitted model on new images: recipes, features, probabilities, classes."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from featx.datasets.dataset import ImageDataset
+from featx.classifiers.predictions import Predictions
+from featx.datasets.formats import as_images
+from featx.errors import UsageError
 from featx.features.reextraction import extract_by_recipes
-from featx.metrics.scores import Scores, flatten
-from featx.metrics.scores import evaluate as evaluate_scores
+from featx.metrics.scores import Scores
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["Application", "apply_model", "predictions_csv", "score", "verdict_of"]
+__all__ = ["evaluate", "predict"]
 
 
-@dataclass(frozen=True)
-class Application:
-    """What a model says of images.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Averaged over each image's views.
-    predicted : ndarray of str, shape (n_images,)
-        Class of each image at the model's operating point.
-    labels : ndarray of int64, shape (n_images,)
-        Index into `class_names`; -1 where unknown.
-    patients : ndarray of str, shape (n_images,)
-        Whose image it is.
-    """
-
-    names: tuple[str, ...]
-    probabilities: npt.NDArray[np.float64]
-    predicted: npt.NDArray[np.str_]
-    threshold: float | None
-    class_names: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    patients: npt.NDArray[np.str_]
-    unreadable: tuple[tuple[str, str], ...]
-
-    def counts(self) -> dict[str, int]:
-        """How many images were given each class."""
-        found = Counter(self.predicted.tolist())
-        return {name: found[name] for name in self.class_names}
-
-
-def apply_model(
-    model: FeatureClassifier,
-    images: ImageDataset,
+def predict(
+    model: FeatureClassifier | str | PathLike,
+    images: Any,
     *,
     views: int | None = None,
-    weights: str | Path = "imagenet",
-    weights_dir: str | Path | None = None,
-    cache: str | Path | None = None,
-    engine: str = "auto",
     adapt: bool = False,
-    strict: bool = False,
-    rehash: bool = False,
-) -> Application:
-    """Embed images as the model's training images were, and classify them.
+    **settings: Any,
+) -> Predictions:
+    """Classify images with a fitted model, from pixels to classes.
+
+    Features are extracted as those of the training images, through the same cache. Use
+    `FeatureClassifier.predict_images` for a matrix that is already extracted, and `evaluate` for
+    labeled images.
 
     Parameters
     ----------
-    model : FeatureClassifier
-        Fitted on a feature matrix.
-    images : ImageDataset
-        With the model's classes where it is labeled.
+    model : FeatureClassifier or path-like
+        Model fitted to a feature matrix, or its ``.skops`` file.
+    images : path-like, sequence of path-like, data frame, arrays or ImageDataset
+        Images in any form; labels are not needed.
     views : int, optional
-        Views whose scores are averaged; as many as in training by default.
-    weights, weights_dir, cache, engine, strict, rehash
-        As in `featx.extract`.
+        Number of views per image whose scores are averaged; by default that of training.
     adapt : bool, default=False
-        Whether to put the threshold where the scores of these images fall into two groups.
+        Whether to move the threshold to where the scores of these images fall into two groups
+        (`featx.classifiers.adaptation`).
+    **settings
+        Settings of `featx.ExtractionConfig` that do not change features: ``weights``,
+        ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``.
 
     Returns
     -------
-    Application
+    Predictions
+        With predicted classes, and with the images that could not be read.
 
     Raises
     ------
     UsageError
-        If an image is not to be read by the model, or there are too few of them to adapt to.
+        If the model was not fitted to a feature matrix, its weights are missing, or there are too
+        few images to adapt to.
+
+    Examples
+    --------
+    >>> import tempfile, featx
+    >>> import numpy as np
+    >>> pixels = np.random.default_rng(0).integers(0, 255, (12, 32, 32), np.uint8)
+    >>> images = featx.ImageDataset.from_arrays(pixels, ["NORMAL", "PNEUMONIA"] * 6)
+    >>> with tempfile.TemporaryDirectory() as cache:
+    ...     matrix = featx.extract(images, views=1, cache=cache)
+    ...     model = featx.fit(matrix, "naive_bayes", cv=2, n_jobs=1)
+    ...     predict(model, pixels[:2], cache=cache).probabilities.shape
+    (2, 2)
     """
-    matrix = extract_by_recipes(
-        images,
-        model.recipes_,
-        _training_views(model) if views is None else views,
-        weights=weights,
-        weights_dir=weights_dir,
-        cache=cache,
-        engine=engine,
-        strict=strict,
-        rehash=rehash,
-    )
-    probabilities = model.predict_images(matrix)
+    fitted = _loaded(model)
+    dataset = as_images(images, labeled=False)
+    if not fitted.recipes_:
+        raise UsageError(
+            "the model was fitted to an array, so images cannot be turned into its features; fit "
+            "it to a feature matrix with featx.fit"
+        )
+    facts = fitted.provenance_
+    if views is None:
+        # The threshold was chosen on means over so many views.
+        views = int(facts["rows"] // facts["images"])
+    matrix = extract_by_recipes(dataset, fitted.recipes_, views, **settings)
+    probabilities = fitted.predict_images(matrix)
+    threshold = fitted.threshold_
     if adapt:
         from featx.classifiers.adaptation import with_adapted_threshold
 
-        model = with_adapted_threshold(model, probabilities)
-    return Application(
+        threshold = with_adapted_threshold(fitted, probabilities).threshold_
+    return Predictions(
         names=matrix.names,
+        class_names=[str(name) for name in fitted.classes_],
         probabilities=probabilities,
-        predicted=model.decide(probabilities),
-        threshold=model.threshold_,
-        class_names=tuple(str(name) for name in model.classes_),
         labels=matrix.labels,
         patients=matrix.patients,
         unreadable=matrix.unreadable,
-    )
+    ).decide(threshold)
 
 
-def _training_views(model: FeatureClassifier) -> int:
-    """Return the views an image had in training, on whose mean the threshold was chosen."""
-    return int(model.provenance_["rows"] // model.provenance_["images"])
+def evaluate(
+    model: FeatureClassifier | str | PathLike,
+    images: Any,
+    *,
+    patients: str | None = None,
+    labels: str | None = None,
+    views: int | None = None,
+    adapt: bool = False,
+    **settings: Any,
+) -> Scores:
+    """Evaluate a fitted model on labeled images, with 95 % intervals.
 
-
-def score(application: Application) -> Scores:
-    """Score what a model says of labeled images at its operating point.
+    Use it for an external validation set; `featx.benchmark` compares several models.
 
     Parameters
     ----------
-    application : Application
-        Of labeled images.
+    model : FeatureClassifier or path-like
+        Model fitted to a feature matrix, or its ``.skops`` file.
+    images : path-like, data frame or ImageDataset
+        Images with labels among the model's classes.
+    patients, labels : str, optional
+        Rules for patients and labels, as in `ImageDataset.open`.
+    views, adapt, **settings
+        As in `predict`.
 
     Returns
     -------
     Scores
+        Metrics with intervals clustered by patient, confusion matrix, and collapse.
+
+    Raises
+    ------
+    UsageError
+        If an image has no label or a label of another class, or as in `predict`.
     """
-    return evaluate_scores(
-        application.labels,
-        application.probabilities,
-        threshold=application.threshold,
-        class_names=application.class_names,
-        patients=application.patients,
-    )
+    fitted = _loaded(model)
+    classes = [str(name) for name in fitted.classes_]
+    dataset = as_images(images, patients, labels=labels, class_names=classes)
+    if list(dataset.class_names) != classes:
+        raise UsageError(
+            f"the images have the classes {', '.join(dataset.class_names)} and the model "
+            f"{', '.join(classes)}; give images of the model's classes, in its order"
+        )
+    return predict(fitted, dataset, views=views, adapt=adapt, **settings).score()
 
 
-def verdict_of(scores: Scores) -> dict[str, Any]:
-    """Write scores down as one row of plain values."""
-    per_class = {name: flatten(figures) for name, figures in scores.per_class.items()}
-    return {
-        **scores.to_row(),
-        **({"per_class": per_class} if per_class else {}),
-        "threshold": scores.threshold,
-        "confusion": scores.confusion.tolist(),
-        "n_patients_test": scores.n_patients,
-        "collapsed": scores.collapsed,
-        "collapse_reason": scores.collapse_reason,
-    }
+def _loaded(model: FeatureClassifier | str | PathLike) -> FeatureClassifier:
+    if not isinstance(model, str | PathLike):
+        return model
+    from featx.classifiers.model_file import load_model
 
-
-def predictions_csv(application: Application) -> bytes:
-    """Write predictions down: path, one probability a class, label, and what went wrong."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    classes = application.class_names
-    writer.writerow(["path", *(f"probability_{name}" for name in classes), "label", "problem"])
-    for name, row, predicted in zip(
-        application.names, application.probabilities, application.predicted, strict=True
-    ):
-        writer.writerow([name, *row.tolist(), predicted, ""])
-    for name, reason in application.unreadable:
-        writer.writerow([name, *("" for _ in classes), "", reason])
-    return buffer.getvalue().encode("utf-8", "surrogateescape")
+    return load_model(str(model))

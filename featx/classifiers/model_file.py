@@ -1,4 +1,7 @@
-"""Model files that are safe to open: one skops archive, and only types on featx's own list."""
+"""Model files that are safe to open: one skops archive, and only types on featx's own list.
+
+skops trusts many more types than a model of featx holds, and unpacks before it checks sizes.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,11 @@ from typing import Any
 import numpy as np
 import sklearn
 import skops.io
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
-from sklearn.tree._tree import Tree
 from sklearn.utils.validation import check_is_fitted
 
-from featx.classifiers.boosting import BoostedTrees
-from featx.classifiers.calibration import IsotonicCalibration, NoCalibration, SigmoidCalibration
 from featx.classifiers.classifier import FeatureClassifier
-from featx.classifiers.scores import FORMAT
+from featx.classifiers.decision_scores import FORMAT
 from featx.errors import FeatxError, UsageError
 from featx.runtime.files import put_bytes
 
@@ -44,28 +35,36 @@ def _names(*types: type) -> frozenset[str]:
     return frozenset(f"{kind.__module__}.{kind.__name__}" for kind in types)
 
 
-_OBJECTS = _names(
-    FeatureClassifier,
-    BoostedTrees,
-    SigmoidCalibration,
-    IsotonicCalibration,
-    NoCalibration,
-    Pipeline,
-    StandardScaler,
-    PCA,
-    SVC,
-    LogisticRegression,
-    RandomForestClassifier,
-    DecisionTreeClassifier,
-    KNeighborsClassifier,
-    GaussianNB,
+# By name, so that a model's own types are the only ones imported.
+_OBJECTS = frozenset(
+    {
+        "featx.classifiers.boosting.BoostedTrees",
+        "featx.classifiers.calibration.IsotonicCalibration",
+        "featx.classifiers.calibration.NoCalibration",
+        "featx.classifiers.calibration.SigmoidCalibration",
+        "featx.classifiers.classifier.FeatureClassifier",
+        "sklearn.decomposition._pca.PCA",
+        "sklearn.ensemble._forest.RandomForestClassifier",
+        "sklearn.linear_model._logistic.LogisticRegression",
+        "sklearn.naive_bayes.GaussianNB",
+        "sklearn.neighbors._classification.KNeighborsClassifier",
+        "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.StandardScaler",
+        "sklearn.svm._classes.SVC",
+        "sklearn.tree._classes.DecisionTreeClassifier",
+    }
 )
 
 _NUMBERS = _names(
     np.ndarray, np.bool_, np.int8, np.uint8, np.int32, np.int64, np.float32, np.float64
 )
 
-# What each of skops' loaders may make; a loader that is not here is refused whatever it makes.
+# Files of the first version have these names.
+_RENAMED_MODULES = {"featx.classifiers.model": "featx.classifiers.classifier"}
+_RENAMED_ATTRIBUTES = {"seed": "random_state", "folds": "cv", "best_parameters_": "best_params_"}
+_RENAMED_FACTS = {"seed": "random_state", "folds": "n_splits"}
+
+# Types that each of skops' loaders may make; other loaders are refused.
 _ALLOWED: dict[str, frozenset[str]] = {
     "DictNode": _names(dict),
     "ListNode": _names(list),
@@ -74,7 +73,7 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "TypeNode": _names(str, int),
     "NdArrayNode": _NUMBERS | _names(np.str_),
     "ObjectNode": _OBJECTS,
-    "TreeNode": _names(Tree),
+    "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
 }
 
 _NPY_HEADERS = {
@@ -84,39 +83,25 @@ _NPY_HEADERS = {
 
 
 def save_model(model: FeatureClassifier, path: str | Path) -> None:
-    """Write a fitted model as one ``.skops`` file, whole or not at all.
-
-    Parameters
-    ----------
-    model : FeatureClassifier
-        Fitted.
-    path : path-like
-        Where to; missing folders are made.
-
-    Raises
-    ------
-    FeatxError
-        If the file cannot be written.
-    """
+    """Write a fitted model as one ``.skops`` file, whole or not at all."""
     check_is_fitted(model)
     put_bytes(Path(path), skops.io.dumps(model, compression=zipfile.ZIP_STORED))
 
 
 def load_model(path: str | Path) -> FeatureClassifier:
-    """Read a model file that `save_model` or ``featx fit`` wrote.
+    """Read a model file written by `FeatureClassifier.save` or ``featx fit``.
 
-    Nothing in the file can run code: its archive, its arrays and the names of all its types are
-    checked before the first object is made, and no pickle is ever read.
+    Files of all versions are read. No code in a file can run: its archive, its arrays and the names
+    of all its types are checked before the first object is made, and pickles are refused.
 
     Parameters
     ----------
     path : path-like
-        A ``.skops`` file.
+        Model file, with the suffix ``.skops``.
 
     Returns
     -------
     FeatureClassifier
-        As it was saved.
 
     Raises
     ------
@@ -124,6 +109,18 @@ def load_model(path: str | Path) -> FeatureClassifier:
         If there is no such file.
     FeatxError
         If the file is not a featx model, is damaged, or names a type that featx does not load.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from featx.classifiers.classifier import FeatureClassifier
+    >>> X, y = np.arange(40.0).reshape(20, 2), np.repeat(["NORMAL", "PNEUMONIA"], 10)
+    >>> model = FeatureClassifier("naive_bayes", n_jobs=1).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.skops")
+    ...     again = load_model(f"{folder}/model.skops")
+    >>> again.predict([[38, 39]]).tolist()
+    ['PNEUMONIA']
     """
     path = Path(path)
     if not path.is_file():
@@ -138,11 +135,11 @@ def load_model(path: str | Path) -> FeatureClassifier:
             "code; fit the model again with `featx fit`"
         )
     try:
-        _check(content, path)
+        content = _checked(content, path)
         model = _construct(content)
     except FeatxError:
         raise
-    # Whatever a damaged or crafted file brings about, the user gets one clear message.
+    # A damaged or crafted file can raise anything; the user gets one clear message.
     except Exception as error:
         raise FeatxError(
             f"{path} is not a whole featx model ({type(error).__name__}: {error}); copy it again "
@@ -152,16 +149,29 @@ def load_model(path: str | Path) -> FeatureClassifier:
         raise FeatxError(
             f"{path} holds a {type(model).__name__}, not a featx model; make one with `featx fit`"
         )
+    _rename(model)
     if len(model.classes_) > 2 and model.provenance_.get("score_format") != FORMAT:
         raise FeatxError(
-            f"{path} has {len(model.classes_)} classes and was fitted by an older featx, whose "
-            "scores of three or more were others; fit it again with `featx fit`"
+            f"{path} has {len(model.classes_)} classes and was fitted by an older featx, which "
+            "scored three or more classes differently; fit it again with `featx fit`"
         )
     _say_version(model, path)
     return model
 
 
-def _check(content: bytes, path: Path) -> None:
+def _rename(model: FeatureClassifier) -> None:
+    """Give a model of the first version today's attribute names."""
+    attributes = model.__dict__
+    for old, new in _RENAMED_ATTRIBUTES.items():
+        if old in attributes:
+            attributes[new] = attributes.pop(old)
+    attributes.setdefault("memory", None)
+    facts = attributes["provenance_"]
+    model.provenance_ = {_RENAMED_FACTS.get(name, name): value for name, value in facts.items()}
+
+
+def _checked(content: bytes, path: Path) -> bytes:
+    """Check an archive; return it with today's module names."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         packed = [entry for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
@@ -170,13 +180,15 @@ def _check(content: bytes, path: Path) -> None:
             unpacked = sum(entry.file_size for entry in entries)
             raise FeatxError(
                 f"{path} is {len(content):,} bytes and claims to unpack to {unpacked:,}, with "
-                f"{len(packed)} compressed parts; featx's models are never compressed, so this is "
+                f"{len(packed)} compressed entries; featx never compresses its models, so this is "
                 "not one, and it was not unpacked"
             )
         for entry in entries:
             if entry.filename.endswith(".npy"):
                 _check_array(archive.read(entry), f"{path}:{entry.filename}")
         schema = json.loads(archive.read("schema.json"))
+        renamed = _rename_modules(schema)
+        arrays = {entry: archive.read(entry) for entry in entries} if renamed else {}
     for loader, name in _types(schema):
         if name not in _ALLOWED.get(loader, frozenset()):
             raise FeatxError(
@@ -184,10 +196,18 @@ def _check(content: bytes, path: Path) -> None:
                 "featx model may hold; it was not loaded. If you trust where it comes from, have "
                 "the model fitted again with `featx fit`"
             )
+    if not renamed:
+        return content
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for entry, data in arrays.items():
+            is_schema = entry.filename == "schema.json"
+            archive.writestr(entry, json.dumps(schema) if is_schema else data)
+    return buffer.getvalue()
 
 
 def _check_array(content: bytes, where: str) -> None:
-    """Refuse an array that claims more than it brings, before memory is taken for it."""
+    """Refuse an array whose header claims another size, before memory is allocated."""
     stream = io.BytesIO(content)
     shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(stream)](stream)
     if dtype.hasobject or stream.tell() + math.prod(shape) * dtype.itemsize != len(content):
@@ -197,23 +217,36 @@ def _check_array(content: bytes, where: str) -> None:
         )
 
 
-def _types(schema: Any) -> Iterator[tuple[str, str]]:
-    """Yield loader and type name of every node, however deep."""
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield all dicts of a schema, however deep."""
     pending = [schema]
     while pending:
-        part = pending.pop()
-        if isinstance(part, dict):
-            if part.keys() & {"__loader__", "__class__", "__module__"}:
-                name = f"{part.get('__module__')}.{part.get('__class__')}"
-                yield str(part.get("__loader__")), name
-            pending += part.values()
-        elif isinstance(part, list):
-            pending += part
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending += node.values()
+        elif isinstance(node, list):
+            pending += node
+
+
+def _rename_modules(schema: Any) -> bool:
+    """Replace module names of the first version; return whether there were any."""
+    renamed = [node for node in _nodes(schema) if str(node.get("__module__")) in _RENAMED_MODULES]
+    for node in renamed:
+        node["__module__"] = _RENAMED_MODULES[node["__module__"]]
+    return bool(renamed)
+
+
+def _types(schema: Any) -> Iterator[tuple[str, str]]:
+    """Yield loader and type name of every node."""
+    for node in _nodes(schema):
+        if node.keys() & {"__loader__", "__class__", "__module__"}:
+            yield str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
 
 
 def _construct(content: bytes) -> Any:
     with warnings.catch_warnings():
-        # One sentence follows in place of a warning for each tree of a forest.
+        # One message follows instead of a warning for each tree of a forest.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         return skops.io.loads(content, trusted=sorted(frozenset().union(*_ALLOWED.values())))
 

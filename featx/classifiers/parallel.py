@@ -1,4 +1,4 @@
-"""Fits side by side, one thread each, so that results do not depend on how many run at once."""
+"""Fits in parallel, one thread each, so that results do not depend on the number of workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from featx.runtime.parallel import chosen_jobs
 
-__all__ = ["calls_at_a_time", "run_all"]
+__all__ = ["n_workers", "run_all"]
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ def run_all(
     [8, 9]
     """
     streams = get_active_backend(prefer="threads")[0].supports_return_generator
-    # Everything slow here lets go of Python's lock, so threads share the matrix without a copy.
+    # Everything slow here releases Python's lock, so threads share the matrix without a copy.
     workers = Parallel(
         n_jobs=_configured(n_jobs),
         prefer="threads",
@@ -47,12 +47,12 @@ def run_all(
     return results
 
 
-def calls_at_a_time(n_jobs: int | None = None) -> int:
-    """Return how many calls `run_all` makes at a time.
+def n_workers(n_jobs: int | None = None) -> int:
+    """Return the number of calls that `run_all` makes at once.
 
     Examples
     --------
-    >>> calls_at_a_time(3)
+    >>> n_workers(3)
     3
     """
     backend, _ = get_active_backend(prefer="threads")
@@ -62,7 +62,7 @@ def calls_at_a_time(n_jobs: int | None = None) -> int:
 def _configured(n_jobs: int | None) -> int | None:
     if n_jobs is not None:
         return n_jobs
-    # Asked without a preference, because with one joblib forgets the configured number.
+    # Queried without a preference, because with one joblib forgets the configured number.
     backend, configured = get_active_backend()
     if configured is None and not backend.nesting_level:
         return chosen_jobs() or -1
@@ -70,6 +70,6 @@ def _configured(n_jobs: int | None) -> int | None:
 
 
 def _single_threaded(function: Callable[..., Result], *task: Any) -> Result:
-    # OpenMP counts threads for each calling thread, so the limit outside does not reach here.
+    # OpenMP counts threads for each calling thread, so the limit outside does not apply here.
     with threadpool_limits(1):
         return function(*task)

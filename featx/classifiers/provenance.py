@@ -1,59 +1,81 @@
-"""Where a model comes from: versions, counts, and a digest of what it was fitted on."""
+"""Provenance of a model: versions, settings, counts, candidates, and the matrix's digest."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 import featx
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.config import FitConfig
+from featx.classifiers.decision_scores import FORMAT, Scores, one_vs_rest_auc
+from featx.classifiers.search import Candidate
+from featx.classifiers.training_set import TrainingSet
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["describe", "environment", "matrix_digest"]
+__all__ = ["describe_fit", "matrix_digest"]
 
-_LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "skops")
-# The same library under two names: with and without its CUDA part.
-_XGBOOST = ("xgboost", "xgboost-cpu")
+# XGBoost has two names: with and without its CUDA code.
+_LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "skops",
+    "xgboost",
+    "xgboost-cpu",
+)
 
 
-def environment() -> dict[str, Any]:
-    """Return the versions that a fitted value may depend on."""
-    installed = {name: _version(name) for name in (*_LIBRARIES, *_XGBOOST)}
-    versions = {name: version for name, version in installed.items() if version}
+def describe_fit(
+    config: FitConfig,
+    training: TrainingSet,
+    candidates: Sequence[Candidate],
+    scores: Scores,
+    n_splits: int,
+    reduced: bool,
+) -> dict[str, Any]:
+    """Return everything about a fit that is stored with the model."""
+    settings = config.to_dict()
+    for name in ("n_jobs", "memory"):
+        del settings[name]
+    counts = np.bincount(training.labels, minlength=len(training.classes)).tolist()
+    rows, features = training.X.shape
     return {
         "featx": featx.__version__,
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def describe(training: TrainingSet) -> dict[str, Any]:
-    """Count what was learned from."""
-    counts = np.bincount(training.labels, minlength=len(training.classes))
-    return {
+        "versions": {"python": platform.python_version(), **_versions()},
+        **settings,
         "images": len(training.labels),
-        "rows": len(training.X),
+        "rows": rows,
         "patients": len(np.unique(training.patients)),
         "class_counts": {
-            str(name): int(count) for name, count in zip(training.classes, counts, strict=True)
+            str(name): count for name, count in zip(training.classes, counts, strict=True)
         },
+        "n_splits": n_splits,
+        "candidates": [{"parameters": c.parameters, "auc": c.auc} for c in candidates],
+        "score_format": FORMAT,
+        "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
+        **({"reduced": {"components": features, "rows": rows}} if reduced else {}),
     }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def matrix_digest(matrix: FeatureMatrix) -> str:
-    """Return the SHA-256 of everything in a matrix that a fit depends on, in hexadecimal."""
+    """Return the SHA-256 of all values of a matrix that a fit depends on, in hexadecimal."""
     digest = hashlib.sha256()
     head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]
     digest.update(json.dumps(head, sort_keys=True).encode())

@@ -1,8 +1,7 @@
-"""The classifiers: one frozen record each, with its pipeline and the settings to search."""
+"""Registry of classifiers: pipeline, settings to search and reference of each."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +17,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.classifiers.boosting import BoostedTrees
-from featx.classifiers.kernels import SharedKernels
-from featx.classifiers.paths import WarmPath
-from featx.classifiers.shared import SharedFits
-from featx.errors import UsageError
+from featx.classifiers.shared_fits import PrecomputedKernels, SharedFits, WarmPath
+from featx.errors import unknown_name
 
-__all__ = ["CLASSIFIERS", "ClassifierRecord", "get_classifier", "list_classifiers"]
+__all__ = ["CLASSIFIERS", "ClassifierSpec", "get_classifier", "list_classifiers"]
 
-# Frozen features are strongly correlated: this many directions hold what the labels need, and
-# kernels and trees become several times faster.
+# Frozen features are strongly correlated: this many components suffice, and kernels and trees
+# become several times faster.
 COMPONENTS = 192
 
 # Up to here an eigendecomposition of the covariance is faster than a randomized one.
@@ -34,7 +31,7 @@ _EXACT_UP_TO_FEATURES = 2500
 
 _CACHE_MEGABYTES = 400
 
-# Views of an image are nearly alike: trees on this many drawn rows differ more and cost less.
+# Views of an image are similar: trees on this many drawn rows differ more and cost less.
 _ROWS_PER_TREE = 2000
 
 Shape = tuple[int, int]
@@ -42,15 +39,37 @@ Grid = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class ClassifierRecord:
-    """What featx knows of a classifier.
+class ClassifierSpec:
+    """Describe a classifier: how to build it, and which settings to search.
+
+    Add one by putting its record into `CLASSIFIERS`; its pipeline ends in a scikit-learn
+    classifier that `featx.classifiers.model_file` can store.
+
+    Parameters
+    ----------
+    name : str
+        Name in the registry and on the command line.
+    title : str
+        Name for tables and model cards.
+    make : callable
+        Returns the unfitted pipeline for training rows of shape (n_rows, n_features) and a random
+        state.
+    grid : callable
+        Returns the settings of the last step to search, as lists of
+        `sklearn.model_selection.ParameterGrid`, for training rows of a shape.
+    reference : str
+        Publication of the method.
+    weighted : bool, default=True
+        Whether its ``fit`` takes sample weights.
+    shared_fits : SharedFits, optional
+        Faster fits of many settings in one fold.
 
     Examples
     --------
-    >>> record = get_classifier("logistic")
-    >>> [name for name, _ in record.make((100, 50), 0).steps]
+    >>> spec = get_classifier("logistic")
+    >>> [name for name, _ in spec.make((100, 50), 0).steps]
     ['scale', 'classify']
-    >>> record.candidates((100, 50))[0]
+    >>> spec.candidates((100, 50))[0]
     {'C': 0.0001}
     """
 
@@ -63,7 +82,7 @@ class ClassifierRecord:
     shared_fits: SharedFits | None = None
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
-        """List the settings to search, for training rows of a shape."""
+        """List the settings to search for training rows of a shape (n_rows, n_features)."""
         return list(ParameterGrid(self.grid(shape)))
 
 
@@ -90,7 +109,7 @@ def _svm_grid(shape: Shape) -> list[Grid]:
     ]
 
 
-def _make_logistic(_shape: Shape, _seed: int) -> Pipeline:
+def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
     classifier = LogisticRegression(max_iter=5000)
     return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
 
@@ -135,18 +154,18 @@ def _naive_bayes_grid(_shape: Shape) -> list[Grid]:
     return [{"var_smoothing": [0.1, 0.01, 0.001, 1e-9]}]
 
 
-CLASSIFIERS: dict[str, ClassifierRecord] = {
-    record.name: record
-    for record in (
-        ClassifierRecord(
+CLASSIFIERS: dict[str, ClassifierSpec] = {
+    spec.name: spec
+    for spec in (
+        ClassifierSpec(
             "svm",
             "Support vector machine (linear or RBF)",
             _make_svm,
             _svm_grid,
             "C. Cortes, V. Vapnik (1995), Support-vector networks, doi 10.1007/BF00994018",
-            shared_fits=SharedKernels(),
+            shared_fits=PrecomputedKernels(),
         ),
-        ClassifierRecord(
+        ClassifierSpec(
             "logistic",
             "Logistic regression (L2)",
             _make_logistic,
@@ -155,7 +174,7 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
             "doi 10.1111/j.2517-6161.1958.tb00292.x",
             shared_fits=WarmPath(),
         ),
-        ClassifierRecord(
+        ClassifierSpec(
             "xgboost",
             "XGBoost",
             _make_xgboost,
@@ -163,15 +182,15 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
             "T. Chen, C. Guestrin (2016), XGBoost: a scalable tree boosting system, "
             "doi 10.1145/2939672.2939785",
         ),
-        ClassifierRecord(
+        ClassifierSpec(
             "random_forest",
             "Random forest",
             _make_random_forest,
             _random_forest_grid,
             "L. Breiman (2001), Random forests, doi 10.1023/A:1010933404324",
         ),
-        # Votes cannot be weighed; the operating point, chosen out of fold, evens the classes out.
-        ClassifierRecord(
+        # Votes cannot be weighted; the operating point, chosen out of fold, balances the classes.
+        ClassifierSpec(
             "knn",
             "k nearest neighbors",
             _make_knn,
@@ -181,7 +200,7 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
             weighted=False,
         ),
         # Balanced weights make its prior uniform.
-        ClassifierRecord(
+        ClassifierSpec(
             "naive_bayes",
             "Gaussian naive Bayes",
             _make_naive_bayes,
@@ -193,32 +212,25 @@ CLASSIFIERS: dict[str, ClassifierRecord] = {
 }
 
 
-def list_classifiers() -> list[ClassifierRecord]:
-    """List the classifiers that featx has.
+def list_classifiers() -> list[ClassifierSpec]:
+    """List the available classifiers.
 
     Examples
     --------
-    >>> [record.name for record in list_classifiers()]
+    >>> [spec.name for spec in list_classifiers()]
     ['svm', 'logistic', 'xgboost', 'random_forest', 'knn', 'naive_bayes']
     """
     return list(CLASSIFIERS.values())
 
 
-def get_classifier(name: str) -> ClassifierRecord:
-    """Return a classifier's record.
-
-    Parameters
-    ----------
-    name : str
-        One of `CLASSIFIERS`.
+def get_classifier(name: str) -> ClassifierSpec:
+    """Return the record of a classifier.
 
     Raises
     ------
     UsageError
-        If there is none of that name.
+        If the name is unknown.
     """
-    if name in CLASSIFIERS:
-        return CLASSIFIERS[name]
-    close = difflib.get_close_matches(str(name), CLASSIFIERS, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise UsageError(f"there is no classifier {name!r}; choose of {', '.join(CLASSIFIERS)}{hint}")
+    if name not in CLASSIFIERS:
+        raise unknown_name("classifier", name, CLASSIFIERS)
+    return CLASSIFIERS[name]

@@ -1,7 +1,8 @@
-"""Search of a classifier's settings by patient-grouped cross-validation, and the refits."""
+"""Search of a classifier's settings by cross-validation grouped by patient, and the refits."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,33 +11,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
 
-from featx.classifiers.acceleration import fit_pipeline
-from featx.classifiers.parallel import calls_at_a_time, run_all
-from featx.classifiers.registry import ClassifierRecord
+from featx.classifiers.decision_scores import (
+    Scores,
+    average_views,
+    classifier_scores,
+    one_vs_rest_auc,
+    pipeline_scores,
+)
+from featx.classifiers.parallel import n_workers, run_all
+from featx.classifiers.registry import ClassifierSpec
 from featx.classifiers.sample_weight import row_weights
-from featx.classifiers.scores import Scores, average_views, classifier_scores, one_vs_rest_auc
-from featx.classifiers.shared import PreparedFold, SharedFits, cut_evenly
-from featx.classifiers.training import Fold, Indices, TrainingSet
+from featx.classifiers.shared_fits import PreparedFold, SharedFits
+from featx.classifiers.training_set import Fold, Indices, TrainingSet
+from featx.runtime.progress import progress
 
-__all__ = ["Candidate", "Search", "pipeline_scores"]
+__all__ = ["Candidate", "Search"]
 
-# Rows to score at a time: scaling copies them.
-_CHUNK = 8192
-
-# What fits that share may take in all; beyond, fewer run at a time, or they share nothing.
+# Memory of all shared fits together; beyond it fewer run at once, or nothing is shared.
 _SHARED_BYTES = 2 * 2**30
+
+# With fewer rows LIBSVM itself takes about a second.
+_FEWEST_ROWS_FOR_ONEDAL = 5000
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Settings that were tried, and how they did.
-
-    Parameters
-    ----------
-    out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
-        These scores.
-    """
+    """Settings with their out-of-fold scores of all images and the AUC of these."""
 
     parameters: dict[str, Any]
     auc: float
@@ -45,9 +47,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """One classifier, its training set and its folds."""
+    """A search of one classifier's settings on given folds of a training set.
 
-    record: ClassifierRecord
+    Parameters
+    ----------
+    folds : list of (ndarray of int64, ndarray of int64)
+        Training and held-out images of each fold.
+    rows : int
+        Approximate number of training rows per fold during the search.
+    n_jobs : int or None
+        Number of fits at once; see `featx.classifiers.parallel.run_all`.
+    """
+
+    spec: ClassifierSpec
     training: TrainingSet
     folds: list[Fold]
     random_state: int
@@ -57,7 +69,7 @@ class Search:
     def candidates(self) -> list[dict[str, Any]]:
         """List the settings to try; they fit the smallest fold."""
         smallest = min(len(rows) for rows in self._training_rows())
-        return self.record.candidates((smallest, self.training.X.shape[1]))
+        return self.spec.candidates((smallest, self.training.X.shape[1]))
 
     def _training_rows(self) -> list[Indices]:
         return [
@@ -68,7 +80,7 @@ class Search:
     def run(self, advance: Callable[..., None]) -> list[Candidate]:
         """Try all settings in all folds."""
         tasks = [
-            (self.record, self.training, rows, validation, self.random_state)
+            (self.spec, self.training, rows, validation, self.random_state)
             for rows, (_, validation) in zip(self._training_rows(), self.folds, strict=True)
         ]
         prepared = run_all(_prepare, tasks, n_jobs=self.n_jobs)
@@ -89,9 +101,9 @@ class Search:
         advance: Callable[..., None],
     ) -> list[list[Scores]]:
         """Return the scores of held-out images, of each fold in the order of candidates."""
-        shared = self.record.shared_fits
+        shared = self.spec.shared_fits
         if shared is not None:
-            workers = calls_at_a_time(self.n_jobs)
+            workers = n_workers(self.n_jobs)
             largest = max(shared.memory(fold) for fold in prepared)
             workers = min(workers, _SHARED_BYTES // largest) if largest else workers
             if workers:
@@ -105,6 +117,14 @@ class Search:
         """Put the scores of held-out images in the order of images."""
         validated = np.concatenate([validation for _, validation in self.folds])
         return np.concatenate(fold_scores)[np.argsort(validated)]
+
+    def fit_best(self) -> tuple[list[Candidate], Candidate, Pipeline, Scores]:
+        """Search and refit; return all candidates, the best, its pipeline and its scores."""
+        total = len(self.candidates()) * len(self.folds) + len(self.folds) + 1
+        with progress(f"Fitting {self.spec.name}", total=total, unit="fits") as advance:
+            candidates = self.run(advance)
+            best = max(candidates, key=lambda candidate: candidate.auc)
+            return candidates, best, *self.refit(best, advance)
 
     def refit(self, chosen: Candidate, advance: Callable[..., None]) -> tuple[Pipeline, Scores]:
         """Fit chosen settings on all rows, and in each fold for out-of-fold scores.
@@ -150,20 +170,38 @@ class Search:
         advance: Callable[..., None] | None = None,
     ) -> list[Any]:
         tasks = [
-            (self.record, parameters, self.training, training, validation, self.random_state)
+            (self.spec, parameters, self.training, training, validation, self.random_state)
             for training, validation in sides
         ]
         return run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
 
 
+def _pieces(folds: int, groups: int, workers: int) -> list[int]:
+    """Return the number of tasks to cut each fold into, so that no worker waits for long.
+
+    Folds stay whole, because tasks share nothing with each other, except the last ones where they
+    would leave workers idle.
+
+    Examples
+    --------
+    >>> _pieces(5, groups=4, workers=2)
+    [1, 1, 1, 1, 2]
+    >>> _pieces(5, groups=4, workers=16)
+    [3, 3, 3, 3, 3]
+    """
+    left_over = folds % workers
+    pieces = min(groups, workers // left_over) if left_over else 1
+    return [1] * (folds - left_over) + [pieces] * left_over
+
+
 def _prepare(
-    record: ClassifierRecord,
+    spec: ClassifierSpec,
     training: TrainingSet,
     rows: Indices,
     validation: Indices,
     random_state: int,
 ) -> PreparedFold:
-    pipeline = record.make((len(rows), training.X.shape[1]), random_state)
+    pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
     shared = Pipeline(pipeline.steps[:-1])
     image = training.image[rows]
     labels = training.labels[image]
@@ -172,7 +210,7 @@ def _prepare(
         classifier=pipeline.steps[-1][1],
         training=shared.fit_transform(training.X[rows]),
         training_labels=labels,
-        weights=row_weights(labels, image) if record.weighted else None,
+        weights=row_weights(labels, image) if spec.weighted else None,
         validation=shared.transform(training.X[held_out]),
         validation_image=position,
         validation_images=len(validation),
@@ -194,7 +232,7 @@ def _shared_scores(
     """Return the scores of held-out images, of each fold in the order of candidates."""
     groups = shared.groups(candidates)
     tasks: list[tuple[int, list[list[int]]]] = []
-    for fold, pieces in enumerate(cut_evenly(len(prepared), len(groups), workers)):
+    for fold, pieces in enumerate(_pieces(len(prepared), len(groups), workers)):
         ends = [len(groups) * piece // pieces for piece in range(pieces + 1)]
         tasks += [(fold, groups[start:end]) for start, end in itertools.pairwise(ends)]
     found = run_all(
@@ -215,7 +253,7 @@ def _shared_scores(
 
 
 def _refit(
-    record: ClassifierRecord,
+    spec: ClassifierSpec,
     parameters: dict[str, Any],
     training: TrainingSet,
     images: Indices,
@@ -226,14 +264,37 @@ def _refit(
     rows = training.rows_of(images)
     image = training.image[rows]
     labels = training.labels[image]
-    pipeline = record.make((len(rows), training.X.shape[1]), random_state)
+    pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
     pipeline[-1].set_params(**parameters)
-    weights = row_weights(labels, image) if record.weighted else None
-    fit_pipeline(pipeline, training.X[rows], labels, weights)
+    weights = row_weights(labels, image) if spec.weighted else None
+    _fit_pipeline(pipeline, training.X[rows], labels, weights)
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)
     return average_views(pipeline_scores(pipeline, training.X[held_out]), position, len(validation))
+
+
+def _fit_pipeline(
+    pipeline: Pipeline,
+    X: npt.NDArray,
+    labels: Indices,
+    weights: npt.NDArray[np.float64] | None,
+) -> None:
+    """Fit a pipeline; a large SVM on the support vectors that scikit-learn-intelex finds."""
+    name, classifier = pipeline.steps[-1]
+    machine = None
+    if isinstance(classifier, SVC) and len(X) >= _FEWEST_ROWS_FOR_ONEDAL:
+        with contextlib.suppress(ImportError):
+            from sklearnex import svm
+
+            machine = svm.SVC(**classifier.get_params(), n_jobs=1)
+    if machine is None:
+        settings = {} if weights is None else {f"{name}__sample_weight": weights}
+        pipeline.fit(X, labels, **settings)
+        return
+    prepared = pipeline[:-1].fit_transform(X) if len(pipeline) > 1 else X
+    kept = np.sort(machine.fit(prepared, labels, weights).support_)
+    classifier.fit(prepared[kept], labels[kept], None if weights is None else weights[kept])
 
 
 def _rows_and_positions(training: TrainingSet, images: Indices) -> tuple[Indices, Indices]:
@@ -242,24 +303,3 @@ def _rows_and_positions(training: TrainingSet, images: Indices) -> tuple[Indices
     place = np.empty(len(training.labels), dtype=np.int64)
     place[images] = np.arange(len(images))
     return rows, place[training.image[rows]]
-
-
-def pipeline_scores(pipeline: Pipeline, X: npt.NDArray) -> Scores:
-    """Return a fitted pipeline's scores of rows, a block at a time.
-
-    Parameters
-    ----------
-    X : ndarray, shape (n_rows, n_features)
-        Features.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-        As `featx.classifiers.scores.classifier_scores` gives them.
-    """
-    shared, classifier = pipeline[:-1], pipeline[-1]
-    blocks = [
-        classifier_scores(classifier, shared.transform(X[start : start + _CHUNK]))
-        for start in range(0, len(X), _CHUNK)
-    ]
-    return np.concatenate(blocks)

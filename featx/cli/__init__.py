@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from featx.cli import commands as _commands  # noqa: F401
-from featx.cli import explaining, exploring, fetching, machine, reports, training  # noqa: F401
+from featx.cli import machine, models, results  # noqa: F401
 from featx.cli.interrupts import EXIT_CODE, Interrupts
 from featx.cli.output import logging_to_stderr
 from featx.cli.root import commands

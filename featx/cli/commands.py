@@ -1,4 +1,4 @@
-"""The commands that lead from images to a table."""
+"""Commands from images to a table: `demo`, `extract`, `fit`, `benchmark`."""
 
 from __future__ import annotations
 
@@ -9,80 +9,110 @@ import click
 
 import featx
 from featx.cli.options import (
-    PathArgument,
-    adapt_option,
-    allow_open_option,
-    benchmark_settings,
-    extraction_options,
+    OutputPath,
+    cluster_options,
+    computing_options,
+    externals_option,
+    feature_options,
     fitting_options,
+    given_settings,
     hash_patients_option,
     images_argument,
-    jobs_option,
-    json_option,
-    labels_option,
+    input_path,
     names_option,
+    naming_options,
     open_images,
     part_option,
-    patients_option,
-    quantization_option,
-    quiet_option,
     resources_option,
-    scheduler_option,
+    running_options,
     seed_option,
-    sets_by_name,
-    view_options,
     with_views,
 )
-from featx.cli.output import describe_choice, print_result, print_table, tell_unreadable
+from featx.cli.output import print_result, print_table, unreadable_rows, warn_of_unreadable
 from featx.cli.root import commands
 
 
 @commands.command()
+@click.option(
+    "--out",
+    type=OutputPath("folder", "featx-demo"),
+    default="featx-demo",
+    show_default=True,
+    help="Folder to write.",
+)
+@seed_option
+@running_options
+def demo(out: Path, random_state: int, as_json: bool) -> None:
+    """Run all steps on synthetic radiographs, in about two minutes.
+
+    Example: featx demo --out featx-demo
+    """
+    from featx.benchmarking.demo import run_demo
+
+    table = run_demo(out, random_state=random_state)
+    print_table(table, as_json, out / "results")
+
+
+@commands.command()
 @images_argument
-@names_option("--backbone", default=["efficientnet_lite0"], text="Frozen network; see `backbones`.")
-@view_options
-@patients_option
-@labels_option
+@names_option("backbones", ["efficientnet_lite0"], "Frozen networks; see `featx backbones`.")
+@feature_options
+@naming_options
 @hash_patients_option
-@click.option("--out", type=PathArgument, help="Matrix file to write (.h5).")
+@click.option("--out", type=OutputPath("file", "features.h5"), help="Matrix file to write.")
 @part_option
 @seed_option
-@extraction_options
-@quantization_option
-@scheduler_option
-@allow_open_option
+@computing_options
+@click.option(
+    "--quantization",
+    metavar="MATRIX",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="int8 matrix of the training images, whose quantized networks to use.  "
+    "[default: quantize on the IMAGES outside test splits]",
+)
+@cluster_options
 @resources_option
-@json_option
+@running_options
 def extract(
-    images: Path,
-    backbone: list[str],
+    images: str | Path,
     out: Path | None,
     part: tuple[int, int] | None,
     quantization: Path | None,
     scheduler: str | None,
     allow_open_scheduler: bool,
+    resources: dict[str, float] | None,
+    as_json: bool,
+    patients: str | None,
+    labels: str | None,
+    hash_patients: str | None,
     **options: Any,
 ) -> None:
     """Extract features of IMAGES with frozen networks, into one HDF5 matrix file.
 
-    Example: featx extract chest_xray --backbone densenet121 --out features.h5
+    Example: featx extract chest_xray --backbones densenet121 --out features.h5
     """
     from featx.features.cluster import connected
 
     if (out is None) == (part is None):
         raise click.UsageError("give --out FILE, or --part K/N to fill the cache only")
-    dataset = open_images(images, options)
-    as_json = options.pop("as_json")
-    if scheduler is None and options["resources"]:
+    if scheduler is None and resources:
         raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
+    config = featx.ExtractionConfig(**with_views(given_settings(options)))
+    dataset = open_images(images, patients, labels, hash_patients)
+    quantized: Any = dataset if config.precision == "int8" else None
     if quantization is not None:
-        options["quantization"] = featx.FeatureMatrix.load(quantization)
-    elif options["precision"] == "int8":
-        options["quantization"] = dataset
+        quantized = featx.FeatureMatrix.load(quantization)
     chosen = dataset if part is None else dataset[part[0] - 1 :: part[1]]
     with connected(scheduler, allow_open=allow_open_scheduler) as client:
-        matrix = featx.extract(chosen, backbone, out=out, client=client, **with_views(options))
-    tell_unreadable(matrix.unreadable)
+        matrix = featx.extract(
+            chosen,
+            config=config,
+            quantization=quantized,
+            out=out,
+            client=client,
+            resources=resources,
+        )
+    warn_of_unreadable(matrix.unreadable)
     summary = {
         "out": None if out is None else str(out),
         "images": matrix.n_images,
@@ -90,176 +120,110 @@ def extract(
         "features": matrix.X.shape[1],
         "class_names": list(matrix.class_names),
         "seconds": matrix.seconds,
-        "unreadable": [{"path": path, "reason": reason} for path, reason in matrix.unreadable],
+        "unreadable": unreadable_rows(matrix.unreadable),
     }
-    place = "the cache" if out is None else out
-    print_result(summary, as_json, f"{matrix!r} written to {place}")
+    print_result(summary, as_json, f"{matrix!r} written to {out or 'the cache'}")
 
 
 @commands.command()
-@click.argument("matrices", type=PathArgument, nargs=-1, required=True)
-@names_option("--classifier", default=["svm"], text="Classifier; `all` for every one.")
+@click.argument("matrices", type=input_path, nargs=-1, required=True)
+@names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
 @fitting_options
-@click.option("--out", type=PathArgument, required=True, help="Folder for the models.")
+@click.option("--out", type=OutputPath("folder", "models"), required=True, help="Folder to write.")
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="What the process may take, such as 8GiB; a matrix too large for it is read block by "
-    "block.  [default: what there is]",
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Of a Dask cluster that makes the fits, such as tcp://HOST:8786; needs featx[dask].",
+    help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
+    "[default: what is free]",
 )
 @seed_option
-@jobs_option
-@quiet_option
-@json_option
+@running_options
 def fit(
     matrices: tuple[Path, ...],
-    classifier: list[str],
+    classifiers: list[str],
     out: Path,
     as_json: bool,
-    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
 
-    Images of the split 'test' are left out. Beside each model lies its card, a .md file.
+    Writes one .skops file and one model card per classifier.
 
-    Example: featx fit features.h5 --classifier svm,logistic --out models
+    Example: featx fit features.h5 --classifiers svm,logistic --out models
     """
-    from featx.classifiers.model_file import save_model
-    from featx.classifiers.registry import CLASSIFIERS, get_classifier
-    from featx.features.cluster import connected
-    from featx.report.model_card import card_facts, model_card
+    from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
-    names = list(CLASSIFIERS) if classifier == ["all"] else classifier
-    for name in names:
-        get_classifier(name)
+    names = [spec.name for spec in featx.list_classifiers()]
+    chosen = names if classifiers == ["all"] else classifiers
+    settings = given_settings(options)
+    configs = [featx.FitConfig(classifier=name, **settings) for name in chosen]
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
-    client = click.get_current_context().with_resource(connected(scheduler))
     summaries = []
-    for name in names:
-        model = featx.fit(matrix, name, client=client, **options)
-        path = out / f"{name}.skops"
-        save_model(model, path)
-        card = model_card(name, card_facts(model, matrix))
+    for config in configs:
+        model = featx.fit(matrix, config=config)
+        path = out / f"{config.classifier}.skops"
+        model.save(path)
+        card = model_card(config.classifier, card_facts(model, matrix))
         put_bytes(path.with_suffix(".md"), card.encode("utf-8", "replace"))
         summary = {
             "model": str(path),
-            "classifier": name,
+            "classifier": config.classifier,
             "threshold": model.threshold_,
-            "parameters": model.best_parameters_,
+            "parameters": model.best_params_,
             "provenance": model.provenance_,
         }
         summaries.append(summary)
         if not as_json:
-            click.echo(f"{name} written to {path} ({describe_choice(model)})")
+            choice = ", ".join(f"{name} {value}" for name, value in model.best_params_.items())
+            click.echo(f"{config.classifier} written to {path} ({choice or 'nothing to choose'})")
     if as_json:
         print_result(summaries, as_json, "")
 
 
 @commands.command()
-@click.argument("model", type=PathArgument)
-@images_argument
-@click.option("--out", type=PathArgument, required=True, help="CSV file to write.")
-@click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
-@adapt_option
-@extraction_options
-@json_option
-def predict(model: Path, images: Path, out: Path, as_json: bool, **options: Any) -> None:
-    """Classify IMAGES, which need no labels, with a fitted MODEL.
-
-    Example: featx predict models/svm.skops new_images --out predictions.csv
-    """
-    from featx.classifiers.inference import apply_model, predictions_csv
-    from featx.runtime.files import put_bytes
-
-    fitted = featx.load_model(model)
-    dataset = featx.ImageDataset.open(images, labeled=False)
-    result = apply_model(fitted, dataset, **options)
-    put_bytes(out, predictions_csv(result))
-    tell_unreadable(result.unreadable)
-    summary = {
-        "out": str(out),
-        "images": len(result.names),
-        "labels": result.counts(),
-        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
-    }
-    print_result(summary, as_json, f"{len(result.names):,} images classified: {out}")
-
-
-@commands.command()
-@click.argument("model", type=PathArgument)
-@images_argument
-@patients_option
-@labels_option
-@click.option("--views", type=int, help="Views whose scores are averaged.  [default: the model's]")
-@adapt_option
-@extraction_options
-@json_option
-def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
-    """Score a fitted MODEL on labeled IMAGES, with 95 % intervals.
-
-    Example: featx evaluate models/svm.skops other_hospital --json
-    """
-    from featx.classifiers.inference import apply_model, score, verdict_of
-
-    fitted = featx.load_model(model)
-    dataset = open_images(images, options, class_names=list(fitted.classes_))
-    result = apply_model(fitted, dataset, **options)
-    tell_unreadable(result.unreadable)
-    scores = score(result)
-    lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
-    if scores.collapsed:
-        lines.append(f"COLLAPSED: it {scores.collapse_reason}")
-    row = {
-        **verdict_of(scores),
-        "n_test": len(result.names),
-        "unreadable": [{"path": path, "reason": reason} for path, reason in result.unreadable],
-    }
-    print_result(row, as_json, "\n".join(lines))
-
-
-@commands.command()
 @images_argument
 @names_option(
-    "--backbones",
-    default=["efficientnet_lite0"],
-    text="Frozen networks; a+b joins two, a@int8 is a in int8.",
+    "backbones",
+    ["efficientnet_lite0"],
+    "Frozen networks; a+b joins the features of two, a@int8 computes a in int8.",
 )
-@names_option("--classifiers", default=["svm", "logistic", "xgboost"], text="Classifiers.")
-@names_option("--baselines", default=["none"], text="CNNs to train end to end, or 'none'.")
-@view_options
+@names_option("classifiers", ["svm", "logistic", "xgboost"], "Classifiers.")
+@names_option("baselines", ["none"], "CNNs to train end to end, or 'none'.")
 @click.option(
-    "--test-views", type=int, help="Views of a test image, averaged.  [default: as --views]"
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML or JSON file of settings, or the run.json of a run; options win.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["fast", "accurate", "varshni"]),
+    help="Settings under a name; --config and options win.",
+)
+@feature_options
+@click.option(
+    "--test-views",
+    type=click.IntRange(1),
+    help="Views of a test image, whose scores are averaged.  [default: as --views]",
 )
 @click.option(
     "--test-size",
     default=0.2,
     show_default=True,
-    help="Share of the patients to hold out where IMAGES has no test folder.",
+    help="Proportion of the patients held out where IMAGES has no test folder.",
 )
 @fitting_options
 @click.option(
     "--controls/--no-controls",
     default=True,
     show_default=True,
-    help="Rows that know nothing of lungs: random weights, histogram, metadata.",
+    help="Shortcut controls: rows from random weights, histogram and metadata.",
 )
-@click.option(
-    "--external",
-    "externals",
-    metavar="NAME=FOLDER",
-    multiple=True,
-    callback=sets_by_name,
-    help="A set of the same classes that every model is shown unchanged. Repeat it for more.",
-)
+@externals_option
 @click.option(
     "--repeats",
+    type=click.IntRange(1),
     default=1,
     show_default=True,
     help="Cross-validations of each frozen row, for the spread between seeds.",
@@ -280,84 +244,61 @@ def evaluate(model: Path, images: Path, as_json: bool, **options: Any) -> None:
     type=click.Choice(["error", "drop", "allow"]),
     default="error",
     show_default=True,
-    help="Where test images or patients were trained on: stop, leave these training images out, "
-    "or go on; the table says so.",
+    help="Training images that leak test images or patients: stop, drop them, or continue.",
 )
 @click.option(
     "--adapt",
     is_flag=True,
-    help="Add each frozen model adapted to the test images, which it sees without their labels.",
+    help="Add each frozen model adapted to the test images, without their labels.",
 )
-@click.option(
-    "--preset",
-    type=click.Choice(["fast", "accurate", "varshni"]),
-    help="Settings under a name; options given besides it win.",
-)
-@click.option(
-    "--config",
-    type=PathArgument,
-    help="Settings from a YAML or JSON file, or from the run.json of a run; options given besides "
-    "it win.",
-)
-@click.option("--baseline-epochs", type=int, help="Epochs of every baseline.")
-@click.option("--baseline-size", type=int, help="Image size of every baseline, in pixels.")
-@patients_option
-@labels_option
+@click.option("--baseline-epochs", type=click.IntRange(1), help="Epochs of every baseline.")
+@click.option("--baseline-size", type=click.IntRange(1), help="Image size of every baseline.")
+@naming_options
 @hash_patients_option
-@click.option("--out", type=PathArgument, required=True, help="Folder for tables and models.")
+@click.option("--out", type=OutputPath("folder", "results"), required=True, help="Results folder.")
 @seed_option
-@extraction_options
-@scheduler_option
-@allow_open_option
-@json_option
-@click.pass_context
+@computing_options
+@cluster_options
+@running_options
 def benchmark(
-    context: click.Context,
-    /,
-    images: Path,
+    images: str | Path,
     out: Path,
     as_json: bool,
+    config_file: Path | None,
+    preset: str | None,
     externals: dict[str, Path],
     hash_patients: str | None,
     scheduler: str | None,
     allow_open_scheduler: bool,
     **options: Any,
 ) -> None:
-    """Compare backbones x classifiers with trained CNNs on IMAGES: the table.
+    """Compare backbones x classifiers with trained CNNs on IMAGES, in one table.
 
-    Everything is chosen on training images, by patient; the test set is evaluated once.
-
-    Example: featx benchmark chest_xray --patients kermany --backbones densenet121,resnet50
-    --baselines finetuned:resnet50 --out results
+    Example: featx benchmark chest_xray --patients kermany --out results
     """
+    from featx.benchmarking.config import read_config
     from featx.features.cluster import connected
 
+    settings: dict[str, Any] = {}
+    if preset is not None:
+        settings |= featx.get_preset(preset).settings(options["weights_dir"])
+    if config_file is not None:
+        settings |= read_config(config_file)
+    settings |= given_settings(options)
+    epochs, size = settings.pop("baseline_epochs", None), settings.pop("baseline_size", None)
+    changes = {"epochs": epochs, "size": None if size is None else (size, size)}
+    settings["baseline_settings"] = {
+        **settings.get("baseline_settings", {}),
+        **{name: value for name, value in changes.items() if value is not None},
+    }
+    config = featx.BenchmarkConfig.from_dict(with_views(settings))
     with connected(scheduler, allow_open=allow_open_scheduler) as client:
         table = featx.benchmark(
             images,
-            config=benchmark_settings(context, options),
+            config=config,
             externals=externals,
             hash_patients=hash_patients,
             out=out,
             client=client,
         )
     print_table(table, as_json, out)
-
-
-@commands.command()
-@click.option(
-    "--out", type=PathArgument, default=Path("featx-demo"), show_default=True, help="Folder."
-)
-@seed_option
-@jobs_option
-@quiet_option
-@json_option
-def demo(out: Path, random_state: int, as_json: bool) -> None:
-    """Show the whole road on synthetic radiographs, in a few minutes.
-
-    Example: featx demo --out featx-demo
-    """
-    from featx.benchmarking.demo import run_demo
-
-    table = run_demo(out, random_state=random_state)
-    print_table(table, as_json, out / "results")

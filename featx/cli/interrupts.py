@@ -1,4 +1,4 @@
-"""Ctrl-C: the first stops in good order, the second at once."""
+"""Ctrl-C: the first stops the command cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.seen = False
-        self._handled = self._told = False
+        self._handled = self._announced = False
 
     def __enter__(self) -> Interrupts:
-        # Signals are the main thread's; and who ignores Ctrl-C (nohup) goes on ignoring it.
+        # Only the main thread has signals; a process that ignores Ctrl-C (nohup) still does.
         self._previous = signal.getsignal(signal.SIGINT)
         self._watching = (
             threading.current_thread() is threading.main_thread()
@@ -41,7 +41,7 @@ class Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Once stopping, a further Ctrl-C counts to the very end of the process.
+        # While stopping, a second Ctrl-C is answered until the process ends.
         if self._watching and not self.seen:
             signal.set_wakeup_fd(self._former)
             signal.signal(signal.SIGINT, self._previous)
@@ -59,21 +59,19 @@ class Interrupts:
                 for number in received:
                     if number != signal.SIGINT:
                         continue
-                    if self._told:
+                    if self._announced:
                         _stop_at_once()
-                    self._told = self.seen = True
-                    _tell("featx: stopping; press Ctrl-C again to stop at once.")
+                    self._announced = self.seen = True
+                    _write("featx: stopping; press Ctrl-C again to stop at once.")
 
 
 def _stop_at_once() -> NoReturn:
     remove_unfinished()
-    # Progress bars hide the cursor.
-    show = "\x1b[?25h" if os.isatty(_STDERR) else ""
-    _tell(f"{show}featx: stopped; run the same command again to go on from where it was.")
+    _write("featx: stopped; run the same command again to continue.")
     os._exit(EXIT_CODE)
 
 
-def _tell(text: str) -> None:
-    # Past Python's own stream, whose lock the main thread may hold.
+def _write(text: str) -> None:
+    # Not Python's own stream, whose lock the main thread may hold.
     with contextlib.suppress(OSError):
         os.write(_STDERR, f"\n{text}\n".encode())

@@ -1,4 +1,4 @@
-"""Commands on this machine: `backbones`, `doctor` and `cache`."""
+"""Commands on data, networks and this machine: `datasets`, `backbones`, `baselines`, ..."""
 
 from __future__ import annotations
 
@@ -6,10 +6,66 @@ from pathlib import Path
 
 import click
 
-from featx.cli.options import cache_option, json_option, weights_dir_option
+from featx.cli.options import (
+    cache_option,
+    input_path,
+    json_option,
+    message_options,
+    weights_dir_option,
+)
 from featx.cli.output import print_result
 from featx.cli.root import commands
-from featx.errors import FeatxError
+from featx.errors import FeatxError, UsageError
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--to", type=input_path, help="Folder for the archive and the images.")
+@click.option(
+    "--from", "given", type=input_path, help="The archive, if you downloaded it yourself."
+)
+@message_options
+@json_option
+def datasets(name: str | None, to: Path | None, given: Path | None, as_json: bool) -> None:
+    """Download, check and unpack the public data set NAME; without NAME, list them.
+
+    An interrupted download continues when the same command is run again. Without a network, the
+    message says which file to bring and where to put it.
+
+    Example: featx datasets kermany --to data
+    """
+    from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
+
+    if name is None:
+        if to is not None or given is not None:
+            raise UsageError("name the data set to fetch, such as `featx datasets kermany --to .`")
+        known = [public_set.to_dict() for public_set in list_public_sets()]
+        print_result(known, as_json, "\n".join(_described(public_set) for public_set in known))
+        return
+    public_set = get_public_set(name)
+    if to is None:
+        raise UsageError(f"--to is missing; run `featx datasets {name} --to FOLDER`")
+    folder = fetch_public_set(public_set, to, given)
+    summary = {"images": str(folder), **public_set.to_dict()}
+    text = (
+        f"{sum(public_set.counts.values()):,} images are in {folder} ({public_set.license}; cite "
+        f"{public_set.source}). Continue with\n"
+        f"    featx benchmark {folder} --patients {public_set.patients} --out results\n"
+        f"SHA-256 {public_set.sha256} ({public_set.checksum_source}); counts checked. "
+        f"{public_set.file} is no longer needed."
+    )
+    print_result(summary, as_json, text)
+
+
+def _described(public_set: dict[str, object]) -> str:
+    return (
+        f"{public_set['name']}: {public_set['title']}\n"
+        f"    {public_set['source']}; {public_set['license']}\n"
+        f"    {public_set['file']}, {public_set['size']:,} bytes, {public_set['page']}\n"
+        f"    {public_set['address']}\n"
+        f"    SHA-256 {public_set['sha256']}\n"
+        f"    ({public_set['checksum_source']})"
+    )
 
 
 @commands.command()
@@ -24,6 +80,23 @@ def backbones(weights_dir: Path | None, as_json: bool) -> None:
 
     rows = backbone_rows(weights_dir)
     print_result(rows, as_json, lambda: backbone_table(rows))
+
+
+@commands.command()
+@json_option
+def baselines(as_json: bool) -> None:
+    """List the baseline recipes: CNNs trained end to end, with their sources.
+
+    Example: featx baselines --json
+    """
+    from featx.baselines.registry import list_baselines
+
+    recipes = list_baselines()
+    if as_json:
+        print_result([recipe.to_dict() for recipe in recipes], as_json, "")
+        return
+    lines = [f"{recipe.name}\n    {recipe.title}\n    {recipe.source}" for recipe in recipes]
+    click.echo("\n".join(lines))
 
 
 @commands.command()

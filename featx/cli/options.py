@@ -1,28 +1,58 @@
-"""Options that several commands share, and what they mean."""
+"""Options that commands share, and the checks that need no library.
+
+An option has the name of the argument or config field that it sets. Only options that the user
+gave are passed on (`given_settings`); the others keep the default of the config.
+"""
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import featx
 from featx.images.remote import is_url
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
-PathArgument = click.Path(path_type=Path)
+logger = logging.getLogger(__name__)
 
-quantization_option = click.option(
-    "--quantization",
-    metavar="MATRIX",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="int8 matrix of the training images, whose quantized networks to use.  "
-    "[default: quantize on the IMAGES outside test splits]",
-)
+
+class Option(click.Option):
+    """Option with accepted spellings that its help leaves out: all but the first."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Write the first spelling and the text."""
+        shown = copy.copy(self)
+        shown.opts = self.opts[:1]
+        return super(Option, shown).get_help_record(ctx)
+
+
+class OutputPath(click.ParamType):
+    """Path to write, refused before any work where it cannot be written."""
+
+    name = "path"
+
+    def __init__(self, kind: str, example: str) -> None:
+        self.kind, self.example = kind, example
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Check that the path has a name, and is not something else already."""
+        text, path = str(value), Path(value)
+        if not text.strip() or not path.resolve().name:
+            self.fail(f"{text!r} names no {self.kind}; give one such as {self.example}", param, ctx)
+        if self.kind == "file" and path.exists() and not path.is_file():
+            problem = f"{text!r} exists and is not a file"
+            self.fail(f"{problem}; give a file such as {self.example}", param, ctx)
+        if self.kind == "folder" and path.exists() and not path.is_dir():
+            self.fail(f"{text!r} is a file; give a folder such as {self.example}", param, ctx)
+        return path
 
 
 def path_or_url(text: str) -> str | Path:
@@ -30,30 +60,31 @@ def path_or_url(text: str) -> str | Path:
     return text if is_url(text) else Path(text)
 
 
-def several(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
-    """Take names given by repeating an option, or parted by commas, or both."""
+def _names(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
     names = [name.strip() for text in value for name in text.split(",") if name.strip()]
     if parameter.required and not names:
         raise click.BadParameter("name at least one")
     return [] if names == ["none"] else names
 
 
-def names_option(*flags: str, default: Sequence[str], text: str) -> Decorator:
-    """Make an option that takes several names."""
+def names_option(name: str, default: Sequence[str], text: str) -> Decorator:
+    """Make an option of several names; its singular is accepted, too."""
     return click.option(
-        *flags,
+        f"--{name}",
+        f"--{name.removesuffix('s')}",
+        name,
+        cls=Option,
         multiple=True,
         default=default,
         show_default=True,
-        callback=several,
-        help=f"{text} Repeat it or part names by commas.",
+        callback=_names,
+        help=f"{text} Separate names by commas, or repeat the option.",
     )
 
 
 def _amounts(
     _: click.Context, __: click.Parameter, value: tuple[str, ...]
 ) -> dict[str, float] | None:
-    """Take NAME=AMOUNT, given any number of times."""
     amounts: dict[str, float] = {}
     for text in value:
         name, _separator, amount = text.partition("=")
@@ -64,37 +95,16 @@ def _amounts(
     return amounts or None
 
 
-images_argument = click.argument("images", type=path_or_url)
-patients_option = click.option(
-    "--patients",
-    help="Whose image it is: 'kermany', 'dicom' (PatientID of the headers, kept as a keyed hash "
-    "only), a regular expression with one group searched in each path, such as "
-    r"'(person\d+)_', or a column of the table.",
-)
-labels_option = click.option(
-    "--labels",
-    metavar="RULE",
-    help="What an image shows, by its path in place of its folder: 'kermany-subtype' (normal, "
-    "bacteria, virus) or a regular expression with one group.",
-)
-hash_patients_option = click.option(
-    "--hash-patients",
-    metavar="SECRET",
-    envvar="FEATX_PATIENT_SECRET",
-    show_envvar=True,
-    help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
-)
-scheduler_option = click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Dask cluster that does the work, such as tls://HOST:8786; its workers must see IMAGES "
-    "and the cache. Needs featx[dask].",
-)
-allow_open_option = click.option(
-    "--allow-open-scheduler",
-    is_flag=True,
-    help="Accept a scheduler without TLS on another machine; anyone who reaches it can run code.",
-)
+def _sets(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
+    sets: dict[str, Path] = {}
+    for text in value:
+        name, separator, folder = text.partition("=")
+        if not (name and separator and folder):
+            raise click.BadParameter(f"{text!r} is not NAME=FOLDER")
+        if name in sets:
+            raise click.BadParameter(f"{name!r} is given twice; name each set once")
+        sets[name] = Path(folder)
+    return sets
 
 
 def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -104,26 +114,6 @@ def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
         raise click.BadParameter(f"{text!r} is not K/N; write 2/8 for the second of eight parts")
     return int(number), int(count)
-
-
-part_option = click.option(
-    "--part",
-    metavar="K/N",
-    callback=_part,
-    help="Compute only every N-th image from the K-th into the cache, as one of N processes "
-    "(Slurm arrays, GNU parallel). The same command without --part then writes the matrix.",
-)
-resources_option = click.option(
-    "--resources",
-    metavar="NAME=AMOUNT",
-    multiple=True,
-    callback=_amounts,
-    help="What each batch takes of a worker of the cluster: GPU=1 goes to those with a GPU only.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
-seed_option = click.option(
-    "--seed", "random_state", default=0, show_default=True, help="Decides whatever is drawn."
-)
 
 
 def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
@@ -139,209 +129,254 @@ def _set_quiet(_: click.Context, __: click.Parameter, value: bool) -> None:
         logging.getLogger("featx").setLevel(logging.WARNING)
 
 
-def _heed_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
+def _set_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
     from featx.runtime.parallel import set_jobs
 
     set_jobs(value)
 
 
-def quiet_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that talks while it works."""
-    command = click.option(
-        "--verbose",
-        is_flag=True,
-        expose_value=False,
-        callback=_set_verbose,
-        help="Also say versions, engine, weights, what the cache holds; where errors come from.",
-    )(command)
-    return click.option(
+def together(*options: Decorator) -> Decorator:
+    """Combine options into one decorator that keeps their order in the help."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _choice(name: str, choices: Sequence[str], text: str) -> Decorator:
+    kind = click.Choice(choices)
+    return click.option(f"--{name}", type=kind, default=choices[0], show_default=True, help=text)
+
+
+input_path = click.Path(path_type=Path)
+images_argument = click.argument("images", type=path_or_url)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON to standard output.")
+seed_option = click.option(
+    "--seed",
+    "random_state",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed.",
+)
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    expose_value=False,
+    callback=_set_jobs,
+    envvar="FEATX_JOBS",
+    show_envvar=True,
+    help="Number of fits, and of images read, at once; changes no result.  [default: cores]",
+)
+message_options = together(
+    click.option(
         "--quiet",
         is_flag=True,
         expose_value=False,
         callback=_set_quiet,
         help="Only warnings, errors and results.",
-    )(command)
-
-
-jobs_option = click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    expose_value=False,
-    callback=_heed_jobs,
-    envvar="FEATX_JOBS",
-    show_envvar=True,
-    help="Fits, and images read, at a time. Changes no result.  [default: one a core]",
+    ),
+    click.option(
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_verbose,
+        help="Also versions, engine, weights, state of the cache, and tracebacks of errors.",
+    ),
 )
-adapt_option = click.option(
-    "--adapt",
-    is_flag=True,
-    help="Put the threshold where the scores of IMAGES fall into two groups; sees all at once.",
+running_options = together(jobs_option, message_options, json_option)
+
+weights_option = click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="'imagenet', 'random', or a weights file.",
 )
 weights_dir_option = click.option(
     "--weights-dir",
-    type=PathArgument,
+    type=input_path,
     envvar="FEATX_WEIGHTS_DIR",
     show_envvar=True,
-    help="Folder to look for weights files in.",
+    help="Folder of weights files.",
 )
 cache_option = click.option(
     "--cache",
-    type=PathArgument,
+    type=input_path,
     envvar="FEATX_CACHE",
     show_envvar=True,
     help="Folder of cached features.  [default: ~/.cache/featx]",
 )
-strict_option = click.option("--strict", is_flag=True, help="Stop at an unreadable image.")
+engine_option = _choice("engine", ["auto", "keras", "openvino"], "Library that runs the network.")
 
-
-def extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options of every command that embeds images."""
-    options: list[Decorator] = [
-        click.option(
-            "--weights",
-            default="imagenet",
-            show_default=True,
-            help="'imagenet', 'random', or a weights file.",
-        ),
-        weights_dir_option,
-        cache_option,
-        click.option(
-            "--engine",
-            type=click.Choice(["auto", "keras", "openvino"]),
-            default="auto",
-            show_default=True,
-            help="What runs the network.",
-        ),
-        click.option(
-            "--rehash",
-            is_flag=True,
-            help="Read every image file anew, also those that look unchanged.",
-        ),
-        strict_option,
-        jobs_option,
-        quiet_option,
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say what the network sees of a training image."""
-    for option in (
-        click.option(
-            "--pooling",
-            type=click.Choice(["average", "max", "gem", "quadrants"]),
-            default="average",
-            show_default=True,
-            help="How feature maps become one vector.",
-        ),
-        click.option(
-            "--normalization",
-            type=click.Choice(["none", "percentile", "equalize", "clahe"]),
-            default="none",
-            show_default=True,
-            help="What is done to each image's intensities.",
-        ),
-        click.option(
-            "--precision",
-            type=click.Choice(["float32", "float16", "bfloat16", "int8"]),
-            default="float32",
-            show_default=True,
-            help="What networks compute with: int8 is quicker on CPUs, float16 and bfloat16 on "
-            "GPUs; features of each are for themselves.",
-        ),
-    ):
-        command = option(command)
-    command = click.option(
-        "--views",
-        default=None,
-        type=int,
-        help="Views of an image: itself and VIEWS - 1 augmented ones.  "
-        "[default: 4, or 1 with --augmentation none]",
-    )(command)
-    return click.option(
+computing_options = together(
+    weights_option,
+    weights_dir_option,
+    cache_option,
+    engine_option,
+    click.option(
+        "--rehash",
+        is_flag=True,
+        help="Read every image file again, also those that look unchanged.",
+    ),
+    click.option("--strict", is_flag=True, help="Stop at an unreadable image."),
+)
+feature_options = together(
+    click.option(
         "--augmentation",
         type=click.Choice(["none", "ramirez", "radiograph"]),
         default="radiograph",
         show_default=True,
-        help="How augmented views are drawn.",
-    )(command)
-
-
-def fitting_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say how classifiers are fitted."""
-    command = click.option("--folds", default=5, show_default=True, help="Cross-validation folds.")(
-        command
-    )
-    command = click.option(
-        "--calibration",
-        type=click.Choice(["sigmoid", "isotonic", "none"]),
-        default="sigmoid",
-        show_default=True,
-        help="How scores become probabilities, on out-of-fold scores.",
-    )(command)
-    return click.option(
+        help="Policy of augmented views.",
+    ),
+    click.option(
+        "--views",
+        type=click.IntRange(1),
+        help="Views per image: itself and VIEWS - 1 augmented ones.  "
+        "[default: 4, or 1 with --augmentation none]",
+    ),
+    _choice(
+        "precision",
+        ["float32", "float16", "bfloat16", "int8"],
+        "Numeric type of the networks: int8 is faster on CPUs, float16 and bfloat16 on GPUs; "
+        "features of different types are not comparable.",
+    ),
+    _choice(
+        "normalization",
+        ["none", "percentile", "equalize", "clahe"],
+        "Normalization of each image's intensities.",
+    ),
+    _choice(
+        "pooling",
+        ["average", "max", "gem", "quadrants"],
+        "Pooling of feature maps into one vector.",
+    ),
+)
+fitting_options = together(
+    click.option(
         "--operating-point",
         default="youden",
         show_default=True,
         help="How the threshold is chosen on training images: youden, 0.5, f1, sensitivity=0.95, "
         "specificity=0.9 or cost=FALSE_NEGATIVE:FALSE_POSITIVE.",
-    )(command)
+    ),
+    _choice(
+        "calibration",
+        ["sigmoid", "isotonic", "none"],
+        "Calibration of probabilities on out-of-fold scores.",
+    ),
+    click.option(
+        "--cv",
+        "--folds",
+        "cv",
+        cls=Option,
+        type=click.IntRange(2),
+        default=5,
+        show_default=True,
+        help="Cross-validation folds, grouped by patient.",
+    ),
+)
+inference_options = together(
+    click.option(
+        "--views",
+        type=click.IntRange(1),
+        help="Views whose scores are averaged.  [default: as in training]",
+    ),
+    click.option(
+        "--adapt",
+        is_flag=True,
+        help="Move the threshold to where the scores of IMAGES fall into two groups.",
+    ),
+    computing_options,
+)
+naming_options = together(
+    click.option(
+        "--patients",
+        metavar="RULE",
+        help="Patient of an image: 'kermany', 'dicom' (PatientID, kept as a keyed hash only), a "
+        r"regular expression with one group searched in each path, such as '(person\d+)_', or a "
+        "column of the table.",
+    ),
+    click.option(
+        "--labels",
+        metavar="RULE",
+        help="Label of an image by its path instead of its folder: 'kermany-subtype' (normal, "
+        "bacteria, virus) or a regular expression with one group.",
+    ),
+)
+hash_patients_option = click.option(
+    "--hash-patients",
+    metavar="SECRET",
+    envvar="FEATX_PATIENT_SECRET",
+    show_envvar=True,
+    help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
+)
+externals_option = click.option(
+    "--external",
+    "externals",
+    metavar="NAME=FOLDER",
+    multiple=True,
+    callback=_sets,
+    help="External validation set of the same classes; repeat it for more.",
+)
+part_option = click.option(
+    "--part",
+    metavar="K/N",
+    callback=_part,
+    help="Compute only every N-th image from the K-th into the cache, as one of N processes "
+    "(Slurm arrays, GNU parallel). The same command without --part then writes the matrix.",
+)
+cluster_options = together(
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask cluster that does the work, such as tls://HOST:8786; its workers must see "
+        "IMAGES and the cache. Needs featx[dask].",
+    ),
+    click.option(
+        "--allow-open-scheduler",
+        is_flag=True,
+        help="Accept a scheduler without TLS on another machine; anyone who reaches it can run "
+        "code.",
+    ),
+)
+resources_option = click.option(
+    "--resources",
+    metavar="NAME=AMOUNT",
+    multiple=True,
+    callback=_amounts,
+    help="Resources of a worker that each batch needs: GPU=1 uses workers with a GPU only.",
+)
 
 
-def sets_by_name(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, Path]:
-    """Take NAME=FOLDER, given any number of times."""
-    sets: dict[str, Path] = {}
-    for text in value:
-        name, separator, folder = text.partition("=")
-        if not (name and separator and folder):
-            raise click.BadParameter(f"{text!r} is not NAME=FOLDER")
-        if name in sets:
-            raise click.BadParameter(f"{name!r} is given twice; name each set once")
-        sets[name] = Path(folder)
-    return sets
+def given_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """Keep the options that the user gave, on the command line or by a variable."""
+    context = click.get_current_context()
+    return {
+        name: value
+        for name, value in options.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+
+
+def with_views(settings: dict[str, Any]) -> dict[str, Any]:
+    """Ask for one view where a policy draws no others."""
+    return {"views": 1, **settings} if settings.get("augmentation") == "none" else settings
 
 
 def open_images(
-    images: str | Path, options: dict[str, Any], class_names: list[str] | None = None
+    images: str | Path,
+    patients: str | None = None,
+    labels: str | None = None,
+    hash_patients: str | None = None,
+    **rules: Any,
 ) -> featx.ImageDataset:
-    """Open what the user named, taking from `options` what only this needs."""
-    patients, secret = options.pop("patients"), options.pop("hash_patients", None)
-    return featx.ImageDataset.open(
-        images,
-        patients,
-        labels=options.pop("labels", None),
-        class_names=class_names,
-        hash_patients=secret,
+    """Open images, and log classes, patients and splits."""
+    dataset = featx.ImageDataset.open(
+        images, patients, labels=labels, hash_patients=hash_patients, **rules
     )
-
-
-def benchmark_settings(context: click.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Return settings of a benchmark: those of --config or --preset, replaced by given options."""
-    from featx.benchmarking.config import read_config
-    from featx.benchmarking.presets import get_preset
-
-    sources = {name: context.get_parameter_source(name) for name in options}
-    given = {n: v for n, v in options.items() if sources[n] != click.core.ParameterSource.DEFAULT}
-    preset, file = given.pop("preset", None), given.pop("config", None)
-    settings = {} if preset is None else get_preset(preset).settings(options["weights_dir"])
-    if file is not None:
-        settings |= read_config(file)
-    epochs, size = given.pop("baseline_epochs", None), given.pop("baseline_size", None)
-    training = dict(settings.get("baseline_settings", {}))
-    training |= {} if epochs is None else {"epochs": epochs}
-    training |= {} if size is None else {"size": (size, size)}
-    settings |= {**given, "baseline_settings": training}
-    # The policy 'none' draws no views to default to.
-    if settings.get("augmentation") == "none":
-        settings.setdefault("views", 1)
-    return settings
-
-
-def with_views(options: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the number of views that suits the policy."""
-    views = options["views"]
-    if views is None:
-        views = 1 if options["augmentation"] == "none" else 4
-    return {**options, "views": views}
+    logger.info(dataset.summary())
+    return dataset

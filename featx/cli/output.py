@@ -1,4 +1,4 @@
-"""What commands print: for people, or as JSON for scripts."""
+"""Output of commands: messages on standard error, results as text, table or JSON."""
 
 from __future__ import annotations
 
@@ -58,28 +58,27 @@ def log_versions() -> None:
     logger.debug(", ".join(f"{name} {version}" for name, version in there.items()))
 
 
-def tell_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
+def warn_of_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
     """Name the images that were left out, the first ten in full."""
     for path, reason in unreadable[:10]:
-        click.echo(f"left out: {path}: {reason}", err=True)
+        logger.warning(f"left out: {path}: {reason}")
     if len(unreadable) > 10:
-        click.echo(f"left out: {len(unreadable) - 10:,} more", err=True)
+        logger.warning(f"left out: {len(unreadable) - 10:,} more")
 
 
-def describe_choice(model: Any) -> str:
-    """Say which settings a fitted model chose."""
-    chosen = ", ".join(f"{name} {value}" for name, value in model.best_parameters_.items())
-    return chosen or "nothing to choose"
+def unreadable_rows(unreadable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return the images that were left out as JSON shows them."""
+    return [{"path": path, "reason": reason} for path, reason in unreadable]
 
 
 def print_table(table: Any, as_json: bool, out: Path) -> None:
-    """Print a benchmark's table and what must stand below it."""
+    """Print a benchmark's table, its notes and where the page is."""
     if as_json:
         print_result([row.to_dict() for row in table], as_json, "")
         return
     from rich.console import Console
 
-    from featx.report.tables import to_terminal
+    from featx.reporting.tables import to_terminal
 
     console = Console()
     console.print(to_terminal(table.rows, console.width))

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import Weights
 from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
-from featx.classifiers.search import pipeline_scores
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.recipe import Recipe

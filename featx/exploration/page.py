@@ -15,7 +15,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 from PIL import Image
 
-from featx.report.page import render
+from featx.reporting.page import render
 from featx.runtime.files import put_bytes
 
 __all__ = ["TILE", "Duplicate", "Exploration", "LabelIssue"]

@@ -1,7 +1,7 @@
 """Extraction on a Dask cluster: chunks of images for workers that share the cache.
 
-Workers run the `fill_cache` of a single machine, so results are identical. Whoever reaches a Dask
-scheduler can run code on its workers, so an address beyond this machine must use TLS.
+Workers run the `fill_cache` of a single machine, so results are identical. Anyone who reaches a
+Dask scheduler can run code on its workers, so an address beyond this machine must use TLS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +37,6 @@ __all__ = ["Cluster", "connected"]
 
 logger = logging.getLogger(__name__)
 
-# Enough that a worker finds its next task waiting, and few enough for the scheduler's memory.
-TASKS_PER_THREAD = 2
 # Retries after errors that may pass, such as those of a network drive.
 RETRIES = 2
 CONNECT_SECONDS = 10
@@ -94,8 +91,8 @@ def _check_address(address: str, allow_open: bool) -> None:
             return
     if protocol != "tls" and host != "localhost" and not allow_open:
         raise UsageError(
-            f"the scheduler {address} is open: whoever reaches it can run code as the users of its "
-            "workers. Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "
+            f"the scheduler {address} is open: anyone who reaches it can run code on its workers. "
+            "Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "
             "trusted people reach, --allow-open-scheduler"
         )
 
@@ -122,72 +119,59 @@ class Cluster:
         views = next(iter(missing.values())).shape[1]
         names = ", ".join(embedder.backbone.name for embedder in missing)
         title = f"Embedding with {names} on the cluster"
-        numbers = images_to_read(hashed, missing)
+        # In the order of digests, so that a second run has the chunks that the first one missed.
+        numbers = sorted(images_to_read(hashed, missing), key=hashed.digests.__getitem__)
         step = max(1, pipeline.ROWS_PER_SHARD // views)
-        # In the order of digests, so that a second run has the chunks that the first one lacked.
-        numbers.sort(key=hashed.digests.__getitem__)
-        parts = (numbers[start : start + step] for start in range(0, len(numbers), step))
+        chunks = [numbers[start : start + step] for start in range(0, len(numbers), step)]
         failures: dict[str, UnreadableImageError] = {}
         with _explaining_loss(), progress(title, len(numbers), "images") as advance:
             # One worker makes the probes that all others compare their features with.
-            self._submit(_take(whole, [])).result()
-            for chunk, unreadable in self._run(whole, parts):
-                for digest, error in unreadable.items():
-                    if strict:
-                        names_of = dict(zip(chunk.digests, chunk.images.names, strict=True))
-                        raise strict_error(names_of[digest], error)
+            self._submit(whole, []).result()
+            for chunk, unreadable in self._run(whole, chunks):
+                for number in chunk:
+                    error = unreadable.get(hashed.digests[number])
+                    if strict and error is not None:
+                        raise strict_error(hashed.images.names[number], error)
                 failures |= unreadable
-                advance(len(chunk.digests))
+                advance(len(chunk))
         return failures
 
     def _run(
-        self, whole: Chunk, parts: Iterator[list[int]]
-    ) -> Iterator[tuple[Hashed, dict[str, UnreadableImageError]]]:
-        """Compute chunks, a bounded number at a time.
+        self, whole: Chunk, chunks: list[list[int]]
+    ) -> Iterator[tuple[list[int], dict[str, UnreadableImageError]]]:
+        """Yield the numbers of each chunk's images with those that cannot be decoded.
 
         A chunk whose worker dies is computed by another one; a chunk that kills several workers is
         halved until the image is found.
         """
         from distributed import KilledWorker, as_completed
 
-        running: dict[Any, list[int]] = {}
-        completed: Any = as_completed(loop=self.client.loop)
-
-        def start(numbers: list[int]) -> None:
-            future = self._submit(_take(whole, numbers))
-            running[future.key] = numbers
-            completed.add(future)
-
-        for numbers in islice(parts, self._room()):
-            start(numbers)
+        futures = {self._submit(whole, chunk): chunk for chunk in chunks}
+        completed: Any = as_completed(futures, loop=self.client.loop)
         for future in completed:
-            numbers = running.pop(future.key)
+            chunk = futures.pop(future)
             try:
-                unreadable = future.result()
+                yield chunk, future.result()
             except KilledWorker:
-                if len(numbers) > 1:
-                    logger.warning(
-                        f"Workers died while they read {len(numbers):,} images; halves are tried."
-                    )
-                    start(numbers[: len(numbers) // 2])
-                    start(numbers[len(numbers) // 2 :])
+                if len(chunk) == 1:
+                    reason = UnreadableImageError("each process that reads it is killed")
+                    yield chunk, {whole[1].digests[chunk[0]]: reason}
                     continue
-                reason = UnreadableImageError("each process that reads it is killed")
-                unreadable = {whole[1].digests[numbers[0]]: reason}
-            # Memory of the scheduler, which would remember each task.
-            future.release()
-            yield _take(whole, numbers)[1], unreadable
-            for numbers in islice(parts, max(0, self._room() - len(running))):
-                start(numbers)
+                logger.warning(
+                    f"Workers died while they read {len(chunk):,} images; halves are tried."
+                )
+                for half in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
+                    again = self._submit(whole, half)
+                    futures[again] = half
+                    completed.add(again)
 
-    def _submit(self, chunk: Chunk) -> Future[dict[str, UnreadableImageError]]:
+    def _submit(self, whole: Chunk, numbers: list[int]) -> Future[dict[str, UnreadableImageError]]:
+        missing, hashed = whole
+        chunk = {key: mask[numbers] for key, mask in missing.items()}, hashed.select(numbers)
         resources = None if self.resources is None else dict(self.resources)
         return self.client.submit(
             _fill_chunk, chunk, pure=False, retries=RETRIES, resources=resources
         )
-
-    def _room(self) -> int:
-        return max(2, TASKS_PER_THREAD * sum(self.client.nthreads().values()))
 
     def _check_resources(self) -> None:
         """Refuse resources that no worker has, for which Dask would wait forever."""
@@ -203,11 +187,6 @@ class Cluster:
         )
 
 
-def _take(chunk: Chunk, numbers: list[int]) -> Chunk:
-    missing, hashed = chunk
-    return {key: mask[numbers] for key, mask in missing.items()}, hashed.select(numbers)
-
-
 def _sendable(missing: Mapping[Embedder, Mask], hashed: Hashed) -> Chunk:
     """Replace relative paths, and leave out patients and labels, which no worker needs."""
     names = hashed.images.names
@@ -217,22 +196,12 @@ def _sendable(missing: Mapping[Embedder, Mask], hashed: Hashed) -> Chunk:
         patients=np.array(names, dtype=np.str_),
         sources=tuple(map(_absolute, hashed.images.sources)),
     )
-    return (
-        {_with_absolute_paths(embedder): mask for embedder, mask in missing.items()},
-        replace(hashed, images=images),
-    )
-
-
-def _with_absolute_paths(embedder: Embedder) -> Embedder:
-    config, path = embedder.config, embedder.weights.path
-    folder = config.weights_folder
-    config = replace(
-        config,
-        cache=config.cache_folder.absolute(),
-        weights_dir=None if folder is None else folder.absolute(),
-    )
-    weights = replace(embedder.weights, path=None if path is None else path.absolute())
-    return replace(embedder, config=config, weights=weights)
+    # Copies have no store, whose index may be large.
+    copies = {
+        replace(own, config=replace(own.config, cache=own.config.cache_folder)): mask
+        for own, mask in missing.items()
+    }
+    return copies, replace(hashed, images=images)
 
 
 def _absolute(source: Source) -> Source:

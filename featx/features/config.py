@@ -31,7 +31,7 @@ _PATHS = ("weights_dir", "cache")
 def default_cache() -> Path:
     """Return ``$FEATX_CACHE``, or else ``featx`` in the user's cache folder."""
     variable = os.environ.get("FEATX_CACHE")
-    return Path(variable) if variable else user_cache_path("featx")
+    return Path(variable).absolute() if variable else user_cache_path("featx")
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,10 @@ class ExtractionConfig:
         names = [self.backbones] if isinstance(self.backbones, str) else list(self.backbones)
         object.__setattr__(self, "backbones", tuple(names))
         object.__setattr__(self, "networks", tuple(self.networks))
+        for name in _PATHS:
+            path = getattr(self, name)
+            # Absolute, so that other processes find the same folder.
+            object.__setattr__(self, name, None if path is None else Path(path).absolute())
         self._check_backbones()
         self._check_views()
         if self.color not in get_args(Color):

@@ -1,4 +1,4 @@
-"""Rows that stay where they are until they are asked for."""
+"""Rows that stay on disk until they are indexed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ Rows = npt.NDArray[np.float32]
 
 
 class LazyRows:
-    """Some rows of arrays that stand side by side, read only where they are indexed.
-
-    It takes the place of an array wherever rows are taken by slices or by their numbers.
+    """Rows of concatenated arrays, read only where they are indexed by slices or row numbers.
 
     Parameters
     ----------
     blocks : sequence of array-like of float32, shape (n_rows, n_columns)
-        In memory, mapped, or read from a file; with the same number of rows.
+        Arrays in memory, mapped, or read from a file.
 
     Examples
     --------
@@ -48,7 +46,7 @@ class LazyRows:
 
     @property
     def nbytes(self) -> int:
-        """What the rows would take in memory."""
+        """Bytes that the rows would take in memory."""
         rows, columns = self.shape
         return rows * columns * self.dtype.itemsize
 
@@ -58,7 +56,7 @@ class LazyRows:
     def __getitem__(self, which: Any) -> Rows:
         rows = self._rows[which]
         if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-            # Neighbors are read as one piece.
+            # Consecutive rows are read in one piece.
             rows = slice(int(rows[0]), int(rows[0]) + len(rows))
         pieces = [np.asarray(block[rows]) for block in self.blocks]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
@@ -67,7 +65,7 @@ class LazyRows:
         return np.array(self[:], dtype=dtype, copy=copy)
 
     def select(self, rows: npt.NDArray[np.int64]) -> LazyRows:
-        """Keep some rows, without reading them."""
+        """Return some of the rows, without reading them."""
         return LazyRows(self.blocks, self._rows[rows])
 
 
@@ -100,7 +98,7 @@ class _FileRows:
 
 
 def open_rows(path: Path, offset: int, shape: tuple[int, int]) -> Rows:
-    """Open rows of float32 that lie in a file one after another; they are read when needed."""
+    """Open consecutive rows of float32 in a file, without reading them."""
     try:
         return np.memmap(path, dtype=np.float32, mode="r", offset=offset, shape=shape)
     except (OSError, MemoryError) as error:
@@ -113,17 +111,7 @@ def open_rows(path: Path, offset: int, shape: tuple[int, int]) -> Rows:
 def row_blocks(
     X: Rows, rows: npt.NDArray[np.int64] | None = None, size: int = BLOCK_BYTES
 ) -> Iterator[tuple[slice, Rows]]:
-    """Read rows block by block.
-
-    Parameters
-    ----------
-    X : ndarray or LazyRows, shape (n_rows, n_features)
-        Where the rows stand.
-
-    Yields
-    ------
-    block : ndarray, shape (n, n_features)
-        They.
+    """Read rows block by block, each with its place in the result.
 
     Examples
     --------

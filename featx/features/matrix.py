@@ -1,4 +1,4 @@
-"""The feature matrix: one row an (image, view), and who each row belongs to."""
+"""The feature matrix: one row per (image, view), with labels, patients and splits."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import FeatxError, UsageError
+from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.features.lazy_rows import LazyRows
 from featx.features.matrix_file import checked, read_features
 from featx.runtime.files import library_versions, write_hdf5
 from featx.runtime.memory import available_memory
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["FORMAT", "FeatureMatrix"]
 
@@ -28,35 +32,37 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatrix:
-    """Features of images, with everything that a fit without leaks needs to know of each row.
+    """Hold features of images with each row's image, view, label, patient and split.
+
+    `featx.extract` returns one; `load` reads one from a file without reading its features.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n_rows, n_features)
-        One row an (image, view).
+        Features, one row per (image, view).
     image : ndarray of int64, shape (n_rows,)
-        Which image a row shows: an index into `names`, `labels`, `patients`, `splits`.
+        Image of each row: an index into `names`, `digests`, `labels`, `patients` and `splits`.
     view : ndarray of int64, shape (n_rows,)
-        0 for the image itself, 1, 2, ... for augmented views.
-    names : tuple of str
-        Path of each image relative to its data set's root.
-    digests : tuple of str
+        View of each row: 0 for the image itself, 1, 2, ... for augmented views.
+    names : tuple of str, length n_images
+        Path of each image relative to the root of its collection.
+    digests : tuple of str, length n_images
         SHA-256 of each image's bytes, in hexadecimal.
     labels : ndarray of int64, shape (n_images,)
         Index into `class_names`; -1 where unknown.
     patients : ndarray of str, shape (n_images,)
-        Whose image it is.
+        Patient of each image.
     splits : ndarray of str, shape (n_images,)
         ``"train"``, ``"val"``, ``"test"`` or ``""``.
     class_names : tuple of str
-        The classes; of two, the last is the positive one.
+        Classes; of two, the last is the positive one.
     recipes : tuple of dict
-        What decided the feature values, one recipe for each block of columns.
+        Recipe of each block of columns; see `featx.features.recipe.Recipe`.
     unreadable : tuple of (str, str)
         Name and reason of each image that was left out.
     seconds : float
-        What the rows cost to compute, whenever that was. Not saved: the same features give the
-        same file.
+        Time that the rows took to compute, whenever that was. It is not saved, so that equal
+        features give equal files.
 
     Examples
     --------
@@ -66,6 +72,8 @@ class FeatureMatrix:
     ...     labels=np.array([0, 1]), patients=np.array(["p1", "p2"]), splits=np.array(["", ""]),
     ...     class_names=("NORMAL", "PNEUMONIA"),
     ... )
+    >>> matrix.y.tolist()
+    ['NORMAL', 'NORMAL', 'PNEUMONIA', 'PNEUMONIA']
     >>> matrix.select_images([1]).X.shape, matrix.row_labels.tolist()
     ((2, 3), [0, 0, 1, 1])
     """
@@ -84,23 +92,45 @@ class FeatureMatrix:
     seconds: float = field(default=0.0, compare=False)
 
     def __repr__(self) -> str:
-        backbones = "+".join(recipe["backbone"] for recipe in self.recipes) or "features"
         return (
-            f"FeatureMatrix({backbones}: {self.n_images:,} images, {len(self.X):,} rows, "
+            f"FeatureMatrix({self._backbones()}: {self.n_images:,} images, {len(self.X):,} rows, "
             f"{self.X.shape[1]:,} features)"
         )
+
+    def _repr_html_(self) -> str:
+        counts = {name: int(n) for name, n in zip(self.class_names, self._counts(), strict=True)}
+        rows = {
+            "features": f"{self.X.shape[1]:,} of {self._backbones()}",
+            "images": f"{self.n_images:,}",
+            "rows": f"{len(self):,}",
+            "patients": f"{len(np.unique(self.patients)):,}",
+            **{f"class {name}": f"{count:,}" for name, count in counts.items()},
+        }
+        cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table><caption>FeatureMatrix</caption>{''.join(cells)}</table>"
+
+    def _counts(self) -> npt.NDArray[np.int64]:
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
+
+    def _backbones(self) -> str:
+        return "+".join(recipe["backbone"] for recipe in self.recipes) or "features"
 
     def __len__(self) -> int:
         return len(self.X)
 
     @property
     def n_images(self) -> int:
-        """Number of images, whatever their number of views."""
+        """Number of images."""
         return len(self.names)
+
+    @property
+    def y(self) -> npt.NDArray[np.str_]:
+        """Class name of each row, shape (n_rows,); ``""`` where unknown."""
+        return np.array([*self.class_names, ""], dtype=np.str_)[self.row_labels]
 
     @cached_property
     def row_labels(self) -> npt.NDArray[np.int64]:
-        """Label of each row, shape (n_rows,)."""
+        """Index of each row's class, shape (n_rows,)."""
         return self.labels[self.image]
 
     @cached_property
@@ -108,18 +138,42 @@ class FeatureMatrix:
         """Patient of each row, shape (n_rows,)."""
         return self.patients[self.image]
 
+    def to_numpy(self) -> npt.NDArray[np.float32]:
+        """Return the features as one array in memory, shape (n_rows, n_features)."""
+        return np.array(self.X[:], dtype=np.float32)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with image, view, label, patient and split before the features.
+
+        Labels are class names, ``""`` where unknown. Use it for tables and plots; fits need less
+        memory with the matrix itself.
+
+        Raises
+        ------
+        MissingExtraError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingExtraError("FeatureMatrix.to_frame", "pandas") from error
+        images = {
+            "image": np.array(self.names, dtype=object)[self.image],
+            "view": self.view,
+            "label": self.y,
+            "patient": self.row_patients,
+            "split": self.splits[self.image],
+        }
+        features = pd.DataFrame(self.to_numpy()).add_prefix("feature_")
+        return pd.concat([pd.DataFrame(images), features], axis=1)
+
     def select_images(self, indices: npt.ArrayLike) -> FeatureMatrix:
-        """Keep some images, in the order given, with all their views.
+        """Return some images, in the given order, with all their views.
 
         Parameters
         ----------
         indices : array-like of int
-            Which images; each at most once.
-
-        Returns
-        -------
-        FeatureMatrix
-            With images renumbered from 0.
+            Numbers of the images, each at most once.
         """
         indices = np.asarray(indices, dtype=np.int64)
         if len(np.unique(indices)) != len(indices):
@@ -142,39 +196,39 @@ class FeatureMatrix:
         )
 
     def select_views(self, views: int) -> FeatureMatrix:
-        """Keep only the first `views` views of each image.
+        """Return the first views of each image.
 
         Parameters
         ----------
         views : int
-            How many, at least 1; view 0 is the image itself.
+            Number of views, at least 1; view 0 is the image itself.
         """
         if views < 1:
-            raise UsageError(f"{views} views leave nothing; ask for at least 1")
+            raise UsageError(f"views={views} selects no row; give at least 1")
         rows = np.flatnonzero(self.view < views)
         return replace(self, X=_take(self.X, rows), image=self.image[rows], view=self.view[rows])
 
     def lazily(self) -> FeatureMatrix:
-        """Return the matrix with rows that are read only where they are indexed.
+        """Return the matrix with rows that are read only where `X` is indexed.
 
-        Selections of it read nothing either. Slices and row numbers are all that its `X` takes.
+        Its selections read nothing either. `X` then takes slices and arrays of row numbers only.
         """
         lazy = self.X if isinstance(self.X, LazyRows) else LazyRows([self.X])
         return replace(self, X=cast("npt.NDArray[np.float32]", lazy))
 
     @classmethod
     def join(cls, matrices: Sequence[FeatureMatrix]) -> FeatureMatrix:
-        """Set matrices of the same images side by side.
+        """Concatenate the features of matrices of the same images.
 
         Parameters
         ----------
         matrices : sequence of FeatureMatrix
-            With the same images, and the same views of each.
+            Matrices of the same images and views.
 
         Raises
         ------
         UsageError
-            If their images, views or classes differ.
+            If their images, views, labels or classes differ.
         """
         if not matrices:
             raise UsageError("there is no matrix to join")
@@ -189,8 +243,8 @@ class FeatureMatrix:
             )
             if not same:
                 raise UsageError(
-                    f"{first!r} and {other!r} are not of the same images, views and labels; "
-                    "extract both from the same images with the same --views"
+                    f"{first!r} and {other!r} are not of the same images, views and labels. "
+                    "Extract both from the same images with the same --views"
                 )
         return replace(
             first,
@@ -205,7 +259,7 @@ class FeatureMatrix:
         Parameters
         ----------
         path : path-like
-            Where to; the folder is made if it is missing.
+            File to write; missing folders are made.
         """
 
         def fill(rows: h5py.Dataset) -> None:
@@ -217,17 +271,7 @@ class FeatureMatrix:
     def save_rows(
         self, path: str | Path, shape: tuple[int, ...], fill: Callable[[h5py.Dataset], None]
     ) -> None:
-        """Write a matrix whose rows are not in memory; see `save`.
-
-        Parameters
-        ----------
-        path : path-like
-            Where to.
-        shape : (int, int)
-            Rows and features.
-        fill : callable
-            Given the data set of that shape, writes the rows.
-        """
+        """Write a matrix of the given shape, whose rows `fill` writes into the HDF5 data set."""
 
         def write(file: h5py.File) -> None:
             self._write_tables(file)
@@ -252,35 +296,35 @@ class FeatureMatrix:
             "unreadable/reason": [reason for _, reason in self.unreadable],
         }
         for name, entries in texts.items():
-            # Undecodable bytes of a file name travel as surrogates, as everywhere in Python.
+            # Python keeps undecodable bytes of file names as surrogates.
             encoded = [str(entry).encode("utf-8", "surrogateescape") for entry in entries]
             data = np.array(encoded, dtype=object)
             file.create_dataset(name, data=data, dtype=h5py.string_dtype())
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureMatrix:
-        """Read a matrix file. Features stay on disk until they are needed.
+        """Read a matrix file; features stay on disk until they are needed.
 
         Parameters
         ----------
         path : path-like
-            A file that `save` or ``featx extract`` wrote.
+            File that `save` or ``featx extract`` wrote.
 
         Raises
         ------
         FeatxError
-            If the file is missing, damaged, or not a feature matrix of a known format.
+            If the file is missing, damaged, or no feature matrix of a known format.
         """
         path = Path(path)
         if not path.exists():
-            raise UsageError(f"{path} does not exist; make it with `featx extract`")
+            raise UsageError(f"{path} does not exist. Make it with `featx extract`")
         try:
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)
         except (OSError, KeyError, ValueError) as error:
             raise FeatxError(
-                f"{path} cannot be read as a feature matrix ({error}); make it again with "
-                "`featx extract`, which takes from the cache what is there"
+                f"{path} cannot be read as a feature matrix ({error}). Make it again with "
+                "`featx extract`, which reuses the cache"
             ) from error
 
     @classmethod
@@ -316,7 +360,7 @@ class FeatureMatrix:
         return matrix
 
     def _check(self) -> None:
-        """Refuse tables that do not fit together."""
+        """Refuse tables that contradict each other."""
         rows, images = len(self.X), len(self.names)
         per_image = (self.digests, self.labels, self.patients, self.splits)
         if self.X.ndim != 2 or {len(self.image), len(self.view)} != {rows}:
@@ -324,9 +368,9 @@ class FeatureMatrix:
         if {len(table) for table in per_image} != {images}:
             raise ValueError("its tables of images differ in length")
         if rows and not (self.image.min() >= 0 and self.image.max() < images):
-            raise ValueError("a row names an image that is not there")
+            raise ValueError("a row names an image that does not exist")
         if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
-            raise ValueError("a label names a class that is not there")
+            raise ValueError("a label names a class that does not exist")
 
 
 def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
@@ -336,7 +380,7 @@ def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _side_by_side(blocks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Join blocks of columns; those that would take much of the memory stay where they are."""
+    """Concatenate blocks of columns, lazily where they would take much of the memory."""
     if len(blocks) == 1:
         return blocks[0]
     if sum(block.nbytes for block in blocks) > available_memory() / 4:

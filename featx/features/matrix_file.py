@@ -1,4 +1,4 @@
-"""What is read of a matrix file: mapped, and only if it lies wholly inside the file."""
+"""Reading of matrix files: features are mapped, and only from inside the file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["checked", "map_features", "read_features"]
 def checked(file: h5py.File, name: str) -> h5py.Dataset:
     """Return a data set that is wholly inside the file.
 
-    HDF5 can send a reader to other files, through external links, external storage and virtual
-    data sets; a file from elsewhere must not make featx read what its sender cannot.
+    HDF5 can refer to other files by external links, external storage and virtual data sets; a file
+    from elsewhere must not make featx read files that its sender cannot.
     """
     *folders, leaf = name.split("/")
     group: h5py.Group = file
@@ -29,7 +29,7 @@ def checked(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"{name} is not a data set")
     if dataset.is_virtual or dataset.external:
-        raise ValueError(f"{name} lies in another file")
+        raise ValueError(f"{name} is stored in another file")
     size = Path(file.filename).stat().st_size
     if dataset.chunks is not None or dataset.size * dataset.dtype.itemsize > size:
         raise ValueError(f"{name} claims {dataset.shape}, more than the file holds")
@@ -54,6 +54,6 @@ def read_features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
         raise ValueError(f"its features are {dataset.dtype}, not float32")
     offset = dataset.id.get_offset()
     if offset is None:
-        # Nothing to map: no rows, or few enough that HDF5 keeps them in the header.
+        # No rows, or so few that HDF5 keeps them in the header.
         return dataset[:]
     return open_rows(path, offset, dataset.shape)

@@ -137,6 +137,22 @@ class OperatingPoint:
         false_alarms = _counts_from(rank[~positive], len(cuts))
         return float(cuts[self._best(hits, false_alarms)])
 
+    def check_classes(self, n_classes: int) -> None:
+        """Check that the rule suits the number of classes.
+
+        Raises
+        ------
+        UsageError
+            If a threshold is asked for more than two classes.
+        """
+        neutral = (OperatingPoint("youden"), OperatingPoint("fixed", 0.5))
+        if n_classes > 2 and self not in neutral:
+            name = self.value if self.criterion == "fixed" else self.criterion
+            raise UsageError(
+                f"operating point {name!r} is for two classes, and there are {n_classes}, of "
+                "which the most probable is predicted; omit it"
+            )
+
     def _best(self, hits: npt.NDArray[np.int64], false_alarms: npt.NDArray[np.int64]) -> int:
         positives, negatives = int(hits[0]), int(false_alarms[0])
         missed, correct_rejections = positives - hits, negatives - false_alarms

@@ -92,7 +92,7 @@ def warm_up():
 
 def fit(arguments):
     """Fit in this process, under the limit, and print how good it is and what it took."""
-    from featx.classifiers.fitting import fit
+    from featx.classifiers.classifier import fit
     from featx.features.matrix import FeatureMatrix
 
     train = FeatureMatrix.load(arguments.folder / "train.h5")
@@ -111,7 +111,7 @@ def fit(arguments):
         "auc": roc_auc_score(test.labels, scores),
         "seconds": round(seconds, 1),
         "streamed": model.provenance_.get("streamed"),
-        "chosen": model.best_parameters_,
+        "chosen": model.best_params_,
     }
     print(json.dumps(row))
 

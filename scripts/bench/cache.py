@@ -47,13 +47,13 @@ class MadeUpEngine:
 def extract(arguments):
     """Extract in this process and print what it took."""
     from featx.datasets.dataset import ImageDataset
-    from featx.features import embedding
     from featx.features.cache.store import FeatureStore
     from featx.features.extraction import extract
+    from featx.features.pipeline import ENGINES
 
     logging.getLogger("featx").setLevel(logging.WARNING)
     if arguments.made_up:
-        embedding.Embedding._make_engine = lambda self: MadeUpEngine(self.backbone.features)
+        ENGINES.factory = lambda embedder: MadeUpEngine(embedder.backbone.features)
     collect, reading = FeatureStore.collect, []
 
     def timed(*rest):

@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 from distributed import Client, LocalCluster
-from featx.features.embedding import Embedding
 
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
+from featx.features.pipeline import ENGINES
 from featx.runtime.parallel import set_engine_threads, set_jobs
 
 BAR = 0.9
@@ -40,18 +40,6 @@ def timed(images, cache, settings):
     since = time.perf_counter()
     matrix = extract(images, cache=cache, **settings)
     return time.perf_counter() - since, matrix
-
-
-def keep_engines():
-    """Load each network once in this process, as workers do."""
-    make, made = Embedding._make_engine, {}
-
-    def make_once(self):
-        if self.recipe.digest not in made:
-            made[self.recipe.digest] = make(self)
-        return made[self.recipe.digest]
-
-    Embedding._make_engine = make_once
 
 
 def main():
@@ -70,11 +58,12 @@ def main():
     images = ImageDataset.open(arguments.folder, labeled=False)
     images = images.select(np.linspace(0, len(images) - 1, arguments.images).astype(int))
     settings = {
-        "backbone": arguments.backbone,
+        "backbones": arguments.backbone,
         "views": arguments.views,
         "engine": arguments.engine,
     }
-    keep_engines()
+    # Networks stay loaded, as on workers.
+    ENGINES.size = 8
     alone, together = [], []
     with (
         tempfile.TemporaryDirectory(prefix="featx-cluster-") as scratch,

@@ -52,19 +52,19 @@ def copy_images(source, target, count):
 
 
 @contextmanager
-def one_engine(embedding):
-    """Make the first engine that is asked for, and give it again whenever one is."""
-    make, engines = embedding.Embedding._make_engine, []
+def one_engine(pipeline):
+    """Load the first engine only, use it for every extraction, and skip drift checks."""
+    engines, check = [], pipeline.check_drift
 
-    def make_once(self):
+    def load_once(embedder):
         if not engines:
-            engines.append(make(self))
+            engines.append(embedder.load_engine())
         return engines[0]
 
-    check = embedding.check_drift
-    embedding.Embedding._make_engine, embedding.check_drift = make_once, lambda *_: None
-    yield engines
-    embedding.Embedding._make_engine, embedding.check_drift = make, check
+    pipeline.check_drift = lambda *_, **__: None
+    with pipeline.ENGINES.using(load_once):
+        yield engines
+    pipeline.check_drift = check
 
 
 class Featx:
@@ -75,16 +75,16 @@ class Featx:
         from featx.images.augmentation import POLICIES, make_view
 
         self.folder, self._extract = folder, extract
-        self.settings = {"backbone": name, "augmentation": "none", "views": 1}
+        self.settings = {"backbones": name, "augmentation": "none", "views": 1}
         self.settings |= {"weights": "random", "engine": arguments.engine}
         self.settings |= {"precision": arguments.precision}
-        # A cache that knows the network, and of all images one, which is not among those timed.
-        calibration = {"calibration": images} if arguments.precision == "int8" else {}
+        # A cache with the network, and with one image that is not among those timed.
+        quantization = {"quantization": images} if arguments.precision == "int8" else {}
         first = extract(
-            images.select([0]), cache=folder / "template", **self.settings, **calibration
+            images.select([0]), cache=folder / "template", **self.settings, **quantization
         )
-        if calibration:
-            self.settings["calibration"] = [first.recipes[0]["network"]]
+        if quantization:
+            self.settings["quantization"] = first
         (self.engine,) = engines
         self.images = images.select(range(1, len(images)))
         size, policy = first.recipes[0]["size"], POLICIES["none"]
@@ -176,9 +176,9 @@ def run_timm(name, files, target):
 
 def measure(name, images, files, folder, arguments):
     """Time a backbone's ways in turn and return the row."""
-    from featx.features import embedding
+    from featx.features import pipeline
 
-    with one_engine(embedding) as engines:
+    with one_engine(pipeline) as engines:
         return timed(
             Featx(name, images, folder, arguments, engines), name, files, folder, arguments
         )

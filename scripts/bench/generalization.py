@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from featx.classifiers.adaptation import adapt
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.features.extraction import extract
@@ -183,7 +183,7 @@ class Bench:
         for train_images, tests in self.pairs.values():
             views, test_views = method["views"]
             train = self.extract(train_images, method, views)
-            model = fit(train, "logistic", folds=3, search_rows=3000)
+            model = fit(train, "logistic", cv=3, search_rows=3000)
             shown = {name: self.extract(s, method, test_views) for name, s in tests.items()}
             if "as they are" in shown:
                 first = shown["as they are"].class_names[0]

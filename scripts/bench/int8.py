@@ -69,7 +69,7 @@ def auc_of_both(name, images, held_out, weights_dir):
             settings = {"cache": cache, "weights_dir": weights_dir, "engine": "openvino"}
             settings |= {"precision": precision}
             if precision == "int8":
-                settings["calibration"] = training
+                settings["quantization"] = training
             fit, test = (
                 featx.extract(part, name, "none", 1, **settings) for part in (training, others)
             )

@@ -66,22 +66,22 @@ class QuickEngine:
 def extract(arguments):
     """Extract in this process and print its peak memory."""
     from featx.datasets.dataset import ImageDataset
-    from featx.features import embedding
     from featx.features.extraction import extract
+    from featx.features.pipeline import ENGINES
 
     logging.getLogger("featx").setLevel(logging.WARNING)
-    make, loading = embedding.Embedding._make_engine, []
+    loading = []
     quick = arguments.engine == "quick"
 
-    def make_engine(self):
+    def make_engine(embedder):
         since = time.perf_counter()
-        engine = make(self)
+        engine = embedder.load_engine()
         # Networks are compiled for the first pixels that they see.
-        engine.embed(np.zeros((1, *self.backbone.size), dtype=np.float32))
+        engine.embed(np.zeros((1, *embedder.backbone.size), dtype=np.float32))
         loading.append(time.perf_counter() - since)
-        return QuickEngine(engine, self.backbone.features) if quick else engine
+        return QuickEngine(engine, embedder.backbone.features) if quick else engine
 
-    embedding.Embedding._make_engine = make_engine
+    ENGINES.factory = make_engine
     began = time.perf_counter()
     matrix = extract(
         ImageDataset.open(arguments.folder / "images", r"(person\d+)_"),

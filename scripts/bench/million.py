@@ -37,26 +37,12 @@ def digest_of(number):
 
 def open_cache(folder):
     """Open the cache of a made-up recipe."""
-    from featx.features.embedding import Embedding
+    from featx.features.config import ExtractionConfig
+    from featx.features.pipeline import embedders_of
 
-    from featx.backbones.registry import get_backbone
-    from featx.backbones.weights import find_weights
-    from featx.features.recipe import Recipe
-    from featx.images.augmentation import Augmentation
-
-    backbone = get_backbone("densenet169")
-    recipe = Recipe(
-        backbone=backbone.name,
-        weights="0" * 64,
-        size=(224, 224),
-        augmentation=Augmentation.named("radiograph"),
-        random_state=0,
-        color="gray",
-        pooling="average",
-        normalization="none",
-    )
-    weights = find_weights(backbone, "random")
-    return Embedding(recipe, backbone, weights, folder / "cache", engine="keras")
+    config = ExtractionConfig("densenet169", views=VIEWS, weights="random", cache=folder / "cache")
+    (embedder,) = embedders_of(config)
+    return embedder
 
 
 def list_images(count):
@@ -76,23 +62,22 @@ def list_images(count):
 
 
 def fill(folder, images, missing):
-    """Write the parts and the memory of files, without waiting for the disk."""
+    """Write the shards and the index of files, without waiting for the disk."""
     import os
 
-    from featx.features.embedding import ROWS_A_PART
-
     from featx.features.cache.file_hashes import MEMORY_NAME, _Memory, _State
+    from featx.features.pipeline import ROWS_PER_SHARD
 
     os.fsync = lambda _: None
     store = open_cache(folder).store
-    step = ROWS_A_PART // VIEWS
+    step = ROWS_PER_SHARD // VIEWS
     generator = np.random.default_rng(0)
     for start in range(0, images, step):
         if generator.random() < missing:
             continue
         digests = [digest_of(number) for number in range(start, min(start + step, images))]
         keys = [(digest, view) for digest in digests for view in range(VIEWS)]
-        store.add(keys, np.full((len(keys), WIDTH), start, dtype=np.float32), 1.0, "{}")
+        store.add(keys, np.full((len(keys), WIDTH), start, dtype=np.float32), 1.0)
     store.save_index()
     memory = _Memory(folder / "cache" / MEMORY_NAME)
     for number in range(images):
@@ -107,11 +92,8 @@ def file_key(number):
 
 def measure(folder, images):
     """Do what a run does before it reads the first image, and print what it took."""
-    from featx.features.embedding import find_lacking
-    from featx.features.wanted import WantedRows
-
     from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory, _State
-    from featx.features.cluster import _batches
+    from featx.features.pipeline import find_missing, images_to_read
 
     dataset = list_images(images)
     states = [_State(file_key(number), settled=True) for number in range(images)]
@@ -123,22 +105,17 @@ def measure(folder, images):
     memory = _Memory(folder / "cache" / MEMORY_NAME)
     digests = tuple(memory.get(state) for state in states)
     lap("know files")
-    wanted = WantedRows(digests, VIEWS)
-    lap("index what is wanted")
-    embedding = open_cache(folder)
-    lacking = find_lacking([embedding], wanted)
-    lap("find what is there")
-    remembered = np.ones(images, dtype=bool)
-    hashed = Hashed(dataset, np.arange(images), digests, remembered, unreadable={})
-    batches = list(_batches(lacking, hashed, wanted))
-    lap("plan batches")
+    embedder = open_cache(folder)
+    missing = find_missing([embedder], digests, VIEWS)
+    lap("find missing rows")
+    numbers = images_to_read(Hashed(dataset, np.arange(images), digests, {}), missing)
+    lap("list images to read")
     row = {
         "images": images,
-        "rows": wanted.n_rows,
-        "parts": len(list(embedding.store.folder.glob("part-*.h5"))),
-        "index_bytes": (embedding.store.folder / "keys.index").stat().st_size,
-        "missing_images": sum(map(len, batches)),
-        "batches": len(batches),
+        "rows": images * VIEWS,
+        "shards": len(list(embedder.store.folder.glob("part-*.h5"))),
+        "index_bytes": (embedder.store.folder / "keys.index").stat().st_size,
+        "missing_images": len(numbers),
         "seconds": seconds,
         "total_seconds": round(sum(seconds.values()), 2),
         "cpu_seconds": round(time.process_time() - worked, 2),

@@ -33,9 +33,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from featx.classifiers.registry import ClassifierRecord, get_classifier
+from featx.classifiers.registry import ClassifierSpec, get_classifier
 from featx.classifiers.search import Search
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.training_set import TrainingSet
 
 BAR, TOLERANCE = 10.0, 1e-4
 FOLDS, IMAGES_A_PATIENT = 5, 2
@@ -135,7 +135,7 @@ def compare_svm(training, folds, arguments):
 def compare_logistic(training, folds, rounds):
     """Time the warm-started path against fits from nothing."""
     warm = get_classifier("logistic")
-    records: dict[str, ClassifierRecord] = {"warm": warm, "cold": replace(warm, shared_fits=None)}
+    records: dict[str, ClassifierSpec] = {"warm": warm, "cold": replace(warm, shared_fits=None)}
     seconds = {way: [] for way in records}
     found = {}
     for _ in range(rounds):

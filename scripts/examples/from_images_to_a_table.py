@@ -48,7 +48,7 @@ assert not set(train.patients) & set(test.patients)
 settings = {"backbones": "efficientnet_lite0", "cache": OUT / "cache"}
 matrix = featx.extract(train, augmentation="radiograph", views=2, **settings)
 model = featx.fit(matrix, "logistic")
-print(matrix, model.best_parameters_, f"threshold {model.threshold_:.3f}", sep="\n")
+print(matrix, model.best_params_, f"threshold {model.threshold_:.3f}", sep="\n")
 
 # %%
 from sklearn.metrics import roc_auc_score

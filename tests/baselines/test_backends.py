@@ -10,18 +10,17 @@ import numpy as np
 import pytest
 
 from featx.backbones._keras import import_keras
-from featx.baselines import checks
-from featx.baselines.training import train_baseline
+from featx.baselines import settings as training_settings
+from featx.baselines.train import train
 from featx.errors import UsageError
 
-# Trains, is interrupted, goes on, and says what it found, on the back end of the environment.
+# Trains, is interrupted, resumes, and prints the results, on the back end of the environment.
 SCRIPT = """
 import json, sys
 from pathlib import Path
 import numpy as np
 from featx.backbones._keras import import_keras
-from featx.baselines import loop
-from featx.baselines.training import train_baseline
+from featx.baselines.train import train
 from featx.datasets.dataset import ImageDataset
 
 pixels = np.load(sys.argv[1])
@@ -29,25 +28,29 @@ labels = np.arange(len(pixels)) % 2
 patients = [f"{label}-{number // 6}" for number, label in enumerate(labels)]
 images = ImageDataset.from_arrays(pixels, [f"class{c}" for c in labels], patients=patients)
 settings = {"size": 32, "epochs": 3, "batch_size": 16, "augmentation": "none"}
-whole = train_baseline(images, "ramirez-cnn-corrected", **settings)
-original = loop._run_epoch
-def die(network, trainer, task, epoch, *rest):
-    if epoch == 2:
-        raise KeyboardInterrupt
-    return original(network, trainer, task, epoch, *rest)
-loop._run_epoch = die
+whole = train(images, "ramirez-cnn-corrected", **settings)
+keras = import_keras()
+original = keras.Model.fit
+class Die(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+def fit(self, *arguments, **keywords):
+    keywords["callbacks"].append(Die())
+    return original(self, *arguments, **keywords)
+keras.Model.fit = fit
 out = Path(sys.argv[2])
 try:
-    train_baseline(images, "ramirez-cnn-corrected", out=out, **settings)
+    train(images, "ramirez-cnn-corrected", out=out, **settings)
 except KeyboardInterrupt:
-    loop._run_epoch = original
-went_on = train_baseline(images, "ramirez-cnn-corrected", out=out, **settings)
+    keras.Model.fit = original
+resumed = train(images, "ramirez-cnn-corrected", out=out, **settings)
 found = {
     "backend": import_keras().config.backend(),
-    "loss": went_on.history["loss"],
-    "auc": went_on.history["val_auc"],
+    "loss": resumed.history["loss"],
+    "auc": resumed.history["val_auc"],
     "difference": float(
-        np.abs(went_on.predict_proba(images) - whole.predict_proba(images)).max()
+        np.abs(resumed.predict_proba(images) - whole.predict_proba(images)).max()
     ),
 }
 print(json.dumps(found))
@@ -75,18 +78,18 @@ def test_recipe_trains_and_resumes_on_another_back_end(blobs, tmp_path, backend)
     assert found["difference"] < 1e-3
 
 
-def test_mixed_precision_without_a_gpu_is_refused(blobs, monkeypatch):
-    monkeypatch.setattr(checks, "_has_gpu", lambda: False)
+def test_mixed_precision_without_a_gpu_raises(blobs, monkeypatch):
+    monkeypatch.setattr(training_settings, "has_gpu", lambda: False)
     with pytest.raises(UsageError, match="sees no GPU"):
-        train_baseline(blobs(), "ramirez-cnn", batch_size=16, mixed_precision=True)
+        train(blobs(), "ramirez-cnn", batch_size=16, mixed_precision=True)
 
 
 def test_mixed_precision_computes_in_float16_and_answers_in_float32(blobs, monkeypatch, tmp_path):
-    monkeypatch.setattr(checks, "_has_gpu", lambda: True)
+    monkeypatch.setattr(training_settings, "has_gpu", lambda: True)
     config = import_keras().config
     before = config.dtype_policy().name
     settings = {"size": 32, "epochs": 2, "batch_size": 32, "mixed_precision": True}
-    trained = train_baseline(blobs(), "ramirez-cnn", out=tmp_path, **settings)
+    trained = train(blobs(), "ramirez-cnn", out=tmp_path, **settings)
     assert config.dtype_policy().name == before
     layer = next(x for x in trained.network.layers if type(x).__name__ == "Conv2D")
     assert layer.compute_dtype == "float16"
@@ -94,5 +97,5 @@ def test_mixed_precision_computes_in_float16_and_answers_in_float32(blobs, monke
     assert trained.network.output.dtype == "float32"
     values = trained.predict_proba(blobs(9, random_state=1))
     assert np.isfinite(values).all()
-    again = train_baseline(blobs(), "ramirez-cnn", out=tmp_path, **settings)
+    again = train(blobs(), "ramirez-cnn", out=tmp_path, **settings)
     np.testing.assert_array_equal(values, again.predict_proba(blobs(9, random_state=1)))

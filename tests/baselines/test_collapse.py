@@ -11,7 +11,7 @@ import pytest
 from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base, fill_randomly
 from featx.backbones.registry import get_backbone
-from featx.baselines.training import train_baseline
+from featx.baselines.train import train
 
 SIZE = 32
 
@@ -39,7 +39,7 @@ def fitting_weights(images, tmp_path_factory):
 
 @pytest.mark.slow
 def test_seed_resnet_collapses_and_is_told_why(images, fitting_weights):
-    trained = train_baseline(
+    trained = train(
         images, "ramirez-resnet", size=SIZE, batch_size=16, epochs=2, weights=fitting_weights
     )
     # As in the report: training goes well, validation calls everything one class.
@@ -54,7 +54,7 @@ def test_seed_resnet_collapses_and_is_told_why(images, fitting_weights):
 
 @pytest.mark.slow
 def test_seed_resnet_corrected_does_not(images, fitting_weights):
-    trained = train_baseline(
+    trained = train(
         images,
         "ramirez-resnet-corrected",
         size=SIZE,

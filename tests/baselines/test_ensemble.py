@@ -1,4 +1,5 @@
 import importlib.util
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -7,18 +8,25 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from featx.backbones._keras import import_keras
-from featx.baselines import loop
-from featx.baselines import registry as recipes
-from featx.baselines.ensemble import ENSEMBLES, FeatureSource
+from featx.baselines import registry
+from featx.baselines.ensemble import FeatureTables
+from featx.baselines.ensemble_recipes import ENSEMBLES
 from featx.baselines.registry import get_baseline
-from featx.baselines.training import train_baseline
-from featx.baselines.transformer import vision_transformer
+from featx.baselines.train import train
+from featx.baselines.training_data import TrainingData
+from featx.baselines.views import ImageViews
+from featx.baselines.vision_transformer import vision_transformer
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.images.augmentation import Augmentation
+from tests.baselines.interruption import fit_with
 
 SETTINGS = {"size": 32, "epochs": 2, "batch_size": 16, "augmentation": "none"}
 
 has_hub = importlib.util.find_spec("keras_hub") is not None
 needs_hub = pytest.mark.skipif(not has_hub, reason="KerasHub is an extra (featx[hub]), not here")
+
+
+TINY_PARAMETERS = {n: (25 * 3 + 1) * n + (25 * n + 1) * 2 * n for n in (4, 6, 8)}
 
 
 def tiny(pixels, weights=None, *, filters):
@@ -37,13 +45,13 @@ def trio(monkeypatch):
         for filters in (4, 6, 8)
     )
     recipe = replace(ENSEMBLES[0], name="trio", pieces=pieces)
-    monkeypatch.setitem(recipes._RECIPES, "trio", recipe)
+    monkeypatch.setitem(registry._RECIPES, "trio", recipe)
     return recipe
 
 
 def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
     settings = SETTINGS | {"epochs": 6}
-    trained = train_baseline(blobs(160), "trio", out=tmp_path, **settings)
+    trained = train(blobs(160), "trio", out=tmp_path, **settings)
     fresh = blobs(60, random_state=1)
     values = trained.predict_proba(fresh)
     assert roc_auc_score(fresh.labels, values[:, 1]) > 0.9
@@ -56,8 +64,7 @@ def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
     # The features of all three reach the classifier: 2 x (4 + 6 + 8), with scale and offset each.
     widths = (8, 12, 16)
     dense = (sum(widths) + 1) * 256 + 257
-    convolutions = sum((25 * 3 + 1) * n + (25 * n + 1) * 2 * n for n in (4, 6, 8))
-    assert trained.parameters == convolutions + 2 * sum(widths) + dense
+    assert trained.parameters == sum(TINY_PARAMETERS.values()) + 2 * sum(widths) + dense
     loaded = import_keras().models.load_model(tmp_path / "network.keras")
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
     np.testing.assert_allclose(
@@ -65,50 +72,61 @@ def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
     )
 
 
-def test_pieces_are_reused_and_only_what_is_missing_is_trained(blobs, trio, tmp_path, monkeypatch):
+def test_finished_pieces_are_not_trained_again(blobs, trio, tmp_path, monkeypatch):
     images, ran = blobs(), []
-    original = loop._run_epoch
-
-    def watch(network, trainer, task, *rest):
-        ran.append(task.recipe.name)
-        return original(network, trainer, task, *rest)
-
-    monkeypatch.setattr(loop, "_run_epoch", watch)
-    first = train_baseline(images, "trio", out=tmp_path, **SETTINGS)
-    assert {name: ran.count(name) for name in ("tiny-4", "tiny-6", "tiny-8")} == {
-        "tiny-4": 2, "tiny-6": 2, "tiny-8": 2,
-    }  # fmt: skip
+    note = import_keras().callbacks.LambdaCallback()
+    note.on_epoch_end = lambda epoch, logs=None: ran.append(note.model.count_params())
+    fit_with(monkeypatch, note)
+    first = train(images, "trio", out=tmp_path, **SETTINGS)
+    assert all(ran.count(TINY_PARAMETERS[filters] + 2 * filters + 1) == 2 for filters in (4, 6, 8))
     ran.clear()
-    again = train_baseline(images, "trio", out=tmp_path, **SETTINGS)
+    again = train(images, "trio", out=tmp_path, **SETTINGS)
     assert ran == []
     np.testing.assert_array_equal(again.predict_proba(images), first.predict_proba(images))
     assert again.seconds > sum(first.history["seconds"])
 
-    (tmp_path / "state.h5").unlink()
-    (tmp_path / "pieces" / "tiny-6" / "state.h5").unlink()
-    mended = train_baseline(images, "trio", out=tmp_path, **SETTINGS)
-    assert set(ran) == {"tiny-6", "trio"}
+    shutil.rmtree(tmp_path / "checkpoints")
+    shutil.rmtree(tmp_path / "pieces" / "tiny-6" / "checkpoints")
+    repaired = train(images, "trio", out=tmp_path, **SETTINGS)
+    head = first.parameters - sum(TINY_PARAMETERS.values())
+    assert set(ran) == {TINY_PARAMETERS[6] + 2 * 6 + 1, head}
     np.testing.assert_allclose(
-        mended.predict_proba(images), first.predict_proba(images), rtol=1e-3, atol=1e-4
+        repaired.predict_proba(images), first.predict_proba(images), rtol=1e-3, atol=1e-4
     )
 
 
-def test_views_of_features_begin_again_after_the_last():
-    tables = [np.full((3, 2), view, dtype=np.float32) for view in range(4)]
-    source = FeatureSource(tables)
-    seen = [next(source.batches([np.array([2, 0])], view))[0, 0] for view in range(6)]
-    assert seen == [0, 1, 2, 3, 0, 1]
+def test_views_of_features_repeat_after_the_last(blobs):
+    images = blobs(12, 32)
+    data = TrainingData(
+        images,
+        ImageViews(images, (32, 32), Augmentation.named("radiograph")),
+        np.arange(8),
+        np.arange(8, 12),
+        random_state=0,
+    )
+    keras = import_keras()
+    pixels = keras.Input((32, 32, 1))
+    extractor = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
+    recipe = replace(get_baseline("mabrouk-ensemble"), size=(32, 32), batch_size=5)
+    tables = FeatureTables(data, recipe, [extractor])
+    seen = [tables.render(np.array([2, 0]), view) for view in range(6)]
+    for view in range(4):
+        expected = data.views.with_settings((32, 32), Augmentation.named("radiograph"))
+        means = expected.render(np.array([2, 0]), view).mean(axis=(1, 2))
+        np.testing.assert_allclose(seen[view], means, rtol=1e-4)
+    np.testing.assert_array_equal(seen[4], seen[0])
+    np.testing.assert_array_equal(seen[5], seen[1])
 
 
 def test_one_file_cannot_be_the_weights_of_several_networks(blobs, tmp_path):
     with pytest.raises(UsageError, match="--weights-dir"):
-        train_baseline(blobs(), "mabrouk-ensemble", weights=tmp_path / "a.h5", batch_size=16)
+        train(blobs(), "mabrouk-ensemble", weights=tmp_path / "a.h5", batch_size=16)
 
 
 @pytest.mark.skipif(has_hub, reason="KerasHub is here")
 def test_missing_keras_hub_is_told_with_the_extra(blobs):
     with pytest.raises(MissingExtraError, match=r"Vision Transformer .*featx\[hub\]"):
-        train_baseline(blobs(), "mabrouk-ensemble", weights="random", batch_size=16)
+        train(blobs(), "mabrouk-ensemble", weights="random", batch_size=16)
 
 
 @needs_hub
@@ -119,7 +137,7 @@ def test_missing_weights_of_the_transformer_are_told(blobs, monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(kagglehub, "model_download", fail)
-    from featx.baselines.transformer import find_vit_weights
+    from featx.baselines.vision_transformer import find_vit_weights
 
     with pytest.raises(FeatxError, match=r"no route[\s\S]*vit_base_patch16_224_imagenet"):
         find_vit_weights("imagenet", None, 0, (224, 224))
@@ -129,7 +147,7 @@ def test_missing_weights_of_the_transformer_are_told(blobs, monkeypatch):
 def test_transformer_is_vit_b16_and_takes_a_preset(tmp_path):
     import keras_hub
 
-    from featx.baselines.transformer import find_vit_weights
+    from featx.baselines.vision_transformer import find_vit_weights
 
     small = {"patch_size": 8, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 16}
     base = keras_hub.models.ViTBackbone(image_shape=(32, 32, 3), **small)
@@ -164,9 +182,9 @@ def test_mabrouk_ensemble_trains_end_to_end(blobs, monkeypatch):
     # From random weights there is no head to warm up, and a stage costs a tracing.
     pieces = (replace(piece, head_epochs=0) for piece in (*others, transformer))
     recipe = replace(recipe, pieces=tuple(pieces))
-    monkeypatch.setitem(recipes._RECIPES, recipe.name, recipe)
+    monkeypatch.setitem(registry._RECIPES, recipe.name, recipe)
     images = blobs(32, 32)
-    trained = train_baseline(images, recipe.name, weights="random", size=32, epochs=2, batch_size=8)
+    trained = train(images, recipe.name, weights="random", size=32, epochs=2, batch_size=8)
     values = trained.predict_proba(images)
     assert values.shape == (32, 2)
     assert np.isfinite(values).all()

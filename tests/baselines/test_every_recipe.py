@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featx.baselines.registry import list_baselines
-from featx.baselines.training import train_baseline
+from featx.baselines.train import train
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
 from tests.conftest import SHARED
@@ -38,7 +38,7 @@ def few_images(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_recipe_trains_on_a_small_slice(few_images, name):
     size = 80 if "inception" in name else 32
-    trained = train_baseline(few_images, name, size=size, epochs=2, batch_size=8, weights="random")
+    trained = train(few_images, name, size=size, epochs=2, batch_size=8, weights="random")
     values = trained.predict_proba(few_images)
     assert values.shape == (32, 2)
     assert np.isfinite(values).all()

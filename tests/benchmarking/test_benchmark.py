@@ -16,7 +16,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.metrics.scores import METRICS, evaluate
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow, SetScores
 from tests.benchmarking.conftest import draw
 
 FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "cv": 3}
@@ -88,7 +88,7 @@ def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
     assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
     # A second run finds the rows; it would fail if it fitted anything.
-    monkeypatch.setattr("featx.classifiers.fitting.fit", None)
+    monkeypatch.setattr("featx.classifiers.classifier.fit", None)
     monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
     again = benchmark(images, **{**settings, "classifiers": ["logistic"]}, adapt=True, out=tmp_path)
     assert list(again) == [plain, adapted]
@@ -150,7 +150,7 @@ def trained(monkeypatch):
                 diagnosis=["Collapsed: all 30 validation images are called well."],
             )
 
-        monkeypatch.setattr("featx.baselines.training.train_baseline", train_baseline)
+        monkeypatch.setattr("featx.baselines.train.train", train_baseline)
 
     return set_up
 
@@ -244,7 +244,7 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
 
     for what in ("repeated_auc", "curve_point"):
         monkeypatch.setattr(f"featx.benchmarking.runner.{what}", never)
-    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
+    monkeypatch.setattr("featx.classifiers.classifier.fit", never)
     again = benchmark(images, **settings)
     assert again.rows == table.rows
     assert again.run["learning_curve"] == curve
@@ -252,12 +252,12 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
 
 def test_a_repeat_is_the_cross_validation_of_another_seed():
     from featx.benchmarking.learning_curve import repeated_auc
-    from featx.classifiers.fitting import fit
+    from featx.classifiers.classifier import fit
 
     matrix = extract(draw(signal=30), views=1)
     for random_state in (0, 5):
-        model = fit(matrix, "naive_bayes", folds=3, random_state=random_state)
-        chosen = {"chosen": model.best_parameters_}
+        model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
+        chosen = {"chosen": model.best_params_}
         row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0), settings=chosen)
         assert repeated_auc(row, matrix, 3, random_state) == model.provenance_["auc_out_of_fold"]
 
@@ -316,7 +316,7 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "run.json").read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featx.classifiers.fitting.fit", stop)
+    monkeypatch.setattr("featx.classifiers.classifier.fit", stop)
     with pytest.raises(KeyboardInterrupt):
         benchmark(draw(), **FAST, calibration="isotonic", out=tmp_path)
     (run,) = seen

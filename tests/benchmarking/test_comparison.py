@@ -9,7 +9,7 @@ from featx.benchmarking.comparison import compare, pick_reference
 from featx.benchmarking.evaluation import Evaluation
 from featx.classifiers.predictions import Predictions
 from featx.metrics.comparison import delong_test, holm
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow, SetScores
 
 
 def evaluation(name, predictions, kind="frozen", validation_auc=None):

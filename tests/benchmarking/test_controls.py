@@ -8,7 +8,7 @@ from featx.benchmarking.controls import control_matrix
 from featx.benchmarking.notes import shortcut_notes
 from featx.datasets.dataset import ImageDataset
 from featx.metrics.intervals import Interval
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow, SetScores
 from tests.images.dicom_files import make_dicom
 
 

@@ -10,8 +10,8 @@ from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.gallery import pick_pictures, save_gallery
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
-from featx.report.page import report
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.page import report
+from featx.reporting.records import BenchmarkRow, SetScores
 from tests.benchmarking.conftest import draw
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from featx.benchmarking.learning_curve import curve_point, select_patients
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow, SetScores
 from tests.classifiers.makers import make_matrix
 
 

@@ -18,7 +18,7 @@ from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
 from featx.metrics.comparison import delong_test
 from featx.metrics.intervals import Interval
-from featx.report.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow, SetScores
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])

@@ -25,19 +25,6 @@ def test_same_numbers_as_xgboost(classes):
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-def test_blocks_of_few_values_give_the_trees_of_all_rows_at_once(classes):
-    generator = np.random.default_rng(4)
-    y = generator.integers(0, classes, 500)
-    X = generator.poisson(4 + y[:, None], size=(500, 6)).astype(np.float32)
-    weight = generator.uniform(0.5, 2, 500)
-    trees = BoostedTrees(n_estimators=20, subsample=0.8, colsample=0.5)
-    expected = trees.fit(X, y, weight).predict_proba(X)
-    parts = [slice(0, 200), slice(200, 201), slice(201, 500)]
-    fitted = trees.fit_on_blocks([(X[part], y[part], weight[part]) for part in parts])
-    np.testing.assert_allclose(fitted.predict_proba(X), expected, atol=1e-5)
-
-
 def test_weights_change_the_fit():
     generator = np.random.default_rng(2)
     y = (generator.random(300) < 0.2).astype(int)

@@ -7,13 +7,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.classifiers.calibration import probabilities
 from featx.classifiers.classifier import FeatureClassifier
-from featx.classifiers.scores import classifier_scores
+from featx.classifiers.decision_scores import classifier_scores
 from featx.errors import UsageError
 from tests.classifiers.makers import RECIPE, make_matrix
 
 
 # scikit-learn expects the likelier class, which any other operating point rightly is not.
-@parametrize_with_checks([FeatureClassifier("logistic", folds=2, operating_point=0.5, n_jobs=1)])
+@parametrize_with_checks([FeatureClassifier("logistic", cv=2, operating_point=0.5, n_jobs=1)])
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 
@@ -29,7 +29,7 @@ def model(matrix):
 
 
 def test_clone_and_cross_val_score(matrix):
-    model = clone(FeatureClassifier("logistic", folds=3, random_state=4, n_jobs=1))
+    model = clone(FeatureClassifier("logistic", cv=3, random_state=4, n_jobs=1))
     assert model.random_state == 4
     scores = cross_val_score(model, matrix.X, matrix.row_labels, scoring="roc_auc", cv=3)
     assert scores.min() > 0.9
@@ -115,7 +115,7 @@ def test_another_seed_gives_other_folds(matrix, model):
 @pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
 def test_three_classes(classifier, calibration):
     matrix = make_matrix(classes=3, views=1, strength=1.5)
-    model = FeatureClassifier(classifier, folds=3, calibration=calibration).fit_matrix(matrix)
+    model = FeatureClassifier(classifier, cv=3, calibration=calibration).fit_matrix(matrix)
     assert model.threshold_ is None
     probability = model.predict_images(matrix)
     assert probability.shape == (90, 3)
@@ -139,8 +139,8 @@ def test_three_classes_have_no_threshold_to_choose():
         ({"classifier": "vsm"}, "did you mean 'svm'"),
         ({"calibration": "platt"}, "no calibration 'platt'"),
         ({"operating_point": "best"}, "operating point 'best'"),
-        ({"search_rows": 0}, "0 rows"),
-        ({"folds": 1}, "1 folds"),
+        ({"search_rows": 0}, "search_rows=0: at least 1"),
+        ({"cv": 1}, "cv=1: at least 2"),
     ],
 )
 def test_wrong_settings(matrix, settings, message):

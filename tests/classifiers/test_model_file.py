@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 
 import featx
 from featx.classifiers import model_file as persistence
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import load_model, save_model
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import FeatxError, UsageError
@@ -27,7 +27,7 @@ def matrix():
 
 @pytest.fixture
 def model(matrix):
-    return fit(matrix, "logistic", folds=2)
+    return fit(matrix, "logistic", cv=2)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def rewrite(path, **entries):
 def test_round_trip(classifier, classes, tmp_path):
     matrix = make_matrix(n_images=48, classes=classes, views=1)
     calibration = {"svm": "isotonic", "logistic": "none"}.get(classifier, "sigmoid")
-    model = fit(matrix, classifier, folds=2, calibration=calibration)
+    model = fit(matrix, classifier, cv=2, calibration=calibration)
     save_model(model, tmp_path / "deep" / "model.skops")
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["model.skops"]
     loaded = load_model(tmp_path / "deep" / "model.skops")
@@ -77,7 +77,7 @@ def test_round_trip(classifier, classes, tmp_path):
     assert np.array_equal(loaded.predict(matrix.X), model.predict(matrix.X))
     assert np.array_equal(loaded.out_of_fold_images_, model.out_of_fold_images_)
     assert loaded.get_params() == model.get_params()
-    for name in ("threshold_", "recipes_", "provenance_", "best_parameters_", "n_features_in_"):
+    for name in ("threshold_", "recipes_", "provenance_", "best_params_", "n_features_in_"):
         assert getattr(loaded, name) == getattr(model, name)
 
 
@@ -143,7 +143,7 @@ def test_flipped_bytes_never_give_another_model(saved, matrix, model):
 def test_other_types_are_refused_and_do_not_run(kind, model, tmp_path):
     path, marker = tmp_path / "model.skops", tmp_path / "marker"
     trap = Trap(marker)
-    model.best_parameters_ = {
+    model.best_params_ = {
         "object": trap,
         "function": functools.partial(os.system, f"touch {marker}"),
         "method": trap.__setstate__,
@@ -157,7 +157,7 @@ def test_other_types_are_refused_and_do_not_run(kind, model, tmp_path):
 
 
 def test_an_object_that_skops_itself_would_trust(model, tmp_path):
-    model.best_parameters_ = Ridge()
+    model.best_params_ = Ridge()
     dump(model, tmp_path / "model.skops")
     refused_by_skops = skops.io.get_untrusted_types(file=tmp_path / "model.skops")
     assert not any("Ridge" in name for name in refused_by_skops)

@@ -10,7 +10,7 @@ from featx.errors import UsageError
 
 def test_names_are_those_promised():
     names = ["svm", "logistic", "xgboost", "random_forest", "knn", "naive_bayes"]
-    assert [record.name for record in list_classifiers()] == names
+    assert [spec.name for spec in list_classifiers()] == names
     assert all(CLASSIFIERS[name].name == name for name in names)
 
 
@@ -20,7 +20,7 @@ def test_frozen():
 
 
 def test_unknown_name_with_hint():
-    with pytest.raises(UsageError, match=r"'logistics'.*choose of svm, .*did you mean 'logistic'"):
+    with pytest.raises(UsageError, match=r"'logistics'; did you mean 'logistic'\? \(known: svm, "):
         get_classifier("logistics")
 
 
@@ -29,15 +29,15 @@ def test_svm_searches_linear_and_rbf():
     assert kernels == {"linear", "rbf"}
 
 
-@pytest.mark.parametrize("record", list_classifiers(), ids=lambda record: record.name)
+@pytest.mark.parametrize("spec", list_classifiers(), ids=lambda spec: spec.name)
 @pytest.mark.parametrize("shape", [(4, 3), (12, 40), (400, 250)])
-def test_every_candidate_fits_every_shape(record, shape):
+def test_every_candidate_fits_every_shape(spec, shape):
     generator = np.random.default_rng(0)
     y = np.arange(shape[0]) % 2
     X = generator.normal(size=shape) + y[:, None]
-    pipeline = record.make(shape, 0)
+    pipeline = spec.make(shape, 0)
     assert isinstance(pipeline.steps[0][1], StandardScaler)
-    first, *_, last = record.candidates(shape)
+    first, *_, last = spec.candidates(shape)
     for parameters in (first, last):
         pipeline.steps[-1][1].set_params(**parameters)
         assert set(pipeline.fit(X, y).predict(X)) <= {0, 1}
@@ -46,9 +46,9 @@ def test_every_candidate_fits_every_shape(record, shape):
 
 
 def test_balanced_weights_make_naive_bayes_uniform():
-    record = get_classifier("naive_bayes")
+    spec = get_classifier("naive_bayes")
     y = np.repeat([0, 1], [20, 80])
     X = np.random.default_rng(0).normal(size=(100, 5)) + y[:, None]
     weights = np.where(y == 0, 100 / 40, 100 / 160)
-    pipeline = record.make(X.shape, 0).fit(X, y, classify__sample_weight=weights)
+    pipeline = spec.make(X.shape, 0).fit(X, y, classify__sample_weight=weights)
     assert pipeline[-1].class_prior_ == pytest.approx([0.5, 0.5])

@@ -31,7 +31,7 @@ def matrix():
 
 
 def quick(**settings):
-    return FeatureClassifier(**{"classifier": "naive_bayes", "folds": 2, "n_jobs": 1, **settings})
+    return FeatureClassifier(**{"classifier": "naive_bayes", "cv": 2, "n_jobs": 1, **settings})
 
 
 # Of logistic regression, tests/classifiers/test_model.py makes every check.
@@ -60,7 +60,7 @@ def test_it_is_an_ordinary_fitted_estimator(matrix):
     assert ((seen > 0) == (names == "NORMAL")).mean() > 0.8
 
 
-def patients_heeded(result):
+def inner_patients(result):
     return [model[-1].provenance_["patients"] for model in result["estimator"]]
 
 
@@ -87,8 +87,8 @@ def test_routed_patients_group_the_inner_folds(matrix, asked_for):
             error_score="raise",
         )
         inside = [len(set(matrix.patients[training])) for training in result["indices"]["train"]]
-        assert patients_heeded(result) == inside
-        search = GridSearchCV(pipeline, {"featureclassifier__folds": [2]}, cv=OUTER)
+        assert inner_patients(result) == inside
+        search = GridSearchCV(pipeline, {"featureclassifier__cv": [2]}, cv=OUTER)
         search.fit(matrix.X, matrix.labels, **routed)
         assert search.best_estimator_[-1].provenance_["patients"] == 30
         with pytest.raises(TypeError, match="unexpected argument"):
@@ -105,7 +105,7 @@ def test_patients_reach_a_pipeline_without_routing(matrix):
         params={"featureclassifier__patients": matrix.patients},
         return_estimator=True,
     )
-    assert patients_heeded(result) == [20, 20, 20]
+    assert inner_patients(result) == [20, 20, 20]
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,17 @@
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
-from featx.classifiers.registry import ClassifierRecord
-from featx.classifiers.search import Search
-from featx.classifiers.training import TrainingSet
+from featx.classifiers.registry import ClassifierSpec
+from featx.classifiers.search import Search, _fit_pipeline
+from featx.classifiers.training_set import TrainingSet
 
 
 class Remembers(ClassifierMixin, BaseEstimator):
@@ -32,8 +36,8 @@ class Reads(Remembers):
         return self.times * X[:, 1].astype(np.float64)
 
 
-def record_of(classifier, settings):
-    return ClassifierRecord(
+def spec_of(classifier, settings):
+    return ClassifierSpec(
         "spy",
         "Spy",
         lambda shape, random_state: Pipeline([("as it is", "passthrough"), ("spy", classifier())]),
@@ -54,7 +58,7 @@ def training():
 
 def search(training, classifier, settings=(1.0,), folds=4, rows=6000):
     pairs = training.folds(folds, random_state=0)
-    return Search(record_of(classifier, list(settings)), training, pairs, 0, rows, 2), pairs
+    return Search(spec_of(classifier, list(settings)), training, pairs, 0, rows, 2), pairs
 
 
 def count(*_):
@@ -145,3 +149,80 @@ def test_folds_searched_on_all_rows_are_not_fitted_again(training, monkeypatch):
     assert fitted_on == [180]
     assert out_of_fold is candidate.out_of_fold
     assert sum(steps) == len(pairs) + 1
+
+
+class Finder(SVC):
+    """Stands in for the SVC of scikit-learn-intelex."""
+
+    def __init__(self, n_jobs=None, **settings):
+        super().__init__(**settings)
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y, sample_weight=None):
+        made.append((self.n_jobs, len(X)))
+        found = SVC(**{name: getattr(self, name) for name in SVC().get_params()})
+        found.fit(X, y, sample_weight)
+        self.support_ = found.support_[::-1]
+        return self
+
+
+made = []
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    package, module = ModuleType("sklearnex"), ModuleType("sklearnex.svm")
+    module.SVC, package.svm = Finder, module
+    monkeypatch.setitem(sys.modules, "sklearnex", package)
+    monkeypatch.setitem(sys.modules, "sklearnex.svm", module)
+    made.clear()
+
+
+def svm_problem(classes):
+    generator = np.random.default_rng(classes)
+    y = generator.integers(0, classes, 800)
+    X = generator.normal(size=(classes, 12))[y] + 1.5 * generator.normal(size=(800, 12))
+    return X[:600].astype(np.float32), y[:600], generator.uniform(0.5, 1.5, 600), X[600:]
+
+
+def check_against_plain(monkeypatch, settings, classes):
+    monkeypatch.setattr("featx.classifiers.search._FEWEST_ROWS_FOR_ONEDAL", 600)
+    X, y, weights, unseen = svm_problem(classes)
+    fast, plain = (
+        Pipeline([("scale", StandardScaler()), ("classify", SVC(**settings))]) for _ in range(2)
+    )
+    _fit_pipeline(fast, X, y, weights)
+    plain.fit(X, y, classify__sample_weight=weights)
+    assert type(fast[-1]) is SVC
+    ours, theirs = fast.decision_function(unseen), plain.decision_function(unseen)
+    if classes == 2:
+        assert np.abs(ours - theirs).max() < 0.01 * theirs.std()
+    assert (fast.predict(unseen) == plain.predict(unseen)).mean() > 0.99
+    return fast
+
+
+SETTINGS = [{"C": 3.0, "gamma": 0.02}, {"kernel": "linear", "C": 0.01}]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_an_svm_of_the_support_vectors_alone_is_the_same(monkeypatch, finder, settings, classes):
+    fast = check_against_plain(monkeypatch, settings, classes)
+    assert made == [(1, 600)]
+    assert fast[-1].shape_fit_[0] < 600
+
+
+def test_small_svms_are_fitted_by_scikit_learn(finder):
+    X, y, weights, unseen = svm_problem(2)
+    fast, plain = Pipeline([("classify", SVC())]), Pipeline([("classify", SVC())])
+    _fit_pipeline(fast, X, y, weights)
+    plain.fit(X, y, classify__sample_weight=weights)
+    assert made == []
+    assert np.array_equal(fast.decision_function(unseen), plain.decision_function(unseen))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_with_scikit_learn_intelex_itself(monkeypatch, settings, classes):
+    pytest.importorskip("sklearnex", reason="scikit-learn-intelex is not installed")
+    check_against_plain(monkeypatch, settings, classes)

@@ -56,8 +56,8 @@ def test_the_classifier_is_searched_saved_and_loaded(tmp_path, monkeypatch, gene
     monkeypatch.setitem(zoo.CLASSIFIERS, "lda", record)
     y = np.repeat([0, 1], 30)
     X = (generator.normal(size=(60, 4)) + y[:, None]).astype(np.float32)
-    model = FeatureClassifier("lda", folds=3).fit(X, y)
-    assert model.best_parameters_["shrinkage"] in ("auto", 0.1, 0.5)
+    model = FeatureClassifier("lda", cv=3).fit(X, y)
+    assert model.best_params_["shrinkage"] in ("auto", 0.1, 0.5)
     assert model.score(X, y) > 0.7
     taught = patched("featx/classifiers/model_file.py")
     taught.save_model(model, tmp_path / "lda.skops")
@@ -70,7 +70,7 @@ def test_the_classifier_is_searched_saved_and_loaded(tmp_path, monkeypatch, gene
 def test_the_baseline_is_one_of_the_list():
     (recipe,) = [
         recipe
-        for recipe in patched("featx/baselines/published.py").PUBLISHED
+        for recipe in patched("featx/baselines/published_recipes.py").PUBLISHED
         if recipe.name == "mathur-cnn-100"
     ]
     assert recipe.size == (100, 100)

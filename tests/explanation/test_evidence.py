@@ -5,7 +5,7 @@ import pytest
 
 from featx.backbones import engines
 from featx.benchmarking.controls import control_matrix
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.errors import UsageError
 from featx.explanation.evidence import ACTIVATION, OCCLUSION, Explainer, add_maps, mean_effects
 from featx.features.extraction import extract
@@ -23,7 +23,7 @@ def embedded(tmp_path_factory):
 
 def test_the_map_of_joined_backbones_adds_up_to_the_decision(embedded):
     images, matrix = embedded
-    model = fit(matrix, "logistic", folds=2)
+    model = fit(matrix, "logistic", cv=2)
     explainer = Explainer(model)
     assert explainer.method == ACTIVATION
     decisions = model.pipeline_.decision_function(matrix.X)
@@ -54,7 +54,7 @@ def test_occlusion_finds_the_place_that_decides(classifier, monkeypatch):
         engines, "make_engine", lambda backbone, *_, **__: GridEngine(backbone.features)
     )
     images = draw(signal=120)
-    model = fit(extract(images, views=1), classifier, folds=2)
+    model = fit(extract(images, views=1), classifier, cv=2)
     explainer = Explainer(model)
     assert explainer.method == OCCLUSION
     # Class "ill" is bright in rows 4 to 12 of 32, columns 8 to 20; "well" is mapped.
@@ -75,12 +75,12 @@ def test_a_patch_is_distinct_from_its_neighbors():
 
 def test_features_of_no_network_have_no_map():
     images = draw(n=24)
-    model = fit(control_matrix(images, "histogram"), "logistic", folds=2)
+    model = fit(control_matrix(images, "histogram"), "logistic", cv=2)
     with pytest.raises(UsageError, match="no network made"):
         Explainer(model)
 
 
 @pytest.mark.usefixtures("quick")
 def test_other_pooling_is_explained_by_occlusion():
-    model = fit(extract(draw(n=24), views=1, pooling="max"), "logistic", folds=2)
+    model = fit(extract(draw(n=24), views=1, pooling="max"), "logistic", cv=2)
     assert Explainer(model).method == OCCLUSION

@@ -8,7 +8,7 @@ from PIL import Image
 
 import featx
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.fitting import fit
+from featx.classifiers.classifier import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError
@@ -20,7 +20,7 @@ from tests.benchmarking.conftest import draw
 
 @pytest.fixture
 def model(quick):
-    return fit(extract(draw(), views=1), "logistic", folds=2)
+    return fit(extract(draw(), views=1), "logistic", cv=2)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
-from tests.report.test_page import EVIL
+from tests.reporting.test_page import EVIL
 
 
 def make_exploration(**changes):

@@ -186,7 +186,7 @@ def test_malformed_addresses_are_refused_at_once(address):
 )
 def test_an_open_scheduler_of_another_machine_is_refused(address):
     with (
-        pytest.raises(UsageError, match="is open: whoever reaches it can run code"),
+        pytest.raises(UsageError, match="is open: anyone who reaches it can run code"),
         connected(address),
     ):
         pass

@@ -227,23 +227,6 @@ def test_a_file_that_goes_away_is_named(images, image_folder):
     assert "No such file" in dict(featx.extract(images, views=1).unreadable)["NORMAL/p00_0.png"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"backbones": "resnet5"}, "resnet5"),
-        ({"backbones": []}, "no backbone"),
-        ({"backbones": ["vgg16", "vgg16"]}, "repeat"),
-        ({"views": 0}, "at least 1"),
-        ({"augmentation": "none", "views": 2}, "draws no augmented views"),
-        ({"augmentation": "strong"}, "no augmentation policy 'strong'"),
-        ({"backbones": ["vgg16", "vgg19"], "weights": "some.h5"}, "cannot serve 2"),
-    ],
-)
-def test_wrong_use_is_told(images, arguments, message):
-    with pytest.raises(UsageError, match=message):
-        featx.extract(images, **arguments)
-
-
 def test_a_model_s_recipe_gives_the_same_features(images):
     policy = Augmentation(rotation=5, contrast=(0.9, 1.1))
     matrix = featx.extract(images, augmentation=policy, views=2, random_state=4, weights="random")
@@ -326,3 +309,30 @@ def test_a_damaged_part_is_computed_again(images, tmp_path, caplog):
     np.testing.assert_array_equal(first.X, again.X)
     assert "damaged" in caplog.text
     shutil.rmtree(part.parent / "damaged")
+
+
+QUICK_COMMAND = """
+from featx.cli import main
+from featx.features.pipeline import ENGINES
+from tests.features.worker import quick_engine
+ENGINES.factory = quick_engine
+main()
+"""
+
+
+def test_parts_in_processes_of_their_own_give_the_same_matrix(image_folder, tmp_path, quick):
+    """As a Slurm array or GNU parallel runs them: N processes, then one that assembles."""
+    options = ["--patients", r"(p\d+)_", "--weights", "random", "--views", "2"]
+    command = [sys.executable, "-c", QUICK_COMMAND, "extract", str(image_folder), *options]
+    command += ["--cache", str(tmp_path / "shared")]
+    parts = [subprocess.Popen([*command, "--part", f"{number}/3"]) for number in (1, 2, 3)]
+    assert [part.wait() for part in parts] == [0, 0, 0]
+    cached = set(tmp_path.glob("shared/*/part-*.h5"))
+    subprocess.run([*command, "--out", str(tmp_path / "whole.h5")], check=True)
+    assert set(tmp_path.glob("shared/*/part-*.h5")) == cached
+    images = featx.ImageDataset.open(image_folder, r"(p\d+)_")
+    alone = featx.extract(images, views=2, weights="random", cache=tmp_path / "alone")
+    np.testing.assert_array_equal(FeatureMatrix.load(tmp_path / "whole.h5").X, alone.X)
+    done = subprocess.run([*command, "--part", "4/3"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "write 2/8 for the second of eight parts" in done.stderr

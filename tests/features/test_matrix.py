@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -68,6 +70,22 @@ def test_select_images_keeps_all_their_views():
     assert chosen.row_patients.tolist() == ["p1"] * 3 + ["p0"] * 3
     with pytest.raises(UsageError, match="once"):
         matrix.select_images([1, 1])
+
+
+def test_users_see_class_names_in_y_frames_and_notebooks():
+    pytest.importorskip("pandas")
+    matrix = make_matrix(n_images=2, views=2, names=("a.png", "<b>.png"))
+    matrix = replace(matrix, class_names=("A", "<B>"), labels=np.array([1, -1]))
+    assert matrix.y.tolist() == ["<B>", "<B>", "", ""]
+    frame = matrix.to_frame()
+    assert frame.columns.tolist()[:6] == ["image", "view", "label", "patient", "split", "feature_0"]
+    assert frame["image"].tolist() == ["a.png", "a.png", "<b>.png", "<b>.png"]
+    assert frame["label"].tolist() == matrix.y.tolist()
+    np.testing.assert_array_equal(frame.iloc[:, 5:].to_numpy(), matrix.X)
+    np.testing.assert_array_equal(matrix.lazily().to_numpy(), matrix.X)
+    html = matrix._repr_html_()
+    assert "<th>class A</th><td>0</td>" in html
+    assert "<th>class &lt;B&gt;</th><td>1</td>" in html
 
 
 def test_select_views():

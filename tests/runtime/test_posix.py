@@ -13,7 +13,7 @@ import featx
 folder, out = sys.argv[1:]
 images = featx.ImageDataset.open(folder, r"(p\\d+)_")
 matrix = featx.extract(images, views=1, cache=out, out=f"{out}/m.h5")
-model = featx.fit(matrix, "logistic", folds=2)
+model = featx.fit(matrix, "logistic", cv=2)
 assert len(model.predict_proba(matrix.X)) == 24
 """
 

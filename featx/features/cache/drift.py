@@ -1,4 +1,4 @@
-"""The probe: a few fixed images whose features show whether a cache's rows may be added to."""
+"""Drift check: features of fixed images show whether rows may be added to a cache."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["TOLERANCE", "check_drift"]
 
-# Of the largest feature. Engines and versions agree within 1e-4; a GPU's short floats within 1e-3.
+# Relative to the largest feature. Engines and versions agree within 1e-4, a GPU's short floats
+# within 1e-3.
 TOLERANCE = 1e-3
 
 _NAME = "probe.h5"
 
-# A 24 x 24 JPEG with edges and slopes, so that a decoder's drift shows, too.
+# A 24 x 24 JPEG with edges and slopes, so that another decoder shows, too.
 _JPEG = base64.b64decode(
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZG"
     "NywtQFdBRkxOUlNSMj5aYVpQYEpRUk//wAALCAAYABgBAREA/8QAGAAAAgMAAAAAAAAAAAAAAAAABQYABAf/xAAn"
@@ -39,10 +40,10 @@ _JPEG = base64.b64decode(
 
 
 def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -> None:
-    """Compare what an engine computes now with what it computed when the cache was begun.
+    """Compare an engine's features of the probe with those stored when the cache was new.
 
-    The first extraction of a recipe stores the probe; a later one under the same library versions
-    trusts it, and one under others computes it anew.
+    The first extraction of a recipe stores them; a later one compares, unless `trusting` and its
+    library versions are the same.
     """
     versions = {**library_versions(), **engine.versions(), "engine": engine.name}
     path = store.folder / _NAME
@@ -50,7 +51,7 @@ def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -
         with h5py.File(io.BytesIO(path.read_bytes()), "r") as file:
             then, past = file["features"][:], json.loads(file.attrs["versions"])
     except (OSError, KeyError):
-        # None yet, or damaged: what is computed now is what later versions are held against.
+        # None yet, or damaged: later versions are compared with the features computed now.
         then, past = None, {}
     if trusting and then is not None and past == versions:
         return
@@ -67,9 +68,9 @@ def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -
     if not drift <= TOLERANCE:
         raise FeatxError(
             f"the rows cached in {store.folder} were computed {_differences(past, versions)}, "
-            f"which gives other features (by {drift:.1e} of the largest; {TOLERANCE:.0e} is let "
-            "pass). They are not mixed: go back to the earlier versions, name another --cache, or "
-            f"begin anew with `featx cache prune --recipe {store.folder.name}`"
+            f"which gives other features (by {drift:.1e} of the largest; up to {TOLERANCE:.0e} "
+            "is accepted). They are not mixed: go back to the earlier versions, name another "
+            f"--cache, or start over with `featx cache prune --recipe {store.folder.name}`"
         )
 
 

@@ -1,0 +1,408 @@
+"""Train networks by Keras' `fit`; a killed training resumes and ends as one that was not killed.
+
+Keras does the work: `fit` with ModelCheckpoint, EarlyStopping, ReduceLROnPlateau, CSVLogger and
+BackupAndRestore. `featx.baselines.callbacks` names what is ours and why.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import logging
+import math
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.class_weight import compute_class_weight
+
+from featx.backbones._keras import import_keras
+from featx.baselines.architectures import freeze
+from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
+from featx.baselines.callbacks import EpochBackup, EpochSeeds, StateFromLog, ValidationScores
+from featx.baselines.views import Indices, Probabilities, TrainingBatches, ViewSource, predict
+from featx.errors import FeatxError
+from featx.runtime.files import put_bytes
+from featx.runtime.progress import progress
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["FitResult", "FitTask", "fit_network", "key_of"]
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class FitTask:
+    """Recipe, labeled images and split of one network.
+
+    Parameters
+    ----------
+    labels : ndarray of int64, shape (n_images,)
+        Classes.
+    """
+
+    recipe: BaselineRecipe
+    source: ViewSource
+    labels: npt.NDArray[np.int64]
+    n_classes: int
+    training: Indices
+    validation: Indices
+    random_state: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps per epoch."""
+        wanted = self.recipe.steps_per_epoch
+        return wanted or math.ceil(len(self.training) / self.recipe.batch_size)
+
+    @property
+    def head_epochs(self) -> int:
+        """Number of epochs with a frozen backbone; at least one epoch trains all layers."""
+        return min(self.recipe.head_epochs, self.recipe.epochs - 1)
+
+    @property
+    def targets(self) -> npt.NDArray[np.float32]:
+        """Network targets: shape (n_images, 1) with two classes, else one-hot."""
+        one_hot = np.eye(self.n_classes, dtype=np.float32)[self.labels]
+        return one_hot[:, 1:] if self.n_classes == 2 else one_hot
+
+    @property
+    def class_weights(self) -> dict[int, float] | None:
+        """Balanced class weights, None where the recipe has none."""
+        if not self.recipe.class_weights:
+            return None
+        classes = np.arange(self.n_classes)
+        weights = compute_class_weight("balanced", classes=classes, y=self.labels[self.training])
+        return dict(enumerate(weights.tolist()))
+
+    def order(self, epoch: int) -> Indices:
+        """Draw the images of each step of an epoch.
+
+        Where an epoch is one pass, its last step is filled up with images of its first. Where the
+        recipe fixes the steps, passes follow each other across epochs.
+
+        Returns
+        -------
+        ndarray of int64, shape (steps, batch_size)
+        """
+        if self.recipe.steps_per_epoch is None:
+            return np.resize(self._shuffle(epoch), (self.steps, self.recipe.batch_size))
+        needed = self.steps * self.recipe.batch_size
+        first, skipped = divmod(epoch * needed, len(self.training))
+        passes = -(-(skipped + needed) // len(self.training))
+        stream = np.concatenate([self._shuffle(first + number) for number in range(passes)])
+        return stream[skipped : skipped + needed].reshape(self.steps, self.recipe.batch_size)
+
+    def predict(self, network: keras.Model) -> Probabilities:
+        """Return the probabilities of the validation images."""
+        return predict(network, self.source, self.validation, self.recipe.batch_size)
+
+    def _shuffle(self, number: int) -> Indices:
+        return np.random.default_rng([self.random_state, number]).permutation(self.training)
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A trained network with the weights of its best epoch.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float64, shape (n_validation, n_classes)
+        Predictions of the validation images.
+    seconds_before : float
+        Duration of the epochs that an earlier run trained.
+    """
+
+    network: keras.Model
+    history: dict[str, list[float]]
+    best_epoch: int
+    probabilities: Probabilities
+    seconds_before: float
+
+
+def fit_network(
+    build: Callable[[], keras.Model], task: FitTask, folder: Path | None, key: str
+) -> FitResult:
+    """Train a network, or resume its training where `folder` has a checkpoint of the same key."""
+    with ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="featx-")))
+        session = _Session(folder, key)
+        session.open()
+        try:
+            return _fit_or_resume(build(), task, session)
+        except _DamagedCheckpointError as error:
+            logger.info(
+                f"The checkpoint in {session.checkpoints} is damaged ({error}); "
+                f"{task.recipe.name} starts at its first epoch."
+            )
+            session.restart()
+            return _fit_or_resume(build(), task, session)
+        except OSError as error:
+            raise FeatxError(
+                f"The checkpoint of {task.recipe.name} cannot be written to {folder} ({error}). "
+                "Free disk space or choose another folder, and run again: finished epochs are kept."
+            ) from error
+
+
+def key_of(**parts: Any) -> str:
+    """Return the digest of everything that decides a training.
+
+    Examples
+    --------
+    >>> key_of(a=0) == key_of(a=0), key_of(a=0) == key_of(a=1)
+    (True, False)
+    """
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class _DamagedCheckpointError(Exception):
+    """A checkpoint cannot be read."""
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Files of one training: ``log.csv``, and ``checkpoints`` until and after its end."""
+
+    folder: Path
+    key: str
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def best_weights(self) -> Path:
+        return self.checkpoints / "best.weights.h5"
+
+    @property
+    def finished(self) -> bool:
+        return self._read().get("finished", False)
+
+    def backup(self, stage: int) -> EpochBackup:
+        return EpochBackup(self.checkpoints / f"stage-{stage}")
+
+    def open(self) -> None:
+        if self._read().get("key") == self.key:
+            return
+        if self.checkpoints.is_dir():
+            logger.info(
+                f"{self.checkpoints} belongs to a training with other settings, images or "
+                "versions; this one starts at its first epoch and replaces it."
+            )
+        self.restart()
+
+    def restart(self) -> None:
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.log.unlink(missing_ok=True)
+        self._write(finished=False)
+
+    def finish(self) -> None:
+        self._write(finished=True)
+        for folder in self.checkpoints.glob("stage-*"):
+            shutil.rmtree(folder)
+
+    def read_log(self, epochs: int | None) -> list[Row]:
+        """Read the log; keep its first `epochs` lines, since a killed epoch may be logged."""
+        if epochs == 0:
+            self.log.unlink(missing_ok=True)
+            return []
+        try:
+            lines = self.log.read_text(encoding="utf-8").splitlines()
+            rows = [
+                {name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)
+            ]
+        except (OSError, ValueError, TypeError) as error:
+            raise _DamagedCheckpointError(f"{self.log}: {error}") from error
+        if len(rows) < (epochs or 1):
+            raise _DamagedCheckpointError(f"{self.log} has {len(rows)} of {epochs} epochs")
+        if epochs is not None and len(rows) > epochs:
+            put_bytes(self.log, "".join(f"{line}\r\n" for line in lines[: epochs + 1]).encode())
+        return rows[:epochs]
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return json.loads((self.checkpoints / "session.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+
+    def _write(self, *, finished: bool) -> None:
+        content = json.dumps({"key": self.key, "finished": finished})
+        put_bytes(self.checkpoints / "session.json", content.encode())
+
+
+def _fit_or_resume(network: keras.Model, task: FitTask, session: _Session) -> FitResult:
+    recipe = task.recipe
+    done = None if session.finished else max(session.backup(n).epochs for n in (1, 2))
+    before = session.read_log(done)
+    if done:
+        logger.info(f"{recipe.name} continues after epoch {done} of {recipe.epochs}.")
+    if done is not None:
+        _fit_stages(network, task, session, before)
+    rows = session.read_log(None)
+    selection = [row["val_selection"] for row in rows]
+    if not np.isfinite(selection).any():
+        raise FeatxError(
+            f"{recipe.name} predicts no finite probability after its first epoch: its learning "
+            f"rate of {recipe.learning_rate:g} is too high for these images"
+        )
+    _load(network, session.best_weights)
+    if done is not None:
+        session.finish()
+    return FitResult(
+        network=network,
+        history={name: [row[name] for row in rows] for name in rows[0] if name != "epoch"},
+        best_epoch=int(np.nanargmax(selection)) + 1,
+        probabilities=task.predict(network),
+        seconds_before=sum(row["seconds"] for row in before),
+    )
+
+
+def _fit_stages(
+    network: keras.Model, task: FitTask, session: _Session, before: Sequence[Row]
+) -> None:
+    """Train the head, where the recipe does so, then all layers."""
+    recipe, head = task.recipe, task.head_epochs
+    stages = [(0, head), (head, recipe.epochs)] if head else [(0, recipe.epochs)]
+    left = (recipe.epochs - len(before)) * task.steps
+    with progress(f"Training {recipe.name}", left, "steps") as advance:
+        for number, (first, last) in enumerate(stages, start=1):
+            model = _compile(network, task, head_only=last == head)
+            backup = session.backup(number)
+            try:
+                backup.restore(model)
+            except (OSError, KeyError, ValueError, RuntimeError) as error:
+                raise _DamagedCheckpointError(str(error)) from error
+            epochs_done = max(backup.epochs, first)
+            if not backup.stopped and epochs_done < last:
+                log = import_keras().callbacks.CSVLogger(session.log, append=True)
+                callbacks = _make_callbacks(task, session, before, first, advance)
+                try:
+                    model.fit(
+                        TrainingBatches(task.source, task.targets, task.order, epochs_done),
+                        initial_epoch=epochs_done,
+                        epochs=last,
+                        steps_per_epoch=task.steps,
+                        class_weight=task.class_weights,
+                        # A logged epoch may lack its backup, but not the reverse.
+                        callbacks=[*callbacks, log, backup],
+                        shuffle=False,
+                        verbose=0,
+                    )
+                finally:
+                    log.on_train_end()
+            if backup.stopped:
+                break
+
+
+def _make_callbacks(
+    task: FitTask,
+    session: _Session,
+    before: Sequence[Row],
+    first: int,
+    advance: Callable[..., None],
+) -> list[keras.callbacks.Callback]:
+    """Make the callbacks of a stage: scores first, then those that use them."""
+    callbacks, recipe = import_keras().callbacks, task.recipe
+    stateful = []
+    if isinstance(recipe.schedule, Plateau) and first == task.head_epochs:
+        stateful.append(
+            callbacks.ReduceLROnPlateau(
+                monitor=recipe.schedule.monitor,
+                mode="max",
+                factor=recipe.schedule.factor,
+                patience=recipe.schedule.patience,
+                min_lr=recipe.schedule.floor,
+            )
+        )
+    if recipe.patience is not None:
+        stateful.append(
+            callbacks.EarlyStopping(
+                monitor=recipe.monitor,
+                mode="max" if recipe.monitor == "val_auc" else "min",
+                patience=recipe.patience,
+                start_from_epoch=task.head_epochs,
+            )
+        )
+    selection = [row["val_selection"] for row in before if math.isfinite(row["val_selection"])]
+    checkpoint = callbacks.ModelCheckpoint(
+        session.best_weights,
+        monitor="val_selection",
+        mode="max",
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=max(selection, default=None),
+    )
+
+    def show(batch: int, logs: dict[str, float]) -> None:  # noqa: ARG001
+        advance(1, note=f"loss {logs['loss']:.3f}")
+
+    return [
+        EpochSeeds(task.random_state),
+        ValidationScores(recipe, task.predict, task.labels[task.validation]),
+        *stateful,
+        checkpoint,
+        callbacks.LambdaCallback(on_train_batch_end=show),
+        StateFromLog(stateful, {e: row for e, row in enumerate(before) if e >= first}),
+    ]
+
+
+def _compile(network: keras.Model, task: FitTask, *, head_only: bool) -> keras.Model:
+    """Freeze layers, and wrap the network in a model compiled to train the others."""
+    keras, recipe = import_keras(), task.recipe
+    frozen = None if head_only else recipe.frozen_layers
+    freeze(network, frozen, batch_norm=recipe.train_batch_norm)
+    two = task.n_classes == 2
+    accuracy = keras.metrics.BinaryAccuracy if two else keras.metrics.CategoricalAccuracy
+    rate = recipe.head_learning_rate if head_only else _learning_rate(task)
+    optimizer = getattr(keras.optimizers, recipe.optimizer)(rate, weight_decay=recipe.weight_decay)
+    model = keras.Model(network.inputs, network.outputs)
+    model.compile(
+        optimizer=optimizer,
+        loss="binary_crossentropy" if two else "categorical_crossentropy",
+        metrics=[accuracy(name="accuracy")],
+        # JAX needs compiling; TensorFlow's XLA makes convolutions on a CPU several times slower.
+        jit_compile=keras.config.backend() == "jax",
+    )
+    # Variables made within the first step would have TensorFlow trace it twice. In mixed precision
+    # the model has wrapped the optimizer.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _learning_rate(task: FitTask) -> Any:
+    recipe = task.recipe
+    if not isinstance(recipe.schedule, WarmCosine):
+        return recipe.learning_rate
+    warm_up = round(recipe.schedule.warm_up * task.steps)
+    total = (recipe.epochs - task.head_epochs) * task.steps
+    return import_keras().optimizers.schedules.CosineDecay(
+        # The first step trains, too.
+        initial_learning_rate=recipe.learning_rate / max(warm_up, 1),
+        decay_steps=max(total - warm_up, 1),
+        alpha=recipe.schedule.floor,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warm_up,
+    )
+
+
+def _load(network: keras.Model, weights: Path) -> None:
+    try:
+        network.load_weights(weights)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise _DamagedCheckpointError(str(error)) from error

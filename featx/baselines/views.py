@@ -1,0 +1,222 @@
+"""Views of images in batches for Keras, a pure function of the step of a training."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.backbones._keras import import_keras
+from featx.datasets.dataset import ImageDataset
+from featx.errors import FeatxError, UnreadableImageError
+from featx.images.augmentation import Augmentation, make_view
+from featx.runtime.parallel import jobs_at_a_time
+from featx.runtime.progress import progress
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["ImageViews", "TrainingBatches", "ViewSource", "predict"]
+
+# Decoded images kept in memory; images beyond it are decoded anew each epoch.
+MEMORY_BYTES = 512 * 2**20
+
+Indices = npt.NDArray[np.int64]
+Probabilities = npt.NDArray[np.float64]
+# Annotated, since mypy takes no attribute of an untyped module as a base class.
+_PyDataset: Any = import_keras().utils.PyDataset
+
+
+class ViewSource(Protocol):
+    """Network input of some images."""
+
+    def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
+        """Return one view of each image; view 0 is not augmented."""
+
+
+class ImageViews:
+    """Views of a set of images.
+
+    Examples
+    --------
+    >>> images = ImageDataset.from_arrays(np.zeros((3, 64, 64), np.uint8))
+    >>> views = ImageViews(images, (32, 32), Augmentation.named("none"))
+    >>> views.render(np.array([0, 2]), view=0).shape
+    (2, 32, 32, 1)
+    """
+
+    def __init__(
+        self,
+        images: ImageDataset,
+        size: tuple[int, int],
+        augmentation: Augmentation,
+        random_state: int = 0,
+        memory: int = MEMORY_BYTES,
+    ) -> None:
+        self.images = images
+        self.size = size
+        self.augmentation = augmentation
+        self.random_state = random_state
+        self._room = memory
+        self._lock = threading.Lock()
+        self._pixels: dict[int, npt.NDArray] = {}
+        self._digests: dict[int, str] = {}
+
+    def with_settings(self, size: tuple[int, int], augmentation: Augmentation) -> ImageViews:
+        """Return other views of the same decoded images."""
+        other = copy.copy(self)
+        other.size, other.augmentation = size, augmentation
+        return other
+
+    def find_unreadable(self) -> dict[int, str]:
+        """Decode all images once; return the reason of each failure by index."""
+        reasons = {}
+        with (
+            ThreadPoolExecutor(_workers()) as pool,
+            progress("Reading images", total=len(self.images), unit="images") as advance,
+        ):
+            for index, reason in enumerate(pool.map(self._failure, range(len(self.images)))):
+                if reason is not None:
+                    reasons[index] = reason
+                advance()
+        return reasons
+
+    def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
+        """Return one view of each image, rendered in threads.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_indices, height, width, 1)
+            Intensities from 0 to 255.
+        """
+        with ThreadPoolExecutor(_workers()) as pool:
+            views = list(pool.map(partial(self._render_one, view=view), indices.tolist()))
+        return np.stack(views)[..., np.newaxis]
+
+    def digest(self, index: int) -> str:
+        """Return the SHA-256 of one image's bytes in hexadecimal, computed once."""
+        if index not in self._digests:
+            self._digests[index] = self.images.digest(index)
+        return self._digests[index]
+
+    def _render_one(self, index: int, view: int) -> npt.NDArray[np.float32]:
+        try:
+            pixels = self._read(index)
+        except UnreadableImageError as error:
+            name = self.images.names[index]
+            raise FeatxError(f"{name} cannot be read: {error}; leave it out") from error
+        # View 0 does not depend on the digest.
+        digest = self.digest(index) if view else ""
+        return make_view(pixels, digest, view, self.size, self.augmentation, self.random_state)
+
+    def _failure(self, index: int) -> str | None:
+        try:
+            self._read(index)
+        except UnreadableImageError as error:
+            return str(error)
+        return None
+
+    def _read(self, index: int) -> npt.NDArray:
+        kept = self._pixels.get(index)
+        if kept is not None:
+            return kept
+        pixels = self.images.read(index)
+        with self._lock:
+            if index not in self._pixels and pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._pixels[index] = pixels
+        return pixels
+
+
+class TrainingBatches(_PyDataset):
+    """Endless training batches: item i is step i after the epochs already finished.
+
+    An item depends on its step alone, so that a resumed training sees the batches that an
+    uninterrupted one does. The view of epoch e (from 0) is e + 1; view 0 is for validation.
+    """
+
+    num_batches = None
+
+    def __init__(
+        self,
+        source: ViewSource,
+        targets: npt.NDArray[np.float32],
+        order: Callable[[int], npt.NDArray[np.int64]],
+        first_epoch: int,
+    ) -> None:
+        super().__init__()
+        self._source = source
+        self._targets = targets
+        self._order = lru_cache(maxsize=2)(order)
+        self._first_epoch = first_epoch
+
+    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return input and targets of one step."""
+        epochs, step = divmod(index, len(self._order(self._first_epoch)))
+        epoch = self._first_epoch + epochs
+        indices = self._order(epoch)[step]
+        return self._source.render(indices, view=epoch + 1), self._targets[indices]
+
+
+class _PredictionBatches(_PyDataset):
+    """Unaugmented batches of one size; the last one is filled up with repeated images."""
+
+    def __init__(self, source: ViewSource, indices: Indices, batch_size: int) -> None:
+        super().__init__()
+        self.error: FeatxError | None = None
+        self._source = source
+        self._indices = indices
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._indices) / self._batch_size)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
+        """Return the input of one batch."""
+        start = index * self._batch_size
+        indices = np.resize(self._indices[start : start + self._batch_size], self._batch_size)
+        try:
+            return self._source.render(indices, view=0)
+        except FeatxError as error:
+            self.error = error
+            raise
+
+
+def predict(
+    network: keras.Model,
+    source: ViewSource,
+    indices: Indices,
+    batch_size: int,
+    advance: Callable[[], None] | None = None,
+) -> Probabilities:
+    """Return the class probabilities of unaugmented images.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_indices, n_classes)
+    """
+    batches = _PredictionBatches(source, indices, batch_size)
+    callbacks = []
+    if advance is not None:
+        lambda_callback = import_keras().callbacks.LambdaCallback
+        callbacks.append(lambda_callback(on_predict_batch_end=lambda batch, logs=None: advance()))  # noqa: ARG005
+    try:
+        values = np.asarray(network.predict(batches, callbacks=callbacks, verbose=0))
+    except Exception:
+        # Back ends wrap an error of a batch in one of their own.
+        if batches.error is not None:
+            raise batches.error from None
+        raise
+    values = values[: len(indices)].astype(np.float64)
+    return np.hstack([1 - values, values]) if values.shape[1] == 1 else values
+
+
+def _workers() -> int:
+    return min(jobs_at_a_time(), 8)

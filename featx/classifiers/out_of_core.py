@@ -1,0 +1,257 @@
+"""Fits on matrices larger than memory: exact scaling and PCA block by block, then as usual.
+
+Two passes over the matrix: sums and products of all training rows give the scaling and principal
+components that scikit-learn would fit to them in memory; then each row is reduced to its
+components. The reduced matrix is searched and fitted as any other. In memory each fold has its own
+components; here all folds share those of all training rows, which never include test images. If
+not even the reduced rows fit into memory, views are dropped first, then patients.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh
+from scipy.linalg.blas import dsyrk
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from featx.classifiers.parallel import n_workers
+from featx.classifiers.registry import ClassifierSpec, Grid, Shape
+from featx.classifiers.training_set import Indices, TrainingSet
+from featx.errors import UsageError
+from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
+from featx.runtime.memory import readable_size, usable_memory
+from featx.runtime.progress import progress
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["CovarianceAccumulator", "Reduction", "fits_at_once", "reduce_rows"]
+
+# For classifiers without PCA in memory.
+COMPONENTS = 512
+
+# A kernel machine takes time with the square of its rows.
+_MOST_KERNEL_ROWS = 20_000
+
+# Matrices of (features, features) float64, and blocks of rows, that exist at the same time.
+_SQUARES, _BLOCKS = 6, 8
+
+# Per value of a reduced row: itself, a fit's copy, and the classifier's copy in float64.
+_BYTES_PER_VALUE = 16
+_BYTES_PER_ROW = 250
+# Allocators need the rest.
+_PROPORTION_FOR_ROWS = 0.7
+
+
+def fits_at_once(size: int, memory: str | int | None, n_splits: int, n_jobs: int | None) -> Any:
+    """Return how many fits on a matrix of `size` bytes fit into memory, or None if all do.
+
+    Examples
+    --------
+    >>> fits_at_once(2**40, "4GiB", n_splits=5, n_jobs=1)
+    0
+    """
+    # The training rows, and for each fit a copy and the scaled rows.
+    possible = max(0, (usable_memory(memory) // max(1, size) - 1) // 2)
+    return None if possible >= min(n_workers(n_jobs), n_splits + 1) else int(possible)
+
+
+class CovarianceAccumulator:
+    """Sufficient statistics of rows for scaling and PCA: number, sums, sums of products.
+
+    Parameters
+    ----------
+    center : ndarray of float64, shape (n_features,)
+        A typical row, subtracted before squaring to keep precision.
+
+    References
+    ----------
+    .. [1] T. F. Chan, G. H. Golub, R. J. LeVeque (1983), "Algorithms for computing the sample
+       variance", The American Statistician 37(3), 242-247, doi 10.1080/00031305.1983.10483115.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 1.0], [7.0, 1.0]])
+    >>> accumulator = CovarianceAccumulator(rows[0])
+    >>> accumulator.add(rows)
+    >>> accumulator.pipeline(1)["scale"].mean_.tolist()
+    [4.0, 0.5]
+    """
+
+    def __init__(self, center: npt.NDArray[np.float64]) -> None:
+        self.center = center
+        self.count = 0
+        self.sums = np.zeros(len(center))
+        # Only the upper triangle is filled.
+        self.products = np.zeros((len(center), len(center)), order="F")
+
+    def add(self, rows: npt.NDArray) -> None:
+        """Add rows, an array of shape (n_rows, n_features)."""
+        shifted = rows - self.center
+        self.count += len(rows)
+        self.sums += shifted.sum(axis=0)
+        self.products = dsyrk(1.0, shifted.T, beta=1.0, c=self.products, overwrite_c=True)
+
+    def pipeline(self, components: int) -> Pipeline:
+        """Return scaling and PCA as scikit-learn would fit them to the rows, up to rounding."""
+        mean = self.sums / self.count
+        covariance = self.products / self.count
+        covariance -= np.triu(np.outer(mean, mean))
+        variance = np.maximum(np.diagonal(covariance), 0)
+        scaler = self._scaler(mean + self.center, variance)
+        covariance /= scaler.scale_
+        covariance /= scaler.scale_[:, None]
+        covariance *= self.count / (self.count - 1)
+        return Pipeline([("scale", scaler), ("compress", self._pca(covariance, components))])
+
+    def _scaler(
+        self, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
+    ) -> StandardScaler:
+        # A column whose variance is only rounding is constant and stays as it is.
+        epsilon = np.finfo(np.float64).eps
+        rounding = self.count * epsilon * variance + (self.count * mean * epsilon) ** 2
+        scaler = StandardScaler()
+        scaler.mean_, scaler.var_ = mean, variance
+        scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
+        scaler.n_samples_seen_ = np.int64(self.count)
+        scaler.n_features_in_ = len(mean)
+        return scaler
+
+    def _pca(self, covariance: npt.NDArray[np.float64], components: int) -> PCA:
+        features = len(covariance)
+        total = float(np.trace(covariance))
+        variances, vectors = eigh(
+            covariance,
+            lower=False,
+            overwrite_a=True,
+            check_finite=False,
+            subset_by_index=(features - components, features - 1),
+        )
+        variances, directions = np.maximum(variances[::-1], 0), vectors.T[::-1]
+        # scikit-learn makes the largest weight of each direction positive.
+        largest = np.abs(directions).argmax(axis=1)
+        directions = directions * np.sign(directions[np.arange(components), largest])[:, None]
+        pca = PCA(components, svd_solver="covariance_eigh")
+        pca.n_features_in_, pca.n_samples_, pca.n_components_ = features, self.count, components
+        pca.mean_ = np.zeros(features, dtype=np.float32)
+        pca.components_ = np.ascontiguousarray(directions, dtype=np.float32)
+        pca.explained_variance_ = variances
+        pca.explained_variance_ratio_ = variances / total
+        pca.singular_values_ = np.sqrt(variances * (self.count - 1))
+        left = min(features, self.count) - components
+        pca.noise_variance_ = (total - variances.sum()) / left if left > 0 else 0.0
+        return pca
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """A training set reduced to principal components, and how it was reduced.
+
+    Parameters
+    ----------
+    steps : Pipeline
+        Scaling and PCA, fitted to all training rows.
+    training : TrainingSet
+        Reduced rows in memory.
+    images : ndarray of int64, shape (n_kept,)
+        Position of each remaining image in the original training set.
+    spec : ClassifierSpec
+        The classifier without scaling and PCA of its own.
+    """
+
+    steps: Pipeline
+    training: TrainingSet
+    images: Indices
+    spec: ClassifierSpec
+
+
+def reduce_rows(
+    spec: ClassifierSpec, training: TrainingSet, memory: str | int | None, random_state: int
+) -> Reduction:
+    """Reduce a training set to the components that a classifier uses, block by block.
+
+    Raises
+    ------
+    UsageError
+        If the memory is too small even for that.
+    """
+    rows, features = training.X.shape
+    wanted = spec.make((rows, features), random_state).named_steps.get("compress")
+    components = COMPONENTS if wanted is None else wanted.n_components
+    components = max(1, min(components, rows - 1, features))
+    free = usable_memory(memory)
+    kept = _rows_that_fit(spec, training, components, free, random_state)
+    logger.info(
+        f"The matrix of {rows:,} rows takes {readable_size(training.X.nbytes)} and "
+        f"{readable_size(free)} of memory are free, too little to fit {spec.name} directly: it is "
+        f"read block by block and reduced to {components} components by PCA on all rows; "
+        f"{spec.name} is fitted to {len(kept):,} reduced rows."
+    )
+    block = min(BLOCK_BYTES, free // (4 * _BLOCKS))
+    with progress("Reading the matrix", rows + len(kept), "rows") as advance:
+        accumulator: CovarianceAccumulator | None = None
+        for _, values in row_blocks(training.X, size=block):
+            if accumulator is None:
+                accumulator = CovarianceAccumulator(values.mean(axis=0, dtype=np.float64))
+            accumulator.add(values)
+            advance(len(values))
+        assert accumulator is not None
+        steps = accumulator.pipeline(components)
+        reduced = np.empty((len(kept), components), dtype=np.float32)
+        for place, values in row_blocks(training.X, kept, block):
+            reduced[place] = steps.transform(values)
+            advance(len(values))
+    images, image = np.unique(training.image[kept], return_inverse=True)
+    return Reduction(
+        steps=steps,
+        training=replace(
+            training,
+            X=reduced,
+            image=image,
+            labels=training.labels[images],
+            patients=training.patients[images],
+        ),
+        images=images,
+        spec=replace(
+            spec,
+            make=partial(_last_step, spec, features),
+            grid=partial(_grid, spec, features),
+        ),
+    )
+
+
+def _last_step(spec: ClassifierSpec, features: int, shape: Shape, random_state: int) -> Pipeline:
+    last = spec.make((shape[0], features), random_state).steps[-1]
+    return Pipeline([("reduced", "passthrough"), last])
+
+
+def _grid(spec: ClassifierSpec, features: int, shape: Shape) -> list[Grid]:
+    # Settings such as the width of a kernel depend on the number of scaled features.
+    return spec.grid((shape[0], features))
+
+
+def _rows_that_fit(
+    spec: ClassifierSpec, training: TrainingSet, components: int, free: int, random_state: int
+) -> Indices:
+    rows, features = training.X.shape
+    fixed = _SQUARES * 8 * features**2
+    per_row = _BYTES_PER_ROW + _BYTES_PER_VALUE * components
+    limit = int(_PROPORTION_FOR_ROWS * (free - fixed) / per_row)
+    fewest = 100 * len(training.classes)
+    if limit < min(rows, fewest):
+        needed = readable_size(fixed + per_row * min(rows, fewest) / _PROPORTION_FOR_ROWS)
+        raise UsageError(
+            f"{readable_size(free)} of memory are too little to fit {spec.name} on {features:,} "
+            f"features; allow at least {needed}, or use a backbone with fewer features"
+        )
+    if isinstance(spec.make((rows, features), random_state)[-1], SVC):
+        limit = min(limit, _MOST_KERNEL_ROWS)
+    return training.some_rows_of(np.arange(len(training.labels)), limit, random_state)

@@ -1,0 +1,108 @@
+"""Training rows with their images and patients, and folds that keep patients together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.datasets.splitting import patient_folds
+from featx.errors import UsageError
+
+__all__ = ["Fold", "TrainingSet"]
+
+Indices = npt.NDArray[np.int64]
+Fold = tuple[Indices, Indices]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Labeled images with their rows of features.
+
+    Parameters
+    ----------
+    X : ndarray of float32 or float64, shape (n_rows, n_features)
+        One row an (image, view).
+    image : ndarray of int64, shape (n_rows,)
+        Index of each row's image; an image's rows are in the order of views.
+    labels : ndarray of int64, shape (n_images,)
+        Class codes from 0.
+    patients : ndarray, shape (n_images,)
+        Patient of each image.
+    classes : ndarray, shape (n_classes,)
+        Class names.
+    """
+
+    X: npt.NDArray
+    image: Indices
+    labels: Indices
+    patients: npt.NDArray
+    classes: npt.NDArray
+
+    @cached_property
+    def order_of_view(self) -> Indices:
+        """Number of earlier rows of the same image, shape (n_rows,)."""
+        order = np.argsort(self.image, kind="stable")
+        first = np.searchsorted(self.image[order], self.image[order])
+        position = np.empty(len(order), dtype=np.int64)
+        position[order] = np.arange(len(order)) - first
+        return position
+
+    def rows_of(self, images: Indices, views: int | None = None) -> Indices:
+        """Return the rows of some images, ascending."""
+        wanted = np.zeros(len(self.labels), dtype=bool)
+        wanted[images] = True
+        kept = wanted[self.image]
+        if views is not None:
+            kept &= self.order_of_view < views
+        return np.flatnonzero(kept)
+
+    def some_rows_of(self, images: Indices, limit: int, random_state: int) -> Indices:
+        """Return about `limit` rows of some images: fewer views first, then fewer patients."""
+        if len(images) > limit:
+            images = self._some_patients(images, limit / len(images), random_state)
+        return self.rows_of(images, views=max(1, limit // len(images)))
+
+    def _some_patients(self, images: Indices, proportion: float, random_state: int) -> Indices:
+        """Take whole patients until each class, the rarest first, has its proportion of images."""
+        _, patient = np.unique(self.patients[images], return_inverse=True)
+        labels = self.labels[images]
+        priority = np.random.default_rng(random_state).permutation(patient.max() + 1)[patient]
+        taken = np.zeros(len(images), dtype=bool)
+        classes, counts = np.unique(labels, return_counts=True)
+        for label in classes[np.argsort(counts, kind="stable")]:
+            of_class = labels == label
+            missing = proportion * of_class.sum() - taken[of_class].sum()
+            candidates = np.flatnonzero(of_class & ~taken)
+            candidates = candidates[np.argsort(priority[candidates], kind="stable")]
+            chosen = candidates[: max(0, int(np.ceil(missing)))]
+            taken |= np.isin(patient, patient[chosen])
+        return images[taken]
+
+    def folds(self, n_splits: int, random_state: int) -> list[Fold]:
+        """Split the images into folds by patient, after checking that this is possible."""
+        k = len(self.classes)
+        if k < 2:
+            raise UsageError(
+                f"all training images are of one class ({', '.join(map(str, self.classes))}); "
+                "a classifier needs images of at least two classes"
+            )
+        for label, name in enumerate(self.classes):
+            n_patients = len(np.unique(self.patients[self.labels == label]))
+            if n_patients < 2:
+                raise UsageError(
+                    f"class {str(name)!r} has training images of {n_patients or 'no'} patient, "
+                    "and cross-validation by patient needs at least 2 in each class; add images "
+                    "of more patients, or drop the class"
+                )
+        pairs = patient_folds(
+            self.labels, self.patients, n_splits=n_splits, random_state=random_state
+        )
+        if any(len(np.unique(self.labels[training])) < k for training, _ in pairs):
+            raise UsageError(
+                "too few patients: each way to hold out a fold leaves a class without images; "
+                "add images of more patients, or try another random_state or fewer folds"
+            )
+        return pairs

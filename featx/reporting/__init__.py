@@ -1,0 +1,1 @@
+"""Tables, page, figures, checklists and model cards of a benchmark."""

@@ -1,0 +1,139 @@
+"""The checklists of TRIPOD+AI and CLAIM, answered from the records of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import resources
+from string import Formatter
+
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results import Results
+
+__all__ = ["Checklist", "Item", "fill_checklists"]
+
+FOR_THE_AUTHORS = "for the authors"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a checklist."""
+
+    item: str
+    asks: str
+    answer: str
+
+    @property
+    def known(self) -> bool:
+        """Whether the run has an answer."""
+        return self.answer != FOR_THE_AUTHORS
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """A checklist with its answers."""
+
+    name: str
+    source: str
+    items: list[Item]
+
+    @property
+    def n_known(self) -> int:
+        """Number of items that the run has an answer to."""
+        return sum(item.known for item in self.items)
+
+
+def fill_checklists(results: Results) -> list[Checklist]:
+    """Answer the items whose values a run has records of; all others are for the authors.
+
+    References
+    ----------
+    Collins GS et al. (2024). TRIPOD+AI statement. BMJ 385:e078378.
+
+    Tejani AS et al. (2024). Checklist for artificial intelligence in medical imaging (CLAIM):
+    2024 update. Radiology: Artificial Intelligence 6:e240300.
+    """
+    file = resources.files("featx.reporting").joinpath("templates").joinpath("checklists.json")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    values = _values(results)
+    answers = {name: _filled(text, values) for name, text in content["answers"].items()}
+    return [
+        Checklist(
+            entry["name"],
+            entry["source"],
+            [
+                Item(item["item"], item["asks"], answers.get(item["answer"], FOR_THE_AUTHORS))
+                for item in entry["items"]
+            ],
+        )
+        for entry in content["checklists"]
+    ]
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    names = [name for _, name, _, _ in Formatter().parse(template) if name]
+    known = all(values[name] for name in names)
+    return template.format_map(values) if known else FOR_THE_AUTHORS
+
+
+def _values(results: Results) -> dict[str, str]:
+    """Return what answers are made of; empty where the run does not know it."""
+    run, rows, flow = results.run, results.rows, results.flow
+    frozen = [row for row in rows if row.kind == "frozen"]
+    first = frozen[0] if frozen else None
+    steps = {
+        role: "; ".join(step.text for step in flow if step.role == role)
+        for role in ("start", "excluded", "end")
+    }
+    findings = {finding.kind: finding.text for finding in results.findings}
+    level = "By patient." if results.patients_known else "By image: patients are unknown."
+    robustness = "Shortcut controls are in the table." if _of_kind(rows, "control") else ""
+    if any(row.auc_seeds for row in rows):
+        robustness += " The standard deviation over seeds is reported."
+    heat_maps = [picture for picture in results.gallery if picture.heat_map]
+    errors = [picture for picture in results.gallery if picture.kind == "miss"]
+    return {
+        "models": _listed(rows, lambda row: row.label),
+        "n_published": _count(len(run.get("published", []))),
+        "flow": "; ".join(step.text for step in flow),
+        "found": steps["start"],
+        "excluded": steps["excluded"] or ("No image was excluded" if run else ""),
+        "evaluated": steps["end"],
+        "split": " ".join(n.text for n in results.notes if n.kind == "split") or steps["end"],
+        "level": f"{level} {findings.get('patients-across', '')}".strip(),
+        "findings": " ".join(findings.values()),
+        "class_proportions": findings.get("class-share", ""),
+        "classes": ", ".join(results.class_names),
+        "thresholds": _listed(
+            rows, lambda row: "" if row.threshold is None else f"{row.name} {row.threshold:.3f}"
+        ),
+        "robustness": robustness.strip(),
+        "versions": ", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()),
+        "frozen": _listed(frozen, lambda row: row.backbone),
+        "features": _listed(frozen, lambda row: f"{row.backbone} {row.costs.n_features or 0:,}"),
+        "calibration": str(first.settings.get("calibration") or "") if first else "",
+        "views": _count(first.views or 1) if first else "",
+        "test_views": _count(first.test_views or 1) if first else "",
+        "out_of_fold": _listed(
+            frozen,
+            lambda row: (
+                "" if row.auc_out_of_fold is None else f"{row.name} {row.auc_out_of_fold:.3f}"
+            ),
+        ),
+        "externals": ", ".join(sorted({name for row in rows for name in row.externals})),
+        "n_errors": _count(len(errors)),
+        "n_heat_maps": _count(len(heat_maps)),
+    }
+
+
+def _of_kind(rows: Iterable[BenchmarkRow], kind: str) -> bool:
+    return any(row.kind == kind for row in rows)
+
+
+def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, map(text, rows))))
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""

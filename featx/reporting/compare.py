@@ -1,0 +1,218 @@
+"""Two benchmarks compared: matched rows, and paired tests on the same test images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from featx.metrics.comparison import ComparisonResult, holm, paired_tests, verdict
+from featx.reporting.records import BenchmarkRow, Difference
+from featx.reporting.results import Results, read_results
+
+__all__ = ["ComparedRow", "RunComparison", "compare"]
+
+_FIGURES = {"auc": "AUC", "accuracy": "Accuracy"}
+
+_UNTESTED = "not tested"
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """Hold one model in both runs.
+
+    Parameters
+    ----------
+    label : str
+        Name of the model.
+    same_images : bool
+        Whether both runs have predictions of the same test images, so that differences are tested.
+    values : mapping of str to (float, float)
+        AUC and accuracy in the first and the second run; nan where undefined.
+    differences : mapping of str to Difference
+        Second run minus first run, with p-values adjusted by Holm's method over all models.
+    """
+
+    label: str
+    same_images: bool
+    values: dict[str, tuple[float, float]]
+    differences: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Hold the comparison of two benchmarks that `compare` returns.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Names of the two runs.
+    rows : tuple of ComparedRow
+        Models in both runs.
+    only_first, only_second : tuple of str
+        Labels of models in one of them.
+    settings : mapping of str to (object, object)
+        Settings that differ.
+    """
+
+    names: tuple[str, str]
+    rows: tuple[ComparedRow, ...]
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    settings: dict[str, tuple[Any, Any]]
+
+    def __repr__(self) -> str:
+        return (
+            f"RunComparison({self.names[0]} and {self.names[1]}: {len(self.rows)} models in both)"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "notes": self.notes()}
+
+    def notes(self) -> list[str]:
+        """Return the notes below the table."""
+        notes = [f"Difference: {self.names[1]} minus {self.names[0]}, with 95 % intervals."]
+        if any(row.same_images for row in self.rows):
+            notes.append(
+                "Paired tests on the same test images: DeLong's for AUC, McNemar's for accuracy, "
+                "clustered by patient where patients are known, Holm's correction over all models."
+            )
+        if not all(row.same_images for row in self.rows):
+            notes.append(
+                "Not tested: models without predictions of the same test images, with the same "
+                "labels, in both runs. Their figures may differ because the images do."
+            )
+        for name, labels in zip(self.names, (self.only_first, self.only_second), strict=True):
+            if labels:
+                notes.append(f"Only in {name}: {'; '.join(labels)}.")
+        notes += [
+            f"Setting {name}: {first} and {second}."
+            for name, (first, second) in self.settings.items()
+        ]
+        return notes
+
+    def to_terminal(self) -> Table:
+        """Lay it out for a terminal."""
+        table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("Model", overflow="fold", min_width=18)
+        for title in _FIGURES.values():
+            table.add_column("\n".join([title, *self.names]), justify="right", overflow="fold")
+            table.add_column("Difference", justify="right", overflow="fold")
+        for row in self.rows:
+            cells = []
+            for figure in _FIGURES:
+                found = row.differences[figure]
+                cells.append("\n" + "\n".join(map(_number, row.values[figure])))
+                interval = f"{found.low:+.3f} to {found.high:+.3f}" if _known(found.low) else ""
+                cells.append(f"{_number(found.value, '+.3f')}\n{interval}\n{found.verdict}")
+            table.add_row(row.label.replace(", ", "\n"), *cells)
+        return table
+
+
+def compare(first: str | Path, second: str | Path) -> RunComparison:
+    """Compare two finished benchmarks, model by model.
+
+    Use it to learn whether a change of settings, data or version made a difference. Rows are
+    matched by backbone, classifier and kind. Where both runs have predictions of the same test
+    images, differences are tested by `featx.metrics.comparison.paired_tests`; the difference of
+    identical predictions is exactly 0.
+
+    Parameters
+    ----------
+    first, second : path-like
+        Folders that `featx.benchmark` wrote, of any version.
+
+    Returns
+    -------
+    RunComparison
+
+    Raises
+    ------
+    UsageError
+        If a folder holds no benchmark.
+    """
+    runs = read_results(first), read_results(second)
+    keyed = [{(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs]
+    pairs = [(row, keyed[1][key]) for key, row in keyed[0].items() if key in keyed[1]]
+    tests = [_test(runs, *pair) for pair in pairs]
+    adjusted = {
+        figure: holm([math.nan if test is None else test[figure].p_value for test in tests])
+        for figure in _FIGURES
+    }
+    names = Path(first).resolve().name, Path(second).resolve().name
+    return RunComparison(
+        names=names if names[0] != names[1] else ("first", "second"),
+        rows=tuple(
+            _compared(*pair, test, {figure: float(adjusted[figure][i]) for figure in _FIGURES})
+            for i, (pair, test) in enumerate(zip(pairs, tests, strict=True))
+        ),
+        only_first=tuple(row.label for key, row in keyed[0].items() if key not in keyed[1]),
+        only_second=tuple(row.label for key, row in keyed[1].items() if key not in keyed[0]),
+        settings=_different(*(dict(run.settings) for run in runs)),
+    )
+
+
+def _test(
+    runs: Sequence[Results], first: BenchmarkRow, second: BenchmarkRow
+) -> dict[str, ComparisonResult] | None:
+    """Test the second against the first; None where they cannot be paired."""
+    found = [
+        run.predictions.get("", {}).get(row.name)
+        for run, row in zip(runs, (first, second), strict=True)
+    ]
+    here, there = found
+    if here is None or there is None or here.class_names != there.class_names:
+        return None
+    a, b = here.paired_with(there)
+    same = len(a) == len(here) == len(there) == len(set(there.names))
+    if not same or not np.array_equal(a.labels, b.labels):
+        return None
+    a, b = a.decide(first.threshold), b.decide(second.threshold)
+    if np.array_equal(a.probabilities, b.probabilities) and np.array_equal(
+        a.predicted, b.predicted
+    ):
+        return dict.fromkeys(_FIGURES, ComparisonResult(0.0, 0.0, 0.0, 1.0))
+    patients = a.patients if a.patients is not None else b.patients
+    probabilities = (b.probabilities, a.probabilities)
+    return paired_tests(a.labels, *probabilities, b.predicted, a.predicted, patients)
+
+
+def _compared(
+    first: BenchmarkRow,
+    second: BenchmarkRow,
+    tests: dict[str, ComparisonResult] | None,
+    adjusted: dict[str, float],
+) -> ComparedRow:
+    values, differences = {}, {}
+    for figure in _FIGURES:
+        a, b = (row.estimates[figure].value for row in (first, second))
+        values[figure] = (a, b)
+        differences[figure] = Difference(b - a, math.nan, math.nan, math.nan, _UNTESTED)
+        if tests is not None:
+            found, p_value = tests[figure], adjusted[figure]
+            words = verdict(found.difference, p_value)
+            differences[figure] = Difference(
+                found.difference, found.low, found.high, p_value, words
+            )
+    return ComparedRow(first.label, tests is not None, values, differences)
+
+
+def _different(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that both runs have and that differ."""
+    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _known(value: float) -> bool:
+    return math.isfinite(value)
+
+
+def _number(value: float, form: str = ".3f") -> str:
+    return format(value, form) if _known(value) else "-"

@@ -1,0 +1,151 @@
+"""The card of a model file: its data, recipe, operating point, figures and limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx.backbones.registry import BACKBONES
+from featx.classifiers.registry import CLASSIFIERS
+from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import Recipe
+from featx.metrics.intervals import Interval
+from featx.metrics.scores import evaluate, flatten
+from featx.reporting.columns import MAIN, MORE, make_cell
+from featx.reporting.notes import Note
+from featx.reporting.records import BenchmarkRow, current_names
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from featx.classifiers.classifier import FeatureClassifier
+
+__all__ = ["CARD_FORMAT", "card_facts", "model_card"]
+
+# Of what `card_facts` returns: a benchmark keeps it.
+CARD_FORMAT = 1
+
+_FIGURES = (
+    *("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1"),
+    *("average_precision", "brier", "calibration_slope", "calibration_intercept"),
+)
+_STEPS = {"scale": "standardized", "compress": "compressed by PCA"}
+
+
+def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
+    """Return plain values of a fitted model that its card needs."""
+    patients = dict(zip(matrix.digests, matrix.patients.tolist(), strict=True))
+    scores = evaluate(
+        model.out_of_fold_labels_,
+        model.out_of_fold_,
+        threshold=model.threshold_,
+        class_names=tuple(str(name) for name in model.classes_),
+        patients=np.array([patients[digest] for digest in model.out_of_fold_images_.tolist()]),
+        random_state=model.random_state,
+    )
+    provenance = {key: value for key, value in model.provenance_.items() if key != "candidates"}
+    return {
+        "class_names": [str(name) for name in model.classes_],
+        "threshold": model.threshold_,
+        "recipes": [dict(recipe) for recipe in model.recipes_],
+        "steps": [name for name, _ in model.pipeline_.steps],
+        "features": model.n_features_in_,
+        "chosen": model.best_params_,
+        "provenance": provenance,
+        "out_of_fold": flatten(scores.metrics),
+        "collapsed": scores.collapse_reason,
+    }
+
+
+def model_card(
+    name: str,
+    facts: Mapping[str, Any],
+    row: BenchmarkRow | None = None,
+    limits: Sequence[Note] = (),
+) -> str:
+    """Write a model's card as Markdown.
+
+    References
+    ----------
+    .. [1] M. Mitchell et al. (2019), "Model Cards for Model Reporting", FAT* '19,
+       doi 10.1145/3287560.3287596.
+    """
+    provenance = current_names(facts["provenance"])
+    sets: dict[str, Mapping[str, Interval]] = {"Out of fold": _estimates(facts["out_of_fold"])}
+    collapsed = {"out of fold": facts["collapsed"]}
+    if row is not None:
+        sets["Test"] = row.estimates
+        collapsed["on the test images"] = row.scores.collapse_reason
+        sets |= {external: scores.estimates for external, scores in row.externals.items()}
+        collapsed |= {f"on {e}": scores.collapse_reason for e, scores in row.externals.items()}
+    columns = {column.field: column for column in (*MORE, *MAIN[:5])}
+    return _template().render(
+        name=name,
+        facts=facts,
+        provenance=provenance,
+        classifier=CLASSIFIERS[provenance["classifier"]],
+        row=row,
+        class_counts=[f"{n:,} {each}" for each, n in provenance["class_counts"].items()],
+        recipes=[Recipe.from_dict(recipe) for recipe in facts["recipes"]],
+        titles={backbone: spec.title for backbone, spec in BACKBONES.items()},
+        views=provenance["rows"] / provenance["images"],
+        steps=[_STEPS[step] for step in facts["steps"] if step in _STEPS],
+        chosen=", ".join(f"{key} {value}" for key, value in facts["chosen"].items()),
+        columns=list(sets),
+        figures={
+            columns[figure].title: [
+                _cell(estimates.get(figure), columns[figure].form) for estimates in sets.values()
+            ]
+            for figure in _FIGURES
+        },
+        collapsed={place: reason for place, reason in collapsed.items() if reason},
+        limits=limits,
+    )
+
+
+def _estimates(flat: Mapping[str, float | None]) -> dict[str, Interval]:
+    def number(name: str) -> float:
+        value = flat.get(name)
+        return np.nan if value is None else value
+
+    return {
+        figure: Interval(*(number(figure + end) for end in ("", "_low", "_high")))
+        for figure in _FIGURES
+    }
+
+
+def _cell(interval: Interval | None, form: str) -> str:
+    cell = make_cell(interval, form)
+    return f"{cell.text} ({cell.interval})" if cell.interval else cell.text
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader
+
+    # Every value that is filled in goes through `_escaped`.
+    environment = Environment(
+        loader=PackageLoader("featx.reporting"),
+        autoescape=False,
+        finalize=_escaped,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["number"] = "{:,}".format
+    environment.filters["listed"] = _listed
+    return environment.get_template("model_card.md.j2")
+
+
+def _escaped(value: object) -> str:
+    """Keep names from being read as Markdown, HTML or new lines."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(value))
+    return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", line)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -1,0 +1,182 @@
+"""The page of a benchmark: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from featx.reporting.checklist import fill_checklists
+from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
+from featx.reporting.figures import cost_figure, epochs_figure, learning_figure
+from featx.reporting.notes import Note
+from featx.reporting.panels import Figure, assign_styles, make_panels
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results import Results, best_place, read_results
+from featx.runtime.files import put_bytes
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render", "report", "table_to_html"]
+
+PAGE = "report.html"
+
+
+def report(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Write the page of a finished benchmark as one HTML file.
+
+    Use it to make the page again after an update of featx, or to write it elsewhere; `benchmark`
+    calls it at the end. Neither images nor networks are needed.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder that `featx.benchmark` or ``featx benchmark --out`` wrote, of any version.
+    out : path-like, optional
+        File to write; by default ``report.html`` in the folder.
+
+    Returns
+    -------
+    Path
+        Path of the page.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no benchmark.
+    """
+    path = Path(folder) / PAGE if out is None else Path(out)
+    page = _render_results(read_results(folder))
+    # File names need not be valid Unicode, a page must be.
+    put_bytes(path, page.encode("utf-8", "replace"))
+    return path
+
+
+def _render_results(results: Results) -> str:
+    shown = _shown_at_first(results.rows)
+    styles = assign_styles(len(results.rows), shown)
+    return render(
+        "report.html.j2",
+        results=results,
+        run=results.run,
+        rows=results.rows,
+        styles=styles,
+        shown=shown,
+        best=best_place(results.rows, "auc_out_of_fold"),
+        main=columns_of(MAIN, results.rows),
+        more=columns_of(MORE, results.rows),
+        scores=MAIN[:5],
+        per_class=[column for column in MAIN[:5] if column.field != "accuracy"],
+        panels=make_panels(results, styles, shown),
+        cost=cost_figure(results.rows, styles),
+        learning=_learning(results, styles),
+        epochs=[figure for row in results.rows for figure in _epochs(results, row)],
+        recipes=_recipes(results.rows),
+        checklists=fill_checklists(results),
+    )
+
+
+def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any) -> str:
+    """Fill a template; all text is escaped, and only the page's own script runs."""
+    style, script = _file("page.css"), "".join(map(_file, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    page = _environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(script), policy=policy, **content)
+
+
+def table_to_html(rows: Sequence[BenchmarkRow], notes: Sequence[Note] = ()) -> str:
+    r"""Write rows and notes as one HTML table, for a notebook.
+
+    Examples
+    --------
+    >>> table_to_html([], [Note("text", {"text": "<b>"})]).strip()
+    '<p>No rows yet.</p>\n<p>&lt;b&gt;</p>'
+    """
+    template = _environment().get_template("notebook.html.j2")
+    return template.render(rows=rows, columns=columns_of(MAIN, rows), notes=notes)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader
+
+    environment = Environment(
+        loader=PackageLoader("featx.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = _plain
+    environment.filters["breakable"] = _breakable
+    environment.filters["cell"] = make_cell
+    return environment
+
+
+def _file(name: str) -> str:
+    file = resources.files("featx.reporting").joinpath("templates").joinpath(name)
+    return file.read_text(encoding="utf-8")
+
+
+def _breakable(text: str) -> Markup:
+    """Allow line breaks in a long name after its separators."""
+    return Markup("<wbr>").join(re.split("(?<=[:_+/])", text))
+
+
+def _plain(value: Any) -> str:
+    """Write a setting as text: strings as they are, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
+    """Choose the best frozen row and baseline, not by test images, and the best control."""
+    controls = [i for i, row in enumerate(rows) if row.kind == "control" and row.auc == row.auc]
+    control = max(controls, key=lambda place: rows[place].auc, default=None)
+    found = [best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc"), control]
+    return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
+
+
+def _learning(results: Results, styles: Sequence[str]) -> Figure | None:
+    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
+    if len(points) < 2:
+        return None
+    names = [row.name for row in results.rows]
+    place = names.index(points[0]["name"]) if points[0]["name"] in names else 0
+    caption = (
+        f"{results.rows[place].label}, settings kept, fitted on subsets of the training patients. "
+        "Band: 95 % interval. Where the curve still rises, more patients would help."
+    )
+    return Figure("Learning curve", caption, learning_figure(points, styles[place]))
+
+
+def _epochs(results: Results, row: BenchmarkRow) -> list[Figure]:
+    log = results.logs.get(row.name, {})
+    area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
+    figures = []
+    for figure, title in (("loss", "loss"), (area, "AUC" if area == "auc" else area)):
+        drawing = epochs_figure(log, figure, row.label)
+        if drawing is not None:
+            caption = "Solid: validation. Dashed: training."
+            figures.append(Figure(f"{row.label}: {title}", caption, drawing))
+    return figures
+
+
+def _recipes(rows: Sequence[BenchmarkRow]) -> dict[str, Mapping[str, Any]]:
+    """Return every recipe once, by the digest that names its folder in the cache."""
+    from featx.features.recipe import Recipe
+
+    # The features of controls come from no network.
+    networks = [r for row in rows for r in row.recipes if {"weights", "augmentation"} <= r.keys()]
+    return {Recipe.from_dict(dict(recipe)).digest: recipe for recipe in networks}

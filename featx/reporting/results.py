@@ -1,0 +1,204 @@
+"""A benchmark's folder read back: rows, run metadata, predictions, training logs, gallery."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featx.audit.findings import Finding
+from featx.classifiers.predictions import Predictions
+from featx.errors import UsageError
+from featx.reporting.notes import Note, read_notes
+from featx.reporting.records import BenchmarkRow
+
+__all__ = ["FlowStep", "Picture", "Results", "best_place", "read_results"]
+
+# Names of steps as runs store them; all others end the flow.
+_ROLES = {
+    "found in the folder": "start",
+    "unreadable, left out": "excluded",
+    "copies of tested images or patients, left out": "excluded",
+    "duplicates of test images or images of test patients, left out": "excluded",
+}
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """Images at one step from the folder to the table; `role`: start, excluded or end."""
+
+    step: str
+    images: int
+    patients: int | None
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        """Where in the flow the step is."""
+        return _ROLES.get(self.step, "end")
+
+    @property
+    def text(self) -> str:
+        """The step as text."""
+        patients = "" if self.patients is None else f" of {self.patients:,} patients"
+        classes = ", ".join(f"{n:,} {name}" for name, n in self.classes.items())
+        return f"{self.step}: {self.images:,} images{patients}{classes and f' ({classes})'}"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One thumbnail of the gallery, as data addresses."""
+
+    image: str
+    heat_map: str
+    path: str
+    truth: str
+    called: str
+    kind: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a page is made of.
+
+    `run` holds the metadata of ``run.json`` as stored; `predictions` is by set of images (``""``
+    is the test set) and name of row.
+    """
+
+    rows: list[BenchmarkRow]
+    run: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    flow: list[FlowStep] = field(default_factory=list)
+    class_names: tuple[str, ...] = ()
+    predictions: Mapping[str, Mapping[str, Predictions]] = field(default_factory=dict)
+    logs: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
+    gallery: list[Picture] = field(default_factory=list)
+    gallery_of: str = ""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings of the run, by name."""
+        return self.run.get("settings", {})
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether patients of the images are known."""
+        return all(step.patients is not None for step in self.flow[:1])
+
+    @property
+    def random_state(self) -> int:
+        """Seed of the run, which the first version stored as ``seed``."""
+        return int(self.settings.get("random_state", self.settings.get("seed", 0)))
+
+
+def read_results(folder: str | Path) -> Results:
+    """Read what a benchmark of any version wrote; no image and no network is needed."""
+    folder = Path(folder)
+    content = _read_json(folder / "results.json")
+    if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
+        raise UsageError(
+            f"{folder / 'results.json'} is missing or not of a benchmark; give the folder that "
+            "`featx benchmark --out` wrote"
+        )
+    rows = [BenchmarkRow.from_dict(entry) for entry in content]
+    run = _read_json(folder / "run.json") or {}
+    predictions: dict[str, dict[str, Predictions]] = {}
+    for row in rows:
+        for name in ("", *row.externals):
+            path = folder / "scores" / (f"{row.name}@{name}.csv" if name else f"{row.name}.csv")
+            if path.is_file():
+                predictions.setdefault(name, {})[row.name] = Predictions.from_csv(path)
+    known = [each.class_names for each in predictions.get("", {}).values()]
+    logs = {row.name: _read_log(folder / "baselines" / row.name / "log.csv") for row in rows}
+    pictures, gallery_of = _read_gallery(folder / "gallery")
+    return Results(
+        rows=rows,
+        run=run,
+        notes=read_notes(run),
+        findings=[Finding.from_dict(each) for each in run.get("audit", {}).get("findings", [])],
+        flow=_read_flow(run, rows),
+        class_names=tuple(run.get("class_names") or (known[0] if known else ())),
+        predictions=predictions,
+        logs={name: log for name, log in logs.items() if log},
+        gallery=pictures,
+        gallery_of=gallery_of,
+    )
+
+
+def best_place(rows: Sequence[BenchmarkRow], figure: str) -> int | None:
+    """Return the place of the row with the greatest value that no test image contributed to.
+
+    Examples
+    --------
+    >>> from featx.reporting.records import SetScores
+    >>> first = BenchmarkRow("a", "a", "svm", "frozen", SetScores({}, 8), auc_out_of_fold=0.8)
+    >>> best_place([first], "auc_out_of_fold"), best_place([first], "validation_auc")
+    (0, None)
+    """
+    known = {
+        place: getattr(row, figure)
+        for place, row in enumerate(rows)
+        if row.kind != "control" and getattr(row, figure) is not None
+    }
+    return max(known, key=lambda place: known[place], default=None)
+
+
+def _read_json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+
+
+def _read_flow(run: Mapping[str, Any], rows: Sequence[BenchmarkRow]) -> list[FlowStep]:
+    """Read the flow of images; without one, take what the rows say of it."""
+    if run.get("flow") or not rows:
+        return [
+            FlowStep(step["step"], step["images"], step["patients"], step["classes"])
+            for step in run.get("flow", [])
+        ]
+    scores = rows[0].scores
+    return [
+        FlowStep("training", rows[0].n_train, None),
+        FlowStep("test", scores.n_images, scores.n_patients),
+    ]
+
+
+def _read_log(path: Path) -> dict[str, list[float]]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    columns = lines[0] if lines else {}
+    return {name: [float(line[name] or "nan") for line in lines] for name in columns}
+
+
+def _read_gallery(folder: Path) -> tuple[list[Picture], str]:
+    content = _read_json(folder / "gallery.json") or {"pictures": [], "row": ""}
+    pictures = []
+    for entry in content["pictures"]:
+        # Only the file's own name: the page shows nothing from outside this folder.
+        file = folder / Path(entry["file"]).name
+        if file.is_file():
+            heat = file.with_suffix(".heat.jpg")
+            names = ("path", "truth", "called", "kind", "probability")
+            pictures.append(
+                Picture(
+                    image=_data_address(file),
+                    heat_map=_data_address(heat) if heat.is_file() else "",
+                    **{name: entry[name] for name in names},
+                )
+            )
+    return pictures, content["row"]
+
+
+def _data_address(path: Path) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()

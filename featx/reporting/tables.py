@@ -1,0 +1,146 @@
+"""Tables of rows for terminals, Markdown and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from featx.metrics.intervals import Interval
+from featx.reporting.columns import MAIN, make_cell
+from featx.reporting.records import BenchmarkRow, SetScores
+
+__all__ = ["to_csv", "to_markdown", "to_terminal"]
+
+_SCORES = {column.field: column.title for column in MAIN[:5]}
+
+# F1 has no place in 80 columns.
+_IN_TERMINAL = {name: title for name, title in _SCORES.items() if name != "f1"}
+
+_MODEL_WIDTH = 22
+
+_SIGNS = {"better": "\u25b2", "worse": "\u25bc", "no difference shown": "="}
+
+
+def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
+    """Lay rows out for a terminal, two lines a row."""
+    compared = any(row.comparison for row in rows)
+    table = Table(
+        box=SIMPLE_HEAD,
+        header_style="bold",
+        padding=0,
+        show_edge=False,
+        caption="\u25b2 \u25bc AUC better or worse than the CNN's; = no difference shown"
+        if compared
+        else None,
+        caption_justify="left",
+    )
+    model_width = max(_MODEL_WIDTH, width - 80 + _MODEL_WIDTH)
+    table.add_column("Model", min_width=_MODEL_WIDTH, no_wrap=True)
+    for header in [*_IN_TERMINAL.values(), "Extract s\nFit s"]:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            _model_lines(row, model_width),
+            *_score_lines(row.scores, _sign(row)),
+            _two_lines(_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)),
+            style="red" if row.collapsed else None,
+        )
+        for name, found in row.externals.items():
+            table.add_row(Text(f"  on {name}"), *_score_lines(found), "", style="dim")
+    return table
+
+
+def _model_lines(row: BenchmarkRow, width: int) -> Text:
+    details = (
+        row.classifier if row.kind in ("frozen", "baseline") else f"{row.classifier} ({row.kind})"
+    )
+    if row.collapsed:
+        details = f"COLLAPSED: {details}"
+    elif row.auc_seeds_sd is not None:
+        details += f", SD {row.auc_seeds_sd:.4f}"
+    return _two_lines(_shortened(row.backbone, width), _shortened(details, width))
+
+
+def _two_lines(first: str, second: str) -> Text:
+    return Text.assemble(first, "\n", (second, "dim")) if second else Text(first)
+
+
+def _shortened(text: str, width: int) -> str:
+    """Cut the middle out of a long name; joined names differ at both ends."""
+    if len(text) <= width:
+        return text
+    end = (width - 1) // 2
+    return f"{text[: width - 1 - end]}\u2026{text[-end:]}"
+
+
+def _sign(row: BenchmarkRow) -> str:
+    found = row.comparison.differences.get("auc") if row.comparison else None
+    return f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
+
+
+def _score_lines(scores: SetScores, sign: str = "") -> list[Text]:
+    lines = []
+    for name in _IN_TERMINAL:
+        cell = make_cell(scores.estimates.get(name))
+        lines.append(_two_lines(cell.text + (sign if name == "auc" else ""), cell.interval))
+    return lines
+
+
+def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
+    """Lay rows out as a Markdown table."""
+    headers = ["Model", *_SCORES.values(), "Extract s", "Fit s"]
+    compared = any(row.comparison for row in rows)
+    if compared:
+        headers.append("AUC, accuracy against the CNN")
+    externals = list(dict.fromkeys(name for row in rows for name in row.externals))
+    headers += [f"{_SCORES[score]} on {e}" for e in externals for score in ("auc", "accuracy")]
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
+    for row in rows:
+        scores = [_score(row.scores, name) for name in _SCORES]
+        if row.auc_seeds_sd is not None:
+            scores[0] += f", SD {row.auc_seeds_sd:.4f} over seeds"
+        costs = [_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)]
+        verdicts = [_verdicts(row)] if compared else []
+        found = [row.externals.get(name) for name in externals]
+        other = [_score(each, score) for each in found for score in ("auc", "accuracy")]
+        reason = f": COLLAPSED, {row.scores.collapse_reason}" if row.collapsed else ""
+        lines.append([row.label + reason, *scores, *costs, *verdicts, *other])
+    return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def to_csv(rows: Sequence[BenchmarkRow]) -> str:
+    """Lay rows out as comma-separated values, unrounded, every field a column."""
+    records = [row.to_dict() for row in rows]
+    columns = dict.fromkeys(name for record in records for name in record)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def _score(scores: SetScores | None, name: str) -> str:
+    cell = make_cell(None if scores is None else scores.estimates.get(name))
+    if not cell.interval:
+        return cell.text
+    interval: Interval = scores.estimates[name]  # type: ignore[union-attr]
+    return f"{cell.text} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _verdicts(row: BenchmarkRow) -> str:
+    if row.comparison is None:
+        return "-"
+    return "; ".join(found.verdict for found in row.comparison.differences.values())
+
+
+def _seconds(value: float | None) -> str:
+    return make_cell(value, "{:,.0f}").text

@@ -1,0 +1,263 @@
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from featx.backbones._keras import import_keras
+from featx.baselines import registry
+from featx.baselines.baseline_recipe import Plateau
+from featx.baselines.fitting import FitTask
+from featx.baselines.registry import get_baseline
+from featx.baselines.train import train
+from featx.baselines.views import ImageViews
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.synthetic import make_phantoms
+from featx.errors import FeatxError
+from featx.images.augmentation import Augmentation
+from tests.baselines.interruption import Interruption, fit_with, interrupt_in, no_training
+
+LITE = "finetuned:efficientnet_lite0"
+
+# The guarantee: sums that threads share may round differently from run to run.
+TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}
+
+
+def assert_same(one, other):
+    assert one.best_epoch == other.best_epoch
+    for column in set(one.history) - {"seconds"}:
+        np.testing.assert_allclose(
+            one.history[column], other.history[column], **TOLERANCE, err_msg=column
+        )
+    for ours, theirs in zip(one.network.weights, other.network.weights, strict=True):
+        np.testing.assert_allclose(np.array(ours), np.array(theirs), **TOLERANCE)
+
+
+# Epoch 1 of the second begins a stage: its optimizer is a new one.
+@pytest.mark.parametrize(
+    ("name", "deaths"),
+    [("ramirez-cnn", (1, 3)), pytest.param(LITE, (1, 2), marks=pytest.mark.slow)],
+)
+def test_interrupted_training_ends_as_an_uninterrupted_one(
+    blobs, monkeypatch, tmp_path, name, deaths
+):
+    images, settings = blobs(), {"size": 32, "epochs": max(deaths) + 1, "batch_size": 16}
+    whole = train(images, name, out=tmp_path / "whole", **settings)
+    for epoch in deaths:
+        with monkeypatch.context() as patch:
+            interrupt_in(patch, epoch)
+            with pytest.raises(Interruption):
+                train(images, name, out=tmp_path / "cut", **settings)
+        assert len((tmp_path / "cut" / "log.csv").read_text().splitlines()) == 1 + epoch
+    resumed = train(images, name, out=tmp_path / "cut", **settings)
+    assert_same(whole, resumed)
+    fresh = blobs(9, random_state=5)
+    np.testing.assert_allclose(
+        whole.predict_proba(fresh), resumed.predict_proba(fresh), **TOLERANCE
+    )
+
+
+def test_plateau_and_patience_resume_with_the_epochs_before(blobs, monkeypatch, tmp_path):
+    # At this learning rate hardly any epoch is better than the first.
+    recipe = replace(
+        get_baseline("ramirez-cnn"),
+        name="stale",
+        learning_rate=1e-8,
+        schedule=Plateau(factor=0.5, patience=2, floor=1e-12),
+        keep="best",
+        patience=5,
+        monitor="val_auc",
+    )
+    monkeypatch.setitem(registry._RECIPES, "stale", recipe)
+    images, settings = (
+        blobs(48),
+        {"size": 32, "epochs": 9, "batch_size": 16, "augmentation": "none"},
+    )
+    whole = train(images, "stale", out=tmp_path / "whole", **settings)
+    for epoch in (2, 3):
+        with monkeypatch.context() as patch:
+            interrupt_in(patch, epoch)
+            with pytest.raises(Interruption):
+                train(images, "stale", out=tmp_path / "cut", **settings)
+    resumed = train(images, "stale", out=tmp_path / "cut", **settings)
+    assert whole.history["learning_rate"][-1] < 1e-8
+    assert resumed.history["learning_rate"] == whole.history["learning_rate"]
+    assert len(resumed.history["loss"]) == len(whole.history["loss"])
+
+
+def test_training_killed_after_its_last_epoch_does_not_train_again(blobs, monkeypatch, tmp_path):
+    class StopAfterFirst(import_keras().callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    images, settings = blobs(48), {"size": 32, "epochs": 5, "batch_size": 16, "out": tmp_path}
+    model = import_keras().Model
+    fit = model.fit
+
+    def stop_and_die(self, *arguments, **keywords):
+        keywords["callbacks"].insert(2, StopAfterFirst())
+        fit(self, *arguments, **keywords)
+        raise Interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "fit", stop_and_die)
+        with pytest.raises(Interruption):
+            train(images, "ramirez-cnn", **settings)
+    monkeypatch.setattr(model, "fit", no_training)
+    assert len(train(images, "ramirez-cnn", **settings).history["loss"]) == 1
+
+
+def test_killed_process_resumes_and_ends_as_an_uninterrupted_one(tmp_path):
+    make_phantoms(tmp_path / "images", patients=24, images_per_patient=(2, 2), size=64)
+    settings = {"size": 32, "epochs": 12, "batch_size": 8}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    flags += ["--baseline", "ramirez-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
+    command = [sys.executable, "-m", "featx.cli", "train", str(tmp_path / "images")]
+    process = subprocess.Popen(
+        [*command, *flags, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
+    )
+    log = tmp_path / "killed" / "log.csv"
+    while not log.is_file() or len(log.read_text().splitlines()) < 4:
+        assert process.poll() is None, "training ended before it could be killed"
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "network.keras").exists()
+
+    images = ImageDataset.open(tmp_path / "images", r"(patient\d+)")
+    name = "ramirez-cnn-corrected"
+    ran = []
+    with pytest.MonkeyPatch.context() as patch:
+        note = import_keras().callbacks.LambdaCallback(on_epoch_begin=lambda n, _: ran.append(n))
+        fit_with(patch, note)
+        resumed = train(images, name, out=tmp_path / "killed", **settings)
+    assert ran[0] >= 2
+    assert_same(train(images, name, **settings), resumed)
+
+
+@pytest.fixture(scope="module")
+def trained_once(blobs, tmp_path_factory):
+    images, folder = blobs(), tmp_path_factory.mktemp("trained")
+    settings = {"size": 32, "epochs": 2, "batch_size": 16}
+    return images, settings, folder, train(images, "ramirez-cnn", out=folder, **settings)
+
+
+@pytest.fixture
+def trained(trained_once, tmp_path):
+    images, settings, folder, result = trained_once
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return images, settings | {"out": tmp_path}, result
+
+
+def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
+    images, settings, first = trained
+    monkeypatch.setattr(import_keras().Model, "fit", no_training)
+    (tmp_path / "network.keras").unlink()
+    again = train(images, "ramirez-cnn", operating_point="sensitivity=0.95", **settings)
+    np.testing.assert_array_equal(again.predict_proba(images), first.predict_proba(images))
+    assert again.history == first.history
+    assert again.best_epoch == first.best_epoch
+    assert again.seconds > sum(first.history["seconds"])
+    assert (tmp_path / "network.keras").is_file()
+
+
+@pytest.mark.parametrize("change", ["images", "labels", "random_state", "epochs", "augmentation"])
+def test_state_of_another_training_is_left_aside_with_a_message(
+    trained, monkeypatch, blobs, caplog, change
+):
+    images, settings, _ = trained
+    if change == "images":
+        images = blobs(random_state=1)
+    elif change == "labels":
+        images = ImageDataset.from_arrays(
+            np.stack(images.sources),
+            [f"class{label}" for label in images.labels[::-1]],
+            patients=images.patients,
+        )
+    else:
+        settings |= {"random_state": 1} if change == "random_state" else {}
+        settings |= {"epochs": 3} if change == "epochs" else {}
+        settings |= {"augmentation": "none"} if change == "augmentation" else {}
+    monkeypatch.setattr(import_keras().Model, "fit", no_training)
+    with pytest.raises(AssertionError, match="fit ran"):
+        train(images, "ramirez-cnn", **settings)
+    assert "other settings, images or versions" in caplog.text.replace("\n", " ")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:3000], lambda b: b"", lambda b: b"x" * 500])
+def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, caplog, damage):
+    images, settings, _ = trained
+    path = settings["out"] / "checkpoints" / "best.weights.h5"
+    path.write_bytes(damage(path.read_bytes()))
+    monkeypatch.setattr(import_keras().Model, "fit", no_training)
+    with pytest.raises(AssertionError, match="fit ran"):
+        train(images, "ramirez-cnn", **settings)
+    assert "is damaged" in caplog.text
+
+
+def test_damaged_backup_restarts_with_a_message(blobs, monkeypatch, tmp_path, caplog):
+    images, settings = blobs(48), {"size": 32, "epochs": 2, "batch_size": 16, "out": tmp_path}
+    with monkeypatch.context() as patch:
+        interrupt_in(patch, 1)
+        with pytest.raises(Interruption):
+            train(images, "ramirez-cnn", **settings)
+    (weights,) = tmp_path.glob("checkpoints/stage-1/epoch-0001/*.h5")
+    weights.write_bytes(weights.read_bytes()[:3000])
+    caplog.set_level("INFO", logger="featx")
+    resumed = train(images, "ramirez-cnn", **settings)
+    assert "is damaged" in caplog.text
+    assert_same(resumed, train(images, "ramirez-cnn", **settings | {"out": None}))
+
+
+def test_full_disk_is_reported_and_the_last_backup_is_kept(blobs, monkeypatch, tmp_path):
+    images, settings = blobs(48), {"size": 32, "epochs": 2, "batch_size": 16, "out": tmp_path}
+
+    class FullDisk(import_keras().callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        fit_with(patch, FullDisk())
+        with pytest.raises(FeatxError, match="No space left"):
+            train(images, "ramirez-cnn", **settings)
+    assert len(train(images, "ramirez-cnn", **settings).history["loss"]) == 2
+
+
+@pytest.fixture
+def make_task():
+    """The report's own counts: 1,080 normal and 3,105 pneumonia of 4,185."""
+    labels = np.repeat([0, 1], [1080, 3105])
+    views = ImageViews(
+        ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8)), (2, 2), Augmentation()
+    )
+    everything = np.arange(len(labels))
+    return lambda name: FitTask(
+        get_baseline(name), views, labels, 2, everything, everything[:1], random_state=0
+    )
+
+
+def test_steps_and_class_weights_of_the_report(make_task):
+    task = make_task("ramirez-cnn")
+    assert task.steps == 33
+    assert task.class_weights == pytest.approx({0: 4185 / (2 * 1080), 1: 4185 / (2 * 3105)})
+    order = task.order(0)
+    assert order.shape == (33, 128)
+    assert set(order.ravel().tolist()) == set(range(4185))
+    assert not np.array_equal(order, task.order(1))
+
+
+def test_fixed_steps_continue_through_the_images_across_epochs(make_task):
+    task = make_task("ramirez-resnet")
+    assert task.steps == 10
+    stream = np.concatenate([task.order(epoch).ravel() for epoch in range(10)])
+    assert len(stream) == 12_800
+    # Three whole passes, each with every image once, and part of a fourth.
+    for number in range(3):
+        part = stream[number * 4185 : (number + 1) * 4185]
+        assert set(part.tolist()) == set(range(4185))
+    assert len(set(stream[3 * 4185 :].tolist())) == 12_800 - 3 * 4185

@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import featx
+from featx.classifiers.classifier import fit
+from featx.classifiers.registry import CLASSIFIERS
+from featx.errors import UsageError
+from tests.classifiers.makers import make_matrix
+
+
+@pytest.mark.parametrize("classifier", list(CLASSIFIERS))
+def test_every_classifier_learns(classifier):
+    matrix = make_matrix(n_images=120, strength=0.8)
+    learn = matrix.select_images(np.arange(80))
+    unseen = matrix.select_images(np.arange(80, 120))
+    model = fit(learn, classifier, cv=3)
+    probability = model.predict_images(unseen)[:, 1]
+    assert roc_auc_score(unseen.labels, probability) > 0.9
+    assert model.provenance_["auc_out_of_fold"] > 0.9
+    assert 0 < model.threshold_ < 1
+
+
+def test_noise_is_not_learned():
+    matrix = make_matrix(n_images=200, strength=0.0)
+    model = fit(matrix, "logistic")
+    assert 0.3 < model.provenance_["auc_out_of_fold"] < 0.65
+
+
+def test_test_images_and_unlabeled_ones_are_never_looked_at():
+    matrix = make_matrix()
+    splits = np.array(["train", "val", "test"])[np.arange(90) % 3]
+    labels = np.where(np.arange(90) % 10 == 9, -1, matrix.labels)
+    X = matrix.X.copy()
+    hidden = (splits == "test") | (labels < 0)
+    X[hidden[matrix.image]] = np.nan  # looking would raise
+    model = fit(make_matrix(X=X, splits=splits, labels=labels), "logistic")
+    kept = np.flatnonzero(~hidden)
+    alone = fit(matrix.select_images(kept), "logistic")
+    assert model.out_of_fold_images_.tolist() == [matrix.digests[i] for i in kept]
+    assert np.array_equal(model.out_of_fold_, alone.out_of_fold_)
+    assert model.provenance_["images"] == len(kept)
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(UsageError, match="no labeled image outside its test split"):
+        fit(make_matrix(splits=np.full(90, "test")))
+    with pytest.raises(UsageError, match="no labeled image"):
+        fit(make_matrix(labels=np.full(90, -1)))
+
+
+def test_a_class_that_is_missing_from_training_is_named():
+    splits = np.where(make_matrix().labels == 1, "test", "train")
+    with pytest.raises(UsageError, match="'NORMAL' has training images of no patient"):
+        fit(make_matrix(splits=splits))
+
+
+def test_provenance():
+    matrix = make_matrix()
+    model = fit(matrix, "logistic", cv=4, random_state=3, operating_point="f1")
+    facts = model.provenance_
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["featx"] == featx.__version__
+    assert {"numpy", "scikit-learn"} <= facts["versions"].keys()
+    assert facts["class_counts"] == {"BACTERIA": 46, "NORMAL": 44}
+    expected = {
+        "images": 90,
+        "rows": 180,
+        "patients": 45,
+        "n_splits": 4,
+        "cv": 4,
+        "random_state": 3,
+    }
+    expected |= {"classifier": "logistic", "cv": 4, "operating_point": "f1"}
+    assert {name: facts[name] for name in expected} == expected
+    best = max(facts["candidates"], key=lambda candidate: candidate["auc"])
+    assert best["parameters"] == model.best_params_
+    assert roc_auc_score(matrix.labels, model.out_of_fold_[:, 1]) == facts["auc_out_of_fold"]
+    assert "image1.png" not in json.dumps(facts)
+
+
+def test_digest_follows_the_content():
+    matrix = make_matrix()
+    X = matrix.X.copy()
+    X[0, 0] += 1e-3
+    digests = [
+        fit(m, "naive_bayes").provenance_["matrix_sha256"]
+        for m in (matrix, make_matrix(), make_matrix(X=X))
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_more_views_of_the_same_pixels_change_nothing():
+    matrix = make_matrix(views=1)
+    doubled = make_matrix(
+        X=np.repeat(matrix.X, 2, axis=0),
+        image=np.repeat(np.arange(90), 2),
+        view=np.tile([0, 1], 90),
+    )
+    once, twice = fit(matrix, "logistic"), fit(doubled, "logistic")
+    assert once.best_params_ == twice.best_params_
+    np.testing.assert_allclose(once.out_of_fold_, twice.out_of_fold_, atol=1e-3)

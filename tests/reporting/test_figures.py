@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from featx.metrics.intervals import wilson_interval
+from featx.reporting.figures import (
+    DrawnModel,
+    cost_figure,
+    epochs_figure,
+    reliability_bins,
+    score_histogram,
+)
+from featx.reporting.panels import COLORS, assign_styles, operating_cost
+from featx.reporting.records import BenchmarkRow
+
+
+def model(positive, probability, patients=None, threshold=0.5):
+    positive, probability = np.asarray(positive, bool), np.asarray(probability, np.float64)
+    return DrawnModel("m", "c0", "circle", positive, probability, patients, threshold, "", True)
+
+
+def test_reliability_is_that_of_the_bins():
+    bins = reliability_bins(model([0, 1, 1, 1, 0], [0.05, 0.55, 0.57, 0.53, 0.99]))
+    assert [n for _, _, n in bins] == [1, 3, 1]
+    mean, share, _ = bins[1]
+    assert mean == pytest.approx(0.55)
+    assert share == wilson_interval(3, 3)
+
+
+def test_reliability_is_clustered_by_patient(generator):
+    positive = np.repeat(generator.random(20) < 0.5, 5)
+    probability = np.full(100, 0.5)
+    alone = reliability_bins(model(positive, probability))[0][1]
+    together = reliability_bins(model(positive, probability, np.repeat(np.arange(20), 5)))[0][1]
+    assert together.high - together.low > 1.5 * (alone.high - alone.low)
+
+
+def test_the_best_threshold_is_found_among_all(generator):
+    positive = generator.random(80) < 0.4
+    probability = np.clip(generator.normal(0.4 + 0.2 * positive, 0.2), 0, 1).round(2)
+    cost = operating_cost(model(positive, probability, threshold=0.7))
+
+    def youden(cut):
+        called = probability >= cut
+        return called[positive].mean() + (~called[~positive]).mean() - 1
+
+    assert cost.sensitivity + cost.specificity - 1 == pytest.approx(youden(0.7))
+    best = max(youden(cut) for cut in np.append(probability, 2.0))
+    assert cost.cost == pytest.approx(best - youden(0.7))
+    assert cost.best_sensitivity + cost.best_specificity - 1 == pytest.approx(
+        youden(cost.best_threshold)
+    )
+
+
+def test_histogram_heights_are_roots_of_proportions():
+    drawing = score_histogram(model([1, 1, 1, 1, 0], [0.99, 0.99, 0.99, 0.01, 0.5]), "ILL")
+    heights = [float(h) for h in re.findall(r'class="bar upper"[^>]+height="([\d.]+)"', drawing)]
+    assert len(heights) == 25
+    assert heights[-1] / heights[0] == pytest.approx(np.sqrt(3), rel=0.01)
+
+
+def test_controls_are_not_drawn_by_cost():
+    values = {"backbone": "a", "classifier": "svm", "auc": 0.9}
+    values |= {"seconds_extract": 5.0, "seconds_fit": 5.0}
+    kinds = ("frozen", "control", "baseline")
+    rows = [BenchmarkRow.from_dict({**values, "kind": kind}) for kind in kinds]
+    drawing = cost_figure(rows, assign_styles(3))
+    assert drawing.count('class="point') == 2 and "(control): 10 s" not in drawing
+    assert cost_figure(rows[:2], assign_styles(2)) is None
+
+
+def test_models_drawn_first_differ_in_color():
+    styles = assign_styles(20, first=[0, 6, 12])
+    assert len({styles[place].split()[0] for place in (0, 6, 12)}) == 3
+    assert len(set(styles)) == 20 and COLORS == 6
+
+
+def test_an_exploding_loss_is_drawn_on_a_logarithmic_scale():
+    drawing = epochs_figure(
+        {"loss": [0.1, 1.0, 10.0], "val_loss": [0.1, np.nan, np.inf]}, "loss", "a"
+    )
+    assert "Loss (logarithmic)" in drawing
+    (line,) = re.findall(r'class="line c1 d1" d="M([^"]+)"', drawing)
+    heights = [float(point.split()[1]) for point in line.split("L")]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2], abs=0.2)
+    assert drawing.count('class="point c0"') == 1, "values that are not finite are left out"
+
+
+def test_a_log_without_a_figure_has_no_drawing():
+    assert epochs_figure({"epoch": [1.0]}, "auc", "cnn") is None
+    assert "from 0.500 to 0.900" in epochs_figure({"val_auc": [0.5, 0.9]}, "auc", "cnn")
