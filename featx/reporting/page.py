@@ -53,6 +53,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     ------
     UsageError
         If the folder holds no benchmark.
+
+    Examples
+    --------
+    >>> featx.report("results", out="results.html")  # doctest: +SKIP
+    PosixPath('results.html')
     """
     path = Path(folder) / PAGE if out is None else Path(out)
     page = _render_results(read_results(folder))

@@ -56,11 +56,10 @@ def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
 
 
 def _model_lines(row: BenchmarkRow, width: int) -> Text:
-    details = (
-        row.classifier if row.kind in ("frozen", "baseline") else f"{row.classifier} ({row.kind})"
-    )
+    plain = row.kind in ("frozen", "baseline")
+    details = row.classifier if plain else f"{row.classifier} ({row.kind})"
     if row.collapsed:
-        details = f"COLLAPSED: {details}"
+        details = f"COLLAPSED, {row.classifier}"
     elif row.auc_seeds_sd is not None:
         details += f", SD {row.auc_seeds_sd:.4f}"
     return _two_lines(_shortened(row.backbone, width), _shortened(details, width))

@@ -21,7 +21,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from featx.runtime.files import TEMPORARY_PREFIX
-from tests.conftest import HEED_INTERRUPTS
+from tests.conftest import WITH_SIGINT
 from tests.features.worker import QuickEngine
 
 
@@ -281,7 +281,7 @@ def test_a_stopped_extraction_goes_on_and_ends_the_same(image_folder, tmp_path, 
     whole = {**os.environ, "FEATX_CACHE": str(tmp_path / "whole")}
     subprocess.run([*command, str(tmp_path / "whole.h5")], env=whole, check=True)
     parted = {**os.environ, "FEATX_CACHE": str(tmp_path / "parted")}
-    stopped = [*HEED_INTERRUPTS, *command, str(tmp_path / "no.h5")]
+    stopped = [*WITH_SIGINT, *command, str(tmp_path / "no.h5")]
     process = subprocess.Popen(stopped, env=parted, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "parted").glob("*/part-*")):
