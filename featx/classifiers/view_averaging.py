@@ -28,7 +28,7 @@ def _inner_has(name: str) -> Any:
 
 
 class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Fit a classifier to the views of images, and average its scores over views.
+    """Average the scores of a classifier over the views of images.
 
     A row of X holds the views of one image side by side, as
     ``FeatureExtractor(views=4, combine="concatenate")`` returns them; so cross-validation never

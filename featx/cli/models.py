@@ -212,8 +212,8 @@ def train(
     }
     lines = [
         f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
-        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network, its log and its "
-        f"curves are in {out}",
+        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network and its log are in "
+        f"{out}",
         # Without --quiet, training itself has logged it.
         *(trained.diagnosis if logging.getLogger("featx").level > logging.INFO else []),
     ]
