@@ -79,7 +79,7 @@ PUBLISHED: tuple[PublishedFigure, ...] = (
 
 
 def is_kermany(images: ImageDataset) -> bool:
-    """Tell whether images bear the class and file names of Kermany et al. 2018.
+    """Return whether images have the class and file names of Kermany et al. 2018.
 
     Examples
     --------
