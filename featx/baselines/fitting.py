@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from featx.backbones._keras import import_keras
+from featx.backbones.networks import dtype_policy
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
@@ -134,7 +135,7 @@ def fit_recipe(
         return build_network(recipe, recipe.size, data.n_classes, weights)
 
     start = None if weights is None else weights.digest
-    with _dtype_policy(recipe.precision):
+    with dtype_policy(recipe.precision):
         return recipe, fit_network(build, FitTask(recipe, data, views), folder, start)
 
 
@@ -338,15 +339,3 @@ def _random_states_restored() -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Set Keras' dtype policy for the layers built inside."""
-    config = import_keras().config
-    before = config.dtype_policy()
-    try:
-        config.set_dtype_policy(name)
-        yield
-    finally:
-        config.set_dtype_policy(before)

@@ -22,8 +22,8 @@ from featx.features.config import ExtractionConfig
 
 __all__ = ["BenchmarkConfig", "read_config"]
 
-# Every row names its own.
-_OF_ROWS = ("backbones", "classifier", "networks", "n_jobs", "memory")
+# Every row has its own.
+_OF_ROWS = ("backbones", "classifier", "networks")
 
 # Names in files of early versions, and scikit-learn's beside the command line's.
 _OTHER_NAMES = {"seed": "random_state", "normalisation": "normalization", "folds": "cv"}
@@ -151,7 +151,7 @@ class BenchmarkConfig:
         """Settings of fits that decide a row; they are part of its key in the result cache."""
         always = ("operating_point", "random_state", "cv", "calibration")
         default = FitConfig()
-        others = [f.name for f in fields(FitConfig) if f.name not in (*always, *_OF_ROWS)]
+        others = [name for name in _settings_of(FitConfig) if name not in (*always, "n_jobs")]
         changed = [name for name in others if getattr(self.fit, name) != getattr(default, name)]
         return {name: getattr(self.fit, name) for name in (*always, *changed)}
 

@@ -71,7 +71,7 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
 def share_interval(
     value: float, replicates: Floats, trials: int, confidence: float = 0.95
 ) -> Interval:
-    """Give a figure between 0 and 1 its interval: standard error of resamples, logit scale.
+    """Return a figure between 0 and 1 its interval: standard error of resamples, logit scale.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def share_interval(
 
 
 def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -> Interval:
-    """Give a figure without bounds of its own the basic, or reversed percentile, interval.
+    """Return a figure without bounds of its own the basic, or reversed percentile, interval.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -
 def calibration_error_interval(
     value: float, replicates: Floats, shifts: Floats, confidence: float = 0.95
 ) -> Interval:
-    """Give the expected calibration error its interval.
+    """Return the expected calibration error its interval.
 
     The error is the sum of the absolute gaps of the bins, so noise adds to it and resampling adds
     more. The upper bound is that of the basic interval, which takes as much off as resampling
@@ -156,7 +156,7 @@ def calibration_error_interval(
 
 
 def _defined(value: float, replicates: Floats, confidence: float) -> Floats | None:
-    """Give the defined resamples, unless so many are not that the bounds would rest on them."""
+    """Return the defined resamples, unless so many are not that the bounds would rest on them."""
     defined = replicates[~np.isnan(replicates)]
     enough = len(defined) >= max(2, confidence * len(replicates))
     return defined if enough and not math.isnan(value) else None

@@ -58,8 +58,8 @@ def test_the_page_holds_every_part(folder):
     tree = parse(page)
     text = " ".join(" ".join(tree.text).split())
     sections = [section["id"] for section in tree.all("section")]
-    told = "table figures training gallery images published provenance checklists"
-    assert sections == told.split()
+    expected = "table figures training gallery images published provenance checklists"
+    assert sections == expected.split()
     for words in (
         "SHORTCUT: histogram alone",
         "featx benchmark xrays --out results",
