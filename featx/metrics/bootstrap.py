@@ -4,9 +4,9 @@ Every resample draws patients, not images, because a patient's images are correl
 interval suits all metrics; simulation (300 to 624 images, with and without several images per
 patient, nominal 95 %) decided:
 
-- Proportions (F1, balanced accuracy, average precision, Brier score): bootstrap standard error on the
-  logit scale. The percentile interval covers 90 to 94 % for an average precision near 1, since
-  every resample repeats images and so looks easier; this one covers 92 to 95 %.
+- Proportions (F1, balanced accuracy, average precision, Brier score): bootstrap standard error
+  on the logit scale. The percentile interval covers 90 to 94 % for an average precision near 1,
+  because every resample repeats images and so looks easier; this one covers 92 to 95 %.
 - Calibration slope and intercept: the basic (reversed percentile) interval, 94 to 96 %. The
   percentile interval of the slope covers 89 to 92 %, for the slope's bias is doubled in it.
 - Expected calibration error: see `calibration_error_interval`. The percentile interval never
@@ -124,7 +124,7 @@ def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -
 def calibration_error_interval(
     value: float, replicates: Floats, shifts: Floats, confidence: float = 0.95
 ) -> Interval:
-    """Return the expected calibration error its interval.
+    """Return an interval of the expected calibration error.
 
     The error is the sum of the absolute gaps of the bins, so noise adds to it and resampling adds
     more. The upper bound is that of the basic interval, which takes as much off as resampling

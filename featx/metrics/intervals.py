@@ -184,7 +184,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
 
 
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
-    """Number the patients from 0; unknown patients have one image each.
+    """Return patient numbers from 0; unknown patients have one image each.
 
     Examples
     --------
