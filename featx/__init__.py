@@ -34,7 +34,7 @@ _HOMES = {
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.classifier",
+    "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
     "list_baselines": "featx.baselines.registry",
@@ -83,8 +83,9 @@ if TYPE_CHECKING:
     from featx.benchmarking.config import BenchmarkConfig
     from featx.benchmarking.presets import get_preset
     from featx.benchmarking.table import BenchmarkTable
-    from featx.classifiers.classifier import FeatureClassifier, fit
+    from featx.classifiers.classifier import FeatureClassifier
     from featx.classifiers.config import FitConfig
+    from featx.classifiers.fitting import fit
     from featx.classifiers.inference import evaluate, predict
     from featx.classifiers.model_file import load_model
     from featx.classifiers.registry import list_classifiers

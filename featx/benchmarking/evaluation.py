@@ -95,7 +95,7 @@ class ModelEvaluator:
         data: TrainTestData[FeatureMatrix],
         kind: str,
     ) -> dict[str, Any]:
-        from featx.classifiers.classifier import fit
+        from featx.classifiers.fitting import fit
         from featx.classifiers.model_file import save_model
 
         start_memory_watch()

@@ -137,7 +137,8 @@ class BenchmarkRunner:
     def _repeated(
         self, row: BenchmarkRow, train: FeatureMatrix, random_state: int
     ) -> dict[str, Any]:
-        return {"auc": repeated_auc(row, train, self.config.fit.cv, random_state)}
+        config = replace(self.config.fit, random_state=random_state)
+        return {"auc": repeated_auc(row, train, config)}
 
     def _learning_curve(self, evaluation: Evaluation, features: Features) -> list[dict[str, Any]]:
         points = []
@@ -149,8 +150,7 @@ class BenchmarkRunner:
         return [point for point in points if point is not None]
 
     def _point(self, row: BenchmarkRow, features: Features, proportion: float) -> dict[str, Any]:
-        random_state = self.config.random_state
-        point = curve_point(row, features.train, features.test, proportion, random_state)
+        point = curve_point(row, features.train, features.test, proportion, self.config.fit)
         return {"point": point}
 
     def _result(self, evaluation: Evaluation, compute: Any, **inputs: Any) -> dict[str, Any]:

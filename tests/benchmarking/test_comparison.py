@@ -8,7 +8,7 @@ import pytest
 from featx.benchmarking.comparison import compare, pick_reference
 from featx.benchmarking.evaluation import Evaluation
 from featx.classifiers.predictions import Predictions
-from featx.metrics.comparison import delong_test, holm
+from featx.metrics.paired_tests import delong_test, holm
 from featx.reporting.records import BenchmarkRow, SetScores
 
 

@@ -16,8 +16,8 @@ from featx.benchmarking.evaluation import Evaluation
 from featx.benchmarking.notes import row_notes
 from featx.classifiers.predictions import Predictions
 from featx.errors import UsageError
-from featx.metrics.comparison import delong_test
 from featx.metrics.intervals import Interval
+from featx.metrics.paired_tests import delong_test
 from featx.reporting.records import BenchmarkRow, SetScores
 
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from featx import compare
-from featx.metrics.comparison import delong_test, holm, mcnemar_test
+from featx.metrics.paired_tests import delong_test, holm, mcnemar_test
 
 from .conftest import Folder
 
