@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from featx.backbones._keras import import_keras
+from featx.backbones.networks import dtype_policy
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
@@ -134,7 +135,7 @@ def fit_recipe(
         return build_network(recipe, recipe.size, data.n_classes, weights)
 
     start = None if weights is None else weights.digest
-    with _dtype_policy(recipe.precision):
+    with dtype_policy(recipe.precision):
         return recipe, fit_network(build, FitTask(recipe, data, views), folder, start)
 
 
@@ -176,8 +177,8 @@ def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Ses
     if done is not None:
         _fit_stages(network, task, session, before)
     rows = session.read_log(None)
-    selection = [row["val_selection"] for row in rows]
-    if not np.isfinite(selection).any():
+    best_epoch = int(max(row["val_best"] for row in rows))
+    if not best_epoch:
         raise FeatxError(
             f"{recipe.name} predicts no finite probability after its first epoch: its learning "
             f"rate of {recipe.learning_rate:g} is too high for these images"
@@ -188,7 +189,7 @@ def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Ses
     return FitResult(
         network=network,
         history={name: [row[name] for row in rows] for name in rows[0] if name != "epoch"},
-        best_epoch=int(np.nanargmax(selection)) + 1,
+        best_epoch=best_epoch,
         probabilities=task.predict(network),
         seconds_before=sum(row["seconds"] for row in before),
     )
@@ -260,14 +261,13 @@ def _make_callbacks(
                 start_from_epoch=task.head_epochs,
             )
         )
-    selection = [row["val_selection"] for row in before if math.isfinite(row["val_selection"])]
     checkpoint = callbacks.ModelCheckpoint(
         session.best_weights,
-        monitor="val_selection",
+        monitor="val_best",
         mode="max",
         save_best_only=True,
         save_weights_only=True,
-        initial_value_threshold=max(selection, default=None),
+        initial_value_threshold=max((row["val_best"] for row in before), default=0.0),
     )
 
     def show(batch: int, logs: dict[str, float]) -> None:  # noqa: ARG001
@@ -275,7 +275,9 @@ def _make_callbacks(
 
     return [
         EpochSeeds(task.data.random_state),
-        ValidationScores(recipe, task.predict, task.data.images.labels[task.data.validation]),
+        ValidationScores(
+            recipe, task.predict, task.data.images.labels[task.data.validation], before
+        ),
         *stateful,
         checkpoint,
         callbacks.LambdaCallback(on_train_batch_end=show),
@@ -338,15 +340,3 @@ def _random_states_restored() -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Set Keras' dtype policy for the layers built inside."""
-    config = import_keras().config
-    before = config.dtype_policy()
-    try:
-        config.set_dtype_policy(name)
-        yield
-    finally:
-        config.set_dtype_policy(before)

@@ -97,16 +97,15 @@ class Session:
             return []
         try:
             lines = self.log.read_text(encoding="utf-8").splitlines()
-            rows = [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)
-            ]
+            kept = lines if epochs is None else lines[: epochs + 1]
+            rows = [{name: float(row[name]) for name in row} for row in csv.DictReader(kept)]
         except (OSError, ValueError, TypeError) as error:
             raise DamagedCheckpointError(f"{self.log}: {error}") from error
         if len(rows) < (epochs or 1):
             raise DamagedCheckpointError(f"{self.log} has {len(rows)} of {epochs} epochs")
-        if epochs is not None and len(rows) > epochs:
-            put_bytes(self.log, "".join(f"{line}\r\n" for line in lines[: epochs + 1]).encode())
-        return rows[:epochs]
+        if len(kept) < len(lines):
+            put_bytes(self.log, "".join(f"{line}\r\n" for line in kept).encode())
+        return rows
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -114,8 +114,6 @@ class BenchmarkConfig:
         training = dict(self.baseline_settings)
         training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
         object.__setattr__(self, "baseline_settings", training)
-        precise = [with_precision(name, self.extraction.precision) for name in self.backbones]
-        object.__setattr__(self, "backbones", tuple(precise))
         self._check_names()
         if self.leaks not in LEAKS:
             raise unknown_name("way to treat leaks", self.leaks, LEAKS)
@@ -127,7 +125,7 @@ class BenchmarkConfig:
             raise UsageError("extraction and fit have different values of random_state")
 
     def _check_names(self) -> None:
-        for backbone in self.backbones:
+        for backbone in self.row_backbones:
             names, precision = split_precision(backbone)
             for name in names:
                 get_backbone(name)
@@ -140,6 +138,11 @@ class BenchmarkConfig:
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
             )
+
+    @property
+    def row_backbones(self) -> tuple[str, ...]:
+        """Backbones of the rows, with their precision unless it is float32."""
+        return tuple(with_precision(name, self.extraction.precision) for name in self.backbones)
 
     @property
     def random_state(self) -> int:

@@ -192,6 +192,11 @@ def test_an_open_scheduler_of_another_machine_is_refused(address):
         pass
 
 
+def test_tls_without_keys_is_refused_at_once():
+    with pytest.raises(UsageError, match="needs TLS keys"):
+        connected("tls://10.0.0.7:8786").__enter__()
+
+
 def test_a_scheduler_that_does_not_answer_is_reported_soon(monkeypatch):
     monkeypatch.setattr("featx.features.cluster.CONNECT_SECONDS", 1)
     since = time.monotonic()
