@@ -1,4 +1,4 @@
-"""What featx says when something is wrong: what, where, and what to do."""
+"""Errors of featx; each message states problem, cause and remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ __all__ = ["FeatxError", "MissingExtraError", "UnreadableImageError", "UsageErro
 
 
 class FeatxError(Exception):
-    """A failure with a message meant for the user; the command line exits with 1.
+    """Report a failure to the user; base class of featx's errors.
+
+    The command line prints the message and exits with `exit_code`. Catch it to handle every
+    expected failure of featx: missing weights, a full disk, images that cannot be read.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit code of the command line: 1, or 2 for a `UsageError`.
 
     Examples
     --------
@@ -21,22 +29,25 @@ class FeatxError(Exception):
 
 
 class UsageError(FeatxError, ValueError):
-    """Something was asked for in a wrong way; the command line exits with 2."""
+    """Report an invalid argument, name, option or file.
+
+    It is a ValueError, as scikit-learn raises for invalid parameters; the command line exits
+    with 2.
+
+    Examples
+    --------
+    >>> import featx
+    >>> featx.ExtractionConfig(views=0)
+    Traceback (most recent call last):
+        ...
+    featx.errors.UsageError: views=0: at least 1, the image itself, is needed
+    """
 
     exit_code = 2
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
-    """Make the error that names what was asked for and what there is.
-
-    Parameters
-    ----------
-    what : str
-        What kind of thing it names.
-    name : object
-        What was asked for.
-    known : iterable of str
-        What there is.
+    """Return the error of an unknown name, with the closest known one.
 
     Examples
     --------
@@ -50,18 +61,27 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
 
 
 class UnreadableImageError(FeatxError):
-    """One image cannot be decoded; the message is the reason, without the path."""
+    """Report an image that cannot be decoded.
+
+    The message is the reason, without the path. Extraction leaves such images out and lists them
+    in `FeatureMatrix.unreadable`; with ``strict=True`` they are an error.
+    """
 
 
 class MissingExtraError(FeatxError, ImportError):
-    """An optional package is not installed.
+    """Report an optional package that is not installed.
 
     Parameters
     ----------
     purpose : str
-        What the package is needed for.
+        What needs the package, at the beginning of the message.
     install : str
-        What to give to ``pip install``.
+        Argument of ``pip install``, such as ``"featx[dicom]"``.
+
+    Examples
+    --------
+    >>> print(MissingExtraError("reading DICOM files", "featx[dicom]"))
+    reading DICOM files needs a package that is missing: pip install "featx[dicom]"
     """
 
     def __init__(self, purpose: str, install: str) -> None:

@@ -61,7 +61,7 @@ def hashed_names(monkeypatch):
 
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.
-HEED_INTERRUPTS = ["env", "--default-signal=INT"]
+WITH_SIGINT = ["env", "--default-signal=INT"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What DICOM headers tell of a patient reaches nothing that featx writes or says."""
+"""Nothing that identifies a patient in DICOM headers reaches a file or a message of featx."""
 
 from __future__ import annotations
 

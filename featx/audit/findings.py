@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,12 @@ class Finding:
         """One sentence."""
         if "text" in self.details:
             return str(self.details["text"])
-        return _TEXTS[self.kind](self)
+        if self.kind == "class-share":
+            return _class_proportions(self.details)
+        one = self.count == 1
+        words = {"s": "" if one else "s", "are": "is" if one else "are"}
+        words |= {"were": "was" if one else "were", "have": "has" if one else "have"}
+        return _TEXTS[self.kind].format(n=f"{self.count:,}", **words, **self.details)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``run.json``."""
@@ -83,60 +88,25 @@ class Finding:
         )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _class_proportions(details: Mapping[str, Any]) -> str:
+    training, test = (
+        ", ".join(f"{100 * value:.1f} % {label}" for label, value in details[name].items())
+        for name in ("training", "test")
+    )
+    return f"Training images are {training}; test images are {test}."
 
 
-def _be(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _duplicates_across(how: str) -> Callable[[Finding], str]:
-    def text(found: Finding) -> str:
-        pairs = _count(found.count, "pair")
-        tested = found.details["set"]
-        return f"{pairs} of {how} images {_be(found.count)} in both training and {tested}."
-
-    return text
-
-
-def _left_out(found: Finding) -> str:
-    images = _count(found.count, "training image")
-    was = "was" if found.count == 1 else "were"
-    return f"{images} {was} left out: duplicates of test images, or images of test patients."
-
-
-def _class_proportions(found: Finding) -> str:
-    def listed(name: str) -> str:
-        proportions = found.details[name].items()
-        return ", ".join(f"{100 * value:.1f} % {label}" for label, value in proportions)
-
-    return f"Training images are {listed('training')}; test images are {listed('test')}."
-
-
-_TEXTS: dict[str, Callable[[Finding], str]] = {
-    "exact-duplicates-across": _duplicates_across("pixel-identical"),
-    "near-duplicates-across": _duplicates_across("nearly identical"),
-    "patients-across": lambda f: (
-        f"{_count(f.count, 'patient')} {'has' if f.count == 1 else 'have'} images in both training "
-        "and test."
-    ),
-    "leaks-left-out": _left_out,
-    "labels-differ": lambda f: (
-        f"{_count(f.count, 'pair')} of duplicates {'has' if f.count == 1 else 'have'} two "
-        "different labels: one label is wrong."
-    ),
-    "duplicates-within": lambda f: (
-        f"{_count(f.count, 'pair')} of images in one part of the split {_be(f.count)} duplicates; "
-        "patients who share an image stay in one part."
-    ),
-    "unreadable": lambda f: (
-        f"{_count(f.count, 'image')} could not be read and {'was' if f.count == 1 else 'were'} "
-        "left out."
-    ),
-    "constant": lambda f: (
-        f"{_count(f.count, 'image')} {'has' if f.count == 1 else 'have'} the same intensity "
-        "everywhere."
-    ),
-    "class-share": _class_proportions,
+_TEXTS = {
+    "exact-duplicates-across": "{n} pair{s} of pixel-identical images {are} in both training and "
+    "{set}.",
+    "near-duplicates-across": "{n} pair{s} of nearly identical images {are} in both training and "
+    "{set}.",
+    "patients-across": "{n} patient{s} {have} images in both training and test.",
+    "leaks-left-out": "{n} training image{s} {were} left out: duplicates of test images, or images "
+    "of test patients.",
+    "labels-differ": "{n} pair{s} of duplicates {have} two different labels: one label is wrong.",
+    "duplicates-within": "{n} pair{s} of images in one part of the split {are} duplicates; "
+    "patients who share an image stay in one part.",
+    "unreadable": "{n} image{s} could not be read and {were} left out.",
+    "constant": "{n} image{s} {have} the same intensity everywhere.",
 }

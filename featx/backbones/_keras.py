@@ -1,4 +1,4 @@
-"""The one door through which featx gets Keras."""
+"""Import Keras; the only place that does."""
 
 from __future__ import annotations
 
@@ -22,28 +22,34 @@ def import_keras() -> ModuleType:
         with quiet_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module("keras")
-            _wake_tensorflow()
+            _initialize_tensorflow()
     return importlib.import_module("keras")
 
 
-def _wake_tensorflow() -> None:
-    """Start TensorFlow's run time now, since it writes its greetings on first use."""
+def _initialize_tensorflow() -> None:
+    """Initialize TensorFlow's runtime, which writes messages on first use."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         tensorflow.zeros(())
-        # From the fifth network on it warns that every network is traced anew.
+        # From the fifth network on it warns of retracing.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep back what C++ libraries write to standard error; show it if the block fails.
+    """Hold back what C++ libraries write to standard error; show it if the block fails.
 
-    They write to file descriptor 2 before any of their log levels is in force, so that
-    nothing short of redirecting the descriptor helps.
+    They write to file descriptor 2 before their log levels apply, so the descriptor itself is
+    redirected.
     """
-    sys.stderr.flush()
-    kept = os.dup(2)
+    # Daemons have neither stream nor descriptor.
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:
+        yield
+        return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:

@@ -1,4 +1,4 @@
-"""The one door through which featx gets OpenVINO and NNCF: quiet, and without telemetry."""
+"""Import OpenVINO and NNCF, without their messages and telemetry; the only place that does."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quie
 
 
 class OneByOne:
-    """A network on the CPU that is given single images, several at a time on separate cores."""
+    """A network on the CPU that runs single images, several at a time on separate cores."""
 
     def __init__(self, network: Any) -> None:
         openvino = import_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if threads := engine_threads():
-            # Whoever shares the machine with another process must not be tied to the same core.
+            # Processes that share the machine must not be pinned to the same core.
             settings |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         self._width = compiled.output(0).shape[1]
@@ -66,18 +66,18 @@ class OneByOne:
 
 
 def openvino_installed() -> bool:
-    """Tell whether OpenVINO is there, without importing it."""
+    """Return whether OpenVINO is installed, without importing it."""
     return importlib.util.find_spec("openvino") is not None
 
 
 def import_openvino() -> ModuleType:
-    """Import OpenVINO, whose telemetry is kept off."""
+    """Import OpenVINO with its telemetry disabled."""
     with _without_telemetry():
         return importlib.import_module("openvino")
 
 
 def convert(model: Any) -> Any:
-    """Turn a Keras model on TensorFlow into an OpenVINO one, for a single image at a time."""
+    """Convert a Keras model on TensorFlow to OpenVINO, for batches of one image."""
     tensorflow = sys.modules["tensorflow"]
     signature = tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)
     traced = tensorflow.function(
@@ -89,17 +89,17 @@ def convert(model: Any) -> Any:
 
 @contextmanager
 def quiet_and_private() -> Iterator[None]:
-    """Keep NNCF's bars and notes off the screen, and its telemetry off the network."""
+    """Suppress NNCF's output and telemetry."""
     with quiet_stderr(), contextlib.redirect_stdout(io.StringIO()), _without_telemetry():
         yield
 
 
 @contextmanager
 def _without_environment_check() -> Iterator[None]:
-    """Keep OpenVINO's look at TensorFlow's version out: on Python 3.13 it raises NameError.
+    """Skip OpenVINO's check of TensorFlow's version, which raises NameError on Python 3.13.
 
-    It imports with ``exec`` and deletes the name with another, which no longer share their locals
-    (PEP 667).
+    It imports with one ``exec`` and deletes the name with another; they no longer share their
+    locals (PEP 667).
     """
     module: Any = importlib.import_module("openvino.frontend.tensorflow.utils")
     check = module.get_environment_setup
@@ -113,10 +113,10 @@ def _without_environment_check() -> Iterator[None]:
 
 @contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """Keep OpenVINO from reporting its import and its use to Google Analytics.
+    """Disable OpenVINO's reports of its use to Google Analytics.
 
-    It does so by default, without asking. Pretending to be continuous integration is the one
-    way that leaves the user's own choice, a file in the home directory, untouched.
+    They are on by default. Posing as continuous integration leaves the user's own choice, a file
+    in the home directory, unchanged.
     """
     before = os.environ.get("CI")
     os.environ["CI"] = "true"

@@ -73,7 +73,7 @@ def EfficientNetLite2(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
 
 
 def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
-    """Put the tensors of the PyTorch port into a Keras model of the same variant."""
+    """Load the tensors of the PyTorch port into a Keras model of the same variant."""
     layers = [layer for layer in base.layers if layer.weights]
     convolutions = sum(name.endswith(".weight") and a.ndim == 4 for name, a in state.items())
     if 2 * convolutions != len(layers):
@@ -92,7 +92,7 @@ def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
 
 
 def classification_head(state: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the layer that names ImageNet's 1,000 classes from the pooled features.
+    """Return the layer from pooled features to ImageNet's 1,000 classes.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def classification_head(state: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np
 
 
 def _torch_name(name: str) -> str:
-    """Name of a Keras layer's tensors in the PyTorch port."""
+    """Return the name of a Keras layer's tensors in the PyTorch port."""
     outer = {
         "stem_conv": "_conv_stem",
         "stem_norm": "_bn0",

@@ -1,4 +1,4 @@
-"""Run a frozen backbone over pixels: Keras everywhere, OpenVINO for speed on a CPU."""
+"""Engines that run a frozen backbone: Keras, or OpenVINO for speed on a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featx.backbones._openvino import OneByOne, convert, import_openvino, openvi
 from featx.backbones.pooling import POOLINGS, check_pooling, pool
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
-from featx.errors import MissingExtraError, UsageError
+from featx.errors import MissingExtraError, UsageError, unknown_name
 
 __all__ = [
     "ENGINES",
@@ -35,24 +35,24 @@ ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
 
 
 class Engine(Protocol):
-    """Whatever turns pixels into features; may be asked from several threads at once."""
+    """Interface from pixels to features; safe to call from several threads."""
 
     name: str
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn pixels into one feature vector an image."""
+        """Compute one feature vector per image."""
         ...
 
     def versions(self) -> dict[str, str]:
-        """Tell the versions of the libraries that decide the numbers."""
+        """Return the versions of the libraries that determine the numbers."""
         ...
 
 
 class KerasEngine:
     """The last feature maps, pooled, computed by Keras on any of its back ends.
 
-    Every batch has the same shape, the last one being filled up, so that the bits of a row
-    depend on its image alone, not on its company or its place.
+    All batches have one shape, so that the bits of a row depend on its image alone, not on the
+    other images of its batch.
     """
 
     name = "keras"
@@ -75,7 +75,7 @@ class KerasEngine:
         self._alone = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn pixels into one feature vector an image.
+        """Compute one feature vector per image.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class KerasEngine:
         return features
 
     def versions(self) -> dict[str, str]:
-        """Tell the versions of the libraries that decide the numbers."""
+        """Return the versions of the libraries that determine the numbers."""
         return _keras_versions()
 
     def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -112,10 +112,10 @@ class KerasEngine:
 
 
 class OpenVinoEngine:
-    """The same numbers as `KerasEngine` to about 1e-5, faster on a CPU.
+    """The same numbers as `KerasEngine` within about 1e-5, faster on a CPU.
 
     Images go through one by one, several at a time on separate cores, so that the bits of a
-    row cannot depend on its company.
+    row cannot depend on other images.
     """
 
     name = "openvino"
@@ -135,7 +135,7 @@ class OpenVinoEngine:
         self._building = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
+        """Compute one feature vector per image; see `KerasEngine.embed`."""
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
         channels = pixels.shape[-1]
         with self._building:
@@ -145,7 +145,7 @@ class OpenVinoEngine:
         return self._runners[channels](pixels)
 
     def versions(self) -> dict[str, str]:
-        """Tell the versions of the libraries that decide the numbers; see `KerasEngine`."""
+        """Return the versions of the libraries that determine the numbers; see `KerasEngine`."""
         version = import_openvino().__version__.split("-")[0]
         return {**_keras_versions(), "openvino": version}
 
@@ -158,9 +158,9 @@ def make_engine(
     pooling: str = "average",
     precision: str = "float32",
 ) -> Engine:
-    """Load a backbone, frozen, into an engine."""
+    """Load a frozen backbone into an engine."""
     if engine not in ENGINES:
-        raise UsageError(f"There is no engine {engine!r}. Known: {', '.join(ENGINES)}.")
+        raise unknown_name("engine", engine, ENGINES)
     if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
     check_pooling(pooling)
@@ -182,15 +182,19 @@ def make_engine(
 
 
 def _reason(engine: str) -> str:
-    """Say why this engine and no other."""
+    """Return the reason for an engine."""
     backend = import_keras().backend.backend()
     if engine != "auto":
-        return "as asked for"
+        return "as requested"
     if _gpu_visible():
         return f"{backend} sees a GPU"
     if not openvino_installed():
         return f"{backend}, on the CPU; OpenVINO is not installed"
-    return "installed, and no GPU in sight" if backend == "tensorflow" else f"on {backend}"
+    return (
+        "OpenVINO is installed, and no GPU is visible"
+        if backend == "tensorflow"
+        else f"on {backend}"
+    )
 
 
 def _width(backbone: BackboneSpec, pooling: str) -> int:
@@ -198,7 +202,7 @@ def _width(backbone: BackboneSpec, pooling: str) -> int:
 
 
 def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
-    """Give pixels the shape that networks take.
+    """Return pixels in the shape of network input.
 
     Parameters
     ----------
@@ -235,8 +239,8 @@ def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str)
 def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
     """Turn a frozen model into a TensorFlow graph with its weights as constants.
 
-    TensorFlow then folds batch norm into the convolutions, which `predict` cannot, since there the
-    weights are variables (scripts/bench/engines.py measures what that gives).
+    TensorFlow then folds batch normalization into the convolutions, which it cannot do in
+    `predict`, where weights are variables (measured by scripts/bench/engines.py).
     """
     tensorflow = sys.modules["tensorflow"]
     trainable = [variable.numpy() for variable in model.trainable_variables]

@@ -1,4 +1,4 @@
-"""Feature maps: what a frozen backbone says of each place, before pooling."""
+"""Feature maps of a frozen backbone, before pooling."""
 
 from __future__ import annotations
 

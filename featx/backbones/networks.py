@@ -1,4 +1,4 @@
-"""Make a backbone's network, fill it with weights, and freeze it."""
+"""Build a backbone's network, load its weights, and freeze it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from featx.backbones.registry import BackboneSpec
 from featx.backbones.torch_file import read_torch_state
 from featx.errors import FeatxError, UsageError
 
-__all__ = ["build_base", "fill_from_file", "fill_randomly", "freeze"]
+__all__ = ["build_base", "dtype_policy", "fill_from_file", "fill_randomly", "freeze"]
 
 _TORCH_SUFFIXES = (".pth", ".pt")
 
@@ -28,7 +28,7 @@ _TORCH_SUFFIXES = (".pth", ".pt")
 def build_base(
     backbone: BackboneSpec, input_shape: tuple[int, int] | None = None, policy: str | None = None
 ) -> Any:
-    """Make the network without its classification layer, with Keras' initial weights."""
+    """Build the network without its classification layer, with initial weights."""
     height, width = input_shape or backbone.size
     if min(height, width) < backbone.minimum_size:
         raise UsageError(
@@ -38,15 +38,15 @@ def build_base(
     import_keras()
     module, _, name = backbone.builder.rpartition(".")
     builder = getattr(importlib.import_module(module), name)
-    with _dtype_policy(policy):
+    with dtype_policy(policy):
         if module == efficientnet_lite.__name__:
             return builder(input_shape=(height, width, 3))
         return builder(include_top=False, weights=None, input_shape=(height, width, 3))
 
 
 @contextmanager
-def _dtype_policy(policy: str | None) -> Iterator[None]:
-    """Set the policy of layers made meanwhile; Keras' builders take none."""
+def dtype_policy(policy: str | None) -> Iterator[None]:
+    """Set Keras' dtype policy for the layers built inside."""
     config = import_keras().config
     before = config.dtype_policy()
     config.set_dtype_policy(policy or before)
@@ -57,7 +57,7 @@ def _dtype_policy(policy: str | None) -> Iterator[None]:
 
 
 def fill_randomly(base: Any, random_state: int) -> None:
-    """Draw the kernels anew (Glorot uniform), the same for a seed in any process.
+    """Draw Glorot-uniform kernels, reproducible across processes.
 
     References
     ----------
@@ -80,7 +80,7 @@ def fill_from_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
     layout = _check_hdf5(backbone, path)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Keras tells its two layouts apart by the name alone, so give it a fitting one.
+        # Keras distinguishes its two layouts by the file name alone.
         link = Path(folder, f"link{layout}")
         link.symlink_to(path.resolve())
         try:
@@ -99,7 +99,7 @@ def _fill_from_torch_file(base: Any, backbone: BackboneSpec, path: Path) -> None
 
 
 def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
-    """Tell which of Keras' layouts a file has, after counting its parameters."""
+    """Return the Keras layout of a file, after counting its parameters."""
     try:
         with h5py.File(path, "r") as file:
             layers = file.get("model_weights", file)
@@ -108,7 +108,7 @@ def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
     except (OSError, RuntimeError, KeyError) as error:
         raise FeatxError(
             f"{path} cannot be read as a weights file for {backbone.name}: it is not HDF5, or was "
-            f"cut short ({_first_line(error)}). Bring it again, from {_origin(backbone)}."
+            f"truncated ({_first_line(error)}). Download it again, from {_origin(backbone)}."
         ) from error
     if parameters != backbone.parameters:
         raise FeatxError(_misfit(backbone, path, f"it holds {parameters:,} parameters"))
@@ -116,7 +116,7 @@ def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
 
 
 def _count(group: h5py.Group) -> int:
-    """Count the numbers in a weights file, leaving an optimizer's state aside."""
+    """Count the parameters in a weights file, without an optimizer's state."""
     return sum(
         _count(item) if isinstance(item, h5py.Group) else int(np.prod(item.shape))
         for name, item in group.items()
@@ -142,7 +142,7 @@ def _first_line(error: Exception) -> str:
 
 
 def freeze(base: Any) -> Any:
-    """Make a network that stays as it is, whatever is done with it later."""
+    """Return a network that cannot be trained."""
     frozen = _frozen_class()(base.inputs[0], base.outputs[0], name=base.name)
     frozen.trainable = False
     return frozen
@@ -153,7 +153,7 @@ def _frozen_class() -> Any:
     model_class: Any = import_keras().Model
 
     class FrozenModel(model_class):
-        """A model for which training does not exist."""
+        """Model that always runs in inference mode."""
 
         def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:  # noqa: ARG002
             return super().call(inputs, training=False, mask=mask)

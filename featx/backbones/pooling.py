@@ -1,4 +1,4 @@
-"""Pooling: from a network's last feature maps to one vector an image."""
+"""Pooling of the last feature maps to one vector per image."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from featx.errors import unknown_name
 
 __all__ = ["POOLINGS", "QUADRANTS", "check_pooling", "pool"]
 
-# In the order of the features of that pooling.
+# In the order of the pooled features.
 QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
 
-# How many features each pooling makes of one feature map.
+# Number of features per feature map.
 POOLINGS = {"average": 1, "max": 1, "gem": 1, "quadrants": len(QUADRANTS)}
 
-# Radenovic et al. start from 3; between the mean (1) and the maximum (infinity).
+# Radenovic et al. start from 3; 1 is the mean, infinity the maximum.
 _GEM_POWER = 3.0
 _GEM_FLOOR = 1e-6
 
 
 def check_pooling(method: str) -> None:
-    """Refuse a name that is not known.
+    """Raise an error for an unknown pooling.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def check_pooling(method: str) -> None:
 
 
 def pool(maps: Any, method: str) -> Any:
-    """Pool feature maps over their places.
+    """Pool feature maps over their positions.
 
     Parameters
     ----------

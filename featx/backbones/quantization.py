@@ -1,4 +1,4 @@
-"""Quantization: a frozen network in int8, calibrated on images, that runs without Keras."""
+"""Quantize a frozen network to int8, calibrated on images; it runs without Keras."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _NETWORK, _NUMBERS = "network.xml", "network.bin"
 
 
 class QuantizedEngine:
-    """A network that `quantize` made: weights and activations in int8, features in float32.
+    """Engine of a network from `quantize`: int8 weights and activations, float32 features.
 
-    Images go through one by one, as in `featx.backbones.engines.OpenVinoEngine`.
+    Images are processed one by one, as in `featx.backbones.engines.OpenVinoEngine`.
     """
 
     name = "openvino"
@@ -48,7 +48,7 @@ class QuantizedEngine:
         self._run = OneByOne(model)
 
     def embed(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
-        """Turn pixels into one feature vector an image; see `KerasEngine.embed`."""
+        """Compute one feature vector per image; see `KerasEngine.embed`."""
         height, width, channels = self._shape
         batch = as_batch(pixels, (height, width), self.backbone)
         if batch.shape[-1] != channels:
@@ -59,7 +59,7 @@ class QuantizedEngine:
         return self._run(batch)
 
     def versions(self) -> dict[str, str]:
-        """Tell what decides the numbers: OpenVINO, and the CPU, whose int8 sums may saturate."""
+        """Return the versions of OpenVINO and of the CPU, whose int8 sums may saturate."""
         openvino = import_openvino()
         return {
             "openvino": openvino.__version__.split("-")[0],
@@ -68,13 +68,13 @@ class QuantizedEngine:
 
 
 def check_quantizer() -> None:
-    """Refuse to go on without NNCF and OpenVINO."""
+    """Raise an error without NNCF and OpenVINO."""
     if importlib.util.find_spec("nncf") is None or not openvino_installed():
         raise MissingExtraError("int8", "featx[int8]")
 
 
 def network_digest(network: bytes) -> str:
-    """SHA-256 of a quantized network, in hexadecimal: what names it in a recipe."""
+    """Return the SHA-256 of a quantized network, its name in a recipe."""
     return hashlib.sha256(network).hexdigest()
 
 
@@ -83,8 +83,8 @@ def quantize(
 ) -> bytes:
     """Quantize a frozen network after training, without labels.
 
-    The ranges of its activations are those that some images show, and biases are set right for
-    the mean error that rounding makes [1]_.
+    Activation ranges come from calibration images; biases are corrected for the mean rounding
+    error [1]_.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _pack(model: Any) -> bytes:
         paths = [Path(folder, name) for name in (_NETWORK, _NUMBERS)]
         import_openvino().serialize(model, *paths)
         for path in paths:
-            # A date of its own would give equal networks different digests.
+            # A date would give equal networks different digests.
             entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
             archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

@@ -1,8 +1,8 @@
-"""Read tensors from a legacy PyTorch file (before 1.6) without PyTorch and without trust.
+"""Read tensors from a legacy PyTorch file (before 1.6), without PyTorch or running its code.
 
 Such a file is five pickles in a row (magic number, protocol, system, the state dictionary, the
 keys of its storages), then each storage as an 8-byte count and its raw numbers. Unpickling can
-run any code, so only the four names that a state dictionary needs are let through.
+run any code, so only the four names that a state dictionary needs are allowed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _read_state(file: BinaryIO) -> dict[str, np.ndarray]:
 
 @dataclass
 class _Storage:
-    """A run of numbers that tensors look into; filled after the pickle has been read."""
+    """Numbers that tensors are views of; read after the pickles."""
 
     dtype: np.dtype
     size: int
@@ -73,7 +73,7 @@ class _Storage:
 
 @dataclass
 class _Tensor:
-    """A strided look into a storage."""
+    """Strided view of a storage."""
 
     storage: _Storage
     offset: int
@@ -108,7 +108,7 @@ def _rebuild_tensor(
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    """Unpickler for which the world holds nothing but tensors."""
+    """Unpickler that allows tensors only."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)
@@ -122,7 +122,7 @@ class _RestrictedUnpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
         }
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no tensor needs")
+            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no tensor needs")
         return known[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:

@@ -1,4 +1,4 @@
-"""What went wrong in a training, in plain words."""
+"""Diagnosis of a failed training, in words."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sklearn.metrics import roc_auc_score
 
 __all__ = ["area_under_curve", "diagnose"]
 
-# Guessing every class alike costs ln(k); a network that is confident and wrong far exceeds it.
+# Equal probabilities cost ln(k); confident wrong predictions cost far more.
 EXPLODED = 5.0
 
-# A parting is a rise of validation loss by this factor that costs this much of AUC as well: loss
-# alone also rises when a network with as good a ranking grows surer of itself.
-PARTED = 1.5
-PARTED_AUC = 0.02
+# Overfitting raises validation loss by this factor and lowers AUC by this much: loss alone also
+# rises when a network with an equally good ranking becomes more confident.
+OVERFIT = 1.5
+OVERFIT_AUC = 0.02
 
-# From this AUC on a network that puts all images on one side of 0.5 has still learned something.
+# From this AUC on, a network with all images on one side of 0.5 has still learned to rank them.
 RANKS = 0.7
 
 
@@ -29,14 +29,14 @@ def diagnose(
     probabilities: npt.NDArray[np.float64],
     class_names: Sequence[str],
 ) -> list[str]:
-    """Name the ways in which a training failed.
+    """Describe how a training failed; empty where it did not.
 
     Parameters
     ----------
     labels : ndarray of int64, shape (n_images,)
         Classes of the validation images.
     probabilities : ndarray of float64, shape (n_images, n_classes)
-        What the trained network says of them.
+        Predictions of the trained network.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def diagnose(
     found = [
         _one_class(history, labels, probabilities, class_names),
         _explosion(history, len(class_names)),
-        _parting(history),
+        _overfitting(history),
     ]
     return [sentence for sentence in found if sentence]
 
@@ -93,7 +93,7 @@ def _one_class(
         return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f}).{since}"
     return (
         f"Off center: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
-        "a threshold chosen for it still parts them."
+        "a threshold chosen for it still separates them."
     )
 
 
@@ -109,17 +109,17 @@ def _explosion(history: Mapping[str, Sequence[float]], n_classes: int) -> str | 
     return None
 
 
-def _parting(history: Mapping[str, Sequence[float]]) -> str | None:
+def _overfitting(history: Mapping[str, Sequence[float]]) -> str | None:
     training, validation = history["loss"], history["val_loss"]
     if not all(map(math.isfinite, validation)):
         return None
     best = int(np.argmin(validation))
     lost = max(history["val_auc"]) - history["val_auc"][-1]
-    rose = validation[-1] >= PARTED * validation[best]
-    if not (rose and lost >= PARTED_AUC and training[-1] < training[best]):
+    rose = validation[-1] >= OVERFIT * validation[best]
+    if not (rose and lost >= OVERFIT_AUC and training[-1] < training[best]):
         return None
     return (
-        f"Training and validation part after epoch {best + 1}: training loss went from "
+        f"Training and validation loss diverge after epoch {best + 1}: training loss went from "
         f"{training[best]:.2f} to {training[-1]:.2f} while validation loss went from "
-        f"{validation[best]:.2f} to {validation[-1]:.2f}: it learns its images by heart."
+        f"{validation[best]:.2f} to {validation[-1]:.2f}: overfitting."
     )

@@ -14,7 +14,7 @@ from featx.backbones._keras import import_keras
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import output_layer
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.fitting import FitResult
+from featx.baselines.fitting import FitResult, FitTask, fit_network, fit_recipe
 from featx.baselines.settings import policy_of
 from featx.baselines.training_data import TrainingData
 from featx.baselines.views import Indices, ViewSource
@@ -55,15 +55,14 @@ def fit_ensemble(
     recipes, pieces = [], []
     for piece, start in zip(recipe.pieces, weights, strict=True):
         place = None if folder is None else folder / "pieces" / piece.name.replace(":", "-")
-        used, result = data.fit(piece, start, place)
+        used, result = fit_recipe(data, piece, start, place)
         recipes.append(used)
         pieces.append(result)
     extractors = [_extractor(piece.network) for piece in pieces]
     widths = [int(extractor.output.shape[1]) for extractor in extractors]
-    head = data.fit_on(
-        FeatureTables(data, recipe, extractors),
+    head = fit_network(
         lambda: _build_head(recipe, widths, data.n_classes),
-        recipe,
+        FitTask(recipe, data, FeatureTables(data, recipe, extractors)),
         folder,
         [None if start is None else start.digest for start in weights],
     )

@@ -6,16 +6,13 @@ BackupAndRestore. `featx.baselines.callbacks` names what is ours and why.
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import json
 import logging
 import math
-import shutil
+import random
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,47 +21,39 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from featx.backbones._keras import import_keras
-from featx.baselines.architectures import freeze
+from featx.backbones.networks import dtype_policy
+from featx.backbones.weights import Weights
+from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
-from featx.baselines.callbacks import EpochBackup, EpochSeeds, StateFromLog, ValidationScores
+from featx.baselines.callbacks import EpochSeeds, StateFromLog, ValidationScores
+from featx.baselines.session import DamagedCheckpointError, Row, Session, key_of
+from featx.baselines.settings import policy_of
+from featx.baselines.training_data import TrainingData
 from featx.baselines.views import Indices, Probabilities, TrainingBatches, ViewSource, predict
 from featx.errors import FeatxError
-from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FitResult", "FitTask", "fit_network", "key_of"]
+__all__ = ["FitResult", "FitTask", "fit_network", "fit_recipe"]
 
 logger = logging.getLogger(__name__)
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class FitTask:
-    """Recipe, labeled images and split of one network.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Classes.
-    """
+    """Recipe of one network, its images, and what it sees of them."""
 
     recipe: BaselineRecipe
+    data: TrainingData
     source: ViewSource
-    labels: npt.NDArray[np.int64]
-    n_classes: int
-    training: Indices
-    validation: Indices
-    random_state: int
 
     @property
     def steps(self) -> int:
         """Number of steps per epoch."""
         wanted = self.recipe.steps_per_epoch
-        return wanted or math.ceil(len(self.training) / self.recipe.batch_size)
+        return wanted or math.ceil(len(self.data.training) / self.recipe.batch_size)
 
     @property
     def head_epochs(self) -> int:
@@ -74,16 +63,16 @@ class FitTask:
     @property
     def targets(self) -> npt.NDArray[np.float32]:
         """Network targets: shape (n_images, 1) with two classes, else one-hot."""
-        one_hot = np.eye(self.n_classes, dtype=np.float32)[self.labels]
-        return one_hot[:, 1:] if self.n_classes == 2 else one_hot
+        one_hot = np.eye(self.data.n_classes, dtype=np.float32)[self.data.images.labels]
+        return one_hot[:, 1:] if self.data.n_classes == 2 else one_hot
 
     @property
     def class_weights(self) -> dict[int, float] | None:
         """Balanced class weights, None where the recipe has none."""
         if not self.recipe.class_weights:
             return None
-        classes = np.arange(self.n_classes)
-        weights = compute_class_weight("balanced", classes=classes, y=self.labels[self.training])
+        labels = self.data.images.labels[self.data.training]
+        weights = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
         return dict(enumerate(weights.tolist()))
 
     def order(self, epoch: int) -> Indices:
@@ -99,17 +88,20 @@ class FitTask:
         if self.recipe.steps_per_epoch is None:
             return np.resize(self._shuffle(epoch), (self.steps, self.recipe.batch_size))
         needed = self.steps * self.recipe.batch_size
-        first, skipped = divmod(epoch * needed, len(self.training))
-        passes = -(-(skipped + needed) // len(self.training))
+        first, skipped = divmod(epoch * needed, len(self.data.training))
+        passes = -(-(skipped + needed) // len(self.data.training))
         stream = np.concatenate([self._shuffle(first + number) for number in range(passes)])
         return stream[skipped : skipped + needed].reshape(self.steps, self.recipe.batch_size)
 
     def predict(self, network: keras.Model) -> Probabilities:
         """Return the probabilities of the validation images."""
-        return predict(network, self.source, self.validation, self.recipe.batch_size)
+        indices, batch_size = self.data.validation, self.recipe.batch_size
+        return predict(network, self.source, indices, batch_size)
 
     def _shuffle(self, number: int) -> Indices:
-        return np.random.default_rng([self.random_state, number]).permutation(self.training)
+        return np.random.default_rng([self.data.random_state, number]).permutation(
+            self.data.training
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,24 +123,42 @@ class FitResult:
     seconds_before: float
 
 
+def fit_recipe(
+    data: TrainingData, recipe: BaselineRecipe, weights: Weights | None, folder: Path | None
+) -> tuple[BaselineRecipe, FitResult]:
+    """Train the network of a recipe on images; return the recipe as used, and the result."""
+    if weights is not None and weights.source == "random":
+        recipe = replace(recipe, train_batch_norm=True)
+    views = data.views.with_settings(recipe.size, policy_of(recipe.augmentation))
+
+    def build() -> keras.Model:
+        return build_network(recipe, recipe.size, data.n_classes, weights)
+
+    start = None if weights is None else weights.digest
+    with dtype_policy(recipe.precision):
+        return recipe, fit_network(build, FitTask(recipe, data, views), folder, start)
+
+
 def fit_network(
-    build: Callable[[], keras.Model], task: FitTask, folder: Path | None, key: str
+    build: Callable[[], keras.Model], task: FitTask, folder: Path | None, start: object
 ) -> FitResult:
-    """Train a network, or resume its training where `folder` has a checkpoint of the same key."""
+    """Train a network, or resume its training where `folder` has its checkpoints."""
+    key = key_of(recipe=task.recipe.to_dict(), start=start, **task.data.identity)
     with ExitStack() as stack:
+        stack.enter_context(_random_states_restored())
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="featx-")))
-        session = _Session(folder, key)
+        session = Session(folder, key)
         session.open()
         try:
-            return _fit_or_resume(build(), task, session)
-        except _DamagedCheckpointError as error:
+            return _fit_or_resume(build, task, session)
+        except DamagedCheckpointError as error:
             logger.info(
                 f"The checkpoint in {session.checkpoints} is damaged ({error}); "
                 f"{task.recipe.name} starts at its first epoch."
             )
             session.restart()
-            return _fit_or_resume(build(), task, session)
+            return _fit_or_resume(build, task, session)
         except OSError as error:
             raise FeatxError(
                 f"The checkpoint of {task.recipe.name} cannot be written to {folder} ({error}). "
@@ -156,98 +166,10 @@ def fit_network(
             ) from error
 
 
-def key_of(**parts: Any) -> str:
-    """Return the digest of everything that decides a training.
-
-    Examples
-    --------
-    >>> key_of(a=0) == key_of(a=0), key_of(a=0) == key_of(a=1)
-    (True, False)
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-class _DamagedCheckpointError(Exception):
-    """A checkpoint cannot be read."""
-
-
-@dataclass(frozen=True)
-class _Session:
-    """Files of one training: ``log.csv``, and ``checkpoints`` until and after its end."""
-
-    folder: Path
-    key: str
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
-    @property
-    def best_weights(self) -> Path:
-        return self.checkpoints / "best.weights.h5"
-
-    @property
-    def finished(self) -> bool:
-        return self._read().get("finished", False)
-
-    def backup(self, stage: int) -> EpochBackup:
-        return EpochBackup(self.checkpoints / f"stage-{stage}")
-
-    def open(self) -> None:
-        if self._read().get("key") == self.key:
-            return
-        if self.checkpoints.is_dir():
-            logger.info(
-                f"{self.checkpoints} belongs to a training with other settings, images or "
-                "versions; this one starts at its first epoch and replaces it."
-            )
-        self.restart()
-
-    def restart(self) -> None:
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        self.log.unlink(missing_ok=True)
-        self._write(finished=False)
-
-    def finish(self) -> None:
-        self._write(finished=True)
-        for folder in self.checkpoints.glob("stage-*"):
-            shutil.rmtree(folder)
-
-    def read_log(self, epochs: int | None) -> list[Row]:
-        """Read the log; keep its first `epochs` lines, since a killed epoch may be logged."""
-        if epochs == 0:
-            self.log.unlink(missing_ok=True)
-            return []
-        try:
-            lines = self.log.read_text(encoding="utf-8").splitlines()
-            rows = [
-                {name: float(value) for name, value in row.items()} for row in csv.DictReader(lines)
-            ]
-        except (OSError, ValueError, TypeError) as error:
-            raise _DamagedCheckpointError(f"{self.log}: {error}") from error
-        if len(rows) < (epochs or 1):
-            raise _DamagedCheckpointError(f"{self.log} has {len(rows)} of {epochs} epochs")
-        if epochs is not None and len(rows) > epochs:
-            put_bytes(self.log, "".join(f"{line}\r\n" for line in lines[: epochs + 1]).encode())
-        return rows[:epochs]
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            return json.loads((self.checkpoints / "session.json").read_bytes())
-        except (OSError, ValueError):
-            return {}
-
-    def _write(self, *, finished: bool) -> None:
-        content = json.dumps({"key": self.key, "finished": finished})
-        put_bytes(self.checkpoints / "session.json", content.encode())
-
-
-def _fit_or_resume(network: keras.Model, task: FitTask, session: _Session) -> FitResult:
+def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Session) -> FitResult:
     recipe = task.recipe
+    import_keras().utils.set_random_seed(task.data.random_state)
+    network = build()
     done = None if session.finished else max(session.backup(n).epochs for n in (1, 2))
     before = session.read_log(done)
     if done:
@@ -255,8 +177,8 @@ def _fit_or_resume(network: keras.Model, task: FitTask, session: _Session) -> Fi
     if done is not None:
         _fit_stages(network, task, session, before)
     rows = session.read_log(None)
-    selection = [row["val_selection"] for row in rows]
-    if not np.isfinite(selection).any():
+    best_epoch = int(max(row["val_best"] for row in rows))
+    if not best_epoch:
         raise FeatxError(
             f"{recipe.name} predicts no finite probability after its first epoch: its learning "
             f"rate of {recipe.learning_rate:g} is too high for these images"
@@ -267,14 +189,14 @@ def _fit_or_resume(network: keras.Model, task: FitTask, session: _Session) -> Fi
     return FitResult(
         network=network,
         history={name: [row[name] for row in rows] for name in rows[0] if name != "epoch"},
-        best_epoch=int(np.nanargmax(selection)) + 1,
+        best_epoch=best_epoch,
         probabilities=task.predict(network),
         seconds_before=sum(row["seconds"] for row in before),
     )
 
 
 def _fit_stages(
-    network: keras.Model, task: FitTask, session: _Session, before: Sequence[Row]
+    network: keras.Model, task: FitTask, session: Session, before: Sequence[Row]
 ) -> None:
     """Train the head, where the recipe does so, then all layers."""
     recipe, head = task.recipe, task.head_epochs
@@ -287,7 +209,7 @@ def _fit_stages(
             try:
                 backup.restore(model)
             except (OSError, KeyError, ValueError, RuntimeError) as error:
-                raise _DamagedCheckpointError(str(error)) from error
+                raise DamagedCheckpointError(str(error)) from error
             epochs_done = max(backup.epochs, first)
             if not backup.stopped and epochs_done < last:
                 log = import_keras().callbacks.CSVLogger(session.log, append=True)
@@ -312,7 +234,7 @@ def _fit_stages(
 
 def _make_callbacks(
     task: FitTask,
-    session: _Session,
+    session: Session,
     before: Sequence[Row],
     first: int,
     advance: Callable[..., None],
@@ -339,22 +261,23 @@ def _make_callbacks(
                 start_from_epoch=task.head_epochs,
             )
         )
-    selection = [row["val_selection"] for row in before if math.isfinite(row["val_selection"])]
     checkpoint = callbacks.ModelCheckpoint(
         session.best_weights,
-        monitor="val_selection",
+        monitor="val_best",
         mode="max",
         save_best_only=True,
         save_weights_only=True,
-        initial_value_threshold=max(selection, default=None),
+        initial_value_threshold=max((row["val_best"] for row in before), default=0.0),
     )
 
     def show(batch: int, logs: dict[str, float]) -> None:  # noqa: ARG001
         advance(1, note=f"loss {logs['loss']:.3f}")
 
     return [
-        EpochSeeds(task.random_state),
-        ValidationScores(recipe, task.predict, task.labels[task.validation]),
+        EpochSeeds(task.data.random_state),
+        ValidationScores(
+            recipe, task.predict, task.data.images.labels[task.data.validation], before
+        ),
         *stateful,
         checkpoint,
         callbacks.LambdaCallback(on_train_batch_end=show),
@@ -367,7 +290,7 @@ def _compile(network: keras.Model, task: FitTask, *, head_only: bool) -> keras.M
     keras, recipe = import_keras(), task.recipe
     frozen = None if head_only else recipe.frozen_layers
     freeze(network, frozen, batch_norm=recipe.train_batch_norm)
-    two = task.n_classes == 2
+    two = task.data.n_classes == 2
     accuracy = keras.metrics.BinaryAccuracy if two else keras.metrics.CategoricalAccuracy
     rate = recipe.head_learning_rate if head_only else _learning_rate(task)
     optimizer = getattr(keras.optimizers, recipe.optimizer)(rate, weight_decay=recipe.weight_decay)
@@ -405,4 +328,15 @@ def _load(network: keras.Model, weights: Path) -> None:
     try:
         network.load_weights(weights)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise _DamagedCheckpointError(str(error)) from error
+        raise DamagedCheckpointError(str(error)) from error
+
+
+@contextmanager
+def _random_states_restored() -> Iterator[None]:
+    """Restore the states of Python's and NumPy's random generators, which Keras seeds."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

@@ -11,6 +11,7 @@ from featx.backbones.weights import Weights
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
+from featx.baselines.fitting import fit_recipe
 from featx.baselines.registry import get_baseline
 from featx.baselines.result import TrainedBaseline, save_trained, write_record
 from featx.baselines.settings import adjust, check_labels, check_precision, policy_of, split
@@ -63,9 +64,9 @@ def train(
     out : path, optional
         Folder for ``log.csv`` (one line per epoch, epochs from 0 as Keras counts),
         ``network.keras``, ``validation.csv``, ``training.json`` and ``checkpoints``. A killed
-        training with the same images, settings and versions resumes there after its last finished
-        epoch; its probabilities equal those of an uninterrupted one, on one CPU within 1e-4. A
-        finished training is not repeated.
+        training with the same images, settings and versions resumes there after its last
+        finished epoch; its probabilities equal those of an uninterrupted one, on one CPU within
+        1e-4. A finished training is not repeated.
     weights, weights_dir : str or path
         Initial weights of a backbone: ``"imagenet"``, ``"random"`` or a file, and the directory
         with such files; see `featx.backbones.weights.find_weights`.
@@ -129,7 +130,7 @@ def train(
     if recipe.pieces:
         used, result = fit_ensemble(data, recipe, starts, out)
     else:
-        used, result = data.fit(recipe, starts[0], out)
+        used, result = fit_recipe(data, recipe, starts[0], out)
     truth = images.labels[data.validation]
     two = data.n_classes == 2
     trained = TrainedBaseline(

@@ -22,8 +22,8 @@ from featx.features.config import ExtractionConfig
 
 __all__ = ["BenchmarkConfig", "read_config"]
 
-# Every row names its own.
-_OF_ROWS = ("backbones", "classifier", "networks", "n_jobs", "memory")
+# Every row has its own.
+_OF_ROWS = ("backbones", "classifier", "networks")
 
 # Names in files of early versions, and scikit-learn's beside the command line's.
 _OTHER_NAMES = {"seed": "random_state", "normalisation": "normalization", "folds": "cv"}
@@ -114,8 +114,6 @@ class BenchmarkConfig:
         training = dict(self.baseline_settings)
         training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
         object.__setattr__(self, "baseline_settings", training)
-        precise = [with_precision(name, self.extraction.precision) for name in self.backbones]
-        object.__setattr__(self, "backbones", tuple(precise))
         self._check_names()
         if self.leaks not in LEAKS:
             raise unknown_name("way to treat leaks", self.leaks, LEAKS)
@@ -127,7 +125,7 @@ class BenchmarkConfig:
             raise UsageError("extraction and fit have different values of random_state")
 
     def _check_names(self) -> None:
-        for backbone in self.backbones:
+        for backbone in self.row_backbones:
             names, precision = split_precision(backbone)
             for name in names:
                 get_backbone(name)
@@ -142,6 +140,11 @@ class BenchmarkConfig:
             )
 
     @property
+    def row_backbones(self) -> tuple[str, ...]:
+        """Backbones of the rows, with their precision unless it is float32."""
+        return tuple(with_precision(name, self.extraction.precision) for name in self.backbones)
+
+    @property
     def random_state(self) -> int:
         """Random seed of the split, the folds, the views and the classifiers."""
         return self.fit.random_state
@@ -151,7 +154,7 @@ class BenchmarkConfig:
         """Settings of fits that decide a row; they are part of its key in the result cache."""
         always = ("operating_point", "random_state", "cv", "calibration")
         default = FitConfig()
-        others = [f.name for f in fields(FitConfig) if f.name not in (*always, *_OF_ROWS)]
+        others = [name for name in _settings_of(FitConfig) if name not in (*always, "n_jobs")]
         changed = [name for name in others if getattr(self.fit, name) != getattr(default, name)]
         return {name: getattr(self.fit, name) for name in (*always, *changed)}
 

@@ -1,4 +1,4 @@
-"""What a row costs: parameters, speed and memory."""
+"""Costs of a row: parameters of the network, speed and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROCESS = Path("/proc/self")
 
 
 def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
-    """Count the numbers in the networks behind features, without classification layers.
+    """Count the parameters of the networks of features, without classification layers.
 
     Examples
     --------
@@ -33,20 +33,20 @@ def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def extraction_rate(matrices: Sequence[FeatureMatrix]) -> float | None:
-    """Return how many views a second were embedded, whenever that was."""
+    """Return the number of views embedded per second, cached rows included."""
     seconds = sum(matrix.seconds for matrix in matrices)
     views = sum(len(set(matrix.digests)) * len(np.unique(matrix.view)) for matrix in matrices)
     return views / seconds if seconds > 0 else None
 
 
 def start_memory_watch() -> None:
-    """Forget the peak of this process's memory so far, where Linux lets it."""
+    """Reset the peak memory of this process, where Linux permits it."""
     with contextlib.suppress(OSError):
         (_PROCESS / "clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process held since the watch was started, in bytes."""
+    """Return the peak memory of this process since the watch was started, in bytes."""
     with contextlib.suppress(OSError):
         for line in (_PROCESS / "status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -41,7 +41,7 @@ def save_gallery(
         old.unlink()
     place = {name: index for index, name in enumerate(images.names)}
     pictures = []
-    for number, (index, called, kind) in enumerate(pick_pictures(predictions, row.threshold)):
+    for number, (index, predicted, kind) in enumerate(pick_pictures(predictions, row.threshold)):
         name = predictions.names[index]
         try:
             thumbnail = _thumbnail(images.read(place[name]))
@@ -55,8 +55,8 @@ def save_gallery(
                 "path": name.encode("utf-8", "replace").decode(),
                 "kind": kind,
                 "truth": images.class_names[predictions.labels[index]],
-                "called": images.class_names[called],
-                "probability": float(predictions.probabilities[index, called]),
+                "called": images.class_names[predicted],
+                "probability": float(predictions.probabilities[index, predicted]),
             }
         )
     content = plain_json({"row": row.name, "pictures": pictures})
@@ -69,21 +69,21 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
     A patient appears at most once among either.
     """
     probabilities = predictions.probabilities
-    called = decide(probabilities, threshold)
-    sure = probabilities[np.arange(len(called)), called]
-    right = called == predictions.labels
-    order = np.argsort(-sure, kind="stable")
-    picked = [(index, "miss") for index in _once_a_patient(order[~right[order]], predictions)]
+    predicted = decide(probabilities, threshold)
+    confidence = probabilities[np.arange(len(predicted)), predicted]
+    right = predicted == predictions.labels
+    order = np.argsort(-confidence, kind="stable")
+    picked = [(index, "miss") for index in _one_per_patient(order[~right[order]], predictions)]
     picked = picked[:_MISSES]
     n_classes = probabilities.shape[1]
     for klass in range(n_classes):
-        hits = order[(right & (called == klass))[order]]
+        correct = order[(right & (predicted == klass))[order]]
         most = max(1, _HITS // n_classes)
-        picked += [(index, "hit") for index in _once_a_patient(hits, predictions)[:most]]
-    return [(index, int(called[index]), kind) for index, kind in picked]
+        picked += [(index, "hit") for index in _one_per_patient(correct, predictions)[:most]]
+    return [(index, int(predicted[index]), kind) for index, kind in picked]
 
 
-def _once_a_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> Sequence[int]:
+def _one_per_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> Sequence[int]:
     first: dict[str, int] = {}
     for index in order.tolist():
         first.setdefault(str(predictions.patients[index]), index)

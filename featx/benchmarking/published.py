@@ -1,4 +1,4 @@
-"""Figures that others published on Kermany's X-rays: shown apart, never ranked with ours."""
+"""Published figures on Kermany's X-rays: listed separately, never ranked with measured rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["PUBLISHED", "PublishedFigure", "is_kermany", "published_figures", "t
 
 @dataclass(frozen=True)
 class PublishedFigure:
-    """What one system was said to reach."""
+    """Published accuracy and AUC of one system."""
 
     system: str
     source: str
@@ -75,11 +75,11 @@ PUBLISHED: tuple[PublishedFigure, ...] = (
     _kermany("ResNet-18, fine-tuned", _MEDMNIST_PLUS, _VALIDATED, 0.9113, 0.9804),
     _kermany("DenseNet-121, fine-tuned", _MEDMNIST_PLUS, _VALIDATED, 0.8894, 0.9741),
 )
-"""In the order of their sources; the accuracies rest on 624 test images, so ± 2 to 3 points."""
+"""Grouped by source; accuracies on 624 test images are uncertain by 2 to 3 points."""
 
 
 def is_kermany(images: ImageDataset) -> bool:
-    """Tell whether images bear the class and file names of Kermany et al. 2018.
+    """Return whether images have the class and file names of Kermany et al. 2018.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def published_figures() -> list[dict[str, Any]]:
 
 
 def to_markdown(figures: list[dict[str, Any]]) -> str:
-    """Lay published figures out as a section of their own."""
+    """Return published figures as a Markdown section."""
     lines = [
         "### Published elsewhere, not measured here",
         "",

@@ -73,7 +73,7 @@ class BenchmarkRunner:
     def _evaluate(self) -> Iterator[Evaluation]:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
-        for backbone in self.config.backbones:
+        for backbone in self.config.row_backbones:
             features = self._extract(backbone)
             for classifier in self.config.classifiers:
                 evaluation = self._frozen(backbone, classifier, features)
@@ -161,8 +161,8 @@ class BenchmarkRunner:
     def _controls(self) -> Iterator[Evaluation]:
         """Evaluate the shortcut controls."""
         images = self.data.images
-        if self.config.backbones and self.config.extraction.weights != "random":
-            backbone = self.config.backbones[0].split("+")[0]
+        if self.config.row_backbones and self.config.extraction.weights != "random":
+            backbone = self.config.row_backbones[0].split("+")[0]
             logger.info(f"Shortcut control: {backbone} with random weights")
             features = self._extract(backbone, views=1, weights="random")
             yield self.evaluator.evaluate_frozen("random weights", "logistic", features, "control")

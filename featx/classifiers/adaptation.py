@@ -1,4 +1,4 @@
-"""Adaptation of a model to images of another collection, which it sees without their labels."""
+"""Transductive adaptation of a model to unlabeled images of another collection."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ __all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshol
 
 logger = logging.getLogger(__name__)
 
-# Two means, two variances and a share cannot be told from fewer scores than this.
+# Two means, two variances and a proportion cannot be estimated from fewer scores.
 FEWEST_IMAGES = 50
-# Where the two groups lie closer than this many pooled deviations, there is no valley to find.
+# Closer groups, in pooled standard deviations, are not separable.
 _LEAST_SEPARATION = 2.0
 _STARTS = 5
 
 # scripts/bench/generalization.py: fewer images or rounds gain less, all images let errors in.
-_SURE_SHARE = 0.8
+_CONFIDENT_PROPORTION = 0.8
 _ROUNDS = 2
 
 
 def adapt(
     model: FeatureClassifier, train: FeatureMatrix, target: FeatureMatrix
 ) -> FeatureClassifier | None:
-    """Fit a model anew on its training images and on what it is surest of in a new collection.
+    """Refit a model with confident predictions of new images as labels.
 
-    The surest four fifths of either group of the new images are taken for what the model says
-    they are, count in all as much as the training images, and the model is fitted anew with the
-    settings it had chosen; twice. Then its threshold is put between the two groups
-    (`adapted_threshold`). No label of the new images is seen, but all of them are, at once: a
-    figure gained so is not one of a model that meets its images one by one.
+    The most confident four fifths of either predicted class of the new images become training
+    images with their predicted labels (pseudo-labels), with the same total weight as the original
+    ones. The model is refitted with its chosen settings; this is done twice. Then its threshold is
+    placed between the two groups of scores (`adapted_threshold`). No label of the new images is
+    used, but all images at once, so results are not comparable with those of other models.
 
     Parameters
     ----------
     model : FeatureClassifier
-        Of two classes, fitted on `train`; it stays as it is.
+        Model of two classes, fitted on `train`; it is not changed.
     train : FeatureMatrix
-        Labeled images; those of its test split are left aside.
+        Labeled images; those of its test split are not used.
     target : FeatureMatrix
-        Images of the new collection, by the same recipes.
+        Images of the new collection, with the same recipes.
 
     Returns
     -------
     FeatureClassifier or None
-        None where the new images' scores do not fall into two groups. Its probabilities are
-        calibrated as those of `model`, on training images.
+        None where the new images' scores do not form two groups. Probabilities are calibrated as
+        those of `model`, on its training images.
 
     Raises
     ------
     UsageError
-        If there are more than two classes, too few images, or the classifier cannot weigh rows.
+        If there are more than two classes, too few images, or the classifier takes no weights.
 
     References
     ----------
@@ -70,7 +70,10 @@ def adapt(
     """
     _check_binary(model)
     if not get_classifier(model.classifier).weighted:
-        raise UsageError(f"{model.classifier} cannot weigh images, so it cannot be adapted")
+        raise UsageError(
+            f"{model.classifier} takes no sample weights, so it cannot be adapted; use another "
+            "classifier"
+        )
     usable = np.flatnonzero((train.labels >= 0) & (train.splits != "test"))
     train = train.select_images(usable)
     adapted = copy.copy(model)
@@ -79,8 +82,10 @@ def adapt(
         threshold = adapted_threshold(log_odds)
         if threshold is None:
             return None
-        said = (log_odds >= logit(threshold)).astype(np.int64)
-        adapted.pipeline_ = _refit(model, train, target, said, _surest(log_odds, said))
+        predicted = (log_odds >= logit(threshold)).astype(np.int64)
+        adapted.pipeline_ = _refit(
+            model, train, target, predicted, _most_confident(log_odds, predicted)
+        )
     threshold = adapted_threshold(logit(adapted.predict_images(target)[:, 1]))
     if threshold is None:
         return None
@@ -92,13 +97,7 @@ def adapt(
 def with_adapted_threshold(
     model: FeatureClassifier, probabilities: npt.NDArray[np.float64]
 ) -> FeatureClassifier:
-    """Move a model's threshold to where its scores of new images fall into two groups.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_images, 2)
-        What it says of the new images.
-    """
+    """Move a model's threshold between the two groups of its probabilities of new images."""
     _check_binary(model)
     threshold = adapted_threshold(logit(probabilities[:, 1]))
     if threshold is None:
@@ -114,44 +113,43 @@ def with_adapted_threshold(
 def _check_binary(model: FeatureClassifier) -> None:
     if len(model.classes_) != 2:
         raise UsageError(
-            f"adaptation is for two classes, and the model has {len(model.classes_)}; leave "
-            "--adapt out"
+            f"adaptation is for two classes, and the model has {len(model.classes_)}; omit --adapt"
         )
 
 
-def _surest(
-    log_odds: npt.NDArray[np.float64], said: npt.NDArray[np.int64]
+def _most_confident(
+    log_odds: npt.NDArray[np.float64], predicted: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return the images of either group that lie farthest on its side."""
-    sure = []
+    """Return the images of either predicted class that are farthest from the threshold."""
+    confident = []
     for label, sign in ((0, 1.0), (1, -1.0)):
-        members = np.flatnonzero(said == label)
+        members = np.flatnonzero(predicted == label)
         order = members[np.argsort(sign * log_odds[members], kind="stable")]
-        sure.append(order[: max(1, int(_SURE_SHARE * len(order)))])
-    return np.sort(np.concatenate(sure))
+        confident.append(order[: max(1, int(_CONFIDENT_PROPORTION * len(order)))])
+    return np.sort(np.concatenate(confident))
 
 
 def _refit(
     model: FeatureClassifier,
     train: FeatureMatrix,
     target: FeatureMatrix,
-    said: npt.NDArray[np.int64],
-    sure: npt.NDArray[np.int64],
+    predicted: npt.NDArray[np.int64],
+    confident: npt.NDArray[np.int64],
 ) -> Pipeline:
-    chosen = target.select_images(sure)
-    labels = train.labels[train.image], said[sure][chosen.image]
+    chosen = target.select_images(confident)
+    labels = train.labels[train.image], predicted[confident][chosen.image]
     weights = row_weights(labels[0], train.image), row_weights(labels[1], chosen.image)
     X = np.concatenate([train.X, chosen.X])
     pipeline = get_classifier(model.classifier).make(X.shape, model.random_state)
     name, classifier = pipeline.steps[-1]
     classifier.set_params(**model.best_params_)
-    # Both collections count alike, whatever their numbers of images.
-    alike = np.concatenate([weights[0], weights[1] * (train.n_images / chosen.n_images)])
-    return pipeline.fit(X, np.concatenate(labels), **{f"{name}__sample_weight": alike})
+    # Both collections have the same total weight.
+    balanced = np.concatenate([weights[0], weights[1] * (train.n_images / chosen.n_images)])
+    return pipeline.fit(X, np.concatenate(labels), **{f"{name}__sample_weight": balanced})
 
 
 def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
-    """Return the probability at which two groups of scores part.
+    """Return the probability that separates two groups of scores.
 
     Parameters
     ----------
@@ -174,7 +172,7 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     if len(scores) < FEWEST_IMAGES:
         raise UsageError(
             f"{len(scores)} images are too few to adapt a threshold to; give at least "
-            f"{FEWEST_IMAGES}, or leave --adapt out"
+            f"{FEWEST_IMAGES}, or omit --adapt"
         )
     mixture = GaussianMixture(2, n_init=_STARTS, random_state=0).fit(scores[:, None])
     means, variances = mixture.means_.ravel(), mixture.covariances_.ravel()

@@ -1,4 +1,7 @@
-"""Calibration: from out-of-fold image scores to probabilities that mean what they say."""
+"""Probability calibration of out-of-fold image scores.
+
+`sklearn.calibration` refits the classifier and does not know images, views or patients.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from featx.errors import UsageError
+from featx.errors import unknown_name
 
 __all__ = [
     "METHODS",
@@ -35,35 +38,29 @@ _FLAT_SLOPE = 1e-3
 
 
 class Calibration(Protocol):
-    """What turns scores into calibrated log-odds."""
+    """Map from scores to calibrated log-odds."""
 
     def logits(self, scores: Scores) -> Scores:
-        """Return log-odds (two classes) or logarithms up to a constant a row (more).
-
-        Parameters
-        ----------
-        scores : ndarray of float64, shape (n,) or (n, n_classes)
-            Scores of rows or images.
-        """
+        """Return log-odds (two classes) or logarithms up to a constant per row (more)."""
 
 
 @dataclass(frozen=True)
 class NoCalibration:
-    """Scores taken as log-odds, as they are."""
+    """No calibration: scores are used as log-odds."""
 
     def logits(self, scores: Scores) -> Scores:
-        """Return the scores, of more than two classes as logarithms of probabilities."""
+        """Return the scores; of more than two classes, logarithms of one-vs-rest probabilities."""
         return scores if scores.ndim == 1 else log_expit(scores)
 
 
 @dataclass(frozen=True)
 class SigmoidCalibration:
-    """Log-odds as a rising linear function of the score.
+    """Log-odds as an increasing linear function of the score.
 
     Parameters
     ----------
     slope : ndarray of float64, shape (1,) or (n_classes,)
-        From score to log-odds, above 0; of two classes only the second.
+        Change of the log-odds per unit of score, above 0; of two classes, the second's only.
     intercept : ndarray of float64, shape (1,) or (n_classes,)
         Log-odds at score 0.
     """
@@ -80,7 +77,7 @@ class SigmoidCalibration:
 
 @dataclass(frozen=True)
 class IsotonicCalibration:
-    """Probability as a rising step function of the score, interpolated between steps."""
+    """Probability as an increasing step function of the score, interpolated between steps."""
 
     scores: tuple[npt.NDArray[np.float64], ...]
     values: tuple[npt.NDArray[np.float64], ...]
@@ -88,8 +85,8 @@ class IsotonicCalibration:
     def logits(self, scores: Scores) -> Scores:
         """Return calibrated log-odds."""
         columns = scores.reshape(len(scores), -1).T
-        bends = zip(columns, self.scores, self.values, strict=True)
-        probability = np.column_stack([np.interp(*column_and_bends) for column_and_bends in bends])
+        knots = zip(columns, self.scores, self.values, strict=True)
+        probability = np.column_stack([np.interp(*knot) for knot in knots])
         probability = probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         return logit(probability[:, 0]) if scores.ndim == 1 else np.log(probability)
 
@@ -124,7 +121,7 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
         return _fit_sigmoid(scores, labels)
     if method == "isotonic":
         return _fit_isotonic(scores, labels)
-    raise UsageError(f"there is no calibration {method!r}; choose of {', '.join(METHODS)}")
+    raise unknown_name("calibration", method, METHODS)
 
 
 def probabilities(logits: Scores) -> Scores:
@@ -133,7 +130,7 @@ def probabilities(logits: Scores) -> Scores:
     Parameters
     ----------
     logits : ndarray of float64, shape (n,) or (n, n_classes)
-        As a `Calibration` gives them.
+        Output of a `Calibration`.
 
     Returns
     -------
@@ -147,13 +144,7 @@ def probabilities(logits: Scores) -> Scores:
 
 
 def log_probabilities(logits: Scores) -> Scores:
-    """Turn logits of three or more classes into logarithms of probabilities.
-
-    Parameters
-    ----------
-    logits : ndarray of float64, shape (n, n_classes)
-        As a `Calibration` gives them.
-    """
+    """Turn logits of three or more classes into logarithms of probabilities."""
     return log_softmax(logits, axis=1)
 
 
@@ -168,8 +159,8 @@ def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, floa
     """Return slope and intercept of the log-odds of being positive."""
     center, spread = scores.mean(), scores.std() or 1.0
     n_positive, n = positive.sum(), len(positive)
-    # Platt's targets stop just short of 0 and 1, which keeps separable scores from a slope
-    # without bound: each image stands once for either class, weighed by its target.
+    # Platt's targets are just short of 0 and 1, which bounds the slope of separable scores: each
+    # image counts once for either class, weighted by its target.
     target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2))
     regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(
         np.tile((scores - center) / spread, 2)[:, None],
@@ -178,7 +169,7 @@ def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, floa
     )
     slope, intercept = regression.coef_[0, 0], regression.intercept_[0]
     if slope <= 0:
-        # Scores that do not rank carry no information; they must not be turned round.
+        # Scores that do not rank carry no information; they must not be reversed.
         slope, intercept = _FLAT_SLOPE, logit(n_positive / n)
     return slope / spread, intercept - center * slope / spread
 

@@ -103,7 +103,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     >>> X = generator.normal(size=(80, 6)) + 2 * (y == "PNEUMONIA")[:, None]
     >>> model = FeatureClassifier("logistic", n_jobs=1).fit(X, y)
     >>> model
-    FeatureClassifier('logistic', classes=['NORMAL', 'PNEUMONIA'], features=6, threshold=0.538)
+    FeatureClassifier('logistic', classes=['NORMAL', 'PNEUMONIA'], features=6, threshold=0.440)
     >>> model.predict([[2] * 6, [0] * 6]).tolist()
     ['PNEUMONIA', 'NORMAL']
     """
@@ -187,7 +187,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def fit_matrix(self, matrix: FeatureMatrix) -> FeatureClassifier:
-        """Fit to the labeled images of a matrix, except those of its test split.
+        """Fit to the labeled images of a matrix outside its test split.
 
         Parameters
         ----------

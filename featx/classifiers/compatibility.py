@@ -1,4 +1,4 @@
-"""Whether a matrix is of the kind that a model knows."""
+"""Checks that a matrix has the features that a model was fitted to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featx.features.matrix import FeatureMatrix
 
 __all__ = ["check_features", "check_finite", "check_recipes"]
 
-# These decide which augmented views there are, not what a feature means.
+# These decide which augmented views exist, not the meaning of a feature.
 _VIEWS_ONLY = ("augmentation", "seed")
 
 _SHOWN = 5
@@ -30,7 +30,7 @@ def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: Fea
 
 
 def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> None:
-    """Refuse features that were computed in another way than the model's.
+    """Refuse features of another recipe than the model's.
 
     Augmentation may differ: view 0 is the same under all policies.
     """
@@ -53,7 +53,7 @@ def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, 
 
 
 def check_finite(matrix: FeatureMatrix) -> None:
-    """Refuse a matrix with features that are not finite, and say whose."""
+    """Refuse a matrix with features that are not finite, naming images and views."""
     finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(matrix.X)]
     broken = np.flatnonzero(~np.concatenate([np.ones(0, dtype=bool), *finite]))
     if not len(broken):
@@ -64,8 +64,8 @@ def check_finite(matrix: FeatureMatrix) -> None:
     )
     more = f" and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
     raise UsageError(
-        f"features are NaN or infinite in {places}{more}; extract these images again, and look at "
-        "the weights if it happens again"
+        f"features are NaN or infinite in {places}{more}; extract these images again, "
+        "and check the weights if it happens again"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a linear model weighs: its decision as a weighted sum of raw features."""
+"""Weights of raw features in the decision of a linear model."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["LinearWeights", "linear_weights"]
 
 @dataclass(frozen=True, eq=False)
 class LinearWeights:
-    """A decision as ``bias + weights @ (features - center)``.
+    """A linear decision: ``bias + weights @ (features - center)``.
 
     Parameters
     ----------
     weights : ndarray of float64, shape (n_scores, n_features)
-        Of raw features. Of two classes there is one score, higher for the second; of more, one a
-        class.
+        Weights of raw features. Two classes have one score, higher for the second; more have one
+        per class.
     center : ndarray of float64, shape (n_features,)
-        Features of the average training row.
+        Mean of the training rows.
     bias : ndarray of float64, shape (n_scores,)
-        The decision there.
+        Decision at the center.
     """
 
     weights: npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ class LinearWeights:
 
 
 def linear_weights(pipeline: Pipeline) -> LinearWeights | None:
-    """Carry the weights of a fitted linear classifier back through scaling and PCA.
+    """Return the weights of raw features of a linear classifier, through scaling and PCA.
 
     Examples
     --------

@@ -5,7 +5,8 @@ For scikit-learn pipelines that extract features themselves; `featx.fit` does th
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +23,15 @@ from featx.errors import UsageError
 
 __all__ = ["ViewAveraging"]
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 
-def _inner_has(name: str) -> Any:
+
+def _inner_has(name: str) -> Callable[[Method], Method]:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), name))
 
 
 class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Fit a classifier to the views of images, and average its scores over views.
+    """Average the scores of a classifier over the views of images.
 
     A row of X holds the views of one image side by side, as
     ``FeatureExtractor(views=4, combine="concatenate")`` returns them; so cross-validation never

@@ -113,7 +113,12 @@ def extract(
             resources=resources,
         )
     warn_of_unreadable(matrix.unreadable)
-    summary = {
+    text = f"{matrix!r} written to {out or 'the cache'}"
+    print_result(_matrix_summary(matrix, out), as_json, text)
+
+
+def _matrix_summary(matrix: featx.FeatureMatrix, out: Path | None) -> dict[str, Any]:
+    return {
         "out": None if out is None else str(out),
         "images": matrix.n_images,
         "rows": len(matrix),
@@ -122,7 +127,6 @@ def extract(
         "seconds": matrix.seconds,
         "unreadable": unreadable_rows(matrix.unreadable),
     }
-    print_result(summary, as_json, f"{matrix!r} written to {out or 'the cache'}")
 
 
 @commands.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from featx.cli.options import (
 )
 from featx.cli.output import print_result, unreadable_rows, warn_of_unreadable
 from featx.cli.root import commands
+
+if TYPE_CHECKING:
+    from featx.baselines.result import TrainedBaseline
 
 _model = click.argument("model", type=input_path)
 
@@ -193,8 +196,20 @@ def train(
     dataset = dataset.select(dataset.splits != "test")
     trained = featx.train(dataset, baseline, out=out, **given_settings(options))
     warn_of_unreadable(trained.unreadable)
+    summary = _training_summary(trained, out)
+    lines = [
+        f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
+        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network and its log are in "
+        f"{out}",
+        # Without --quiet, training itself has logged it.
+        *(trained.diagnosis if logging.getLogger("featx").level > logging.INFO else []),
+    ]
+    print_result(summary, as_json, "\n".join(lines))
+
+
+def _training_summary(trained: TrainedBaseline, out: Path) -> dict[str, Any]:
     kept = trained.best_epoch - 1
-    summary = {
+    return {
         "out": str(out),
         "baseline": trained.name,
         "parameters": trained.parameters,
@@ -210,11 +225,3 @@ def train(
         "diagnosis": trained.diagnosis,
         "unreadable": unreadable_rows(trained.unreadable),
     }
-    lines = [
-        f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
-        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network, its log and its "
-        f"curves are in {out}",
-        # Without --quiet, training itself has logged it.
-        *(trained.diagnosis if logging.getLogger("featx").level > logging.INFO else []),
-    ]
-    print_result(summary, as_json, "\n".join(lines))

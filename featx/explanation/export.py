@@ -202,6 +202,11 @@ def explain(
         than those it was trained with.
     FeatxError
         If no image can be read.
+
+    Examples
+    --------
+    >>> featx.explain("svm.skops", "new_images", out="explained")  # doctest: +SKIP
+    Explanations(24 images by class activation map)
     """
     from featx.classifiers.model_file import load_model
     from featx.explanation.evidence import Explainer

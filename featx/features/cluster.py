@@ -53,16 +53,22 @@ def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Clie
         return
     _check_address(address, allow_open)
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError as error:
         raise MissingExtraError("a Dask cluster", "featx[dask]") from error
     try:
-        client = Client(address, set_as_default=False, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        security = Security()
+        keys = security.get_connection_args("client").get("ssl_context")
+        if address.startswith("tls://") and keys is None:
+            raise UsageError(
+                f"{address} needs TLS keys. Name them in Dask's configuration, under "
+                "distributed.comm.tls (or DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT, ...)"
+            )
+        client = Client(address, security=security, set_as_default=False, timeout=CONNECT_SECONDS)
+    except OSError as error:
         raise FeatxError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}). Start one with "
-            "`dask scheduler` and give the address that it prints; tls:// addresses need the keys "
-            "distributed.comm.tls of Dask's configuration"
+            "`dask scheduler` and give the address that it prints"
         ) from error
     with client:
         workers = client.nthreads()

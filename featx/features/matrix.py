@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatrix:
-    """Hold features of images with each row's image, view, label, patient and split.
+    """Hold features of images, one row per image and view.
 
     `featx.extract` returns one; `load` reads one from a file without reading its features.
 

@@ -97,23 +97,16 @@ class Embedder:
         )
 
 
-def embedders_of(config: ExtractionConfig, *, allow_download: bool = True) -> tuple[Embedder, ...]:
+def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
     """Find the weights of each backbone and make its recipe, before any network is loaded."""
-    weights = [
-        find_weights(
-            record,
-            config.weights,
-            config.weights_folder,
-            random_state=config.random_state,
-            allow_download=allow_download,
-        )
-        for record in config.records
-    ]
-    networks = config.networks or [""] * len(weights)
-    return tuple(
-        Embedder(Recipe.from_config(config, record, found.digest, network), record, found, config)
-        for record, found, network in zip(config.records, weights, networks, strict=True)
-    )
+
+    def find(record: BackboneSpec, network: str) -> Embedder:
+        folder, random_state = config.weights_folder, config.random_state
+        weights = find_weights(record, config.weights, folder, random_state=random_state)
+        recipe = Recipe.from_config(config, record, weights.digest, network)
+        return Embedder(recipe, record, weights, config)
+
+    return tuple(map(find, config.records, config.networks or [""] * len(config.records)))
 
 
 class EnginePool:
@@ -342,8 +335,9 @@ def _batches(
             for view, pixels in views:
                 rows.append(((image.digest, view), pixels))
                 if len(rows) == ROWS_PER_BATCH:
-                    yield _pack(track, rows)
+                    batch = _pack(track, rows)
                     rows.clear()
+                    yield batch
     yield from (_pack(track, rows) for track, rows in zip(tracks, waiting, strict=True) if rows)
 
 

@@ -1,1 +1,1 @@
-"""What a classifier is worth, how sure that is, and whether another one is better."""
+"""Estimates, confidence intervals and paired tests of classifiers."""

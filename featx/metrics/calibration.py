@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: slope, intercept and expected calibration error."""
+"""Probability calibration: slope, intercept and expected calibration error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_ITERATIONS = 200
 
 
 def log_odds(probability: Floats) -> Floats:
-    """Give log-odds, with probabilities kept 1e-6 away from 0 and 1.
+    """Return log-odds, with probabilities kept 1e-6 away from 0 and 1.
 
     Examples
     --------
@@ -30,11 +30,11 @@ def log_odds(probability: Floats) -> Floats:
 def calibration_gaps(
     positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats
 ) -> Floats:
-    """Give the gaps of ten bins of equal width, whose absolute sum is the calibration error.
+    """Return the calibration gaps of ten bins of equal width.
 
-    The gap of a bin is its share of the images times the distance between its mean probability
-    and its share of positives. The sum of the absolute gaps is the expected calibration error,
-    0 (best) to 1; noise alone makes it greater than 0.
+    The gap of a bin is its fraction of the images times the difference between its mean
+    probability and its fraction of positives. The sum of the absolute gaps is the expected
+    calibration error, 0 (best) to 1; noise alone makes it greater than 0.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def calibration_fit(
 def _has_maximum(
     positive: npt.NDArray[np.bool_], predictor: Floats, weights: Floats
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Tell in which weightings both classes are present, and in which they overlap."""
+    """Return in which weightings both classes are present, and in which they overlap."""
     order = np.argsort(predictor, kind="stable")
     ordered, counted = predictor[order], weights[:, order] > 0
     sides = [counted & outcome[order] for outcome in (positive, ~positive)]
@@ -177,7 +177,7 @@ def _newton(
         # that Newton's method then cannot overshoot back and forth.
         moved = np.abs(step) @ reach
         found[active] += step * np.minimum(1, 2 / np.maximum(moved, tolerance))[:, None]
-        # Convergence is quadratic: what is left after so small a step is about its square.
+        # Convergence is quadratic: the error after so small a step is about its square.
         active = active[moved > tolerance]
         if len(active) == 0:
             return found

@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another on the same images."""
+"""Paired tests of two classifiers on the same images, clustered by patient."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "paired_te
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """A difference between two classifiers, its interval and its p-value.
+    """Hold a tested difference between two classifiers.
 
     Parameters
     ----------
     difference : float
-        The first classifier's figure less the second's.
+        The first classifier's value minus the second's.
     low, high : float
-        Bounds of its interval.
+        Bounds of its confidence interval.
     p_value : float
-        Of the hypothesis that the figures are the same, two-sided.
+        Two-sided p-value of the null hypothesis that the values are equal.
     """
 
     difference: float
@@ -67,7 +67,7 @@ def delong_test(
     confidence : float, default=0.95
         Coverage of the interval.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
 
     Returns
     -------
@@ -132,21 +132,21 @@ def mcnemar_test(
     for all practical purposes, too lax, with few discordant images as with many [1]_. Equal
     accuracies have a p-value of 1.
 
-    Where patients have several images, all images of a patient change sides together: the
-    hypothesis is that each patient's difference in correct calls might as well have had the other
-    sign. With one image a patient, that is McNemar's hypothesis.
+    Where patients have several images, all images of a patient change sides together: the null
+    hypothesis is that the sign of each patient's difference in correct predictions is random. With
+    one image per patient, that is McNemar's hypothesis.
 
     The interval is Bonett and Price's [2]_, with counts divided by the design effect where
-    patients have several images. Near 5 % it may tell otherwise than the p-value.
+    patients have several images. Near 5 % it may disagree with the p-value.
 
     Parameters
     ----------
     labels, predicted_a, predicted_b : array-like, shape (n_images,)
-        True classes, and the classes that the two classifiers call.
+        True classes, and the classes that the two classifiers predict.
     confidence : float, default=0.95
         Coverage of the interval.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
 
     Returns
     -------
@@ -213,8 +213,8 @@ def paired_tests(
     Examples
     --------
     >>> labels, a, b = [0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9], [0.1, 0.7, 0.6, 0.9]
-    >>> shares = [np.column_stack([1 - np.array(p), p]) for p in (a, b)]
-    >>> tests = paired_tests(labels, *shares, [0, 0, 1, 1], [0, 1, 1, 1])
+    >>> tables = [np.column_stack([1 - np.array(p), p]) for p in (a, b)]
+    >>> tests = paired_tests(labels, *tables, [0, 0, 1, 1], [0, 1, 1, 1])
     >>> tests["auc"].difference, tests["accuracy"].difference
     (0.25, 0.25)
     """
@@ -259,7 +259,7 @@ def holm(p_values: npt.ArrayLike) -> Floats:
 
 
 def verdict(difference: float, p_value: float, alpha: float = 0.05) -> str:
-    """Put a comparison into words.
+    """Return the verdict of a comparison in words.
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ def _bonett_price(gained: Floats, effect: float, confidence: float) -> tuple[flo
 
 
 def _sign_flip_mid_p(differences: Integers) -> float:
-    """Give the two-sided mid-p of a sum of integers whose signs are coin tosses."""
+    """Return the two-sided mid-p of a sum of integers whose signs are coin tosses."""
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     # Distribution of the sum of the sizes of those with a positive sign, size after size.
     distribution = np.ones(1)

@@ -54,7 +54,7 @@ def roc_curve(
     scores : array-like of float, shape (n_images,)
         Higher means more likely positive.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
     confidence : float, default=0.95
         Pointwise coverage of the band.
     n_bootstrap : int, default=1000
@@ -79,14 +79,14 @@ def roc_curve(
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
     """
     ranked = _Ranked(labels, scores)
-    hits, alarms = ranked.shares(np.ones((1, ranked.n)))
+    tp, fp = ranked.rates(np.ones((1, ranked.n)))
     grid = np.linspace(0, 1, _GRID)
 
     def sensitivity(weights: Floats) -> Floats:
-        return _heights(*ranked.shares(weights)[::-1], grid)
+        return _heights(*ranked.rates(weights)[::-1], grid)
 
     low, high = _band(sensitivity, ranked, patients, confidence, n_bootstrap, random_state)
-    return Curve(alarms[0], hits[0], grid[: len(low)], low, high)
+    return Curve(fp[0], tp[0], grid[: len(low)], low, high)
 
 
 def precision_recall_curve(
@@ -147,28 +147,26 @@ class _Ranked:
 
     def both_classes(self, weights: Floats) -> npt.NDArray[np.bool_]:
         """Which weightings leave images of both classes, shape (n_weightings,)."""
-        hits, alarms = self._sums(weights)
-        return (hits[:, -1] > 0) & (alarms[:, -1] > 0)
+        tp, fp = self._sums(weights)
+        return (tp[:, -1] > 0) & (fp[:, -1] > 0)
 
     def _sums(self, weights: Floats) -> tuple[Floats, Floats]:
         ordered = weights[:, self._order]
-        hits = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
-        alarms = np.cumsum(ordered * ~self._positive, axis=1)[:, self._ends]
-        return hits, alarms
+        tp = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
+        fp = np.cumsum(ordered * ~self._positive, axis=1)[:, self._ends]
+        return tp, fp
 
-    def shares(self, weights: Floats) -> tuple[Floats, Floats]:
+    def rates(self, weights: Floats) -> tuple[Floats, Floats]:
         """Sensitivity and 1 - specificity, (n_weightings, n_scores + 1), from (0, 0)."""
-        hits, alarms = (
-            np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in self._sums(weights)
-        )
-        return hits, alarms
+        tp, fp = (np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in self._sums(weights))
+        return tp, fp
 
     def precision(self, weights: Floats) -> tuple[Floats, Floats]:
         """Recall and precision, (n_weightings, n_scores); precision is 1 before any call."""
-        hits, alarms = self._sums(weights)
-        called = hits + alarms
-        precision = np.divide(hits, called, out=np.ones_like(hits), where=called > 0)
-        return hits / hits[:, -1:], precision
+        tp, fp = self._sums(weights)
+        predicted = tp + fp
+        precision = np.divide(tp, predicted, out=np.ones_like(tp), where=predicted > 0)
+        return tp / tp[:, -1:], precision
 
 
 def _places(rising: Floats, grid: Floats, side: Literal["left", "right"]) -> npt.NDArray[np.int64]:
@@ -189,8 +187,8 @@ def _heights(x: Floats, y: Floats, grid: Floats) -> Floats:
     x0, x1 = (np.take_along_axis(x, place, axis=1) for place in (before, after))
     y0, y1 = (np.take_along_axis(y, place, axis=1) for place in (before, after))
     width = x1 - x0
-    share = np.divide(grid - x0, width, out=np.ones_like(width), where=width > 0)
-    return y0 + np.clip(share, 0, 1) * (y1 - y0)
+    fraction = np.divide(grid - x0, width, out=np.ones_like(width), where=width > 0)
+    return y0 + np.clip(fraction, 0, 1) * (y1 - y0)
 
 
 def _band(
@@ -205,12 +203,12 @@ def _band(
     numbers = number_patients(patients, ranked.n)
     if numbers.max() == 0:
         return np.empty(0), np.empty(0)
-    parts = []
+    pieces = []
     for weights in resample_patients(numbers, n_bootstrap, random_state):
         whole = weights[ranked.both_classes(weights)]
-        parts.append(measure(whole))
+        pieces.append(measure(whole))
     tail = (1 - confidence) / 2
-    measured = np.concatenate(parts)
+    measured = np.concatenate(pieces)
     if len(measured) < 2:
         return np.empty(0), np.empty(0)
     low, high = np.quantile(measured, [tail, 1 - tail], axis=0)

@@ -1,4 +1,4 @@
-"""Decision curves: whether acting on a model does more good than harm."""
+"""Decision curves: the net benefit of acting on a model's predictions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["net_benefit", "net_benefit_of_treating_all"]
 def net_benefit(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, thresholds: npt.ArrayLike
 ) -> Floats:
-    """Give the net benefit of acting on every image whose probability reaches a threshold.
+    """Return the net benefit of acting from a threshold probability on.
 
-    A threshold probability p says what harm is accepted for a benefit: who acts from p on holds
-    one missed positive as bad as (1 - p) / p false alarms. The net benefit is the share of true
-    positives, less the share of false positives times p / (1 - p). Acting on nobody has 0.
+    At a threshold probability p, one false negative is considered as bad as (1 - p) / p false
+    positives. The net benefit is the proportion of true positives, minus the proportion of false
+    positives times p / (1 - p). Acting on no image has 0.
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def net_benefit(
     """
     positive, cuts = _checked(labels, thresholds)
     scores = np.asarray(probabilities, dtype=np.float64)
-    hits = _at_least(np.sort(scores[positive]), cuts)
-    alarms = _at_least(np.sort(scores[~positive]), cuts)
-    return (hits - alarms * cuts / (1 - cuts)) / len(positive)
+    tp = _at_least(np.sort(scores[positive]), cuts)
+    fp = _at_least(np.sort(scores[~positive]), cuts)
+    return (tp - fp * cuts / (1 - cuts)) / len(positive)
 
 
 def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
-    """Give the net benefit of acting on every image, whatever a model says.
+    """Return the net benefit of acting on every image, without a model.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike
     Returns
     -------
     ndarray of float64, shape (n_thresholds,)
-        It is 0 where the threshold is the share of positives.
+        It is 0 where the threshold is the prevalence.
 
     Raises
     ------
@@ -82,8 +82,8 @@ def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike
     array([0.25, 0.  ])
     """
     positive, cuts = _checked(labels, thresholds)
-    share = positive.mean()
-    return share - (1 - share) * cuts / (1 - cuts)
+    prevalence = positive.mean()
+    return prevalence - (1 - prevalence) * cuts / (1 - cuts)
 
 
 def _checked(

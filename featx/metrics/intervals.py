@@ -52,7 +52,7 @@ class Interval:
 
     @classmethod
     def undefined(cls) -> Interval:
-        """Give the interval of a figure that these data do not define."""
+        """Return the interval of a figure that these data do not define."""
         return cls(math.nan, math.nan, math.nan)
 
     def __format__(self, spec: str) -> str:
@@ -68,7 +68,7 @@ class Interval:
 
 
 def two_sided_quantile(confidence: float) -> float:
-    """Give the standard normal quantile of a two-sided interval.
+    """Return the standard normal quantile of a two-sided interval.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def two_sided_quantile(confidence: float) -> float:
 
 
 def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -> Interval:
-    """Give a share with Wilson's score interval.
+    """Return a proportion with Wilson's score interval.
 
     Parameters
     ----------
@@ -105,33 +105,33 @@ def wilson_interval(successes: float, trials: float, confidence: float = 0.95) -
     """
     if trials == 0:
         return Interval.undefined()
-    share = successes / trials
+    proportion = successes / trials
     squared = two_sided_quantile(confidence) ** 2 / trials
-    middle = (share + squared / 2) / (1 + squared)
-    half = math.sqrt(squared * (share * (1 - share) + squared / 4)) / (1 + squared)
+    middle = (proportion + squared / 2) / (1 + squared)
+    half = math.sqrt(squared * (proportion * (1 - proportion) + squared / 4)) / (1 + squared)
     # At 0 and 1 the bound is the estimate itself, which rounding would miss by 1e-17.
-    low = 0.0 if share == 0 else middle - half
-    high = 1.0 if share == 1 else middle + half
-    return Interval(share, low, high)
+    low = 0.0 if proportion == 0 else middle - half
+    high = 1.0 if proportion == 1 else middle + half
+    return Interval(proportion, low, high)
 
 
 def proportion_interval(
     outcomes: npt.ArrayLike, patients: npt.ArrayLike | None = None, confidence: float = 0.95
 ) -> Interval:
-    """Give the share of images with an outcome, minding that a patient's images go together.
+    """Return the proportion of images with an outcome, clustered by patient.
 
-    With one image a patient this is `wilson_interval`. Otherwise Wilson's interval is computed
+    With one image per patient this is `wilson_interval`. Otherwise Wilson's interval is computed
     with the effective number of images: their number over the design effect, which is the
-    variance of the share between patients over its variance between independent images, and
-    taken as 1 where it is less. Where every image has the outcome, or none has, nothing tells
-    how far a patient's images go together; they are then taken to do so entirely.
+    variance of the proportion between patients over its variance between independent images, at
+    least 1. Where every image has the outcome, or none has, the correlation within patients is
+    unknown and assumed to be 1.
 
     Parameters
     ----------
     outcomes : array-like of bool, shape (n_images,)
         Which images have the outcome.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
     confidence : float, default=0.95
         Coverage of the interval.
 
@@ -160,12 +160,12 @@ def proportion_interval(
 
 
 def design_effect(values: Floats, patients: Integers) -> float:
-    """Give how many times wider the variance of a mean is for coming from patients, at least 1.
+    """Return the design effect of clustering by patient, at least 1.
 
     Parameters
     ----------
     values : ndarray of float64, shape (n_images,)
-        What is averaged over images.
+        Value of each image.
     patients : ndarray of int64, shape (n_images,)
         Number of the patient of each image, as `number_patients` gives it.
     """
@@ -184,7 +184,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
 
 
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
-    """Give every patient a number from 0, and every image its own where they are unknown.
+    """Return patient numbers from 0; unknown patients have one image each.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
 
 
 def extreme_interval(value: float, trials: int, confidence: float) -> Interval:
-    """Give an estimate of exactly 0 or 1 the interval of Clopper and Pearson.
+    """Return Clopper and Pearson's interval of an estimate of exactly 0 or 1.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def extreme_interval(value: float, trials: int, confidence: float) -> Interval:
 
 
 def logit_interval(value: float, variance: float, confidence: float) -> Interval:
-    """Give an estimate strictly between 0 and 1 an interval symmetric on the logit scale.
+    """Return an interval of a proportion, symmetric on the logit scale.
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""The operating point: which probability is called positive, chosen on training folds only."""
+"""The operating point: the threshold of a two-class model, chosen on training folds only.
+
+scikit-learn's `confusion_matrix_at_thresholds` (1.8) has no midpoints and is above our floor.
+"""
 
 from __future__ import annotations
 
@@ -45,20 +48,22 @@ def decide(probabilities: npt.ArrayLike, threshold: float | None) -> npt.NDArray
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A rule for choosing the threshold of a two-class task.
+    """Choose the threshold of a two-class task by a rule.
+
+    `featx.fit` applies it to out-of-fold probabilities.
 
     Parameters
     ----------
     criterion : {"youden", "f1", "fixed", "sensitivity", "specificity", "cost"}
-        What to aim at.
+        Criterion to optimize or to reach.
     value : float, default=0.0
-        The threshold itself (``fixed``), the least sensitivity or specificity, or what a missed
-        positive costs in units of a false alarm (``cost``).
+        The threshold itself (``fixed``), the least sensitivity or specificity, or the cost of a
+        false negative divided by that of a false positive (``cost``).
 
     Notes
     -----
-    Of equally good thresholds the lowest is taken, because a missed pneumonia is worse than a
-    false alarm. A cost is weighed at the share of positives in the training images.
+    Of equally good thresholds the lowest is chosen, because a missed pneumonia is worse than a
+    false positive. Costs refer to the prevalence in the training images.
 
     References
     ----------
@@ -76,13 +81,13 @@ class OperatingPoint:
 
     @classmethod
     def parse(cls, text: str | float) -> OperatingPoint:
-        """Read an operating point as users write it.
+        """Parse an operating point as users write it.
 
         Parameters
         ----------
         text : str or float
             ``"youden"``, ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"``
-            or ``"cost=FN:FP"`` (what a missed positive and a false alarm cost).
+            or ``"cost=FN:FP"``, the costs of a false negative and a false positive.
 
         Raises
         ------
@@ -99,27 +104,27 @@ class OperatingPoint:
             return cls(word)
         try:
             if word in ("sensitivity", "specificity"):
-                return cls(word, _share(float(number), text))
+                return cls(word, _proportion(float(number), text))
             if word == "cost":
-                missed, false_alarm = (float(part) for part in number.split(":"))
-                if not (0 < missed < np.inf and 0 < false_alarm < np.inf):
+                fn, fp = (float(cost) for cost in number.split(":"))
+                if not (0 < fn < np.inf and 0 < fp < np.inf):
                     raise UsageError(f"operating point {text!r}: both costs must be above 0")
-                return cls("cost", missed / false_alarm)
-            return cls("fixed", _share(float(word if not number else "?"), text))
+                return cls("cost", fn / fp)
+            return cls("fixed", _proportion(float(word if not number else "?"), text))
         except UsageError:
             raise
         except ValueError:
             raise UsageError(f"operating point {text!r} is not known; give {_ALLOWED}") from None
 
     def threshold(self, positive: npt.ArrayLike, probability: npt.ArrayLike) -> float:
-        """Choose the threshold: images of at least this probability are called positive.
+        """Choose the probability from which images are predicted as positive.
 
         Parameters
         ----------
         positive : array-like of bool, shape (n_images,)
-            Truth; both classes occur.
+            Whether each image is positive; both classes occur.
         probability : array-like of float, shape (n_images,)
-            Of the positive class, 0 to 1, out of fold.
+            Out-of-fold probability of the positive class, 0 to 1.
 
         Returns
         -------
@@ -132,10 +137,10 @@ class OperatingPoint:
         probability = np.asarray(probability, dtype=np.float64)
         distinct, rank = np.unique(probability, return_inverse=True)
         cuts = _midpoints(distinct)
-        # Entry j: calling positive whoever has the j-th distinct probability or more.
-        hits = _counts_from(rank[positive], len(cuts))
-        false_alarms = _counts_from(rank[~positive], len(cuts))
-        return float(cuts[self._best(hits, false_alarms)])
+        # Entry j: counts if all from the j-th distinct probability on are predicted positive.
+        tp = _counts_from(rank[positive], len(cuts))
+        fp = _counts_from(rank[~positive], len(cuts))
+        return float(cuts[self._best(tp, fp)])
 
     def check_classes(self, n_classes: int) -> None:
         """Check that the rule suits the number of classes.
@@ -153,24 +158,24 @@ class OperatingPoint:
                 "which the most probable is predicted; omit it"
             )
 
-    def _best(self, hits: npt.NDArray[np.int64], false_alarms: npt.NDArray[np.int64]) -> int:
-        positives, negatives = int(hits[0]), int(false_alarms[0])
-        missed, correct_rejections = positives - hits, negatives - false_alarms
+    def _best(self, tp: npt.NDArray[np.int64], fp: npt.NDArray[np.int64]) -> int:
+        positives, negatives = int(tp[0]), int(fp[0])
+        fn, tn = positives - tp, negatives - fp
         if self.criterion == "sensitivity":
-            return int(np.flatnonzero(hits >= self.value * positives - 1e-9)[-1])
+            return int(np.flatnonzero(tp >= self.value * positives - 1e-9)[-1])
         if self.criterion == "specificity":
-            return int(np.flatnonzero(correct_rejections >= self.value * negatives - 1e-9)[0])
+            return int(np.flatnonzero(tn >= self.value * negatives - 1e-9)[0])
         if self.criterion == "youden":
             # Integers, so that equal indices are equal.
-            return int(np.argmax(hits * negatives - false_alarms * positives))
+            return int(np.argmax(tp * negatives - fp * positives))
         if self.criterion == "f1":
-            return int(np.argmax(2 * hits / (2 * hits + false_alarms + missed)))
-        return int(np.argmin(self.value * missed + false_alarms))
+            return int(np.argmax(2 * tp / (2 * tp + fp + fn)))
+        return int(np.argmin(self.value * fn + fp))
 
 
-def _share(number: float, text: str | float) -> float:
+def _proportion(number: float, text: str | float) -> float:
     if not 0 < number < 1:
-        raise UsageError(f"operating point {text!r}: the number must lie between 0 and 1")
+        raise UsageError(f"operating point {text!r}: the number must be between 0 and 1")
     return number
 
 

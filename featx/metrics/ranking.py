@@ -26,7 +26,7 @@ def auc_interval(
     confidence: float = 0.95,
     patients: npt.ArrayLike | None = None,
 ) -> Interval:
-    """Give the area under the ROC curve with its interval.
+    """Return the area under the ROC curve with its interval.
 
     The variance is DeLong's, found by ranks in O(n log n) [1]_ [2]_, and Obuchowski's [3]_
     where patients have several images. The interval is symmetric on the logit scale, so that it
@@ -48,7 +48,7 @@ def auc_interval(
     confidence : float, default=0.95
         Coverage of the interval.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def macro_auc_interval(
     confidence: float = 0.95,
     patients: npt.ArrayLike | None = None,
 ) -> Interval:
-    """Give the area under the ROC curve; of several classes, each against the rest, the plain mean.
+    """Return the macro-averaged one-vs-rest area under the ROC curve.
 
     The areas of the classes come from the same patients: their influences are averaged before the
     variance is taken. Where that is 0, the bounds are the means of the bounds of the classes.
@@ -109,7 +109,7 @@ def macro_auc_interval(
     confidence : float, default=0.95
         Coverage of the interval.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
 
     Returns
     -------
@@ -142,10 +142,10 @@ def macro_auc_interval(
 def auc_influence(
     positive: npt.NDArray[np.bool_], scores: Floats, patients: Integers
 ) -> tuple[float, Floats]:
-    """Give the area under the ROC curve and what each patient adds to its error.
+    """Return the ROC AUC and each patient's influence on it.
 
     The sum of squares of one classifier's influences is the variance of its area; the sum of
-    products of two classifiers' influences is the covariance of theirs. With one image a patient
+    products of two classifiers' influences is the covariance of theirs. With one image per patient
     both are DeLong's; otherwise Obuchowski's, but for a factor (number of patients over one less)
     of the term for patients who have images of both classes.
 
@@ -178,7 +178,7 @@ def auc_influence(
     if n_positive == 0 or n_negative == 0:
         return math.nan, np.full(n_patients, math.nan)
     ranks = stats.rankdata(scores)
-    # Share of the other class on the right side of each image: DeLong's structural components.
+    # Proportion of the other class on the right side of each image: DeLong's structural components.
     beaten = (ranks[positive] - stats.rankdata(scores[positive])) / n_negative
     beating = 1 - (ranks[~positive] - stats.rankdata(scores[~positive])) / n_positive
     area = float(beaten.mean())
@@ -197,7 +197,7 @@ def auc_influence(
 def macro_auc_influence(
     labels: Integers, scores: Floats, patients: Integers
 ) -> tuple[float, Floats]:
-    """Give the same of several classes: means over each against the rest.
+    """Return the same of several classes: means over each against the rest.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def macro_auc_influence(
 
 
 def ranked(probabilities: Floats) -> Floats:
-    """Return what ROC curves are drawn of: of two classes the second's column, of more all.
+    """Return the columns to rank: of two classes the second's, of more all.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class TwoWayTask:
         Which images are of the class.
     probability : ndarray of float64, shape (n_images,)
         Probability of the class, 0 to 1.
-    called : ndarray of bool, shape (n_images,)
+    predicted : ndarray of bool, shape (n_images,)
         Which images the classifier calls positive.
 
     Examples
@@ -32,7 +32,7 @@ class TwoWayTask:
     >>> task = TwoWayTask(
     ...     positive=np.array([False, False, True, True]),
     ...     probability=np.array([0.1, 0.6, 0.4, 0.9]),
-    ...     called=np.array([False, True, False, True]),
+    ...     predicted=np.array([False, True, False, True]),
     ... )
     >>> figures = task.measure(np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 3.0]]))
     >>> figures["sensitivity"], figures["average_precision"].round(3)
@@ -41,7 +41,7 @@ class TwoWayTask:
 
     positive: npt.NDArray[np.bool_]
     probability: Floats
-    called: npt.NDArray[np.bool_]
+    predicted: npt.NDArray[np.bool_]
 
     def measure(self, weights: Floats) -> dict[str, Floats]:
         """Measure everything but the area under the ROC curve.
@@ -72,7 +72,7 @@ class TwoWayTask:
 
     @cached_property
     def unweighted(self) -> dict[str, Floats]:
-        """What `measure` gives where every image counts once, shape (1,) each."""
+        """Return the metrics of all images, each counted once, as arrays of shape (1,)."""
         return self.measure(np.ones((1, len(self.positive))))
 
     @cached_property
@@ -86,24 +86,24 @@ class TwoWayTask:
     def _of_calls(self, weights: Floats) -> dict[str, Floats]:
         cells = np.stack(
             [
-                self.positive & self.called,
-                self.positive & ~self.called,
-                ~self.positive & self.called,
-                ~self.positive & ~self.called,
+                self.positive & self.predicted,
+                self.positive & ~self.predicted,
+                ~self.positive & self.predicted,
+                ~self.positive & ~self.predicted,
             ],
             axis=1,
         ).astype(np.float64)
-        hits, misses, alarms, rejections = (weights @ cells).T
-        sensitivity = divide(hits, hits + misses)
-        specificity = divide(rejections, rejections + alarms)
+        tp, fn, fp, tn = (weights @ cells).T
+        sensitivity = divide(tp, tp + fn)
+        specificity = divide(tn, tn + fp)
         return {
             "sensitivity": sensitivity,
             "specificity": specificity,
-            "ppv": divide(hits, hits + alarms),
-            "npv": divide(rejections, rejections + misses),
+            "ppv": divide(tp, tp + fp),
+            "npv": divide(tn, tn + fn),
             "balanced_accuracy": (sensitivity + specificity) / 2,
             # Without a positive image there is nothing to find; without a call it is 0.
-            "f1": np.where(hits + misses > 0, divide(2 * hits, 2 * hits + misses + alarms), np.nan),
+            "f1": np.where(tp + fn > 0, divide(2 * tp, 2 * tp + fn + fp), np.nan),
         }
 
     @cached_property
@@ -117,9 +117,9 @@ class TwoWayTask:
         order, ends = self._ranking
         ordered = weights[:, order]
         found = np.cumsum(ordered * self.positive[order], axis=1)[:, ends]
-        called = np.cumsum(ordered, axis=1)[:, ends]
+        predicted = np.cumsum(ordered, axis=1)[:, ends]
         gained = np.diff(found, axis=1, prepend=0)
-        precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+        precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
         return divide(np.einsum("ij,ij->i", gained, precision), found[:, -1])
 
 

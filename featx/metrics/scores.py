@@ -1,4 +1,4 @@
-"""Every figure of one classifier on one set of images, each with its interval."""
+"""All metrics of a classifier on a set of images, each with its interval."""
 
 from __future__ import annotations
 
@@ -50,30 +50,32 @@ _RESAMPLED = tuple(name for name in METRICS if name not in ("auc", "accuracy"))
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a classifier is worth on one set of images.
+    """Hold the metrics of a classifier on one set of images.
+
+    `evaluate` makes it; `to_row` flattens it for a table.
 
     Parameters
     ----------
     metrics : dict of str to Interval
-        One figure for each name in `METRICS`; nan where these data do not define it.
+        Estimate and interval by name, as in `METRICS`; nan where undefined.
     n : int
         Number of images.
     n_patients : int
         Number of patients; the number of images where patients are unknown.
     confusion : ndarray of int64, shape (n_classes, n_classes)
-        Counts of images; a row is a true class, a column a class called.
+        Counts of images; a row is a true class, a column a predicted class.
     class_names : tuple of str
         Names of rows and columns.
     threshold : float or None
-        Probability from which the last class is called; None with more than two classes, where
-        the likeliest class is called.
+        Probability from which the last class is predicted; None with more than two classes, where
+        the most probable class is predicted.
     collapsed : bool
-        Whether every image is called the same although the images are of several classes.
+        Whether one class is predicted for all images although they are of several classes.
     collapse_reason : str
-        What a collapsed classifier does, in plain words; otherwise empty.
+        What a collapsed classifier predicts, in words; otherwise empty.
     per_class : dict of str to dict of str to Interval
-        With more than two classes the figures of each class against the rest, by name of class;
-        without accuracy, which has no such reading. Otherwise empty.
+        With more than two classes, one-vs-rest metrics by class name, without accuracy; otherwise
+        empty.
     """
 
     metrics: dict[str, Interval]
@@ -87,7 +89,7 @@ class Scores:
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
 
     def to_row(self) -> dict[str, float]:
-        """Flatten the figures into ``auc``, ``auc_low``, ``auc_high``, ``accuracy``, ...
+        """Flatten the metrics into ``auc``, ``auc_low``, ``auc_high``, ``accuracy``, ...
 
         Returns
         -------
@@ -98,7 +100,7 @@ class Scores:
 
 
 def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
-    """Write figures as ``auc``, ``auc_low``, ``auc_high``, ...
+    """Return metrics as ``auc``, ``auc_low``, ``auc_high``, ...
 
     Parameters
     ----------
@@ -129,18 +131,17 @@ def evaluate(
     n_bootstrap: int = 1000,
     random_state: int = 0,
 ) -> Scores:
-    """Measure a classifier on images that it has not been fitted to.
+    """Evaluate a classifier on images that it was not fitted to.
 
-    With two classes the last is the positive one. With more, every class is set against the rest
-    and the figures are the plain (macro) means over classes, accuracy apart, the balanced accuracy
-    that of the sensitivities; a mean is undefined where the figure of any class is.
+    With two classes the last is the positive one. With more, metrics are macro averages of
+    one-vs-rest metrics, except accuracy; the balanced accuracy is the mean sensitivity. An average
+    is undefined where that of any class is. Use `featx.evaluate` for a model and images.
 
     Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy and, with two
     classes, sensitivity, specificity, PPV and NPV; the bootstrap by patient
-    (`featx.metrics.bootstrap`) for the others. All of them mind that a patient's images go
-    together; with one image a patient, AUC and shares have the plain intervals of DeLong and
-    Wilson. The balanced accuracy of a classifier that calls every image the same is
-    1 / n_classes whatever the images, and its interval has no width.
+    (`featx.metrics.bootstrap`) for the others. All are clustered by patient; with one image per
+    patient, AUC and proportions have the plain intervals of DeLong and Wilson. The balanced
+    accuracy of a collapsed classifier is always 1 / n_classes, so its interval has no width.
 
     Parameters
     ----------
@@ -149,18 +150,18 @@ def evaluate(
     probabilities : array-like of float, shape (n_images, n_classes)
         Probability of each class, 0 to 1.
     threshold : float or None, default=0.5
-        With two classes: call the last one where its probability is at least this; None is 0.5.
-        Not used with more.
+        Least probability at which the last of two classes is predicted; None is 0.5. Not used with
+        more classes.
     class_names : tuple of str
         Names of the classes, at least two.
     patients : array-like, shape (n_images,), optional
-        Whose image it is; by default every image is a patient's only one.
+        Patient of each image; by default each image has its own.
     confidence : float, default=0.95
         Coverage of the intervals, between 0 and 1.
     n_bootstrap : int, default=1000
         Number of resamples.
     random_state : int, default=0
-        Which resamples; the same seed gives the same intervals.
+        Random seed of the resamples.
 
     Returns
     -------
@@ -187,12 +188,12 @@ def evaluate(
     labels, probabilities = _checked(labels, probabilities, len(class_names))
     numbers = number_patients(patients, len(labels))
     if len(numbers) != len(labels):
-        raise UsageError(f"{len(labels)} images have {len(numbers)} patients; give one an image")
+        raise UsageError(f"{len(labels)} images have {len(numbers)} patients; give one per image")
     two_way = len(class_names) == 2
     threshold = (0.5 if threshold is None else threshold) if two_way else None
-    called = decide(probabilities, threshold)
+    predicted = decide(probabilities, threshold)
     tasks = [
-        TwoWayTask(labels == index, probabilities[:, index], called == index)
+        TwoWayTask(labels == index, probabilities[:, index], predicted == index)
         for index in range(1 if two_way else 0, len(class_names))
     ]
     resampled = _resample(tasks, numbers, n_bootstrap, random_state)
@@ -201,13 +202,13 @@ def evaluate(
         for task, replicates in zip(tasks, resampled, strict=True)
     ]
     metrics = classes[0] if two_way else _macro(tasks, resampled, numbers, confidence)
-    metrics = metrics | {"accuracy": proportion_interval(called == labels, numbers, confidence)}
-    collapse_reason = _collapse_reason(labels, called, class_names)
+    metrics = metrics | {"accuracy": proportion_interval(predicted == labels, numbers, confidence)}
+    collapse_reason = _collapse_reason(labels, predicted, class_names)
     return Scores(
         metrics={name: metrics[name] for name in METRICS},
         n=len(labels),
         n_patients=int(numbers.max()) + 1,
-        confusion=_confusion(labels, called, len(class_names)),
+        confusion=_confusion(labels, predicted, len(class_names)),
         class_names=tuple(class_names),
         threshold=threshold,
         collapsed=bool(collapse_reason),
@@ -220,12 +221,12 @@ def _checked(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, n_classes: int
 ) -> tuple[Integers, Floats]:
     truth = np.asarray(labels)
-    shares = np.asarray(probabilities, dtype=np.float64)
+    table = np.asarray(probabilities, dtype=np.float64)
     if n_classes < 2:
         raise UsageError(f"{n_classes} class was named; an evaluation needs at least two")
-    if len(truth) == 0 or shares.shape != (len(truth), n_classes):
+    if len(truth) == 0 or table.shape != (len(truth), n_classes):
         raise UsageError(
-            f"{len(truth)} labels and probabilities of shape {shares.shape} do not fit together; "
+            f"{len(truth)} labels and probabilities of shape {table.shape} do not fit together; "
             f"give one row an image and one column for each of the {n_classes} classes"
         )
     if truth.min() < 0 or truth.max() >= n_classes:
@@ -234,47 +235,47 @@ def _checked(
             f"be 0 to {n_classes - 1}, and unlabeled images left out"
         )
     # Written so that nan fails, too; float32 rows may exceed 1 by rounding.
-    if not (shares.min() >= -1e-6 and shares.max() <= 1 + 1e-6):
+    if not (table.min() >= -1e-6 and table.max() <= 1 + 1e-6):
         raise UsageError(
-            f"probabilities run from {shares.min():g} to {shares.max():g}; they must be 0 to 1"
+            f"probabilities run from {table.min():g} to {table.max():g}; they must be 0 to 1"
         )
-    return truth.astype(np.int64), np.clip(shares, 0, 1)
+    return truth.astype(np.int64), np.clip(table, 0, 1)
 
 
 def _resample(
     tasks: list[TwoWayTask], numbers: Integers, n_bootstrap: int, random_state: int
 ) -> list[dict[str, Floats]]:
     """Measure every task in the same resamples of patients."""
-    parts: list[list[dict[str, Floats]]] = [[] for _ in tasks]
+    pieces: list[list[dict[str, Floats]]] = [[] for _ in tasks]
     for weights in resample_patients(numbers, n_bootstrap, random_state):
-        for task, measured in zip(tasks, parts, strict=True):
+        for task, measured in zip(tasks, pieces, strict=True):
             measured.append(task.measure(weights))
     # A single patient cannot be resampled: every resample is the same.
     known = 1.0 if numbers.max() > 0 else np.nan
     return [
-        {name: known * np.concatenate([part[name] for part in measured]) for name in measured[0]}
-        for measured in parts
+        {name: known * np.concatenate([piece[name] for piece in measured]) for name in measured[0]}
+        for measured in pieces
     ]
 
 
 def _of_class(
     task: TwoWayTask, replicates: dict[str, Floats], numbers: Integers, confidence: float
 ) -> dict[str, Interval]:
-    """Give the figures of one class against the rest."""
+    """Return the figures of one class against the rest."""
 
-    def share(outcome: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Interval:
+    def proportion(outcome: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Interval:
         return proportion_interval(outcome[among], numbers[among], confidence)
 
-    positive, called = task.positive, task.called
+    positive, predicted = task.positive, task.predicted
     values = {name: float(whole[0]) for name, whole in task.unweighted.items()}
     return (
         {"auc": auc_interval(positive, task.probability, confidence, numbers)}
         | _by_bootstrap(values, replicates, _patients_of_rarer(task, numbers), confidence)
         | {
-            "sensitivity": share(called, positive),
-            "specificity": share(~called, ~positive),
-            "ppv": share(positive, called),
-            "npv": share(~positive, ~called),
+            "sensitivity": proportion(predicted, positive),
+            "specificity": proportion(~predicted, ~positive),
+            "ppv": proportion(positive, predicted),
+            "npv": proportion(~positive, ~predicted),
         }
     )
 
@@ -285,7 +286,7 @@ def _macro(
     numbers: Integers,
     confidence: float,
 ) -> dict[str, Interval]:
-    """Give the means over classes; in every resample, too, the mean over classes is taken."""
+    """Return the means over classes; in every resample, too, the mean over classes is taken."""
     values = {
         name: float(np.mean([task.unweighted[name][0] for task in tasks])) for name in _RESAMPLED
     }
@@ -324,14 +325,14 @@ def _patients_of_rarer(task: TwoWayTask, numbers: Integers) -> int:
     return min(count for count in counts if count > 0)
 
 
-def _collapse_reason(labels: Integers, called: Integers, class_names: tuple[str, ...]) -> str:
-    only = int(called[0])
-    if (called != only).any() or (labels == labels[0]).all():
+def _collapse_reason(labels: Integers, predicted: Integers, class_names: tuple[str, ...]) -> str:
+    only = int(predicted[0])
+    if (predicted != only).any() or (labels == labels[0]).all():
         return ""
-    share = float((labels == only).mean())
-    return f"calls every image {class_names[only]} ({100 * share:.1f} % of the images are)"
+    proportion = float((labels == only).mean())
+    return f"calls every image {class_names[only]} ({100 * proportion:.1f} % of the images are)"
 
 
-def _confusion(labels: Integers, called: Integers, n_classes: int) -> Integers:
-    cells = np.bincount(labels * n_classes + called, minlength=n_classes**2)
+def _confusion(labels: Integers, predicted: Integers, n_classes: int) -> Integers:
+    cells = np.bincount(labels * n_classes + predicted, minlength=n_classes**2)
     return cells.reshape(n_classes, n_classes).astype(np.int64)

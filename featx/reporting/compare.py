@@ -137,6 +137,12 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
     ------
     UsageError
         If a folder holds no benchmark.
+
+    Examples
+    --------
+    >>> found = featx.compare("results-2023", "results-2024")  # doctest: +SKIP
+    >>> found.rows[0].differences["auc"].verdict  # doctest: +SKIP
+    'no difference shown'
     """
     runs = read_results(first), read_results(second)
     keyed = [{(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs]

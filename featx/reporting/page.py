@@ -18,7 +18,7 @@ from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.figures import cost_figure, epochs_figure, learning_figure
 from featx.reporting.notes import Note
-from featx.reporting.panels import Figure, assign_styles, make_panels
+from featx.reporting.panels import assign_styles, make_panels
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results import Results, best_place, read_results
 from featx.runtime.files import put_bytes
@@ -53,6 +53,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     ------
     UsageError
         If the folder holds no benchmark.
+
+    Examples
+    --------
+    >>> featx.report("results", out="results.html")  # doctest: +SKIP
+    PosixPath('results.html')
     """
     path = Path(folder) / PAGE if out is None else Path(out)
     page = _render_results(read_results(folder))
@@ -64,6 +69,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 def _render_results(results: Results) -> str:
     shown = _shown_at_first(results.rows)
     styles = assign_styles(len(results.rows), shown)
+    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
+    names = [row.name for row in results.rows]
+    learner = names.index(points[0]["name"]) if points and points[0]["name"] in names else 0
     return render(
         "report.html.j2",
         results=results,
@@ -78,8 +86,9 @@ def _render_results(results: Results) -> str:
         per_class=[column for column in MAIN[:5] if column.field != "accuracy"],
         panels=make_panels(results, styles, shown),
         cost=cost_figure(results.rows, styles),
-        learning=_learning(results, styles),
-        epochs=[figure for row in results.rows for figure in _epochs(results, row)],
+        learning=learning_figure(points, styles[learner]) if len(points) > 1 else None,
+        learning_of=results.rows[learner].label if points else "",
+        epochs=_epochs(results),
         recipes=_recipes(results.rows),
         checklists=fill_checklists(results),
     )
@@ -148,28 +157,16 @@ def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
 
 
-def _learning(results: Results, styles: Sequence[str]) -> Figure | None:
-    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
-    if len(points) < 2:
-        return None
-    names = [row.name for row in results.rows]
-    place = names.index(points[0]["name"]) if points[0]["name"] in names else 0
-    caption = (
-        f"{results.rows[place].label}, settings kept, fitted on subsets of the training patients. "
-        "Band: 95 % interval. Where the curve still rises, more patients would help."
-    )
-    return Figure("Learning curve", caption, learning_figure(points, styles[place]))
-
-
-def _epochs(results: Results, row: BenchmarkRow) -> list[Figure]:
-    log = results.logs.get(row.name, {})
-    area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
-    figures = []
-    for figure, title in (("loss", "loss"), (area, "AUC" if area == "auc" else area)):
-        drawing = epochs_figure(log, figure, row.label)
-        if drawing is not None:
-            caption = "Solid: validation. Dashed: training."
-            figures.append(Figure(f"{row.label}: {title}", caption, drawing))
+def _epochs(results: Results) -> dict[str, Markup]:
+    """Draw loss and AUC, else accuracy, of each training by epoch; by title."""
+    figures = {}
+    labels = {row.name: row.label for row in results.rows}
+    for name, log in results.logs.items():
+        area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
+        for figure, title in (("loss", "loss"), (area, area.replace("auc", "AUC"))):
+            drawing = epochs_figure(log, figure, labels[name])
+            if drawing is not None:
+                figures[f"{labels[name]}: {title}"] = drawing
     return figures
 
 

@@ -11,9 +11,23 @@ from typing import Any
 from featx.metrics.intervals import Interval
 from featx.metrics.scores import METRICS, Scores
 
-__all__ = ["BenchmarkRow", "Comparison", "Costs", "Difference", "SetScores", "current_names"]
+__all__ = [
+    "BenchmarkRow",
+    "Comparison",
+    "Costs",
+    "Difference",
+    "SetScores",
+    "current_names",
+    "read_estimates",
+]
 
 Estimates = Mapping[str, Interval]
+
+# Attributes by what the names of their flat values end with.
+_INTERVAL = {"": "value", "_low": "low", "_high": "high"}
+_DIFFERENCE = {f"_difference{end}": name for end, name in _INTERVAL.items()} | {
+    "_p_value": "p_value"
+}
 
 # Settings that were renamed since the first version.
 _NEW_NAMES = {"seed": "random_state", "folds": "cv"}
@@ -89,7 +103,7 @@ class SetScores:
     def from_dict(cls, values: Mapping[str, Any]) -> SetScores:
         """Read what `to_dict` returned."""
         return cls(
-            estimates=_estimates(values),
+            estimates=read_estimates(values),
             n_images=values.get("n_test", 0),
             n_patients=values.get("n_patients_test"),
             confusion=tuple(tuple(line) for line in values.get("confusion") or ()),
@@ -97,7 +111,8 @@ class SetScores:
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
             per_class={
-                name: _estimates(figures) for name, figures in values.get("per_class", {}).items()
+                name: read_estimates(figures)
+                for name, figures in values.get("per_class", {}).items()
             },
         )
 
@@ -350,56 +365,46 @@ class BenchmarkRow:
         )
 
 
-def _defined(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def read_estimates(values: Mapping[str, Any]) -> dict[str, Interval]:
+    """Read flat values ``auc``, ``auc_low``, ``auc_high``, ...; nan where undefined."""
+    return {name: Interval(**_read(values, name, _INTERVAL)) for name in METRICS if name in values}
 
 
 def _flat(estimates: Estimates) -> dict[str, float | None]:
-    flat = {}
+    flat: dict[str, float | None] = {}
     for name, interval in estimates.items():
-        flat[name] = _defined(interval.value)
-        flat[f"{name}_low"] = _defined(interval.low)
-        flat[f"{name}_high"] = _defined(interval.high)
+        flat |= _write(interval, name, _INTERVAL)
     return flat
-
-
-def _estimates(values: Mapping[str, Any]) -> dict[str, Interval]:
-    return {
-        name: Interval(*(_number(values.get(name + end)) for end in ("", "_low", "_high")))
-        for name in METRICS
-        if name in values
-    }
 
 
 def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for figure, found in comparison.differences.items():
-        start = prefix + figure
-        flat[f"{start}_difference"] = _defined(found.value)
-        flat[f"{start}_difference_low"] = _defined(found.low)
-        flat[f"{start}_difference_high"] = _defined(found.high)
-        flat[f"{start}_p_value"] = _defined(found.p_value)
+        flat |= _write(found, prefix + figure, _DIFFERENCE)
         if found.verdict:
-            flat[f"{start}_verdict"] = found.verdict
+            flat[f"{prefix}{figure}_verdict"] = found.verdict
     return flat
 
 
-def _comparison(values: Mapping[str, Any], field_name: str, prefix: str = "") -> Comparison | None:
-    if values.get(field_name) is None:
+def _comparison(values: Mapping[str, Any], other: str, prefix: str = "") -> Comparison | None:
+    if values.get(other) is None:
         return None
     differences = {
         figure: Difference(
-            value=_number(values.get(f"{prefix}{figure}_difference")),
-            low=_number(values.get(f"{prefix}{figure}_difference_low")),
-            high=_number(values.get(f"{prefix}{figure}_difference_high")),
-            p_value=_number(values.get(f"{prefix}{figure}_p_value")),
+            **_read(values, prefix + figure, _DIFFERENCE),
             verdict=values.get(f"{prefix}{figure}_verdict", ""),
         )
         for figure in ("auc", "accuracy")
         if f"{prefix}{figure}_difference" in values
     }
-    return Comparison(values[field_name], differences)
+    return Comparison(values[other], differences)
+
+
+def _write(found: Any, name: str, attributes: Mapping[str, str]) -> dict[str, float | None]:
+    values = {name + end: getattr(found, attribute) for end, attribute in attributes.items()}
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _read(values: Mapping[str, Any], name: str, attributes: Mapping[str, str]) -> dict[str, float]:
+    stored = {attribute: values.get(name + end) for end, attribute in attributes.items()}
+    return {key: math.nan if value is None else value for key, value in stored.items()}

@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from featx.metrics.intervals import Interval
 from featx.reporting.columns import MAIN, make_cell
 from featx.reporting.records import BenchmarkRow, SetScores
 
@@ -56,11 +55,10 @@ def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
 
 
 def _model_lines(row: BenchmarkRow, width: int) -> Text:
-    details = (
-        row.classifier if row.kind in ("frozen", "baseline") else f"{row.classifier} ({row.kind})"
-    )
+    plain = row.kind in ("frozen", "baseline")
+    details = row.classifier if plain else f"{row.classifier} ({row.kind})"
     if row.collapsed:
-        details = f"COLLAPSED: {details}"
+        details = f"COLLAPSED, {row.classifier}"
     elif row.auc_seeds_sd is not None:
         details += f", SD {row.auc_seeds_sd:.4f}"
     return _two_lines(_shortened(row.backbone, width), _shortened(details, width))
@@ -105,7 +103,8 @@ def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
         if row.auc_seeds_sd is not None:
             scores[0] += f", SD {row.auc_seeds_sd:.4f} over seeds"
         costs = [_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)]
-        verdicts = [_verdicts(row)] if compared else []
+        differences = row.comparison.differences.values() if row.comparison else ()
+        verdicts = ["; ".join(found.verdict for found in differences) or "-"] if compared else []
         found = [row.externals.get(name) for name in externals]
         other = [_score(each, score) for each in found for score in ("auc", "accuracy")]
         reason = f": COLLAPSED, {row.scores.collapse_reason}" if row.collapsed else ""
@@ -129,17 +128,11 @@ def to_csv(rows: Sequence[BenchmarkRow]) -> str:
 
 
 def _score(scores: SetScores | None, name: str) -> str:
-    cell = make_cell(None if scores is None else scores.estimates.get(name))
-    if not cell.interval:
+    interval = scores.estimates.get(name) if scores else None
+    cell = make_cell(interval)
+    if interval is None or not cell.interval:
         return cell.text
-    interval: Interval = scores.estimates[name]  # type: ignore[union-attr]
     return f"{cell.text} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _verdicts(row: BenchmarkRow) -> str:
-    if row.comparison is None:
-        return "-"
-    return "; ".join(found.verdict for found in row.comparison.differences.values())
 
 
 def _seconds(value: float | None) -> str:

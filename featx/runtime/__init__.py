@@ -1,1 +1,1 @@
-"""What depends on the machine and the process: files, memory, parallelism, progress."""
+"""Machine and process: atomic files, memory, parallelism, progress, POSIX facilities."""

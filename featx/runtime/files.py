@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under another name, fsynced, then renamed."""
+"""Atomic files: written under a temporary name, fsynced, then renamed."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ TEMPORARY_PREFIX = ".writing-"
 
 _LIBRARIES = ("featx", "numpy", "h5py", "pillow", "opencv-python-headless", "keras")
 
-
 _unfinished: set[Path] = set()
 
 
 def library_versions(*others: str) -> dict[str, str]:
-    """Versions of the libraries that a feature depends on, without importing them."""
+    """Return the versions of the libraries that features depend on, without importing them."""
     versions = {}
     for name in (*_LIBRARIES, *others):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -50,7 +49,7 @@ def library_versions(*others: str) -> dict[str, str]:
 
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file so that it is whole or absent, even if the machine stops."""
+    """Write an HDF5 file atomically, also if the machine stops."""
     import h5py
 
     with _put(path) as temporary, h5py.File(temporary, "w") as file:
@@ -58,13 +57,13 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
 
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write bytes to a file so that it is whole or absent; see `write_hdf5`."""
+    """Write bytes to a file atomically."""
     with _put(path, len(content)) as temporary:
         temporary.write_bytes(content)
 
 
 def put_checked(path: Path, content: bytes) -> None:
-    """Write bytes after their SHA-256, whole or not at all; for `read_checked`."""
+    """Write bytes after their SHA-256 atomically, for `read_checked`."""
     put_bytes(path, hashlib.sha256(content).digest() + content)
 
 
@@ -86,7 +85,7 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 @contextlib.contextmanager
 def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
-    """Give a place to write to, and move what was written there when all went well."""
+    """Yield a temporary path, and rename it when the block succeeds."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,18 +100,18 @@ def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
 
 
 def _explain(error: OSError, path: Path, needed: int | None) -> str:
-    # HDF5 words its errors itself and keeps no number.
+    # HDF5 raises its own texts, without an error number.
     full = errno.ENOSPC, getattr(errno, "EDQUOT", None)
     if error.errno in full or "No space left" in str(error):
-        need = "more room" if needed is None else f"{needed:,} bytes"
+        need = "more space" if needed is None else f"{needed:,} bytes"
         return (
             f"the disk is full: {path} needs {need} and {path.parent} has "
-            f"{shutil.disk_usage(path.parent).free:,} free; make room or choose another folder, "
-            "and run again: what is already computed is kept"
+            f"{shutil.disk_usage(path.parent).free:,} free; free some space or choose another "
+            "folder, and run again: finished work is kept"
         )
     return (
-        f"{path} cannot be written ({error.strerror or error}); choose a folder that you may "
-        "write to (--cache, --out)"
+        f"{path} cannot be written ({error.strerror or error}); choose a writable "
+        "folder (--cache, --out)"
     )
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is for a task, and sizes as people write them."""
+"""Available memory, and sizes in bytes as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")
 
-# Numbers of mallopt(3), and what glibc takes at most for the second.
+# Numbers of mallopt(3), and glibc's maximum of the second.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT = 2**25
 
@@ -42,12 +42,12 @@ def parse_size(text: str | int) -> int:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", str(text), re.IGNORECASE)
     size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else 0
     if size < 1:
-        raise UsageError(f"{text!r} is not a size of memory; write one such as 512MiB or 8GiB")
+        raise UsageError(f"{text!r} is not a size; give one such as 512MiB or 8GiB")
     return size
 
 
 def readable_size(size: float) -> str:
-    """Write a size for people.
+    """Write a size in bytes with a binary unit.
 
     Examples
     --------
@@ -60,23 +60,23 @@ def readable_size(size: float) -> str:
 
 
 def usable_memory(limit: str | int | None = None) -> int:
-    """Return how many bytes this process may still take."""
+    """Return how many bytes this process may still use, of a limit or of all memory."""
     if limit is None:
         return available_memory()
     return max(0, parse_size(limit) - _status("RssAnon"))
 
 
 def available_memory() -> int:
-    """Return how many bytes the machine, control groups and resource limits leave.
+    """Return the bytes that machine, control groups and resource limits leave.
 
-    Memory that only holds pages of files counts as free, since the system takes it back.
+    Page cache counts as free, since the system reclaims it.
     """
     return max(0, min([_machine(), *_resource_limits(), *_control_groups()]))
 
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[None]:
-    """Keep what is freed for what comes next, where a process was told to give it back at once."""
+    """Keep freed memory for reuse where the environment has it returned at once (Dask workers)."""
     trimmed = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
     # mallopt is glibc's; elsewhere nothing needs to be kept.
     library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -118,7 +118,7 @@ def _status(name: str) -> int:
 
 
 def _control_groups() -> Iterator[int]:
-    """Yield what each control group above this process leaves, in both versions' files."""
+    """Yield the bytes that each control group of this process leaves (versions 1 and 2)."""
     with suppress(OSError):
         for line in (_PROC / "self" / "cgroup").read_text().splitlines():
             number, controllers, path = line.split(":", 2)

@@ -29,19 +29,9 @@ _engine_threads: int | None = None
 
 
 def set_jobs(jobs: int | None) -> None:
-    """Set how many fits and image readers run at a time in this process.
+    """Set how many fits and image readers run at once in this process; None for one per core.
 
-    A ``joblib.parallel_config`` around a fit, or its own ``n_jobs``, wins for fits.
-
-    Parameters
-    ----------
-    jobs : int or None
-        None for one a core.
-
-    Raises
-    ------
-    UsageError
-        If it is less than one.
+    For fits, a ``joblib.parallel_config`` around them or their own ``n_jobs`` takes precedence.
 
     Examples
     --------
@@ -52,19 +42,19 @@ def set_jobs(jobs: int | None) -> None:
     """
     global _jobs
     if jobs is not None and jobs < 1:
-        raise UsageError(f"{jobs} jobs at a time are too few; at least one is needed")
+        raise UsageError(f"jobs={jobs}: at least 1 is needed")
     _jobs = jobs
 
 
 def chosen_jobs() -> int | None:
-    """Return what `set_jobs` has set."""
+    """Return the number that `set_jobs` set, if any."""
     return _jobs
 
 
 def jobs_at_a_time() -> int:
-    """Return what `set_jobs` has set, or else the number of cores this process may use.
+    """Return the number that `set_jobs` set, or else the number of usable cores.
 
-    Cores that the process is kept from (``taskset``, a container's share) are not counted.
+    Limits by ``taskset`` and containers count.
     """
     if _jobs is not None:
         return _jobs
@@ -74,14 +64,14 @@ def jobs_at_a_time() -> int:
 
 
 def set_engine_threads(threads: int) -> None:
-    """Set how many threads the networks that this process loads from now on may take."""
+    """Set the number of threads of networks loaded later in this process."""
     global _engine_threads
     _engine_threads = threads
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
 
 
 def engine_threads() -> int | None:
-    """Return what `set_engine_threads` has set; None leaves it to the engine."""
+    """Return the number that `set_engine_threads` set; None leaves it to the engine."""
     return _engine_threads
 
 

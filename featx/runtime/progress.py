@@ -15,7 +15,9 @@ __all__ = ["progress"]
 
 SECONDS_BEFORE_FIRST = 2.0
 SECONDS_BETWEEN_LOG_LINES = 10.0
-_LOG_LINE = "{desc}: {n_fmt} of {total_fmt}{unit},{rate_fmt}, about {remaining} left{postfix}"
+_LOG_LINE = (
+    "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_noinv:.2f}/s, about {remaining} left{postfix}"
+)
 
 logger = logging.getLogger(__name__)
 

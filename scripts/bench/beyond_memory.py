@@ -110,7 +110,7 @@ def fit(arguments):
     row = {
         "auc": roc_auc_score(test.labels, scores),
         "seconds": round(seconds, 1),
-        "streamed": model.provenance_.get("streamed"),
+        "reduced": model.provenance_.get("reduced"),
         "chosen": model.best_params_,
     }
     print(json.dumps(row))

@@ -4,9 +4,9 @@
     python scripts/bench/int8.py IMAGES [BACKBONE ...] [--weights-dir DIR] [--images N] [--rounds N]
 
 IMAGES is a folder with one sub-folder a class, patients named as in Kermany et al. 2018. Prints one
-JSON line a backbone. Where a backbone's ImageNet weights are at hand, a quarter of the patients is
-held out, int8 is calibrated on the others, and logistic regression is fitted to either's features;
-elsewhere weights are random, and speed alone is measured.
+JSON line a backbone. Where a backbone's ImageNet weights are installed, a quarter of the patients
+is held out, the int8 network is quantized on the others, and logistic regression is fitted to the
+features of each; elsewhere weights are random, and only speed is measured.
 """
 
 import argparse

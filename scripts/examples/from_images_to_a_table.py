@@ -1,10 +1,9 @@
 # %% [markdown]
 # # From a folder of chest X-rays to a table
 #
-# Runs as a script, or cell by cell where `# %%` marks cells (VS Code, Spyder, Jupytext). It draws
-# synthetic radiographs, whose figures say nothing of patients; for images of your own, change the
-# next cell. A few hundred X-rays take minutes on a laptop, thousands half an hour; the cache then
-# answers at once.
+# Runs as a script, or cell by cell where `# %%` marks cells. It draws synthetic radiographs, whose
+# figures say nothing about patients. A few hundred X-rays take minutes on a laptop, thousands half
+# an hour; later runs read the cache.
 
 # %%
 from pathlib import Path
@@ -12,9 +11,9 @@ from tempfile import mkdtemp
 
 import featx
 
-IMAGES: Path | None = None  # your own: a folder with one sub-folder a class
-PATIENTS: str | None = None  # whose image it is, such as r"(person\d+)_" or "kermany"
-OUT = Path(mkdtemp(prefix="featx-example-"))  # for everything that is written here
+IMAGES: Path | None = None  # your own: a folder with one sub-folder per class
+PATIENTS: str | None = None  # the patient in a file name, such as r"(person\d+)_" or "kermany"
+OUT = Path(mkdtemp(prefix="featx-example-"))  # everything is written here
 
 # %%
 if IMAGES is None:
@@ -29,20 +28,20 @@ print(images)
 # %% [markdown]
 # ## Hold patients out
 #
-# No patient stands on both sides.
+# No patient is in both the training and the test set.
 
 # %%
 from featx.datasets.splitting import hold_out
 
-kept, aside = hold_out(images.labels, images.patients, test_size=0.3, random_state=0)
-train, test = images.select(kept), images.select(aside)
+training, held_out = hold_out(images.labels, images.patients, test_size=0.3, random_state=0)
+train, test = images.select(training), images.select(held_out)
 assert not set(train.patients) & set(test.patients)
 
 # %% [markdown]
 # ## Extract, fit, predict
 #
-# Every view of every image is embedded once, by a frozen network. The classifier, its settings and
-# its operating point are chosen by patient, on training images.
+# Every view of every image is embedded once, by a frozen network. The classifier's settings and its
+# operating point are chosen on training images, in folds grouped by patient.
 
 # %%
 settings = {"backbones": "efficientnet_lite0", "cache": OUT / "cache"}
@@ -51,20 +50,16 @@ model = featx.fit(matrix, "logistic")
 print(matrix, model.best_params_, f"threshold {model.threshold_:.3f}", sep="\n")
 
 # %%
-from sklearn.metrics import roc_auc_score
-
-rows = featx.extract(test, augmentation="none", views=1, **settings)
-probabilities = model.predict_proba(rows.X)[:, 1]
-print(
-    f"AUC on {len(test)} images of held-out patients: "
-    f"{roc_auc_score(test.labels, probabilities):.3f}"
-)
+predictions = featx.predict(model, test, cache=OUT / "cache")
+scores = featx.evaluate(model, test, cache=OUT / "cache")
+print(predictions)
+print(f"AUC on {len(test)} images of held-out patients: {scores.metrics['auc']}")
 
 # %% [markdown]
 # ## Within scikit-learn
 #
-# `FeatureExtractor` is a transformer; what it has embedded comes from the cache, also in folds and
-# grids. `groups` keeps each patient in one fold.
+# `FeatureExtractor` is a transformer whose features come from the cache, also in folds and grids.
+# `groups` keeps the images of a patient in one fold.
 
 # %%
 from sklearn.linear_model import LogisticRegression
@@ -77,7 +72,7 @@ pipeline = make_pipeline(
     StandardScaler(),
     LogisticRegression(C=0.01, max_iter=1000, class_weight="balanced"),
 )
-scores = cross_val_score(
+aucs = cross_val_score(
     pipeline,
     train,
     train.labels,
@@ -85,18 +80,17 @@ scores = cross_val_score(
     cv=StratifiedGroupKFold(3),
     scoring="roc_auc",
 )
-print(f"Cross-validated by patient: AUC {scores.mean():.3f} (SD {scores.std():.3f})")
+print(f"Cross-validated by patient: AUC {aucs.mean():.3f} (SD {aucs.std():.3f})")
 
 # %% [markdown]
 # ## The table
 #
-# The whole protocol at once; in a notebook the last line shows the table.
-# `featx benchmark` does the same, and `report.html` beside the table is the page to read.
+# The whole protocol at once, as `featx benchmark` runs it. Read `report.html` in the folder.
 
 # %%
 table = featx.benchmark(
     images,
-    backbones=["efficientnet_lite0"],
+    backbones="efficientnet_lite0",
     classifiers=["logistic", "naive_bayes"],
     views=2,
     test_size=0.3,

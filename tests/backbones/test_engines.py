@@ -172,7 +172,7 @@ def test_auto_takes_the_fastest_engine_at_hand(
 
 def test_wrong_use_is_answered_clearly(small_mobilenet, monkeypatch):
     backbone, weights, base = small_mobilenet
-    with pytest.raises(UsageError, match=r"no engine 'onnx'\. Known: auto, keras, openvino"):
+    with pytest.raises(UsageError, match=r"no engine 'onnx' \(known: auto, keras, openvino"):
         make_engine(backbone, weights, "onnx")
     with pytest.raises(UsageError, match="batch size must be at least 1"):
         KerasEngine(base, backbone, batch_size=0)

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import featx
 from featx.baselines.registry import list_baselines
 from featx.cli import main
+from featx.errors import UsageError
 
 
 def run(capsys, *arguments):
@@ -90,3 +92,8 @@ def test_wrong_words_are_told(capsys, folder, tmp_path, flags, message):
     assert code == 2
     assert message in err
     assert not (tmp_path / "o").exists()
+
+
+def test_python_takes_a_path_and_leaves_its_test_split_out(folder):
+    with pytest.raises(UsageError, match=r"batches of 128, but only \d+ of the 56 images"):
+        featx.train(folder, "ramirez-cnn", patients=r"(p\d+)_")

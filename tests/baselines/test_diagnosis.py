@@ -47,10 +47,10 @@ def test_explosion_names_its_first_epoch():
     assert "epoch 2: not a number" in diagnose(history, LABELS, good, NAMES)[0]
 
 
-def test_parting_is_named_only_where_training_goes_on_to_improve():
+def test_overfitting_is_named_only_where_training_goes_on_to_improve():
     good = probabilities(np.where(LABELS, 0.8, 0.3))
     history = {"loss": [0.6, 0.4, 0.1], "val_loss": [0.6, 0.5, 0.9], "val_auc": [0.8, 0.9, 0.7]}
     (line,) = diagnose(history, LABELS, good, NAMES)
-    assert line.startswith("Training and validation part after epoch 2")
+    assert line.startswith("Training and validation loss diverge after epoch 2")
     for kept_up in ({"loss": [0.6, 0.4, 0.5]}, {"val_auc": [0.8, 0.9, 0.9]}):
         assert diagnose(history | kept_up, LABELS, good, NAMES) == []

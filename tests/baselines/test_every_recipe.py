@@ -11,7 +11,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
 from tests.conftest import SHARED
 
-# Those with pieces have their own test, those that fine-tune a backbone are alike.
+# Ensembles have their own test; recipes that fine-tune a backbone are alike.
 NAMES = [
     recipe.name
     for recipe in list_baselines()
@@ -21,7 +21,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def few_images(tmp_path_factory):
-    """Real X-rays where they are at hand, synthetic ones elsewhere."""
+    """Real X-rays if they are available, else synthetic ones."""
     folder = tmp_path_factory.mktemp("images")
     archive = SHARED / "data" / "kermany_fullsize_60.tar"
     if archive.is_file():

@@ -14,6 +14,7 @@ from featx.baselines.baseline_recipe import Plateau
 from featx.baselines.fitting import FitTask
 from featx.baselines.registry import get_baseline
 from featx.baselines.train import train
+from featx.baselines.training_data import TrainingData
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
@@ -231,14 +232,12 @@ def test_full_disk_is_reported_and_the_last_backup_is_kept(blobs, monkeypatch, t
 @pytest.fixture
 def make_task():
     """The report's own counts: 1,080 normal and 3,105 pneumonia of 4,185."""
-    labels = np.repeat([0, 1], [1080, 3105])
-    views = ImageViews(
-        ImageDataset.from_arrays(np.zeros((1, 2, 2), np.uint8)), (2, 2), Augmentation()
+    images = ImageDataset.from_arrays(
+        np.zeros((4185, 2, 2), np.uint8), np.repeat(["normal", "pneumonia"], [1080, 3105])
     )
-    everything = np.arange(len(labels))
-    return lambda name: FitTask(
-        get_baseline(name), views, labels, 2, everything, everything[:1], random_state=0
-    )
+    views = ImageViews(images, (2, 2), Augmentation())
+    data = TrainingData(images, views, np.arange(4185), np.arange(1), random_state=0)
+    return lambda name: FitTask(get_baseline(name), data, views)
 
 
 def test_steps_and_class_weights_of_the_report(make_task):

@@ -35,7 +35,7 @@ def test_int8_is_quantized_on_training_images_only(images, monkeypatch, precisio
     data = AuditedData(inspection, splits, None)
     config = BenchmarkConfig().with_settings(precision=precision)
     run = runner.BenchmarkRunner(config, data, None, None)
-    run._extract(config.backbones[0])
+    run._extract(config.row_backbones[0])
     expected = train if precision == "int8" else None
     assert calls == [(each, precision, expected) for each in (train, test, other)]
 

@@ -115,5 +115,5 @@ def test_what_cannot_be_adapted_is_told():
     with pytest.raises(UsageError, match="two classes, and the model has 3"):
         adapt(fit(train, "logistic", n_jobs=1), train, target)
     train, target = collections(shift=0)
-    with pytest.raises(UsageError, match="knn cannot weigh images"):
+    with pytest.raises(UsageError, match="knn takes no sample weights"):
         adapt(fit(train, "knn", n_jobs=1), train, target)

@@ -15,7 +15,7 @@ import pytest
 import featx
 from featx.cli import main
 from featx.runtime.files import TEMPORARY_PREFIX
-from tests.conftest import HEED_INTERRUPTS
+from tests.conftest import WITH_SIGINT
 
 PATIENTS = r"(p\d+)_"
 
@@ -277,7 +277,7 @@ def test_an_interrupted_benchmark_goes_on_where_it_was(road, tmp_path):
         "fitting": lambda: list(out.glob("rows/*.json")),
     }
     for moment in moments.values():
-        process = subprocess.Popen([*HEED_INTERRUPTS, *command], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*WITH_SIGINT, *command], stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
         while not moment():
             assert time.monotonic() < deadline

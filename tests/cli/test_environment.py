@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
 
 import featx
+from featx import BenchmarkConfig, ExtractionConfig, FitConfig
 from featx.classifiers.parallel import run_all
 from featx.cli import main
 from featx.cli.root import EXIT_CODES, SECTIONS, VARIABLES, commands
@@ -21,7 +24,7 @@ SOURCE = Path(featx.__file__).parent
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _default_jobs():
     yield
     set_jobs(None)
 
@@ -68,14 +71,14 @@ def test_words_are_completed_without_tensorflow():
         ("featx cache ", 2, {"ls", "verify", "prune"}),
         ("featx benchmark xrays --preset ", 4, {"fast", "accurate", "varshni"}),
     ):
-        surroundings = {
+        environment = {
             **os.environ,
             "_FEATX_COMPLETE": "bash_complete",
             "COMP_WORDS": typed,
             "COMP_CWORD": str(place),
         }
         done = subprocess.run(
-            [sys.executable, "-c", code], env=surroundings, capture_output=True, text=True
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         assert {line.removeprefix("plain,") for line in done.stdout.split()} == expected
@@ -86,18 +89,61 @@ def options_of(command):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_commands_that_work_long_can_be_told_how(words):
+def test_long_commands_take_quiet_verbose_and_jobs(words):
     flags = options_of(COMMANDS[words])
     assert ("--quiet" in flags) == ("--verbose" in flags)
     if isinstance(COMMANDS[words], click.Group):
         return
     assert "--json" in flags
-    # Whatever reads images or fits says how far it is, and can be kept to some of the cores.
     if {"images", "matrices", "baseline"} & {p.name for p in COMMANDS[words].params}:
         assert {"--quiet", "--verbose", "--jobs"} <= flags
 
 
-def test_jobs_decide_how_many_fits_run_at_a_time():
+def test_an_option_has_one_spelling_and_one_default_over_all_commands():
+    seen = {}
+    for command in COMMANDS.values():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name not in {"out", "images"}:
+                seen.setdefault(parameter.name, set()).add(parameter.opts[0])
+    assert {name: flags for name, flags in seen.items() if len(flags) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "config"),
+    [("extract", ExtractionConfig), ("fit", FitConfig), ("benchmark", BenchmarkConfig)],
+)
+def test_defaults_in_help_are_those_of_the_config(words, config):
+    shown = {parameter.name: parameter for parameter in COMMANDS[(words,)].params}
+    known = [config(), *(getattr(config(), name, None) for name in ("extraction", "fit"))]
+    for settings in filter(None, known):
+        for field in fields(settings):
+            parameter = shown.get(field.name)
+            if getattr(parameter, "show_default", None):
+                default = getattr(settings, field.name)
+                expected = list(default or ["none"]) if parameter.multiple else default
+                assert parameter.default == expected, field.name
+
+
+def test_empty_variables_count_as_unset(capsys, monkeypatch):
+    for name in VARIABLES:
+        if name != "KERAS_BACKEND":
+            monkeypatch.setenv(name, "")
+    code, text, error = run(capsys, "doctor", "--json")
+    assert code == 0, error
+    assert json.loads(text)["cache"]["folder"] == str(Path.home() / ".cache" / "featx")
+    assert chosen_jobs() is None
+    assert featx.ExtractionConfig().cache_folder == Path.home() / ".cache" / "featx"
+
+
+def test_commands_run_without_standard_error(image_folder, tmp_path):
+    code = "import sys\nsys.stderr = None\nfrom featx.cli import main\nmain(sys.argv[1:])"
+    words = ["extract", str(image_folder), "--views", "1", "--out", str(tmp_path / "m.h5")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "24 rows" in done.stdout
+
+
+def test_jobs_limit_fits_at_once():
     together, most, lock = 0, 0, threading.Lock()
     gate = threading.Event()
 
@@ -118,17 +164,16 @@ def test_jobs_decide_how_many_fits_run_at_a_time():
     set_jobs(1)
     run_all(fit, [(number,) for number in range(4)])
     assert most == 1
-    # What is asked for nearer by wins.
     most = 0
     run_all(fit, [(number,) for number in range(12)], n_jobs=2)
     assert most == 2
 
 
-def test_jobs_decide_how_many_images_are_read_at_a_time():
+def test_jobs_limit_images_read_at_once():
     for jobs in (1, 3):
         set_jobs(jobs)
         barrier = threading.Barrier(jobs)
-        # Passed only where so many read at once; named threads are then as many.
+        # The barrier opens only where so many read at once.
         names = set(prefetch(lambda _, barrier=barrier: _name_after(barrier), range(3 * jobs)))
         assert len(names) == jobs
 
@@ -152,7 +197,7 @@ def test_jobs_come_from_the_command_or_the_variable(capsys, monkeypatch):
     assert run(capsys, "demo", "--jobs", 0)[0] == 2
 
 
-def test_verbose_tells_versions_and_where_an_error_comes_from(capsys, tmp_path):
+def test_verbose_adds_versions_and_tracebacks(capsys, tmp_path):
     wrong = ("predict", tmp_path / "none.skops", tmp_path, "--out", tmp_path / "p.csv")
     code, _, error = run(capsys, *wrong)
     assert code == 2

@@ -12,7 +12,7 @@ import pytest
 
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.files import TEMPORARY_PREFIX
-from tests.conftest import HEED_INTERRUPTS
+from tests.conftest import WITH_SIGINT
 
 # The command line with quick features, and with a place to be stuck in: compiled code that no
 # signal wakes up, as a network or a fit is, or Python that one does.
@@ -80,11 +80,11 @@ def featx(image_folder, tmp_path):
     """Start `featx extract`, made to be stuck somewhere."""
     processes = []
 
-    def start(place, heed=HEED_INTERRUPTS):
+    def start(place, environment=WITH_SIGINT):
         command = [sys.executable, "-c", SCRIPT, place, str(tmp_path / "reached")]
         command += ["extract", str(image_folder), "--patients", r"(p\d+)_", "--views", "2"]
         command += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out" / "m.h5")]
-        process = subprocess.Popen([*heed, *command], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*environment, *command], stderr=subprocess.PIPE, text=True)
         processes.append(process)
         return process
 
@@ -150,7 +150,7 @@ def test_the_second_stops_at_once(featx, tmp_path, place):
 
 
 def test_a_process_that_ignores_interrupts_goes_on_doing_so(featx, tmp_path):
-    process = featx("python", heed=["env", "--ignore-signal=INT"])
+    process = featx("python", environment=["env", "--ignore-signal=INT"])
     until(tmp_path / "reached", process)
     process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):

@@ -192,6 +192,11 @@ def test_an_open_scheduler_of_another_machine_is_refused(address):
         pass
 
 
+def test_tls_without_keys_is_refused_at_once():
+    with pytest.raises(UsageError, match="needs TLS keys"):
+        connected("tls://10.0.0.7:8786").__enter__()
+
+
 def test_a_scheduler_that_does_not_answer_is_reported_soon(monkeypatch):
     monkeypatch.setattr("featx.features.cluster.CONNECT_SECONDS", 1)
     since = time.monotonic()
@@ -219,6 +224,28 @@ def test_the_command_takes_a_scheduler_and_urls(image_folder, tmp_path, processe
     with pytest.raises(SystemExit) as done:
         main([*words.split(), "--resources", "GPU=1"])
     assert done.value.code == 2
+
+
+def test_a_benchmark_on_a_cluster_gives_the_same_rows(images, tmp_path, client):
+    settings = {"classifiers": "naive_bayes", "views": 1, "cv": 2, "weights": "random"}
+    settings |= {"baselines": [], "controls": False, "learning_curve": False}
+    found = {}
+    for name, own in (("alone", None), ("cluster", client)):
+        table = featx.benchmark(
+            images,
+            "resnet50",
+            cache=tmp_path / name,
+            out=tmp_path / f"{name}-out",
+            client=own,
+            **settings,
+        )
+        found[name] = (
+            [row.estimates for row in table],
+            sorted(path.read_text() for path in (tmp_path / f"{name}-out").glob("scores/*.csv")),
+        )
+    assert found["cluster"] == found["alone"]
+    assert found["alone"][1]
+    assert shards_of(tmp_path / "cluster")
 
 
 def test_resources_pin_batches_to_the_workers_that_have_them(images, tmp_path, client):

@@ -21,7 +21,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from featx.runtime.files import TEMPORARY_PREFIX
-from tests.conftest import HEED_INTERRUPTS
+from tests.conftest import WITH_SIGINT
 from tests.features.worker import QuickEngine
 
 
@@ -175,7 +175,7 @@ def test_a_file_whose_change_left_no_trace_never_spoils_the_cache(images, quick,
     states = {path: hashing._state(path) for path in images.sources}
     monkeypatch.setattr(hashing, "_state", lambda source: states[source])
     shutil.copy(images.sources[3], images.sources[2])
-    # What is cached is told; rows of other bytes are not stored under the old digest.
+    # Cached rows are returned; rows of other bytes are not stored under the old digest.
     featx.extract(images, views=1)
     with pytest.raises(FeatxError, match=r"p01_0.png has other bytes .* --rehash"):
         featx.extract(images, views=2)
@@ -280,23 +280,23 @@ def test_a_stopped_extraction_goes_on_and_ends_the_same(image_folder, tmp_path, 
     command = [sys.executable, "-c", SCRIPT, str(image_folder)]
     whole = {**os.environ, "FEATX_CACHE": str(tmp_path / "whole")}
     subprocess.run([*command, str(tmp_path / "whole.h5")], env=whole, check=True)
-    parted = {**os.environ, "FEATX_CACHE": str(tmp_path / "parted")}
-    stopped = [*HEED_INTERRUPTS, *command, str(tmp_path / "no.h5")]
-    process = subprocess.Popen(stopped, env=parted, stderr=subprocess.DEVNULL)
+    interrupted = {**os.environ, "FEATX_CACHE": str(tmp_path / "interrupted")}
+    stopped = [*WITH_SIGINT, *command, str(tmp_path / "no.h5")]
+    process = subprocess.Popen(stopped, env=interrupted, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "parted").glob("*/part-*")):
+    while not list((tmp_path / "interrupted").glob("*/part-*")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(how)
     process.wait()
     assert not (tmp_path / "no.h5").exists()
-    before = {path.name for path in (tmp_path / "parted").glob("*/part-*")}
-    subprocess.run([*command, str(tmp_path / "parted.h5")], env=parted, check=True)
-    after = {path.name for path in (tmp_path / "parted").glob("*/part-*")}
+    before = {path.name for path in (tmp_path / "interrupted").glob("*/part-*")}
+    subprocess.run([*command, str(tmp_path / "interrupted.h5")], env=interrupted, check=True)
+    after = {path.name for path in (tmp_path / "interrupted").glob("*/part-*")}
     assert before < after
     if how == signal.SIGINT:
-        assert not list((tmp_path / "parted").glob(f"*/{TEMPORARY_PREFIX}*"))
-    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "parted.h5").read_bytes()
+        assert not list((tmp_path / "interrupted").glob(f"*/{TEMPORARY_PREFIX}*"))
+    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "interrupted.h5").read_bytes()
 
 
 def test_a_damaged_part_is_computed_again(images, tmp_path, caplog):

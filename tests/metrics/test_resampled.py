@@ -19,7 +19,7 @@ def test_weighted_figures_are_those_of_scikit_learn(task):
     weights = np.random.default_rng(1).poisson(1, size=(20, 250)).astype(float)
     measured = task.measure(weights)
     for row, weight in enumerate(weights):
-        calls = {"y_true": task.positive, "y_pred": task.called, "sample_weight": weight}
+        calls = {"y_true": task.positive, "y_pred": task.predicted, "sample_weight": weight}
         expected = {
             "sensitivity": reference.recall_score(**calls),
             "specificity": reference.recall_score(**calls, pos_label=0),
@@ -40,7 +40,7 @@ def test_weighted_figures_are_those_of_scikit_learn(task):
 def test_weights_count_like_copies(task):
     weights = np.random.default_rng(2).poisson(1, size=250)
     rows = np.repeat(np.arange(250), weights)
-    copied = TwoWayTask(task.positive[rows], task.probability[rows], task.called[rows])
+    copied = TwoWayTask(task.positive[rows], task.probability[rows], task.predicted[rows])
     weighted = task.measure(weights[None].astype(float))
     for name, value in copied.unweighted.items():
         if name != "calibration_shift":  # It tells the distance from equal weights.

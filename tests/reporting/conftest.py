@@ -106,7 +106,7 @@ class Folder:
                         "kind": "exact-duplicates-across",
                         "severity": "leak",
                         "count": 1,
-                        "text": "1 pair of pixel-identical images stands on both sides.",
+                        "text": "1 pair of pixel-identical images is in both training and test.",
                         "examples": ["a.png = b.png"],
                     }
                 ],

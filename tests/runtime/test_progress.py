@@ -37,7 +37,7 @@ def test_a_log_gets_a_line_every_ten_seconds_and_none_of_a_short_task(work, capl
     assert caplog.messages == []
     work(100)
     assert len(caplog.messages) == 10
-    first = "Embedding: 10 of 100 views, 1.00 views/s, about 01:30 left, shard 9"
+    first = "Embedding: 10 of 100 views, 1.00/s, about 01:30 left, shard 9"
     assert caplog.messages[0] == first
 
 
