@@ -241,7 +241,7 @@ def _duplicates_by_features(
 
 
 def _duplicates_by_pixels(own: Places, images: ImageDataset) -> list[Duplicate]:
-    fingerprints = take_fingerprints(images, "Searching duplicates")
+    fingerprints = take_fingerprints([images], "Searching duplicates")
     files = exact_pairs(fingerprints.digests)
     pixels = [pair for pair in exact_pairs(fingerprints.contents) if pair not in set(files)]
     near = near_pairs([images], fingerprints)
