@@ -74,7 +74,7 @@ class Inspection:
     patients : ndarray of str, shape (n_images,)
         Patients as given.
     exact, near : list of tuple of int
-        Pairs of duplicates; indices of external sets follow those of the images.
+        All pairs of duplicates; indices of external sets follow those of the images.
     """
 
     images: ImageDataset
@@ -87,7 +87,7 @@ class Inspection:
     @property
     def pairs(self) -> Pairs:
         """All pairs of duplicates."""
-        return _expand(self.exact) + self.near
+        return self.exact + self.near
 
     @property
     def classes(self) -> list[str]:
@@ -116,7 +116,7 @@ def inspect_images(
     fingerprints = take_fingerprints(sets)
     # Blank images are equal, but do not identify a patient.
     blank = fingerprints.constant
-    exact = [pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]]
+    exact = _expand([pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]])
     near = near_pairs(sets, fingerprints)
     own = [pair for pair in exact + near if max(pair) < len(images)]
     joined = replace(images, patients=join_patients(images.patients, own)) if own else images
@@ -155,9 +155,8 @@ def audit_split(
     within = [f"{names[i]} = {names[j]}" for i, j in pairs if parts[i] == parts[j]]
     unreadable = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
     constant = np.flatnonzero(inspection.fingerprints.constant)
-    exact = _expand(inspection.exact)
     findings = [
-        *_duplicates_across(names, parts, "exact-duplicates-across", exact),
+        *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
         *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
         *_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
         *_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(out)]),

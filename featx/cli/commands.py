@@ -134,12 +134,6 @@ def _matrix_summary(matrix: featx.FeatureMatrix, out: Path | None) -> dict[str, 
 @names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
 @fitting_options
 @click.option("--out", type=OutputPath("folder", "models"), required=True, help="Folder to write.")
-@click.option(
-    "--memory",
-    metavar="SIZE",
-    help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
-    "[default: what is free]",
-)
 @seed_option
 @running_options
 def fit(

@@ -34,12 +34,12 @@ def datasets(name: str | None, to: Path | None, given: Path | None, as_json: boo
 
     Example: featx datasets kermany --to data
     """
-    from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
+    from featx.datasets.public import PUBLIC_SETS, fetch_public_set, get_public_set
 
     if name is None:
         if to is not None or given is not None:
             raise UsageError("name the data set to fetch, such as `featx datasets kermany --to .`")
-        known = [public_set.to_dict() for public_set in list_public_sets()]
+        known = [public_set.to_dict() for public_set in PUBLIC_SETS.values()]
         print_result(known, as_json, "\n".join(_described(public_set) for public_set in known))
         return
     public_set = get_public_set(name)

@@ -278,6 +278,12 @@ fitting_options = together(
         show_default=True,
         help="Cross-validation folds, grouped by patient.",
     ),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
+        "[default: what is free]",
+    ),
 )
 inference_options = together(
     click.option(
