@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from featx.errors import UnreadableImageError
 from featx.images.archives import Member
+from featx.images.depth import to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom
-from featx.images.reading import Color, read_bytes, read_image, to_intensities
+from featx.images.files import read_bytes
+from featx.images.reading import Color, count_channels, read_image
 from featx.images.remote import RemoteFile
 
 __all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_beginning"]
@@ -52,9 +52,8 @@ def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> byt
     try:
         if isinstance(source, Member | RemoteFile):
             return source.read(length)
-        with source.open("rb") as file:
-            return file.read(length)
-    except (OSError, UnreadableImageError):
+        return read_bytes(source, length)
+    except UnreadableImageError:
         return b""
 
 
@@ -71,8 +70,7 @@ def describe(source: Source) -> tuple[int, int]:
     if is_dicom(content):
         colors = read_image(content, "rgb")
         return len(content), 3 if (colors != colors[..., :1]).any() else 1
-    with Image.open(io.BytesIO(content)) as image:
-        return len(content), len(image.getbands())
+    return len(content), count_channels(content)
 
 
 def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
@@ -86,6 +84,5 @@ def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
         )
     if color == "rgb":
         return pixels
-    # Weights of ITU-R BT.601, as in Pillow's conversion.
-    luminance = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    luminance = to_luminance(pixels)
     return luminance.round().astype(np.uint8) if pixels.dtype == np.uint8 else luminance
