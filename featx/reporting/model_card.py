@@ -30,7 +30,6 @@ __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 CARD_FORMAT = 1
 
 _FIGURES = tuple(name for name in METRICS if name != "expected_calibration_error")
-_STEPS = {"scale": "standardized", "compress": "compressed by PCA"}
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
@@ -88,10 +87,7 @@ def model_card(
         row=row,
         class_counts=[f"{n:,} {each}" for each, n in provenance["class_counts"].items()],
         recipes=[Recipe.from_dict(recipe) for recipe in facts["recipes"]],
-        titles={backbone: spec.title for backbone, spec in BACKBONES.items()},
-        views=provenance["rows"] / provenance["images"],
-        steps=[_STEPS[step] for step in facts["steps"] if step in _STEPS],
-        chosen=", ".join(f"{key} {value}" for key, value in facts["chosen"].items()),
+        backbones=BACKBONES,
         columns=list(sets),
         figures={
             columns[figure].title: [

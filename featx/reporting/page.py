@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from featx.reporting import figures
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
-from featx.reporting.figures import cost_figure, epochs_figure, learning_figure
 from featx.reporting.notes import Note
-from featx.reporting.panels import assign_styles, make_panels
+from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results import Results, best_place, read_results
 from featx.runtime.files import put_bytes
@@ -85,10 +85,11 @@ def _render_results(results: Results) -> str:
         scores=MAIN[:5],
         per_class=[column for column in MAIN[:5] if column.field != "accuracy"],
         panels=make_panels(results, styles, shown),
-        cost=cost_figure(results.rows, styles),
-        learning=learning_figure(points, styles[learner]) if len(points) > 1 else None,
+        cost=figures.cost_figure(results.rows, styles),
+        learning=figures.learning_figure(points, styles[learner]) if len(points) > 1 else None,
         learning_of=results.rows[learner].label if points else "",
-        epochs=_epochs(results),
+        draw=figures,
+        operating_cost=operating_cost,
         recipes=_recipes(results.rows),
         checklists=fill_checklists(results),
     )
@@ -128,6 +129,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     environment.filters["plain"] = _plain
     environment.filters["breakable"] = _breakable
     environment.filters["cell"] = make_cell
@@ -155,19 +157,6 @@ def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
     control = max(controls, key=lambda place: rows[place].auc, default=None)
     found = [best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc"), control]
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
-
-
-def _epochs(results: Results) -> dict[str, Markup]:
-    """Draw loss and AUC, else accuracy, of each training by epoch; by title."""
-    figures = {}
-    labels = {row.name: row.label for row in results.rows}
-    for name, log in results.logs.items():
-        area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
-        for figure, title in (("loss", "loss"), (area, area.replace("auc", "AUC"))):
-            drawing = epochs_figure(log, figure, labels[name])
-            if drawing is not None:
-                figures[f"{labels[name]}: {title}"] = drawing
-    return figures
 
 
 def _recipes(rows: Sequence[BenchmarkRow]) -> dict[str, Mapping[str, Any]]:

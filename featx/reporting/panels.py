@@ -1,4 +1,4 @@
-"""Figures of one class on one set of images, for the models that are drawn."""
+"""Models that are drawn of each class and set of images, and what their threshold costs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 
 from featx.metrics.intervals import Interval
-from featx.reporting.figures import (
-    SHAPES,
-    DrawnModel,
-    calibration_figure,
-    decision_figure,
-    precision_recall_figure,
-    roc_figures,
-    score_histogram,
-)
+from featx.reporting.figures import SHAPES, DrawnModel
 from featx.reporting.results import Results
 
 __all__ = ["COLORS", "OperatingCost", "Panel", "assign_styles", "make_panels", "operating_cost"]
@@ -49,18 +40,20 @@ class OperatingCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """One class on one set of images; models, histograms and costs by place in the table."""
+    """One class on one set of images, and its models by place in the table."""
 
     title: str
+    positive: str
     models: dict[int, DrawnModel]
     n_hidden: int
-    n_bootstrap: int
-    roc: list[Markup]
-    precision_recall: Markup
-    calibration: Markup
-    decision: Markup
-    histograms: dict[int, Markup]
-    costs: dict[int, OperatingCost]
+    random_state: int
+
+    @property
+    def bootstrap(self) -> dict[str, int]:
+        """Settings of bands; those of many images are narrow with fewer resamples, too."""
+        n_images = max(len(model.positive) for model in self.models.values())
+        n_bootstrap = int(np.clip(_MAX_WEIGHTS // n_images, 200, 1000))
+        return {"n_bootstrap": n_bootstrap, "random_state": self.random_state}
 
     @property
     def unit(self) -> str:
@@ -85,7 +78,7 @@ def assign_styles(n_rows: int, first: Collection[int] = ()) -> list[str]:
 
 
 def make_panels(results: Results, styles: Sequence[str], shown: Collection[int]) -> list[Panel]:
-    """Draw every set and class for which there are predictions."""
+    """Choose what is drawn of every set and class for which there are predictions."""
     names = results.class_names
     classes = [1] if len(names) == 2 else list(range(len(names)))
     wanted = [(external, klass) for external in results.predictions for klass in classes]
@@ -93,13 +86,12 @@ def make_panels(results: Results, styles: Sequence[str], shown: Collection[int])
     panels = []
     for external, klass in wanted:
         models = _models(results, styles, shown, external, klass)
-        order = sorted(models, key=lambda place: (place not in shown, place))
-        kept = {place: models[place] for place in sorted(order[:most])}
-        if kept:
-            title = names[klass] + (f" on {external}" if external else "")
-            n_hidden = len(models) - len(kept)
-            panels.append(_panel(title, kept, names[klass], n_hidden, results.random_state))
-    return panels
+        first = sorted(models, key=lambda place: (place not in shown, place))[:most]
+        kept = {place: models[place] for place in sorted(first)}
+        title = names[klass] + (f" on {external}" if external else "")
+        n_hidden = len(models) - len(kept)
+        panels.append(Panel(title, names[klass], kept, n_hidden, results.random_state))
+    return [panel for panel in panels if panel.models]
 
 
 def _models(
@@ -127,31 +119,6 @@ def _models(
             shown=place in shown,
         )
     return found
-
-
-def _panel(
-    title: str, models: dict[int, DrawnModel], positive: str, n_hidden: int, random_state: int
-) -> Panel:
-    n_images = max(len(model.positive) for model in models.values())
-    # Bands of many images are narrow with fewer resamples, too.
-    n_bootstrap = int(np.clip(_MAX_WEIGHTS // n_images, 200, 1000))
-    bootstrap = {"n_bootstrap": n_bootstrap, "random_state": random_state}
-    return Panel(
-        title=title,
-        models=models,
-        n_hidden=n_hidden,
-        n_bootstrap=n_bootstrap,
-        roc=roc_figures(models, positive, **bootstrap),
-        precision_recall=precision_recall_figure(models, positive, **bootstrap),
-        calibration=calibration_figure(models, positive),
-        decision=decision_figure(models, positive),
-        histograms={place: score_histogram(model, positive) for place, model in models.items()},
-        costs={
-            place: operating_cost(model, model.threshold)
-            for place, model in models.items()
-            if model.threshold is not None
-        },
-    )
 
 
 def operating_cost(model: DrawnModel, threshold: float) -> OperatingCost:

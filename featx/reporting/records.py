@@ -315,13 +315,11 @@ class BenchmarkRow:
         if self.kind == "baseline":
             values |= {"validation_auc": self.validation_auc, "diagnosis": list(self.diagnosis)}
         else:
-            values |= {
-                "auc_out_of_fold": self.auc_out_of_fold,
-                "recipe_digests": list(self.recipe_digests),
-            }
+            values["auc_out_of_fold"] = self.auc_out_of_fold
+            values["recipe_digests"] = list(self.recipe_digests)
         values |= {"views": self.views, "test_views": self.test_views, **self.costs.to_dict()}
-        values |= {"recipes": [dict(recipe) for recipe in self.recipes]}
-        values |= {"settings": dict(self.settings)}
+        values["recipes"] = [dict(recipe) for recipe in self.recipes]
+        values["settings"] = dict(self.settings)
         if self.auc_seeds:
             values |= {"auc_seeds": list(self.auc_seeds), "auc_seeds_sd": self.auc_seeds_sd}
         if self.comparison is not None:
@@ -339,6 +337,10 @@ class BenchmarkRow:
         values : mapping
             Plain values; fields that early versions lack become None or empty.
         """
+        numbers = ("n_train", "views", "test_views", "auc_out_of_fold", "validation_auc")
+        lists = ("recipes", "recipe_digests", "auc_seeds", "diagnosis")
+        plain: dict[str, Any] = {name: values[name] for name in numbers if name in values}
+        plain |= {name: tuple(values[name]) for name in lists if name in values}
         return cls(
             name=values.get("name", f"{values['backbone']}-{values['classifier']}"),
             backbone=values["backbone"],
@@ -349,19 +351,11 @@ class BenchmarkRow:
                 name: SetScores.from_dict(found)
                 for name, found in values.get("externals", {}).items()
             },
-            n_train=values.get("n_train", 0),
-            views=values.get("views"),
-            test_views=values.get("test_views"),
-            auc_out_of_fold=values.get("auc_out_of_fold"),
-            validation_auc=values.get("validation_auc"),
             costs=Costs.from_dict(values),
-            recipes=tuple(values.get("recipes", ())),
-            recipe_digests=tuple(values.get("recipe_digests", ())),
             settings=current_names(values.get("settings", {})),
-            auc_seeds=tuple(values.get("auc_seeds", ())),
             comparison=_comparison(values, "reference"),
             float32=_comparison(values, "float32", "float32_"),
-            diagnosis=tuple(values.get("diagnosis", ())),
+            **plain,
         )
 
 
