@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import featx
+import featx.cli  # registers the commands of the command line's reference
 
 project = "featx"
 author = "The featx maintainers"
@@ -37,6 +38,7 @@ html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": False,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

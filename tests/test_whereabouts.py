@@ -1,4 +1,4 @@
-"""No file that featx writes tells where on a machine it was made, or by whom."""
+"""No file that featx writes contains a path of the machine or the name of a user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FOLDER, HOME, USER = "Xfolder7391", "Xhome7391", "Xuser7391"
 
 
 def traces(content, word):
-    """Tell whether a word stands in a file's bytes, in any usual dress."""
+    """Return whether a file contains a word, in any usual encoding or compression."""
     dresses = [word.encode(code) for code in ("utf-8", "utf-16-le", "utf-16-be")]
     # Wherever base64 begins, the letters in the middle are one of three sequences.
     dresses += [base64.b64encode(bytes(start) + word.encode())[4:-4] for start in range(3)]

@@ -35,7 +35,7 @@ _ROUNDS = 2
 def adapt(
     model: FeatureClassifier, train: FeatureMatrix, target: FeatureMatrix
 ) -> FeatureClassifier | None:
-    """Refit a model on its training images and on confident predictions of new images.
+    """Refit a model with confident predictions of new images as labels.
 
     The most confident four fifths of either predicted class of the new images become training
     images with their predicted labels (pseudo-labels), with the same total weight as the original

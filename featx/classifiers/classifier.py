@@ -187,7 +187,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def fit_matrix(self, matrix: FeatureMatrix) -> FeatureClassifier:
-        """Fit to the labeled images of a matrix, except those of its test split.
+        """Fit to the labeled images of a matrix outside its test split.
 
         Parameters
         ----------

@@ -44,8 +44,8 @@ _MOST_KERNEL_ROWS = 20_000
 # Matrices of (features, features) float64, and blocks of rows, that exist at the same time.
 _SQUARES, _BLOCKS = 6, 8
 
-# Per value of a reduced row: itself, a fit's copy, and the classifier's copy in float64.
-_BYTES_PER_VALUE = 16
+# Per value of a reduced row: itself, folds, a fit's copy, and the classifier's copies in float64.
+_BYTES_PER_VALUE = 28
 _BYTES_PER_ROW = 250
 # Allocators need the rest.
 _PROPORTION_FOR_ROWS = 0.7
@@ -222,15 +222,20 @@ def reduce_rows(
         images=images,
         spec=replace(
             spec,
-            make=partial(_last_step, spec, features),
+            make=partial(_last_step, spec, features, free),
             grid=partial(_grid, spec, features),
+            shared_fits=None,  # kernel matrices would take memory without a limit
         ),
     )
 
 
-def _last_step(spec: ClassifierSpec, features: int, shape: Shape, random_state: int) -> Pipeline:
-    last = spec.make((shape[0], features), random_state).steps[-1]
-    return Pipeline([("reduced", "passthrough"), last])
+def _last_step(
+    spec: ClassifierSpec, features: int, free: int, shape: Shape, random_state: int
+) -> Pipeline:
+    name, classifier = spec.make((shape[0], features), random_state).steps[-1]
+    if isinstance(classifier, SVC):
+        classifier.cache_size = max(1, min(classifier.cache_size, free >> 23))
+    return Pipeline([("reduced", "passthrough"), (name, classifier)])
 
 
 def _grid(spec: ClassifierSpec, features: int, shape: Shape) -> list[Grid]:

@@ -133,7 +133,7 @@ class Predictions:
         return replace(self, names=tuple(self.names[place] for place in chosen), **fields)
 
     def paired_with(self, other: Predictions) -> tuple[Predictions, Predictions]:
-        """Return both predictions on their common images, in the order of the first."""
+        """Return both predictions on their common images, in this order."""
         place = {name: index for index, name in enumerate(other.names)}
         common = [index for index, name in enumerate(self.names) if name in place]
         counterparts = [place[self.names[index]] for index in common]

@@ -90,7 +90,8 @@ def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:
 
 def is_archive(path: Path) -> bool:
     """Return whether a file is a zip or tar archive, by its content."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    # Neither a named pipe nor a device, which are read for ever.
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
 
 
 def list_members(path: Path) -> dict[str, Member]:

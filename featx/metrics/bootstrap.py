@@ -1,12 +1,12 @@
 """The bootstrap by patient, and the intervals read from it.
 
-Every resample draws patients, not images, since a patient's images go together. Of the usual
-intervals none serves every figure; simulation (300 to 624 images, with and without several
-images a patient, nominal 95 %) decided:
+Every resample draws patients, not images, because a patient's images are correlated. No usual
+interval suits all metrics; simulation (300 to 624 images, with and without several images per
+patient, nominal 95 %) decided:
 
-- Shares (F1, balanced accuracy, average precision, Brier score): bootstrap standard error on the
-  logit scale. The percentile interval covers 90 to 94 % for an average precision near 1, since
-  every resample repeats images and so looks easier; this one covers 92 to 95 %.
+- Proportions (F1, balanced accuracy, average precision, Brier score): bootstrap standard error
+  on the logit scale. The percentile interval covers 90 to 94 % for an average precision near 1,
+  because every resample repeats images and so looks easier; this one covers 92 to 95 %.
 - Calibration slope and intercept: the basic (reversed percentile) interval, 94 to 96 %. The
   percentile interval of the slope covers 89 to 92 %, for the slope's bias is doubled in it.
 - Expected calibration error: see `calibration_error_interval`. The percentile interval never
@@ -44,7 +44,7 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
     n_bootstrap : int
         Number of resamples.
     random_state : int
-        Which resamples; the same seed gives the same ones.
+        Random seed of the resamples.
 
     Yields
     ------
@@ -71,7 +71,7 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
 def share_interval(
     value: float, replicates: Floats, trials: int, confidence: float = 0.95
 ) -> Interval:
-    """Return a figure between 0 and 1 its interval: standard error of resamples, logit scale.
+    """Return the bootstrap interval of a proportion, on the logit scale.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def share_interval(
 
 
 def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -> Interval:
-    """Return a figure without bounds of its own the basic, or reversed percentile, interval.
+    """Return the basic bootstrap interval of an unbounded metric.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -
 def calibration_error_interval(
     value: float, replicates: Floats, shifts: Floats, confidence: float = 0.95
 ) -> Interval:
-    """Return the expected calibration error its interval.
+    """Return an interval of the expected calibration error.
 
     The error is the sum of the absolute gaps of the bins, so noise adds to it and resampling adds
     more. The upper bound is that of the basic interval, which takes as much off as resampling

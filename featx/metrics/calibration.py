@@ -30,7 +30,7 @@ def log_odds(probability: Floats) -> Floats:
 def calibration_gaps(
     positive: npt.NDArray[np.bool_], probability: Floats, weights: Floats
 ) -> Floats:
-    """Return the gaps of ten bins of equal width, whose absolute sum is the calibration error.
+    """Return the calibration gaps of ten bins of equal width.
 
     The gap of a bin is its fraction of the images times the difference between its mean
     probability and its fraction of positives. The sum of the absolute gaps is the expected

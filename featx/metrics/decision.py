@@ -14,7 +14,7 @@ __all__ = ["net_benefit", "net_benefit_of_treating_all"]
 def net_benefit(
     labels: npt.ArrayLike, probabilities: npt.ArrayLike, thresholds: npt.ArrayLike
 ) -> Floats:
-    """Return the net benefit of acting on every image whose probability reaches a threshold.
+    """Return the net benefit of acting from a threshold probability on.
 
     At a threshold probability p, one false negative is considered as bad as (1 - p) / p false
     positives. The net benefit is the proportion of true positives, minus the proportion of false

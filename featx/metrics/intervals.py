@@ -160,7 +160,7 @@ def proportion_interval(
 
 
 def design_effect(values: Floats, patients: Integers) -> float:
-    """Return the factor by which clustering by patient widens a mean's variance, at least 1.
+    """Return the design effect of clustering by patient, at least 1.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
 
 
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
-    """Return every patient a number from 0, and every image its own where they are unknown.
+    """Return patient numbers from 0; unknown patients have one image each.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
 
 
 def extreme_interval(value: float, trials: int, confidence: float) -> Interval:
-    """Return an estimate of exactly 0 or 1 the interval of Clopper and Pearson.
+    """Return Clopper and Pearson's interval of an estimate of exactly 0 or 1.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def extreme_interval(value: float, trials: int, confidence: float) -> Interval:
 
 
 def logit_interval(value: float, variance: float, confidence: float) -> Interval:
-    """Return an estimate strictly between 0 and 1 an interval symmetric on the logit scale.
+    """Return an interval of a proportion, symmetric on the logit scale.
 
     Examples
     --------

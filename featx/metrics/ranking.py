@@ -95,7 +95,7 @@ def macro_auc_interval(
     confidence: float = 0.95,
     patients: npt.ArrayLike | None = None,
 ) -> Interval:
-    """Return the area under the ROC curve, macro-averaged one-vs-rest for more than two classes.
+    """Return the macro-averaged one-vs-rest area under the ROC curve.
 
     The areas of the classes come from the same patients: their influences are averaged before the
     variance is taken. Where that is 0, the bounds are the means of the bounds of the classes.
@@ -142,7 +142,7 @@ def macro_auc_interval(
 def auc_influence(
     positive: npt.NDArray[np.bool_], scores: Floats, patients: Integers
 ) -> tuple[float, Floats]:
-    """Return the area under the ROC curve and each patient's influence on it.
+    """Return the ROC AUC and each patient's influence on it.
 
     The sum of squares of one classifier's influences is the variance of its area; the sum of
     products of two classifiers' influences is the covariance of theirs. With one image per patient

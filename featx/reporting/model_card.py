@@ -14,10 +14,10 @@ from featx.classifiers.registry import CLASSIFIERS
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.intervals import Interval
-from featx.metrics.scores import evaluate, flatten
+from featx.metrics.scores import METRICS, evaluate, flatten
 from featx.reporting.columns import MAIN, MORE, make_cell
 from featx.reporting.notes import Note
-from featx.reporting.records import BenchmarkRow, current_names
+from featx.reporting.records import BenchmarkRow, current_names, read_estimates
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -29,11 +29,7 @@ __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 # Of what `card_facts` returns: a benchmark keeps it.
 CARD_FORMAT = 1
 
-_FIGURES = (
-    *("auc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1"),
-    *("average_precision", "brier", "calibration_slope", "calibration_intercept"),
-)
-_STEPS = {"scale": "standardized", "compress": "compressed by PCA"}
+_FIGURES = tuple(name for name in METRICS if name != "expected_calibration_error")
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
@@ -75,7 +71,7 @@ def model_card(
        doi 10.1145/3287560.3287596.
     """
     provenance = current_names(facts["provenance"])
-    sets: dict[str, Mapping[str, Interval]] = {"Out of fold": _estimates(facts["out_of_fold"])}
+    sets: dict[str, Mapping[str, Interval]] = {"Out of fold": read_estimates(facts["out_of_fold"])}
     collapsed = {"out of fold": facts["collapsed"]}
     if row is not None:
         sets["Test"] = row.estimates
@@ -91,10 +87,7 @@ def model_card(
         row=row,
         class_counts=[f"{n:,} {each}" for each, n in provenance["class_counts"].items()],
         recipes=[Recipe.from_dict(recipe) for recipe in facts["recipes"]],
-        titles={backbone: spec.title for backbone, spec in BACKBONES.items()},
-        views=provenance["rows"] / provenance["images"],
-        steps=[_STEPS[step] for step in facts["steps"] if step in _STEPS],
-        chosen=", ".join(f"{key} {value}" for key, value in facts["chosen"].items()),
+        backbones=BACKBONES,
         columns=list(sets),
         figures={
             columns[figure].title: [
@@ -105,17 +98,6 @@ def model_card(
         collapsed={place: reason for place, reason in collapsed.items() if reason},
         limits=limits,
     )
-
-
-def _estimates(flat: Mapping[str, float | None]) -> dict[str, Interval]:
-    def number(name: str) -> float:
-        value = flat.get(name)
-        return np.nan if value is None else value
-
-    return {
-        figure: Interval(*(number(figure + end) for end in ("", "_low", "_high")))
-        for figure in _FIGURES
-    }
 
 
 def _cell(interval: Interval | None, form: str) -> str:

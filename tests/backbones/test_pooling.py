@@ -46,8 +46,8 @@ def test_an_unknown_pooling_is_named_with_the_known_ones():
 
 
 @pytest.mark.parametrize("name", ["xception@", "xception@big", "xception@32", "xception@-224"])
-def test_a_size_that_a_network_cannot_take_is_refused(name):
-    with pytest.raises(UsageError, match="at least 71"):
+def test_a_size_that_a_network_cannot_take_raises(name):
+    with pytest.raises(UsageError, match="from 71 to 4,096"):
         get_backbone(name)
 
 

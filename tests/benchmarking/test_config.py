@@ -25,6 +25,12 @@ def test_settings_that_change_no_number_are_not_in_the_key():
     assert config.with_settings(search_rows=50).fit_settings != config.fit_settings
 
 
+def test_the_precision_of_a_name_wins_over_the_setting():
+    config = BenchmarkConfig(("vgg16", "vgg16@float32")).with_settings(precision="int8")
+    assert config.row_backbones == ("vgg16@int8", "vgg16")
+    assert BenchmarkConfig.from_dict(config.to_dict()).row_backbones == config.row_backbones
+
+
 def test_a_name_or_a_list_of_names():
     config = BenchmarkConfig(classifiers="svm", baselines="ramirez-cnn")
     assert (config.classifiers, config.baselines) == (("svm",), ("ramirez-cnn",))

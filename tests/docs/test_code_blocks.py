@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import click
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.cli.commands import commands
+import featx
+import featx.cli
+from featx.cli.root import commands
 from tests.docs.blocks import PAGES, ROOT, read_blocks
 
 
@@ -86,3 +90,13 @@ def test_every_block_of_the_pages_is_read():
     found = [block for page in PAGES for block in read_blocks(page)]
     shown = sum(text.count(f"\n```{language}\n") for language in ("bash", "python", "diff"))
     assert len([b for b in found if b.language in ("bash", "python", "diff")]) == shown > 20
+
+
+@pytest.mark.slow
+def test_every_field_of_the_results_is_documented(folder):
+    featx.benchmark("chest_xray", classifiers="logistic", patients="kermany", out="results")
+    text = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
+    run_record = json.loads(Path("results/run.json").read_text(encoding="utf-8"))
+    rows = json.loads(Path("results/results.json").read_text(encoding="utf-8"))
+    fields = {re.sub("_(low|high)$", "", name) for row in rows for name in row} | set(run_record)
+    assert not {name for name in fields if f"`{name}`" not in text}

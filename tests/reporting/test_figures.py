@@ -19,7 +19,7 @@ from featx.reporting.records import BenchmarkRow
 
 def model(positive, probability, patients=None, threshold=0.5):
     positive, probability = np.asarray(positive, bool), np.asarray(probability, np.float64)
-    return DrawnModel("m", "c0", "circle", positive, probability, patients, threshold, "", True)
+    return DrawnModel("m", "c0", "circle", positive, probability, patients, threshold, np.nan, True)
 
 
 def test_reliability_is_that_of_the_bins():
@@ -41,7 +41,7 @@ def test_reliability_is_clustered_by_patient(generator):
 def test_the_best_threshold_is_found_among_all(generator):
     positive = generator.random(80) < 0.4
     probability = np.clip(generator.normal(0.4 + 0.2 * positive, 0.2), 0, 1).round(2)
-    cost = operating_cost(model(positive, probability, threshold=0.7))
+    cost = operating_cost(model(positive, probability), 0.7)
 
     def youden(cut):
         called = probability >= cut
@@ -49,7 +49,7 @@ def test_the_best_threshold_is_found_among_all(generator):
 
     assert cost.sensitivity + cost.specificity - 1 == pytest.approx(youden(0.7))
     best = max(youden(cut) for cut in np.append(probability, 2.0))
-    assert cost.cost == pytest.approx(best - youden(0.7))
+    assert cost.youden_lost == pytest.approx(best - youden(0.7))
     assert cost.best_sensitivity + cost.best_specificity - 1 == pytest.approx(
         youden(cost.best_threshold)
     )

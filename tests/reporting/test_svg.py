@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from featx.reporting.svg import Plot, nice_ticks
+from featx.reporting.svg import Axis, Plot, nice_ticks
 
 
 def test_places_are_linear_or_logarithmic():
-    plot = Plot("", "", x=(1, 100), y=(0, 2), size=(400, 320), log_x=True)
+    plot = Plot("", "", Axis("", 1, 100, log=True), Axis("", 0, 2))
     left, middle, right = plot.horizontal([1, 10, 100])
     assert middle - left == pytest.approx(right - middle) and right == 400 - 12
     bottom, center, top = plot.vertical([0, 1, 2])
@@ -17,7 +17,7 @@ def test_places_are_linear_or_logarithmic():
 
 
 def test_long_lines_are_thinned_but_keep_their_ends():
-    plot = Plot("", "", x=(0, 1), y=(0, 1))
+    plot = Plot("", "", Axis(""), Axis(""))
     x = np.linspace(0, 1, 5000)
     plot.line(x, x, "c0")
     (corners,) = re.findall(r'class="line c0" d="M([^"]+)"', plot.svg())
