@@ -217,7 +217,7 @@ def _duplicates_by_features(matrix: FeatureMatrix) -> tuple[Duplicate, ...]:
 
 
 def _duplicates_by_pixels(own: Places, images: ImageDataset) -> tuple[Duplicate, ...]:
-    fingerprints = take_fingerprints(images, "Searching duplicates")
+    fingerprints = take_fingerprints([images], "Searching duplicates")
     found = {
         "same file": exact_pairs(fingerprints.digests),
         "same pixels": exact_pairs(fingerprints.contents),
