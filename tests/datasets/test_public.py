@@ -228,7 +228,7 @@ def test_without_a_network_the_archive_can_be_given(server, tmp_path, monkeypatc
         taken.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}/file"
     record = replace(known(server), address=closed)
-    monkeypatch.setitem(public_sets._PUBLIC_SETS, "kermany", record)
+    monkeypatch.setitem(public_sets.PUBLIC_SETS, "kermany", record)
     command = ("datasets", "kermany", "--to", tmp_path / "data")
     code, text, error = run(capsys, *command)
     assert (code, text) == (1, "")
