@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +27,7 @@ from featx.classifiers.registry import get_classifier
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
+from featx.explanation.heatmaps import gray_image
 from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.parallel import map_with_progress
@@ -256,9 +257,10 @@ def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, Image
 
 def _thumbnail(images: ImageDataset, index: int) -> npt.NDArray[np.uint8]:
     """Make a small square picture of an image, its aspect ratio kept; black if unreadable."""
+    tile = Image.new("L", (TILE, TILE))
     try:
-        image = Image.fromarray(images.read(index))
+        small = gray_image(images.read(index), TILE)
     except UnreadableImageError:
-        return np.zeros((TILE, TILE), dtype=np.uint8)
-    padded = ImageOps.pad(image, (TILE, TILE), Image.Resampling.BOX)
-    return np.rint(np.asarray(padded)).astype(np.uint8)
+        return np.asarray(tile)
+    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    return np.asarray(tile)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from featx.errors import UnreadableImageError
 from featx.images.dicom.header import FIELDS, is_inverted, settle_header, unused_low_bits
 from featx.images.jpeg import check_jpeg_data
+from featx.images.layouts import LAYOUTS, check_layout
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -52,7 +53,13 @@ _ELEMENTS = [
     ),
     "PixelPresentation",
     "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
 ]
+
+_INTERPRETATIONS = {layout.samples for layout in LAYOUTS if layout.container == "DICOM"} | {
+    *("HSV", "ARGB", "CMYK", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "XYB")
+}
 
 # A fixed order, so that lossy files give the same pixels wherever the packages are the same.
 _DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
@@ -82,6 +89,8 @@ def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     settle_header(dataset)
     pixels, interpretation = _decode(dataset)
     if interpretation in ("MONOCHROME1", "MONOCHROME2"):
+        if pixels.ndim != 2:
+            raise UnreadableImageError("its header contradicts itself: gray of several samples")
         gray = _to_intensities(pixels, dataset)
         return gray if color == "gray" else np.repeat(gray[..., np.newaxis], 3, axis=2)
     return _from_color(pixels, interpretation, dataset, color)
@@ -99,8 +108,19 @@ def _parse(content: bytes, elements: list[str]) -> Dataset:
 
 
 def _check(dataset: Dataset, largest_pixels: int) -> None:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        bits = 32 if "FloatPixelData" in dataset else 64
+        check_layout("DICOM", "gray", bits, "floating-point")
     if "PixelData" not in dataset:
         raise UnreadableImageError("a DICOM file without an image, or cut short before it")
+    kind = str(dataset.get("PhotometricInterpretation") or "").strip()
+    # An unknown one may hold anything, such as a name.
+    check_layout(
+        "DICOM",
+        kind if kind in _INTERPRETATIONS else "pixels of an unknown photometric interpretation",
+        int(dataset.BitsStored),
+        "integer",
+    )
     height, width = int(dataset.Rows), int(dataset.Columns)
     if height == 0 or width == 0:
         raise UnreadableImageError("it has no pixels")
