@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import featx
+import featx.cli  # registers the commands of the command line's reference
 
 project = "featx"
 author = "The featx maintainers"
@@ -37,9 +38,11 @@ html_copy_source = False
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": False,
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "faq": [], "guarantees": [], "performance": [], "tutorial": []}
+_WIDE = ["index", "installation", "tutorial", "results", "guarantees", "performance", "faq"]
+html_sidebars = {page: [] for page in _WIDE}
 copyright = "The featx maintainers; Apache-2.0"

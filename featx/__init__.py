@@ -45,61 +45,35 @@ _HOMES = {
     "train": "featx.baselines.train",
 }
 
-__all__ = [
-    "Augmentation",
-    "BenchmarkConfig",
-    "BenchmarkTable",
-    "ExtractionConfig",
-    "FeatureClassifier",
-    "FeatureExtractor",
-    "FeatureMatrix",
-    "FitConfig",
-    "ImageDataset",
-    "ViewAveraging",
-    "benchmark",
-    "compare",
-    "evaluate",
-    "explain",
-    "explore",
-    "extract",
-    "fit",
-    "get_preset",
-    "list_backbones",
-    "list_baselines",
-    "list_classifiers",
-    "load_model",
-    "metrics",
-    "predict",
-    "report",
-    "train",
-]
+__all__ = [*_HOMES, "metrics"]
 
 if TYPE_CHECKING:
-    from featx import metrics
-    from featx.backbones.registry import list_backbones
-    from featx.baselines.registry import list_baselines
-    from featx.baselines.train import train
-    from featx.benchmarking.benchmark import benchmark
-    from featx.benchmarking.config import BenchmarkConfig
-    from featx.benchmarking.presets import get_preset
-    from featx.benchmarking.table import BenchmarkTable
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.classifiers.config import FitConfig
-    from featx.classifiers.fitting import fit
-    from featx.classifiers.inference import evaluate, predict
-    from featx.classifiers.model_file import load_model
-    from featx.classifiers.registry import list_classifiers
-    from featx.classifiers.view_averaging import ViewAveraging
-    from featx.datasets.dataset import ImageDataset
-    from featx.explanation.export import explain
-    from featx.exploration.analysis import explore
-    from featx.features.config import ExtractionConfig
-    from featx.features.extraction import extract
-    from featx.features.matrix import FeatureMatrix
-    from featx.features.transformer import FeatureExtractor
-    from featx.images.augmentation import Augmentation
-    from featx.reporting.compare import compare
-    from featx.reporting.page import report
+    from featx import metrics as metrics
+    from featx.backbones.registry import list_backbones as list_backbones
+    from featx.baselines.registry import list_baselines as list_baselines
+    from featx.baselines.train import train as train
+    from featx.benchmarking.benchmark import benchmark as benchmark
+    from featx.benchmarking.config import BenchmarkConfig as BenchmarkConfig
+    from featx.benchmarking.presets import get_preset as get_preset
+    from featx.benchmarking.table import BenchmarkTable as BenchmarkTable
+    from featx.classifiers.classifier import FeatureClassifier as FeatureClassifier
+    from featx.classifiers.config import FitConfig as FitConfig
+    from featx.classifiers.fitting import fit as fit
+    from featx.classifiers.inference import evaluate as evaluate
+    from featx.classifiers.inference import predict as predict
+    from featx.classifiers.model_file import load_model as load_model
+    from featx.classifiers.registry import list_classifiers as list_classifiers
+    from featx.classifiers.view_averaging import ViewAveraging as ViewAveraging
+    from featx.datasets.dataset import ImageDataset as ImageDataset
+    from featx.explanation.export import explain as explain
+    from featx.exploration.analysis import explore as explore
+    from featx.features.config import ExtractionConfig as ExtractionConfig
+    from featx.features.extraction import extract as extract
+    from featx.features.matrix import FeatureMatrix as FeatureMatrix
+    from featx.features.transformer import FeatureExtractor as FeatureExtractor
+    from featx.images.augmentation import Augmentation as Augmentation
+    from featx.reporting.compare import compare as compare
+    from featx.reporting.page import report as report
 
 
 def __getattr__(name: str) -> Any:

@@ -55,7 +55,7 @@ def series(tmp_path, generator):
     sound = dicom_of(1, pixels)
     broken = {
         "cut": sound[: len(sound) // 2],
-        "number": replace_window(sound, "TRACE-IN-A-NUMBER"),
+        "number": add_padding(sound, "TRACE-IN-A-NUMBER"),
         "frames": dicom_of(3, pixels, NumberOfFrames=2, PixelData=pixels.tobytes() * 2),
         "syntax": sound.replace(b"1.2.840.10008.1.2.1\0", b"1.2.826.99887766.77\0"),
         "size": dicom_of(5, pixels, Rows=60000, Columns=60000),
@@ -76,11 +76,10 @@ def dicom_of(number, pixels, **elements):
     return buffer.getvalue()
 
 
-def replace_window(content, text):
+def add_padding(content, text):
     """Write letters where a number belongs, which parsers like to quote."""
     dataset = pydicom.dcmread(io.BytesIO(content))
-    del dataset.WindowCenter
-    dataset.add_new(0x00281050, "LO", text)
+    dataset.add_new(0x00280120, "LO", text)
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     buffer = io.BytesIO()
     dataset.save_as(buffer, implicit_vr=True, little_endian=True)

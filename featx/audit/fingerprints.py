@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -47,38 +47,23 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self.contents)
 
-    @classmethod
-    def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """Concatenate the fingerprints of several sets."""
-        starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-        return cls(
-            contents=np.concatenate([part.contents for part in parts]),
-            digests=np.concatenate([part.digests for part in parts]),
-            thumbnails=np.concatenate([part.thumbnails for part in parts]),
-            constant=np.concatenate([part.constant for part in parts]),
-            unreadable={
-                start + index: reason
-                for start, part in zip(starts, parts, strict=False)
-                for index, reason in part.unreadable.items()
-            },
-        )
 
-
-def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> Fingerprints:
-    """Decode every image once, in parallel.
+def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing images") -> Fingerprints:
+    """Decode every image of some sets once, in parallel.
 
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8))
-    >>> found = take_fingerprints(images)
+    >>> found = take_fingerprints([images])
     >>> bool(found.contents[0] == found.contents[1]), found.constant.tolist()
     (True, [True, True])
     """
-    taken = map_with_progress(partial(_take, images), range(len(images)), label)
+    places = [(images, index) for images in sets for index in range(len(images))]
+    taken = map_with_progress(_take, places, label)
     return Fingerprints(
         contents=np.array([each.content for each in taken], dtype=np.str_),
         digests=np.array([each.digest for each in taken], dtype=np.str_),
-        thumbnails=_stack(each.thumbnail for each in taken),
+        thumbnails=np.array([each.thumbnail for each in taken], dtype=np.uint8),
         constant=np.array([each.constant for each in taken], dtype=bool),
         unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
@@ -90,22 +75,23 @@ def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
     return np.rint(small).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class _Fingerprint:
-    content: str = ""
-    digest: str = ""
-    thumbnail: Thumbnails | None = None
-    constant: bool = False
+class _Fingerprint(NamedTuple):
+    content: str
+    digest: str
+    thumbnail: Thumbnails
+    constant: bool
     reason: str = ""
 
 
-def _take(images: ImageDataset, index: int) -> _Fingerprint:
+def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
+    images, index = place
     digest = ""
     try:
         digest = images.digest(index)
         pixels = images.read(index)
     except UnreadableImageError as error:
-        return _Fingerprint(digest=digest, reason=str(error))
+        black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
+        return _Fingerprint("", digest, black, constant=False, reason=str(error))
     header = f"{pixels.dtype.str}{pixels.shape}".encode()
     return _Fingerprint(
         content=hashlib.sha256(header + pixels.tobytes()).hexdigest(),
@@ -113,8 +99,3 @@ def _take(images: ImageDataset, index: int) -> _Fingerprint:
         thumbnail=thumbnail(pixels),
         constant=bool((pixels == pixels.flat[0]).all()),
     )
-
-
-def _stack(thumbnails: Iterable[Thumbnails | None]) -> Thumbnails:
-    black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
-    return np.array([black if small is None else small for small in thumbnails], dtype=np.uint8)

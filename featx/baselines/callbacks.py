@@ -37,13 +37,15 @@ Probabilities = npt.NDArray[np.float64]
 # Annotated, since mypy takes no attribute of an untyped module as a base class.
 _Callback: Any = import_keras().callbacks.Callback
 
+_WORST = (-math.inf, -math.inf)
+
 
 class ValidationScores(_Callback):
     """Add validation scores, learning rate and seconds to the logs of each epoch.
 
-    ``val_selection`` is the criterion of the best epoch, higher is better: the recipe's monitor,
-    or the epoch where a recipe keeps the last one. Training stops at probabilities that are not
-    finite.
+    ``val_best`` is the epoch (from 1) if it is the best so far by the recipe's rule, else 0; Keras
+    compares monitored values in float32, which would lose ties of AUC. Training stops at
+    probabilities that are not finite.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class ValidationScores(_Callback):
         recipe: BaselineRecipe,
         predict: Callable[[keras.Model], Probabilities],
         labels: npt.NDArray[np.int64],
+        before: Sequence[Mapping[str, float]],
     ) -> None:
         super().__init__()
         self._recipe = recipe
+        self._merits = [self._merit(row) for row in before]
         self._predict = predict
         self._labels = labels
 
@@ -67,20 +71,21 @@ class ValidationScores(_Callback):
         scores = _scores(self._labels, probabilities)
         rate = import_keras().ops.convert_to_numpy(self.model.optimizer.learning_rate)
         logs.update(scores)
-        logs["val_selection"] = self._selection(epoch, scores)
+        merit = self._merit(scores)
+        better = self._recipe.keep == "last" or merit > max(self._merits, default=_WORST)
+        logs["val_best"] = float(epoch + 1 if better and merit > _WORST else 0)
+        self._merits.append(merit)
         logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - self._started
         if not np.isfinite(probabilities).all():
             self.model.stop_training = True
 
-    def _selection(self, epoch: int, scores: Logs) -> float:
+    def _merit(self, scores: Mapping[str, float]) -> tuple[float, float]:
         area, loss = scores["val_auc"], scores["val_loss"]
-        if self._recipe.keep == "last":
-            return float(epoch) if math.isfinite(loss) else math.nan
-        if self._recipe.monitor == "val_loss":
-            return -loss
-        # Few validation images make ties, but for rounding: the lower loss (below 17) decides.
-        return round(area, 9) - 1e-11 * loss
+        if not math.isfinite(loss):
+            return _WORST
+        # Few validation images make ties of AUC, but for rounding: the lower loss decides.
+        return (round(area, 9), -loss) if self._recipe.monitor == "val_auc" else (-loss, area)
 
 
 class EpochSeeds(_Callback):

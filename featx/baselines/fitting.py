@@ -177,8 +177,8 @@ def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Ses
     if done is not None:
         _fit_stages(network, task, session, before)
     rows = session.read_log(None)
-    selection = [row["val_selection"] for row in rows]
-    if not np.isfinite(selection).any():
+    best_epoch = int(max(row["val_best"] for row in rows))
+    if not best_epoch:
         raise FeatxError(
             f"{recipe.name} predicts no finite probability after its first epoch: its learning "
             f"rate of {recipe.learning_rate:g} is too high for these images"
@@ -189,7 +189,7 @@ def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Ses
     return FitResult(
         network=network,
         history={name: [row[name] for row in rows] for name in rows[0] if name != "epoch"},
-        best_epoch=int(np.nanargmax(selection)) + 1,
+        best_epoch=best_epoch,
         probabilities=task.predict(network),
         seconds_before=sum(row["seconds"] for row in before),
     )
@@ -261,14 +261,13 @@ def _make_callbacks(
                 start_from_epoch=task.head_epochs,
             )
         )
-    selection = [row["val_selection"] for row in before if math.isfinite(row["val_selection"])]
     checkpoint = callbacks.ModelCheckpoint(
         session.best_weights,
-        monitor="val_selection",
+        monitor="val_best",
         mode="max",
         save_best_only=True,
         save_weights_only=True,
-        initial_value_threshold=max(selection, default=None),
+        initial_value_threshold=max((row["val_best"] for row in before), default=0.0),
     )
 
     def show(batch: int, logs: dict[str, float]) -> None:  # noqa: ARG001
@@ -276,7 +275,9 @@ def _make_callbacks(
 
     return [
         EpochSeeds(task.data.random_state),
-        ValidationScores(recipe, task.predict, task.data.images.labels[task.data.validation]),
+        ValidationScores(
+            recipe, task.predict, task.data.images.labels[task.data.validation], before
+        ),
         *stateful,
         checkpoint,
         callbacks.LambdaCallback(on_train_batch_end=show),

@@ -48,7 +48,7 @@ class TrainedBaseline:
     history : dict of str to list of float
         One value per epoch: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``val_auc``,
         ``val_majority`` (fraction of images assigned to the most frequent class),
-        ``val_selection`` (criterion of the best epoch), ``learning_rate``, ``seconds``.
+        ``val_best`` (the epoch, from 1, if best so far, else 0), ``learning_rate``, ``seconds``.
     best_epoch : int
         Epoch whose weights were kept, from 1.
     seconds : float

@@ -1,41 +1,69 @@
-"""Versions, engines, weights and cache of this machine."""
+"""Backbones with their weights, versions, engines and cache of this machine."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
-from importlib import metadata, util
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import util
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
+from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.table import Table
 
-from featx.cli.listings import backbone_rows
+from featx.backbones.registry import list_backbones
+from featx.backbones.weights import find_local_weights
 from featx.features.config import default_cache
-from featx.runtime.files import TEMPORARY_PREFIX
+from featx.runtime.files import TEMPORARY_PREFIX, library_versions
 
-__all__ = ["examine", "findings_table", "library_versions"]
+__all__ = ["OTHER_LIBRARIES", "backbone_rows", "backbone_table", "examine", "findings_table"]
 
-_LIBRARIES = (
-    "featx",
-    "tensorflow",
-    "tensorflow-cpu",
-    "keras",
-    "openvino",
-    "scikit-learn",
-    "xgboost",
-    "xgboost-cpu",
-    "numpy",
-    "scipy",
-    "h5py",
-    "pillow",
-    "opencv-python-headless",
-    "skops",
+OTHER_LIBRARIES = (
+    *("tensorflow", "tensorflow-cpu", "openvino", "scikit-learn"),
+    *("scipy", "xgboost", "xgboost-cpu", "skops"),
 )
 
-_YES = {True: "yes", False: "no"}
+
+def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
+    """Describe every backbone, and whether its weights are on this machine."""
+    rows = []
+    for backbone in list_backbones():
+        weights = find_local_weights(backbone, weights_dir)
+        rows.append(
+            {
+                "name": backbone.name,
+                "size": backbone.size,
+                "features": backbone.features,
+                "parameters": backbone.parameters,
+                "has_weights": weights is not None,
+                "weights": "to be downloaded" if weights is None else weights.description,
+                "license": backbone.license,
+            }
+        )
+    return rows
+
+
+def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Lay out rows of `backbone_rows` within 80 columns, those with weights first."""
+    table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False)
+    table.add_column("Backbone", no_wrap=True)
+    for title in ("Input", "Features", "Parameters"):
+        table.add_column(title, justify="right")
+    table.add_column("Weights", no_wrap=True)
+    table.add_column("License", no_wrap=True)
+    for row in sorted(rows, key=lambda row: not row["has_weights"]):
+        table.add_row(
+            row["name"],
+            str(row["size"][0]),
+            f"{row['features']:,}",
+            f"{row['parameters'] / 1e6:.1f} M",
+            "yes" if row["has_weights"] else "download",
+            # Who released and ported the weights is in the JSON.
+            row["license"].partition(" (")[0],
+            style=None if row["has_weights"] else "dim",
+        )
+    return table
 
 
 def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[str, Any]:
@@ -44,7 +72,7 @@ def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[
     return {
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": library_versions(),
+        "versions": library_versions(*OTHER_LIBRARIES),
         "engines": [name for name in ("keras", "openvino") if util.find_spec(name)],
         "weights found": [row["name"] for row in rows if row["has_weights"]],
         "weights to download": [row["name"] for row in rows if not row["has_weights"]],
@@ -66,22 +94,11 @@ def findings_table(findings: Mapping[str, Any]) -> Table:
 def _lines(topic: str, finding: Any) -> Iterator[tuple[str, str]]:
     if isinstance(finding, Mapping):
         for name, value in finding.items():
-            text = _YES[value] if isinstance(value, bool) else value
+            text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
             text = f"{text:,}" if isinstance(text, int) else text
             yield f"{topic}: {name}" if topic != "versions" else name, text
     else:
         yield topic, finding if isinstance(finding, str) else ", ".join(finding) or "none"
-
-
-def library_versions() -> dict[str, str]:
-    """Return the version of each library that decides results, or ``"not installed"``."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _cache(folder: Path) -> dict[str, Any]:

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import click
 
-from featx.cli.options import (
-    cache_option,
-    input_path,
-    json_option,
-    message_options,
-    weights_dir_option,
-)
+from featx.cli import options
 from featx.cli.output import print_result
 from featx.cli.root import commands
 from featx.errors import FeatxError, UsageError
@@ -20,13 +14,13 @@ from featx.errors import FeatxError, UsageError
 
 @commands.command()
 @click.argument("name", required=False)
-@click.option("--to", type=input_path, help="Folder for the archive and the images.")
-@click.option(
-    "--from", "given", type=input_path, help="The archive, if you downloaded it yourself."
+@options.option("--to", type=options.input_path, help="Folder for the archive and the images.")
+@options.option(
+    "--from", "given", type=options.input_path, help="The archive, if you downloaded it yourself."
 )
-@message_options
-@json_option
-def datasets(name: str | None, to: Path | None, given: Path | None, as_json: bool) -> None:
+@options.message_options
+@options.json_option
+def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
     """Download, check and unpack the public data set NAME; without NAME, list them.
 
     An interrupted download continues when the same command is run again. Without a network, the
@@ -34,19 +28,28 @@ def datasets(name: str | None, to: Path | None, given: Path | None, as_json: boo
 
     Example: featx datasets kermany --to data
     """
-    from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
+    from featx.datasets.public import PUBLIC_SETS, fetch_public_set, get_public_set
 
     if name is None:
         if to is not None or given is not None:
             raise UsageError("name the data set to fetch, such as `featx datasets kermany --to .`")
-        known = [public_set.to_dict() for public_set in list_public_sets()]
-        print_result(known, as_json, "\n".join(_described(public_set) for public_set in known))
+        known = list(PUBLIC_SETS.values())
+        lines = [
+            f"{each.name}: {each.title}\n"
+            f"    {each.source}; {each.license}\n"
+            f"    {each.file}, {each.size:,} bytes, {each.page}\n"
+            f"    {each.address}\n"
+            f"    SHA-256 {each.sha256}\n"
+            f"    ({each.checksum_source})"
+            for each in known
+        ]
+        print_result([each.to_dict() for each in known], "\n".join(lines))
         return
     public_set = get_public_set(name)
     if to is None:
         raise UsageError(f"--to is missing; run `featx datasets {name} --to FOLDER`")
     folder = fetch_public_set(public_set, to, given)
-    summary = {"images": str(folder), **public_set.to_dict()}
+    summary = {"images": folder, **public_set.to_dict()}
     text = (
         f"{sum(public_set.counts.values()):,} images are in {folder} ({public_set.license}; cite "
         f"{public_set.source}). Continue with\n"
@@ -54,37 +57,26 @@ def datasets(name: str | None, to: Path | None, given: Path | None, as_json: boo
         f"SHA-256 {public_set.sha256} ({public_set.checksum_source}); counts checked. "
         f"{public_set.file} is no longer needed."
     )
-    print_result(summary, as_json, text)
-
-
-def _described(public_set: dict[str, object]) -> str:
-    return (
-        f"{public_set['name']}: {public_set['title']}\n"
-        f"    {public_set['source']}; {public_set['license']}\n"
-        f"    {public_set['file']}, {public_set['size']:,} bytes, {public_set['page']}\n"
-        f"    {public_set['address']}\n"
-        f"    SHA-256 {public_set['sha256']}\n"
-        f"    ({public_set['checksum_source']})"
-    )
+    print_result(summary, text)
 
 
 @commands.command()
-@weights_dir_option
-@json_option
-def backbones(weights_dir: Path | None, as_json: bool) -> None:
+@options.weights_dir_option
+@options.json_option
+def backbones(weights_dir: Path | None) -> None:
     """List the frozen networks, and whose weights are on this machine.
 
     Example: featx backbones --weights-dir weights
     """
-    from featx.cli.listings import backbone_rows, backbone_table
+    from featx.cli.doctor import backbone_rows, backbone_table
 
     rows = backbone_rows(weights_dir)
-    print_result(rows, as_json, lambda: backbone_table(rows))
+    print_result(rows, backbone_table(rows))
 
 
 @commands.command()
-@json_option
-def baselines(as_json: bool) -> None:
+@options.json_option
+def baselines() -> None:
     """List the baseline recipes: CNNs trained end to end, with their sources.
 
     Example: featx baselines --json
@@ -92,18 +84,15 @@ def baselines(as_json: bool) -> None:
     from featx.baselines.registry import list_baselines
 
     recipes = list_baselines()
-    if as_json:
-        print_result([recipe.to_dict() for recipe in recipes], as_json, "")
-        return
     lines = [f"{recipe.name}\n    {recipe.title}\n    {recipe.source}" for recipe in recipes]
-    click.echo("\n".join(lines))
+    print_result([recipe.to_dict() for recipe in recipes], "\n".join(lines))
 
 
 @commands.command()
-@weights_dir_option
-@cache_option
-@json_option
-def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
+@options.weights_dir_option
+@options.cache_option
+@options.json_option
+def doctor(weights_dir: Path | None, cache: Path | None) -> None:
     """Show versions, engines, weights and the state of the cache.
 
     Example: featx doctor --json
@@ -111,7 +100,7 @@ def doctor(weights_dir: Path | None, cache: Path | None, as_json: bool) -> None:
     from featx.cli.doctor import examine, findings_table
 
     findings = examine(weights_dir, cache)
-    print_result(findings, as_json, lambda: findings_table(findings))
+    print_result(findings, findings_table(findings))
 
 
 @commands.group("cache")
@@ -129,9 +118,9 @@ def _folder(cache: Path | None) -> Path:
 
 
 @cache_group.command("ls")
-@cache_option
-@json_option
-def cache_ls(cache: Path | None, as_json: bool) -> None:
+@options.cache_option
+@options.json_option
+def cache_ls(cache: Path | None) -> None:
     """List the recipes: backbone, weights, shards, bytes, days without new rows.
 
     Example: featx cache ls --json
@@ -144,13 +133,13 @@ def cache_ls(cache: Path | None, as_json: bool) -> None:
         f"{row['damaged']} damaged, idle for {row['idle_days']} days"
         for row in rows
     ]
-    print_result(rows, as_json, "\n".join(lines) or "The cache is empty.")
+    print_result(rows, "\n".join(lines) or "The cache is empty.")
 
 
 @cache_group.command("verify")
-@cache_option
-@json_option
-def cache_verify(cache: Path | None, as_json: bool) -> None:
+@options.cache_option
+@options.json_option
+def cache_verify(cache: Path | None) -> None:
     """Check every shard and set damaged ones aside; exit code 1 if there are any.
 
     Example: featx cache verify
@@ -163,23 +152,21 @@ def cache_verify(cache: Path | None, as_json: bool) -> None:
         f"{len(row['set_aside'])} set aside"
         for row in findings
     ]
-    print_result(findings, as_json, "\n".join(lines) or "The cache is empty.")
+    print_result(findings, "\n".join(lines) or "The cache is empty.")
     if any(row["set_aside"] for row in findings):
         raise FeatxError("damaged shards were set aside; the next extraction computes them again")
 
 
 @cache_group.command("prune")
-@cache_option
-@click.option(
+@options.cache_option
+@options.option(
     "--idle-days",
     type=click.FloatRange(min=0),
     help="Delete recipes without new rows for so many days.",
 )
-@click.option("--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`.")
-@json_option
-def cache_prune(
-    cache: Path | None, idle_days: float | None, recipes: tuple[str, ...], as_json: bool
-) -> None:
+@options.option("--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`.")
+@options.json_option
+def cache_prune(cache: Path | None, idle_days: float | None, recipes: tuple[str, ...]) -> None:
     """Delete damaged shards, unfinished files, and recipes that are named or idle.
 
     Example: featx cache prune --idle-days 90
@@ -187,4 +174,4 @@ def cache_prune(
     from featx.features.cache.maintenance import prune
 
     result = prune(_folder(cache), idle_days=idle_days, folders=recipes)
-    print_result(result, as_json, f"{result['files']:,} files, {result['bytes']:,} bytes deleted")
+    print_result(result, f"{result['files']:,} files, {result['bytes']:,} bytes deleted")

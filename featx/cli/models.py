@@ -4,77 +4,49 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import featx
-from featx.cli.options import (
-    Option,
-    OutputPath,
-    engine_option,
-    given_settings,
-    hash_patients_option,
-    images_argument,
-    inference_options,
-    input_path,
-    naming_options,
-    open_images,
-    running_options,
-    seed_option,
-    weights_dir_option,
-    weights_option,
-)
-from featx.cli.output import print_result, unreadable_rows, warn_of_unreadable
+from featx.cli import options
+from featx.cli.output import print_result, unreadable_rows
 from featx.cli.root import commands
 
-if TYPE_CHECKING:
-    from featx.baselines.result import TrainedBaseline
-
-_model = click.argument("model", type=input_path)
+_model = click.argument("model", type=options.input_path)
 
 
 @commands.command()
 @_model
-@images_argument
-@click.option(
-    "--out", type=OutputPath("file", "predictions.csv"), required=True, help="CSV file to write."
-)
-@inference_options
-@running_options
-def predict(model: Path, images: str | Path, out: Path, as_json: bool, **options: Any) -> None:
+@options.images_argument
+@options.output_option("file", "predictions.csv", help="CSV file to write.")
+@options.inference_options
+@options.running_options
+def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """Classify IMAGES, which need no labels, with a fitted MODEL.
 
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
     fitted = featx.load_model(model)
-    dataset = open_images(images, labeled=False)
-    result = featx.predict(fitted, dataset, **given_settings(options))
+    dataset = options.open_images(images, labeled=False)
+    result = featx.predict(fitted, dataset, **options.given_settings(given))
     result.to_csv(out)
-    warn_of_unreadable(result.unreadable)
     summary = {
-        "out": str(out),
+        "out": out,
         "images": len(result.names),
         "labels": result.counts(),
-        "unreadable": unreadable_rows(result.unreadable),
+        "unreadable": unreadable_rows(result),
     }
-    print_result(summary, as_json, f"{len(result.names):,} images classified: {out}")
+    print_result(summary, f"{len(result.names):,} images classified: {out}")
 
 
 @commands.command()
 @_model
-@images_argument
-@naming_options
-@inference_options
-@running_options
-def evaluate(
-    model: Path,
-    images: str | Path,
-    patients: str | None,
-    labels: str | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+@options.images_argument
+@options.naming_options
+@options.inference_options
+@options.running_options
+def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     """Evaluate a fitted MODEL on labeled IMAGES, with 95 % intervals.
 
     Example: featx evaluate models/svm.skops other_hospital --json
@@ -82,38 +54,33 @@ def evaluate(
     from featx.reporting.records import SetScores
 
     fitted = featx.load_model(model)
-    dataset = open_images(images, patients, labels, class_names=fitted.classes_.tolist())
-    result = featx.predict(fitted, dataset, **given_settings(options))
-    warn_of_unreadable(result.unreadable)
+    names = fitted.classes_.tolist()
+    dataset = options.open_images(images, **options.naming_rules(given), class_names=names)
+    result = featx.predict(fitted, dataset, **options.given_settings(given))
+    unreadable = unreadable_rows(result)
     scores = result.score()
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
-    row = {
-        **SetScores.from_scores(scores).to_dict(),
-        "unreadable": unreadable_rows(result.unreadable),
-    }
-    print_result(row, as_json, "\n".join(lines))
+    row = {**SetScores.from_scores(scores).to_dict(), "unreadable": unreadable}
+    print_result(row, "\n".join(lines))
 
 
 @commands.command()
 @_model
-@images_argument
-@click.option(
-    "--out", type=OutputPath("folder", "explained"), required=True, help="Folder to write."
-)
-@click.option(
+@options.images_argument
+@options.output_option("folder", "explained")
+@options.option(
     "--limit",
     type=click.IntRange(0),
     default=24,
-    show_default=True,
     help="Greatest number of images, chosen evenly from first to last; 0 for all.",
 )
-@weights_option
-@weights_dir_option
-@engine_option
-@running_options
-def explain(model: Path, images: str | Path, out: Path, as_json: bool, **options: Any) -> None:
+@options.weights_option
+@options.weights_dir_option
+@options.engine_option
+@options.running_options
+def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """Map which places of IMAGES the decisions of a fitted MODEL come from.
 
     Writes one overlay per image, a contact sheet and the numbers.
@@ -125,64 +92,49 @@ def explain(model: Path, images: str | Path, out: Path, as_json: bool, **options
     """
     from featx.explanation.export import SHEET
 
-    dataset = open_images(images, labeled=False)
-    explanations = featx.explain(model, dataset, out, **given_settings(options))
+    dataset = options.open_images(images, labeled=False)
+    explanations = featx.explain(model, dataset, out, **options.given_settings(given))
     content = explanations.to_dict()
-    warn_of_unreadable(explanations.unreadable)
+    unreadable_rows(explanations)
     text = (
         f"{len(explanations):,} of {len(dataset):,} images explained. {content['about']}\n"
         f"Open {out / SHEET} first."
     )
-    print_result({**content, "out": str(out)}, as_json, text)
+    print_result({**content, "out": out}, text)
 
 
 @commands.command()
-@images_argument
-@click.option(
+@options.images_argument
+@options.option(
     "--baseline",
     "--baselines",
     "baseline",
-    cls=Option,
     required=True,
     help="Recipe to train; see `featx baselines`.",
 )
-@click.option("--out", type=OutputPath("folder", "cnn"), required=True, help="Folder to write.")
-@click.option("--epochs", type=click.IntRange(1), help="Replaces the recipe's.")
-@click.option("--size", type=click.IntRange(1), help="Height and width; replaces the recipe's.")
-@click.option("--batch-size", type=click.IntRange(1), help="Replaces the recipe's.")
-@click.option(
+@options.output_option("folder", "cnn")
+@options.number("epochs", "Replaces the recipe's.")
+@options.number("size", "Height and width; replaces the recipe's.")
+@options.number("batch-size", "Replaces the recipe's.")
+@options.option(
     "--augmentation",
-    type=click.Choice(["none", "ramirez", "radiograph"]),
+    type=click.Choice(["radiograph", "ramirez", "none"]),
     help="Policy of training images; replaces the recipe's.",
 )
-@click.option(
+@options.option(
     "--validation-size",
     type=float,
     help="Proportion that chooses epoch and operating point; replaces the recipe's.",
 )
-@click.option(
-    "--operating-point",
-    default="youden",
-    show_default=True,
-    help="How the threshold is chosen on validation images; as in `featx fit`.",
-)
-@weights_option
-@weights_dir_option
-@click.option("--mixed-precision", is_flag=True, help="Compute in float16 on a GPU.")
-@naming_options
-@hash_patients_option
-@seed_option
-@running_options
-def train(
-    images: str | Path,
-    baseline: str,
-    out: Path,
-    as_json: bool,
-    patients: str | None,
-    labels: str | None,
-    hash_patients: str | None,
-    **options: Any,
-) -> None:
+@options.operating_point_option
+@options.weights_option
+@options.weights_dir_option
+@options.flag("mixed-precision", "Compute in float16 on a GPU.")
+@options.naming_options
+@options.hash_patients_option
+@options.seed_option
+@options.running_options
+def train(images: str | Path, baseline: str, out: Path, **given: Any) -> None:
     """Train a CNN end to end by a baseline recipe on IMAGES, without the split 'test'.
 
     An interrupted training continues after its last finished epoch.
@@ -192,28 +144,15 @@ def train(
     from featx.baselines.registry import get_baseline
 
     get_baseline(baseline)
-    dataset = open_images(images, patients, labels, hash_patients)
+    dataset = options.open_images(images, **options.naming_rules(given))
     dataset = dataset.select(dataset.splits != "test")
-    trained = featx.train(dataset, baseline, out=out, **given_settings(options))
-    warn_of_unreadable(trained.unreadable)
-    summary = _training_summary(trained, out)
-    lines = [
-        f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
-        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network and its log are in "
-        f"{out}",
-        # Without --quiet, training itself has logged it.
-        *(trained.diagnosis if logging.getLogger("featx").level > logging.INFO else []),
-    ]
-    print_result(summary, as_json, "\n".join(lines))
-
-
-def _training_summary(trained: TrainedBaseline, out: Path) -> dict[str, Any]:
+    trained = featx.train(dataset, baseline, out=out, **options.given_settings(given))
     kept = trained.best_epoch - 1
-    return {
-        "out": str(out),
+    summary = {
+        "out": out,
         "baseline": trained.name,
         "parameters": trained.parameters,
-        "class_names": list(trained.class_names),
+        "class_names": trained.class_names,
         "training_images": len(trained.training_images),
         "validation_images": len(trained.validation_images),
         "epochs": len(trained.history["loss"]),
@@ -223,5 +162,13 @@ def _training_summary(trained: TrainedBaseline, out: Path) -> dict[str, Any]:
         "threshold": trained.threshold,
         "seconds": trained.seconds,
         "diagnosis": trained.diagnosis,
-        "unreadable": unreadable_rows(trained.unreadable),
+        "unreadable": unreadable_rows(trained),
     }
+    text = (
+        f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "
+        f"AUC {summary['val_auc']:.3f}, {trained.seconds:,.0f} s. The network and its log are in "
+        f"{out}"
+    )
+    # Without --quiet, training itself has logged it.
+    quiet = logging.getLogger("featx").level > logging.INFO
+    print_result(summary, text, *(trained.diagnosis if quiet else []))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from featx.benchmarking.table import BenchmarkTable
 
 logger = logging.getLogger(__name__)
 
@@ -47,59 +47,46 @@ def logging_to_stderr() -> Iterator[None]:
         root.setLevel(level)
 
 
-def log_versions() -> None:
-    """Log the versions of the libraries that decide results."""
-    import platform
-
-    from featx.cli.doctor import library_versions
-
-    versions = {"python": platform.python_version(), **library_versions()}
-    there = {name: version for name, version in versions.items() if version[0].isdigit()}
-    logger.debug(", ".join(f"{name} {version}" for name, version in there.items()))
+class _Result(Protocol):
+    @property
+    def unreadable(self) -> Sequence[tuple[str, str]]: ...
 
 
-def warn_of_unreadable(unreadable: Sequence[tuple[str, str]]) -> None:
-    """Name the images that were left out, the first ten in full."""
-    for path, reason in unreadable[:10]:
+def unreadable_rows(result: _Result) -> list[dict[str, str]]:
+    """Return the images that were left out as JSON shows them; name the first ten in the log."""
+    for path, reason in result.unreadable[:10]:
         logger.warning(f"left out: {path}: {reason}")
-    if len(unreadable) > 10:
-        logger.warning(f"left out: {len(unreadable) - 10:,} more")
+    if len(result.unreadable) > 10:
+        logger.warning(f"left out: {len(result.unreadable) - 10:,} more")
+    return [{"path": path, "reason": reason} for path, reason in result.unreadable]
 
 
-def unreadable_rows(unreadable: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return the images that were left out as JSON shows them."""
-    return [{"path": path, "reason": reason} for path, reason in unreadable]
-
-
-def print_table(table: Any, as_json: bool, out: Path) -> None:
+def print_table(table: BenchmarkTable, out: Path) -> None:
     """Print a benchmark's table, its notes and where the page is."""
-    if as_json:
-        print_result([row.to_dict() for row in table], as_json, "")
-        return
     from rich.console import Console
 
     from featx.reporting.tables import to_terminal
 
-    console = Console()
-    console.print(to_terminal(table.rows, console.width))
-    for note in table.notes:
-        click.echo(note.text)
-    click.echo(f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}")
+    shown = to_terminal(table.rows, Console().width)
+    page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"
+    notes = [note.text for note in table.notes]
+    print_result([row.to_dict() for row in table], shown, *notes, page)
 
 
-def print_result(value: Any, as_json: bool, text: str | Callable[[], Table]) -> None:
-    """Print JSON, or else the text or table."""
-    if not as_json:
-        if isinstance(text, str):
-            click.echo(text)
+def print_result(value: Any, *shown: Any) -> None:
+    """Print a result as JSON where the user asked for it, or else as texts and tables."""
+    if click.get_current_context().meta["featx.json"]:
+        from featx.runtime.serialization import plain_json
+
+        click.echo(plain_json(json.loads(json.dumps(value, default=_plain))))
+        return
+    for part in shown:
+        if isinstance(part, str):
+            click.echo(part)
         else:
             from rich.console import Console
 
-            Console().print(text())
-        return
-    from featx.runtime.serialization import plain_json
-
-    click.echo(plain_json(json.loads(json.dumps(value, default=_plain))))
+            Console().print(part)
 
 
 def _plain(value: Any) -> Any:

@@ -78,7 +78,11 @@ class SectionedGroup(click.Group):
 
 @click.group(
     cls=SectionedGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
     epilog=EPILOG,
 )
 @click.version_option(featx.__version__, prog_name="featx")

@@ -17,7 +17,7 @@ from featx.images.archives import list_members
 from featx.runtime.files import file_digest
 from featx.runtime.progress import progress
 
-__all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"]
+__all__ = ["PUBLIC_SETS", "PublicSet", "fetch_public_set", "get_public_set"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PublicSet:
         return dataclasses.asdict(self)
 
 
-_PUBLIC_SETS = {
+PUBLIC_SETS = {
     "kermany": PublicSet(
         name="kermany",
         title="5,856 chest X-rays of children, normal or with pneumonia, Guangzhou",
@@ -73,22 +73,11 @@ _PUBLIC_SETS = {
 }
 
 
-def list_public_sets() -> list[PublicSet]:
-    """List the public data sets that featx can download.
-
-    Examples
-    --------
-    >>> [known.name for known in list_public_sets()]
-    ['kermany']
-    """
-    return list(_PUBLIC_SETS.values())
-
-
 def get_public_set(name: str) -> PublicSet:
     """Return the public data set of this name."""
-    if name not in _PUBLIC_SETS:
-        raise unknown_name("public data set", name, _PUBLIC_SETS)
-    return _PUBLIC_SETS[name]
+    if name not in PUBLIC_SETS:
+        raise unknown_name("public data set", name, PUBLIC_SETS)
+    return PUBLIC_SETS[name]
 
 
 def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None) -> Path:

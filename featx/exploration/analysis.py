@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -23,10 +22,12 @@ from featx.audit.fingerprints import take_fingerprints
 from featx.audit.label_issues import find_label_issues
 from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.decision_scores import average_views
 from featx.classifiers.registry import get_classifier
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
+from featx.explanation.heatmaps import gray_image
 from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.parallel import map_with_progress
@@ -37,6 +38,7 @@ MAPS = ("pca", "umap")
 
 Features = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+Pairs = list[tuple[int, int]]
 
 
 def explore(
@@ -106,29 +108,38 @@ def explore(
     matrix = matrix if isinstance(matrix, FeatureMatrix) else FeatureMatrix.load(matrix)
     _check(matrix, method, neighbors)
     get_classifier(classifier)
-    features = StandardScaler().fit_transform(_means(matrix))
+    means = average_views(np.asarray(matrix.X), matrix.image, matrix.n_images)
+    features = StandardScaler().fit_transform(means)
     coordinates, explained = _map(features, method, random_state)
-    distances, nearest = _nearest(features, min(neighbors, matrix.n_images - 1))
+    count = min(neighbors, matrix.n_images - 1)
+    # Called without rows, it never lists an image among its own neighbors.
+    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
+    distances, nearest = search.kneighbors()
     probabilities, issues, notes = _label_issues(matrix, classifier, random_state, n_jobs)
-    thumbnails = None
+    own, thumbnails = np.arange(matrix.n_images), None
     if images is None:
-        duplicates = _duplicates_by_features(matrix, distances, nearest)
+        pairs = _pairs_by_features(matrix)
         notes.append(
             "No thumbnails, and only duplicates with equal bytes or equal features: the images "
             "themselves were not given. Pass images (--images)."
         )
     else:
-        dataset = as_images(images, labeled=False)
-        own, there = _matched(matrix, dataset)
-        matched = dataset.select(there)
-        thumbnails = _thumbnails(matrix.n_images, own, matched)
-        duplicates = _duplicates_by_pixels(own, matched)
+        own, matched = _matched(matrix, as_images(images, labeled=False))
+        thumbnails = np.zeros((matrix.n_images, TILE, TILE), dtype=np.uint8)
+        thumbnails[own] = map_with_progress(
+            partial(_thumbnail, matched), range(len(matched)), "Making thumbnails"
+        )
+        pairs = _pairs_by_pixels(matched)
         if len(own) < matrix.n_images:
             notes.append(
                 f"{matrix.n_images - len(own):,} of {matrix.n_images:,} images of the matrix are "
                 "not among the images given: they have no thumbnail, and their duplicates are "
                 "not searched."
             )
+    # Each pair is listed once, by the first kind that it is of.
+    kinds: dict[tuple[int, int], str] = {}
+    for kind, found in pairs.items():
+        kinds |= {pair: kind for pair in found if pair not in kinds}
     return Exploration(
         title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
         names=matrix.names,
@@ -139,11 +150,11 @@ def explore(
         method=method,
         coordinates=coordinates,
         explained=explained,
-        neighbors=nearest,
+        neighbors=nearest.astype(np.int64),
         distances=distances,
         probabilities=probabilities,
         label_issues=issues,
-        duplicates=tuple(duplicates),
+        duplicates=tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds),
         thumbnails=thumbnails,
         notes=tuple(notes),
     )
@@ -160,15 +171,6 @@ def _check(matrix: FeatureMatrix, method: str, neighbors: int) -> None:
         raise UsageError(f"neighbors={neighbors} is too small; give at least 1")
 
 
-def _means(matrix: FeatureMatrix) -> Features:
-    """Average the rows of each image's views."""
-    rows = np.arange(len(matrix))
-    weights = 1.0 / np.bincount(matrix.image, minlength=matrix.n_images)
-    shape = (matrix.n_images, len(matrix))
-    averaging = csr_array((weights[matrix.image], (matrix.image, rows)), shape=shape)
-    return np.asarray(averaging @ matrix.X, dtype=np.float64)
-
-
 def _map(features: Features, method: str, random_state: int) -> tuple[Features, tuple[float, ...]]:
     if method == "pca":
         pca = PCA(2, svd_solver="randomized", random_state=random_state)
@@ -180,14 +182,6 @@ def _map(features: Features, method: str, random_state: int) -> tuple[Features, 
     # With a seed UMAP uses one thread, and warns unless that is asked for.
     reducer = umap.UMAP(random_state=random_state, n_jobs=1)
     return np.asarray(reducer.fit_transform(features), dtype=np.float64), ()
-
-
-def _nearest(features: Features, count: int) -> tuple[Features, Places]:
-    """Return distances and places of each image's nearest other images."""
-    found = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
-    # Called without rows, it never lists an image among its own neighbors.
-    distances, nearest = found.kneighbors()
-    return distances, nearest.astype(np.int64)
 
 
 def _label_issues(
@@ -218,85 +212,50 @@ def _label_issues(
     return probabilities, tuple(issues), []
 
 
-def _duplicates_by_features(
-    matrix: FeatureMatrix, distances: Features, nearest: Places
-) -> list[Duplicate]:
-    same = exact_pairs(np.array(matrix.digests, dtype=np.str_))
-    duplicates = [Duplicate(first, second, "same file") for first, second in same]
+def _pairs_by_features(matrix: FeatureMatrix) -> dict[str, Pairs]:
+    pairs = {"same file": exact_pairs(np.array(matrix.digests, dtype=np.str_))}
     # Augmented views depend on a file's bytes: only view 0 of two duplicates is equal.
     if (matrix.view == 0).all():
-        row_of = np.argsort(matrix.image)
-        # Equal features have distances that are only nearly 0.
-        candidates = {
-            tuple(sorted((image, int(nearest[image, column]))))
-            for image, column in np.argwhere(distances < 1e-2).tolist()
-        }
-        equal = {
-            (first, second)
-            for first, second in candidates
-            if np.array_equal(matrix.X[row_of[first]], matrix.X[row_of[second]])
-        }
-        duplicates += [Duplicate(*pair, "same features") for pair in sorted(equal - set(same))]
-    return duplicates
+        rows = [hashlib.sha256(matrix.X[row]).hexdigest() for row in np.argsort(matrix.image)]
+        pairs["same features"] = exact_pairs(np.array(rows, dtype=np.str_))
+    return pairs
 
 
-def _duplicates_by_pixels(own: Places, images: ImageDataset) -> list[Duplicate]:
-    fingerprints = take_fingerprints(images, "Searching duplicates")
-    files = exact_pairs(fingerprints.digests)
-    pixels = [pair for pair in exact_pairs(fingerprints.contents) if pair not in set(files)]
-    near = near_pairs([images], fingerprints)
-    kinds = {"same file": files, "same pixels": pixels, "near duplicate": near}
-    return [
-        Duplicate(int(own[first]), int(own[second]), kind)
-        for kind, pairs in kinds.items()
-        for first, second in pairs
-    ]
+def _pairs_by_pixels(images: ImageDataset) -> dict[str, Pairs]:
+    fingerprints = take_fingerprints([images], "Searching duplicates")
+    return {
+        "same file": exact_pairs(fingerprints.digests),
+        "same pixels": exact_pairs(fingerprints.contents),
+        "near duplicate": near_pairs([images], fingerprints),
+    }
 
 
-def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, Places]:
-    """Return which images of the matrix are given, and their places among those given."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, digest in enumerate(_digests(images)):
-        places[digest].append(place)
-    pairs = []
-    for own, digest in enumerate(matrix.digests):
-        there = places.get(digest)
-        if there:
-            # Entries with equal bytes each get their own file, as long as there are several.
-            pairs.append((own, there.pop(0) if len(there) > 1 else there[0]))
-    if not pairs:
-        raise UsageError(
-            f"none of the {len(images):,} images given is in the matrix; give the images that it "
-            "was extracted from, or leave --images out"
-        )
-    own_places, there_places = np.array(pairs, dtype=np.int64).T
-    return own_places, there_places
+def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, ImageDataset]:
+    """Return which images of the matrix are given, and those images."""
 
-
-def _digests(images: ImageDataset) -> Sequence[str]:
     def digest(index: int) -> str:
         try:
             return images.digest(index)
         except UnreadableImageError:
             return ""
 
-    return map_with_progress(digest, range(len(images)), "Matching images")
+    digests = map_with_progress(digest, range(len(images)), "Matching images")
+    place = {digest: index for index, digest in enumerate(digests)}
+    own = [index for index, digest in enumerate(matrix.digests) if digest in place]
+    if not own:
+        raise UsageError(
+            f"none of the {len(images):,} images given is in the matrix; give the images that it "
+            "was extracted from, or leave --images out"
+        )
+    return np.array(own), images.select([place[matrix.digests[index]] for index in own])
 
 
-def _thumbnails(count: int, own: Places, images: ImageDataset) -> npt.NDArray[np.uint8]:
-    """Make a small square picture of each image, its aspect ratio kept."""
-    thumbnails = np.zeros((count, TILE, TILE), dtype=np.uint8)
-
-    def make(index: int) -> None:
-        try:
-            pixels = images.read(index)
-        except UnreadableImageError:
-            return
-        scale = TILE / max(pixels.shape)
-        height, width = (max(1, round(side * scale)) for side in pixels.shape)
-        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        top, left = (TILE - height) // 2, (TILE - width) // 2
-        thumbnails[own[index], top : top + height, left : left + width] = np.rint(small)
-
-    map_with_progress(make, range(len(images)), "Making thumbnails")
-    return thumbnails
+def _thumbnail(images: ImageDataset, index: int) -> npt.NDArray[np.uint8]:
+    """Make a small square picture of an image, its aspect ratio kept; black if unreadable."""
+    tile = Image.new("L", (TILE, TILE))
+    try:
+        small = gray_image(images.read(index), TILE)
+    except UnreadableImageError:
+        return np.asarray(tile)
+    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    return np.asarray(tile)

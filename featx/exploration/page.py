@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup
 from PIL import Image
 
 from featx.reporting.page import render
@@ -158,7 +156,7 @@ class Exploration:
             shown=_SHOWN,
             n_patients=len(np.unique(self.patients)),
             sheet=_sheet(self.thumbnails),
-            data=_as_json(self._data()),
+            data=self._data(),
         )
         # File names need not be valid Unicode, a page must be.
         put_bytes(Path(path), page.encode("utf-8", "replace"))
@@ -200,12 +198,6 @@ def _axis(found: Exploration, number: int) -> str:
 
 def _rounded(values: npt.NDArray[np.float64], digits: int = 4) -> list[float | None]:
     return [None if math.isnan(value) else round(value, digits) for value in values.tolist()]
-
-
-def _as_json(data: dict[str, Any]) -> Markup:
-    """Write data as JSON that cannot end the script element around it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _columns(count: int) -> int:

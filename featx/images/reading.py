@@ -9,12 +9,19 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
+from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom, read_dicom
+from featx.images.files import read_bytes
+from featx.images.jpeg import check_jpeg
+from featx.images.layouts import LARGEST_PIXELS, check_layout, check_size, name_content
+from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
+from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
+from featx.images.tiff_tags import is_tiff
 
-__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "read_image", "to_intensities"]
+__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "count_channels", "read_image", "undeclared_bits"]
 
 Color = Literal["gray", "rgb"]
 
@@ -22,12 +29,8 @@ SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic", ".ima"}
 )
 
-# The largest digital radiographs have some 20 million pixels. Larger files are refused before
-# memory is allocated.
-LARGEST_PIXELS = 150_000_000
-
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
-_DEPTHS = (8, 10, 12, 14, 16)
+_ORIENTATION = 0x0112
 
 
 def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
@@ -37,8 +40,9 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
     -------
     ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
         Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
-        `to_intensities` for how deeper pixels are scaled, and
-        `featx.images.dicom.reader.read_dicom` for those of DICOM. Transparent pixels are black.
+        `featx.images.layouts` for the accepted layouts, `featx.images.depth.to_intensities` for
+        how deeper pixels are scaled, and `featx.images.dicom.reader.read_dicom` for those of
+        DICOM. Transparent pixels are black.
 
     Examples
     --------
@@ -57,12 +61,11 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         with warnings.catch_warnings():
             # Pillow warns of unusual metadata that does not affect pixels.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                return _decode(image, color)
+            return _read(content, color)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError("not a JPEG, PNG, TIFF, BMP or DICOM image") from error
+        raise UnreadableImageError(name_content(content)) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"unreasonably large: {error}") from error
     # Pillow raises exceptions of many types on damaged files.
@@ -71,28 +74,86 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         raise UnreadableImageError(f"damaged or cut short ({reason})") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImageError(f"the file cannot be read ({error.strerror})") from error
+def count_channels(content: bytes) -> int:
+    """Return the number of channels as stored, such as 3 of a gray picture saved in color."""
+    if is_tiff(content) and (tiff := check_tiff(content)).deep:
+        return tiff.samples
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        return len(image.getbands())
 
 
-def _decode(image: Image.Image, color: Color) -> npt.NDArray:
-    width, height = image.size
-    if width * height > LARGEST_PIXELS:
-        raise UnreadableImageError(
-            f"unreasonably large: {width} x {height} pixels (at most {LARGEST_PIXELS:,})"
-        )
+def undeclared_bits(content: bytes) -> int:
+    """Return the depth at which integers of no declared depth are read; 0 of other images."""
+    stored, declared = None, None
+    if is_tiff(content):
+        tiff = check_tiff(content)
+        if tiff.deep and tiff.numbers != "floating-point":
+            stored, declared = decode_values(tiff), tiff.declared_bits
+            stored = stored[..., :-1] if tiff.alpha else stored
+    elif content.startswith(SIGNATURE) and (png := check_png(content)).bits == 16:
+        with Image.open(io.BytesIO(png.content), formats=("PNG",)) as image:
+            stored, _, declared = _decode_deep_png(png, image)
+    # Black has no depth.
+    return 0 if stored is None or declared or stored.max() < 256 else find_bits(stored)
+
+
+def _read(content: bytes, color: Color) -> npt.NDArray:
+    if is_tiff(content):
+        return _read_tiff(check_tiff(content), color)
+    if content.startswith(SIGNATURE):
+        return _read_png(check_png(content), color)
+    if content.startswith(b"\xff\xd8\xff"):
+        check_jpeg(content)
+    elif content.startswith(b"BM") and len(content) > 30:
+        # The old header of 12 bytes has its depth earlier.
+        check_layout("BMP", "gray, palette or RGB", content[24 if content[14] == 12 else 28])
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        _load(image)
+        return _upright(_convert(image, color), _orientation(image))
+
+
+def _read_tiff(tiff: Tiff, color: Color) -> npt.NDArray:
+    if not tiff.deep:
+        # Pillow turns TIFF upright itself.
+        with open_tiff(tiff.for_pillow()) as image:
+            _load(image)
+            if not image.mode.startswith("I;16"):
+                return _convert(image, color)
+            return _in_color(to_intensities(np.asarray(image), tiff.declared_bits), color)
+    stored = decode_values(tiff)
+    white_is_zero = tiff.photometric == 0
+    pixels = _scale_deep(stored, tiff.alpha, tiff.declared_bits, white_is_zero=white_is_zero)
+    return _upright(_in_color(pixels, color), tiff.orientation)
+
+
+def _read_png(png: Png, color: Color) -> npt.NDArray:
+    with Image.open(io.BytesIO(png.content), formats=("PNG",)) as image:
+        _load(image)
+        orientation = _orientation(image)
+        if png.bits < 16:
+            return _upright(_convert(image, color), orientation)
+        pixels = _scale_deep(*_decode_deep_png(png, image))
+    return _upright(_in_color(pixels, color), orientation)
+
+
+def _decode_deep_png(png: Png, image: Image.Image) -> tuple[npt.NDArray, bool, int | None]:
+    """Return 16-bit values, whether the last channel is alpha, and the declared depth."""
+    stored = decode_deep_colors(png) if png.deep_colors else np.asarray(image)
+    alpha = stored.ndim == 3 and stored.shape[2] == 4
+    return stored, alpha, find_declared_bits(png, stored[..., :3] if alpha else stored)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode the only picture, or the main one of a phone's JPEG with further ones."""
+    check_size(*image.size)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1:
+    if frames > 1 and image.format != "MPO":
         raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
-    if image.format == "TIFF":
-        _check_tiff_length(image)
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _in_color(to_intensities(np.asarray(image)), color)
+    image.load()
+
+
+def _convert(image: Image.Image, color: Color) -> npt.NDArray[np.uint8]:
+    """Return 8-bit pixels; transparent ones are black."""
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
@@ -100,54 +161,45 @@ def _decode(image: Image.Image, color: Color) -> npt.NDArray:
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _check_tiff_length(image: Image.Image) -> None:
-    """Refuse an uncompressed TIFF with fewer bytes than pixels, which Pillow pads with black.
-
-    Tag numbers are those of the TIFF 6.0 specification.
-    """
-    tags = image.tag_v2  # type: ignore[attr-defined]
-    compression, counts = tags.get(259, 1), tags.get(279) or tags.get(325)
-    if compression != 1 or counts is None:
-        return
-    width, height = image.size
-    row_bytes = (width * sum(tags.get(258, (1,))) + 7) // 8
-    if sum(counts) < row_bytes * height:
-        raise UnreadableImageError(
-            f"damaged or cut short ({sum(counts):,} bytes for {width} x {height} pixels)"
-        )
+def _scale_deep(
+    stored: npt.NDArray, alpha: bool, declared_bits: int | None, *, white_is_zero: bool = False
+) -> npt.NDArray:
+    """Scale pixels of more than 8 bits, shape (height, width) or (height, width, samples)."""
+    stored = stored[..., np.newaxis] if stored.ndim == 2 else stored
+    # One channel with alpha, or three; further ones hold no color.
+    count = 1 if stored.shape[2] < 3 else 3
+    pixels = to_intensities(stored[..., :count], declared_bits)
+    pixels = 255 - pixels if white_is_zero else pixels
+    if alpha:
+        opacity = stored[..., count]
+        # Alpha is as deep as the colors, or as its container.
+        top = 65535 if opacity.max() > 4095 else 4095
+        pixels = pixels * (opacity[..., np.newaxis] / top).astype(np.float32)
+    return pixels[..., 0] if count == 1 else pixels
 
 
 def _in_color(pixels: npt.NDArray, color: Color) -> npt.NDArray:
-    if color == "gray" or pixels.ndim == 3:
-        return pixels
-    return np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    if pixels.ndim == 3:
+        return to_luminance(pixels) if color == "gray" else pixels
+    return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
 
 
-def to_intensities(pixels: npt.NDArray) -> npt.NDArray:
-    """Scale pixels of any depth to intensities from 0 to 255.
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation; other metadata, which may be ill-formed, is not read."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    # Pillow raises exceptions of many types on ill-formed metadata.
+    except Exception:
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
-    Examples
-    --------
-    >>> to_intensities(np.array([[0, 4095]], dtype=np.uint16))
-    array([[  0., 255.]], dtype=float32)
-    """
-    if pixels.size == 0:
-        raise UnreadableImageError("it has no pixels")
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype == bool:
-        return np.where(pixels, np.uint8(255), np.uint8(0))
-    if not np.isfinite(pixels).all():
-        raise UnreadableImageError("some pixels are not finite")
-    low, high = float(pixels.min()), float(pixels.max())
-    values = pixels.astype(np.float64)
-    if np.issubdtype(pixels.dtype, np.integer) and low >= 0 and high < 2 ** _DEPTHS[-1]:
-        bits = next(depth for depth in _DEPTHS if high < 2**depth)
-        values *= 255 / (2**bits - 1)
-    elif low >= 0 and high <= 1:
-        values *= 255
-    elif low < 0 or high > 255:
-        # Halved so that the extremes of float64 do not overflow.
-        half = high / 2 - low / 2
-        values = (values / 2 - low / 2) / half * 255 if half > 0 else np.zeros_like(values)
-    return values.astype(np.float32)
+
+def _upright(pixels: npt.NDArray, orientation: int) -> npt.NDArray:
+    """Undo EXIF's orientation from 1 to 8."""
+    if orientation >= 5:
+        pixels = np.swapaxes(pixels, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

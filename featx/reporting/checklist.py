@@ -13,21 +13,14 @@ from featx.reporting.results import Results
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
 
-FOR_THE_AUTHORS = "for the authors"
-
 
 @dataclass(frozen=True)
 class Item:
-    """One item of a checklist."""
+    """One item of a checklist; its answer is empty where only the authors know it."""
 
     item: str
     asks: str
     answer: str
-
-    @property
-    def known(self) -> bool:
-        """Whether the run has an answer."""
-        return self.answer != FOR_THE_AUTHORS
 
 
 @dataclass(frozen=True)
@@ -37,11 +30,6 @@ class Checklist:
     name: str
     source: str
     items: list[Item]
-
-    @property
-    def n_known(self) -> int:
-        """Number of items that the run has an answer to."""
-        return sum(item.known for item in self.items)
 
 
 def fill_checklists(results: Results) -> list[Checklist]:
@@ -62,19 +50,16 @@ def fill_checklists(results: Results) -> list[Checklist]:
         Checklist(
             entry["name"],
             entry["source"],
-            [
-                Item(item["item"], item["asks"], answers.get(item["answer"], FOR_THE_AUTHORS))
-                for item in entry["items"]
-            ],
+            [Item(i["item"], i["asks"], answers.get(i["answer"], "")) for i in entry["items"]],
         )
         for entry in content["checklists"]
     ]
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
+    """Fill in values; the result is empty if one of them is."""
     names = [name for _, name, _, _ in Formatter().parse(template) if name]
-    known = all(values[name] for name in names)
-    return template.format_map(values) if known else FOR_THE_AUTHORS
+    return template.format_map(values) if all(values[name] for name in names) else ""
 
 
 def _values(results: Results) -> dict[str, str]:
@@ -88,11 +73,10 @@ def _values(results: Results) -> dict[str, str]:
     }
     findings = {finding.kind: finding.text for finding in results.findings}
     level = "By patient." if results.patients_known else "By image: patients are unknown."
-    robustness = "Shortcut controls are in the table." if _of_kind(rows, "control") else ""
-    if any(row.auc_seeds for row in rows):
-        robustness += " The standard deviation over seeds is reported."
-    heat_maps = [picture for picture in results.gallery if picture.heat_map]
-    errors = [picture for picture in results.gallery if picture.kind == "miss"]
+    robustness = {
+        "Shortcut controls are in the table.": any(row.kind == "control" for row in rows),
+        "The standard deviation over seeds is reported.": any(row.auc_seeds for row in rows),
+    }
     return {
         "models": _listed(rows, lambda row: row.label),
         "n_published": _count(len(run.get("published", []))),
@@ -105,30 +89,19 @@ def _values(results: Results) -> dict[str, str]:
         "findings": " ".join(findings.values()),
         "class_proportions": findings.get("class-share", ""),
         "classes": ", ".join(results.class_names),
-        "thresholds": _listed(
-            rows, lambda row: "" if row.threshold is None else f"{row.name} {row.threshold:.3f}"
-        ),
-        "robustness": robustness.strip(),
+        "thresholds": _listed(rows, lambda row: _figure(row.name, row.threshold)),
+        "robustness": " ".join(text for text, known in robustness.items() if known),
         "versions": ", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()),
         "frozen": _listed(frozen, lambda row: row.backbone),
         "features": _listed(frozen, lambda row: f"{row.backbone} {row.costs.n_features or 0:,}"),
         "calibration": str(first.settings.get("calibration") or "") if first else "",
         "views": _count(first.views or 1) if first else "",
         "test_views": _count(first.test_views or 1) if first else "",
-        "out_of_fold": _listed(
-            frozen,
-            lambda row: (
-                "" if row.auc_out_of_fold is None else f"{row.name} {row.auc_out_of_fold:.3f}"
-            ),
-        ),
+        "out_of_fold": _listed(frozen, lambda row: _figure(row.name, row.auc_out_of_fold)),
         "externals": ", ".join(sorted({name for row in rows for name in row.externals})),
-        "n_errors": _count(len(errors)),
-        "n_heat_maps": _count(len(heat_maps)),
+        "n_errors": _count(sum(picture.kind == "miss" for picture in results.gallery)),
+        "n_heat_maps": _count(sum(bool(picture.heat_map) for picture in results.gallery)),
     }
-
-
-def _of_kind(rows: Iterable[BenchmarkRow], kind: str) -> bool:
-    return any(row.kind == kind for row in rows)
 
 
 def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
@@ -137,3 +110,7 @@ def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -
 
 def _count(number: int) -> str:
     return f"{number:,}" if number else ""
+
+
+def _figure(name: str, value: float | None) -> str:
+    return "" if value is None else f"{name} {value:.3f}"

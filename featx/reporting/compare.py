@@ -20,8 +20,6 @@ __all__ = ["ComparedRow", "RunComparison", "compare"]
 
 _FIGURES = {"auc": "AUC", "accuracy": "Accuracy"}
 
-_UNTESTED = "not tested"
-
 
 @dataclass(frozen=True)
 class ComparedRow:
@@ -68,9 +66,7 @@ class RunComparison:
     settings: dict[str, tuple[Any, Any]]
 
     def __repr__(self) -> str:
-        return (
-            f"RunComparison({self.names[0]} and {self.names[1]}: {len(self.rows)} models in both)"
-        )
+        return f"RunComparison({' and '.join(self.names)}: {len(self.rows)} models in both)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -110,7 +106,7 @@ class RunComparison:
             for figure in _FIGURES:
                 found = row.differences[figure]
                 cells.append("\n" + "\n".join(map(_number, row.values[figure])))
-                interval = f"{found.low:+.3f} to {found.high:+.3f}" if _known(found.low) else ""
+                interval = "" if math.isnan(found.low) else f"{found.low:+.3f} to {found.high:+.3f}"
                 cells.append(f"{_number(found.value, '+.3f')}\n{interval}\n{found.verdict}")
             table.add_row(row.label.replace(", ", "\n"), *cells)
         return table
@@ -145,23 +141,28 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
     'no difference shown'
     """
     runs = read_results(first), read_results(second)
-    keyed = [{(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs]
-    pairs = [(row, keyed[1][key]) for key, row in keyed[0].items() if key in keyed[1]]
+    here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
+    pairs = [(row, there[key]) for key, row in here.items() if key in there]
     tests = [_test(runs, *pair) for pair in pairs]
-    adjusted = {
-        figure: holm([math.nan if test is None else test[figure].p_value for test in tests])
-        for figure in _FIGURES
-    }
+    rows = [
+        ComparedRow(pair[0].label, test is not None, {}, {})
+        for pair, test in zip(pairs, tests, strict=True)
+    ]
+    for figure in _FIGURES:
+        p_values = holm([math.nan if test is None else test[figure].p_value for test in tests])
+        for row, (one, other), test, p_value in zip(rows, pairs, tests, p_values, strict=True):
+            values = one.estimates[figure].value, other.estimates[figure].value
+            row.values[figure] = values
+            found = None if test is None else test[figure]
+            row.differences[figure] = _difference(values, found, float(p_value))
     names = Path(first).resolve().name, Path(second).resolve().name
+    old, new = (run.settings for run in runs)
     return RunComparison(
         names=names if names[0] != names[1] else ("first", "second"),
-        rows=tuple(
-            _compared(*pair, test, {figure: float(adjusted[figure][i]) for figure in _FIGURES})
-            for i, (pair, test) in enumerate(zip(pairs, tests, strict=True))
-        ),
-        only_first=tuple(row.label for key, row in keyed[0].items() if key not in keyed[1]),
-        only_second=tuple(row.label for key, row in keyed[1].items() if key not in keyed[0]),
-        settings=_different(*(dict(run.settings) for run in runs)),
+        rows=tuple(rows),
+        only_first=tuple(row.label for key, row in here.items() if key not in there),
+        only_second=tuple(row.label for key, row in there.items() if key not in here),
+        settings={k: (old[k], new[k]) for k in old if k in new and old[k] != new[k]},
     )
 
 
@@ -169,11 +170,10 @@ def _test(
     runs: Sequence[Results], first: BenchmarkRow, second: BenchmarkRow
 ) -> dict[str, ComparisonResult] | None:
     """Test the second against the first; None where they cannot be paired."""
-    found = [
+    here, there = (
         run.predictions.get("", {}).get(row.name)
         for run, row in zip(runs, (first, second), strict=True)
-    ]
-    here, there = found
+    )
     if here is None or there is None or here.class_names != there.class_names:
         return None
     a, b = here.paired_with(there)
@@ -190,35 +190,14 @@ def _test(
     return paired_tests(a.labels, *probabilities, b.predicted, a.predicted, patients)
 
 
-def _compared(
-    first: BenchmarkRow,
-    second: BenchmarkRow,
-    tests: dict[str, ComparisonResult] | None,
-    adjusted: dict[str, float],
-) -> ComparedRow:
-    values, differences = {}, {}
-    for figure in _FIGURES:
-        a, b = (row.estimates[figure].value for row in (first, second))
-        values[figure] = (a, b)
-        differences[figure] = Difference(b - a, math.nan, math.nan, math.nan, _UNTESTED)
-        if tests is not None:
-            found, p_value = tests[figure], adjusted[figure]
-            words = verdict(found.difference, p_value)
-            differences[figure] = Difference(
-                found.difference, found.low, found.high, p_value, words
-            )
-    return ComparedRow(first.label, tests is not None, values, differences)
-
-
-def _different(first: dict[str, Any], second: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that both runs have and that differ."""
-    pairs = {name: (first[name], second[name]) for name in first if name in second}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _known(value: float) -> bool:
-    return math.isfinite(value)
+def _difference(
+    values: tuple[float, float], test: ComparisonResult | None, p_value: float
+) -> Difference:
+    if test is None:
+        return Difference(values[1] - values[0], math.nan, math.nan, math.nan, "not tested")
+    words = verdict(test.difference, p_value)
+    return Difference(test.difference, test.low, test.high, p_value, words)
 
 
 def _number(value: float, form: str = ".3f") -> str:
-    return format(value, form) if _known(value) else "-"
+    return format(value, form) if math.isfinite(value) else "-"

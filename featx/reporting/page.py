@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from featx.reporting import figures
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
-from featx.reporting.figures import cost_figure, epochs_figure, learning_figure
 from featx.reporting.notes import Note
-from featx.reporting.panels import Figure, assign_styles, make_panels
+from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results import Results, best_place, read_results
 from featx.runtime.files import put_bytes
@@ -26,7 +26,7 @@ from featx.runtime.files import put_bytes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "report", "table_to_html"]
+__all__ = ["environment", "render", "report", "table_to_html"]
 
 PAGE = "report.html"
 
@@ -69,6 +69,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 def _render_results(results: Results) -> str:
     shown = _shown_at_first(results.rows)
     styles = assign_styles(len(results.rows), shown)
+    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
+    names = [row.name for row in results.rows]
+    learner = names.index(points[0]["name"]) if points and points[0]["name"] in names else 0
     return render(
         "report.html.j2",
         results=results,
@@ -82,9 +85,11 @@ def _render_results(results: Results) -> str:
         scores=MAIN[:5],
         per_class=[column for column in MAIN[:5] if column.field != "accuracy"],
         panels=make_panels(results, styles, shown),
-        cost=cost_figure(results.rows, styles),
-        learning=_learning(results, styles),
-        epochs=[figure for row in results.rows for figure in _epochs(results, row)],
+        cost=figures.cost_figure(results.rows, styles),
+        learning=figures.learning_figure(points, styles[learner]) if len(points) > 1 else None,
+        learning_of=results.rows[learner].label if points else "",
+        draw=figures,
+        operating_cost=operating_cost,
         recipes=_recipes(results.rows),
         checklists=fill_checklists(results),
     )
@@ -98,7 +103,7 @@ def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any)
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(style=Markup(style), script=Markup(script), policy=policy, **content)
 
 
@@ -110,24 +115,21 @@ def table_to_html(rows: Sequence[BenchmarkRow], notes: Sequence[Note] = ()) -> s
     >>> table_to_html([], [Note("text", {"text": "<b>"})]).strip()
     '<p>No rows yet.</p>\n<p>&lt;b&gt;</p>'
     """
-    template = _environment().get_template("notebook.html.j2")
+    template = environment().get_template("notebook.html.j2")
     return template.render(rows=rows, columns=columns_of(MAIN, rows), notes=notes)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of pages, whose text is escaped, and their filters."""
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("featx.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = _plain
-    environment.filters["breakable"] = _breakable
-    environment.filters["cell"] = make_cell
-    return environment
+    loader = PackageLoader("featx.reporting")
+    made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    made.filters |= {"plain": _plain, "breakable": _breakable, "cell": make_cell}
+    made.filters |= {"number": "{:,}".format, "listed": _listed}
+    return made
 
 
 def _file(name: str) -> str:
@@ -145,37 +147,16 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
 def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
     """Choose the best frozen row and baseline, not by test images, and the best control."""
     controls = [i for i, row in enumerate(rows) if row.kind == "control" and row.auc == row.auc]
     control = max(controls, key=lambda place: rows[place].auc, default=None)
     found = [best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc"), control]
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
-
-
-def _learning(results: Results, styles: Sequence[str]) -> Figure | None:
-    points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
-    if len(points) < 2:
-        return None
-    names = [row.name for row in results.rows]
-    place = names.index(points[0]["name"]) if points[0]["name"] in names else 0
-    caption = (
-        f"{results.rows[place].label}, settings kept, fitted on subsets of the training patients. "
-        "Band: 95 % interval. Where the curve still rises, more patients would help."
-    )
-    return Figure("Learning curve", caption, learning_figure(points, styles[place]))
-
-
-def _epochs(results: Results, row: BenchmarkRow) -> list[Figure]:
-    log = results.logs.get(row.name, {})
-    area = "auc" if {"auc", "val_auc"} & log.keys() else "accuracy"
-    figures = []
-    for figure, title in (("loss", "loss"), (area, "AUC" if area == "auc" else area)):
-        drawing = epochs_figure(log, figure, row.label)
-        if drawing is not None:
-            caption = "Solid: validation. Dashed: training."
-            figures.append(Figure(f"{row.label}: {title}", caption, drawing))
-    return figures
 
 
 def _recipes(rows: Sequence[BenchmarkRow]) -> dict[str, Mapping[str, Any]]:

@@ -11,9 +11,23 @@ from typing import Any
 from featx.metrics.intervals import Interval
 from featx.metrics.scores import METRICS, Scores
 
-__all__ = ["BenchmarkRow", "Comparison", "Costs", "Difference", "SetScores", "current_names"]
+__all__ = [
+    "BenchmarkRow",
+    "Comparison",
+    "Costs",
+    "Difference",
+    "SetScores",
+    "current_names",
+    "read_estimates",
+]
 
 Estimates = Mapping[str, Interval]
+
+# Attributes by what the names of their flat values end with.
+_INTERVAL = {"": "value", "_low": "low", "_high": "high"}
+_DIFFERENCE = {f"_difference{end}": name for end, name in _INTERVAL.items()} | {
+    "_p_value": "p_value"
+}
 
 # Settings that were renamed since the first version.
 _NEW_NAMES = {"seed": "random_state", "folds": "cv"}
@@ -89,7 +103,7 @@ class SetScores:
     def from_dict(cls, values: Mapping[str, Any]) -> SetScores:
         """Read what `to_dict` returned."""
         return cls(
-            estimates=_estimates(values),
+            estimates=read_estimates(values),
             n_images=values.get("n_test", 0),
             n_patients=values.get("n_patients_test"),
             confusion=tuple(tuple(line) for line in values.get("confusion") or ()),
@@ -97,7 +111,8 @@ class SetScores:
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
             per_class={
-                name: _estimates(figures) for name, figures in values.get("per_class", {}).items()
+                name: read_estimates(figures)
+                for name, figures in values.get("per_class", {}).items()
             },
         )
 
@@ -300,13 +315,11 @@ class BenchmarkRow:
         if self.kind == "baseline":
             values |= {"validation_auc": self.validation_auc, "diagnosis": list(self.diagnosis)}
         else:
-            values |= {
-                "auc_out_of_fold": self.auc_out_of_fold,
-                "recipe_digests": list(self.recipe_digests),
-            }
+            values["auc_out_of_fold"] = self.auc_out_of_fold
+            values["recipe_digests"] = list(self.recipe_digests)
         values |= {"views": self.views, "test_views": self.test_views, **self.costs.to_dict()}
-        values |= {"recipes": [dict(recipe) for recipe in self.recipes]}
-        values |= {"settings": dict(self.settings)}
+        values["recipes"] = [dict(recipe) for recipe in self.recipes]
+        values["settings"] = dict(self.settings)
         if self.auc_seeds:
             values |= {"auc_seeds": list(self.auc_seeds), "auc_seeds_sd": self.auc_seeds_sd}
         if self.comparison is not None:
@@ -324,6 +337,10 @@ class BenchmarkRow:
         values : mapping
             Plain values; fields that early versions lack become None or empty.
         """
+        numbers = ("n_train", "views", "test_views", "auc_out_of_fold", "validation_auc")
+        lists = ("recipes", "recipe_digests", "auc_seeds", "diagnosis")
+        plain: dict[str, Any] = {name: values[name] for name in numbers if name in values}
+        plain |= {name: tuple(values[name]) for name in lists if name in values}
         return cls(
             name=values.get("name", f"{values['backbone']}-{values['classifier']}"),
             backbone=values["backbone"],
@@ -334,72 +351,54 @@ class BenchmarkRow:
                 name: SetScores.from_dict(found)
                 for name, found in values.get("externals", {}).items()
             },
-            n_train=values.get("n_train", 0),
-            views=values.get("views"),
-            test_views=values.get("test_views"),
-            auc_out_of_fold=values.get("auc_out_of_fold"),
-            validation_auc=values.get("validation_auc"),
             costs=Costs.from_dict(values),
-            recipes=tuple(values.get("recipes", ())),
-            recipe_digests=tuple(values.get("recipe_digests", ())),
             settings=current_names(values.get("settings", {})),
-            auc_seeds=tuple(values.get("auc_seeds", ())),
             comparison=_comparison(values, "reference"),
             float32=_comparison(values, "float32", "float32_"),
-            diagnosis=tuple(values.get("diagnosis", ())),
+            **plain,
         )
 
 
-def _defined(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def read_estimates(values: Mapping[str, Any]) -> dict[str, Interval]:
+    """Read flat values ``auc``, ``auc_low``, ``auc_high``, ...; nan where undefined."""
+    return {name: Interval(**_read(values, name, _INTERVAL)) for name in METRICS if name in values}
 
 
 def _flat(estimates: Estimates) -> dict[str, float | None]:
-    flat = {}
+    flat: dict[str, float | None] = {}
     for name, interval in estimates.items():
-        flat[name] = _defined(interval.value)
-        flat[f"{name}_low"] = _defined(interval.low)
-        flat[f"{name}_high"] = _defined(interval.high)
+        flat |= _write(interval, name, _INTERVAL)
     return flat
-
-
-def _estimates(values: Mapping[str, Any]) -> dict[str, Interval]:
-    return {
-        name: Interval(*(_number(values.get(name + end)) for end in ("", "_low", "_high")))
-        for name in METRICS
-        if name in values
-    }
 
 
 def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for figure, found in comparison.differences.items():
-        start = prefix + figure
-        flat[f"{start}_difference"] = _defined(found.value)
-        flat[f"{start}_difference_low"] = _defined(found.low)
-        flat[f"{start}_difference_high"] = _defined(found.high)
-        flat[f"{start}_p_value"] = _defined(found.p_value)
+        flat |= _write(found, prefix + figure, _DIFFERENCE)
         if found.verdict:
-            flat[f"{start}_verdict"] = found.verdict
+            flat[f"{prefix}{figure}_verdict"] = found.verdict
     return flat
 
 
-def _comparison(values: Mapping[str, Any], field_name: str, prefix: str = "") -> Comparison | None:
-    if values.get(field_name) is None:
+def _comparison(values: Mapping[str, Any], other: str, prefix: str = "") -> Comparison | None:
+    if values.get(other) is None:
         return None
     differences = {
         figure: Difference(
-            value=_number(values.get(f"{prefix}{figure}_difference")),
-            low=_number(values.get(f"{prefix}{figure}_difference_low")),
-            high=_number(values.get(f"{prefix}{figure}_difference_high")),
-            p_value=_number(values.get(f"{prefix}{figure}_p_value")),
+            **_read(values, prefix + figure, _DIFFERENCE),
             verdict=values.get(f"{prefix}{figure}_verdict", ""),
         )
         for figure in ("auc", "accuracy")
         if f"{prefix}{figure}_difference" in values
     }
-    return Comparison(values[field_name], differences)
+    return Comparison(values[other], differences)
+
+
+def _write(found: Any, name: str, attributes: Mapping[str, str]) -> dict[str, float | None]:
+    values = {name + end: getattr(found, attribute) for end, attribute in attributes.items()}
+    return {key: value if math.isfinite(value) else None for key, value in values.items()}
+
+
+def _read(values: Mapping[str, Any], name: str, attributes: Mapping[str, str]) -> dict[str, float]:
+    stored = {attribute: values.get(name + end) for end, attribute in attributes.items()}
+    return {key: math.nan if value is None else value for key, value in stored.items()}

@@ -161,10 +161,7 @@ def _read_json(path: Path) -> Any:
 def _read_flow(run: Mapping[str, Any], rows: Sequence[BenchmarkRow]) -> list[FlowStep]:
     """Read the flow of images; without one, take what the rows say of it."""
     if run.get("flow") or not rows:
-        return [
-            FlowStep(step["step"], step["images"], step["patients"], step["classes"])
-            for step in run.get("flow", [])
-        ]
+        return [FlowStep(**step) for step in run.get("flow", [])]
     scores = rows[0].scores
     return [
         FlowStep("training", rows[0].n_train, None),
@@ -186,19 +183,15 @@ def _read_gallery(folder: Path) -> tuple[list[Picture], str]:
     pictures = []
     for entry in content["pictures"]:
         # Only the file's own name: the page shows nothing from outside this folder.
-        file = folder / Path(entry["file"]).name
+        file = folder / Path(entry.pop("file")).name
         if file.is_file():
-            heat = file.with_suffix(".heat.jpg")
-            names = ("path", "truth", "called", "kind", "probability")
-            pictures.append(
-                Picture(
-                    image=_data_address(file),
-                    heat_map=_data_address(heat) if heat.is_file() else "",
-                    **{name: entry[name] for name in names},
-                )
-            )
+            heat_map = _data_address(file.with_suffix(".heat.jpg"))
+            pictures.append(Picture(image=_data_address(file), heat_map=heat_map, **entry))
     return pictures, content["row"]
 
 
 def _data_address(path: Path) -> str:
+    """Return a JPEG file as an address; empty where there is none."""
+    if not path.is_file():
+        return ""
     return "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -12,15 +12,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-__all__ = ["Plot", "log_ticks", "nice_ticks"]
+__all__ = ["Axis", "Plot", "log_ticks", "nice_ticks"]
 
 Floats = npt.NDArray[np.float64]
-Format = Callable[[float], str]
 
 # A plot is too narrow to show more points of a line.
 _MAX_POINTS = 400
@@ -31,85 +31,89 @@ _SHAPES = {
     "triangle": "m0 -5.5l5.2 9h-10.4z",
 }
 
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 44
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Label, limits, scale and ticks of an axis; by default from 0 to 1."""
+
+    label: str
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    ticks: Sequence[float] | None = None
+    form: Callable[[float], str] = "{:g}".format
+
+    def labeled_ticks(self) -> list[tuple[float, str]]:
+        """Return the ticks with their labels."""
+        choose = log_ticks if self.log else nice_ticks
+        ticks = choose(self.low, self.high) if self.ticks is None else self.ticks
+        return [(tick, self.form(tick)) for tick in ticks]
+
+    def fraction(self, values: npt.ArrayLike) -> Floats:
+        """Map values to 0 at the low limit and 1 at the high one."""
+        scale = np.log10 if self.log else np.asarray
+        found, low, high = (scale(np.asarray(v, float)) for v in (values, self.low, self.high))
+        return (found - low) / (high - low)
+
 
 class Plot:
     """One drawing with two axes.
 
     Examples
     --------
-    >>> plot = Plot("A <line>", "It rises.", x=(0, 1), y=(0, 1))
+    >>> plot = Plot("A <line>", "It rises.", Axis("x"), Axis("y"))
     >>> plot.line([0, 1], [0, 1], "c0")
     >>> "A &lt;line&gt;" in plot.svg() and "<script" not in plot.svg()
     True
     """
 
-    _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 44
-
     def __init__(
-        self,
-        title: str,
-        description: str,
-        *,
-        x: tuple[float, float],
-        y: tuple[float, float],
-        size: tuple[int, int] = (400, 320),
-        log_x: bool = False,
-        log_y: bool = False,
+        self, title: str, description: str, x: Axis, y: Axis, size: tuple[int, int] = (400, 320)
     ) -> None:
         self.title, self.description, self.size = title, description, size
-        self._x, self._y = _Scale(x, log_x), _Scale(y, log_y)
+        self._x, self._y = x, y
         self._frame: list[str] = []
         self._data: list[str] = []
+        self._draw_axes()
 
     def horizontal(self, value: npt.ArrayLike) -> Floats:
         """Return the horizontal coordinates of values."""
-        return self._LEFT + self._x.fraction(value) * (self.size[0] - self._LEFT - self._RIGHT)
+        return _LEFT + self._x.fraction(value) * (self.size[0] - _LEFT - _RIGHT)
 
     def vertical(self, value: npt.ArrayLike) -> Floats:
         """Return the vertical coordinates of values, counted from the top."""
-        height = self.size[1] - self._TOP - self._BOTTOM
-        return self.size[1] - self._BOTTOM - self._y.fraction(value) * height
+        height = self.size[1] - _TOP - _BOTTOM
+        return self.size[1] - _BOTTOM - self._y.fraction(value) * height
 
-    def axes(
-        self,
-        x_label: str,
-        y_label: str,
-        x_ticks: Sequence[float],
-        y_ticks: Sequence[float],
-        formats: tuple[Format, Format] = ("{:g}".format, "{:g}".format),
-    ) -> None:
-        """Draw axes with labeled ticks and grid lines."""
+    def _draw_axes(self) -> None:
         width, height = self.size
-        bottom, right = height - self._BOTTOM, width - self._RIGHT
-        for value in x_ticks:
+        bottom, right = height - _BOTTOM, width - _RIGHT
+        for value, label in self._x.labeled_ticks():
             x = self.horizontal(value)
-            self._frame.append(f'<path class="grid" d="M{x:.1f} {self._TOP}V{bottom}"/>')
-            self.text(float(x), bottom + 16, formats[0](value), "tick middle")
-        for value in y_ticks:
+            self._frame.append(f'<path class="grid" d="M{x:.1f} {_TOP}V{bottom}"/>')
+            self._text(x, bottom + 16, label, "tick middle")
+        for value, label in self._y.labeled_ticks():
             y = self.vertical(value)
-            self._frame.append(f'<path class="grid" d="M{self._LEFT} {y:.1f}H{right}"/>')
-            self.text(self._LEFT - 6, float(y) + 4, formats[1](value), "tick end")
-        self._frame.append(f'<path class="axis" d="M{self._LEFT} {self._TOP}V{bottom}H{right}"/>')
-        self.text((self._LEFT + right) / 2, height - 6, x_label, "label middle")
-        middle = (self._TOP + bottom) / 2
-        turned = f'transform="rotate(-90 11 {middle:.0f})"'
+            self._frame.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
+            self._text(_LEFT - 6, y + 4, label, "tick end")
+        self._frame.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
+        self._text((_LEFT + right) / 2, height - 6, self._x.label, "label middle")
+        place = f'x="11" y="{(_TOP + bottom) / 2:.0f}"'
+        turned = f'transform="rotate(-90 11 {(_TOP + bottom) / 2:.0f})"'
         self._frame.append(
-            f'<text class="label middle" x="11" y="{middle:.0f}" {turned}>{escape(y_label)}</text>'
+            f'<text class="label middle" {place} {turned}>{escape(self._y.label)}</text>'
         )
 
     def line(self, x: npt.ArrayLike, y: npt.ArrayLike, style: str) -> None:
         """Draw a line through points."""
         self._data.append(f'<path class="line {style}" d="M{self._points(x, y)}"/>')
 
-    def steps(self, x: npt.ArrayLike, y: npt.ArrayLike, style: str) -> None:
-        """Draw steps: each height holds from the previous x to its own."""
-        self.line(np.repeat(np.asarray(x), 2)[:-1], np.repeat(np.asarray(y), 2)[1:], style)
-
     def band(self, x: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike, style: str) -> None:
         """Fill the area between two lines."""
         if np.size(x):
-            upper = self._points(x, high)
-            lower = self._points(np.asarray(x)[::-1], np.asarray(low)[::-1])
+            upper, lower = self._points(x, high), self._points(np.flip(x), np.flip(low))
             self._data.append(f'<path class="band {style}" d="M{upper}L{lower}Z"/>')
 
     def bar(self, x: tuple[float, float], y: tuple[float, float], style: str) -> None:
@@ -129,22 +133,22 @@ class Plot:
             f'<path class="whisker {style}" d="M{across:.1f} {bottom:.1f}V{top:.1f}{ends}"/>'
         )
 
-    def point(self, x: float, y: float, style: str, shape: str = "circle", tip: str = "") -> None:
+    def point(self, x: float, y: float, style: str, shape: str, tip: str) -> None:
         """Draw a circle, square or triangle, with a tooltip."""
-        place = f"M{float(self.horizontal(x)):.1f} {float(self.vertical(y)):.1f}"
-        title = f"<title>{escape(tip)}</title>" if tip else ""
-        self._data.append(f'<path class="point {style}" d="{place}{_SHAPES[shape]}">{title}</path>')
+        place = f"M{self.horizontal(x):.1f} {self.vertical(y):.1f}{_SHAPES[shape]}"
+        title = f"<title>{escape(tip)}</title>"
+        self._data.append(f'<path class="point {style}" d="{place}">{title}</path>')
 
-    def text(self, x: float, y: float, text: str, style: str) -> None:
-        """Write text at coordinates of the drawing."""
-        self._frame.append(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>')
+    def mark(self, x: float, y: float, text: str) -> None:
+        """Write text to the right of a point."""
+        self._text(self.horizontal(x) + 7, self.vertical(y) + 4, text, "mark")
 
-    def group(self, row: int, shown: bool = True) -> None:
-        """Begin the elements of one row of the table, until `end_group`."""
+    def begin_group(self, row: int, shown: bool) -> None:
+        """Begin the elements of one row of the table, which the reader shows or hides."""
         self._data.append(f'<g data-row="{row}"{"" if shown else " data-off"}>')
 
     def end_group(self) -> None:
-        """End what `group` began."""
+        """End the elements of a row."""
         self._data.append("</g>")
 
     def svg(self) -> Markup:
@@ -160,34 +164,22 @@ class Plot:
             f"{frame}{self._clipped(data)}</svg>"
         )
 
+    def _text(self, x: float | Floats, y: float | Floats, text: str, style: str) -> None:
+        self._frame.append(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>')
+
     def _clipped(self, data: str) -> str:
         """Hide everything beyond the axes, except half a mark."""
-        x, y = self._LEFT - 6, self._TOP - 6
-        width = self.size[0] - self._LEFT - self._RIGHT + 12
-        height = self.size[1] - self._TOP - self._BOTTOM + 12
+        x, y = _LEFT - 6, _TOP - 6
+        width, height = self.size[0] - _LEFT - _RIGHT + 12, self.size[1] - _TOP - _BOTTOM + 12
         place = f'x="{x}" y="{y}" width="{width}" height="{height}"'
         return f'<svg {place} viewBox="{x} {y} {width} {height}">{data}</svg>'
 
     def _points(self, x: npt.ArrayLike, y: npt.ArrayLike) -> str:
-        across, up = self.horizontal(x), self.vertical(y)
-        kept = np.isfinite(across) & np.isfinite(up)
-        across, up = across[kept], up[kept]
-        if len(across) > _MAX_POINTS:
-            places = np.linspace(0, len(across) - 1, _MAX_POINTS).astype(np.int64)
-            across, up = across[places], up[places]
-        return "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, up, strict=True))
-
-
-class _Scale:
-    """Map an interval to [0, 1], linearly or by the logarithm."""
-
-    def __init__(self, limits: tuple[float, float], logarithmic: bool) -> None:
-        self._transform = np.log10 if logarithmic else np.asarray
-        self._low, self._high = (float(self._transform(limit)) for limit in limits)
-
-    def fraction(self, value: npt.ArrayLike) -> Floats:
-        values = np.asarray(self._transform(np.asarray(value, dtype=np.float64)))
-        return (values - self._low) / (self._high - self._low)
+        points = np.column_stack([self.horizontal(x), self.vertical(y)])
+        points = points[np.isfinite(points).all(axis=1)]
+        if len(points) > _MAX_POINTS:
+            points = points[np.linspace(0, len(points) - 1, _MAX_POINTS).astype(np.int64)]
+        return "L".join(f"{across:.1f} {up:.1f}" for across, up in points)
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -201,13 +193,9 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     [0.0, 200.0, 400.0, 600.0, 800.0]
     """
     power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(
-        power * factor
-        for factor in (1, 2, 5, 10, 20)
-        if (high - low) / (power * factor) <= most - 1
-    )
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
+    steps = (power * factor for factor in (1, 2, 5, 10, 20))
+    step = next(step for step in steps if (high - low) / step <= most - 1)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
@@ -220,9 +208,10 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     [0.5, 1.0, 2.0, 5.0, 10.0, 20.0]
     """
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [round(factor * 10.0**power, 12) for power in powers for factor in (1, 2, 5)]
-    inside = [tick for tick in ticks if low <= tick <= high]
-    if len(inside) > most:
-        tens = {round(10.0**power, 12) for power in powers}
-        inside = [tick for tick in inside if tick in tens]
-    return inside
+    found: list[float] = []
+    for factors in ((1, 2, 5), (1,)):
+        ticks = [round(factor * 10.0**power, 12) for power in powers for factor in factors]
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) <= most:
+            break
+    return found

@@ -10,7 +10,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from featx.metrics.intervals import Interval
 from featx.reporting.columns import MAIN, make_cell
 from featx.reporting.records import BenchmarkRow, SetScores
 
@@ -28,24 +27,21 @@ _SIGNS = {"better": "\u25b2", "worse": "\u25bc", "no difference shown": "="}
 
 def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
     """Lay rows out for a terminal, two lines a row."""
-    compared = any(row.comparison for row in rows)
+    signs = "\u25b2 \u25bc AUC better or worse than the CNN's; = no difference shown"
     table = Table(
         box=SIMPLE_HEAD,
         header_style="bold",
         padding=0,
         show_edge=False,
-        caption="\u25b2 \u25bc AUC better or worse than the CNN's; = no difference shown"
-        if compared
-        else None,
+        caption=signs if any(row.comparison for row in rows) else None,
         caption_justify="left",
     )
-    model_width = max(_MODEL_WIDTH, width - 80 + _MODEL_WIDTH)
     table.add_column("Model", min_width=_MODEL_WIDTH, no_wrap=True)
     for header in [*_IN_TERMINAL.values(), "Extract s\nFit s"]:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            _model_lines(row, model_width),
+            _model_lines(row, max(_MODEL_WIDTH, width - 80 + _MODEL_WIDTH)),
             *_score_lines(row.scores, _sign(row)),
             _two_lines(_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)),
             style="red" if row.collapsed else None,
@@ -56,25 +52,23 @@ def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
 
 
 def _model_lines(row: BenchmarkRow, width: int) -> Text:
-    plain = row.kind in ("frozen", "baseline")
-    details = row.classifier if plain else f"{row.classifier} ({row.kind})"
+    """Write backbone and classifier; the middle of a long name is cut out."""
     if row.collapsed:
         details = f"COLLAPSED, {row.classifier}"
-    elif row.auc_seeds_sd is not None:
-        details += f", SD {row.auc_seeds_sd:.4f}"
-    return _two_lines(_shortened(row.backbone, width), _shortened(details, width))
+    else:
+        kind = "" if row.kind in ("frozen", "baseline") else f" ({row.kind})"
+        spread = "" if row.auc_seeds_sd is None else f", SD {row.auc_seeds_sd:.4f}"
+        details = row.classifier + kind + spread
+    lines = []
+    for text in (row.backbone, details):
+        end = (width - 1) // 2
+        short = f"{text[: width - 1 - end]}\u2026{text[-end:]}"
+        lines.append(text if len(text) <= width else short)
+    return _two_lines(*lines)
 
 
 def _two_lines(first: str, second: str) -> Text:
     return Text.assemble(first, "\n", (second, "dim")) if second else Text(first)
-
-
-def _shortened(text: str, width: int) -> str:
-    """Cut the middle out of a long name; joined names differ at both ends."""
-    if len(text) <= width:
-        return text
-    end = (width - 1) // 2
-    return f"{text[: width - 1 - end]}\u2026{text[-end:]}"
 
 
 def _sign(row: BenchmarkRow) -> str:
@@ -83,11 +77,11 @@ def _sign(row: BenchmarkRow) -> str:
 
 
 def _score_lines(scores: SetScores, sign: str = "") -> list[Text]:
-    lines = []
-    for name in _IN_TERMINAL:
-        cell = make_cell(scores.estimates.get(name))
-        lines.append(_two_lines(cell.text + (sign if name == "auc" else ""), cell.interval))
-    return lines
+    cells = {name: make_cell(scores.estimates.get(name)) for name in _IN_TERMINAL}
+    return [
+        _two_lines(cell.text + (sign if name == "auc" else ""), cell.interval)
+        for name, cell in cells.items()
+    ]
 
 
 def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
@@ -104,7 +98,8 @@ def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
         if row.auc_seeds_sd is not None:
             scores[0] += f", SD {row.auc_seeds_sd:.4f} over seeds"
         costs = [_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)]
-        verdicts = [_verdicts(row)] if compared else []
+        differences = row.comparison.differences.values() if row.comparison else ()
+        verdicts = ["; ".join(found.verdict for found in differences) or "-"] if compared else []
         found = [row.externals.get(name) for name in externals]
         other = [_score(each, score) for each in found for score in ("auc", "accuracy")]
         reason = f": COLLAPSED, {row.scores.collapse_reason}" if row.collapsed else ""
@@ -128,17 +123,11 @@ def to_csv(rows: Sequence[BenchmarkRow]) -> str:
 
 
 def _score(scores: SetScores | None, name: str) -> str:
-    cell = make_cell(None if scores is None else scores.estimates.get(name))
-    if not cell.interval:
+    interval = scores.estimates.get(name) if scores else None
+    cell = make_cell(interval)
+    if interval is None or not cell.interval:
         return cell.text
-    interval: Interval = scores.estimates[name]  # type: ignore[union-attr]
     return f"{cell.text} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def _verdicts(row: BenchmarkRow) -> str:
-    if row.comparison is None:
-        return "-"
-    return "; ".join(found.verdict for found in row.comparison.differences.values())
 
 
 def _seconds(value: float | None) -> str:

@@ -15,6 +15,8 @@ __all__ = ["progress"]
 
 SECONDS_BEFORE_FIRST = 2.0
 SECONDS_BETWEEN_LOG_LINES = 10.0
+# tqdm's own format writes slow rates as "18.46s/ images".
+_BAR = "{l_bar}{bar}| {n_fmt} of {total_fmt}{unit}, {rate_noinv:.2f}/s, {remaining} left{postfix}"
 _LOG_LINE = (
     "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_noinv:.2f}/s, about {remaining} left{postfix}"
 )
@@ -40,7 +42,7 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
 
     common = {"desc": description, "total": total, "unit": f" {unit}" if unit else ""}
     if (sys.stderr is not None and sys.stderr.isatty()) or _in_notebook():
-        bar = tqdm(**common, delay=SECONDS_BEFORE_FIRST, dynamic_ncols=True)
+        bar = tqdm(**common, delay=SECONDS_BEFORE_FIRST, dynamic_ncols=True, bar_format=_BAR)
     else:
         bar = tqdm(
             **common,

@@ -13,7 +13,10 @@ FAST = {"classifiers": "naive_bayes", "views": 1, "test_size": 0.3, "cv": 3, "co
 
 
 def test_settings_reach_the_part_that_they_belong_to():
-    config = BenchmarkConfig().with_settings(views=2, cv=3, random_state=7, repeats=2)
+    config = BenchmarkConfig(classifiers="svm").with_settings(
+        views=2, cv=3, random_state=7, repeats=2
+    )
+    assert config.classifiers == ("svm",)
     assert (config.extraction.views, config.fit.cv, config.repeats) == (2, 3, 2)
     assert config.extraction.random_state == config.fit.random_state == 7
 
@@ -29,11 +32,6 @@ def test_the_precision_of_a_name_wins_over_the_setting():
     config = BenchmarkConfig(("vgg16", "vgg16@float32")).with_settings(precision="int8")
     assert config.row_backbones == ("vgg16@int8", "vgg16")
     assert BenchmarkConfig.from_dict(config.to_dict()).row_backbones == config.row_backbones
-
-
-def test_a_name_or_a_list_of_names():
-    config = BenchmarkConfig(classifiers="svm", baselines="ramirez-cnn")
-    assert (config.classifiers, config.baselines) == (("svm",), ("ramirez-cnn",))
 
 
 @pytest.mark.parametrize(

@@ -29,15 +29,15 @@ def test_int8_is_quantized_on_training_images_only(images, monkeypatch, precisio
         calls.append((given, config.precision, quantization))
 
     monkeypatch.setattr(runner, "extract", extract)
-    train, test, other = (images.select(np.arange(start, start + 8)) for start in (0, 8, 16))
-    splits = DataSplits(train, test, None, None, 0.2, 0)
+    other, number = images.select(np.arange(16, 24)), np.arange(len(images))
+    splits = DataSplits(images, (number >= 8) & (number < 16), number < 8, 0.2, 0)
     inspection = Inspection(images, images.patients, {"other": other}, None, [], [])
     data = AuditedData(inspection, splits, None)
     config = BenchmarkConfig().with_settings(precision=precision)
-    run = runner.BenchmarkRunner(config, data, None, None)
+    run = runner.BenchmarkRunner(config, data, None)
     run._extract(config.row_backbones[0])
-    expected = train if precision == "int8" else None
-    assert calls == [(each, precision, expected) for each in (train, test, other)]
+    expected = splits.train if precision == "int8" else None
+    assert calls == [(each, precision, expected) for each in (splits.train, splits.test, other)]
 
 
 def test_a_precision_that_no_engine_computes_in_is_refused_early(images):

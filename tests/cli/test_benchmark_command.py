@@ -107,7 +107,7 @@ def test_the_settings_of_a_run_are_a_file(call, image_folder, tmp_path):
         (["--backbones", "resnet5"], "did you mean 'resnet50'"),
         (["--out", ""], "names no folder"),
         (["--out", "/"], "names no folder"),
-        (["--out", __file__], "is a file"),
+        (["--out", __file__], "is not a folder"),
     ],
 )
 def test_usage_errors_come_before_any_work(call, image_folder, tmp_path, words, message):

@@ -116,12 +116,11 @@ def test_defaults_in_help_are_those_of_the_config(words, config):
     shown = {parameter.name: parameter for parameter in COMMANDS[(words,)].params}
     known = [config(), *(getattr(config(), name, None) for name in ("extraction", "fit"))]
     for settings in filter(None, known):
-        for field in fields(settings):
-            parameter = shown.get(field.name)
-            if getattr(parameter, "show_default", None):
-                default = getattr(settings, field.name)
-                expected = list(default or ["none"]) if parameter.multiple else default
-                assert parameter.default == expected, field.name
+        for name in shown.keys() & {field.name for field in fields(settings)}:
+            default, typed = getattr(settings, name), shown[name].to_info_dict()["default"]
+            if typed is not None:
+                expected = list(default or ["none"]) if shown[name].multiple else default
+                assert typed == expected, name
 
 
 def test_empty_variables_count_as_unset(capsys, monkeypatch):

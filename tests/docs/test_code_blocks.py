@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.cli.commands import commands
+import featx.cli
+from featx.cli.root import commands
 from tests.docs.blocks import PAGES, ROOT, read_blocks
 
 

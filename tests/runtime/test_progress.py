@@ -47,6 +47,7 @@ def test_a_terminal_gets_a_bar_after_two_seconds(work, monkeypatch, caplog):
     assert sys.stderr.getvalue() == ""
     work(5)
     assert "Embedding: 100%" in sys.stderr.getvalue()
+    assert "5 of 5 views, 1.00/s" in sys.stderr.getvalue()
     assert caplog.messages == []
 
 

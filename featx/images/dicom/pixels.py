@@ -15,6 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
+from featx.images.dicom.header import FIELDS, is_inverted, settle_header, unused_low_bits
+from featx.images.jpeg import check_jpeg_data
+from featx.images.layouts import LAYOUTS, check_layout
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -33,16 +36,11 @@ _ELEMENTS = [
     "Columns",
     "BitsAllocated",
     "BitsStored",
-    "HighBit",
     "PixelRepresentation",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
-    "RescaleIntercept",
-    "RescaleSlope",
     "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
+    *FIELDS,
     "VOILUTSequence",
     *(
         name.format(color)
@@ -55,7 +53,13 @@ _ELEMENTS = [
     ),
     "PixelPresentation",
     "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
 ]
+
+_INTERPRETATIONS = {layout.samples for layout in LAYOUTS if layout.container == "DICOM"} | {
+    *("HSV", "ARGB", "CMYK", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "XYB")
+}
 
 # A fixed order, so that lossy files give the same pixels wherever the packages are the same.
 _DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
@@ -82,8 +86,11 @@ def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     """
     dataset = _parse(content, _ELEMENTS)
     _check(dataset, largest_pixels)
+    settle_header(dataset)
     pixels, interpretation = _decode(dataset)
     if interpretation in ("MONOCHROME1", "MONOCHROME2"):
+        if pixels.ndim != 2:
+            raise UnreadableImageError("its header contradicts itself: gray of several samples")
         gray = _to_intensities(pixels, dataset)
         return gray if color == "gray" else np.repeat(gray[..., np.newaxis], 3, axis=2)
     return _from_color(pixels, interpretation, dataset, color)
@@ -101,8 +108,19 @@ def _parse(content: bytes, elements: list[str]) -> Dataset:
 
 
 def _check(dataset: Dataset, largest_pixels: int) -> None:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        bits = 32 if "FloatPixelData" in dataset else 64
+        check_layout("DICOM", "gray", bits, "floating-point")
     if "PixelData" not in dataset:
         raise UnreadableImageError("a DICOM file without an image, or cut short before it")
+    kind = str(dataset.get("PhotometricInterpretation") or "").strip()
+    # An unknown one may hold anything, such as a name.
+    check_layout(
+        "DICOM",
+        kind if kind in _INTERPRETATIONS else "pixels of an unknown photometric interpretation",
+        int(dataset.BitsStored),
+        "integer",
+    )
     height, width = int(dataset.Rows), int(dataset.Columns)
     if height == 0 or width == 0:
         raise UnreadableImageError("it has no pixels")
@@ -117,8 +135,9 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
     """Return stored pixels (gray, RGB or palette indices) and their photometric interpretation."""
+    from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, JPEGExtended12Bit
+    from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or _syntax_of(dataset))
     try:
@@ -139,13 +158,26 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
             "its pixels are stored as lossy JPEG of 12 bits, for which the only decoder is under "
             "the GPL: pip install pylibjpeg pylibjpeg-libjpeg"
         )
+    if syntax == JPEGBaseline8Bit:
+        check_jpeg_data(get_frame(dataset.PixelData, 0, number_of_frames=1))
+    # A compressed frame has its own depth, whatever the header says.
+    own_depth = syntax.is_encapsulated and syntax != RLELossless
+    shift = 0 if own_depth else unused_low_bits(dataset)
     for plugin in plugins:
         try:
-            pixels, facts = decoder.as_array(dataset, decoding_plugin=plugin)
+            pixels, facts = decoder.as_array(
+                dataset,
+                decoding_plugin=plugin,
+                **({"correct_unused_bits": False} if shift else {}),  # type: ignore[arg-type]
+            )
         except Exception:
             if plugin == plugins[-1]:
                 raise
         else:
+            if shift:
+                unused = int(dataset.BitsAllocated) - int(dataset.BitsStored)
+                # Upwards first, so that the sign is that of the stored bits.
+                pixels = (pixels << (unused - shift)) >> unused
             return pixels, str(facts["photometric_interpretation"])
     raise AssertionError("the loop returns or raises at the last plugin")
 
@@ -191,7 +223,7 @@ def _to_intensities(stored: npt.NDArray, dataset: Dataset) -> npt.NDArray:
         gray = (shown * 255).astype(np.float32)[place]
     if not np.isfinite(gray).all():
         raise UnreadableImageError("some pixels are not finite")
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if is_inverted(dataset):
         gray = 255 - gray
     gray[padding] = 0
     return gray
@@ -299,7 +331,9 @@ def _from_color(
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype.kind != "u":
         raise UnreadableImageError("it is neither gray nor has three colors")
     if pixels.dtype != np.uint8:
-        deepest = 2 ** (8 * pixels.dtype.itemsize) - 1
-        pixels = np.round(pixels * (255 / deepest)).astype(np.uint8)
+        palette = interpretation == "PALETTE COLOR"
+        bits = 8 * pixels.dtype.itemsize if palette else int(dataset.BitsStored)
+        deepest = 2**bits - 1
+        pixels = np.round(np.minimum(pixels, deepest) * (255 / deepest)).astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.convert("L") if color == "gray" else image)

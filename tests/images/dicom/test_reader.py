@@ -25,7 +25,8 @@ from featx.errors import MissingExtraError, UnreadableImageError
 from featx.images.dicom import pixels as dicom_pixels
 from featx.images.dicom import reader as dicom
 from featx.images.dicom.reader import is_dicom, read_patient
-from featx.images.reading import LARGEST_PIXELS, read_image
+from featx.images.layouts import LARGEST_PIXELS
+from featx.images.reading import read_image
 from tests.images.dicom_files import RAMP, expect, make_dicom
 
 

@@ -1,0 +1,203 @@
+"""Accepted layouts of PNG, JPEG, BMP and arrays against drawn pixels; refusals by name."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from featx.errors import UnreadableImageError
+from featx.images.layouts import LAYOUTS, check_layout
+from featx.images.reading import count_channels, read_image, undeclared_bits
+from featx.images.sources import pixels_of, undeclared_depth
+from tests.images.writers import chunk, expect, png, tiff
+
+
+@pytest.mark.parametrize("scale", [257, 16], ids=["16 bits", "12 bits"])
+def test_deep_png_reads_as_the_same_picture_whatever_its_colors(gray, scale):
+    gray[:3] = 255
+    shown = gray * (scale * 255 / (65535 if scale == 257 else 4095))
+    deep = gray.astype(np.uint16)[..., np.newaxis] * np.uint16(scale)
+    alpha = np.full_like(deep, 65535 if scale == 257 else 4095)
+    expect(png(deep, 0), shown)
+    expect(png(np.repeat(deep, 3, 2), 2), shown)
+    expect(png(np.concatenate([deep, alpha], 2), 4), shown)
+    expect(png(np.concatenate([deep, deep, deep, alpha], 2), 6), shown)
+    alpha[:, :24] = 0
+    expect(png(np.concatenate([deep, alpha], 2), 4)[:], shown * (np.arange(48) >= 24))
+
+
+def test_deep_png_colors_keep_their_order(colors):
+    colors[:3] = 255
+    expect(png(colors.astype(np.uint16) * 257, 2), colors, "rgb")
+
+
+def test_significant_bits_of_png(gray):
+    stored = gray.astype(np.uint16) * 4
+    expect(png(stored, 0, (b"sBIT", b"\x0a")), stored * (255 / 1023))
+    # PNG's own rule: values of 10 bits are scaled up to 16.
+    scaled = (stored << 6) | (stored >> 4)
+    expect(png(scaled, 0, (b"sBIT", b"\x0a")), scaled / 257)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (tiff(np.ones((4, 4), np.int8)), "8-bit signed gray"),
+        (tiff(np.ones((4, 4, 3), np.float32), photometric="rgb"), "32-bit floating-point RGB"),
+        (tiff(np.ones((4, 4), np.complex64)), "complex"),
+        (tiff(np.ones((4, 4), np.uint64)), "64-bit gray"),
+        (tiff(np.ones((4, 4, 3), np.uint8), photometric="cielab"), r"CIE L\*a\*b\*"),
+        (tiff(np.ones((4, 4, 4), np.uint16), photometric="separated"), "16-bit CMYK"),
+        (b"GIF89a" + bytes(300), "a GIF image"),
+        (b"RIFF\0\0\0\0WEBPVP8 " + bytes(300), "a WebP image"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(300), "a JPEG 2000 image"),
+        (b"<!DOCTYPE html><html>Sign in</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"\0\0\0\x18ftypheic" + bytes(300), "HEIF"),
+    ],
+)
+def test_other_layouts_and_containers_are_refused_by_name(content, name):
+    with pytest.raises(UnreadableImageError, match=name):
+        read_image(content)
+
+
+def test_the_main_picture_of_a_phone_jpeg(gray):
+    buffer = io.BytesIO()
+    image = Image.fromarray(gray)
+    image.save(buffer, "MPO", save_all=True, append_images=[image.resize((8, 8))], quality=95)
+    assert Image.open(buffer).n_frames == 2
+    expect(buffer.getvalue(), gray, atol=8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_ill_formed_metadata_does_not_refuse_pixels(gray, kind):
+    exif = Image.Exif()
+    exif[274] = 6
+    exif[256] = "wide"
+    exif[282] = TiffImagePlugin.IFDRational(-1, 1)
+    buffer = io.BytesIO()
+    options = {"quality": 95} if kind == "JPEG" else {}
+    try:
+        Image.fromarray(np.rot90(gray)).save(buffer, kind, exif=exif, **options)
+    except Exception:
+        del exif[256], exif[282]
+        buffer = io.BytesIO()
+        Image.fromarray(np.rot90(gray)).save(buffer, kind, exif=exif, **options)
+    expect(buffer.getvalue(), gray, atol=8)
+
+
+def test_text_of_png_does_not_refuse_pixels(gray):
+    large = (b"zTXt", b"note\0\0" + zlib.compress(bytes(5_000_000)))
+    color = (b"iCCP", b"odd\0\0" + b"no profile")
+    content = png(gray, 0, large, color, (b"tIME", b"?"))
+    np.testing.assert_array_equal(read_image(content), gray)
+    wrong = content.replace(chunk(b"tIME", b"?"), chunk(b"tIME", b"?")[:-1] + b"\0")
+    np.testing.assert_array_equal(read_image(wrong), gray)
+
+
+def test_jpeg_of_twelve_bits_is_refused_by_name(gray):
+    buffer = io.BytesIO()
+    Image.fromarray(gray).save(buffer, "JPEG")
+    content = bytearray(buffer.getvalue())
+    content[content.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(UnreadableImageError, match="a JPEG of 12-bit gray"):
+        read_image(bytes(content))
+
+
+def test_channels_of_files_that_pillow_does_not_know(gray):
+    assert count_channels(tiff(gray.astype(np.float64) / 255)) == 1
+    assert count_channels(tiff(np.stack([gray] * 3, 2).astype(np.uint16), photometric="rgb")) == 3
+    assert count_channels(png(np.stack([gray] * 3, 2).astype(np.uint16), 2)) == 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bmp(gray, mode):
+    image = Image.fromarray(gray).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "BMP")
+    # OpenCV reads alpha as a fourth channel.
+    found = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., 0]
+    expect(buffer.getvalue(), found, atol=1)
+    content = bytearray(buffer.getvalue())
+    content[28] = 64
+    with pytest.raises(UnreadableImageError, match="a BMP of 64-bit gray, palette or RGB"):
+        read_image(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((4, 4), np.complex64), "an array of 64-bit complex64"),
+        (np.zeros((4, 4), object), "an array of 64-bit object"),
+        (np.zeros((4, 4), "datetime64[s]"), "an array of 64-bit datetime64"),
+        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\) is no image"),
+        (np.zeros(16, np.uint8), r"shape \(16,\) is no image"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\) is no image"),
+    ],
+)
+def test_arrays_of_other_kinds_are_refused_by_name(pixels, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        pixels_of(pixels, "gray")
+
+
+def test_arrays_read_as_the_files_that_hold_them(colors, gray):
+    deep = colors.astype(np.uint16) * 16
+    for pixels in (gray, gray[..., np.newaxis], colors, deep, gray / 255):
+        for color in ("gray", "rgb"):
+            kind = "rgb" if pixels.shape[2:] == (3,) else "minisblack"
+            content = tiff(np.squeeze(pixels), photometric=kind)
+            np.testing.assert_allclose(pixels_of(pixels, color), read_image(content, color), atol=1)
+
+
+def test_undeclared_depths(gray):
+    gray[0, 0] = 255
+    twelve = gray.astype(np.uint16) * 16
+    for scale, depth in ((16, 12), (64, 14), (257, 16)):
+        stored = gray.astype(np.uint16) * np.uint16(scale)
+        stored[:3] = 255 * scale
+        color = np.repeat(stored[..., np.newaxis], 3, 2)
+        assert undeclared_depth(stored) == depth
+        for content in (
+            png(stored, 0),
+            png(color, 2),
+            tiff(stored),
+            tiff(color, photometric="rgb"),
+        ):
+            assert undeclared_bits(content) == depth
+    for content in (
+        png(gray, 0),
+        tiff(gray),
+        tiff(gray / 255),
+        tiff(twelve // 4, extratags=[(281, 3, 1, 1023, True)]),
+        png(twelve // 4, 0, (b"sBIT", b"\x0a")),
+    ):
+        assert undeclared_bits(content) == 0
+    assert undeclared_depth(gray) == undeclared_depth(gray / 255) == 0
+
+
+def test_the_table_in_the_documentation_is_the_table():
+    page = Path(__file__).parents[2] / "docs" / "howto" / "pixel_layouts.md"
+    text = page.read_text()
+    for layout in LAYOUTS:
+        bits = ", ".join(map(str, layout.bits))
+        if len(layout.bits) > 3 and layout.bits == tuple(
+            range(layout.bits[0], layout.bits[-1] + 1)
+        ):
+            bits = f"{layout.bits[0]} to {layout.bits[-1]}"
+        assert f"| {layout.container} | {layout.samples} | {bits} | {layout.numbers} |" in text
+    table = text.split("## Depth")[0].count("\n| ") - 1
+    assert table == len(LAYOUTS)
+
+
+def test_the_table_refuses_what_it_does_not_list():
+    for layout in LAYOUTS:
+        for bits in layout.bits:
+            check_layout(layout.container, layout.samples, bits, layout.numbers)
+    with pytest.raises(UnreadableImageError, match="a PNG of 32-bit gray, which featx does not"):
+        check_layout("PNG", "gray", 32)
