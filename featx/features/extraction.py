@@ -113,13 +113,14 @@ def extract(
         embedders = embedders_of(config)
     hashed = hash_images(images, config.cache_folder, strict=config.strict, rehash=config.rehash)
     missing = find_missing(embedders, hashed.digests, config.views)
-    if client is None:
+    if client is None or not missing:
         undecodable = fill_cache(missing, hashed, strict=config.strict)
     else:
-        from featx.features.cluster import Cluster
+        from featx.features.cluster import fill_cache_on
 
-        cluster = Cluster(client, resources)
-        undecodable = cluster.fill_cache(missing, hashed, strict=config.strict)
+        undecodable = fill_cache_on(
+            client, missing, hashed, strict=config.strict, resources=resources
+        )
     if undecodable:
         hashed = hashed.without(undecodable)
     return _gather(images, hashed, embedders, out)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ __all__ = [
     "EnginePool",
     "embedders_of",
     "fill_cache",
+    "find_here",
     "find_missing",
     "images_to_read",
 ]
@@ -78,6 +79,13 @@ class Embedder:
         """Number of features per row."""
         return self.backbone.features * POOLINGS[self.recipe.pooling]
 
+    @property
+    def network_key(self) -> tuple[object, ...]:
+        """Everything that decides which network is loaded."""
+        recipe = self.recipe
+        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
+        return self.backbone, network, self.config.engine
+
     def load_engine(self) -> Engine:
         """Load the network into the engine that the config names."""
         from featx.backbones.engines import make_engine
@@ -95,6 +103,26 @@ class Embedder:
             pooling=self.recipe.pooling,
             precision=self.recipe.precision,
         )
+
+
+def find_here(embedder: Embedder) -> Embedder:
+    """Check that this machine sees the cache, and find the same weights on it."""
+    weights, folder = embedder.weights, embedder.config.weights_folder
+    if not (embedder.store.folder / "recipe.json").is_file():
+        raise FeatxError(
+            f"the cache {embedder.config.cache_folder} is not visible here. Choose a --cache that "
+            "all machines see under one path"
+        )
+    if weights.path is None or weights.path.is_file():
+        return embedder
+    folder = folder if folder and folder.is_dir() else None
+    found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
+    if found.digest != weights.digest:
+        raise FeatxError(
+            f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "
+            "into a --weights-dir that all machines see, or $FEATX_WEIGHTS_DIR of the workers"
+        )
+    return replace(embedder, weights=found)
 
 
 def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
@@ -121,7 +149,7 @@ class EnginePool:
 
     def load(self, embedders: Iterable[Embedder]) -> list[Engine]:
         """Return the engine of each backbone, loading those that are not in memory."""
-        keys = {self._key(embedder): embedder for embedder in embedders}
+        keys = {embedder.network_key: embedder for embedder in embedders}
         idle = [key for key in self._engines if key not in keys]
         for key in idle[: max(0, len(idle) + len(keys) - self.size)]:
             del self._engines[key]
@@ -143,12 +171,6 @@ class EnginePool:
             yield
         finally:
             self.factory, self._engines = kept
-
-    @staticmethod
-    def _key(embedder: Embedder) -> tuple[object, ...]:
-        recipe, config = embedder.recipe, embedder.config
-        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
-        return embedder.backbone, network, config.engine
 
 
 ENGINES = EnginePool()
@@ -205,9 +227,9 @@ def fill_cache(
         check_drift(track.embedder.store, track.engine, trusting=trust_versions)
     numbers = images_to_read(hashed, missing)
     total = sum(int(track.mask[numbers].sum()) for track in tracks)
-    title = f"Embedding with {', '.join(track.title for track in tracks)}"
+    names = ", ".join(f"{track.embedder.backbone.name} ({track.engine.name})" for track in tracks)
     with ExitStack() as stack:
-        advance = stack.enter_context(progress(title, total, "views"))
+        advance = stack.enter_context(progress(f"Embedding with {names}", total, "views"))
         for track in tracks:
             stack.enter_context(track)
         images = prefetch(partial(_render, hashed, tracks), numbers)
@@ -226,13 +248,14 @@ def fill_cache(
     return failures
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
-    """One backbone at work: its missing rows, and the rows computed since its last shard."""
+    """One backbone at work: its missing rows, views for its next batch, rows for its next shard."""
 
     embedder: Embedder
     engine: Engine
     mask: Mask
+    waiting: list[tuple[RowKey, Pixels]] = field(default_factory=list)
     busy: float = 0.0
     seconds: float = 0.0
     keys: list[RowKey] = field(default_factory=list)
@@ -250,9 +273,10 @@ class _Track:
             # The first error is the one to report.
             logger.warning(f"The last rows could not be written: {error}")
 
-    @property
-    def title(self) -> str:
-        return f"{self.embedder.backbone.name} ({self.engine.name})"
+    def next_batch(self) -> _Batch:
+        keys, views = zip(*self.waiting, strict=True)
+        self.waiting = []
+        return self, list(keys), list(views)
 
     def keep(self, keys: list[RowKey], features: Features) -> None:
         self.keys += keys
@@ -270,11 +294,11 @@ class _Track:
 
 @dataclass(frozen=True)
 class _Image:
-    """The missing views of one image, for each track."""
+    """The missing views of one image."""
 
     number: int
     digest: str
-    views: list[list[tuple[int, Pixels]]] | UnreadableImageError
+    views: list[tuple[_Track, int, Pixels]] | UnreadableImageError
 
 
 _Batch = tuple[_Track, list[RowKey], list[Pixels]]
@@ -291,15 +315,14 @@ def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
         return _Image(number, digest, error)
     image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
     made: dict[tuple[object, ...], Pixels] = {}
-    views: list[list[tuple[int, Pixels]]] = []
+    views = []
     for track in tracks:
         recipe = track.embedder.recipe
-        views.append([])
         for view in np.flatnonzero(track.mask[number]).tolist():
             settings = (view, recipe.size, recipe.augmentation, recipe.random_state)
             if settings not in made:
                 made[settings] = make_view(image, digest, *settings)
-            views[-1].append((view, made[settings]))
+            views.append((track, view, made[settings]))
     return _Image(number, digest, views)
 
 
@@ -324,25 +347,17 @@ def _batches(
     failures: dict[str, UnreadableImageError],
 ) -> Iterator[_Batch]:
     """Group views into batches of one network each; unreadable images go to `failures`."""
-    waiting: list[list[tuple[RowKey, Pixels]]] = [[] for _ in tracks]
     for image in images:
         if isinstance(image.views, UnreadableImageError):
             if strict is not None:
                 raise strict_error(strict.images.names[image.number], image.views)
             failures[image.digest] = image.views
             continue
-        for track, rows, views in zip(tracks, waiting, image.views, strict=True):
-            for view, pixels in views:
-                rows.append(((image.digest, view), pixels))
-                if len(rows) == ROWS_PER_BATCH:
-                    batch = _pack(track, rows)
-                    rows.clear()
-                    yield batch
-    yield from (_pack(track, rows) for track, rows in zip(tracks, waiting, strict=True) if rows)
-
-
-def _pack(track: _Track, rows: Sequence[tuple[RowKey, Pixels]]) -> _Batch:
-    return track, [key for key, _ in rows], [pixels for _, pixels in rows]
+        for track, view, pixels in image.views:
+            track.waiting.append(((image.digest, view), pixels))
+            if len(track.waiting) == ROWS_PER_BATCH:
+                yield track.next_batch()
+    yield from (track.next_batch() for track in tracks if track.waiting)
 
 
 def _embed(batch: _Batch) -> tuple[_Track, list[RowKey], Features, float]:

@@ -21,9 +21,9 @@ from featx.cli import main
 from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
 from featx.features import pipeline
-from featx.features.cluster import connected, find_here
+from featx.features.cluster import connected
 from featx.features.config import ExtractionConfig
-from featx.features.pipeline import embedders_of
+from featx.features.pipeline import embedders_of, find_here
 
 distributed = pytest.importorskip(
     "distributed", reason="Dask is not installed: pip install 'featx[dask]'"
@@ -146,7 +146,7 @@ def test_a_cluster_and_a_laptop_fill_one_cache_as_one_machine_does(
     assert both.unreadable == alone.unreadable
     assert [path for path, _ in both.unreadable] == ["NORMAL/p99_0.png"]
     assert begun < shards_of(cache)
-    # Nothing was done twice: each row stands in one part.
+    # Nothing was done twice: each row is in one shard.
     assert rows_in(cache) == 2 * 96
     there = shards_of(cache)
     featx.extract(images, **settings(cache), client=client)
@@ -250,7 +250,7 @@ def test_a_benchmark_on_a_cluster_gives_the_same_rows(images, tmp_path, client):
 
 def test_resources_pin_batches_to_the_workers_that_have_them(images, tmp_path, client):
     featx.extract(images, **settings(tmp_path / "cache"), client=client, resources={"GPU": 1})
-    with pytest.raises(UsageError, match="no worker of the cluster has the resources TPU=1"):
+    with pytest.raises(UsageError, match="the cluster has no worker --resources TPU=1"):
         featx.extract(images, **settings(tmp_path / "c"), client=client, resources={"TPU": 1})
 
 
@@ -269,7 +269,7 @@ def test_an_image_that_ends_its_reader_is_found_and_named(
     assert [path for path, _ in found.unreadable] == [images.names[deadly]]
     assert "each process that reads it is killed" in found.unreadable[0][1]
     np.testing.assert_array_equal(found.X, alone.X)
-    assert "halves are tried" in caplog.text
+    assert "each is tried alone" in caplog.text
 
 
 @pytest.mark.slow
