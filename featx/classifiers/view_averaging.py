@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from featx.errors import UsageError
 __all__ = ["ViewAveraging"]
 
 
-def _inner_has(name: str) -> Any:
+def _inner_has(name: str) -> Callable[[Any], Any]:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), name))
 
 
@@ -71,8 +72,8 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         settings = {name: np.repeat(each, self.views, axis=0) for name, each in fit_params.items()}
         weight = _fit_keyword(self.estimator, "sample_weight")
         if weight is not None:
-            weights = _check_sample_weight(sample_weight, X) / self.views
-            settings[weight] = np.repeat(weights, self.views)
+            of_images = _check_sample_weight(sample_weight, X)
+            settings[weight] = np.repeat(of_images / self.views, self.views)
         elif sample_weight is not None:
             raise UsageError(f"{self.estimator!r} takes no sample weights; omit them")
         if (images := _fit_keyword(self.estimator, "images")) is not None:
@@ -84,8 +85,8 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     def _views(self, X: npt.NDArray) -> npt.NDArray:
         if self.views < 1 or X.shape[1] % self.views:
             raise UsageError(
-                f"rows of {X.shape[1]:,} features are not {self.views} views side by side; give the "
-                "extractor's number of views"
+                f"rows of {X.shape[1]:,} features are not {self.views} views side by side; give the"
+                " extractor combine='concatenate' and the same number of views"
             )
         return X.reshape(len(X) * self.views, -1)
 
@@ -105,16 +106,18 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if self.views == 1:
             return self._mean("predict_proba", X)
         # Proportions of votes may be 0 without excluding a class; others only by rounding.
-        votes = not hasattr(self.estimator_, "decision_function")
-        least = LEAST_PROPORTION if votes else np.finfo(np.float64).eps
+        decides = hasattr(self, "decision_function")
+        least = np.finfo(np.float64).eps if decides else LEAST_PROPORTION
         return softmax(self._mean("predict_proba", X, lambda p: np.log(p + least)), axis=1)
 
     def predict(self, X: Any) -> npt.NDArray:
         """Return the class that the averaged scores predict."""
-        check_is_fitted(self)
-        decides = hasattr(self.estimator_, "decision_function")
+        decides = hasattr(self, "decision_function")
         scores = self.decision_function(X) if decides else self.predict_proba(X)
-        return self.classes_[(scores > 0) * 1 if scores.ndim == 1 else scores.argmax(axis=1)]
+        codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[codes]
+            (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
+        ]
 
 
 def _fit_keyword(estimator: Any, name: str) -> str | None:
