@@ -14,7 +14,7 @@ from featx.backbones import engines
 from featx.backbones import quantization as quantization
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, make_engine
-from featx.backbones.quantization import QuantizedEngine, network_digest, quantize
+from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.weights import load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
@@ -117,7 +117,6 @@ def network(small_lite0):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         quantized = quantize(base, backbone, views)
     assert printed.getvalue() == ""
-    assert network_digest(quantized) != network_digest(b"")
     return quantized
 
 
