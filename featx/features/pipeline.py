@@ -213,7 +213,6 @@ def fill_cache(
     *,
     strict: bool = False,
     trust_versions: bool = True,
-    engines: EnginePool = ENGINES,
 ) -> Failures:
     """Compute missing rows and write them to the cache, decoding each image once.
 
@@ -224,7 +223,7 @@ def fill_cache(
         return failures
     tracks = [
         _Track(embedder, engine, mask)
-        for (embedder, mask), engine in zip(missing.items(), engines.load(missing), strict=True)
+        for (embedder, mask), engine in zip(missing.items(), ENGINES.load(missing), strict=True)
     ]
     for track in tracks:
         check_drift(track.embedder.store, track.engine, trusting=trust_versions)
