@@ -124,29 +124,22 @@ def inspect_images(
 
 
 def audit_split(
-    inspection: Inspection,
-    in_test: Mask,
-    *,
-    allow_leaks: bool = False,
-    dropped: Mask | None = None,
+    inspection: Inspection, in_test: Mask, in_train: Mask, *, allow_leaks: bool = False
 ) -> Audit:
     """Audit a split of inspected images.
 
     Parameters
     ----------
-    in_test : ndarray of bool, shape (n_images,)
-        Mask of the test images.
-    dropped : ndarray of bool, shape (n_images,), optional
-        Mask of the images left out of training, from `find_leaks`.
+    in_test, in_train : ndarray of bool, shape (n_images,)
+        Masks of the test and training images; others were left out of training.
     """
-    out = np.zeros_like(in_test) if dropped is None else dropped
-    in_training = ~in_test & ~out
-    parts = np.where(in_test, "test", np.where(out, "left out", "training")).tolist()
+    left_out = ~in_test & ~in_train
+    parts = np.select([in_test, in_train], ["test", "training"], "left out").tolist()
     for name, external in inspection.externals.items():
         parts += [f"external set {name}"] * len(external)
     names, classes, pairs = inspection.names, inspection.classes, inspection.pairs
     patients = inspection.patients
-    shared = np.intersect1d(patients[in_test], patients[in_training]).tolist()
+    shared = np.intersect1d(patients[in_test], patients[in_train]).tolist()
     differing = [
         f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
         for i, j in pairs
@@ -159,12 +152,13 @@ def audit_split(
         *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
         *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
         *_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
-        *_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(out)]),
+        *_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
         *_finding("labels-differ", "warning", differing),
         *_finding("duplicates-within", "information", within),
         *_finding("unreadable", "warning", unreadable),
         *_finding("constant", "warning", [names[i] for i in constant]),
-        _class_proportions(inspection.images, in_test, in_training),
+        *_depths_differ(inspection),
+        _class_proportions(inspection.images, in_test, in_train),
     ]
     return Audit(tuple(findings), allow_leaks)
 
@@ -183,9 +177,8 @@ def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
         Duplicates of images of the test or of an external set, and images of test patients.
     """
     n = len(in_test)
-    found = np.isin(inspection.patients, np.unique(inspection.patients[in_test]))
-    tested = np.ones(len(inspection.names), dtype=bool)
-    tested[:n] = in_test
+    found = np.isin(inspection.patients, inspection.patients[in_test])
+    tested = np.pad(in_test, (0, len(inspection.names) - n), constant_values=True)
     for pair in inspection.pairs:
         for one, other in (pair, pair[::-1]):
             if one < n and tested[other]:
@@ -224,11 +217,22 @@ def _duplicates_across(
     ]
 
 
-def _class_proportions(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
+def _depths_differ(inspection: Inspection) -> list[Finding]:
+    depths = inspection.fingerprints.depths[: len(inspection.images)]
+    found, counts = np.unique(depths[depths > 0], return_counts=True)
+    if len(found) < 2:
+        return []
+    others = np.flatnonzero((depths > 0) & (depths != found[counts.argmax()]))
+    counted = zip(found.tolist(), counts.tolist(), strict=True)
+    details = {"depths": ", ".join(f"{bits} bits: {count:,}" for bits, count in counted)}
+    names = [inspection.names[index] for index in others]
+    return _finding("depths-differ", "warning", names, details)
+
+
+def _class_proportions(images: ImageDataset, in_test: Mask, in_train: Mask) -> Finding:
     k = len(images.class_names)
     training, test = (
-        np.bincount(images.labels[part], minlength=k) / part.sum()
-        for part in (in_training, in_test)
+        np.bincount(images.labels[part], minlength=k) / part.sum() for part in (in_train, in_test)
     )
     shifted = np.abs(training - test).max() > _PROPORTION_TOLERANCE
     details = {

@@ -92,15 +92,6 @@ class DataSplits:
         how = {"test_size": self.test_size, "random_state": self.random_state}
         return Note("split", counts | how)
 
-    def without(self, dropped: Mask) -> DataSplits:
-        """Leave images out of training."""
-        kept = self.in_train & ~dropped
-        if not kept.any():
-            raise UsageError(
-                "every training image is a duplicate of a test image or of a test patient"
-            )
-        return replace(self, in_train=kept)
-
 
 def split_images(
     images: ImageDataset, *, test_size: float = 0.2, random_state: int = 0
@@ -207,10 +198,14 @@ def split_and_audit(
     check_externals(images, externals)
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
-    dropped = find_leaks(inspection, splits.in_test) if leaks == "drop" else None
-    if dropped is not None and dropped.any():
-        splits = splits.without(dropped)
-    audit = audit_split(inspection, splits.in_test, allow_leaks=leaks == "allow", dropped=dropped)
+    if leaks == "drop":
+        kept = splits.in_train & ~find_leaks(inspection, splits.in_test)
+        if not kept.any():
+            raise UsageError(
+                "every training image is a duplicate of a test image or of a test patient"
+            )
+        splits = replace(splits, in_train=kept)
+    audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=leaks == "allow")
     audit.check()
     return AuditedData(inspection, splits, audit)
 

@@ -49,9 +49,7 @@ def test_equal_pixels_are_exact_and_not_near_duplicates(generator):
     exact, near = pairs_of(*arrays, arrays[1].copy(), arrays[1].copy())
     assert exact == [(1, 5), (1, 6)]
     assert near == []
-
-
-def test_other_shapes_of_the_same_bytes_are_other_images():
+    # The same bytes in another shape are another image.
     flat = np.arange(64, dtype=np.uint8)
     assert pairs_of(flat.reshape(4, 16), flat.reshape(16, 4))[0] == []
 

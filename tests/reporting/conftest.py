@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from featx.audit.findings import Finding
+from featx.classifiers.predictions import Predictions
 from featx.metrics.scores import evaluate
+from featx.reporting.records import SetScores
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-
-
-def write_scores(path, names, labels, patients, probabilities, class_names):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "patient", *(f"probability_{c}" for c in class_names)])
-        for name, label, patient, row in zip(names, labels, patients, probabilities, strict=True):
-            writer.writerow([name, class_names[label], patient, *row])
 
 
 class Folder:
@@ -43,23 +36,19 @@ class Folder:
     def add(self, backbone, classifier, kind="frozen", skill=1.5, externals=(), **more):
         name = f"{backbone}-{classifier}".replace(":", "-").replace(" ", "-").replace("/", "-")
         row = {"name": name, "backbone": backbone, "classifier": classifier, "kind": kind}
-        row |= {"n_train": 480, "n_test": len(self.labels), **self.score(name, skill)}
+        row |= {"n_train": 480, **self.score(name, skill)}
         if externals:
             row["externals"] = {e: self.score(f"{name}@{e}", skill) for e in externals}
-        row |= {
-            "seconds_extract": 20.0,
-            "seconds_fit": 3.0 + len(self.rows),
-            "recipes": [],
-            "n_features": 2048,
-        }
+        row |= {"seconds_extract": 20.0, "seconds_fit": 3.0 + len(self.rows), "n_features": 2048}
         self.rows.append({**row, "settings": {"random_state": 0, "calibration": "sigmoid"}, **more})
         return self.rows[-1]
 
     def score(self, name, skill):
-        shares = self.probabilities(skill)
-        file = self.root / "scores" / f"{name}.csv"
-        write_scores(file, self.names, self.labels, self.patients, shares, self.class_names)
         two = len(self.class_names) == 2
+        shares = self.probabilities(skill)
+        found = Predictions(self.names, self.class_names, shares, self.labels, self.patients)
+        (self.root / "scores").mkdir(parents=True, exist_ok=True)
+        found.to_csv(self.root / "scores" / f"{name}.csv")
         scores = evaluate(
             self.labels,
             shares,
@@ -68,20 +57,7 @@ class Folder:
             patients=self.patients,
             n_bootstrap=50,
         )
-        per_class = {
-            klass: {figure: interval.value for figure, interval in figures.items()}
-            for klass, figures in scores.per_class.items()
-        }
-        return {
-            **{k: None if np.isnan(v) else v for k, v in scores.to_row().items()},
-            "threshold": scores.threshold,
-            "confusion": scores.confusion.tolist(),
-            "collapsed": False,
-            "collapse_reason": "",
-            "n_test": scores.n,
-            "n_patients_test": scores.n_patients,
-            **({"per_class": per_class} if per_class else {}),
-        }
+        return SetScores.from_scores(scores).to_dict()
 
     def run(self, **changes):
         step = {"images": 100, "patients": 50, "classes": dict.fromkeys(self.class_names, 50)}
@@ -102,13 +78,9 @@ class Folder:
             ],
             "audit": {
                 "findings": [
-                    {
-                        "kind": "exact-duplicates-across",
-                        "severity": "leak",
-                        "count": 1,
-                        "text": "1 pair of pixel-identical images is in both training and test.",
-                        "examples": ["a.png = b.png"],
-                    }
+                    Finding(
+                        "exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"}
+                    ).to_dict()
                 ],
                 "allowed": True,
             },
