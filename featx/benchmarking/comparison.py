@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from featx.backbones.registry import split_precision
 from featx.benchmarking.evaluation import Evaluation
-from featx.metrics.comparison import (
+from featx.metrics.paired_tests import (
     ComparisonResult,
     delong_test,
     holm,

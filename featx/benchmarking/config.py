@@ -200,7 +200,10 @@ class BenchmarkConfig:
         )
         return replace(
             self,
-            extraction=replace(self.extraction, **extraction),
+            extraction=ExtractionConfig.from_dict(
+                {f.name: getattr(self.extraction, f.name) for f in fields(ExtractionConfig)},
+                **extraction,
+            ),
             fit=replace(self.fit, **fit),
             **own,
         )

@@ -94,7 +94,7 @@ class ModelEvaluator:
         return self._evaluation(name, key, compute, files)
 
     def _fit(self, name: ModelName, data: TrainTestData[FeatureMatrix]) -> BenchmarkRow:
-        from featx.classifiers.classifier import fit
+        from featx.classifiers.fitting import fit
         from featx.classifiers.model_file import save_model
 
         start_memory_watch()

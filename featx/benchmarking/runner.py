@@ -127,7 +127,8 @@ class BenchmarkRunner:
         first, n = self.config.random_state + 1, self.config.repeats - 1
         with progress(f"Repeating {row.name}", n, "cross-validations") as advance:
             for random_state in range(first, first + n):
-                compute = partial(repeated_auc, row, train, self.config.fit.cv, random_state)
+                config = replace(self.config.fit, random_state=random_state)
+                compute = partial(repeated_auc, row, train, config)
                 areas.append(self._result(evaluation, "auc", compute, repeat=random_state))
                 advance()
         return replace(evaluation, row=replace(row, auc_seeds=tuple(areas)))
@@ -137,7 +138,7 @@ class BenchmarkRunner:
         points = []
         with progress("Learning curve", len(CURVE_PROPORTIONS), "fits") as advance:
             for proportion in CURVE_PROPORTIONS:
-                compute = partial(fit, proportion, self.config.random_state)
+                compute = partial(fit, proportion, self.config.fit)
                 points.append(self._result(evaluation, "point", compute, curve=proportion))
                 advance()
         return [point for point in points if point is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.decomposition import PCA
@@ -62,7 +62,7 @@ class ClassifierSpec:
     weighted : bool, default=True
         Whether its ``fit`` takes sample weights.
     shared_fits : SharedFits, optional
-        Faster fits of many settings in one fold.
+        Faster fits of many settings in one fold; by default one by one.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class ClassifierSpec:
     grid: Callable[[Shape], list[Grid]]
     reference: str
     weighted: bool = True
-    shared_fits: SharedFits | None = None
+    shared_fits: SharedFits = field(default_factory=SharedFits)
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
         """List the settings to search for training rows of a shape (n_rows, n_features)."""

@@ -103,7 +103,7 @@ def _read(content: bytes, color: Color) -> npt.NDArray:
     if content.startswith(SIGNATURE):
         return _read_png(check_png(content), color)
     if content.startswith(b"\xff\xd8\xff"):
-        check_jpeg(content)
+        content = check_jpeg(content)
     elif content.startswith(b"BM") and len(content) > 30:
         # The old header of 12 bytes has its depth earlier.
         check_layout("BMP", "gray, palette or RGB", content[24 if content[14] == 12 else 28])
@@ -144,10 +144,10 @@ def _decode_deep_png(png: Png, image: Image.Image) -> tuple[npt.NDArray, bool, i
 
 
 def _load(image: Image.Image) -> None:
-    """Decode the only picture, or the main one of a phone's JPEG with further ones."""
+    """Decode the only picture."""
     check_size(*image.size)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
+    if frames > 1:
         raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
     image.load()
 

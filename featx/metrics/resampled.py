@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from featx.metrics.calibration import calibration_fit, calibration_gaps, log_odds
 from featx.metrics.intervals import Floats
+from featx.metrics.reliability import calibration_fit, calibration_gaps, log_odds
 
 __all__ = ["TwoWayTask"]
 

@@ -14,7 +14,8 @@ from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.learning_curve import repeated_auc
 from featx.benchmarking.published import published_figures
-from featx.classifiers.classifier import fit
+from featx.classifiers.config import FitConfig
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
 from featx.features.extraction import extract
@@ -92,7 +93,7 @@ def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
     assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
     # A second run finds the rows; it would fail if it fitted anything.
-    monkeypatch.setattr("featx.classifiers.classifier.fit", None)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", None)
     monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
     again = benchmark(images, **{**settings, "classifiers": ["logistic"]}, adapt=True, out=tmp_path)
     assert list(again) == [plain, adapted]
@@ -246,7 +247,7 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
 
     for what in ("repeated_auc", "curve_point"):
         monkeypatch.setattr(f"featx.benchmarking.runner.{what}", never)
-    monkeypatch.setattr("featx.classifiers.classifier.fit", never)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
     again = benchmark(images, **settings)
     assert again.rows == table.rows
     assert again.run["learning_curve"] == curve
@@ -258,7 +259,8 @@ def test_a_repeat_is_the_cross_validation_of_another_seed():
         model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
         chosen = {"chosen": model.best_params_}
         row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0), settings=chosen)
-        assert repeated_auc(row, matrix, 3, random_state) == model.provenance_["auc_out_of_fold"]
+        config = FitConfig(cv=3, random_state=random_state)
+        assert repeated_auc(row, matrix, config) == model.provenance_["auc_out_of_fold"]
 
 
 def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
@@ -317,7 +319,7 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "run.json").read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featx.classifiers.classifier.fit", stop)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", stop)
     with pytest.raises(KeyboardInterrupt):
         benchmark(draw(), **FAST, calibration="isotonic", out=tmp_path)
     (run,) = seen

@@ -7,6 +7,7 @@ import pytest
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.config import BenchmarkConfig, read_config
 from featx.errors import UsageError
+from featx.images.augmentation import Augmentation
 from tests.benchmarking.conftest import draw
 
 FAST = {"classifiers": "naive_bayes", "views": 1, "test_size": 0.3, "cv": 3, "controls": False}
@@ -43,6 +44,7 @@ def test_the_precision_of_a_name_wins_over_the_setting():
         ({"leaks": "ignore"}, "ignore"),
         ({"repeats": 0}, "at least 1"),
         ({"classifiers": ()}, "nothing to compare"),
+        ({"weights": "file"}, "whose path is not recorded"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
@@ -79,6 +81,8 @@ def test_settings_of_the_version_before_are_read(tmp_path):
     config = BenchmarkConfig.from_dict(read_config(tmp_path / "run.json"))
     assert (config.random_state, config.fit.cv) == (5, 3)
     assert config.extraction.normalization == "clahe"
+    config = config.with_settings(augmentation=Augmentation(rotation=5.0), views=2)
+    assert BenchmarkConfig.from_dict(config.to_dict()).extraction == config.extraction
 
 
 def test_yaml_is_read_and_other_files_are_refused(tmp_path):

@@ -31,7 +31,7 @@ def six():
     )
 
 
-def test_the_surest_come_first_and_a_patient_once(six):
+def test_the_most_confident_come_first_and_a_patient_once(six):
     predictions = predict(six, [0.7, 0.9, 0.1, 0.2, 0.95, 0.6])
     assert pick_pictures(predictions, 0.5) == [
         (1, 1, "miss"),
@@ -40,9 +40,6 @@ def test_the_surest_come_first_and_a_patient_once(six):
         (4, 1, "hit"),
         (5, 1, "hit"),
     ]
-
-
-def test_the_threshold_decides_what_is_called(six):
     predictions = predict(six, [0.1, 0.1, 0.1, 0.3, 0.3, 0.3])
     assert {kind for _, _, kind in pick_pictures(predictions, 0.2)} == {"hit"}
     assert {kind for index, _, kind in pick_pictures(predictions, None) if index > 2} == {"miss"}

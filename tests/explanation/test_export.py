@@ -8,7 +8,7 @@ from PIL import Image
 
 import featx
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -90,6 +91,31 @@ def test_ill_formed_metadata_does_not_refuse_pixels(gray, kind):
         buffer = io.BytesIO()
         Image.fromarray(np.rot90(gray)).save(buffer, kind, exif=exif, **options)
     expect(buffer.getvalue(), gray, atol=8)
+
+
+@pytest.mark.parametrize(
+    ("marker", "data"),
+    [
+        (0xE0, b"JFIF\0\x09"),
+        (0xE1, b"Exif\0\0" + b"\xff" * 40),
+        (0xE1, b"Exif\0\0II*\0\x08\0\0\0\x05\0"),
+        (0xE1, b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta tiff:Orientation="sideways"'),
+        (0xE2, b"ICC_PROFILE\0\x05\x01xx"),
+        (0xE2, b"MPF\0II*\0\x08\0\0\0\xff\xff" + b"z" * 30),
+        (0xED, b"Photoshop 3.0\x008BIM\xff\xff\xff" + b"q" * 20),
+        (0xEE, b"Adobe\0"),
+        (0xFE, b"\xff\xda" * 9000),
+    ],
+    ids=["JFIF", "EXIF", "EXIF cut", "XMP", "ICC", "MPF", "Photoshop", "Adobe", "comment"],
+)
+def test_ill_formed_segments_of_jpeg_do_not_refuse_pixels(colors, marker, data):
+    buffer = io.BytesIO()
+    Image.fromarray(colors).save(buffer, "JPEG")
+    content = buffer.getvalue()
+    segment = bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+    found = read_image(content[:2] + segment + content[2:], "rgb")
+    np.testing.assert_array_equal(found, read_image(content, "rgb"))
+    np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
 
 
 def test_text_of_png_does_not_refuse_pixels(gray):

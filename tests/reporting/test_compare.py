@@ -8,7 +8,7 @@ from rich.console import Console
 
 from featx import compare
 from featx.classifiers.predictions import Predictions
-from featx.metrics.comparison import delong_test, holm, mcnemar_test
+from featx.metrics.paired_tests import delong_test, holm, mcnemar_test
 
 from .conftest import Folder
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.metrics.scores import evaluate
 from featx.reporting.model_card import card_facts, model_card
 from tests.classifiers.makers import RECIPE, make_matrix

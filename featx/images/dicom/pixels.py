@@ -9,6 +9,8 @@ once instead of each pixel.
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,6 +65,9 @@ _INTERPRETATIONS = {layout.samples for layout in LAYOUTS if layout.container == 
 
 # A fixed order, so that lossy files give the same pixels wherever the packages are the same.
 _DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
+
+# Writers pad RLE segments to whole words.
+_HARMLESS_EXTRA_BYTES = 16
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
@@ -137,7 +142,7 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
     """Return stored pixels (gray, RGB or palette indices) and their photometric interpretation."""
     from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
+    from pydicom.uid import UID, JPEGExtended12Bit, JPEGTransferSyntaxes, RLELossless
 
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or _syntax_of(dataset))
     try:
@@ -158,28 +163,40 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
             "its pixels are stored as lossy JPEG of 12 bits, for which the only decoder is under "
             "the GPL: pip install pylibjpeg pylibjpeg-libjpeg"
         )
-    if syntax == JPEGBaseline8Bit:
+    if syntax in JPEGTransferSyntaxes:
         check_jpeg_data(get_frame(dataset.PixelData, 0, number_of_frames=1))
     # A compressed frame has its own depth, whatever the header says.
     own_depth = syntax.is_encapsulated and syntax != RLELossless
     shift = 0 if own_depth else unused_low_bits(dataset)
+    options = {"correct_unused_bits": False} if shift else {}
     for plugin in plugins:
         try:
-            pixels, facts = decoder.as_array(
-                dataset,
-                decoding_plugin=plugin,
-                **({"correct_unused_bits": False} if shift else {}),  # type: ignore[arg-type]
-            )
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                pixels, facts = decoder.as_array(
+                    dataset,
+                    decoding_plugin=plugin,
+                    **options,  # type: ignore[arg-type]
+                )
         except Exception:
             if plugin == plugins[-1]:
                 raise
         else:
+            _check_warnings([str(warning.message) for warning in caught])
             if shift:
                 unused = int(dataset.BitsAllocated) - int(dataset.BitsStored)
                 # Upwards first, so that the sign is that of the stored bits.
                 pixels = (pixels << (unused - shift)) >> unused
             return pixels, str(facts["photometric_interpretation"])
     raise AssertionError("the loop returns or raises at the last plugin")
+
+
+def _check_warnings(messages: list[str]) -> None:
+    """Refuse RLE data that decode to more than the frame, of which pydicom only warns."""
+    for message in messages:
+        found = re.search(r"non-conformant padding - (\d+) vs. (\d+) bytes", message)
+        if found and int(found[1]) - int(found[2]) > _HARMLESS_EXTRA_BYTES:
+            raise UnreadableImageError("damaged or cut short (more RLE data than pixels)")
 
 
 def _syntax_of(dataset: Dataset) -> str:
