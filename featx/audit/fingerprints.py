@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.images.sources import undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
@@ -36,12 +37,15 @@ class Fingerprints:
         Gray intensities; black for unreadable images.
     constant : ndarray of bool, shape (n_images,)
         Whether all pixels are the same.
+    depths : ndarray of int, shape (n_images,)
+        Bits at which pixels of no declared depth are read; 0 for other images.
     """
 
     contents: npt.NDArray[np.str_]
     digests: npt.NDArray[np.str_]
     thumbnails: Thumbnails
     constant: npt.NDArray[np.bool_]
+    depths: npt.NDArray[np.int64]
     unreadable: dict[int, str]
 
     def __len__(self) -> int:
@@ -65,6 +69,7 @@ def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing image
         digests=np.array([each.digest for each in taken], dtype=np.str_),
         thumbnails=np.array([each.thumbnail for each in taken], dtype=np.uint8),
         constant=np.array([each.constant for each in taken], dtype=bool),
+        depths=np.array([each.depth for each in taken], dtype=np.int64),
         unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
 
@@ -80,6 +85,7 @@ class _Fingerprint(NamedTuple):
     digest: str
     thumbnail: Thumbnails
     constant: bool
+    depth: int = 0
     reason: str = ""
 
 
@@ -89,6 +95,7 @@ def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
     try:
         digest = images.digest(index)
         pixels = images.read(index)
+        depth = undeclared_depth(images.sources[index])
     except UnreadableImageError as error:
         black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
         return _Fingerprint("", digest, black, constant=False, reason=str(error))
@@ -98,4 +105,5 @@ def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
         digest=digest,
         thumbnail=thumbnail(pixels),
         constant=bool((pixels == pixels.flat[0]).all()),
+        depth=depth,
     )

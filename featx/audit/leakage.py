@@ -157,6 +157,7 @@ def audit_split(
         *_finding("duplicates-within", "information", within),
         *_finding("unreadable", "warning", unreadable),
         *_finding("constant", "warning", [names[i] for i in constant]),
+        *_depths_differ(inspection),
         _class_proportions(inspection.images, in_test, in_train),
     ]
     return Audit(tuple(findings), allow_leaks)
@@ -214,6 +215,18 @@ def _duplicates_across(
         for part, examples in across.items()
         for finding in _finding(kind, "leak", examples, {"set": part})
     ]
+
+
+def _depths_differ(inspection: Inspection) -> list[Finding]:
+    depths = inspection.fingerprints.depths[: len(inspection.images)]
+    found, counts = np.unique(depths[depths > 0], return_counts=True)
+    if len(found) < 2:
+        return []
+    others = np.flatnonzero((depths > 0) & (depths != found[counts.argmax()]))
+    counted = zip(found.tolist(), counts.tolist(), strict=True)
+    details = {"depths": ", ".join(f"{bits} bits: {count:,}" for bits, count in counted)}
+    names = [inspection.names[index] for index in others]
+    return _finding("depths-differ", "warning", names, details)
 
 
 def _class_proportions(images: ImageDataset, in_test: Mask, in_train: Mask) -> Finding:

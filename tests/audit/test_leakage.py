@@ -131,3 +131,17 @@ def test_the_flow_counts_every_image_once():
     }
     nameless = ImageDataset.from_arrays([image.copy() for image in images.sources], images.labels)
     assert split_and_audit(nameless).flow()[0]["patients"] is None
+
+
+def test_images_read_at_another_depth_than_most_are_a_warning():
+    images = draw(splits=SPLITS)
+    sources = [(source.astype(np.uint16) + 200) * 8 for source in images.sources]
+    deep = replace(images, sources=tuple(sources))
+    assert "depths-differ" not in by_kind(audit(deep))
+    # A 14-bit detector's images without a bright pixel are taken for 12 bits.
+    for index in range(len(sources) - 3):
+        sources[index] = sources[index] * np.uint16(4)
+    found = by_kind(audit(replace(images, sources=tuple(sources))))["depths-differ"]
+    assert (found.severity, found.count) == ("warning", 3)
+    assert set(found.examples) == set(images.names[-3:])
+    assert f"(12 bits: 3, 14 bits: {len(sources) - 3})" in found.text
