@@ -116,8 +116,6 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X) if decides else self.predict_proba(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
-            (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
-        ]
 
 
 def _fit_keyword(estimator: Any, name: str) -> str | None:
