@@ -20,7 +20,7 @@ import cv2
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.features import pipeline
 from featx.features.cache.file_hashes import Hashed, strict_error
-from featx.features.pipeline import Embedder, Mask, find_here, images_to_read
+from featx.features.pipeline import Embedder, Failures, Mask, find_here, images_to_read
 from featx.images.archives import Member
 from featx.runtime.memory import keeping_freed_memory
 from featx.runtime.parallel import set_engine_threads, set_jobs
@@ -83,10 +83,6 @@ def _check_address(address: str, allow_open: bool) -> None:
             "Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "
             "trusted people reach, --allow-open-scheduler"
         )
-
-
-Failures = dict[str, UnreadableImageError]
-"""Why images cannot be decoded, by digest."""
 
 
 def fill_cache_on(

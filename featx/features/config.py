@@ -21,8 +21,6 @@ from featx.images.reading import Color
 
 __all__ = ["ExtractionConfig", "default_cache"]
 
-ENGINES = ("auto", "keras", "openvino")
-
 # Written in place of a weights file, whose path is not recorded.
 _FILE = "file"
 _PATHS = ("weights_dir", "cache")
@@ -120,8 +118,6 @@ class ExtractionConfig:
         self._check_views()
         if self.color not in get_args(Color):
             raise unknown_name("color", self.color, get_args(Color))
-        if self.engine not in ENGINES:
-            raise unknown_name("engine", self.engine, ENGINES)
         check_pooling(self.pooling)
         check_normalization(self.normalization)
         check_precision(self.precision, self.engine)

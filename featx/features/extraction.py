@@ -58,7 +58,7 @@ def extract(
     views : int, default=4
         Number of views per image, including the image itself.
     patients : str, optional
-        Rule that tells an image's patient, as in `featx.ImageDataset.open`.
+        Rule that finds the patient of an image, as in `featx.ImageDataset.open`.
     config : ExtractionConfig, optional
         Settings to start from; the other arguments replace single ones.
     quantization : ImageDataset or FeatureMatrix, optional

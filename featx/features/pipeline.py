@@ -38,6 +38,7 @@ __all__ = [
     "ENGINES",
     "Embedder",
     "EnginePool",
+    "Failures",
     "embedders_of",
     "fill_cache",
     "find_here",
@@ -58,6 +59,9 @@ Mask = npt.NDArray[np.bool_]
 """Rows of images, shape (n_images, views)."""
 
 Pixels = npt.NDArray[np.float32]
+
+Failures = dict[str, UnreadableImageError]
+"""Why images cannot be decoded, by digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,19 +213,17 @@ def fill_cache(
     *,
     strict: bool = False,
     trust_versions: bool = True,
-    engines: EnginePool = ENGINES,
-) -> dict[str, UnreadableImageError]:
+) -> Failures:
     """Compute missing rows and write them to the cache, decoding each image once.
 
-    Rows computed before a failure are written, too. Returns why images cannot be decoded, by
-    digest.
+    Rows computed before a failure are written, too.
     """
-    failures: dict[str, UnreadableImageError] = {}
+    failures: Failures = {}
     if not missing:
         return failures
     tracks = [
         _Track(embedder, engine, mask)
-        for (embedder, mask), engine in zip(missing.items(), engines.load(missing), strict=True)
+        for (embedder, mask), engine in zip(missing.items(), ENGINES.load(missing), strict=True)
     ]
     for track in tracks:
         check_drift(track.embedder.store, track.engine, trusting=trust_versions)
@@ -345,7 +347,7 @@ def _batches(
     images: Iterable[_Image],
     tracks: Sequence[_Track],
     strict: Hashed | None,
-    failures: dict[str, UnreadableImageError],
+    failures: Failures,
 ) -> Iterator[_Batch]:
     """Group views into batches of one network each; unreadable images go to `failures`."""
     for image in images:
