@@ -45,24 +45,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classifier : str, default="svm"
         Name from `featx.list_classifiers`.
-    cv : int, default=5
-        Number of cross-validation folds; fewer where the rarest class has fewer patients.
-    operating_point : str or float, default="youden"
-        Rule that chooses the threshold of two classes on out-of-fold probabilities: ``"youden"``,
-        ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"`` or ``"cost=FN:FP"``.
-    calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
-        Probability calibration on out-of-fold scores.
-    random_state : int, default=0
-        Random seed of the folds and the classifier.
-    n_jobs : int, optional
-        Number of fits at once, one thread each; by default that of ``joblib.parallel_config``,
-        otherwise one per core. Results do not depend on it.
-    search_rows : int, default=6000
-        Approximate number of training rows per fold during the search. Views are dropped first,
-        then patients; the chosen settings are fitted on all rows.
-    memory : int or str, optional
-        Memory that `fit` may use, in bytes or as text such as ``"8GiB"``; by default all that is
-        free. A larger matrix is read block by block (`featx.classifiers.out_of_core`).
+    cv, operating_point, calibration, random_state, n_jobs, search_rows, memory
+        Settings with the defaults shown, as in `featx.FitConfig`.
 
     Attributes
     ----------
