@@ -54,7 +54,7 @@ class FeatureTables:
                     chosen = np.concatenate([data.training, data.validation])
                 table = np.zeros((len(data.images), self._extractor.output.shape[1]), np.float32)
                 table[chosen] = run_network(
-                    self._extractor, views, chosen, recipe.batch_size, view, advance
+                    self._extractor, views.render, chosen, recipe.batch_size, view, advance
                 )
                 tables.append(table)
         return tables
@@ -81,7 +81,7 @@ def fit_ensemble(
     widths = [int(block.shape[1]) for block in blocks]
     head = fit_network(
         lambda: _build_head(recipe, widths, data.n_classes),
-        FitTask(recipe, data, FeatureTables(data, recipe, keras.Model(gray, features))),
+        FitTask(recipe, data, FeatureTables(data, recipe, keras.Model(gray, features)).render),
         folder,
         [None if start is None else start.digest for start in weights],
     )

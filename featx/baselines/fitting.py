@@ -75,7 +75,7 @@ def fit_recipe(
 
     start = None if weights is None else weights.digest
     with dtype_policy(recipe.precision):
-        return recipe, fit_network(build, FitTask(recipe, data, views), folder, start)
+        return recipe, fit_network(build, FitTask(recipe, data, views.render), folder, start)
 
 
 def fit_network(
@@ -154,7 +154,7 @@ def _fit_stages(
                 callbacks = _make_callbacks(task, session, before, first, advance)
                 try:
                     model.fit(
-                        TrainingBatches(task.source, task.targets, task.order, epochs_done),
+                        TrainingBatches(task.render, task.targets, task.order, epochs_done),
                         initial_epoch=epochs_done,
                         epochs=last,
                         steps_per_epoch=task.steps,

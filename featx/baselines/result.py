@@ -104,10 +104,10 @@ class TrainedBaseline:
             If an image cannot be read; the message names it.
         """
         # Each image is read once: memory=0 keeps none.
-        source = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
+        views = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
         batch_size = self.recipe.batch_size
         with progress(f"Predicting with {self.name}", len(images), "images") as advance:
-            return predict(self.network, source, np.arange(len(images)), batch_size, advance)
+            return predict(self.network, views.render, np.arange(len(images)), batch_size, advance)
 
 
 def save_trained(

@@ -16,7 +16,7 @@ from featx.backbones._keras import import_keras
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import Weights, find_weights
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.views import ImageViews, Indices, Probabilities, ViewSource, predict
+from featx.baselines.views import ImageViews, Indices, Probabilities, Render, predict
 from featx.baselines.vision_transformer import VIT, find_vit_weights
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
@@ -77,7 +77,7 @@ class FitTask:
 
     recipe: BaselineRecipe
     data: TrainingData
-    source: ViewSource
+    render: Render
 
     @property
     def steps(self) -> int:
@@ -131,7 +131,7 @@ class FitTask:
     def predict(self, network: keras.Model) -> Probabilities:
         """Return the probabilities of the validation images."""
         indices, batch_size = self.data.validation, self.recipe.batch_size
-        return predict(network, self.source, indices, batch_size)
+        return predict(network, self.render, indices, batch_size)
 
     def _shuffle(self, number: int) -> Indices:
         return np.random.default_rng([self.data.random_state, number]).permutation(

@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +20,17 @@ from featx.runtime.parallel import jobs_at_a_time, map_with_progress, prefetch
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ImageViews", "TrainingBatches", "ViewSource", "predict", "run_network"]
+__all__ = ["ImageViews", "Render", "TrainingBatches", "predict", "run_network"]
 
 # Decoded images kept in memory; images beyond it are decoded anew each epoch.
 MEMORY_BYTES = 512 * 2**20
 
 Indices = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
+# One view of each image as network input; view 0 is not augmented.
+Render = Callable[[Indices, int], npt.NDArray[np.float32]]
 # Annotated, since mypy takes no attribute of an untyped module as a base class.
 _PyDataset: Any = import_keras().utils.PyDataset
-
-
-class ViewSource(Protocol):
-    """Network input of some images."""
-
-    def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
-        """Return one view of each image; view 0 is not augmented."""
 
 
 class ImageViews:
@@ -135,13 +130,13 @@ class TrainingBatches(_PyDataset):
 
     def __init__(
         self,
-        source: ViewSource,
+        render: Render,
         targets: npt.NDArray[np.float32],
         order: Callable[[int], npt.NDArray[np.int64]],
         first_epoch: int,
     ) -> None:
         super().__init__()
-        self._source = source
+        self._render = render
         self._targets = targets
         self._order = lru_cache(maxsize=2)(order)
         self._first_epoch = first_epoch
@@ -151,12 +146,12 @@ class TrainingBatches(_PyDataset):
         epochs, step = divmod(index, len(self._order(self._first_epoch)))
         epoch = self._first_epoch + epochs
         indices = self._order(epoch)[step]
-        return self._source.render(indices, view=epoch + 1), self._targets[indices]
+        return self._render(indices, epoch + 1), self._targets[indices]
 
 
 def run_network(
     network: keras.Model,
-    source: ViewSource,
+    render: Render,
     indices: Indices,
     batch_size: int,
     view: int = 0,
@@ -166,7 +161,7 @@ def run_network(
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     # The last batch is filled up, since another size would be traced anew.
     batches = prefetch(
-        lambda part: source.render(np.resize(part, batch_size), view), parts, workers=1, ahead=2
+        lambda part: render(np.resize(part, batch_size), view), parts, workers=1, ahead=2
     )
     outputs = []
     for part, pixels in zip(parts, batches, strict=True):
@@ -178,7 +173,7 @@ def run_network(
 
 def predict(
     network: keras.Model,
-    source: ViewSource,
+    render: Render,
     indices: Indices,
     batch_size: int,
     advance: Callable[..., None] | None = None,
@@ -189,5 +184,5 @@ def predict(
     -------
     ndarray of float64, shape (n_indices, n_classes)
     """
-    values = run_network(network, source, indices, batch_size, advance=advance).astype(np.float64)
+    values = run_network(network, render, indices, batch_size, advance=advance).astype(np.float64)
     return np.hstack([1 - values, values]) if values.shape[1] == 1 else values

@@ -223,7 +223,7 @@ def make_task():
     )
     views = ImageViews(images, (2, 2), Augmentation())
     data = TrainingData(images, views, np.arange(4185), np.arange(1), random_state=0)
-    return lambda name: FitTask(get_baseline(name), data, views)
+    return lambda name: FitTask(get_baseline(name), data, views.render)
 
 
 def test_steps_and_class_weights_of_the_report(make_task):
