@@ -198,7 +198,7 @@ def test_damaged_backup_restarts_and_a_full_disk_keeps_the_last_one(
 
     class FullDisk(import_keras().callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            if epoch == 1:
+            if epoch == 0:
                 raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
