@@ -43,5 +43,6 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "faq": [], "guarantees": [], "performance": [], "tutorial": []}
+_WIDE = ["index", "installation", "tutorial", "results", "guarantees", "performance", "faq"]
+html_sidebars = {page: [] for page in _WIDE}
 copyright = "The featx maintainers; Apache-2.0"

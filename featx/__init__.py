@@ -34,7 +34,7 @@ _HOMES = {
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
     "extract": "featx.features.extraction",
-    "fit": "featx.classifiers.classifier",
+    "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
     "list_baselines": "featx.baselines.registry",
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from featx.benchmarking.presets import get_preset as get_preset
     from featx.benchmarking.table import BenchmarkTable as BenchmarkTable
     from featx.classifiers.classifier import FeatureClassifier as FeatureClassifier
-    from featx.classifiers.classifier import fit as fit
     from featx.classifiers.config import FitConfig as FitConfig
+    from featx.classifiers.fitting import fit as fit
     from featx.classifiers.inference import evaluate as evaluate
     from featx.classifiers.inference import predict as predict
     from featx.classifiers.model_file import load_model as load_model

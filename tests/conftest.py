@@ -10,7 +10,9 @@ from PIL import Image
 
 from featx.cli import main
 from featx.datasets.dataset import ImageDataset
+from featx.features.cache import file_hashes
 from featx.features.pipeline import ENGINES, Embedder
+from featx.images.sources import identify
 from tests.features.worker import quick_engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -51,13 +53,12 @@ def networks_loaded_anew(use_engine):
 def hashed_names(monkeypatch):
     """Names of the images whose bytes were read to compute their digests."""
     names = []
-    digest = ImageDataset.digest
 
-    def count(self, index):
-        names.append(self.names[index])
-        return digest(self, index)
+    def count(source):
+        names.append(source.relative_to(source.parents[1]).as_posix())
+        return identify(source)
 
-    monkeypatch.setattr(ImageDataset, "digest", count)
+    monkeypatch.setattr(file_hashes, "identify", count)
     return names
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from featx.backbones import feature_maps
 from featx.benchmarking.benchmark import benchmark
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError

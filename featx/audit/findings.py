@@ -19,8 +19,8 @@ class Finding:
     ----------
     kind : str
         One of ``exact-duplicates-across``, ``near-duplicates-across``, ``patients-across``,
-        ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``
-        and ``class-share``.
+        ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
+        ``depths-differ`` and ``class-share``.
     severity : {"leak", "warning", "information"}
         A leak makes scores too good.
     count : int
@@ -29,7 +29,7 @@ class Finding:
         Names of at most ten of them.
     details : mapping, default={}
         What the text needs besides: the evaluated set of duplicates across the split (``set``),
-        the class proportions of training and test images.
+        the class proportions of training and test images, the number of images by depth.
 
     Examples
     --------
@@ -109,4 +109,6 @@ _TEXTS = {
     "patients who share an image stay in one part.",
     "unreadable": "{n} image{s} could not be read and {were} left out.",
     "constant": "{n} image{s} {have} the same intensity everywhere.",
+    "depths-differ": "{n} image{s} of 16-bit pixels without a declared depth {are} read at another "
+    "depth than most ({depths}), so their brightness does not compare.",
 }

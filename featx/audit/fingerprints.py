@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.images.sources import undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
@@ -36,50 +37,39 @@ class Fingerprints:
         Gray intensities; black for unreadable images.
     constant : ndarray of bool, shape (n_images,)
         Whether all pixels are the same.
+    depths : ndarray of int, shape (n_images,)
+        Bits at which pixels of no declared depth are read; 0 for other images.
     """
 
     contents: npt.NDArray[np.str_]
     digests: npt.NDArray[np.str_]
     thumbnails: Thumbnails
     constant: npt.NDArray[np.bool_]
+    depths: npt.NDArray[np.int64]
     unreadable: dict[int, str]
 
     def __len__(self) -> int:
         return len(self.contents)
 
-    @classmethod
-    def join(cls, parts: Sequence[Fingerprints]) -> Fingerprints:
-        """Concatenate the fingerprints of several sets."""
-        starts = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-        return cls(
-            contents=np.concatenate([part.contents for part in parts]),
-            digests=np.concatenate([part.digests for part in parts]),
-            thumbnails=np.concatenate([part.thumbnails for part in parts]),
-            constant=np.concatenate([part.constant for part in parts]),
-            unreadable={
-                start + index: reason
-                for start, part in zip(starts, parts, strict=False)
-                for index, reason in part.unreadable.items()
-            },
-        )
 
-
-def take_fingerprints(images: ImageDataset, label: str = "Auditing images") -> Fingerprints:
-    """Decode every image once, in parallel.
+def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing images") -> Fingerprints:
+    """Decode every image of some sets once, in parallel.
 
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8))
-    >>> found = take_fingerprints(images)
+    >>> found = take_fingerprints([images])
     >>> bool(found.contents[0] == found.contents[1]), found.constant.tolist()
     (True, [True, True])
     """
-    taken = map_with_progress(partial(_take, images), range(len(images)), label)
+    places = [(images, index) for images in sets for index in range(len(images))]
+    taken = map_with_progress(_take, places, label)
     return Fingerprints(
         contents=np.array([each.content for each in taken], dtype=np.str_),
         digests=np.array([each.digest for each in taken], dtype=np.str_),
-        thumbnails=_stack(each.thumbnail for each in taken),
+        thumbnails=np.array([each.thumbnail for each in taken], dtype=np.uint8),
         constant=np.array([each.constant for each in taken], dtype=bool),
+        depths=np.array([each.depth for each in taken], dtype=np.int64),
         unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
 
@@ -90,31 +80,30 @@ def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
     return np.rint(small).astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class _Fingerprint:
-    content: str = ""
-    digest: str = ""
-    thumbnail: Thumbnails | None = None
-    constant: bool = False
+class _Fingerprint(NamedTuple):
+    content: str
+    digest: str
+    thumbnail: Thumbnails
+    constant: bool
+    depth: int = 0
     reason: str = ""
 
 
-def _take(images: ImageDataset, index: int) -> _Fingerprint:
+def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
+    images, index = place
     digest = ""
     try:
         digest = images.digest(index)
         pixels = images.read(index)
+        depth = undeclared_depth(images.sources[index])
     except UnreadableImageError as error:
-        return _Fingerprint(digest=digest, reason=str(error))
+        black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
+        return _Fingerprint("", digest, black, constant=False, reason=str(error))
     header = f"{pixels.dtype.str}{pixels.shape}".encode()
     return _Fingerprint(
         content=hashlib.sha256(header + pixels.tobytes()).hexdigest(),
         digest=digest,
         thumbnail=thumbnail(pixels),
         constant=bool((pixels == pixels.flat[0]).all()),
+        depth=depth,
     )
-
-
-def _stack(thumbnails: Iterable[Thumbnails | None]) -> Thumbnails:
-    black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
-    return np.array([black if small is None else small for small in thumbnails], dtype=np.uint8)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class Inspection:
     patients : ndarray of str, shape (n_images,)
         Patients as given.
     exact, near : list of tuple of int
-        Pairs of duplicates; indices of external sets follow those of the images.
+        All pairs of duplicates; indices of external sets follow those of the images.
     """
 
     images: ImageDataset
@@ -86,7 +87,7 @@ class Inspection:
     @property
     def pairs(self) -> Pairs:
         """All pairs of duplicates."""
-        return _expand(self.exact) + self.near
+        return self.exact + self.near
 
     @property
     def classes(self) -> list[str]:
@@ -110,55 +111,54 @@ def inspect_images(
     images: ImageDataset, externals: Mapping[str, ImageDataset] | None = None
 ) -> Inspection:
     """Decode all images once and find duplicates among them."""
-    sets = {"": images, **(externals or {})}
-    fingerprints = Fingerprints.join(
-        [take_fingerprints(each, f"Auditing {name or 'images'}") for name, each in sets.items()]
-    )
+    externals = dict(externals or {})
+    sets = [images, *externals.values()]
+    fingerprints = take_fingerprints(sets)
     # Blank images are equal, but do not identify a patient.
     blank = fingerprints.constant
-    exact = [pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]]
-    near = near_pairs(list(sets.values()), fingerprints)
+    exact = _expand([pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]])
+    near = near_pairs(sets, fingerprints)
     own = [pair for pair in exact + near if max(pair) < len(images)]
     joined = replace(images, patients=join_patients(images.patients, own)) if own else images
-    return Inspection(joined, images.patients, dict(externals or {}), fingerprints, exact, near)
+    return Inspection(joined, images.patients, externals, fingerprints, exact, near)
 
 
 def audit_split(
-    inspection: Inspection,
-    in_test: Mask,
-    *,
-    allow_leaks: bool = False,
-    dropped: Mask | None = None,
+    inspection: Inspection, in_test: Mask, in_train: Mask, *, allow_leaks: bool = False
 ) -> Audit:
     """Audit a split of inspected images.
 
     Parameters
     ----------
-    in_test : ndarray of bool, shape (n_images,)
-        Mask of the test images.
-    dropped : ndarray of bool, shape (n_images,), optional
-        Mask of the images left out of training, from `find_leaks`.
+    in_test, in_train : ndarray of bool, shape (n_images,)
+        Masks of the test and training images; others were left out of training.
     """
-    out = np.zeros_like(in_test) if dropped is None else dropped
-    in_training = ~in_test & ~out
-    parts = np.where(in_test, "test", np.where(out, "left out", "training")).tolist()
+    left_out = ~in_test & ~in_train
+    parts = np.select([in_test, in_train], ["test", "training"], "left out").tolist()
     for name, external in inspection.externals.items():
         parts += [f"external set {name}"] * len(external)
-    exact = _expand(inspection.exact)
+    names, classes, pairs = inspection.names, inspection.classes, inspection.pairs
+    patients = inspection.patients
+    shared = np.intersect1d(patients[in_test], patients[in_train]).tolist()
+    differing = [
+        f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
+        for i, j in pairs
+        if classes[i] != classes[j]
+    ]
+    within = [f"{names[i]} = {names[j]}" for i, j in pairs if parts[i] == parts[j]]
+    unreadable = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
+    constant = np.flatnonzero(inspection.fingerprints.constant)
     findings = [
-        *_duplicates_across(inspection, parts, "exact-duplicates-across", exact),
-        *_duplicates_across(inspection, parts, "near-duplicates-across", inspection.near),
-        *_patients_across(inspection.patients, in_test, in_training),
-        *_finding("leaks-left-out", "warning", _names(inspection, np.flatnonzero(out))),
-        *_labels_differ(inspection),
-        *_duplicates_within(inspection, parts),
-        *_unreadable(inspection),
-        *_finding(
-            "constant",
-            "warning",
-            _names(inspection, np.flatnonzero(inspection.fingerprints.constant)),
-        ),
-        _class_proportions(inspection.images, in_test, in_training),
+        *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
+        *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
+        *_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
+        *_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
+        *_finding("labels-differ", "warning", differing),
+        *_finding("duplicates-within", "information", within),
+        *_finding("unreadable", "warning", unreadable),
+        *_finding("constant", "warning", [names[i] for i in constant]),
+        *_depths_differ(inspection),
+        _class_proportions(inspection.images, in_test, in_train),
     ]
     return Audit(tuple(findings), allow_leaks)
 
@@ -177,9 +177,8 @@ def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
         Duplicates of images of the test or of an external set, and images of test patients.
     """
     n = len(in_test)
-    found = np.isin(inspection.patients, np.unique(inspection.patients[in_test]))
-    tested = np.ones(len(inspection.names), dtype=bool)
-    tested[:n] = in_test
+    found = np.isin(inspection.patients, inspection.patients[in_test])
+    tested = np.pad(in_test, (0, len(inspection.names) - n), constant_values=True)
     for pair in inspection.pairs:
         for one, other in (pair, pair[::-1]):
             if one < n and tested[other]:
@@ -192,12 +191,7 @@ def _expand(exact: Pairs) -> Pairs:
     groups: dict[int, list[int]] = {}
     for first, other in exact:
         groups.setdefault(first, [first]).append(other)
-    return [
-        (one, another)
-        for group in groups.values()
-        for place, one in enumerate(group)
-        for another in group[place + 1 :]
-    ]
+    return [pair for group in groups.values() for pair in combinations(group, 2)]
 
 
 def _finding(
@@ -208,15 +202,9 @@ def _finding(
     return [Finding(kind, severity, len(examples), shown, details or {})] if examples else []
 
 
-def _names(inspection: Inspection, indices: Iterable[int]) -> list[str]:
-    names = inspection.names
-    return [names[index] for index in indices]
-
-
 def _duplicates_across(
-    inspection: Inspection, parts: list[str], kind: str, pairs: Pairs
+    names: list[str], parts: list[str], kind: str, pairs: Pairs
 ) -> list[Finding]:
-    names = inspection.names
     across: dict[str, list[str]] = {}
     for i, j in pairs:
         if "training" in (parts[i], parts[j]) and parts[i] != parts[j]:
@@ -229,39 +217,22 @@ def _duplicates_across(
     ]
 
 
-def _patients_across(
-    patients: npt.NDArray[np.str_], in_test: Mask, in_training: Mask
-) -> list[Finding]:
-    shared = np.intersect1d(patients[in_test], patients[in_training]).tolist()
-    return _finding("patients-across", "leak", [f"patient {name}" for name in shared])
+def _depths_differ(inspection: Inspection) -> list[Finding]:
+    depths = inspection.fingerprints.depths[: len(inspection.images)]
+    found, counts = np.unique(depths[depths > 0], return_counts=True)
+    if len(found) < 2:
+        return []
+    others = np.flatnonzero((depths > 0) & (depths != found[counts.argmax()]))
+    counted = zip(found.tolist(), counts.tolist(), strict=True)
+    details = {"depths": ", ".join(f"{bits} bits: {count:,}" for bits, count in counted)}
+    names = [inspection.names[index] for index in others]
+    return _finding("depths-differ", "warning", names, details)
 
 
-def _labels_differ(inspection: Inspection) -> list[Finding]:
-    names, classes = inspection.names, inspection.classes
-    examples = [
-        f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
-        for i, j in inspection.pairs
-        if classes[i] != classes[j]
-    ]
-    return _finding("labels-differ", "warning", examples)
-
-
-def _duplicates_within(inspection: Inspection, parts: list[str]) -> list[Finding]:
-    names = inspection.names
-    examples = [f"{names[i]} = {names[j]}" for i, j in inspection.pairs if parts[i] == parts[j]]
-    return _finding("duplicates-within", "information", examples)
-
-
-def _unreadable(inspection: Inspection) -> list[Finding]:
-    examples = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
-    return _finding("unreadable", "warning", examples)
-
-
-def _class_proportions(images: ImageDataset, in_test: Mask, in_training: Mask) -> Finding:
+def _class_proportions(images: ImageDataset, in_test: Mask, in_train: Mask) -> Finding:
     k = len(images.class_names)
     training, test = (
-        np.bincount(images.labels[part], minlength=k) / part.sum()
-        for part in (in_training, in_test)
+        np.bincount(images.labels[part], minlength=k) / part.sum() for part in (in_train, in_test)
     )
     shifted = np.abs(training - test).max() > _PROPORTION_TOLERANCE
     details = {

@@ -1,1 +1,1 @@
-"""Frozen convolutional networks: what they are, where their weights lie, how they run."""
+"""Frozen convolutional networks: their records, weights and engines."""

@@ -12,9 +12,9 @@ https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ __all__ = [
     "EfficientNetLite0",
     "EfficientNetLite1",
     "EfficientNetLite2",
-    "classification_head",
     "load_torch_state",
 ]
 
@@ -57,21 +56,6 @@ _STAGES = (
 )
 
 
-def EfficientNetLite0(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
-    """Build EfficientNet-Lite0 without its classification layer."""
-    return _build("efficientnet_lite0", input_shape, width=1.0, depth=1.0)
-
-
-def EfficientNetLite1(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
-    """Build EfficientNet-Lite1 without its classification layer; see `EfficientNetLite0`."""
-    return _build("efficientnet_lite1", input_shape, width=1.0, depth=1.1)
-
-
-def EfficientNetLite2(input_shape: tuple[int, int, int]) -> Any:  # noqa: N802
-    """Build EfficientNet-Lite2 without its classification layer; see `EfficientNetLite0`."""
-    return _build("efficientnet_lite2", input_shape, width=1.1, depth=1.2)
-
-
 def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
     """Load the tensors of the PyTorch port into a Keras model of the same variant."""
     layers = [layer for layer in base.layers if layer.weights]
@@ -91,38 +75,27 @@ def load_torch_state(base: Any, state: Mapping[str, np.ndarray]) -> None:
             layer.set_weights([state[f"{name}.weight"].transpose(order)])
 
 
-def classification_head(state: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the layer from pooled features to ImageNet's 1,000 classes.
-
-    Returns
-    -------
-    kernel : ndarray of float32, shape (1280, 1000)
-    bias : ndarray of float32, shape (1000,)
-        ``features @ kernel + bias`` are the logits.
-    """
-    return state["_fc.weight"].T, state["_fc.bias"]
+# Names of layers' tensors in the PyTorch port, within a block or outside of them.
+_TORCH_NAMES = {
+    "stem_conv": "_conv_stem",
+    "stem_norm": "_bn0",
+    "head_conv": "_conv_head",
+    "head_norm": "_bn1",
+    "expand_conv": "_expand_conv",
+    "expand_norm": "_bn0",
+    "depthwise_conv": "_depthwise_conv",
+    "depthwise_norm": "_bn1",
+    "project_conv": "_project_conv",
+    "project_norm": "_bn2",
+}
 
 
 def _torch_name(name: str) -> str:
     """Return the name of a Keras layer's tensors in the PyTorch port."""
-    outer = {
-        "stem_conv": "_conv_stem",
-        "stem_norm": "_bn0",
-        "head_conv": "_conv_head",
-        "head_norm": "_bn1",
-    }
-    if name in outer:
-        return outer[name]
-    inner = {
-        "expand_conv": "_expand_conv",
-        "expand_norm": "_bn0",
-        "depthwise_conv": "_depthwise_conv",
-        "depthwise_norm": "_bn1",
-        "project_conv": "_project_conv",
-        "project_norm": "_bn2",
-    }
-    block, number, part = re.split(r"(\d+)_", name, maxsplit=1)
-    return f"_{block}s.{number}.{inner[part]}"
+    block, _, part = name.partition("_")
+    if not block.startswith("block"):
+        return _TORCH_NAMES[name]
+    return f"_blocks.{block.removeprefix('block')}.{_TORCH_NAMES[part]}"
 
 
 def _scaled_blocks(width: float, depth: float) -> Iterator[_Block]:
@@ -179,3 +152,9 @@ def _build(name: str, input_shape: tuple[int, int, int], width: float, depth: fl
         x = residual(x, f"block{number}", block)
     x = finish(convolve(x, "head", _HEAD_CHANNELS), "head")
     return keras.Model(inputs, x, name=name)
+
+
+# Each takes the shape of its input, and has no classification layer.
+EfficientNetLite0 = partial(_build, "efficientnet_lite0", width=1.0, depth=1.0)
+EfficientNetLite1 = partial(_build, "efficientnet_lite1", width=1.0, depth=1.1)
+EfficientNetLite2 = partial(_build, "efficientnet_lite2", width=1.1, depth=1.2)

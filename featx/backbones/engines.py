@@ -6,21 +6,19 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from featx.backbones._keras import import_keras
 from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
-from featx.backbones.pooling import POOLINGS, check_pooling, pool
+from featx.backbones.pooling import POOLINGS, pool
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
-from featx.errors import MissingExtraError, UsageError, unknown_name
+from featx.errors import MissingExtraError, UsageError
 
 __all__ = [
-    "ENGINES",
     "Engine",
-    "EngineName",
     "KerasEngine",
     "OpenVinoEngine",
     "as_batch",
@@ -29,9 +27,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-EngineName = Literal["auto", "keras", "openvino"]
-ENGINES: tuple[EngineName, ...] = ("auto", "keras", "openvino")
 
 
 class Engine(Protocol):
@@ -64,8 +59,6 @@ class KerasEngine:
         batch_size: int | None = None,
         pooling: str = "average",
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(f"The batch size must be at least 1, not {batch_size}.")
         self.base = base
         self.backbone = backbone
         self.pooling = pooling
@@ -87,7 +80,9 @@ class KerasEngine:
         ndarray of float32, shape (n, features)
         """
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
-        features = np.empty((len(pixels), _width(self.backbone, self.pooling)), dtype=np.float32)
+        features = np.empty(
+            (len(pixels), self.backbone.features * POOLINGS[self.pooling]), dtype=np.float32
+        )
         with self._alone:
             run = self._runner(pixels.shape[-1])
             for start in range(0, len(pixels), self.batch_size):
@@ -121,8 +116,6 @@ class OpenVinoEngine:
     name = "openvino"
 
     def __init__(self, base: Any, backbone: BackboneSpec, pooling: str = "average") -> None:
-        if not openvino_installed():
-            raise MissingExtraError("The openvino engine", "featx[openvino]")
         if import_keras().backend.backend() != "tensorflow":
             raise UsageError(
                 "The openvino engine needs Keras on TensorFlow: unset $KERAS_BACKEND, or use "
@@ -154,17 +147,13 @@ def make_engine(
     backbone: BackboneSpec,
     weights: Weights,
     engine: str = "auto",
-    batch_size: int | None = None,
     pooling: str = "average",
     precision: str = "float32",
 ) -> Engine:
     """Load a frozen backbone into an engine."""
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
+    check_precision(precision, engine)
     if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
-    check_pooling(pooling)
-    check_precision(precision, engine)
     if precision in HALF:
         if not _gpu_visible():
             logger.warning(
@@ -172,33 +161,19 @@ def make_engine(
                 "float32, and its features are no better."
             )
         base = load_base(backbone, weights, policy=f"mixed_{precision}")
-        return KerasEngine(base, backbone, batch_size, pooling)
-    base = load_base(backbone, weights)
-    if engine == "openvino" or (engine == "auto" and _openvino_serves()):
-        logger.debug(f"{backbone.name} runs on OpenVINO ({_reason(engine)}).")
-        return OpenVinoEngine(base, backbone, pooling)
-    logger.debug(f"{backbone.name} runs on Keras ({_reason(engine)}).")
-    return KerasEngine(base, backbone, batch_size, pooling)
-
-
-def _reason(engine: str) -> str:
-    """Return the reason for an engine."""
-    backend = import_keras().backend.backend()
-    if engine != "auto":
-        return "as requested"
-    if _gpu_visible():
-        return f"{backend} sees a GPU"
-    if not openvino_installed():
-        return f"{backend}, on the CPU; OpenVINO is not installed"
-    return (
-        "OpenVINO is installed, and no GPU is visible"
-        if backend == "tensorflow"
-        else f"on {backend}"
+        return KerasEngine(base, backbone, pooling=pooling)
+    backend, gpu = import_keras().backend.backend(), _gpu_visible()
+    fastest = openvino_installed() and backend == "tensorflow" and not gpu
+    chosen = "OpenVINO" if engine == "openvino" or (engine == "auto" and fastest) else "Keras"
+    logger.debug(
+        f"{backbone.name} runs on {chosen} ({engine} engine, Keras on {backend}, a GPU is "
+        f"{'' if gpu else 'not '}visible, OpenVINO is {'' if openvino_installed() else 'not '}"
+        "installed)."
     )
-
-
-def _width(backbone: BackboneSpec, pooling: str) -> int:
-    return backbone.features * POOLINGS[pooling]
+    base = load_base(backbone, weights)
+    if chosen == "OpenVINO":
+        return OpenVinoEngine(base, backbone, pooling)
+    return KerasEngine(base, backbone, pooling=pooling)
 
 
 def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
@@ -225,15 +200,16 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) 
     return batch
 
 
-def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:
-    """Chain pixels, preprocessing, the frozen base and pooling."""
+def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str | None) -> Any:
+    """Chain pixels, preprocessing, the frozen base and pooling, which None leaves out."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
     colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
     maps = base(backbone.preprocessing(colors), training=False)
     if maps.dtype != "float32":
         maps = keras.ops.cast(maps, "float32")
-    return keras.Model(inputs, pool(maps, pooling), name=f"{backbone.name}_features")
+    outputs = maps if pooling is None else pool(maps, pooling)
+    return keras.Model(inputs, outputs, name=f"{backbone.name}_features")
 
 
 def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -253,11 +229,6 @@ def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.nd
 
     graph = tensorflow.function(features, input_signature=[signature], autograph=False)
     return lambda pixels: graph(tensorflow.constant(pixels)).numpy()
-
-
-def _openvino_serves() -> bool:
-    backend = import_keras().backend.backend()
-    return openvino_installed() and backend == "tensorflow" and not _gpu_visible()
 
 
 def _gpu_visible() -> bool:

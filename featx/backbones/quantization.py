@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import io
@@ -26,7 +25,7 @@ from featx.backbones.engines import as_batch, pooled_model
 from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
-__all__ = ["QuantizedEngine", "check_quantizer", "network_digest", "quantize"]
+__all__ = ["QuantizedEngine", "check_quantizer", "quantize"]
 
 _NETWORK, _NUMBERS = "network.xml", "network.bin"
 
@@ -73,11 +72,6 @@ def check_quantizer() -> None:
         raise MissingExtraError("int8", "featx[int8]")
 
 
-def network_digest(network: bytes) -> str:
-    """Return the SHA-256 of a quantized network, its name in a recipe."""
-    return hashlib.sha256(network).hexdigest()
-
-
 def quantize(
     base: Any, backbone: BackboneSpec, views: npt.NDArray[np.float32], pooling: str = "average"
 ) -> bytes:
@@ -89,7 +83,7 @@ def quantize(
     Parameters
     ----------
     views : ndarray of float32, shape (n, height, width) or (n, height, width, 1 or 3)
-        What to calibrate on; a few hundred, of the kind to be embedded later.
+        A few hundred images of the kind to be embedded later.
 
     References
     ----------

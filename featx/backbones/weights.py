@@ -66,8 +66,15 @@ def find_weights(
     """
     if weights == "random":
         return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
+    path = Path(weights)
+    if weights != "imagenet" and not path.is_file():
+        what = "is a directory; use --weights-dir for it" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"The weights file {str(path)!r} for {backbone.name} {what}. "
+            "Weights are 'imagenet', 'random', or the path of a file."
+        )
     if weights != "imagenet":
-        return _explicit_file(backbone, Path(weights))
+        return _from_file(backbone, path)
     found = find_local_weights(backbone, weights_dir)
     if found is not None:
         logger.debug(f"Weights of {backbone.name}: {found.description}, {found.path}")
@@ -114,16 +121,6 @@ def load_base(
     else:
         fill_from_file(base, backbone, weights.path)
     return base if trainable else freeze(base)
-
-
-def _explicit_file(backbone: BackboneSpec, path: Path) -> Weights:
-    if not path.is_file():
-        what = "is a directory; use --weights-dir for it" if path.is_dir() else "does not exist"
-        raise UsageError(
-            f"The weights file {str(path)!r} for {backbone.name} {what}. "
-            "Weights are 'imagenet', 'random', or the path of a file."
-        )
-    return _from_file(backbone, path)
 
 
 def _from_file(backbone: BackboneSpec, path: Path) -> Weights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.published import is_kermany, published_figures
-from featx.benchmarking.run_metadata import RunMetadata
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.formats import as_images
@@ -116,16 +116,9 @@ def benchmark(
     )
     logger.info(data.splits.note.text)
     shown = is_kermany(dataset) if config.published is None else config.published
-    metadata = RunMetadata(config, data, published_figures() if shown else [])
-    if out is not None:
-        return _run(config, metadata, Path(out), client)
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        return _run(config, metadata, Path(folder), client)
-
-
-def _run(
-    config: BenchmarkConfig, metadata: RunMetadata, out: Path, client: Client | None
-) -> BenchmarkTable:
-    class_names = metadata.data.inspection.images.class_names
-    evaluator = ModelEvaluator(config, class_names, out)
-    return BenchmarkRunner(config, metadata.data, metadata, evaluator, client).run()
+    published = published_figures() if shown else []
+    with (
+        tempfile.TemporaryDirectory(prefix="featx-") if out is None else nullcontext(out)
+    ) as folder:
+        evaluator = ModelEvaluator(config, dataset.class_names, Path(folder))
+        return BenchmarkRunner(config, data, evaluator, published, client).run()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from featx.backbones.registry import split_precision
 from featx.benchmarking.evaluation import Evaluation
-from featx.metrics.comparison import (
+from featx.metrics.paired_tests import (
     ComparisonResult,
     delong_test,
     holm,
@@ -52,15 +52,12 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     # Adapted models have seen the test images, so they are not comparable.
     others = [e for e in evaluations if e is not reference and e.row.kind != "adapted"]
     tests = [_tests(other, reference) for other in others]
-    differences: list[dict[str, Difference]] = [{} for _ in others]
-    for figure in ("auc", "accuracy"):
-        corrected = holm([test[figure].p_value for test in tests])
-        for found, test, p_value in zip(differences, tests, corrected, strict=True):
-            found[figure] = _difference(test[figure], float(p_value))
-    return {
-        other.row.name: Comparison(best.name, found)
-        for other, found in zip(others, differences, strict=True)
-    }
+    p_values = {f: holm([test[f].p_value for test in tests]) for f in ("auc", "accuracy")}
+    found = {}
+    for place, (other, test) in enumerate(zip(others, tests, strict=True)):
+        differences = {f: _difference(test[f], float(p[place])) for f, p in p_values.items()}
+        found[other.row.name] = Comparison(best.name, differences)
+    return found
 
 
 def _tests(each: Evaluation, reference: Evaluation) -> dict[str, ComparisonResult]:

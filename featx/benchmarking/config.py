@@ -189,20 +189,23 @@ class BenchmarkConfig:
             If a name is unknown.
         """
         settings = {_OTHER_NAMES.get(name, name): value for name, value in settings.items()}
-        groups: dict[str, dict[str, Any]] = {"own": {}, "extraction": {}, "fit": {}}
-        known = {name: _settings_of(kind) for name, kind in _GROUPS.items()}
-        for name, value in settings.items():
-            homes = [group for group, names in known.items() if name in names]
-            if not homes:
-                names = sorted({name for names in known.values() for name in names})
-                raise unknown_name("setting of a benchmark", name, names)
-            for group in homes:
-                groups[group][name] = value
+        kinds = (BenchmarkConfig, ExtractionConfig, FitConfig)
+        known = {name for kind in kinds for name in _settings_of(kind)}
+        for name in settings:
+            if name not in known:
+                raise unknown_name("setting of a benchmark", name, sorted(known))
+        own, extraction, fit = (
+            {name: settings[name] for name in _settings_of(kind) if name in settings}
+            for kind in kinds
+        )
         return replace(
             self,
-            extraction=replace(self.extraction, **groups["extraction"]),
-            fit=replace(self.fit, **groups["fit"]),
-            **groups["own"],
+            extraction=ExtractionConfig.from_dict(
+                {f.name: getattr(self.extraction, f.name) for f in fields(ExtractionConfig)},
+                **extraction,
+            ),
+            fit=replace(self.fit, **fit),
+            **own,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,9 +228,6 @@ class BenchmarkConfig:
             If a setting is unknown, or a weights file is needed whose path was not recorded.
         """
         return cls().with_settings(**values)
-
-
-_GROUPS = {"own": BenchmarkConfig, "extraction": ExtractionConfig, "fit": FitConfig}
 
 
 def _settings_of(kind: type) -> list[str]:

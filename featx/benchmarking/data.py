@@ -54,7 +54,7 @@ def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
     return [digests, images.labels.tolist(), images.patients.tolist(), images.class_names, *rows]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSplits:
     """Training and test images, and how they were split.
 
@@ -66,12 +66,21 @@ class DataSplits:
         Proportion of the patients of each class held out; None for the data set's own test split.
     """
 
-    train: ImageDataset
-    test: ImageDataset
+    images: ImageDataset
     in_test: Mask
     in_train: Mask
     test_size: float | None
     random_state: int
+
+    @cached_property
+    def train(self) -> ImageDataset:
+        """Training images."""
+        return self.images.select(self.in_train)
+
+    @cached_property
+    def test(self) -> ImageDataset:
+        """Test images."""
+        return self.images.select(self.in_test)
 
     @property
     def note(self) -> Note:
@@ -82,15 +91,6 @@ class DataSplits:
             counts[f"{name}_patients"] = _count_patients(images, images.patients)
         how = {"test_size": self.test_size, "random_state": self.random_state}
         return Note("split", counts | how)
-
-    def without(self, images: ImageDataset, dropped: Mask) -> DataSplits:
-        """Leave images out of training."""
-        kept = self.in_train & ~dropped
-        if not kept.any():
-            raise UsageError(
-                "every training image is a duplicate of a test image or of a test patient"
-            )
-        return replace(self, train=images.select(kept), in_train=kept)
 
 
 def split_images(
@@ -120,14 +120,7 @@ def split_images(
             images.labels, images.patients, test_size=test_size, random_state=random_state
         )
         in_test[held_out] = True
-    return DataSplits(
-        train=images.select(~in_test),
-        test=images.select(in_test),
-        in_test=in_test,
-        in_train=~in_test,
-        test_size=None if own else test_size,
-        random_state=random_state,
-    )
+    return DataSplits(images, in_test, ~in_test, None if own else test_size, random_state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,25 +159,30 @@ class AuditedData:
     def flow(self) -> list[dict[str, Any]]:
         """Count the images from the folder to the table, as STARD and TRIPOD+AI ask."""
         images, patients = self.inspection.images, self.inspection.patients
-        fingerprints, n = self.inspection.fingerprints, len(images)
-        readable = np.ones(len(fingerprints), dtype=bool)
-        readable[list(fingerprints.unreadable)] = False
-        own = readable[:n]
+        externals = self.inspection.externals
+        readable = np.ones(len(self.inspection.fingerprints), dtype=bool)
+        readable[list(self.inspection.fingerprints.unreadable)] = False
+        sizes = [len(images), *map(len, externals.values())]
+        own, *others = np.split(readable, np.cumsum(sizes)[:-1])
         left_out = ~self.splits.in_test & ~self.splits.in_train
-        steps = [_step("found in the folder", images, patients, np.ones(n, dtype=bool))]
-        if not own.all():
-            steps.append(_step("unreadable, left out", images, patients, ~own))
-        if left_out.any():
-            name = "duplicates of test images or images of test patients, left out"
-            steps.append(_step(name, images, patients, left_out & own))
-        for name, part in (("training", self.splits.in_train), ("test", self.splits.in_test)):
-            steps.append(_step(name, images, patients, part & own))
-        start = n
-        for name, external in self.inspection.externals.items():
-            kept = readable[start : start + len(external)]
-            steps.append(_step(f"external: {name}", external, external.patients, kept))
-            start += len(external)
-        return steps
+        steps = {
+            "found in the folder": np.ones_like(own),
+            "unreadable, left out": ~own,
+            "duplicates of test images or images of test patients, left out": left_out & own,
+            "training": self.splits.in_train & own,
+            "test": self.splits.in_test & own,
+        }
+        return [
+            *(
+                _step(name, images, patients, chosen)
+                for name, chosen in steps.items()
+                if any(chosen)
+            ),
+            *(
+                _step(f"external: {name}", external, external.patients, chosen)
+                for (name, external), chosen in zip(externals.items(), others, strict=True)
+            ),
+        ]
 
 
 def split_and_audit(
@@ -200,10 +198,14 @@ def split_and_audit(
     check_externals(images, externals)
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
-    dropped = find_leaks(inspection, splits.in_test) if leaks == "drop" else None
-    if dropped is not None and dropped.any():
-        splits = splits.without(inspection.images, dropped)
-    audit = audit_split(inspection, splits.in_test, allow_leaks=leaks == "allow", dropped=dropped)
+    if leaks == "drop":
+        kept = splits.in_train & ~find_leaks(inspection, splits.in_test)
+        if not kept.any():
+            raise UsageError(
+                "every training image is a duplicate of a test image or of a test patient"
+            )
+        splits = replace(splits, in_train=kept)
+    audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=leaks == "allow")
     audit.check()
     return AuditedData(inspection, splits, audit)
 

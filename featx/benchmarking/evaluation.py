@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +38,14 @@ __all__ = ["Evaluation", "ModelEvaluator"]
 
 logger = logging.getLogger(__name__)
 
-Probabilities = npt.NDArray[np.float64]
+
+class ModelName(NamedTuple):
+    """Name of a row and of its files, and what it consists of."""
+
+    name: str
+    backbone: str
+    classifier: str
+    kind: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,33 +88,22 @@ class ModelEvaluator:
             scores=SCORE_FORMAT,
             versions=_versions(),
         )
-        files = self._score_files(name, data)
-        if kind == "frozen":
-            files = [self.model_file(name), *files]
-        compute = partial(self._fit, name, backbone, classifier, data, kind)
-        return self._evaluation(name, key, self.results.get_or_compute(key, compute, files))
+        files = [self.model_file(name)] if kind == "frozen" else []
+        files += [self._scores_file(name, external) for external in data.evaluated]
+        compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
+        return self._evaluation(name, key, compute, files)
 
-    def _fit(
-        self,
-        name: str,
-        backbone: str,
-        classifier: str,
-        data: TrainTestData[FeatureMatrix],
-        kind: str,
-    ) -> dict[str, Any]:
-        from featx.classifiers.classifier import fit
+    def _fit(self, name: ModelName, data: TrainTestData[FeatureMatrix]) -> BenchmarkRow:
+        from featx.classifiers.fitting import fit
         from featx.classifiers.model_file import save_model
 
         start_memory_watch()
         started = time.perf_counter()
-        model = fit(data.train, classifier, config=self.config.fit)
+        model = fit(data.train, name.classifier, config=self.config.fit)
         seconds = time.perf_counter() - started
-        if kind == "frozen":
-            save_model(model, self.model_file(name))
-        for external, matrix in data.evaluated.items():
-            self._save_predictions(name, external, matrix, model.predict_images(matrix))
-        row = self._feature_row(name, backbone, classifier, kind, data, model, seconds)
-        return row.to_dict()
+        if name.kind == "frozen":
+            save_model(model, self.model_file(name.name))
+        return self._feature_row(name, data, model, seconds)
 
     def evaluate_adapted(
         self, frozen: Evaluation, data: TrainTestData[FeatureMatrix]
@@ -115,56 +111,41 @@ class ModelEvaluator:
         """Adapt a row's model to the unlabeled test images and score it; None if not possible."""
         name = f"{frozen.row.name}-adapted"
         key = result_key(kind="adapted", row=frozen.key)
-        values = self.results.get(key)
-        if values is None:
-            values = self._adapt(name, frozen.row, data)
-            if values is None:
-                return None
-            self.results.put(key, values, [self._scores_file(name)])
-        return self._evaluation(name, key, values)
+        compute = partial(self._adapt, name, frozen.row, data)
+        try:
+            return self._evaluation(name, key, compute, [self._scores_file(name)])
+        except UsageError as error:
+            logger.warning(f"{frozen.row.name} was not adapted: {error}")
+            return None
 
     def _adapt(
         self, name: str, row: BenchmarkRow, data: TrainTestData[FeatureMatrix]
-    ) -> dict[str, Any] | None:
+    ) -> BenchmarkRow:
         from featx.classifiers.adaptation import adapt
 
         start_memory_watch()
         started = time.perf_counter()
-        model = self.model(row)
-        try:
-            adapted = adapt(model, data.train, data.test)
-            reason = "the scores of the test images do not fall into two groups"
-        except UsageError as error:
-            adapted, reason = None, str(error)
+        adapted = adapt(self.model(row), data.train, data.test)
         if adapted is None:
-            logger.warning(f"{row.name} was not adapted: {reason}")
-            return None
-        self._save_predictions(name, "", data.test, adapted.predict_images(data.test))
+            raise UsageError("the scores of the test images do not fall into two groups")
         seconds = (row.costs.seconds_fit or 0.0) + time.perf_counter() - started
-        test_only = TrainTestData(data.train, data.test, peak_memory=data.peak_memory)
-        return self._feature_row(
-            name, row.backbone, row.classifier, "adapted", test_only, adapted, seconds
-        ).to_dict()
+        test_only = replace(data, externals={})
+        identity = ModelName(name, row.backbone, row.classifier, "adapted")
+        return self._feature_row(identity, test_only, adapted, seconds)
 
     def _feature_row(
         self,
-        name: str,
-        backbone: str,
-        classifier: str,
-        kind: str,
+        name: ModelName,
         data: TrainTestData[FeatureMatrix],
         model: FeatureClassifier,
         seconds_fit: float,
     ) -> BenchmarkRow:
         train, test = data.train, data.test
-        scores, externals = self._scores(name, data, model.threshold_)
+        scores = self._score(name.name, data, model.predict_images, model.threshold_)
         return BenchmarkRow(
-            name=name,
-            backbone=backbone,
-            classifier=classifier,
-            kind=kind,
-            scores=scores,
-            externals=externals,
+            **name._asdict(),
+            scores=scores.pop(""),
+            externals=scores,
             n_train=train.n_images,
             views=int(train.view.max()) + 1,
             test_views=int(test.view.max()) + 1,
@@ -184,7 +165,7 @@ class ModelEvaluator:
 
     def evaluate_baseline(self, baseline: str, data: TrainTestData[ImageDataset]) -> Evaluation:
         """Train a CNN end to end and score it."""
-        name = baseline.replace(":", "-")
+        name = ModelName(baseline.replace(":", "-"), baseline, "trained end to end", "baseline")
         settings = self.config.training_settings
         key = result_key(
             kind="baseline",
@@ -193,26 +174,21 @@ class ModelEvaluator:
             images=data.identity,
             versions=_versions(),
         )
-        files = [self.folder / "baselines" / name / "network.keras", *self._score_files(name, data)]
-        compute = partial(self._train, name, baseline, data)
-        return self._evaluation(name, key, self.results.get_or_compute(key, compute, files))
+        files = [self.folder / "baselines" / name.name / "network.keras"]
+        files += [self._scores_file(name.name, external) for external in data.evaluated]
+        return self._evaluation(name.name, key, partial(self._train, name, data), files)
 
-    def _train(self, name: str, baseline: str, data: TrainTestData[ImageDataset]) -> dict[str, Any]:
+    def _train(self, name: ModelName, data: TrainTestData[ImageDataset]) -> BenchmarkRow:
         from featx.baselines.train import train
 
         start_memory_watch()
-        out = self.folder / "baselines" / name
-        trained = train(data.train, baseline, out=out, **self.config.training_settings)
-        for external, images in data.evaluated.items():
-            self._save_predictions(name, external, images, trained.predict_proba(images))
-        scores, externals = self._scores(name, data, trained.threshold)
+        out = self.folder / "baselines" / name.name
+        trained = train(data.train, name.backbone, out=out, **self.config.training_settings)
+        scores = self._score(name.name, data, trained.predict_proba, trained.threshold)
         return BenchmarkRow(
-            name=name,
-            backbone=baseline,
-            classifier="trained end to end",
-            kind="baseline",
-            scores=scores,
-            externals=externals,
+            **name._asdict(),
+            scores=scores.pop(""),
+            externals=scores,
             n_train=len(data.train),
             test_views=1,
             validation_auc=trained.history["val_auc"][trained.best_epoch - 1],
@@ -224,7 +200,7 @@ class ModelEvaluator:
             ),
             settings={**trained.recipe.to_dict(), "best_epoch": trained.best_epoch},
             diagnosis=tuple(trained.diagnosis),
-        ).to_dict()
+        )
 
     def model(self, row: BenchmarkRow) -> FeatureClassifier:
         """Load the model of a frozen row."""
@@ -236,34 +212,30 @@ class ModelEvaluator:
         """Return the path of a frozen row's model."""
         return self.folder / "models" / f"{name}.skops"
 
-    def _scores(
-        self, name: str, data: TrainTestData[Any], threshold: float | None
-    ) -> tuple[SetScores, dict[str, SetScores]]:
-        """Score the predictions of the test images and of the external sets."""
-        found = {external: self._score(name, external, threshold) for external in data.evaluated}
-        return found.pop(""), found
-
-    def _score(self, name: str, external: str, threshold: float | None) -> SetScores:
-        predictions = Predictions.from_csv(self._scores_file(name, external)).decide(threshold)
-        return SetScores.from_scores(predictions.score(self.config.random_state))
-
-    def _evaluation(self, name: str, key: str, values: dict[str, Any]) -> Evaluation:
-        predictions = Predictions.from_csv(self._scores_file(name))
-        return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
-
-    def _save_predictions(
+    def _score(
         self,
         name: str,
-        external: str,
-        images: FeatureMatrix | ImageDataset,
-        probabilities: Probabilities,
-    ) -> None:
-        Predictions(
-            images.names, self.class_names, probabilities, images.labels, images.patients
-        ).to_csv(self._scores_file(name, external))
+        data: TrainTestData[Any],
+        predict: Callable[[Any], npt.NDArray[np.float64]],
+        threshold: float | None,
+    ) -> dict[str, SetScores]:
+        """Predict the test images and the external sets, and score the predictions as saved."""
+        scores = {}
+        for external, images in data.evaluated.items():
+            path = self._scores_file(name, external)
+            Predictions(
+                images.names, self.class_names, predict(images), images.labels, images.patients
+            ).to_csv(path)
+            saved = Predictions.from_csv(path).decide(threshold)
+            scores[external] = SetScores.from_scores(saved.score(self.config.random_state))
+        return scores
 
-    def _score_files(self, name: str, data: TrainTestData[Any]) -> Sequence[Path]:
-        return [self._scores_file(name, external) for external in data.evaluated]
+    def _evaluation(
+        self, name: str, key: str, compute: Callable[[], BenchmarkRow], files: Sequence[Path]
+    ) -> Evaluation:
+        values = self.results.get_or_compute(key, lambda: compute().to_dict(), files)
+        predictions = Predictions.from_csv(self._scores_file(name))
+        return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
 
     def _scores_file(self, name: str, external: str = "") -> Path:
         return self.folder / "scores" / f"{name}{'@' if external else ''}{external}.csv"

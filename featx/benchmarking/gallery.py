@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +70,20 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
     probabilities = predictions.probabilities
     predicted = decide(probabilities, threshold)
     confidence = probabilities[np.arange(len(predicted)), predicted]
+
+    def most_confident(chosen: npt.NDArray[np.bool_], most: int) -> list[int]:
+        order = np.argsort(-confidence, kind="stable")
+        order = order[chosen[order]]
+        _, first = np.unique(predictions.patients[order], return_index=True)
+        return order[np.sort(first)][:most].tolist()
+
     right = predicted == predictions.labels
-    order = np.argsort(-confidence, kind="stable")
-    picked = [(index, "miss") for index in _one_per_patient(order[~right[order]], predictions)]
-    picked = picked[:_MISSES]
+    picked = [(index, "miss") for index in most_confident(~right, _MISSES)]
     n_classes = probabilities.shape[1]
     for klass in range(n_classes):
-        correct = order[(right & (predicted == klass))[order]]
-        most = max(1, _HITS // n_classes)
-        picked += [(index, "hit") for index in _one_per_patient(correct, predictions)[:most]]
+        hits = most_confident(right & (predicted == klass), max(1, _HITS // n_classes))
+        picked += [(index, "hit") for index in hits]
     return [(index, int(predicted[index]), kind) for index, kind in picked]
-
-
-def _one_per_patient(order: npt.NDArray[np.int64], predictions: Predictions) -> Sequence[int]:
-    first: dict[str, int] = {}
-    for index in order.tolist():
-        first.setdefault(str(predictions.patients[index]), index)
-    return list(first.values())
 
 
 def _thumbnail(pixels: npt.NDArray[Any]) -> bytes:

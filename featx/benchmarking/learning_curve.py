@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import average_views, one_vs_rest_auc, pipeline_scores
+from featx.classifiers.out_of_core import plan_fits, select_images
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
@@ -23,13 +25,12 @@ CURVE_PROPORTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _FEWEST_PATIENTS = 5
 
 
-def repeated_auc(row: BenchmarkRow, train: FeatureMatrix, cv: int, random_state: int) -> float:
-    """Cross-validate a row's chosen settings by patient on other folds."""
-    training = _training_set(train)
-    folds = training.folds(cv, random_state)
-    search = Search(get_classifier(row.classifier), training, folds, random_state, len(train), None)
-    scores = search.out_of_fold(row.settings["chosen"])
-    return one_vs_rest_auc(training.labels, scores)
+def repeated_auc(row: BenchmarkRow, train: FeatureMatrix, config: FitConfig) -> float:
+    """Cross-validate a row's chosen settings by patient on the folds of a config."""
+    matrix = select_images(train, np.arange(train.n_images), config)
+    plan = plan_fits(get_classifier(row.classifier), TrainingSet.of(matrix), config)
+    search = Search(plan.spec, plan.training, plan.config)
+    return one_vs_rest_auc(plan.training.labels, search.out_of_fold(row.settings["chosen"]))
 
 
 def curve_point(
@@ -37,32 +38,32 @@ def curve_point(
     train: FeatureMatrix,
     test: FeatureMatrix,
     proportion: float,
-    random_state: int,
+    config: FitConfig,
 ) -> dict[str, Any] | None:
     """Fit a row's chosen settings on a proportion of the training patients and score it.
 
     Settings are not searched again, so points of few patients profit from a search on all: the
     curve shows the gain of more images, not of a search on fewer.
     """
-    chosen = select_patients(train.labels, train.patients, proportion, random_state)
+    chosen = select_patients(train.labels, train.patients, proportion, config.random_state)
     patients, labels = train.patients[chosen], train.labels[chosen]
     per_class = [
         len(np.unique(patients[labels == label])) for label in range(len(train.class_names))
     ]
     if min(per_class) < _FEWEST_PATIENTS:
         return None
-    training = _training_set(train.select_images(chosen))
+    training = TrainingSet.of(select_images(train, chosen, config))
     parameters = dict(row.settings["chosen"])
     if "n_neighbors" in parameters:
         parameters["n_neighbors"] = min(parameters["n_neighbors"], len(training.X))
-    record = get_classifier(row.classifier)
-    pipeline = Search(record, training, [], random_state, len(training.X), None).fit(parameters)
+    plan = plan_fits(get_classifier(row.classifier), training, config)
+    pipeline = plan.whole(Search(plan.spec, plan.training, plan.config).fit(parameters))
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
     area = macro_auc_interval(test.labels, scores, patients=test.patients)
     return {
         "name": row.name,
-        "n_patients": len(np.unique(patients)),
-        "n_images": len(chosen),
+        "n_patients": len(np.unique(plan.training.patients)),
+        "n_images": len(plan.images),
         "auc": area.value,
         "auc_low": area.low,
         "auc_high": area.high,
@@ -98,8 +99,3 @@ def select_patients(
         members = generator.permutation(np.flatnonzero(class_of_patient == label))
         taken[members[: int(np.ceil(proportion * len(members)))]] = True
     return np.flatnonzero(taken[number])
-
-
-def _training_set(matrix: FeatureMatrix) -> TrainingSet:
-    classes = np.array(matrix.class_names, dtype=np.str_)
-    return TrainingSet(matrix.X, matrix.image, matrix.labels, matrix.patients, classes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
 from featx.benchmarking.notes import curve_notes, row_notes, shortcut_notes
 from featx.benchmarking.result_cache import result_key
-from featx.benchmarking.run_metadata import RunMetadata
+from featx.benchmarking.run_metadata import run_metadata
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
@@ -48,12 +49,13 @@ class BenchmarkRunner:
 
     config: BenchmarkConfig
     data: AuditedData
-    metadata: RunMetadata
     evaluator: ModelEvaluator
+    published: Sequence[dict[str, Any]] = ()
     client: Client | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
     cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    started: datetime = field(default_factory=partial(datetime.now, UTC))
 
     def run(self) -> BenchmarkTable:
         """Evaluate all models, then write cards, gallery and page."""
@@ -115,48 +117,38 @@ class BenchmarkRunner:
     def _frozen(self, backbone: str, classifier: str, features: Features) -> Evaluation:
         evaluation = self.evaluator.evaluate_frozen(backbone, classifier, features)
         row, train = evaluation.row, features.train
-        card = partial(self._card, row, train)
-        self.cards[row.name] = self._result(evaluation, card, card=CARD_FORMAT)
+        key = result_key(row=evaluation.key, card=CARD_FORMAT)
+        self.cards[row.name] = self.evaluator.results.get_or_compute(
+            key, lambda: card_facts(self.evaluator.model(row), train)
+        )
         if self.config.repeats == 1:
             return evaluation
-        areas = (_auc(evaluation), *self._repeat(evaluation, train))
-        return replace(evaluation, row=replace(row, auc_seeds=areas))
-
-    def _card(self, row: BenchmarkRow, train: FeatureMatrix) -> dict[str, Any]:
-        return card_facts(self.evaluator.model(row), train)
-
-    def _repeat(self, evaluation: Evaluation, train: FeatureMatrix) -> Iterator[float]:
-        """Cross-validate on different folds."""
+        areas = [_auc(evaluation)]
         first, n = self.config.random_state + 1, self.config.repeats - 1
-        with progress(f"Repeating {evaluation.row.name}", n, "cross-validations") as advance:
+        with progress(f"Repeating {row.name}", n, "cross-validations") as advance:
             for random_state in range(first, first + n):
-                compute = partial(self._repeated, evaluation.row, train, random_state)
-                yield self._result(evaluation, compute, repeat=random_state)["auc"]
+                config = replace(self.config.fit, random_state=random_state)
+                compute = partial(repeated_auc, row, train, config)
+                areas.append(self._result(evaluation, "auc", compute, repeat=random_state))
                 advance()
-
-    def _repeated(
-        self, row: BenchmarkRow, train: FeatureMatrix, random_state: int
-    ) -> dict[str, Any]:
-        return {"auc": repeated_auc(row, train, self.config.fit.cv, random_state)}
+        return replace(evaluation, row=replace(row, auc_seeds=tuple(areas)))
 
     def _learning_curve(self, evaluation: Evaluation, features: Features) -> list[dict[str, Any]]:
+        fit = partial(curve_point, evaluation.row, features.train, features.test)
         points = []
         with progress("Learning curve", len(CURVE_PROPORTIONS), "fits") as advance:
             for proportion in CURVE_PROPORTIONS:
-                compute = partial(self._point, evaluation.row, features, proportion)
-                points.append(self._result(evaluation, compute, curve=proportion)["point"])
+                compute = partial(fit, proportion, self.config.fit)
+                points.append(self._result(evaluation, "point", compute, curve=proportion))
                 advance()
         return [point for point in points if point is not None]
 
-    def _point(self, row: BenchmarkRow, features: Features, proportion: float) -> dict[str, Any]:
-        random_state = self.config.random_state
-        point = curve_point(row, features.train, features.test, proportion, random_state)
-        return {"point": point}
-
-    def _result(self, evaluation: Evaluation, compute: Any, **inputs: Any) -> dict[str, Any]:
+    def _result(
+        self, evaluation: Evaluation, name: str, compute: Callable[[], Any], **inputs: Any
+    ) -> Any:
         """Return a finished result on a row, or compute and store it."""
         key = result_key(row=evaluation.key, **inputs)
-        return self.evaluator.results.get_or_compute(key, compute)
+        return self.evaluator.results.get_or_compute(key, lambda: {name: compute()})[name]
 
     def _controls(self) -> Iterator[Evaluation]:
         """Evaluate the shortcut controls."""
@@ -180,7 +172,8 @@ class BenchmarkRunner:
         if rank_by is not None:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
         notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
-        table = BenchmarkTable(rows, notes, self.metadata.to_dict(self.curve))
+        run = run_metadata(self.config, self.data, self.published, self.started, self.curve)
+        table = BenchmarkTable(rows, notes, run)
         table.save(self.out)
         return table
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from featx.classifiers.calibration import log_probabilities, probabilities
+from featx.classifiers.calibration import Calibration, log_probabilities, probabilities
 from featx.classifiers.compatibility import check_features, check_finite, check_recipes
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import (
@@ -26,17 +24,14 @@ from featx.classifiers.validation import (
 )
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
-from featx.metrics.operating_point import OperatingPoint, decide
+from featx.metrics.operating_point import decide
 
 # Fitting is imported where it begins, so that prediction does not load it.
 if TYPE_CHECKING:
     from featx.classifiers.config import FitConfig
     from featx.classifiers.predictions import Predictions
-    from featx.classifiers.training_set import Indices, TrainingSet
 
-__all__ = ["FeatureClassifier", "fit"]
-
-Matrices = FeatureMatrix | str | PathLike | Sequence[str | PathLike]
+__all__ = ["FeatureClassifier"]
 
 
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
@@ -50,24 +45,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classifier : str, default="svm"
         Name from `featx.list_classifiers`.
-    cv : int, default=5
-        Number of cross-validation folds; fewer where the rarest class has fewer patients.
-    operating_point : str or float, default="youden"
-        Rule that chooses the threshold of two classes on out-of-fold probabilities: ``"youden"``,
-        ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"`` or ``"cost=FN:FP"``.
-    calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
-        Probability calibration on out-of-fold scores.
-    random_state : int, default=0
-        Random seed of the folds and the classifier.
-    n_jobs : int, optional
-        Number of fits at once, one thread each; by default that of ``joblib.parallel_config``,
-        otherwise one per core. Results do not depend on it.
-    search_rows : int, default=6000
-        Approximate number of training rows per fold during the search. Views are dropped first,
-        then patients; the chosen settings are fitted on all rows.
-    memory : int or str, optional
-        Memory that `fit` may use, in bytes or as text such as ``"8GiB"``; by default all that is
-        free. A larger matrix is read block by block (`featx.classifiers.out_of_core`).
+    cv, operating_point, calibration, random_state, n_jobs, search_rows, memory
+        Settings with the defaults shown, as in `featx.FitConfig`.
 
     Attributes
     ----------
@@ -110,6 +89,17 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
 
     # With metadata routing on, these are routed without a request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"images": True, "patients": True}
+
+    classes_: npt.NDArray
+    pipeline_: Pipeline
+    calibration_: Calibration
+    threshold_: float | None
+    best_params_: dict[str, Any]
+    recipes_: tuple[dict[str, Any], ...]
+    out_of_fold_: Scores
+    out_of_fold_labels_: npt.NDArray[np.int64]
+    out_of_fold_images_: npt.NDArray
+    provenance_: dict[str, Any]
 
     def __init__(
         self,
@@ -170,6 +160,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         UsageError
             If images or patients are missing, or views of one image differ in label or patient.
         """
+        from featx.classifiers.fitting import fit_rows
         from featx.classifiers.training_set import TrainingSet
 
         X, y = check_rows_and_labels(self, X, y)
@@ -181,8 +172,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             if not np.array_equal(of_row, of_row[first][image]):
                 raise UsageError(f"views of one image differ in their {what}; give each image one")
         classes, labels = np.unique(y[first], return_inverse=True)
-        kept = self._fit(TrainingSet(X, image, labels, groups[first], classes))
-        self.recipes_: tuple[dict[str, Any], ...] = ()
+        with own_settings():
+            kept = fit_rows(self, TrainingSet(X, image, labels, groups[first], classes))
+        self.recipes_ = ()
         self.out_of_fold_images_ = names[kept]
         return self
 
@@ -204,69 +196,11 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         UsageError
             If no image is left, a class has too few patients, or a feature is not finite.
         """
-        from featx.classifiers.provenance import matrix_digest
-        from featx.classifiers.training_set import TrainingSet
+        from featx.classifiers.fitting import fit_labeled
 
-        usable = np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
-        if not len(usable):
-            raise UsageError(
-                f"{matrix!r} has no labeled image outside its test split; give labeled images"
-            )
-        in_memory = self._fits_at_once(matrix.X.nbytes) != 0
-        chosen = (matrix if in_memory else matrix.lazily()).select_images(usable)
-        check_finite(chosen)
-        classes = np.array(matrix.class_names, dtype=np.str_)
-        self.n_features_in_ = chosen.X.shape[1]
-        training = TrainingSet(chosen.X, chosen.image, chosen.labels, chosen.patients, classes)
-        kept = self._fit(training)
-        self.recipes_ = matrix.recipes
-        self.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)[kept]
-        self.provenance_["matrix_sha256"] = matrix_digest(chosen)
+        with own_settings():
+            fit_labeled(self, matrix)
         return self
-
-    def _fits_at_once(self, size: int) -> int | None:
-        from featx.classifiers.out_of_core import fits_at_once
-
-        return fits_at_once(size, self.memory, self.cv, self.n_jobs)
-
-    @own_settings()
-    def _fit(self, training: TrainingSet) -> Indices:
-        """Search, calibrate and fit; return the images used."""
-        from featx.classifiers.calibration import calibrate
-        from featx.classifiers.config import FitConfig
-        from featx.classifiers.out_of_core import reduce_rows
-        from featx.classifiers.provenance import describe_fit
-        from featx.classifiers.registry import get_classifier
-        from featx.classifiers.search import Search
-
-        config = FitConfig(**self.get_params())
-        point = OperatingPoint.parse(config.operating_point)
-        point.check_classes(len(training.classes))
-        spec, images = get_classifier(config.classifier), np.arange(len(training.labels))
-        folds = training.folds(config.cv, config.random_state)
-        limit, reduction = self._fits_at_once(training.X.nbytes), None
-        if limit == 0:
-            reduction = reduce_rows(spec, training, config.memory, config.random_state)
-            spec, training, images = reduction.spec, reduction.training, reduction.images
-            folds = training.folds(config.cv, config.random_state)
-            limit = self._fits_at_once(training.X.nbytes)
-        n_jobs = config.n_jobs if limit is None else max(1, limit)
-        search = Search(spec, training, folds, config.random_state, config.search_rows, n_jobs)
-        candidates, best, self.pipeline_, scores = search.fit_best()
-        if reduction is not None:
-            self.pipeline_ = Pipeline([*reduction.steps.steps, self.pipeline_.steps[-1]])
-        self.classes_ = training.classes
-        self.best_params_ = best.parameters
-        self.calibration_ = calibrate(config.calibration, scores, training.labels)
-        self.out_of_fold_ = probabilities(self.calibration_.logits(scores))
-        self.out_of_fold_labels_ = training.labels
-        self.threshold_: float | None = None
-        if len(self.classes_) == 2:
-            self.threshold_ = point.threshold(training.labels == 1, self.out_of_fold_[:, 1])
-        self.provenance_: dict[str, Any] = describe_fit(
-            config, training, candidates, scores, n_splits=len(folds), reduced=reduction is not None
-        )
-        return images
 
     @own_settings()
     def _logits(self, X: Any) -> Scores:
@@ -402,84 +336,3 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         from featx.classifiers.model_file import save_model
 
         save_model(self, path)
-
-
-@overload
-def fit(
-    matrix: Matrices, classifier: str = ..., *, config: FitConfig | None = ..., **settings: Any
-) -> FeatureClassifier: ...
-
-
-@overload
-def fit(
-    matrix: Matrices,
-    classifier: Sequence[str],
-    *,
-    config: FitConfig | None = ...,
-    **settings: Any,
-) -> dict[str, FeatureClassifier]: ...
-
-
-def fit(
-    matrix: Matrices,
-    classifier: str | Sequence[str] | None = None,
-    *,
-    config: FitConfig | None = None,
-    **settings: Any,
-) -> FeatureClassifier | dict[str, FeatureClassifier]:
-    """Fit class-weighted classifiers to a feature matrix, settings searched by patient.
-
-    Images of split ``"test"`` and images without a label are not used; those of split ``"val"``
-    are. Use `FeatureClassifier` instead for arrays and in scikit-learn's own tools.
-
-    Parameters
-    ----------
-    matrix : FeatureMatrix, path-like, or sequence of path-like
-        Features of images, or files that ``featx extract`` wrote; several files of the same images
-        are joined.
-    classifier : str or sequence of str, default="svm"
-        Names from `featx.list_classifiers`: ``svm``, ``logistic``, ``xgboost``,
-        ``random_forest``, ``knn``, ``naive_bayes``.
-    config : FitConfig, optional
-        Settings of the fit; keyword arguments replace single ones.
-    **settings
-        Settings by name, as in `FitConfig`: ``cv``, ``operating_point``, ``calibration``,
-        ``random_state``, ``n_jobs``, ``search_rows``, ``memory``.
-
-    Returns
-    -------
-    FeatureClassifier or dict of str to FeatureClassifier
-        The fitted model; by name where a sequence of names is given.
-
-    Raises
-    ------
-    UsageError
-        If a setting is unknown, a class has too few patients, or a feature is not finite.
-
-    Examples
-    --------
-    >>> labels = np.arange(40) % 2
-    >>> X = np.random.default_rng(0).normal(size=(40, 4)) + 3 * labels[:, None]
-    >>> names = tuple(f"{i}.png" for i in range(40))
-    >>> matrix = FeatureMatrix(
-    ...     X=X.astype(np.float32), image=np.arange(40), view=np.zeros(40, dtype=int),
-    ...     names=names, digests=names, labels=labels, patients=np.array(names),
-    ...     splits=np.array([""] * 40), class_names=("NORMAL", "PNEUMONIA"),
-    ... )
-    >>> model = fit(matrix, "logistic", n_jobs=1)
-    >>> model.predict_images(matrix).shape, model.classes_.tolist()
-    ((40, 2), ['NORMAL', 'PNEUMONIA'])
-    """
-    from featx.classifiers.config import FitConfig
-
-    base = {} if config is None else config.to_dict()
-    names = [classifier] if classifier is None or isinstance(classifier, str) else classifier
-    chosen = [{} if name is None else {"classifier": name} for name in names]
-    configs = [FitConfig.from_dict(base, **settings, **each) for each in chosen]
-    if not isinstance(matrix, FeatureMatrix):
-        paths = [matrix] if isinstance(matrix, str | PathLike) else matrix
-        matrix = FeatureMatrix.join([FeatureMatrix.load(Path(path)) for path in paths])
-    models = [FeatureClassifier.from_config(each).fit_matrix(matrix) for each in configs]
-    if classifier is None or isinstance(classifier, str):
-        return models[0]
-    return dict(zip(classifier, models, strict=True))

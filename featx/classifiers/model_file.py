@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import math
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
+from featx.classifiers import classifier
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
 from featx.errors import FeatxError, UsageError
@@ -43,6 +45,7 @@ _OBJECTS = frozenset(
         "featx.classifiers.calibration.NoCalibration",
         "featx.classifiers.calibration.SigmoidCalibration",
         "featx.classifiers.classifier.FeatureClassifier",
+        "featx.classifiers.model.FeatureClassifier",  # name in files of the first version
         "sklearn.decomposition._pca.PCA",
         "sklearn.ensemble._forest.RandomForestClassifier",
         "sklearn.linear_model._logistic.LogisticRegression",
@@ -60,7 +63,6 @@ _NUMBERS = _names(
 )
 
 # Files of the first version have these names.
-_RENAMED_MODULES = {"featx.classifiers.model": "featx.classifiers.classifier"}
 _RENAMED_ATTRIBUTES = {"seed": "random_state", "folds": "cv", "best_parameters_": "best_params_"}
 _RENAMED_FACTS = {"seed": "random_state", "folds": "n_splits"}
 
@@ -113,7 +115,8 @@ def load_model(path: str | Path) -> FeatureClassifier:
     Examples
     --------
     >>> import tempfile
-    >>> from featx.classifiers.classifier import FeatureClassifier
+    >>> from featx.classifiers import classifier
+    from featx.classifiers.classifier import FeatureClassifier
     >>> X, y = np.arange(40.0).reshape(20, 2), np.repeat(["NORMAL", "PNEUMONIA"], 10)
     >>> model = FeatureClassifier("naive_bayes", n_jobs=1).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -135,8 +138,14 @@ def load_model(path: str | Path) -> FeatureClassifier:
             "code; fit the model again with `featx fit`"
         )
     try:
-        content = _checked(content, path)
-        model = _construct(content)
+        _check(content, path)
+        # Where files of the first version look for the class.
+        sys.modules.setdefault("featx.classifiers.model", classifier)
+        with warnings.catch_warnings():
+            # One message follows instead of a warning for each tree of a forest.
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            trusted = sorted(frozenset().union(*_ALLOWED.values()))
+            model = skops.io.loads(content, trusted=trusted)
     except FeatxError:
         raise
     # A damaged or crafted file can raise anything; the user gets one clear message.
@@ -155,7 +164,12 @@ def load_model(path: str | Path) -> FeatureClassifier:
             f"{path} has {len(model.classes_)} classes and was fitted by an older featx, which "
             "scored three or more classes differently; fit it again with `featx fit`"
         )
-    _say_version(model, path)
+    made_with = model.provenance_["versions"]["scikit-learn"]
+    if made_with != sklearn.__version__:
+        logger.warning(
+            f"{path} was made with scikit-learn {made_with} and this is {sklearn.__version__}: "
+            "predictions may differ; if they matter, fit it again or install that version."
+        )
     return model
 
 
@@ -170,8 +184,8 @@ def _rename(model: FeatureClassifier) -> None:
     model.provenance_ = {_RENAMED_FACTS.get(name, name): value for name, value in facts.items()}
 
 
-def _checked(content: bytes, path: Path) -> bytes:
-    """Check an archive; return it with today's module names."""
+def _check(content: bytes, path: Path) -> None:
+    """Check an archive before the first object is made."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         packed = [entry for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
@@ -187,8 +201,6 @@ def _checked(content: bytes, path: Path) -> bytes:
             if entry.filename.endswith(".npy"):
                 _check_array(archive.read(entry), f"{path}:{entry.filename}")
         schema = json.loads(archive.read("schema.json"))
-        renamed = _rename_modules(schema)
-        arrays = {entry: archive.read(entry) for entry in entries} if renamed else {}
     for loader, name in _types(schema):
         if name not in _ALLOWED.get(loader, frozenset()):
             raise FeatxError(
@@ -196,14 +208,6 @@ def _checked(content: bytes, path: Path) -> bytes:
                 "featx model may hold; it was not loaded. If you trust where it comes from, have "
                 "the model fitted again with `featx fit`"
             )
-    if not renamed:
-        return content
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for entry, data in arrays.items():
-            is_schema = entry.filename == "schema.json"
-            archive.writestr(entry, json.dumps(schema) if is_schema else data)
-    return buffer.getvalue()
 
 
 def _check_array(content: bytes, where: str) -> None:
@@ -217,44 +221,17 @@ def _check_array(content: bytes, where: str) -> None:
         )
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield all dicts of a schema, however deep."""
+def _types(schema: Any) -> Iterator[tuple[str, str]]:
+    """Yield loader and type name of every node, however deep."""
     pending = [schema]
     while pending:
         node = pending.pop()
-        if isinstance(node, dict):
-            yield node
-            pending += node.values()
-        elif isinstance(node, list):
+        if isinstance(node, list):
             pending += node
-
-
-def _rename_modules(schema: Any) -> bool:
-    """Replace module names of the first version; return whether there were any."""
-    renamed = [node for node in _nodes(schema) if str(node.get("__module__")) in _RENAMED_MODULES]
-    for node in renamed:
-        node["__module__"] = _RENAMED_MODULES[node["__module__"]]
-    return bool(renamed)
-
-
-def _types(schema: Any) -> Iterator[tuple[str, str]]:
-    """Yield loader and type name of every node."""
-    for node in _nodes(schema):
-        if node.keys() & {"__loader__", "__class__", "__module__"}:
-            yield str(node.get("__loader__")), f"{node.get('__module__')}.{node.get('__class__')}"
-
-
-def _construct(content: bytes) -> Any:
-    with warnings.catch_warnings():
-        # One message follows instead of a warning for each tree of a forest.
-        warnings.simplefilter("ignore", InconsistentVersionWarning)
-        return skops.io.loads(content, trusted=sorted(frozenset().union(*_ALLOWED.values())))
-
-
-def _say_version(model: FeatureClassifier, path: Path) -> None:
-    made_with = model.provenance_["versions"]["scikit-learn"]
-    if made_with != sklearn.__version__:
-        logger.warning(
-            f"{path} was made with scikit-learn {made_with} and this is {sklearn.__version__}: "
-            "predictions may differ; if they matter, fit it again or install that version."
-        )
+        elif isinstance(node, dict):
+            pending += node.values()
+            if node.keys() & {"__loader__", "__class__", "__module__"}:
+                yield (
+                    str(node.get("__loader__")),
+                    f"{node.get('__module__')}.{node.get('__class__')}",
+                )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,17 +22,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.classifiers.config import FitConfig
 from featx.classifiers.parallel import n_workers
-from featx.classifiers.registry import ClassifierSpec, Grid, Shape
+from featx.classifiers.registry import ClassifierSpec, Shape
+from featx.classifiers.shared_fits import SharedFits
 from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
+from featx.features.matrix import FeatureMatrix
 from featx.runtime.memory import readable_size, usable_memory
 from featx.runtime.progress import progress
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["CovarianceAccumulator", "Reduction", "fits_at_once", "reduce_rows"]
+__all__ = ["CovarianceAccumulator", "FitPlan", "plan_fits", "reduce_rows", "select_images"]
 
 # For classifiers without PCA in memory.
 COMPONENTS = 512
@@ -49,19 +51,6 @@ _BYTES_PER_VALUE = 28
 _BYTES_PER_ROW = 250
 # Allocators need the rest.
 _PROPORTION_FOR_ROWS = 0.7
-
-
-def fits_at_once(size: int, memory: str | int | None, n_splits: int, n_jobs: int | None) -> Any:
-    """Return how many fits on a matrix of `size` bytes fit into memory, or None if all do.
-
-    Examples
-    --------
-    >>> fits_at_once(2**40, "4GiB", n_splits=5, n_jobs=1)
-    0
-    """
-    # The training rows, and for each fit a copy and the scaled rows.
-    possible = max(0, (usable_memory(memory) // max(1, size) - 1) // 2)
-    return None if possible >= min(n_workers(n_jobs), n_splits + 1) else int(possible)
 
 
 class CovarianceAccumulator:
@@ -152,43 +141,74 @@ class CovarianceAccumulator:
 
 
 @dataclass(frozen=True, eq=False)
-class Reduction:
-    """A training set reduced to principal components, and how it was reduced.
+class FitPlan:
+    """What to fit, and how many fits at once, so that the memory suffices.
 
     Parameters
     ----------
-    steps : Pipeline
-        Scaling and PCA, fitted to all training rows.
+    spec : ClassifierSpec
+        The classifier; without scaling and PCA of its own where `steps` has them.
     training : TrainingSet
-        Reduced rows in memory.
+        Rows of features, or where the memory is too small, reduced rows.
+    config : FitConfig
+        Settings, with a number of jobs that fits into memory.
     images : ndarray of int64, shape (n_kept,)
         Position of each remaining image in the original training set.
-    spec : ClassifierSpec
-        The classifier without scaling and PCA of its own.
+    steps : Pipeline or None
+        Scaling and PCA that reduced the rows, fitted to all of them.
     """
 
-    steps: Pipeline
-    training: TrainingSet
-    images: Indices
     spec: ClassifierSpec
+    training: TrainingSet
+    config: FitConfig
+    images: Indices
+    steps: Pipeline | None = None
+
+    def whole(self, pipeline: Pipeline) -> Pipeline:
+        """Return a fitted pipeline with the steps that reduced its rows."""
+        if self.steps is None:
+            return pipeline
+        return Pipeline([*self.steps.steps, pipeline.steps[-1]])
 
 
-def reduce_rows(
-    spec: ClassifierSpec, training: TrainingSet, memory: str | int | None, random_state: int
-) -> Reduction:
-    """Reduce a training set to the components that a classifier uses, block by block.
+def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
+    """Plan fits on a training set within the memory, reducing its rows where that is too small.
 
     Raises
     ------
     UsageError
-        If the memory is too small even for that.
+        If the memory is too small even for reduced rows.
     """
+    limit = _fits_at_once(training.X.nbytes, config)
+    if limit == 0:
+        return reduce_rows(spec, training, config)
+    n_jobs = config.n_jobs if limit is None else limit
+    images = np.arange(len(training.labels))
+    return FitPlan(spec, training, replace(config, n_jobs=n_jobs), images)
+
+
+def select_images(matrix: FeatureMatrix, images: Indices, config: FitConfig) -> FeatureMatrix:
+    """Select images of a matrix, without reading their rows where no fit in memory is possible."""
+    lazy = _fits_at_once(matrix.X.nbytes, config) == 0
+    return (matrix.lazily() if lazy else matrix).select_images(images)
+
+
+def _fits_at_once(size: int, config: FitConfig) -> int | None:
+    """Return how many fits on a matrix of `size` bytes fit into memory, or None if all do."""
+    # The training rows, and for each fit a copy and the scaled rows.
+    possible = max(0, (usable_memory(config.memory) // max(1, size) - 1) // 2)
+    return None if possible >= min(n_workers(config.n_jobs), config.cv + 1) else possible
+
+
+def reduce_rows(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
+    """Reduce a training set to the components that a classifier uses, block by block."""
+    training.folds(config.cv, config.random_state)  # fails early where patients are too few
     rows, features = training.X.shape
-    wanted = spec.make((rows, features), random_state).named_steps.get("compress")
+    wanted = spec.make((rows, features), config.random_state).named_steps.get("compress")
     components = COMPONENTS if wanted is None else wanted.n_components
     components = max(1, min(components, rows - 1, features))
-    free = usable_memory(memory)
-    kept = _rows_that_fit(spec, training, components, free, random_state)
+    free = usable_memory(config.memory)
+    kept = _rows_that_fit(spec, training, components, free, config.random_state)
     logger.info(
         f"The matrix of {rows:,} rows takes {readable_size(training.X.nbytes)} and "
         f"{readable_size(free)} of memory are free, too little to fit {spec.name} directly: it is "
@@ -196,37 +216,31 @@ def reduce_rows(
         f"{spec.name} is fitted to {len(kept):,} reduced rows."
     )
     block = min(BLOCK_BYTES, free // (4 * _BLOCKS))
+    reduced = np.empty((len(kept), components), dtype=np.float32)
     with progress("Reading the matrix", rows + len(kept), "rows") as advance:
-        accumulator: CovarianceAccumulator | None = None
+        first = next(row_blocks(training.X, size=block))[1]
+        accumulator = CovarianceAccumulator(first.mean(axis=0, dtype=np.float64))
         for _, values in row_blocks(training.X, size=block):
-            if accumulator is None:
-                accumulator = CovarianceAccumulator(values.mean(axis=0, dtype=np.float64))
             accumulator.add(values)
             advance(len(values))
-        assert accumulator is not None
         steps = accumulator.pipeline(components)
-        reduced = np.empty((len(kept), components), dtype=np.float32)
         for place, values in row_blocks(training.X, kept, block):
             reduced[place] = steps.transform(values)
             advance(len(values))
+    grid = spec.grid
     images, image = np.unique(training.image[kept], return_inverse=True)
-    return Reduction(
-        steps=steps,
-        training=replace(
-            training,
-            X=reduced,
-            image=image,
-            labels=training.labels[images],
-            patients=training.patients[images],
-        ),
-        images=images,
-        spec=replace(
-            spec,
-            make=partial(_last_step, spec, features, free),
-            grid=partial(_grid, spec, features),
-            shared_fits=None,  # kernel matrices would take memory without a limit
-        ),
+    labels, patients = training.labels[images], training.patients[images]
+    training = TrainingSet(reduced, image, labels, patients, training.classes)
+    spec = replace(
+        spec,
+        make=partial(_last_step, spec, features, free),
+        # Settings such as the width of a kernel depend on the number of scaled features.
+        grid=lambda shape: grid((shape[0], features)),
+        shared_fits=SharedFits(),  # kernel matrices would take memory without a limit
     )
+    limit = _fits_at_once(reduced.nbytes, config)
+    n_jobs = config.n_jobs if limit is None else max(1, limit)
+    return FitPlan(spec, training, replace(config, n_jobs=n_jobs), images, steps)
 
 
 def _last_step(
@@ -236,11 +250,6 @@ def _last_step(
     if isinstance(classifier, SVC):
         classifier.cache_size = max(1, min(classifier.cache_size, free >> 23))
     return Pipeline([("reduced", "passthrough"), (name, classifier)])
-
-
-def _grid(spec: ClassifierSpec, features: int, shape: Shape) -> list[Grid]:
-    # Settings such as the width of a kernel depend on the number of scaled features.
-    return spec.grid((shape[0], features))
 
 
 def _rows_that_fit(

@@ -21,10 +21,9 @@ def run_all(
     tasks: Sequence[tuple[Any, ...]],
     *,
     n_jobs: int | None = None,
-    advance: Callable[..., None] | None = None,
-    steps: Sequence[int] | None = None,
+    done: Callable[[Result], object] | None = None,
 ) -> list[Result]:
-    """Call a function once for each task, in parallel.
+    """Call a function once for each task, in parallel; call `done` with each result.
 
     Examples
     --------
@@ -42,8 +41,8 @@ def run_all(
     with threadpool_limits(1):
         for result in workers(delayed(_single_threaded)(function, *task) for task in tasks):
             results.append(result)
-            if advance is not None:
-                advance(*([] if steps is None else [steps[len(results) - 1]]))
+            if done is not None:
+                done(result)
     return results
 
 

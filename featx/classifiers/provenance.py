@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import platform
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -19,19 +17,12 @@ from featx.classifiers.search import Candidate
 from featx.classifiers.training_set import TrainingSet
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
+from featx.runtime.files import library_versions
 
 __all__ = ["describe_fit", "matrix_digest"]
 
 # XGBoost has two names: with and without its CUDA code.
-_LIBRARIES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "scikit-learn-intelex",
-    "skops",
-    "xgboost",
-    "xgboost-cpu",
-)
+_LIBRARIES = ("scipy", "scikit-learn", "scikit-learn-intelex", "skops", "xgboost", "xgboost-cpu")
 
 
 def describe_fit(
@@ -50,7 +41,7 @@ def describe_fit(
     rows, features = training.X.shape
     return {
         "featx": featx.__version__,
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": {"python": platform.python_version(), **library_versions(*_LIBRARIES)},
         **settings,
         "images": len(training.labels),
         "rows": rows,
@@ -64,14 +55,6 @@ def describe_fit(
         "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
         **({"reduced": {"components": features, "rows": rows}} if reduced else {}),
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def matrix_digest(matrix: FeatureMatrix) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sklearn.decomposition import PCA
@@ -62,7 +62,7 @@ class ClassifierSpec:
     weighted : bool, default=True
         Whether its ``fit`` takes sample weights.
     shared_fits : SharedFits, optional
-        Faster fits of many settings in one fold.
+        Faster fits of many settings in one fold; by default one by one.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class ClassifierSpec:
     grid: Callable[[Shape], list[Grid]]
     reference: str
     weighted: bool = True
-    shared_fits: SharedFits | None = None
+    shared_fits: SharedFits = field(default_factory=SharedFits)
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
         """List the settings to search for training rows of a shape (n_rows, n_features)."""
@@ -96,8 +96,20 @@ def _compressed(classifier: Any, shape: Shape, random_state: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("compress", pca), ("classify", classifier)])
 
 
-def _make_svm(shape: Shape, random_state: int) -> Pipeline:
-    return _compressed(SVC(cache_size=_CACHE_MEGABYTES), shape, random_state)
+def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
+    classifier = LogisticRegression(max_iter=5000)
+    return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
+
+
+def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
+    trees = BoostedTrees(n_estimators=300, subsample=0.8, colsample=0.5, random_state=random_state)
+    return _compressed(trees, shape, random_state)
+
+
+def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
+    rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
+    forest = RandomForestClassifier(200, max_samples=rows, random_state=random_state)
+    return _compressed(forest, shape, random_state)
 
 
 def _svm_grid(shape: Shape) -> list[Grid]:
@@ -109,49 +121,9 @@ def _svm_grid(shape: Shape) -> list[Grid]:
     ]
 
 
-def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
-    classifier = LogisticRegression(max_iter=5000)
-    return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
-
-
-def _logistic_grid(_shape: Shape) -> list[Grid]:
-    return [{"C": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]}]
-
-
-def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
-    trees = BoostedTrees(n_estimators=300, subsample=0.8, colsample=0.5, random_state=random_state)
-    return _compressed(trees, shape, random_state)
-
-
-def _xgboost_grid(_shape: Shape) -> list[Grid]:
-    return [{"max_depth": [2, 4], "learning_rate": [0.05, 0.15]}]
-
-
-def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
-    rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
-    forest = RandomForestClassifier(200, max_samples=rows, random_state=random_state)
-    return _compressed(forest, shape, random_state)
-
-
-def _random_forest_grid(_shape: Shape) -> list[Grid]:
-    return [{"min_samples_leaf": [8, 3]}]
-
-
-def _make_knn(shape: Shape, random_state: int) -> Pipeline:
-    return _compressed(KNeighborsClassifier(algorithm="brute"), shape, random_state)
-
-
 def _knn_grid(shape: Shape) -> list[Grid]:
     neighbors = [count for count in (45, 15, 5) if count <= shape[0]] or [1]
     return [{"n_neighbors": neighbors, "weights": ["uniform", "distance"]}]
-
-
-def _make_naive_bayes(shape: Shape, random_state: int) -> Pipeline:
-    return _compressed(GaussianNB(), shape, random_state)
-
-
-def _naive_bayes_grid(_shape: Shape) -> list[Grid]:
-    return [{"var_smoothing": [0.1, 0.01, 0.001, 1e-9]}]
 
 
 CLASSIFIERS: dict[str, ClassifierSpec] = {
@@ -160,7 +132,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         ClassifierSpec(
             "svm",
             "Support vector machine (linear or RBF)",
-            _make_svm,
+            lambda shape, seed: _compressed(SVC(cache_size=_CACHE_MEGABYTES), shape, seed),
             _svm_grid,
             "C. Cortes, V. Vapnik (1995), Support-vector networks, doi 10.1007/BF00994018",
             shared_fits=PrecomputedKernels(),
@@ -169,7 +141,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             "logistic",
             "Logistic regression (L2)",
             _make_logistic,
-            _logistic_grid,
+            lambda _: [{"C": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]}],
             "D. R. Cox (1958), The regression analysis of binary sequences, "
             "doi 10.1111/j.2517-6161.1958.tb00292.x",
             shared_fits=WarmPath(),
@@ -178,7 +150,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             "xgboost",
             "XGBoost",
             _make_xgboost,
-            _xgboost_grid,
+            lambda _: [{"max_depth": [2, 4], "learning_rate": [0.05, 0.15]}],
             "T. Chen, C. Guestrin (2016), XGBoost: a scalable tree boosting system, "
             "doi 10.1145/2939672.2939785",
         ),
@@ -186,14 +158,14 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             "random_forest",
             "Random forest",
             _make_random_forest,
-            _random_forest_grid,
+            lambda _: [{"min_samples_leaf": [8, 3]}],
             "L. Breiman (2001), Random forests, doi 10.1023/A:1010933404324",
         ),
         # Votes cannot be weighted; the operating point, chosen out of fold, balances the classes.
         ClassifierSpec(
             "knn",
             "k nearest neighbors",
-            _make_knn,
+            lambda shape, seed: _compressed(KNeighborsClassifier(algorithm="brute"), shape, seed),
             _knn_grid,
             "T. Cover, P. Hart (1967), Nearest neighbor pattern classification, "
             "doi 10.1109/TIT.1967.1053964",
@@ -203,8 +175,8 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         ClassifierSpec(
             "naive_bayes",
             "Gaussian naive Bayes",
-            _make_naive_bayes,
-            _naive_bayes_grid,
+            lambda shape, seed: _compressed(GaussianNB(), shape, seed),
+            lambda _: [{"var_smoothing": [0.1, 0.01, 0.001, 1e-9]}],
             "D. J. Hand, K. Yu (2001), Idiot's Bayes: not so stupid after all?, "
             "doi 10.2307/1403452",
         ),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
+from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import (
     Scores,
     average_views,
-    classifier_scores,
     one_vs_rest_auc,
     pipeline_scores,
 )
@@ -27,10 +27,10 @@ from featx.classifiers.shared_fits import PreparedFold, SharedFits
 from featx.classifiers.training_set import Fold, Indices, TrainingSet
 from featx.runtime.progress import progress
 
-__all__ = ["Candidate", "Search"]
+__all__ = ["Candidate", "Search", "fit_pipeline"]
 
 # Memory of all shared fits together; beyond it fewer run at once, or nothing is shared.
-_SHARED_BYTES = 2 * 2**30
+SHARED_BYTES = 2 * 2**30
 
 # With fewer rows LIBSVM itself takes about a second.
 _FEWEST_ROWS_FOR_ONEDAL = 5000
@@ -45,86 +45,71 @@ class Candidate:
     out_of_fold: Scores
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Search:
-    """A search of one classifier's settings on given folds of a training set.
-
-    Parameters
-    ----------
-    folds : list of (ndarray of int64, ndarray of int64)
-        Training and held-out images of each fold.
-    rows : int
-        Approximate number of training rows per fold during the search.
-    n_jobs : int or None
-        Number of fits at once; see `featx.classifiers.parallel.run_all`.
-    """
+    """A search of one classifier's settings on folds of a training set."""
 
     spec: ClassifierSpec
     training: TrainingSet
-    folds: list[Fold]
-    random_state: int
-    rows: int
-    n_jobs: int | None
+    config: FitConfig
 
+    @cached_property
+    def folds(self) -> list[Fold]:
+        """Training and held-out images of each fold."""
+        return self.training.folds(self.config.cv, self.config.random_state)
+
+    @cached_property
     def candidates(self) -> list[dict[str, Any]]:
-        """List the settings to try; they fit the smallest fold."""
-        smallest = min(len(rows) for rows in self._training_rows())
+        """Settings to try; they fit the smallest fold."""
+        smallest = min(len(rows) for rows in self._training_rows)
         return self.spec.candidates((smallest, self.training.X.shape[1]))
 
+    @cached_property
     def _training_rows(self) -> list[Indices]:
-        return [
-            self.training.some_rows_of(images, self.rows, self.random_state)
-            for images, _ in self.folds
-        ]
-
-    def run(self, advance: Callable[..., None]) -> list[Candidate]:
-        """Try all settings in all folds."""
-        tasks = [
-            (self.spec, self.training, rows, validation, self.random_state)
-            for rows, (_, validation) in zip(self._training_rows(), self.folds, strict=True)
-        ]
-        prepared = run_all(_prepare, tasks, n_jobs=self.n_jobs)
-        candidates = self.candidates()
-        pooled = [
-            self._pooled(list(scores))
-            for scores in zip(*self._scores(prepared, candidates, advance), strict=True)
-        ]
-        return [
-            Candidate(parameters, one_vs_rest_auc(self.training.labels, scores), scores)
-            for parameters, scores in zip(candidates, pooled, strict=True)
-        ]
-
-    def _scores(
-        self,
-        prepared: list[PreparedFold],
-        candidates: list[dict[str, Any]],
-        advance: Callable[..., None],
-    ) -> list[list[Scores]]:
-        """Return the scores of held-out images, of each fold in the order of candidates."""
-        shared = self.spec.shared_fits
-        if shared is not None:
-            workers = n_workers(self.n_jobs)
-            largest = max(shared.memory(fold) for fold in prepared)
-            workers = min(workers, _SHARED_BYTES // largest) if largest else workers
-            if workers:
-                return _shared_scores(shared, prepared, candidates, workers, advance)
-        pairs = [(fold, parameters) for fold in prepared for parameters in candidates]
-        scores = run_all(_held_out_scores, pairs, n_jobs=self.n_jobs, advance=advance)
-        k = len(candidates)
-        return [scores[k * i : k * (i + 1)] for i in range(len(prepared))]
-
-    def _pooled(self, fold_scores: list[Scores]) -> Scores:
-        """Put the scores of held-out images in the order of images."""
-        validated = np.concatenate([validation for _, validation in self.folds])
-        return np.concatenate(fold_scores)[np.argsort(validated)]
+        limit, random_state = self.config.search_rows, self.config.random_state
+        return [self.training.some_rows_of(images, limit, random_state) for images, _ in self.folds]
 
     def fit_best(self) -> tuple[list[Candidate], Candidate, Pipeline, Scores]:
         """Search and refit; return all candidates, the best, its pipeline and its scores."""
-        total = len(self.candidates()) * len(self.folds) + len(self.folds) + 1
+        total = len(self.candidates) * len(self.folds) + len(self.folds) + 1
         with progress(f"Fitting {self.spec.name}", total=total, unit="fits") as advance:
             candidates = self.run(advance)
             best = max(candidates, key=lambda candidate: candidate.auc)
             return candidates, best, *self.refit(best, advance)
+
+    def run(self, advance: Callable[..., None]) -> list[Candidate]:
+        """Try all settings in all folds."""
+        tasks = [
+            (self.spec, self.training, rows, validation, self.config.random_state)
+            for rows, (_, validation) in zip(self._training_rows, self.folds, strict=True)
+        ]
+        prepared = run_all(_prepare, tasks, n_jobs=self.config.n_jobs)
+        shared, workers = self.spec.shared_fits, n_workers(self.config.n_jobs)
+        affordable = SHARED_BYTES // max(1, *map(shared.memory, prepared))
+        if not affordable:
+            shared, affordable = SharedFits(), workers
+        groups = shared.groups(self.candidates)
+        found = run_all(
+            shared.scores,
+            [(fold, [self.candidates[i] for i in group]) for fold in prepared for group in groups],
+            n_jobs=min(workers, affordable),
+            done=lambda scores: advance(len(scores)),
+        )
+        of_fold: list[dict[int, Scores]] = [{} for _ in prepared]
+        for task, scores in enumerate(found):
+            fold, group = divmod(task, len(groups))
+            of_fold[fold].update(zip(groups[group], scores, strict=True))
+        candidates = []
+        for index, parameters in enumerate(self.candidates):
+            pooled = self._pooled([of_images[index] for of_images in of_fold])
+            auc = one_vs_rest_auc(self.training.labels, pooled)
+            candidates.append(Candidate(parameters, auc, pooled))
+        return candidates
+
+    def _pooled(self, fold_scores: Sequence[Scores]) -> Scores:
+        """Put the scores of held-out images in the order of images."""
+        validated = np.concatenate([validation for _, validation in self.folds])
+        return np.concatenate(fold_scores)[np.argsort(validated)]
 
     def refit(self, chosen: Candidate, advance: Callable[..., None]) -> tuple[Pipeline, Scores]:
         """Fit chosen settings on all rows, and in each fold for out-of-fold scores.
@@ -136,32 +121,28 @@ class Search:
         out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
             Each image's score by the fit that had not seen its patient.
         """
-        everything = np.arange(len(self.training.labels))
-        sides: list[tuple[Indices, Indices | None]] = [(everything, None)]
-        if self._searched_on_all_rows():
-            advance(len(self.folds))
-            (pipeline,) = self._fits(chosen.parameters, sides, advance)
-            return pipeline, chosen.out_of_fold
-        pipeline, *fold_scores = self._fits(chosen.parameters, [*sides, *self.folds], advance)
-        return pipeline, self._pooled(fold_scores)
-
-    def _searched_on_all_rows(self) -> bool:
-        return all(
+        complete = all(
             len(rows) == len(self.training.rows_of(images))
-            for rows, (images, _) in zip(self._training_rows(), self.folds, strict=True)
+            for rows, (images, _) in zip(self._training_rows, self.folds, strict=True)
         )
+        sides = [] if complete else self.folds
+        pipeline, *fold_scores = self._fits(chosen.parameters, [self._everything, *sides], advance)
+        if not complete:
+            return pipeline, self._pooled(fold_scores)
+        advance(len(self.folds))
+        return pipeline, chosen.out_of_fold
 
-    def fit(self, parameters: dict[str, Any], images: Indices | None = None) -> Pipeline:
-        """Fit chosen settings on all rows of all images, or of some."""
-        chosen = np.arange(len(self.training.labels)) if images is None else images
-        (pipeline,) = self._fits(parameters, [(chosen, None)])
-        return pipeline
+    @property
+    def _everything(self) -> tuple[Indices, None]:
+        return np.arange(len(self.training.labels)), None
 
-    def out_of_fold(
-        self, parameters: dict[str, Any], advance: Callable[..., None] | None = None
-    ) -> Scores:
+    def fit(self, parameters: dict[str, Any]) -> Pipeline:
+        """Fit chosen settings on all rows."""
+        return self._fits(parameters, [self._everything])[0]
+
+    def out_of_fold(self, parameters: dict[str, Any]) -> Scores:
         """Fit chosen settings in each fold, for out-of-fold scores; see `refit`."""
-        return self._pooled(self._fits(parameters, self.folds, advance))
+        return self._pooled(self._fits(parameters, self.folds))
 
     def _fits(
         self,
@@ -170,28 +151,11 @@ class Search:
         advance: Callable[..., None] | None = None,
     ) -> list[Any]:
         tasks = [
-            (self.spec, parameters, self.training, training, validation, self.random_state)
-            for training, validation in sides
+            (self.spec, parameters, self.training, *side, self.config.random_state)
+            for side in sides
         ]
-        return run_all(_refit, tasks, n_jobs=self.n_jobs, advance=advance)
-
-
-def _pieces(folds: int, groups: int, workers: int) -> list[int]:
-    """Return the number of tasks to cut each fold into, so that no worker waits for long.
-
-    Folds stay whole, because tasks share nothing with each other, except the last ones where they
-    would leave workers idle.
-
-    Examples
-    --------
-    >>> _pieces(5, groups=4, workers=2)
-    [1, 1, 1, 1, 2]
-    >>> _pieces(5, groups=4, workers=16)
-    [3, 3, 3, 3, 3]
-    """
-    left_over = folds % workers
-    pieces = min(groups, workers // left_over) if left_over else 1
-    return [1] * (folds - left_over) + [pieces] * left_over
+        done = None if advance is None else lambda _: advance()
+        return run_all(_refit, tasks, n_jobs=self.config.n_jobs, done=done)
 
 
 def _prepare(
@@ -213,43 +177,7 @@ def _prepare(
         weights=row_weights(labels, image) if spec.weighted else None,
         validation=shared.transform(training.X[held_out]),
         validation_image=position,
-        validation_images=len(validation),
     )
-
-
-def _held_out_scores(fold: PreparedFold, parameters: dict[str, Any]) -> Scores:
-    classifier = fold.fit(fold.training, **parameters)
-    return fold.image_scores(classifier_scores(classifier, fold.validation))
-
-
-def _shared_scores(
-    shared: SharedFits,
-    prepared: list[PreparedFold],
-    candidates: list[dict[str, Any]],
-    workers: int,
-    advance: Callable[..., None],
-) -> list[list[Scores]]:
-    """Return the scores of held-out images, of each fold in the order of candidates."""
-    groups = shared.groups(candidates)
-    tasks: list[tuple[int, list[list[int]]]] = []
-    for fold, pieces in enumerate(_pieces(len(prepared), len(groups), workers)):
-        ends = [len(groups) * piece // pieces for piece in range(pieces + 1)]
-        tasks += [(fold, groups[start:end]) for start, end in itertools.pairwise(ends)]
-    found = run_all(
-        shared.scores,
-        [
-            (prepared[fold], [[candidates[i] for i in group] for group in piece])
-            for fold, piece in tasks
-        ],
-        n_jobs=workers,
-        advance=advance,
-        steps=[sum(map(len, piece)) for _, piece in tasks],
-    )
-    of_fold: list[dict[int, Scores]] = [{} for _ in prepared]
-    for (fold, piece), scores in zip(tasks, found, strict=True):
-        for group, group_scores in zip(piece, scores, strict=True):
-            of_fold[fold].update(zip(group, group_scores, strict=True))
-    return [[scores[i] for i in range(len(candidates))] for scores in of_fold]
 
 
 def _refit(
@@ -267,23 +195,24 @@ def _refit(
     pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
     pipeline[-1].set_params(**parameters)
     weights = row_weights(labels, image) if spec.weighted else None
-    _fit_pipeline(pipeline, training.X[rows], labels, weights)
+    fit_pipeline(pipeline, training.X[rows], labels, weights)
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)
     return average_views(pipeline_scores(pipeline, training.X[held_out]), position, len(validation))
 
 
-def _fit_pipeline(
+def fit_pipeline(
     pipeline: Pipeline,
     X: npt.NDArray,
     labels: Indices,
     weights: npt.NDArray[np.float64] | None,
+    fewest_rows: int = _FEWEST_ROWS_FOR_ONEDAL,
 ) -> None:
     """Fit a pipeline; a large SVM on the support vectors that scikit-learn-intelex finds."""
     name, classifier = pipeline.steps[-1]
     machine = None
-    if isinstance(classifier, SVC) and len(X) >= _FEWEST_ROWS_FOR_ONEDAL:
+    if isinstance(classifier, SVC) and len(X) >= fewest_rows:
         with contextlib.suppress(ImportError):
             from sklearnex import svm
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
+from featx.features.matrix import FeatureMatrix
 
 __all__ = ["Fold", "TrainingSet"]
 
@@ -40,6 +41,12 @@ class TrainingSet:
     labels: Indices
     patients: npt.NDArray
     classes: npt.NDArray
+
+    @classmethod
+    def of(cls, matrix: FeatureMatrix) -> TrainingSet:
+        """Return the images of a matrix, all of them labeled."""
+        classes = np.array(matrix.class_names, dtype=np.str_)
+        return cls(matrix.X, matrix.image, matrix.labels, matrix.patients, classes)
 
     @cached_property
     def order_of_view(self) -> Indices:

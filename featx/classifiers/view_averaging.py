@@ -1,12 +1,9 @@
-"""Any scikit-learn classifier on several views per image, with one answer per image.
-
-For scikit-learn pipelines that extract features themselves; `featx.fit` does this for matrices.
-"""
+"""Any scikit-learn classifier on several views per image (`featx.fit` does this for matrices)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,21 +20,18 @@ from featx.errors import UsageError
 
 __all__ = ["ViewAveraging"]
 
-Method = TypeVar("Method", bound=Callable[..., Any])
 
-
-def _inner_has(name: str) -> Callable[[Method], Method]:
+def _inner_has(name: str) -> Callable[[Any], Any]:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), name))
 
 
 class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Average the scores of a classifier over the views of images.
 
-    A row of X holds the views of one image side by side, as
-    ``FeatureExtractor(views=4, combine="concatenate")`` returns them; so cross-validation never
-    separates the views of an image. Decision values are averaged by their mean, probabilities by
-    their geometric mean. Each view has the sample weight ``1 / views`` where the classifier takes
-    weights. Put what cross-validates by itself (`GridSearchCV`) around this class, not inside.
+    Rows hold the views of an image side by side, as ``FeatureExtractor(views=4,
+    combine="concatenate")`` returns them. Decision values are averaged by their mean, probabilities
+    by their geometric mean; each view has the sample weight ``1 / views`` where the classifier
+    takes weights. Put what cross-validates itself (`GridSearchCV`) around this class, not inside.
 
     Parameters
     ----------
@@ -49,12 +43,10 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
-    >>> from sklearn.model_selection import cross_val_score
-    >>> y = np.repeat([0, 1], 30)
-    >>> views = y[:, None, None] + np.random.default_rng(0).normal(size=(60, 4, 5))
-    >>> X = views.reshape(60, 20)
-    >>> float(cross_val_score(ViewAveraging(LogisticRegression(), views=4), X, y).mean())
-    1.0
+    >>> X = np.random.default_rng(0).normal(size=(60, 20)) + np.repeat([[0], [1]], 30, axis=0)
+    >>> model = ViewAveraging(LogisticRegression(), views=4).fit(X, np.repeat([0, 1], 30))
+    >>> model.predict(X[[0, 59]]).tolist()
+    [0, 1]
     """
 
     def __init__(self, estimator: Any, views: int = 1) -> None:
@@ -63,27 +55,6 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> ViewAveraging:
         """Fit to rows of views with one label each; `fit_params` are repeated for the views."""
-        self._check_estimator()
-        X, y = check_rows_and_labels(self, X, y)
-        check_classification_targets(y)
-        rows = self._views(X)
-        settings = {
-            name: np.repeat(value, self.views, axis=0) for name, value in fit_params.items()
-        }
-        keyword = _fit_keyword(self.estimator, "sample_weight")
-        if keyword is not None:
-            weights = _check_sample_weight(sample_weight, X) / self.views
-            settings[keyword] = np.repeat(weights, self.views)
-        elif sample_weight is not None:
-            raise UsageError(f"{self.estimator!r} takes no sample weights; omit them")
-        images = _fit_keyword(self.estimator, "images")
-        if images is not None:
-            settings.setdefault(images, np.repeat(np.arange(len(X)), self.views))
-        self.estimator_ = clone(self.estimator).fit(rows, np.repeat(y, self.views), **settings)
-        self.classes_ = self.estimator_.classes_
-        return self
-
-    def _check_estimator(self) -> None:
         if not is_classifier(self.estimator):
             raise UsageError(f"{self.estimator!r} is not a classifier; give a classifier")
         parameters = {"": self.estimator, **self.estimator.get_params()}
@@ -95,12 +66,27 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                     f"{name} of the inner classifier would separate the views of an image; put "
                     "cross-validation around ViewAveraging"
                 )
+        X, y = check_rows_and_labels(self, X, y)
+        check_classification_targets(y)
+        rows = self._views(X)
+        settings = {name: np.repeat(each, self.views, axis=0) for name, each in fit_params.items()}
+        weight = _fit_keyword(self.estimator, "sample_weight")
+        if weight is not None:
+            of_images = _check_sample_weight(sample_weight, X)
+            settings[weight] = np.repeat(of_images / self.views, self.views)
+        elif sample_weight is not None:
+            raise UsageError(f"{self.estimator!r} takes no sample weights; omit them")
+        if (images := _fit_keyword(self.estimator, "images")) is not None:
+            settings.setdefault(images, np.repeat(np.arange(len(X)), self.views))
+        self.estimator_ = clone(self.estimator).fit(rows, np.repeat(y, self.views), **settings)
+        self.classes_ = self.estimator_.classes_
+        return self
 
     def _views(self, X: npt.NDArray) -> npt.NDArray:
         if self.views < 1 or X.shape[1] % self.views:
             raise UsageError(
-                f"rows of {X.shape[1]:,} features are not {self.views} views side by side; give "
-                "the extractor's number of views, and combine='concatenate' to the extractor"
+                f"rows of {X.shape[1]:,} features are not {self.views} views side by side; give the"
+                " extractor combine='concatenate' and the same number of views"
             )
         return X.reshape(len(X) * self.views, -1)
 
@@ -120,14 +106,13 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         if self.views == 1:
             return self._mean("predict_proba", X)
         # Proportions of votes may be 0 without excluding a class; others only by rounding.
-        votes = not hasattr(self.estimator_, "decision_function")
-        least = LEAST_PROPORTION if votes else np.finfo(np.float64).eps
+        decides = hasattr(self, "decision_function")
+        least = np.finfo(np.float64).eps if decides else LEAST_PROPORTION
         return softmax(self._mean("predict_proba", X, lambda p: np.log(p + least)), axis=1)
 
     def predict(self, X: Any) -> npt.NDArray:
         """Return the class that the averaged scores predict."""
-        check_is_fitted(self)
-        decides = hasattr(self.estimator_, "decision_function")
+        decides = hasattr(self, "decision_function")
         scores = self.decision_function(X) if decides else self.predict_proba(X)
         codes = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)
         return self.classes_[codes]
@@ -135,10 +120,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 def _fit_keyword(estimator: Any, name: str) -> str | None:
     """Return how `fit` takes a keyword, in a pipeline by its last step; None if it does not."""
-    if has_fit_parameter(estimator, name):
-        return name
     if not isinstance(estimator, Pipeline):
-        return None
+        return name if has_fit_parameter(estimator, name) else None
     step, last = estimator.steps[-1]
-    inner = _fit_keyword(last, name)
-    return None if inner is None else f"{step}__{inner}"
+    return f"{step}__{name}" if has_fit_parameter(last, name) else None

@@ -102,12 +102,6 @@ def extract(
 @options.names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
 @options.fitting_options
 @options.output_option("folder", "models")
-@options.option(
-    "--memory",
-    metavar="SIZE",
-    help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
-    "[default: what is free]",
-)
 @options.seed_option
 @options.running_options
 def fit(matrices: tuple[Path, ...], classifiers: list[str], out: Path, **given: Any) -> None:

@@ -28,12 +28,12 @@ def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
 
     Example: featx datasets kermany --to data
     """
-    from featx.datasets.public import fetch_public_set, get_public_set, list_public_sets
+    from featx.datasets.public import PUBLIC_SETS, fetch_public_set, get_public_set
 
     if name is None:
         if to is not None or given is not None:
             raise UsageError("name the data set to fetch, such as `featx datasets kermany --to .`")
-        known = list_public_sets()
+        known = list(PUBLIC_SETS.values())
         lines = [
             f"{each.name}: {each.title}\n"
             f"    {each.source}; {each.license}\n"

@@ -247,6 +247,12 @@ fitting_options = together(
         default=5,
         help="Cross-validation folds, grouped by patient.",
     ),
+    option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
+        "[default: what is free]",
+    ),
 )
 inference_options = together(
     number("views", "Views whose scores are averaged.  [default: as in training]"),

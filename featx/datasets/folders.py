@@ -125,23 +125,27 @@ def _is_image(name: str, source: Source) -> bool:
 
 
 def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
+    top = _unwrap(tree, "") if by_class or by_split else ""
+    parts = _split_folders(tree, top) if by_class or by_split else [("", top)]
+    groups = [(folder, "", split) for split, folder in parts]
+    if by_class:
+        groups = [
+            (inner, inner.rpartition("/")[2], split)
+            for split, folder in parts
+            for inner in tree.inside(folder)
+        ]
     listing = Listing([], [], [], [], None, tree.where)
-    if not by_class and not by_split:
-        _add(listing, tree, "", "", "", "")
-    else:
-        top = _unwrap(tree, "")
-        for split, folder in _split_folders(tree, top):
-            if not by_class:
-                _add(listing, tree, top, folder, "", split)
-                continue
-            for class_folder in tree.inside(folder):
-                before = len(listing.names)
-                _add(listing, tree, top, class_folder, class_folder.rpartition("/")[2], split)
-                if len(listing.names) == before:
-                    raise UsageError(
-                        f"the class folder {tree.where}/{class_folder} has no image "
-                        f"({', '.join(sorted(SUFFIXES))}); add some, or remove the folder"
-                    )
+    for folder, label, split in groups:
+        found = tree.below(folder)
+        if label and not found:
+            raise UsageError(
+                f"the class folder {tree.where}/{folder} has no image "
+                f"({', '.join(sorted(SUFFIXES))}); add some, or remove the folder"
+            )
+        listing.names += [name.removeprefix(f"{top}/") for name in found]
+        listing.sources += [tree.files[name] for name in found]
+        listing.labels += [label] * len(found)
+        listing.splits += [split] * len(found)
     if not listing.names:
         raise UsageError(_nothing_found(tree, by_class))
     return listing
@@ -163,14 +167,6 @@ def _split_folders(tree: _Tree, top: str) -> list[tuple[str, str]]:
 
 def _split_of(folder: str) -> str:
     return SPLIT_WORDS.get(folder.rpartition("/")[2].lower(), "")
-
-
-def _add(listing: Listing, tree: _Tree, top: str, folder: str, label: str, split: str) -> None:
-    for name in tree.below(folder):
-        listing.names.append(name[len(top) + 1 :] if top else name)
-        listing.sources.append(tree.files[name])
-        listing.labels.append(label)
-        listing.splits.append(split)
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:

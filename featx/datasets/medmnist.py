@@ -81,13 +81,10 @@ def _add(listing: Listing, split: str, images: npt.NDArray, labels: npt.NDArray 
                 f"{listing.where}: {split}_labels has the shape {labels.shape} for {len(images):,} "
                 "images; each image must have one label"
             )
-        known = CLASS_NAMES.get(Path(listing.where).stem.lower().partition("_")[0])
-        names = [_class_name(int(number), known) for number in numbers[:, 0]]
+        known = CLASS_NAMES.get(Path(listing.where).stem.lower().partition("_")[0], ())
+        named = dict(enumerate(known))
+        names = [named.get(int(number), f"class_{number}") for number in numbers[:, 0]]
     listing.names.extend(f"{split}/{number:06d}" for number in range(len(images)))
     listing.sources.extend(images)
     listing.labels.extend(names)
     listing.splits.extend([split] * len(images))
-
-
-def _class_name(number: int, known: tuple[str, ...] | None) -> str:
-    return known[number] if known and 0 <= number < len(known) else f"class_{number}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from featx.errors import UsageError
 
@@ -34,8 +34,12 @@ def _kermany_subtype(name: str) -> str | None:
     return "normal" if re.match(r"(?:normal2?-)?(?:im-)?\d+-", file) else None
 
 
-PATIENT_PRESETS: dict[str, NamePreset] = {"kermany": _kermany}
-LABEL_PRESETS: dict[str, NamePreset] = {"kermany-subtype": _kermany_subtype}
+PRESETS: dict[str, dict[str, NamePreset]] = {
+    "patient": {"kermany": _kermany},
+    "label": {"kermany-subtype": _kermany_subtype},
+}
+# "dicom" is read from files, not from names.
+_KNOWN = {"patient": "kermany, dicom", "label": "kermany-subtype"}
 
 
 def patients_from_names(names: Sequence[str], rule: str) -> list[str]:
@@ -46,7 +50,7 @@ def patients_from_names(names: Sequence[str], rule: str) -> list[str]:
     >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_")
     ['p01', 'p02']
     """
-    return _read_names("patient", names, rule, PATIENT_PRESETS, "kermany, dicom")
+    return _read_names("patient", names, rule)
 
 
 def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
@@ -59,13 +63,11 @@ def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
     >>> labels_from_names(["a_sick.png", "b_well.png"], r"_(\w+)\.png")
     ['sick', 'well']
     """
-    return _read_names("label", names, rule, LABEL_PRESETS, "kermany-subtype")
+    return _read_names("label", names, rule)
 
 
-def _read_names(
-    what: str, names: Sequence[str], rule: str, presets: Mapping[str, NamePreset], known: str
-) -> list[str]:
-    find = presets.get(rule) or _compile(what, rule, known)
+def _read_names(what: str, names: Sequence[str], rule: str) -> list[str]:
+    find = PRESETS[what].get(rule) or _compile(what, rule)
     values = [find(name) or "" for name in names]
     unmatched = [name for name, value in zip(names, values, strict=True) if not value]
     if unmatched:
@@ -77,7 +79,7 @@ def _read_names(
     return values
 
 
-def _compile(what: str, rule: str, known: str) -> NamePreset:
+def _compile(what: str, rule: str) -> NamePreset:
     try:
         pattern = re.compile(rule)
     except re.error as error:
@@ -86,8 +88,8 @@ def _compile(what: str, rule: str, known: str) -> NamePreset:
         ) from error
     if pattern.groups != 1:
         raise UsageError(
-            f"the {what} rule {rule!r} is neither a preset ({known}) nor a regular expression "
-            rf"with one group for the {what}, such as '(person\d+)_'"
+            f"the {what} rule {rule!r} is neither a preset ({_KNOWN[what]}) nor a regular "
+            rf"expression with one group for the {what}, such as '(person\d+)_'"
         )
 
     def find(name: str) -> str | None:

@@ -47,20 +47,15 @@ def _patients_from_headers(
 ) -> list[str]:
     """Read each image's patient from its DICOM header, always as a keyed hash."""
     key = local_secret() if secret is None else secret
-    patients: list[str] = []
-    missing: list[str] = []
-    for name, source in zip(names, sources, strict=True):
-        identity = _identity(name, source)
-        patients.append("" if identity is None else hash_patient(identity, key))
-        if identity is None:
-            missing.append(name)
+    identities = [_identity(name, source) for name, source in zip(names, sources, strict=True)]
+    missing = [name for name, found in zip(names, identities, strict=True) if found is None]
     if missing:
         raise UsageError(
             f"{len(missing):,} of {len(names):,} images have no DICOM header with a PatientID, "
             f"{missing[0]!r} for one; give --patients a regular expression, or a table with a "
             "column `patient`"
         )
-    return patients
+    return [hash_patient(str(identity), key) for identity in identities]
 
 
 def _identity(name: str, source: Source) -> str | None:

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from featx.images.archives import list_members
 from featx.runtime.files import file_digest
 from featx.runtime.progress import progress
 
-__all__ = ["PublicSet", "fetch_public_set", "get_public_set", "list_public_sets"]
+__all__ = ["PUBLIC_SETS", "PublicSet", "fetch_public_set", "get_public_set"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class PublicSet:
         return dataclasses.asdict(self)
 
 
-_PUBLIC_SETS = {
+PUBLIC_SETS = {
     "kermany": PublicSet(
         name="kermany",
         title="5,856 chest X-rays of children, normal or with pneumonia, Guangzhou",
@@ -73,30 +73,18 @@ _PUBLIC_SETS = {
 }
 
 
-def list_public_sets() -> list[PublicSet]:
-    """List the public data sets that featx can download.
-
-    Examples
-    --------
-    >>> [known.name for known in list_public_sets()]
-    ['kermany']
-    """
-    return list(_PUBLIC_SETS.values())
-
-
 def get_public_set(name: str) -> PublicSet:
     """Return the public data set of this name."""
-    if name not in _PUBLIC_SETS:
-        raise unknown_name("public data set", name, _PUBLIC_SETS)
-    return _PUBLIC_SETS[name]
+    if name not in PUBLIC_SETS:
+        raise unknown_name("public data set", name, PUBLIC_SETS)
+    return PUBLIC_SETS[name]
 
 
 def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None) -> Path:
     """Download, check and unpack a data set, skipping steps that are done; return its folder."""
     folder = to / public_set.folder
     if folder.exists():
-        paths = [path.relative_to(to).as_posix() for path in folder.rglob("*.jpeg")]
-        _check_counts(public_set, folder, paths)
+        _check_counts(public_set, to)
         logger.info(f"{folder} already holds the images.")
         return folder
     if given is not None and not given.is_file():
@@ -142,8 +130,7 @@ def _check_archive(public_set: PublicSet, archive: Path) -> None:
 def _unpack(public_set: PublicSet, archive: Path, to: Path) -> Path:
     members = list_members(archive)
     inside = f"{public_set.folder}/"
-    names = [name for name in members if name.startswith(inside) and name.endswith(".jpeg")]
-    names = _check_counts(public_set, archive, names)
+    names = [n for n in members if n.startswith(inside) and n.endswith(".jpeg") and "/." not in n]
     # Unpacked under a temporary name, so that a kill leaves no folder with some of the images.
     unpacking = to / f".{public_set.folder}.unpacking"
     shutil.rmtree(unpacking, ignore_errors=True)
@@ -161,17 +148,17 @@ def _unpack(public_set: PublicSet, archive: Path, to: Path) -> Path:
         shutil.rmtree(unpacking, ignore_errors=True)
 
 
-def _check_counts(public_set: PublicSet, where: Path, names: Sequence[str]) -> list[str]:
-    """Refuse other numbers of images per folder than published; return names without hidden."""
-    shown = [name for name in names if "/." not in name]
-    found = Counter(name.rpartition("/")[0] for name in shown)
+def _check_counts(public_set: PublicSet, to: Path) -> None:
+    """Refuse a folder with other numbers of images than published."""
+    folder = to / public_set.folder
+    names = [path.relative_to(to).as_posix() for path in folder.rglob("*.jpeg")]
+    found = Counter(name.rpartition("/")[0] for name in names if "/." not in name)
     if found != Counter(public_set.counts):
-        raise FeatxError(
-            f"{where} does not hold the images as published: {_format(found)} instead of "
-            f"{_format(public_set.counts)}; move it away and download it again"
+        here, published = (
+            ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
+            for counts in (found, public_set.counts)
         )
-    return shown
-
-
-def _format(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "none"
+        raise FeatxError(
+            f"{folder} does not hold the images as published: {here} instead of {published}; move "
+            "it away and download it again"
+        )

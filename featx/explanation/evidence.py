@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import Weights
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
@@ -49,9 +48,11 @@ METHODS = {
     "nor Grad-CAM applies.",
 }
 
-# Cells of the occlusion map along each side; a patch covers two by two of them.
+# Cells of the occlusion map along each side.
 CELLS = 8
-_PATCH = 2
+
+# Each patch covers two by two cells.
+_PATCHES = [np.s_[top : top + 2, left : left + 2] for top in range(7) for left in range(7)]
 
 Map = npt.NDArray[np.float64]
 
@@ -121,12 +122,31 @@ class Explainer:
                 "in float32"
             )
         self.model = model
-        self._inputs = [
-            _Input(recipe, find_recipe_weights(recipe, weights, weights_dir), engine)
-            for recipe in recipes
-        ]
+        self._recipes = recipes
+        self._weights = [find_recipe_weights(recipe, weights, weights_dir) for recipe in recipes]
+        self._engine = engine
         averaged = all(recipe.pooling == "average" for recipe in recipes)
         self._linear = linear_weights(model.pipeline_) if averaged else None
+
+    @cached_property
+    def _maps(self) -> list[FeatureMaps]:
+        from featx.backbones.feature_maps import make_maps
+
+        inputs = zip(self._recipes, self._weights, strict=True)
+        return [
+            make_maps(get_backbone(recipe.backbone_name), weights) for recipe, weights in inputs
+        ]
+
+    @cached_property
+    def _engines(self) -> list[Engine]:
+        from featx.backbones import engines
+
+        return [
+            engines.make_engine(
+                get_backbone(recipe.backbone_name), weights, self._engine, pooling=recipe.pooling
+            )
+            for recipe, weights in zip(self._recipes, self._weights, strict=True)
+        ]
 
     @property
     def method(self) -> str:
@@ -135,7 +155,10 @@ class Explainer:
 
     def explain(self, images: ImageDataset, index: int) -> Explanation:
         """Explain the decision on one image; an image that cannot be decoded is an error."""
-        views = [each.view(images, index) for each in self._inputs]
+        views = []
+        for recipe in self._recipes:
+            image = normalize(images.read(index, recipe.color), recipe.normalization)
+            views.append(make_view(image, "", 0, recipe.size, recipe.augmentation))
         if self._linear is None:
             return self._occlude(images.names[index], views)
         return self._activate(images.names[index], views, self._linear)
@@ -143,7 +166,7 @@ class Explainer:
     def _activate(
         self, name: str, views: Sequence[npt.NDArray], linear: LinearWeights
     ) -> Explanation:
-        maps = [each.maps.of(view) for each, view in zip(self._inputs, views, strict=True)]
+        maps = [each.of(view) for each, view in zip(self._maps, views, strict=True)]
         row = np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
         probabilities, label, toward, score = self._predict(row)
         ends = np.cumsum([each.shape[2] for each in maps])[:-1]
@@ -157,13 +180,10 @@ class Explainer:
         return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 
     def _occlude(self, name: str, views: Sequence[npt.NDArray]) -> Explanation:
-        rows = np.concatenate(
-            [
-                each.engine.embed(_covered(view))
-                for each, view in zip(self._inputs, views, strict=True)
-            ],
-            axis=1,
-        )
+        blocks = [
+            engine.embed(_covered(view)) for engine, view in zip(self._engines, views, strict=True)
+        ]
+        rows = np.concatenate(blocks, axis=1)
         probabilities, label, toward, score = self._predict(rows[:1])
         scores = pipeline_scores(self.model.pipeline_, rows)
         decisions = scores if scores.ndim == 1 else scores[:, score]
@@ -179,35 +199,6 @@ class Explainer:
         if len(classes) == 2:
             return probabilities[0], label, classes[1], 0
         return probabilities[0], label, label, classes.index(label)
-
-
-@dataclass(frozen=True)
-class _Input:
-    """One backbone of a model, with the views and networks of its recipe."""
-
-    recipe: Recipe
-    weights: Weights
-    engine_name: str
-
-    def view(self, images: ImageDataset, index: int) -> npt.NDArray[np.float32]:
-        recipe = self.recipe
-        image = normalize(images.read(index, recipe.color), recipe.normalization)
-        return make_view(image, "", 0, recipe.size, recipe.augmentation)
-
-    @cached_property
-    def engine(self) -> Engine:
-        from featx.backbones import engines
-
-        backbone = get_backbone(self.recipe.backbone_name)
-        return engines.make_engine(
-            backbone, self.weights, self.engine_name, pooling=self.recipe.pooling
-        )
-
-    @cached_property
-    def maps(self) -> FeatureMaps:
-        from featx.backbones import feature_maps
-
-        return feature_maps.make_maps(get_backbone(self.recipe.backbone_name), self.weights)
 
 
 def add_maps(maps: Sequence[Map]) -> Map:
@@ -230,23 +221,18 @@ def add_maps(maps: Sequence[Map]) -> Map:
 def _covered(view: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return a view as it is, then with a gray patch over each place in turn."""
     rows, columns = (np.linspace(0, side, CELLS + 1).round().astype(int) for side in view.shape[:2])
-    places = CELLS - _PATCH + 1
-    covered = np.repeat(view[None], 1 + places**2, axis=0)
+    covered = np.repeat(view[None], 1 + len(_PATCHES), axis=0)
     gray = view.mean()
-    for place in range(places**2):
-        top, left = divmod(place, places)
-        height = slice(rows[top], rows[top + _PATCH])
-        covered[1 + place, height, columns[left] : columns[left + _PATCH]] = gray
+    for each, (down, across) in zip(covered[1:], _PATCHES, strict=True):
+        height = slice(rows[down.start], rows[down.stop])
+        each[height, columns[across.start] : columns[across.stop]] = gray
     return covered
 
 
 def mean_effects(effects: npt.NDArray[np.float64]) -> Map:
     """Give each cell the mean effect of the patches that cover it."""
-    places = CELLS - _PATCH + 1
-    total, count = np.zeros((CELLS, CELLS)), np.zeros((CELLS, CELLS))
-    for place, effect in enumerate(effects):
-        top, left = divmod(place, places)
-        cells = np.s_[top : top + _PATCH, left : left + _PATCH]
-        total[cells] += effect
-        count[cells] += 1
+    total, count = np.zeros((2, CELLS, CELLS))
+    for patch, effect in zip(_PATCHES, effects, strict=True):
+        total[patch] += effect
+        count[patch] += 1
     return total / count

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.model_file import load_model
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UnreadableImageError
+from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 from featx.runtime.serialization import plain_json
-
-if TYPE_CHECKING:
-    from featx.classifiers.classifier import FeatureClassifier
-    from featx.explanation.evidence import Explainer, Explanation
 
 __all__ = ["SHEET", "Explanations", "add_heat_maps", "explain"]
 
@@ -36,7 +35,7 @@ _MAX_TILES = 48
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Explanations:
+class Explanations(Sequence[Explanation]):
     """Hold explanations of several images that `explain` returns.
 
     Parameters
@@ -71,10 +70,7 @@ class Explanations:
     def __len__(self) -> int:
         return len(self.explanations)
 
-    def __iter__(self) -> Iterator[Explanation]:
-        return iter(self.explanations)
-
-    def __getitem__(self, index: int) -> Explanation:
+    def __getitem__(self, index: Any) -> Any:
         return self.explanations[index]
 
     def __repr__(self) -> str:
@@ -88,8 +84,6 @@ class Explanations:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as ``explanations.json`` holds them."""
-        from featx.explanation.evidence import METHODS
-
         return {
             "format": FORMAT,
             "model": self.model,
@@ -208,14 +202,14 @@ def explain(
     >>> featx.explain("svm.skops", "new_images", out="explained")  # doctest: +SKIP
     Explanations(24 images by class activation map)
     """
-    from featx.classifiers.model_file import load_model
-    from featx.explanation.evidence import Explainer
-
-    name = Path(model).stem if isinstance(model, str | Path) else ""
-    fitted = load_model(model) if isinstance(model, str | Path) else model
+    name = ""
+    if not isinstance(model, FeatureClassifier):
+        name, model = Path(model).stem, load_model(model)
     dataset = as_images(images, labeled=False)
-    explainer = Explainer(fitted, weights=weights, weights_dir=weights_dir, engine=engine)
-    explanations = _explain_all(explainer, dataset, _evenly(len(dataset), limit), name)
+    explainer = Explainer(model, weights=weights, weights_dir=weights_dir, engine=engine)
+    n = len(dataset)
+    indices = np.linspace(0, n - 1, limit if 0 < limit < n else n).round().astype(int)
+    explanations = _explain_all(explainer, dataset, indices.tolist(), name)
     if not len(explanations):
         path, reason = (*explanations.unreadable, ("none", "there is no image"))[0]
         raise FeatxError(f"no image could be read, among them {path}: {reason}; give readable ones")
@@ -251,28 +245,19 @@ def _explain_all(
 
 def add_heat_maps(
     folder: Path, model: FeatureClassifier, images: ImageDataset, **settings: Any
-) -> int:
-    """Write exact heat maps of the pictures in a benchmark's gallery; return their number."""
-    from featx.explanation.evidence import ACTIVATION, Explainer
-
+) -> None:
+    """Write exact heat maps of the pictures in a benchmark's gallery; none where inexact."""
     explainer = Explainer(model, **settings)
     if explainer.method != ACTIVATION:
-        return 0
+        return
     gallery = folder / "gallery"
     content = json.loads((gallery / "gallery.json").read_text(encoding="utf-8"))
     place = {name.encode("utf-8", "replace").decode(): i for i, name in enumerate(images.names)}
-    files = {place[shown["path"]]: shown["file"] for shown in content["pictures"]}
+    files = {place[shown["path"]]: gallery / shown["file"] for shown in content["pictures"]}
     found = _explain_all(explainer, images, list(files))
     for index, each in zip(found.indices, found, strict=True):
         image = overlay(images.read(index), each.map, found.scale, _GALLERY_SIDE)
-        put_bytes(gallery / f"{Path(files[index]).stem}.heat.jpg", encode(image, "JPEG"))
-    return len(found)
-
-
-def _evenly(n: int, limit: int) -> list[int]:
-    if not 0 < limit < n:
-        return list(range(n))
-    return np.linspace(0, n - 1, limit).round().astype(int).tolist()
+        put_bytes(files[index].with_suffix(".heat.jpg"), encode(image, "JPEG"))
 
 
 def _file_name(number: int, name: str) -> str:

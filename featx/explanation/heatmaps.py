@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["contact_sheet", "encode", "overlay", "picture", "shared_scale"]
+__all__ = ["contact_sheet", "encode", "gray_image", "overlay", "picture", "shared_scale"]
 
 # Vermillion and blue of Okabe and Ito, distinct for every kind of color vision.
 TOWARD, AWAY = (213, 94, 0), (0, 114, 178)
@@ -51,7 +51,7 @@ def overlay(
     values : ndarray of float64, shape (rows, columns)
         The map, covering the whole image.
     """
-    gray = np.asarray(_gray(pixels, longest), dtype=np.float64)
+    gray = np.asarray(gray_image(pixels, longest), dtype=np.float64)
     size = gray.shape[::-1]
     level = np.clip(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC) / scale, -1, 1)
     strength = (_STRONGEST * np.abs(level))[..., None]
@@ -64,19 +64,8 @@ def picture(
     pixels: npt.NDArray, values: Map, scale: float, toward: str, lines: Sequence[str]
 ) -> Image.Image:
     """Draw an image and its overlay side by side, with a caption and a legend."""
-    laid = overlay(pixels, values, scale)
-    plain = _gray(pixels, _LONGEST_SIDE).convert("RGB")
-    width = max(2 * laid.width + 3 * _MARGIN, 460)
-    head = _MARGIN + 22 * len(lines) + 6
-    canvas = Image.new("RGB", (width, head + laid.height + 62), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    for number, line in enumerate(lines):
-        text = _fitted(draw, line, width - 2 * _MARGIN, 15)
-        draw.text((_MARGIN, _MARGIN + 22 * number), text, _TEXT, _font(15))
-    canvas.paste(plain, (_MARGIN, head))
-    canvas.paste(laid, (2 * _MARGIN + laid.width, head))
-    _draw_legend(canvas, (_MARGIN, head + laid.height + 12), toward, scale)
-    return canvas
+    images = [gray_image(pixels, _LONGEST_SIDE), overlay(pixels, values, scale)]
+    return _sheet(lines, images, [(), ()], 2, toward, scale)
 
 
 def contact_sheet(
@@ -87,28 +76,41 @@ def contact_sheet(
     title: str,
 ) -> Image.Image:
     """Draw overlays with captions on one sheet."""
-    columns = max(3, min(6, math.ceil(math.sqrt(1.5 * len(overlays)))))
-    tiles = [_shrunk(image) for image in overlays]
-    rows = [
-        range(first, min(first + columns, len(tiles))) for first in range(0, len(tiles), columns)
-    ]
-    heights = [max(tiles[number].height for number in row) for row in rows]
-    width = columns * (_TILE + _MARGIN) + _MARGIN
-    canvas = Image.new("RGB", (width, 44 + sum(heights) + len(rows) * 64 + 54), _PAPER)
-    draw = ImageDraw.Draw(canvas)
-    heading = _fitted(draw, title, canvas.width - 2 * _MARGIN, 17)
-    draw.text((_MARGIN, _MARGIN), heading, _TEXT, _font(17))
-    foot = 44
-    for row, height in zip(rows, heights, strict=True):
+    tiles = [image.copy() for image in overlays]
+    for tile in tiles:
+        tile.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
+    columns = max(3, min(6, math.ceil(math.sqrt(1.5 * len(tiles)))))
+    return _sheet([title], tiles, captions, columns, toward or "the predicted class", scale)
+
+
+def _sheet(
+    heading: Sequence[str],
+    images: Sequence[Image.Image],
+    captions: Sequence[Sequence[str]],
+    columns: int,
+    toward: str,
+    scale: float,
+) -> Image.Image:
+    """Draw a heading, images in rows with captions below, and a legend."""
+    cell = max(_TILE, *(image.width for image in images))
+    below = 15 * (1 + max(len(lines) for lines in captions))
+    firsts = range(0, len(images), columns)
+    heights = [max(image.height for image in images[first : first + columns]) for first in firsts]
+    head = 20 + 22 * len(heading)
+    width = columns * (cell + _MARGIN) + _MARGIN
+    canvas = Image.new("RGB", (width, head + sum(heights) + below * len(heights) + 50), _PAPER)
+    for number, line in enumerate(heading):
+        _write(canvas, (_MARGIN, _MARGIN + 22 * number), line, width - 2 * _MARGIN, 15)
+    foot = head
+    for first, height in zip(firsts, heights, strict=True):
         foot += height
-        for column, number in enumerate(row):
-            left, tile = _MARGIN + column * (_TILE + _MARGIN), tiles[number]
-            canvas.paste(tile, (left + (_TILE - tile.width) // 2, foot - tile.height))
-            for place, line in enumerate(captions[number]):
-                text = _fitted(draw, line, _TILE, 12)
-                draw.text((left, foot + 3 + 15 * place), text, _TEXT, _font(12))
-        foot += 64
-    _draw_legend(canvas, (_MARGIN, canvas.height - 50), toward or "the predicted class", scale)
+        for column, image in enumerate(images[first : first + columns]):
+            left = _MARGIN + column * (cell + _MARGIN)
+            canvas.paste(image, (left + (cell - image.width) // 2, foot - image.height))
+            for number, line in enumerate(captions[first + column]):
+                _write(canvas, (left, foot + 3 + 15 * number), line, cell, 12)
+        foot += below
+    _draw_legend(canvas, (_MARGIN, foot), toward, scale)
     return canvas
 
 
@@ -119,7 +121,14 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _gray(pixels: npt.NDArray, longest: int) -> Image.Image:
+def gray_image(pixels: npt.NDArray, longest: int) -> Image.Image:
+    """Return an image in gray whose longer side has the given number of pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (height, width) or (height, width, 3)
+        Intensities from 0 to 255.
+    """
     gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
     image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
     ratio = longest / max(image.size)
@@ -127,24 +136,15 @@ def _gray(pixels: npt.NDArray, longest: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    tile = image.copy()
-    tile.thumbnail((_TILE, _TILE), Image.Resampling.LANCZOS)
-    return tile
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _fitted(draw: ImageDraw.ImageDraw, text: str, width: int, size: int) -> str:
-    """Shorten a line from its left, since the ends of paths differ most."""
+def _write(canvas: Image.Image, place: tuple[int, int], text: str, width: int, size: int) -> None:
+    """Write a line, shortened from its left to a width, since the ends of paths differ most."""
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size)
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    if draw.textlength(text, _font(size)) <= width:
-        return text
-    while text and draw.textlength("..." + text, _font(size)) > width:
+    shown = text
+    while text and draw.textlength(shown, font) > width:
         text = text[1:]
-    return "..." + text
+        shown = "..." + text
+    draw.text(place, shown, _TEXT, font)
 
 
 def _draw_legend(canvas: Image.Image, place: tuple[int, int], toward: str, scale: float) -> None:
@@ -154,15 +154,14 @@ def _draw_legend(canvas: Image.Image, place: tuple[int, int], toward: str, scale
     gray = np.full((height, width), 128, np.uint8)
     left, top = place
     canvas.paste(overlay(gray, np.repeat(values, height, axis=0), scale, width), place)
-    draw = ImageDraw.Draw(canvas)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
     for position, text, anchor in (
         (left, f"{-scale:.2g}", "la"),
         (left + width // 2, "0", "ma"),
         (left + width, f"{scale:+.2g}", "ra"),
     ):
-        draw.text((position, top + height + 2), text, _TEXT, _font(12), anchor=anchor)
+        draw.text((position, top + height + 2), text, _TEXT, font, anchor=anchor)
     beside = left + width + 2 * _MARGIN
     room = canvas.width - beside - _MARGIN
-    for line, text in enumerate((f"orange: towards {toward}", f"blue: away from {toward}")):
-        words = _fitted(draw, text, room, 13)
-        draw.text((beside, top - 3 + 18 * line), words, _TEXT, _font(13))
+    _write(canvas, (beside, top - 3), f"orange: towards {toward}", room, 13)
+    _write(canvas, (beside, top + 15), f"blue: away from {toward}", room, 13)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
@@ -27,6 +27,7 @@ from featx.classifiers.registry import get_classifier
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
+from featx.explanation.heatmaps import gray_image
 from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.parallel import map_with_progress
@@ -37,6 +38,7 @@ MAPS = ("pca", "umap")
 
 Features = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
+Pairs = list[tuple[int, int]]
 
 
 def explore(
@@ -114,9 +116,9 @@ def explore(
     search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
     distances, nearest = search.kneighbors()
     probabilities, issues, notes = _label_issues(matrix, classifier, random_state, n_jobs)
-    thumbnails = None
+    own, thumbnails = np.arange(matrix.n_images), None
     if images is None:
-        duplicates = _duplicates_by_features(matrix)
+        pairs = _pairs_by_features(matrix)
         notes.append(
             "No thumbnails, and only duplicates with equal bytes or equal features: the images "
             "themselves were not given. Pass images (--images)."
@@ -127,13 +129,17 @@ def explore(
         thumbnails[own] = map_with_progress(
             partial(_thumbnail, matched), range(len(matched)), "Making thumbnails"
         )
-        duplicates = _duplicates_by_pixels(own, matched)
+        pairs = _pairs_by_pixels(matched)
         if len(own) < matrix.n_images:
             notes.append(
                 f"{matrix.n_images - len(own):,} of {matrix.n_images:,} images of the matrix are "
                 "not among the images given: they have no thumbnail, and their duplicates are "
                 "not searched."
             )
+    # Each pair is listed once, by the first kind that it is of.
+    kinds: dict[tuple[int, int], str] = {}
+    for kind, found in pairs.items():
+        kinds |= {pair: kind for pair in found if pair not in kinds}
     return Exploration(
         title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
         names=matrix.names,
@@ -148,7 +154,7 @@ def explore(
         distances=distances,
         probabilities=probabilities,
         label_issues=issues,
-        duplicates=duplicates,
+        duplicates=tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds),
         thumbnails=thumbnails,
         notes=tuple(notes),
     )
@@ -206,32 +212,22 @@ def _label_issues(
     return probabilities, tuple(issues), []
 
 
-def _duplicates_by_features(matrix: FeatureMatrix) -> tuple[Duplicate, ...]:
-    found = {"same file": exact_pairs(np.array(matrix.digests, dtype=np.str_))}
+def _pairs_by_features(matrix: FeatureMatrix) -> dict[str, Pairs]:
+    pairs = {"same file": exact_pairs(np.array(matrix.digests, dtype=np.str_))}
     # Augmented views depend on a file's bytes: only view 0 of two duplicates is equal.
     if (matrix.view == 0).all():
         rows = [hashlib.sha256(matrix.X[row]).hexdigest() for row in np.argsort(matrix.image)]
-        found["same features"] = exact_pairs(np.array(rows, dtype=np.str_))
-    return _duplicates(np.arange(matrix.n_images), found)
+        pairs["same features"] = exact_pairs(np.array(rows, dtype=np.str_))
+    return pairs
 
 
-def _duplicates_by_pixels(own: Places, images: ImageDataset) -> tuple[Duplicate, ...]:
-    fingerprints = take_fingerprints(images, "Searching duplicates")
-    found = {
+def _pairs_by_pixels(images: ImageDataset) -> dict[str, Pairs]:
+    fingerprints = take_fingerprints([images], "Searching duplicates")
+    return {
         "same file": exact_pairs(fingerprints.digests),
         "same pixels": exact_pairs(fingerprints.contents),
         "near duplicate": near_pairs([images], fingerprints),
     }
-    return _duplicates(own, found)
-
-
-def _duplicates(own: Places, found: dict[str, list[tuple[int, int]]]) -> tuple[Duplicate, ...]:
-    """List each pair once, by the first kind that it is of."""
-    kinds: dict[tuple[int, int], str] = {}
-    for kind, pairs in found.items():
-        for pair in pairs:
-            kinds.setdefault(pair, kind)
-    return tuple(Duplicate(int(own[i]), int(own[j]), kind) for (i, j), kind in kinds.items())
 
 
 def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, ImageDataset]:
@@ -256,9 +252,10 @@ def _matched(matrix: FeatureMatrix, images: ImageDataset) -> tuple[Places, Image
 
 def _thumbnail(images: ImageDataset, index: int) -> npt.NDArray[np.uint8]:
     """Make a small square picture of an image, its aspect ratio kept; black if unreadable."""
+    tile = Image.new("L", (TILE, TILE))
     try:
-        image = Image.fromarray(images.read(index))
+        small = gray_image(images.read(index), TILE)
     except UnreadableImageError:
-        return np.zeros((TILE, TILE), dtype=np.uint8)
-    padded = ImageOps.pad(image, (TILE, TILE), Image.Resampling.BOX)
-    return np.rint(np.asarray(padded)).astype(np.uint8)
+        return np.asarray(tile)
+    tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2))
+    return np.asarray(tile)

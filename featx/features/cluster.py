@@ -6,26 +6,22 @@ Dask scheduler can run code on its workers, so an address beyond this machine mu
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
 
-from featx.backbones.weights import find_weights
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.features import pipeline
 from featx.features.cache.file_hashes import Hashed, strict_error
-from featx.features.pipeline import ENGINES, Embedder, Mask, images_to_read
+from featx.features.pipeline import Embedder, Failures, Mask, find_here, images_to_read
 from featx.images.archives import Member
-from featx.images.sources import Source
 from featx.runtime.memory import keeping_freed_memory
 from featx.runtime.parallel import set_engine_threads, set_jobs
 from featx.runtime.progress import progress
@@ -33,16 +29,11 @@ from featx.runtime.progress import progress
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["Cluster", "connected"]
+__all__ = ["connected", "fill_cache_on"]
 
 logger = logging.getLogger(__name__)
 
-# Retries after errors that may pass, such as those of a network drive.
-RETRIES = 2
 CONNECT_SECONDS = 10
-
-# Networks that a worker keeps in memory, since it serves one extraction after another.
-ENGINES_PER_WORKER = 8
 
 
 @contextmanager
@@ -56,14 +47,14 @@ def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Clie
         from distributed import Client, Security
     except ImportError as error:
         raise MissingExtraError("a Dask cluster", "featx[dask]") from error
+    security = Security()
+    keys = security.get_connection_args("client").get("ssl_context")
+    if address.startswith("tls://") and keys is None:
+        raise UsageError(
+            f"{address} needs TLS keys. Name them in Dask's configuration, under "
+            "distributed.comm.tls (or DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT, ...)"
+        )
     try:
-        security = Security()
-        keys = security.get_connection_args("client").get("ssl_context")
-        if address.startswith("tls://") and keys is None:
-            raise UsageError(
-                f"{address} needs TLS keys. Name them in Dask's configuration, under "
-                "distributed.comm.tls (or DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT, ...)"
-            )
         client = Client(address, security=security, set_as_default=False, timeout=CONNECT_SECONDS)
     except OSError as error:
         raise FeatxError(
@@ -72,14 +63,8 @@ def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Clie
         ) from error
     with client:
         workers = client.nthreads()
-        if not workers:
-            raise FeatxError(
-                f"the scheduler at {address} has no workers. Start some: `dask worker {address}`"
-            )
-        logger.info(
-            f"Cluster {address}: {len(workers)} workers, {sum(workers.values())} threads. "
-            f"Dashboard: {client.dashboard_link or 'none'}"
-        )
+        threads = f"{len(workers)} workers, {sum(workers.values())} threads"
+        logger.info(f"Cluster {address}: {threads}. Dashboard: {client.dashboard_link or 'none'}")
         yield client
 
 
@@ -91,11 +76,8 @@ def _check_address(address: str, allow_open: bool) -> None:
             f"{address!r} is not the address of a Dask scheduler; write tcp://127.0.0.1:8786 or "
             "tls://HOST:8786, as `dask scheduler` prints it"
         )
-    protocol, host = found[1], found[2].strip("[]")
-    with suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    if protocol != "tls" and host != "localhost" and not allow_open:
+    loopback = found[2] in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", found[2])
+    if found[1] != "tls" and not loopback and not allow_open:
         raise UsageError(
             f"the scheduler {address} is open: anyone who reaches it can run code on its workers. "
             "Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "
@@ -103,117 +85,84 @@ def _check_address(address: str, allow_open: bool) -> None:
         )
 
 
-Chunk = tuple[dict[Embedder, Mask], Hashed]
-"""Images of one task, and their missing rows."""
+def fill_cache_on(
+    client: Client,
+    missing: Mapping[Embedder, Mask],
+    hashed: Hashed,
+    *,
+    strict: bool = False,
+    resources: Mapping[str, float] | None = None,
+) -> Failures:
+    """Compute missing rows on a cluster's workers; see `featx.features.pipeline.fill_cache`."""
+    from distributed import KilledWorker, as_completed
 
+    _check_workers(client, resources or {})
+    missing, hashed = _sendable(missing, hashed)
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Dask cluster whose workers see the images, the weights and the cache."""
+    def submit(numbers: list[int]) -> Future[Failures]:
+        rows = {embedder: mask[numbers] for embedder, mask in missing.items()}
+        options = {"pure": False, "retries": 2, "resources": resources}
+        return client.submit(_fill_chunk, rows, hashed.select(numbers), **options)
 
-    client: Client
-    resources: Mapping[str, float] | None = None
-
-    def fill_cache(
-        self, missing: Mapping[Embedder, Mask], hashed: Hashed, *, strict: bool = False
-    ) -> dict[str, UnreadableImageError]:
-        """Compute missing rows on the workers; see `featx.features.pipeline.fill_cache`."""
-        if not missing:
-            return {}
-        self._check_resources()
-        whole = _sendable(missing, hashed)
-        views = next(iter(missing.values())).shape[1]
-        names = ", ".join(embedder.backbone.name for embedder in missing)
-        title = f"Embedding with {names} on the cluster"
-        # In the order of digests, so that a second run has the chunks that the first one missed.
-        numbers = sorted(images_to_read(hashed, missing), key=hashed.digests.__getitem__)
-        step = max(1, pipeline.ROWS_PER_SHARD // views)
-        chunks = [numbers[start : start + step] for start in range(0, len(numbers), step)]
-        failures: dict[str, UnreadableImageError] = {}
-        with _explaining_loss(), progress(title, len(numbers), "images") as advance:
-            # One worker makes the probes that all others compare their features with.
-            self._submit(whole, []).result()
-            for chunk, unreadable in self._run(whole, chunks):
-                for number in chunk:
-                    error = unreadable.get(hashed.digests[number])
-                    if strict and error is not None:
-                        raise strict_error(hashed.images.names[number], error)
-                failures |= unreadable
-                advance(len(chunk))
-        return failures
-
-    def _run(
-        self, whole: Chunk, chunks: list[list[int]]
-    ) -> Iterator[tuple[list[int], dict[str, UnreadableImageError]]]:
-        """Yield the numbers of each chunk's images with those that cannot be decoded.
-
-        A chunk whose worker dies is computed by another one; a chunk that kills several workers is
-        halved until the image is found.
-        """
-        from distributed import KilledWorker, as_completed
-
-        futures = {self._submit(whole, chunk): chunk for chunk in chunks}
-        completed: Any = as_completed(futures, loop=self.client.loop)
+    # In the order of digests, so that a second run has the chunks that the first one missed.
+    numbers = sorted(images_to_read(hashed, missing), key=hashed.digests.__getitem__)
+    step = max(1, pipeline.ROWS_PER_SHARD // next(iter(missing.values())).shape[1])
+    names = ", ".join(embedder.backbone.name for embedder in missing)
+    title = f"Embedding with {names} on the cluster"
+    failures: Failures = {}
+    with _explaining_loss(), progress(title, len(numbers), "images") as advance:
+        # One worker makes the probes that all others compare their features with.
+        submit([]).result()
+        starts = range(0, len(numbers), step)
+        chunks = {submit(chunk): chunk for chunk in (numbers[i : i + step] for i in starts)}
+        completed: Any = as_completed(chunks, loop=client.loop)
         for future in completed:
-            chunk = futures.pop(future)
+            chunk = chunks.pop(future)
             try:
-                yield chunk, future.result()
+                unreadable = future.result()
             except KilledWorker:
-                if len(chunk) == 1:
-                    reason = UnreadableImageError("each process that reads it is killed")
-                    yield chunk, {whole[1].digests[chunk[0]]: reason}
+                if len(chunk) > 1:
+                    logger.warning(f"Workers died on {len(chunk)} images; each is tried alone.")
+                    alone = {submit([number]): [number] for number in chunk}
+                    chunks |= alone
+                    completed.update(alone)
                     continue
-                logger.warning(
-                    f"Workers died while they read {len(chunk):,} images; halves are tried."
-                )
-                for half in (chunk[: len(chunk) // 2], chunk[len(chunk) // 2 :]):
-                    again = self._submit(whole, half)
-                    futures[again] = half
-                    completed.add(again)
-
-    def _submit(self, whole: Chunk, numbers: list[int]) -> Future[dict[str, UnreadableImageError]]:
-        missing, hashed = whole
-        chunk = {key: mask[numbers] for key, mask in missing.items()}, hashed.select(numbers)
-        resources = None if self.resources is None else dict(self.resources)
-        return self.client.submit(
-            _fill_chunk, chunk, pure=False, retries=RETRIES, resources=resources
-        )
-
-    def _check_resources(self) -> None:
-        """Refuse resources that no worker has, for which Dask would wait forever."""
-        needed = self.resources or {}
-        # Newer versions describe only the first few workers unless asked for all.
-        for worker in self.client.scheduler_info(n_workers=-1)["workers"].values():
-            if all(worker["resources"].get(name, 0) >= least for name, least in needed.items()):
-                return
-        text = ",".join(f"{name}={amount:g}" for name, amount in needed.items())
-        raise UsageError(
-            f"no worker of the cluster has the resources {text}. Start some with "
-            f"`dask worker ADDRESS --resources {text}`, or leave --resources out"
-        )
+                reason = UnreadableImageError("each process that reads it is killed")
+                unreadable = {hashed.digests[chunk[0]]: reason}
+            for number in chunk if strict else ():
+                if error := unreadable.get(hashed.digests[number]):
+                    raise strict_error(hashed.images.names[number], error)
+            failures |= unreadable
+            advance(len(chunk))
+    return failures
 
 
-def _sendable(missing: Mapping[Embedder, Mask], hashed: Hashed) -> Chunk:
-    """Replace relative paths, and leave out patients and labels, which no worker needs."""
-    names = hashed.images.names
-    images = replace(
-        hashed.images,
-        labels=np.full(len(names), -1),
-        patients=np.array(names, dtype=np.str_),
-        sources=tuple(map(_absolute, hashed.images.sources)),
+def _check_workers(client: Client, needed: Mapping[str, float]) -> None:
+    """Refuse work that no worker can do, for which Dask would wait forever."""
+    # Newer versions describe only the first few workers unless asked for all.
+    for worker in client.scheduler_info(n_workers=-1)["workers"].values():
+        if all(worker["resources"].get(name, 0) >= least for name, least in needed.items()):
+            return
+    option = ",".join(f"{name}={amount:g}" for name, amount in needed.items())
+    option = option and f" --resources {option}"
+    raise UsageError(
+        f"the cluster has no worker{option}. Start some with `dask worker ADDRESS{option}`"
     )
-    # Copies have no store, whose index may be large.
-    copies = {
+
+
+def _sendable(
+    missing: Mapping[Embedder, Mask], hashed: Hashed
+) -> tuple[dict[Embedder, Mask], Hashed]:
+    """Copy without stores, whose index may be large, and with absolute paths."""
+    sources = tuple(
+        source.absolute() if isinstance(source, Path | Member) else source
+        for source in hashed.images.sources
+    )
+    rows = {
         replace(own, config=replace(own.config, cache=own.config.cache_folder)): mask
         for own, mask in missing.items()
     }
-    return copies, replace(hashed, images=images)
-
-
-def _absolute(source: Source) -> Source:
-    if isinstance(source, Member):
-        return replace(source, archive=source.archive.absolute())
-    return source.absolute() if isinstance(source, Path) else source
+    return rows, replace(hashed, images=replace(hashed.images, sources=sources))
 
 
 @contextmanager
@@ -233,39 +182,16 @@ def _explaining_loss() -> Iterator[None]:
 _ONE_AT_A_TIME = threading.Lock()
 
 
-def _fill_chunk(chunk: Chunk) -> dict[str, UnreadableImageError]:
+def _fill_chunk(missing: Mapping[Embedder, Mask], hashed: Hashed) -> Failures:
     """Compute the missing rows of a chunk; this runs on a worker."""
     from distributed import get_worker
 
     worker = get_worker()
-    missing, hashed = chunk
     with _ONE_AT_A_TIME, keeping_freed_memory():
-        set_jobs(worker.state.nthreads)
-        set_engine_threads(worker.state.nthreads)
-        cv2.setNumThreads(worker.state.nthreads)
-        ENGINES.size = max(ENGINES.size, ENGINES_PER_WORKER)
+        for set_threads in (set_jobs, set_engine_threads, cv2.setNumThreads):
+            set_threads(worker.state.nthreads)
         try:
             found = {find_here(embedder): mask for embedder, mask in missing.items()}
             return pipeline.fill_cache(found, hashed, trust_versions=False)
         except FeatxError as error:
             raise FeatxError(f"{error} (worker {worker.address})") from error
-
-
-def find_here(embedder: Embedder) -> Embedder:
-    """Check that this machine sees the cache, and find the same weights on it."""
-    weights, folder = embedder.weights, embedder.config.weights_folder
-    if not (embedder.store.folder / "recipe.json").is_file():
-        raise FeatxError(
-            f"the cache {embedder.config.cache_folder} is not visible here. Choose a --cache that "
-            "all machines see under one path"
-        )
-    if weights.path is None or weights.path.is_file():
-        return embedder
-    folder = folder if folder and folder.is_dir() else None
-    found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
-    if found.digest != weights.digest:
-        raise FeatxError(
-            f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "
-            "into a --weights-dir that all machines see, or $FEATX_WEIGHTS_DIR of the workers"
-        )
-    return replace(embedder, weights=found)

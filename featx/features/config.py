@@ -14,14 +14,12 @@ from platformdirs import user_cache_path
 from featx.backbones.pooling import check_pooling
 from featx.backbones.registry import BackboneSpec, check_precision, get_backbone
 from featx.errors import UsageError, unknown_name
-from featx.features.recipe import Recipe
+from featx.features.recipe import SHARED_SETTINGS, Recipe
 from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.normalization import check_normalization
 from featx.images.reading import Color
 
 __all__ = ["ExtractionConfig", "default_cache"]
-
-ENGINES = ("auto", "keras", "openvino")
 
 # Written in place of a weights file, whose path is not recorded.
 _FILE = "file"
@@ -120,8 +118,6 @@ class ExtractionConfig:
         self._check_views()
         if self.color not in get_args(Color):
             raise unknown_name("color", self.color, get_args(Color))
-        if self.engine not in ENGINES:
-            raise unknown_name("engine", self.engine, ENGINES)
         check_pooling(self.pooling)
         check_normalization(self.normalization)
         check_precision(self.precision, self.engine)
@@ -238,27 +234,21 @@ class ExtractionConfig:
                 last.append(recipe)
             else:
                 groups.append([recipe])
-        return tuple(cls._from_group(group, views, settings) for group in groups)
-
-    @classmethod
-    def _from_group(
-        cls, group: Sequence[Recipe], views: int, settings: Mapping[str, Any]
-    ) -> ExtractionConfig:
-        first = group[0]
-        if first.random_weights:
-            settings = {**settings, "weights": "random"}
-        return cls(
-            backbones=[recipe.backbone_name for recipe in group],
-            augmentation=first.augmentation,
-            views=views,
-            random_state=first.random_state,
-            color=first.color,
-            pooling=first.pooling,
-            normalization=first.normalization,
-            precision=first.precision,
-            networks=[recipe.network for recipe in group] if first.network else (),
-            **settings,
-        )
+        configs = []
+        for first, *others in groups:
+            networks = [recipe.network for recipe in (first, *others)] if first.network else ()
+            weights = {"weights": "random"} if first.random_weights else {}
+            shared = {name: getattr(first, name) for name in SHARED_SETTINGS}
+            configs.append(
+                cls(
+                    backbones=[recipe.backbone_name for recipe in (first, *others)],
+                    augmentation=first.augmentation,
+                    views=views,
+                    networks=networks,
+                    **{**settings, **weights, **shared},
+                )
+            )
+        return tuple(configs)
 
 
 def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:

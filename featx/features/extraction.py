@@ -58,7 +58,7 @@ def extract(
     views : int, default=4
         Number of views per image, including the image itself.
     patients : str, optional
-        Rule that tells an image's patient, as in `featx.ImageDataset.open`.
+        Rule that finds the patient of an image, as in `featx.ImageDataset.open`.
     config : ExtractionConfig, optional
         Settings to start from; the other arguments replace single ones.
     quantization : ImageDataset or FeatureMatrix, optional
@@ -112,14 +112,15 @@ def extract(
         config = quantize_on(images if quantization is None else quantization, embedders)
         embedders = embedders_of(config)
     hashed = hash_images(images, config.cache_folder, strict=config.strict, rehash=config.rehash)
-    missing = find_missing(embedders, hashed.digests, config.views)
-    if client is None:
+    missing = find_missing(embedders, hashed.keys, config.views)
+    if client is None or not missing:
         undecodable = fill_cache(missing, hashed, strict=config.strict)
     else:
-        from featx.features.cluster import Cluster
+        from featx.features.cluster import fill_cache_on
 
-        cluster = Cluster(client, resources)
-        undecodable = cluster.fill_cache(missing, hashed, strict=config.strict)
+        undecodable = fill_cache_on(
+            client, missing, hashed, strict=config.strict, resources=resources
+        )
     if undecodable:
         hashed = hashed.without(undecodable)
     return _gather(images, hashed, embedders, out)
@@ -172,10 +173,10 @@ def _gather(
 def _collect(embedder: Embedder, hashed: Hashed, into: RowTarget, column: int) -> float:
     """Copy the rows of one backbone, computing those of damaged shards again."""
     views = embedder.config.views
-    found, seconds = embedder.store.collect(hashed.digests, views, into, column)
+    found, seconds = embedder.store.collect(hashed.keys, views, into, column)
     if not found.all():
         fill_cache({embedder: ~found}, hashed)
-        found, more = embedder.store.collect(hashed.digests, views, into, column, found)
+        found, more = embedder.store.collect(hashed.keys, views, into, column, found)
         seconds += more
     if not found.all():
         raise FeatxError(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LazyRows", "open_rows", "row_blocks"]
+__all__ = ["LazyRows", "consecutive_runs", "open_rows", "row_blocks"]
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -69,6 +70,20 @@ class LazyRows:
         return LazyRows(self.blocks, self._rows[rows])
 
 
+def consecutive_runs(numbers: npt.NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
+    """Yield places of consecutive numbers, and the numbers themselves, both as slices.
+
+    Examples
+    --------
+    >>> list(consecutive_runs(np.array([4, 5, 1])))
+    [(slice(0, 2, None), slice(4, 6, None)), (slice(2, 3, None), slice(1, 2, None))]
+    """
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    for start, stop in pairwise([0, *breaks.tolist(), len(numbers)]):
+        if stop > start:
+            yield slice(start, stop), slice(int(numbers[start]), int(numbers[stop - 1]) + 1)
+
+
 class _FileRows:
     """Rows of a file that cannot be mapped, because the address space is limited."""
 
@@ -80,21 +95,15 @@ class _FileRows:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.int64]) -> Rows:
-        if isinstance(rows, slice):
-            start, stop, _ = rows.indices(len(self))
-            return self._read(start, stop)
-        values = np.empty((len(rows), self.shape[1]), dtype=np.float32)
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        for run in np.split(np.arange(len(rows)), breaks) if len(rows) else []:
-            values[run] = self._read(int(rows[run[0]]), int(rows[run[-1]]) + 1)
-        return values
-
-    def _read(self, start: int, stop: int) -> Rows:
+    def __getitem__(self, which: slice | npt.NDArray[np.int64]) -> Rows:
+        numbers = np.arange(len(self))[which]
         width = self.shape[1]
-        place = self.offset + start * width * 4
-        values = np.fromfile(self.path, np.float32, (stop - start) * width, offset=place)
-        return values.reshape(-1, width)
+        values = np.empty((len(numbers), width), dtype=np.float32)
+        for place, rows in consecutive_runs(numbers):
+            start, count = self.offset + rows.start * width * 4, (rows.stop - rows.start) * width
+            read = np.fromfile(self.path, np.float32, count, offset=start)
+            values[place] = read.reshape(-1, width)
+        return values
 
 
 def open_rows(path: Path, offset: int, shape: tuple[int, int]) -> Rows:

@@ -29,6 +29,15 @@ FORMAT = 1
 
 ROWS_AT_ONCE = 4096
 
+# Tables of a matrix file, and the attributes that they hold.
+_NUMBERS = {"rows/image": "image", "rows/view": "view", "images/label": "labels"}
+_TEXTS = {
+    "images/path": "names",
+    "images/sha256": "digests",
+    "images/patient": "patients",
+    "images/split": "splits",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureMatrix:
@@ -234,14 +243,11 @@ class FeatureMatrix:
             raise UsageError("there is no matrix to join")
         first = matrices[0]
         for other in matrices[1:]:
-            same = (
-                first.digests == other.digests
-                and np.array_equal(first.image, other.image)
-                and np.array_equal(first.view, other.view)
-                and np.array_equal(first.labels, other.labels)
-                and first.class_names == other.class_names
-            )
-            if not same:
+            same = (first.digests, first.class_names) == (other.digests, other.class_names)
+            tables = ("image", "view", "labels")
+            if not same or not all(
+                np.array_equal(getattr(first, table), getattr(other, table)) for table in tables
+            ):
                 raise UsageError(
                     f"{first!r} and {other!r} are not of the same images, views and labels. "
                     "Extract both from the same images with the same --views"
@@ -284,17 +290,11 @@ class FeatureMatrix:
         file.attrs["recipe"] = json.dumps(list(self.recipes), sort_keys=True)
         file.attrs["class_names"] = list(self.class_names)
         file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
-        numbers = {"rows/image": self.image, "rows/view": self.view, "images/label": self.labels}
-        for name, values in numbers.items():
-            file.create_dataset(name, data=values)
-        texts = {
-            "images/path": self.names,
-            "images/sha256": self.digests,
-            "images/patient": self.patients,
-            "images/split": self.splits,
-            "unreadable/path": [name for name, _ in self.unreadable],
-            "unreadable/reason": [reason for _, reason in self.unreadable],
-        }
+        for name, attribute in _NUMBERS.items():
+            file.create_dataset(name, data=getattr(self, attribute))
+        texts = {name: getattr(self, attribute) for name, attribute in _TEXTS.items()}
+        texts["unreadable/path"] = [name for name, _ in self.unreadable]
+        texts["unreadable/reason"] = [reason for _, reason in self.unreadable]
         for name, entries in texts.items():
             # Python keeps undecodable bytes of file names as surrogates.
             encoded = [str(entry).encode("utf-8", "surrogateescape") for entry in entries]
@@ -335,26 +335,22 @@ class FeatureMatrix:
                 f"reads format {FORMAT}"
             )
 
-        def table(name: str) -> npt.NDArray:
-            return checked(file, name)[:]
+        def texts(name: str) -> tuple[str, ...]:
+            values = checked(file, name)[:]
+            return tuple(value.decode("utf-8", "surrogateescape") for value in values)
 
-        def texts(name: str) -> list[str]:
-            return [value.decode("utf-8", "surrogateescape") for value in table(name)]
-
+        tables: dict[str, Any] = {own: checked(file, name)[:] for name, own in _NUMBERS.items()}
+        tables |= {attribute: texts(name) for name, attribute in _TEXTS.items()}
+        for attribute in ("patients", "splits"):
+            tables[attribute] = np.array(tables[attribute], dtype=np.str_)
         matrix = cls(
             X=read_features(file, path),
-            image=table("rows/image"),
-            view=table("rows/view"),
-            names=tuple(texts("images/path")),
-            digests=tuple(texts("images/sha256")),
-            labels=table("images/label"),
-            patients=np.array(texts("images/patient"), dtype=np.str_),
-            splits=np.array(texts("images/split"), dtype=np.str_),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
             unreadable=tuple(
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
             ),
+            **tables,
         )
         matrix._check()
         return matrix

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -38,8 +38,10 @@ __all__ = [
     "ENGINES",
     "Embedder",
     "EnginePool",
+    "Failures",
     "embedders_of",
     "fill_cache",
+    "find_here",
     "find_missing",
     "images_to_read",
 ]
@@ -57,6 +59,9 @@ Mask = npt.NDArray[np.bool_]
 """Rows of images, shape (n_images, views)."""
 
 Pixels = npt.NDArray[np.float32]
+
+Failures = dict[str, UnreadableImageError]
+"""Why images cannot be decoded, by digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,13 @@ class Embedder:
         """Number of features per row."""
         return self.backbone.features * POOLINGS[self.recipe.pooling]
 
+    @property
+    def network_key(self) -> tuple[object, ...]:
+        """Everything that decides which network is loaded."""
+        recipe = self.recipe
+        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
+        return self.backbone, network, self.config.engine
+
     def load_engine(self) -> Engine:
         """Load the network into the engine that the config names."""
         from featx.backbones.engines import make_engine
@@ -95,6 +107,26 @@ class Embedder:
             pooling=self.recipe.pooling,
             precision=self.recipe.precision,
         )
+
+
+def find_here(embedder: Embedder) -> Embedder:
+    """Check that this machine sees the cache, and find the same weights on it."""
+    weights, folder = embedder.weights, embedder.config.weights_folder
+    if not (embedder.store.folder / "recipe.json").is_file():
+        raise FeatxError(
+            f"the cache {embedder.config.cache_folder} is not visible here. Choose a --cache that "
+            "all machines see under one path"
+        )
+    if weights.path is None or weights.path.is_file():
+        return embedder
+    folder = folder if folder and folder.is_dir() else None
+    found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
+    if found.digest != weights.digest:
+        raise FeatxError(
+            f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "
+            "into a --weights-dir that all machines see, or $FEATX_WEIGHTS_DIR of the workers"
+        )
+    return replace(embedder, weights=found)
 
 
 def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
@@ -121,7 +153,7 @@ class EnginePool:
 
     def load(self, embedders: Iterable[Embedder]) -> list[Engine]:
         """Return the engine of each backbone, loading those that are not in memory."""
-        keys = {self._key(embedder): embedder for embedder in embedders}
+        keys = {embedder.network_key: embedder for embedder in embedders}
         idle = [key for key in self._engines if key not in keys]
         for key in idle[: max(0, len(idle) + len(keys) - self.size)]:
             del self._engines[key]
@@ -144,23 +176,17 @@ class EnginePool:
         finally:
             self.factory, self._engines = kept
 
-    @staticmethod
-    def _key(embedder: Embedder) -> tuple[object, ...]:
-        recipe, config = embedder.recipe, embedder.config
-        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
-        return embedder.backbone, network, config.engine
-
 
 ENGINES = EnginePool()
 
 
 def find_missing(
-    embedders: Sequence[Embedder], digests: Sequence[str], views: int
+    embedders: Sequence[Embedder], keys: Sequence[str], views: int
 ) -> dict[Embedder, Mask]:
     """Find the rows that the cache lacks, of those backbones that lack some."""
     found = {}
     for embedder in embedders:
-        missing = embedder.store.missing(digests, views)
+        missing = embedder.store.missing(keys, views)
         logger.debug(
             f"{embedder.backbone.name}: {missing.size - int(missing.sum()):,} of "
             f"{missing.size:,} rows are in the cache ({embedder.store.folder})."
@@ -187,27 +213,25 @@ def fill_cache(
     *,
     strict: bool = False,
     trust_versions: bool = True,
-    engines: EnginePool = ENGINES,
-) -> dict[str, UnreadableImageError]:
+) -> Failures:
     """Compute missing rows and write them to the cache, decoding each image once.
 
-    Rows computed before a failure are written, too. Returns why images cannot be decoded, by
-    digest.
+    Rows computed before a failure are written, too.
     """
-    failures: dict[str, UnreadableImageError] = {}
+    failures: Failures = {}
     if not missing:
         return failures
     tracks = [
         _Track(embedder, engine, mask)
-        for (embedder, mask), engine in zip(missing.items(), engines.load(missing), strict=True)
+        for (embedder, mask), engine in zip(missing.items(), ENGINES.load(missing), strict=True)
     ]
     for track in tracks:
         check_drift(track.embedder.store, track.engine, trusting=trust_versions)
     numbers = images_to_read(hashed, missing)
     total = sum(int(track.mask[numbers].sum()) for track in tracks)
-    title = f"Embedding with {', '.join(track.title for track in tracks)}"
+    names = ", ".join(f"{track.embedder.backbone.name} ({track.engine.name})" for track in tracks)
     with ExitStack() as stack:
-        advance = stack.enter_context(progress(title, total, "views"))
+        advance = stack.enter_context(progress(f"Embedding with {names}", total, "views"))
         for track in tracks:
             stack.enter_context(track)
         images = prefetch(partial(_render, hashed, tracks), numbers)
@@ -226,13 +250,14 @@ def fill_cache(
     return failures
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
-    """One backbone at work: its missing rows, and the rows computed since its last shard."""
+    """One backbone at work: its missing rows, views for its next batch, rows for its next shard."""
 
     embedder: Embedder
     engine: Engine
     mask: Mask
+    waiting: list[tuple[RowKey, Pixels]] = field(default_factory=list)
     busy: float = 0.0
     seconds: float = 0.0
     keys: list[RowKey] = field(default_factory=list)
@@ -250,9 +275,10 @@ class _Track:
             # The first error is the one to report.
             logger.warning(f"The last rows could not be written: {error}")
 
-    @property
-    def title(self) -> str:
-        return f"{self.embedder.backbone.name} ({self.engine.name})"
+    def next_batch(self) -> _Batch:
+        keys, views = zip(*self.waiting, strict=True)
+        self.waiting = []
+        return self, list(keys), list(views)
 
     def keep(self, keys: list[RowKey], features: Features) -> None:
         self.keys += keys
@@ -270,11 +296,12 @@ class _Track:
 
 @dataclass(frozen=True)
 class _Image:
-    """The missing views of one image, for each track."""
+    """The missing views of one image."""
 
     number: int
     digest: str
-    views: list[list[tuple[int, Pixels]]] | UnreadableImageError
+    key: str
+    views: list[tuple[_Track, int, Pixels]] | UnreadableImageError
 
 
 _Batch = tuple[_Track, list[RowKey], list[Pixels]]
@@ -282,25 +309,24 @@ _Batch = tuple[_Track, list[RowKey], list[Pixels]]
 
 def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
     """Decode one image and make its missing views; views that tracks share are made once."""
-    digest = hashed.digests[number]
+    digest, key = hashed.digests[number], hashed.keys[number]
     recipe = tracks[0].embedder.recipe
     name, source = hashed.images.names[number], hashed.images.sources[number]
     try:
         image = _read(source, recipe.color, digest, name)
     except UnreadableImageError as error:
-        return _Image(number, digest, error)
+        return _Image(number, digest, key, error)
     image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
     made: dict[tuple[object, ...], Pixels] = {}
-    views: list[list[tuple[int, Pixels]]] = []
+    views = []
     for track in tracks:
         recipe = track.embedder.recipe
-        views.append([])
         for view in np.flatnonzero(track.mask[number]).tolist():
             settings = (view, recipe.size, recipe.augmentation, recipe.random_state)
             if settings not in made:
                 made[settings] = make_view(image, digest, *settings)
-            views[-1].append((view, made[settings]))
-    return _Image(number, digest, views)
+            views.append((track, view, made[settings]))
+    return _Image(number, digest, key, views)
 
 
 def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
@@ -321,28 +347,20 @@ def _batches(
     images: Iterable[_Image],
     tracks: Sequence[_Track],
     strict: Hashed | None,
-    failures: dict[str, UnreadableImageError],
+    failures: Failures,
 ) -> Iterator[_Batch]:
     """Group views into batches of one network each; unreadable images go to `failures`."""
-    waiting: list[list[tuple[RowKey, Pixels]]] = [[] for _ in tracks]
     for image in images:
         if isinstance(image.views, UnreadableImageError):
             if strict is not None:
                 raise strict_error(strict.images.names[image.number], image.views)
             failures[image.digest] = image.views
             continue
-        for track, rows, views in zip(tracks, waiting, image.views, strict=True):
-            for view, pixels in views:
-                rows.append(((image.digest, view), pixels))
-                if len(rows) == ROWS_PER_BATCH:
-                    batch = _pack(track, rows)
-                    rows.clear()
-                    yield batch
-    yield from (_pack(track, rows) for track, rows in zip(tracks, waiting, strict=True) if rows)
-
-
-def _pack(track: _Track, rows: Sequence[tuple[RowKey, Pixels]]) -> _Batch:
-    return track, [key for key, _ in rows], [pixels for _, pixels in rows]
+        for track, view, pixels in image.views:
+            track.waiting.append(((image.key, view), pixels))
+            if len(track.waiting) == ROWS_PER_BATCH:
+                yield track.next_batch()
+    yield from (track.next_batch() for track in tracks if track.waiting)
 
 
 def _embed(batch: _Batch) -> tuple[_Track, list[RowKey], Features, float]:

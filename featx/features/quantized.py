@@ -6,9 +6,10 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -90,12 +91,17 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     """Return the digest of the network quantized on these images, quantizing it once."""
     recipe, folder = embedder.recipe, embedder.config.cache_folder / _FOLDER
     sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
-    note = folder / f"{recipe.backbone}-{_key(recipe, sample)}.json"
-    known = _noted_network(note)
-    if known is not None and (folder / _network_name(recipe.backbone, known)).exists():
-        return known
+    # Everything that decides a quantized network.
+    decisive = replace(recipe, network="").to_dict()
+    del decisive["augmentation"], decisive["seed"]
+    key = hashlib.sha256(json.dumps([decisive, sample], sort_keys=True).encode()).hexdigest()
+    note = folder / f"{recipe.backbone}-{key}.json"
+    with suppress(OSError, ValueError, KeyError):
+        known = str(json.loads(note.read_text())["network"])
+        if (folder / _network_name(recipe.backbone, known)).exists():
+            return known
     # Imported here, since a machine without NNCF may have the network already.
-    from featx.backbones.quantization import check_quantizer, network_digest, quantize
+    from featx.backbones.quantization import check_quantizer, quantize
     from featx.backbones.weights import load_base
 
     check_quantizer()
@@ -103,30 +109,12 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
     base = load_base(embedder.backbone, embedder.weights)
     network = quantize(base, embedder.backbone, views, recipe.pooling)
-    digest = network_digest(network)
+    digest = hashlib.sha256(network).hexdigest()
     put_bytes(folder / _network_name(recipe.backbone, digest), network)
-    facts: dict[str, Any] = {
-        "network": digest,
-        "images": len(views),
-        "versions": library_versions("nncf", "openvino"),
-    }
+    versions = library_versions("nncf", "openvino")
+    facts = {"network": digest, "images": len(views), "versions": versions}
     put_bytes(note, f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode())
     return digest
-
-
-def _key(recipe: Recipe, sample: list[str]) -> str:
-    """Return the digest of everything that decides a quantized network."""
-    values = replace(recipe, network="").to_dict()
-    del values["augmentation"], values["seed"]
-    text = json.dumps([values, sample], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _noted_network(note: Path) -> str | None:
-    try:
-        return str(json.loads(note.read_text())["network"])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.float32]:

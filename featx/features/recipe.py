@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from featx.backbones.registry import BackboneSpec
@@ -15,7 +15,10 @@ from featx.images.reading import Color
 if TYPE_CHECKING:
     from featx.features.config import ExtractionConfig
 
-__all__ = ["Recipe"]
+__all__ = ["SHARED_SETTINGS", "Recipe"]
+
+# Settings that recipes have under the names of `ExtractionConfig`.
+SHARED_SETTINGS = ("random_state", "color", "pooling", "normalization", "precision")
 
 _LATER_FIELDS = {"normalization": "none", "precision": "float32", "network": ""}
 # The digest covers these words as files have always spelled them.
@@ -62,12 +65,8 @@ class Recipe:
             weights=weights,
             size=backbone.size,
             augmentation=config.policy,
-            random_state=config.random_state,
-            color=config.color,
-            pooling=config.pooling,
-            normalization=config.normalization,
-            precision=config.precision,
             network=network,
+            **{name: getattr(config, name) for name in SHARED_SETTINGS},
         )
 
     @property
@@ -88,30 +87,24 @@ class Recipe:
             if values[name] == default:
                 del values[name]
         values |= {"size": list(self.size), "augmentation": self.augmentation.to_dict()}
-        for name in ("color", "normalization"):
-            if name in values:
-                values[name] = _STORED_VALUES.get(values[name], values[name])
+        for name in {"color", "normalization"} & values.keys():
+            values[name] = _STORED_VALUES.get(values[name], values[name])
         return {_STORED_NAMES.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Return the recipe that `to_dict` wrote."""
+        own = {}
+        for name in (known.name for known in fields(cls) if known.init):
+            stored = _STORED_NAMES.get(name, name)
+            if stored in values or name not in _LATER_FIELDS:
+                own[name] = values[stored]
+        own["augmentation"] = Augmentation.from_dict(own["augmentation"])
+        own["size"] = tuple(own["size"])
         shown = {stored: value for value, stored in _STORED_VALUES.items()}
-        later = {
-            name: values.get(_STORED_NAMES.get(name, name), default)
-            for name, default in _LATER_FIELDS.items()
-        }
-        later["normalization"] = shown.get(later["normalization"], later["normalization"])
-        return cls(
-            backbone=values["backbone"],
-            weights=values["weights"],
-            size=(values["size"][0], values["size"][1]),
-            augmentation=Augmentation.from_dict(values["augmentation"]),
-            random_state=values["seed"],
-            color=shown.get(values["colour"], values["colour"]),
-            pooling=values["pooling"],
-            **later,
-        )
+        for name in {"color", "normalization"} & own.keys():
+            own[name] = shown.get(own[name], own[name])
+        return cls(**own)
 
     @property
     def digest(self) -> str:

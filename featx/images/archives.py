@@ -8,7 +8,7 @@ import tarfile
 import threading
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from featx.errors import UnreadableImageError, UsageError
@@ -32,6 +32,10 @@ class Member:
     name: str
     start: int = -1
     size: int = -1
+
+    def absolute(self) -> Member:
+        """Return the member under the archive's absolute path."""
+        return replace(self, archive=self.archive.absolute())
 
     def read(self, length: int | None = None) -> bytes:
         """Return its bytes, or the first `length` of them."""

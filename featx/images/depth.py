@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
 
-__all__ = ["to_intensities", "to_luminance"]
+__all__ = ["find_bits", "to_intensities", "to_luminance"]
 
 # Depths of detectors whose values are stored in wider integers without saying so. Shallower ones
 # are read as the first, so that exposure does not change the scale within a collection.
@@ -40,11 +40,7 @@ def to_intensities(pixels: npt.NDArray, declared_bits: int | None = None) -> npt
         return np.where(pixels, np.uint8(255), np.uint8(0))
     if pixels.dtype.kind == "f":
         return _scale_floats(pixels)
-    if pixels.dtype.kind in "iu":
-        return _scale_integers(pixels, declared_bits)
-    raise UnreadableImageError(
-        f"an array of {pixels.dtype}, which featx does not read; give unsigned integers or floats"
-    )
+    return _scale_integers(pixels, declared_bits)
 
 
 def to_luminance(colors: npt.NDArray) -> npt.NDArray[np.float32]:
@@ -67,13 +63,13 @@ def _scale_integers(pixels: npt.NDArray, declared_bits: int | None) -> npt.NDArr
     # A header that most pixels contradict is not believed.
     if declared_bits and _exceeds(pixels, declared_bits):
         declared_bits = None
-    top = 2 ** (declared_bits or _find_bits(pixels)) - 1
+    top = 2 ** (declared_bits or find_bits(pixels)) - 1
     values = np.minimum(pixels, top) if high > top else pixels
     return (values.astype(np.float64) * (255 / top)).astype(np.float32)
 
 
-def _find_bits(pixels: npt.NDArray) -> int:
-    """Return the depth that almost all pixels fit."""
+def find_bits(pixels: npt.NDArray) -> int:
+    """Return the depth that almost all pixels fit, where none is declared."""
     # Integers of Python are 64 bits wide whatever they hold.
     wide = pixels.dtype.itemsize > 2
     for bits in (8, *_DETECTOR_BITS, 16) if wide else _DETECTOR_BITS:

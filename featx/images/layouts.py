@@ -51,8 +51,17 @@ LAYOUTS = (
     Layout("TIFF", "palette and alpha", (8,)),
     Layout("TIFF", "CMYK", (8,)),
     Layout("TIFF", "YCbCr", (8,)),
-    Layout("array", "gray", (8, 16, 32, 64)),
-    Layout("array", "RGB", (8, 16, 32, 64)),
+    Layout("BMP", "gray, palette or RGB", (1, 4, 8, 16, 24, 32)),
+    Layout("DICOM", "MONOCHROME1", tuple(range(1, 33)), "integer"),
+    Layout("DICOM", "MONOCHROME2", tuple(range(1, 33)), "integer"),
+    Layout("DICOM", "PALETTE COLOR", tuple(range(1, 17)), "integer"),
+    Layout("DICOM", "RGB", tuple(range(1, 17)), "integer"),
+    Layout("DICOM", "YBR_FULL", (8,), "integer"),
+    Layout("DICOM", "YBR_FULL_422", (8,), "integer"),
+    Layout("DICOM", "YBR_ICT", tuple(range(8, 17)), "integer"),
+    Layout("DICOM", "YBR_RCT", tuple(range(8, 17)), "integer"),
+    Layout("array", "gray", (1, 8, 16, 32, 64)),
+    Layout("array", "RGB", (1, 8, 16, 32, 64)),
     Layout("array", "gray", (8, 16, 32, 64), "signed"),
     Layout("array", "RGB", (8, 16, 32, 64), "signed"),
     Layout("array", "gray", (16, 32, 64), "floating-point"),
@@ -97,16 +106,17 @@ def check_layout(container: str, samples: str, bits: int, numbers: str = "unsign
     >>> check_layout("TIFF", "RGB", 32, "floating-point")
     Traceback (most recent call last):
     featx.errors.UnreadableImageError: a TIFF of 32-bit floating-point RGB, which featx does not
-    read; save it as 8 or 16-bit PNG
+    read; convert it to 8 or 16-bit gray
     """
     for layout in LAYOUTS:
         kind = (layout.container, layout.samples, layout.numbers)
         if kind == (container, samples, numbers) and bits in layout.bits:
             return
-    described = f"{bits}-bit {'' if numbers == 'unsigned' else numbers + ' '}{samples}"
+    usual = numbers in ("unsigned", "integer")
+    described = f"{bits}-bit {'' if usual else numbers + ' '}{samples}"
     raise UnreadableImageError(
         f"{'an' if container == 'array' else 'a'} {container} of {described}, which featx does not "
-        "read; save it as 8 or 16-bit PNG"
+        "read; convert it to 8 or 16-bit gray"
     )
 
 

@@ -12,16 +12,16 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from featx.errors import UnreadableImageError
-from featx.images.depth import to_intensities, to_luminance
+from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom, read_dicom
 from featx.images.files import read_bytes
 from featx.images.jpeg import check_jpeg
-from featx.images.layouts import LARGEST_PIXELS, check_size, name_content
+from featx.images.layouts import LARGEST_PIXELS, check_layout, check_size, name_content
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
 from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
 from featx.images.tiff_tags import is_tiff
 
-__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "count_channels", "read_image"]
+__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "count_channels", "read_image", "undeclared_bits"]
 
 Color = Literal["gray", "rgb"]
 
@@ -82,13 +82,31 @@ def count_channels(content: bytes) -> int:
         return len(image.getbands())
 
 
+def undeclared_bits(content: bytes) -> int:
+    """Return the depth at which integers of no declared depth are read; 0 of other images."""
+    stored, declared = None, None
+    if is_tiff(content):
+        tiff = check_tiff(content)
+        if tiff.deep and tiff.numbers != "floating-point":
+            stored, declared = decode_values(tiff), tiff.declared_bits
+            stored = stored[..., :-1] if tiff.alpha else stored
+    elif content.startswith(SIGNATURE) and (png := check_png(content)).bits == 16:
+        with Image.open(io.BytesIO(png.content), formats=("PNG",)) as image:
+            stored, _, declared = _decode_deep_png(png, image)
+    # Black has no depth.
+    return 0 if stored is None or declared or stored.max() < 256 else find_bits(stored)
+
+
 def _read(content: bytes, color: Color) -> npt.NDArray:
     if is_tiff(content):
         return _read_tiff(check_tiff(content), color)
     if content.startswith(SIGNATURE):
         return _read_png(check_png(content), color)
     if content.startswith(b"\xff\xd8\xff"):
-        check_jpeg(content)
+        content = check_jpeg(content)
+    elif content.startswith(b"BM") and len(content) > 30:
+        # The old header of 12 bytes has its depth earlier.
+        check_layout("BMP", "gray, palette or RGB", content[24 if content[14] == 12 else 28])
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         _load(image)
         return _upright(_convert(image, color), _orientation(image))
@@ -103,9 +121,8 @@ def _read_tiff(tiff: Tiff, color: Color) -> npt.NDArray:
                 return _convert(image, color)
             return _in_color(to_intensities(np.asarray(image), tiff.declared_bits), color)
     stored = decode_values(tiff)
-    pixels = _scale_deep(stored, tiff.alpha, tiff.declared_bits)
-    if tiff.photometric == 0:
-        pixels = 255 - pixels
+    white_is_zero = tiff.photometric == 0
+    pixels = _scale_deep(stored, tiff.alpha, tiff.declared_bits, white_is_zero=white_is_zero)
     return _upright(_in_color(pixels, color), tiff.orientation)
 
 
@@ -115,18 +132,22 @@ def _read_png(png: Png, color: Color) -> npt.NDArray:
         orientation = _orientation(image)
         if png.bits < 16:
             return _upright(_convert(image, color), orientation)
-        stored = decode_deep_colors(png) if png.deep_colors else np.asarray(image)
-    alpha = stored.ndim == 3 and stored.shape[2] == 4
-    declared_bits = find_declared_bits(png, stored[..., :3] if alpha else stored)
-    pixels = _scale_deep(stored, alpha, declared_bits)
+        pixels = _scale_deep(*_decode_deep_png(png, image))
     return _upright(_in_color(pixels, color), orientation)
 
 
+def _decode_deep_png(png: Png, image: Image.Image) -> tuple[npt.NDArray, bool, int | None]:
+    """Return 16-bit values, whether the last channel is alpha, and the declared depth."""
+    stored = decode_deep_colors(png) if png.deep_colors else np.asarray(image)
+    alpha = stored.ndim == 3 and stored.shape[2] == 4
+    return stored, alpha, find_declared_bits(png, stored[..., :3] if alpha else stored)
+
+
 def _load(image: Image.Image) -> None:
-    """Decode the only picture, or the main one of a phone's JPEG with further ones."""
+    """Decode the only picture."""
     check_size(*image.size)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":
+    if frames > 1:
         raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
     image.load()
 
@@ -140,13 +161,15 @@ def _convert(image: Image.Image, color: Color) -> npt.NDArray[np.uint8]:
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def _scale_deep(stored: npt.NDArray, alpha: bool, declared_bits: int | None) -> npt.NDArray:
+def _scale_deep(
+    stored: npt.NDArray, alpha: bool, declared_bits: int | None, *, white_is_zero: bool = False
+) -> npt.NDArray:
     """Scale pixels of more than 8 bits, shape (height, width) or (height, width, samples)."""
-    if stored.ndim == 2:
-        return to_intensities(stored, declared_bits)
+    stored = stored[..., np.newaxis] if stored.ndim == 2 else stored
     # One channel with alpha, or three; further ones hold no color.
     count = 1 if stored.shape[2] < 3 else 3
     pixels = to_intensities(stored[..., :count], declared_bits)
+    pixels = 255 - pixels if white_is_zero else pixels
     if alpha:
         opacity = stored[..., count]
         # Alpha is as deep as the colors, or as its container.

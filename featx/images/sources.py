@@ -10,13 +10,27 @@ import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
 from featx.images.archives import Member
-from featx.images.depth import to_intensities, to_luminance
+from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom
 from featx.images.files import read_bytes
-from featx.images.reading import Color, count_channels, read_image
+from featx.images.layouts import check_layout
+from featx.images.reading import Color, count_channels, read_image, undeclared_bits
 from featx.images.remote import RemoteFile
+from featx.images.revisions import row_key
+from featx.images.tiff_tags import is_tiff
 
-__all__ = ["Source", "content_of", "describe", "digest_of", "pixels_of", "read_beginning"]
+__all__ = [
+    "Source",
+    "content_of",
+    "describe",
+    "digest_of",
+    "identify",
+    "pixels_of",
+    "read_beginning",
+    "undeclared_depth",
+]
+
+_NUMBERS = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "floating-point"}
 
 Source = Path | Member | RemoteFile | npt.NDArray
 
@@ -47,6 +61,16 @@ def digest_of(source: Source) -> str:
     return hashlib.sha256(content_of(source)).hexdigest()
 
 
+def identify(source: Source) -> tuple[str, str]:
+    """Return the SHA-256 of an image's bytes, and the key of its rows in the cache."""
+    if isinstance(source, np.ndarray):
+        digest = digest_of(source)
+        return digest, row_key(digest, source)
+    content = content_of(source)
+    digest = hashlib.sha256(content).hexdigest()
+    return digest, row_key(digest, content)
+
+
 def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:
     """Return the first bytes of a file, or none if it cannot be read."""
     try:
@@ -73,15 +97,36 @@ def describe(source: Source) -> tuple[int, int]:
     return len(content), count_channels(content)
 
 
+def undeclared_depth(source: Source) -> int:
+    """Return the depth at which integers of no declared depth are read; 0 of other images.
+
+    Examples
+    --------
+    >>> undeclared_depth(np.array([[0, 4000]], np.uint16)), undeclared_depth(np.ones((2, 2)))
+    (12, 0)
+    """
+    if isinstance(source, np.ndarray):
+        deep = source.dtype.kind in "iu" and source.dtype.itemsize > 1 and source.max() > 255
+        return find_bits(source) if deep else 0
+    # Most images have 8 bits, which their first bytes show.
+    beginning = read_beginning(source)
+    deep_png = beginning.startswith(b"\x89PNG") and beginning[24:25] == b"\x10"
+    return undeclared_bits(content_of(source)) if deep_png or is_tiff(beginning) else 0
+
+
 def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
-    pixels = to_intensities(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
-    if pixels.ndim == 2:
-        return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] != 3:
+    pixels = source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source
+    if pixels.ndim != 2 and (pixels.ndim != 3 or pixels.shape[2] != 3):
         raise UnreadableImageError(
             f"an array of shape {source.shape} is no image; give (height, width) or "
             "(height, width, 3)"
         )
+    kind = _NUMBERS.get(pixels.dtype.kind, f"{pixels.dtype.name} (no number)")
+    bits = 1 if pixels.dtype == bool else 8 * pixels.dtype.itemsize
+    check_layout("array", "gray" if pixels.ndim == 2 else "RGB", bits, kind)
+    pixels = to_intensities(pixels)
+    if pixels.ndim == 2:
+        return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
     if color == "rgb":
         return pixels
     luminance = to_luminance(pixels)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from featx.metrics.bootstrap import resample_patients
 from featx.metrics.intervals import Floats, number_patients
+from featx.metrics.resampled import RankedImages
 
 __all__ = ["Curve", "precision_recall_curve", "roc_curve"]
 
@@ -78,7 +79,7 @@ def roc_curve(
     >>> curve.x.tolist(), curve.y.tolist()
     ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
     """
-    ranked = _Ranked(labels, scores)
+    ranked = RankedImages(labels, scores)
     tp, fp = ranked.rates(np.ones((1, ranked.n)))
     grid = np.linspace(0, 1, _GRID)
 
@@ -118,7 +119,7 @@ def precision_recall_curve(
     >>> curve.x.tolist(), curve.y.round(3).tolist()
     ([0.0, 0.5, 1.0], [1.0, 1.0, 0.667])
     """
-    ranked = _Ranked(labels, scores)
+    ranked = RankedImages(labels, scores)
     recall, precision = ranked.precision(np.ones((1, ranked.n)))
     rises = np.flatnonzero(np.diff(recall[0], prepend=0.0) > 0)
     grid = np.linspace(0, 1, _GRID)[1:]
@@ -132,41 +133,6 @@ def precision_recall_curve(
     x = np.concatenate([[0.0], recall[0][rises]])
     y = precision[0][rises]
     return Curve(x, np.concatenate([y[:1], y]), grid[: len(low)], low, high)
-
-
-class _Ranked:
-    """Images in falling order of their scores, summed up to each distinct score."""
-
-    def __init__(self, labels: npt.ArrayLike, scores: npt.ArrayLike) -> None:
-        values = np.asarray(scores, dtype=np.float64)
-        self.n = len(values)
-        self._order = np.argsort(-values, kind="stable")
-        self._positive = np.asarray(labels, dtype=bool)[self._order]
-        falls = np.flatnonzero(np.diff(values[self._order]) < 0)
-        self._ends = np.append(falls, self.n - 1)
-
-    def both_classes(self, weights: Floats) -> npt.NDArray[np.bool_]:
-        """Which weightings leave images of both classes, shape (n_weightings,)."""
-        tp, fp = self._sums(weights)
-        return (tp[:, -1] > 0) & (fp[:, -1] > 0)
-
-    def _sums(self, weights: Floats) -> tuple[Floats, Floats]:
-        ordered = weights[:, self._order]
-        tp = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
-        fp = np.cumsum(ordered * ~self._positive, axis=1)[:, self._ends]
-        return tp, fp
-
-    def rates(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Sensitivity and 1 - specificity, (n_weightings, n_scores + 1), from (0, 0)."""
-        tp, fp = (np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in self._sums(weights))
-        return tp, fp
-
-    def precision(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Recall and precision, (n_weightings, n_scores); precision is 1 before any call."""
-        tp, fp = self._sums(weights)
-        predicted = tp + fp
-        precision = np.divide(tp, predicted, out=np.ones_like(tp), where=predicted > 0)
-        return tp / tp[:, -1:], precision
 
 
 def _places(rising: Floats, grid: Floats, side: Literal["left", "right"]) -> npt.NDArray[np.int64]:
@@ -193,7 +159,7 @@ def _heights(x: Floats, y: Floats, grid: Floats) -> Floats:
 
 def _band(
     measure: Callable[[Floats], Floats],
-    ranked: _Ranked,
+    ranked: RankedImages,
     patients: npt.ArrayLike | None,
     confidence: float,
     n_bootstrap: int,

@@ -8,10 +8,55 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from featx.metrics.calibration import calibration_fit, calibration_gaps, log_odds
 from featx.metrics.intervals import Floats
+from featx.metrics.reliability import calibration_fit, calibration_gaps, log_odds
 
 __all__ = ["TwoWayTask"]
+
+
+class RankedImages:
+    """Images in falling order of their scores, summed up to each distinct score.
+
+    Examples
+    --------
+    >>> ranked = RankedImages([False, True, True], [0.1, 0.4, 0.4])
+    >>> tp, fp = ranked.counts(np.ones((1, 3)))
+    >>> tp.tolist(), fp.tolist()
+    ([[2.0, 2.0]], [[0.0, 1.0]])
+    """
+
+    def __init__(self, labels: npt.ArrayLike, scores: npt.ArrayLike) -> None:
+        values = np.asarray(scores, dtype=np.float64)
+        self.n = len(values)
+        self._order = np.argsort(-values, kind="stable")
+        self._positive = np.asarray(labels, dtype=bool)[self._order]
+        falls = np.flatnonzero(np.diff(values[self._order]) < 0)
+        self._ends = np.append(falls, self.n - 1)
+
+    def counts(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return true and false positives at each score, shape (n_weightings, n_scores)."""
+        ordered = weights[:, self._order]
+        tp = np.cumsum(ordered * self._positive, axis=1)[:, self._ends]
+        fp = np.cumsum(ordered * ~self._positive, axis=1)[:, self._ends]
+        return tp, fp
+
+    def both_classes(self, weights: Floats) -> npt.NDArray[np.bool_]:
+        """Return which weightings leave images of both classes, shape (n_weightings,)."""
+        tp, fp = self.counts(weights)
+        return (tp[:, -1] > 0) & (fp[:, -1] > 0)
+
+    def rates(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return sensitivity and 1 - specificity, (n_weightings, n_scores + 1), from (0, 0)."""
+        counts = self.counts(weights)
+        tp, fp = (np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in counts)
+        return tp, fp
+
+    def precision(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Return recall and precision; precision is 1 before any positive prediction."""
+        tp, fp = self.counts(weights)
+        predicted = tp + fp
+        precision = np.divide(tp, predicted, out=np.ones_like(tp), where=predicted > 0)
+        return tp / tp[:, -1:], precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,20 +152,14 @@ class TwoWayTask:
         }
 
     @cached_property
-    def _ranking(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Order of falling probability, and the last place of each distinct probability in it."""
-        order = np.argsort(-self.probability, kind="stable")
-        falls = np.diff(self.probability[order]) < 0
-        return order, np.append(np.flatnonzero(falls), len(order) - 1)
+    def _ranked(self) -> RankedImages:
+        return RankedImages(self.positive, self.probability)
 
     def _average_precision(self, weights: Floats) -> Floats:
-        order, ends = self._ranking
-        ordered = weights[:, order]
-        found = np.cumsum(ordered * self.positive[order], axis=1)[:, ends]
-        predicted = np.cumsum(ordered, axis=1)[:, ends]
-        gained = np.diff(found, axis=1, prepend=0)
-        precision = np.divide(found, predicted, out=np.zeros_like(found), where=predicted > 0)
-        return divide(np.einsum("ij,ij->i", gained, precision), found[:, -1])
+        tp, fp = self._ranked.counts(weights)
+        gained = np.diff(tp, axis=1, prepend=0)
+        precision = np.divide(tp, tp + fp, out=np.zeros_like(tp), where=tp + fp > 0)
+        return divide(np.einsum("ij,ij->i", gained, precision), tp[:, -1])
 
 
 def divide(numerator: Floats, denominator: Floats) -> Floats:

@@ -50,10 +50,7 @@ def fill_checklists(results: Results) -> list[Checklist]:
         Checklist(
             entry["name"],
             entry["source"],
-            [
-                Item(**{**item, "answer": answers.get(item["answer"], "")})
-                for item in entry["items"]
-            ],
+            [Item(i["item"], i["asks"], answers.get(i["answer"], "")) for i in entry["items"]],
         )
         for entry in content["checklists"]
     ]

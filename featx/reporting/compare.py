@@ -12,7 +12,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from featx.metrics.comparison import ComparisonResult, holm, paired_tests, verdict
+from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests, verdict
 from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results import Results, read_results
 
@@ -117,7 +117,7 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
 
     Use it to learn whether a change of settings, data or version made a difference. Rows are
     matched by backbone, classifier and kind. Where both runs have predictions of the same test
-    images, differences are tested by `featx.metrics.comparison.paired_tests`; the difference of
+    images, differences are tested by `featx.metrics.paired_tests.paired_tests`; the difference of
     identical predictions is exactly 0.
 
     Parameters

@@ -17,6 +17,7 @@ from featx.metrics.intervals import Interval
 from featx.metrics.scores import METRICS, evaluate, flatten
 from featx.reporting.columns import MAIN, MORE, make_cell
 from featx.reporting.notes import Note
+from featx.reporting.page import environment
 from featx.reporting.records import BenchmarkRow, current_names, read_estimates
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 
 # Of what `card_facts` returns: a benchmark keeps it.
 CARD_FORMAT = 1
-
-_FIGURES = tuple(name for name in METRICS if name != "expected_calibration_error")
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
@@ -78,7 +77,6 @@ def model_card(
         collapsed["on the test images"] = row.scores.collapse_reason
         sets |= {external: scores.estimates for external, scores in row.externals.items()}
         collapsed |= {f"on {e}": scores.collapse_reason for e, scores in row.externals.items()}
-    columns = {column.field: column for column in (*MORE, *MAIN[:5])}
     return _template().render(
         name=name,
         facts=facts,
@@ -90,44 +88,26 @@ def model_card(
         backbones=BACKBONES,
         columns=list(sets),
         figures={
-            columns[figure].title: [
-                _cell(estimates.get(figure), columns[figure].form) for estimates in sets.values()
+            column.title: [
+                make_cell(found.get(column.field), column.form) for found in sets.values()
             ]
-            for figure in _FIGURES
+            for column in sorted((*MAIN[:5], *MORE[:7]), key=lambda c: METRICS.index(c.field))
         },
         collapsed={place: reason for place, reason in collapsed.items() if reason},
         limits=limits,
     )
 
 
-def _cell(interval: Interval | None, form: str) -> str:
-    cell = make_cell(interval, form)
-    return f"{cell.text} ({cell.interval})" if cell.interval else cell.text
-
-
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader
-
     # Every value that is filled in goes through `_escaped`.
-    environment = Environment(
-        loader=PackageLoader("featx.reporting"),
-        autoescape=False,
-        finalize=_escaped,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    markdown = environment().overlay(
+        autoescape=False, finalize=_escaped, keep_trailing_newline=True
     )
-    environment.filters["number"] = "{:,}".format
-    environment.filters["listed"] = _listed
-    return environment.get_template("model_card.md.j2")
+    return markdown.get_template("model_card.md.j2")
 
 
 def _escaped(value: object) -> str:
     """Keep names from being read as Markdown, HTML or new lines."""
     line = "".join(letter if letter.isprintable() else "?" for letter in str(value))
     return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", line)
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -26,7 +26,7 @@ from featx.runtime.files import put_bytes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "report", "table_to_html"]
+__all__ = ["environment", "render", "report", "table_to_html"]
 
 PAGE = "report.html"
 
@@ -103,7 +103,7 @@ def render(template: str, scripts: Sequence[str] = ("page.js",), **content: Any)
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    page = _environment().get_template(template)
+    page = environment().get_template(template)
     return page.render(style=Markup(style), script=Markup(script), policy=policy, **content)
 
 
@@ -115,25 +115,21 @@ def table_to_html(rows: Sequence[BenchmarkRow], notes: Sequence[Note] = ()) -> s
     >>> table_to_html([], [Note("text", {"text": "<b>"})]).strip()
     '<p>No rows yet.</p>\n<p>&lt;b&gt;</p>'
     """
-    template = _environment().get_template("notebook.html.j2")
+    template = environment().get_template("notebook.html.j2")
     return template.render(rows=rows, columns=columns_of(MAIN, rows), notes=notes)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of pages, whose text is escaped, and their filters."""
     from jinja2 import Environment, PackageLoader
 
-    environment = Environment(
-        loader=PackageLoader("featx.reporting"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.filters["plain"] = _plain
-    environment.filters["breakable"] = _breakable
-    environment.filters["cell"] = make_cell
-    return environment
+    loader = PackageLoader("featx.reporting")
+    made = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    made.filters |= {"plain": _plain, "breakable": _breakable, "cell": make_cell}
+    made.filters |= {"number": "{:,}".format, "listed": _listed}
+    return made
 
 
 def _file(name: str) -> str:
@@ -149,6 +145,10 @@ def _breakable(text: str) -> Markup:
 def _plain(value: Any) -> str:
     """Write a setting as text: strings as they are, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:

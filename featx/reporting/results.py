@@ -51,15 +51,15 @@ class FlowStep:
 
 @dataclass(frozen=True)
 class Picture:
-    """One thumbnail of the gallery, as data addresses."""
+    """One thumbnail of the gallery; image and heat map are data addresses."""
 
-    image: str
-    heat_map: str
     path: str
     truth: str
     called: str
     kind: str
     probability: float
+    image: str
+    heat_map: str
 
 
 @dataclass(frozen=True)

@@ -87,16 +87,20 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
     """Yield a temporary path, and rename it when the block succeeds."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    _unfinished.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _removed_if_unfinished(temporary):
-            yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise FeatxError(_explain(error, path, needed)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        _unfinished.discard(temporary)
 
 
 def _explain(error: OSError, path: Path, needed: int | None) -> str:
@@ -113,17 +117,6 @@ def _explain(error: OSError, path: Path, needed: int | None) -> str:
         f"{path} cannot be written ({error.strerror or error}); choose a writable "
         "folder (--cache, --out)"
     )
-
-
-@contextlib.contextmanager
-def _removed_if_unfinished(path: Path) -> Iterator[None]:
-    """Register a temporary file for the time in which it is written."""
-    _unfinished.add(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-        _unfinished.discard(path)
 
 
 def remove_unfinished() -> None:

@@ -95,11 +95,7 @@ def keeping_freed_memory() -> Iterator[None]:
 
 
 def _machine() -> int:
-    with suppress(OSError):
-        for line in (_PROC / "meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return physical_memory()
+    return _field(_PROC / "meminfo", "MemAvailable") or physical_memory()
 
 
 def _resource_limits() -> Iterator[int]:
@@ -110,8 +106,13 @@ def _resource_limits() -> Iterator[int]:
 
 
 def _status(name: str) -> int:
+    return _field(_PROC / "self" / "status", name)
+
+
+def _field(path: Path, name: str) -> int:
+    """Read an entry in kibibytes as bytes, 0 where it is missing."""
     with suppress(OSError):
-        for line in (_PROC / "self" / "status").read_text().splitlines():
+        for line in path.read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0

@@ -92,7 +92,7 @@ def warm_up():
 
 def fit(arguments):
     """Fit in this process, under the limit, and print how good it is and what it took."""
-    from featx.classifiers.classifier import fit
+    from featx.classifiers.fitting import fit
     from featx.features.matrix import FeatureMatrix
 
     train = FeatureMatrix.load(arguments.folder / "train.h5")

@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from featx.classifiers.adaptation import adapt
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.features.extraction import extract

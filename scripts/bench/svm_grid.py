@@ -33,8 +33,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import ClassifierSpec, get_classifier
 from featx.classifiers.search import Search
+from featx.classifiers.shared_fits import SharedFits
 from featx.classifiers.training_set import TrainingSet
 
 BAR, TOLERANCE = 10.0, 1e-4
@@ -63,9 +65,9 @@ def make_pipeline(_shape=None, _seed=None):
     return Pipeline([("scale", StandardScaler()), ("classify", SVC(cache_size=400))])
 
 
-def searched(record, training, folds):
+def searched(record, training):
     """Return the seconds of featx's search and what it found."""
-    search = Search(record, training, folds, 0, len(training.X), None)
+    search = Search(record, training, FitConfig(cv=FOLDS, search_rows=len(training.X)))
     since = time.perf_counter()
     candidates = search.run(lambda *_: None)
     return time.perf_counter() - since, candidates
@@ -104,7 +106,7 @@ def compare_svm(training, folds, arguments):
     ours, plain_seconds = [], 0.0
     plain = np.empty((len(settings), len(ran)))
     for turn in range(arguments.rounds):
-        seconds, candidates = searched(record, training, folds)
+        seconds, candidates = searched(record, training)
         ours.append(seconds)
         share = slice(turn, None, arguments.rounds)
         seconds, plain[share] = plain_search(training, ran, settings[share])
@@ -132,15 +134,18 @@ def compare_svm(training, folds, arguments):
     return agree and row["ratio"] >= BAR
 
 
-def compare_logistic(training, folds, rounds):
+def compare_logistic(training, rounds):
     """Time the warm-started path against fits from nothing."""
     warm = get_classifier("logistic")
-    records: dict[str, ClassifierSpec] = {"warm": warm, "cold": replace(warm, shared_fits=None)}
+    records: dict[str, ClassifierSpec] = {
+        "warm": warm,
+        "cold": replace(warm, shared_fits=SharedFits()),
+    }
     seconds = {way: [] for way in records}
     found = {}
     for _ in range(rounds):
         for way, record in records.items():
-            taken, found[way] = searched(record, training, folds)
+            taken, found[way] = searched(record, training)
             seconds[way].append(taken)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     areas = {way: np.array([one.auc for one in candidates]) for way, candidates in found.items()}
@@ -167,7 +172,7 @@ def main():
     training = make_training(*((1500, 512) if arguments.quick else (5000, 2048)))
     folds = training.folds(FOLDS, random_state=0)
     kept = compare_svm(training, folds, arguments)
-    compare_logistic(training, folds, arguments.rounds)
+    compare_logistic(training, arguments.rounds)
     return 0 if kept else 1
 
 

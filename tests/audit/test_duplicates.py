@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from featx.audit.duplicates import exact_pairs, join_patients, near_pairs
-from featx.audit.fingerprints import Fingerprints, take_fingerprints
+from featx.audit.fingerprints import take_fingerprints
 from featx.datasets.dataset import ImageDataset
 from featx.images.reading import read_image
 from tests.conftest import smooth_image
@@ -32,7 +32,7 @@ ALTERED = {
 
 def pairs_of(*arrays):
     images = ImageDataset.from_arrays(list(arrays))
-    fingerprints = take_fingerprints(images)
+    fingerprints = take_fingerprints([images])
     return exact_pairs(fingerprints.contents), near_pairs([images], fingerprints)
 
 
@@ -49,9 +49,7 @@ def test_equal_pixels_are_exact_and_not_near_duplicates(generator):
     exact, near = pairs_of(*arrays, arrays[1].copy(), arrays[1].copy())
     assert exact == [(1, 5), (1, 6)]
     assert near == []
-
-
-def test_other_shapes_of_the_same_bytes_are_other_images():
+    # The same bytes in another shape are another image.
     flat = np.arange(64, dtype=np.uint8)
     assert pairs_of(flat.reshape(4, 16), flat.reshape(16, 4))[0] == []
 
@@ -61,7 +59,7 @@ def test_files_with_the_same_pixels_and_other_bytes(tmp_path, generator):
     for name, settings in (("a", {}), ("b", {"optimize": True})):
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / f"{name}.png", **settings)
-    fingerprints = take_fingerprints(ImageDataset.open(tmp_path))
+    fingerprints = take_fingerprints([ImageDataset.open(tmp_path)])
     assert fingerprints.digests[0] != fingerprints.digests[1]
     assert exact_pairs(fingerprints.contents) == [(0, 1)]
 
@@ -72,7 +70,7 @@ def test_unreadable_images_are_reported_and_no_duplicates(tmp_path, generator):
         (tmp_path / name / "empty.png").write_bytes(b"")
         Image.fromarray(smooth_image(generator)).save(tmp_path / name / "image.png")
     images = ImageDataset.open(tmp_path)
-    fingerprints = take_fingerprints(images)
+    fingerprints = take_fingerprints([images])
     assert {images.names[i] for i in fingerprints.unreadable} == {"a/empty.png", "b/empty.png"}
     assert exact_pairs(fingerprints.contents) == near_pairs([images], fingerprints) == []
 
@@ -82,7 +80,7 @@ def test_near_duplicates_are_found_across_blocks_and_sets(monkeypatch, generator
     arrays = [smooth_image(generator, (80, 80)) for _ in range(8)]
     here = ImageDataset.from_arrays(arrays)
     there = ImageDataset.from_arrays([smooth_image(generator, (80, 80)), as_jpeg(arrays[2], 60)])
-    fingerprints = Fingerprints.join([take_fingerprints(here), take_fingerprints(there)])
+    fingerprints = take_fingerprints([here, there])
     assert near_pairs([here, there], fingerprints) == [(2, 9)]
 
 

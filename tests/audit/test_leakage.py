@@ -23,7 +23,7 @@ def with_source(images, index, pixels):
 def audit(images, externals=None, **settings):
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=0.3)
-    return audit_split(inspection, splits.in_test, **settings)
+    return audit_split(inspection, splits.in_test, splits.in_train, **settings)
 
 
 def by_kind(result):
@@ -49,15 +49,12 @@ def test_a_test_image_that_was_trained_on_is_an_error_that_names_it():
     assert found["exact-duplicates-across"].count == 1
     assert found["near-duplicates-across"].examples == ("array-000008 = array-000101",)
     assert {leak.severity for leak in result.leaks} == {"leak"}
-
-
-def test_allowed_leaks_are_reported():
-    images = draw(splits=SPLITS)
-    result = audit(with_source(images, 100, images.sources[1]), allow_leaks=True)
-    result.check()
-    (leak,) = result.leaks
-    assert leak.text == "1 pair of pixel-identical images is in both training and test."
-    assert result.to_dict()["allowed"] is True
+    assert found["exact-duplicates-across"].text == (
+        "1 pair of pixel-identical images is in both training and test."
+    )
+    allowed = audit(leaking, allow_leaks=True)
+    allowed.check()
+    assert allowed.to_dict()["allowed"] is True
 
 
 def test_patients_in_both_training_and_test_are_a_leak():
@@ -75,7 +72,7 @@ def test_a_drawn_split_keeps_duplicates_together():
     for random_state in range(5):
         inspection = inspect_images(images)
         splits = split_images(inspection.images, random_state=random_state)
-        result = audit_split(inspection, splits.in_test)
+        result = audit_split(inspection, splits.in_test, splits.in_train)
         result.check()
         assert by_kind(result)["duplicates-within"].severity == "information"
     assert not set(splits.train.patients) & set(splits.test.patients)
@@ -99,9 +96,9 @@ def test_external_images_must_be_new_too():
     inspection = inspect_images(images, {"other": with_source(external, 4, images.sources[0])})
     in_test = np.arange(120) >= 90
     with pytest.raises(UsageError, match="training and external set other"):
-        audit_split(inspection, in_test).check()
+        audit_split(inspection, in_test, ~in_test).check()
     # Models learn nothing from test images, so that those may be in other sets as well.
-    assert audit_split(inspection, ~in_test).leaks == []
+    assert audit_split(inspection, ~in_test, in_test).leaks == []
 
 
 def test_blank_and_unreadable_images_and_shifted_classes_are_warnings():
@@ -110,7 +107,7 @@ def test_blank_and_unreadable_images_and_shifted_classes_are_warnings():
     images = with_source(images, 6, np.zeros((3, 3, 5), np.uint8))
     inspection = inspect_images(images)
     in_test = images.labels * np.arange(120) > 60
-    found = by_kind(audit_split(inspection, in_test))
+    found = by_kind(audit_split(inspection, in_test, ~in_test))
     assert found["constant"].examples == ("array-000005", "array-000050")
     assert found["unreadable"].count == 1
     assert "array-000006: an array of shape (3, 3, 5)" in found["unreadable"].examples[0]
@@ -134,3 +131,17 @@ def test_the_flow_counts_every_image_once():
     }
     nameless = ImageDataset.from_arrays([image.copy() for image in images.sources], images.labels)
     assert split_and_audit(nameless).flow()[0]["patients"] is None
+
+
+def test_images_read_at_another_depth_than_most_are_a_warning():
+    images = draw(splits=SPLITS)
+    sources = [(source.astype(np.uint16) + 200) * 8 for source in images.sources]
+    deep = replace(images, sources=tuple(sources))
+    assert "depths-differ" not in by_kind(audit(deep))
+    # A 14-bit detector's images without a bright pixel are taken for 12 bits.
+    for index in range(len(sources) - 3):
+        sources[index] = sources[index] * np.uint16(4)
+    found = by_kind(audit(replace(images, sources=tuple(sources))))["depths-differ"]
+    assert (found.severity, found.count) == ("warning", 3)
+    assert set(found.examples) == set(images.names[-3:])
+    assert f"(12 bits: 3, 14 bits: {len(sources) - 3})" in found.text

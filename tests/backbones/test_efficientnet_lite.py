@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.backbones.efficientnet_lite import classification_head, load_torch_state
+from featx.backbones.efficientnet_lite import load_torch_state
 from featx.backbones.engines import KerasEngine
 from featx.backbones.networks import build_base
 from featx.backbones.registry import get_backbone
@@ -126,13 +126,13 @@ PHOTOS = {  # what a person sees, and the ImageNet-1k classes that say so
 
 
 @pytest.mark.parametrize("photo", list(PHOTOS))
-def test_with_its_top_layer_it_names_real_photos(photo, lite0, lite0_weights, lite0_base):
+def test_with_its_top_layer_it_names_real_photos(photo, lite0, lite0_base):
     image = Image.open(photo_path(*photo.split())).convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))
     pixels = np.asarray(square.resize(lite0.size, Image.Resampling.BICUBIC), dtype=np.float32)
     features = KerasEngine(lite0_base, lite0, batch_size=1).embed(pixels[None])
-    kernel, bias = classification_head(read_torch_state(lite0_weights.path, lite0_weights.digest))
-    (logits,) = features @ kernel + bias
+    top = state_of("efficientnet_lite0")
+    (logits,) = features @ top["_fc.weight"].T + top["_fc.bias"]
     assert int(logits.argmax()) in PHOTOS[photo]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -82,6 +83,12 @@ def test_bits_of_a_row_depend_on_its_image_alone(engine_class, small_mobilenet, 
     for rows in ([5], [10, 0], [1, 2, 3, 4, 5, 6, 7]):
         np.testing.assert_array_equal(engine.embed(pixels_64[rows]), features[rows])
     np.testing.assert_array_equal(engine.embed(pixels_64), features)
+    assert engine.embed(pixels_64[:0]).shape == (0, 1280)
+    keras = import_keras()
+    versions = {"keras": keras.__version__}
+    assert versions.items() <= engine.versions().items()
+    backend = [] if engine.name == "keras" else ["openvino"]
+    assert list(engine.versions()) == ["keras", keras.backend.backend(), *backend]
 
 
 @pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
@@ -95,13 +102,6 @@ def test_gray_is_repeated_to_three_channels(engine_class, small_mobilenet, pixel
     np.testing.assert_allclose(colored, features, rtol=1e-5, atol=1e-6)
     red = np.concatenate([gray[..., None], np.zeros((3, 64, 64, 2), np.float32)], axis=-1)
     assert relative_error(engine.embed(red), features) > 1e-2
-
-
-@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
-def test_no_images_give_no_rows(engine_class, small_mobilenet):
-    backbone, _, base = small_mobilenet
-    features = engine_class(base, backbone).embed(np.empty((0, 64, 64), np.float32))
-    assert features.shape == (0, 1280)
 
 
 @pytest.mark.parametrize("shape", [(2, 32, 64), (64, 64), (2, 64, 64, 4), (2, 3, 64, 64)])
@@ -136,22 +136,6 @@ def test_engines_agree_on_every_backbone(name):
     keras.backend.clear_session()
 
 
-def test_versions_name_what_decides_the_numbers(small_mobilenet):
-    backbone, _, base = small_mobilenet
-    keras = import_keras()
-    versions = KerasEngine(base, backbone).versions()
-    assert versions["keras"] == keras.__version__
-    assert list(versions) == ["keras", keras.backend.backend()]
-
-
-@needs_openvino
-def test_versions_of_openvino(small_mobilenet):
-    backbone, _, base = small_mobilenet
-    versions = OpenVinoEngine(base, backbone).versions()
-    assert versions["openvino"].startswith("20")
-    assert "keras" in versions
-
-
 @pytest.mark.parametrize(
     ("openvino", "gpu", "expected"),
     [
@@ -160,9 +144,7 @@ def test_versions_of_openvino(small_mobilenet):
         (False, False, "keras"),
     ],
 )
-def test_auto_takes_the_fastest_engine_at_hand(
-    small_mobilenet, monkeypatch, openvino, gpu, expected
-):
+def test_auto_takes_the_fastest_engine(small_mobilenet, monkeypatch, openvino, gpu, expected):
     backbone, weights, base = small_mobilenet
     monkeypatch.setattr(engines, "load_base", lambda *_: base)
     monkeypatch.setattr(engines, "openvino_installed", lambda: openvino)
@@ -171,11 +153,9 @@ def test_auto_takes_the_fastest_engine_at_hand(
 
 
 def test_wrong_use_is_answered_clearly(small_mobilenet, monkeypatch):
-    backbone, weights, base = small_mobilenet
-    with pytest.raises(UsageError, match=r"no engine 'onnx' \(known: auto, keras, openvino"):
+    backbone, weights, _ = small_mobilenet
+    with pytest.raises(UsageError, match=r"no engine 'onnx'.*known: auto, keras, openvino"):
         make_engine(backbone, weights, "onnx")
-    with pytest.raises(UsageError, match="batch size must be at least 1"):
-        KerasEngine(base, backbone, batch_size=0)
     monkeypatch.setattr(engines, "openvino_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[openvino\]"'):
         make_engine(backbone, weights, "openvino")
@@ -200,8 +180,6 @@ print(hashlib.sha256(b"".join(w.tobytes() for w in base.get_weights())).hexdiges
 
 def test_a_fresh_process_is_silent_private_and_draws_the_same_weights(small_mobilenet, tmp_path):
     """One process serves three checks, since starting TensorFlow takes seconds."""
-    import hashlib
-
     engine = "keras" if needs_openvino.args[0] else "openvino"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     for name in ("TF_CPP_MIN_LOG_LEVEL", "CI"):

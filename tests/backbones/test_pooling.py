@@ -3,7 +3,6 @@ import pytest
 
 from featx.backbones._keras import import_keras
 from featx.backbones.pooling import POOLINGS, check_pooling, pool
-from featx.backbones.registry import get_backbone
 from featx.errors import UsageError
 
 MAPS = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype(np.float32)
@@ -43,15 +42,3 @@ def test_each_pooling_is_what_numpy_computes(method, expected):
 def test_an_unknown_pooling_is_named_with_the_known_ones():
     with pytest.raises(UsageError, match=r"'mean'.*average, max, gem, quadrants"):
         check_pooling("mean")
-
-
-@pytest.mark.parametrize("name", ["xception@", "xception@big", "xception@32", "xception@-224"])
-def test_a_size_that_a_network_cannot_take_raises(name):
-    with pytest.raises(UsageError, match="from 71 to 4,096"):
-        get_backbone(name)
-
-
-def test_another_size_keeps_everything_else():
-    plain, resized = get_backbone("resnet50"), get_backbone("resnet50@160")
-    assert resized.size == (160, 160)
-    assert (resized.name, resized.features) == (plain.name, plain.features)

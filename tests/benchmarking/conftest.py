@@ -8,7 +8,7 @@ from featx.datasets.dataset import ImageDataset
 
 
 class GridEngine:
-    """A network's stand-in that sees brightness in a grid of 16 x 16, whatever its weights."""
+    """Replacement of a network: brightness in a grid of 16 x 16, for any weights."""
 
     name = "grid"
 

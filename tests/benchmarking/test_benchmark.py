@@ -12,8 +12,11 @@ import pytest
 
 from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
+from featx.benchmarking.learning_curve import repeated_auc
+from featx.benchmarking.published import published_figures
+from featx.classifiers.config import FitConfig
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model
-from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.metrics.scores import METRICS, evaluate
@@ -33,28 +36,29 @@ def read_scores(path, class_names):
     return lines, labels, shares
 
 
-def test_a_planted_leak_is_an_error_and_when_allowed_a_note(tmp_path):
+@pytest.fixture
+def leaking():
+    """Test image 100 is training image 3; the patient of test image 110 has training image 10."""
     images = draw(splits=np.repeat(["train", "test"], [80, 40]))
-    sources = list(images.sources)
+    sources, patients = list(images.sources), images.patients.copy()
     sources[100] = sources[3]
-    leaking = replace(images, sources=tuple(sources))
+    patients[110] = patients[10]
+    return replace(images, sources=tuple(sources), patients=patients)
+
+
+def test_a_planted_leak_is_an_error_and_when_allowed_a_note(leaking, tmp_path):
     with pytest.raises(UsageError, match="array-000003 = array-000100"):
         benchmark(leaking, **FAST, out=tmp_path)
     assert not (tmp_path / "results.json").exists()
     table = benchmark(leaking, **FAST, controls=False, leaks="allow", out=tmp_path)
-    assert [note.kind for note in table.notes if note.is_alarm] == ["leak"]
+    assert [note.kind for note in table.notes if note.is_alarm] == ["leak", "leak"]
     assert "LEAK: 1 pair" in (tmp_path / "table.md").read_text()
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["audit"]["allowed"]
     assert run["audit"]["findings"][0]["examples"] == ["array-000003 = array-000100"]
 
 
-def test_what_leaks_is_left_out_of_training_on_demand(tmp_path):
-    images = draw(splits=np.repeat(["train", "test"], [80, 40]))
-    sources, patients = list(images.sources), images.patients.copy()
-    sources[100] = sources[3]
-    patients[110] = patients[10]
-    leaking = replace(images, sources=tuple(sources), patients=patients)
+def test_what_leaks_is_left_out_of_training_on_demand(leaking, tmp_path):
     table = benchmark(leaking, **FAST, controls=False, leaks="drop", out=tmp_path)
     # Image 3, and both images of the patient who has image 10.
     assert [row.n_train for row in table] == [77]
@@ -89,7 +93,7 @@ def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
     assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
     # A second run finds the rows; it would fail if it fitted anything.
-    monkeypatch.setattr("featx.classifiers.classifier.fit", None)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", None)
     monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
     again = benchmark(images, **{**settings, "classifiers": ["logistic"]}, adapt=True, out=tmp_path)
     assert list(again) == [plain, adapted]
@@ -197,12 +201,10 @@ def test_external_sets_are_scored_by_the_same_model(tmp_path):
             patients=external.patients,
         )
         assert found == SetScores.from_scores(again).to_dict()
-    model = load_model(tmp_path / "models" / "efficientnet_lite0-naive_bayes.skops")
-    lines, _, shares = read_scores(
-        tmp_path / "scores" / "efficientnet_lite0-naive_bayes@other.csv", images.class_names
-    )
-    expected = model.predict_images(extract(external, views=1))
-    np.testing.assert_allclose(shares, expected)
+    name = "efficientnet_lite0-naive_bayes"
+    model = load_model(tmp_path / "models" / f"{name}.skops")
+    *_, shares = read_scores(tmp_path / "scores" / f"{name}@other.csv", images.class_names)
+    np.testing.assert_allclose(shares, model.predict_images(extract(external, views=1)))
 
 
 @pytest.mark.parametrize(
@@ -245,30 +247,30 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
 
     for what in ("repeated_auc", "curve_point"):
         monkeypatch.setattr(f"featx.benchmarking.runner.{what}", never)
-    monkeypatch.setattr("featx.classifiers.classifier.fit", never)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
     again = benchmark(images, **settings)
     assert again.rows == table.rows
     assert again.run["learning_curve"] == curve
 
 
 def test_a_repeat_is_the_cross_validation_of_another_seed():
-    from featx.benchmarking.learning_curve import repeated_auc
-    from featx.classifiers.classifier import fit
-
     matrix = extract(draw(signal=30), views=1)
     for random_state in (0, 5):
         model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
         chosen = {"chosen": model.best_params_}
         row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0), settings=chosen)
-        assert repeated_auc(row, matrix, 3, random_state) == model.provenance_["auc_out_of_fold"]
+        config = FitConfig(cv=3, random_state=random_state)
+        assert repeated_auc(row, matrix, config) == model.provenance_["auc_out_of_fold"]
 
 
 def test_results_of_another_run_in_the_folder_are_not_mixed_in(tmp_path):
-    first = benchmark(draw(), **FAST, controls=False, out=tmp_path)
-    before = (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes()
-    benchmark(draw(), **FAST, controls=False, random_state=1, out=tmp_path)
-    again = benchmark(draw(), **FAST, controls=False, out=tmp_path)
-    assert (tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv").read_bytes() == before
+    scores = tmp_path / "scores" / "efficientnet_lite0-naive_bayes.csv"
+    settings = {**FAST, "controls": False, "out": tmp_path}
+    first = benchmark(draw(), **settings)
+    before = scores.read_bytes()
+    benchmark(draw(), **settings, random_state=1)
+    again = benchmark(draw(), **settings)
+    assert scores.read_bytes() == before
     assert [row.scores for row in again] == [row.scores for row in first]
 
 
@@ -317,7 +319,7 @@ def test_the_run_is_written_down_as_it_goes_on(tmp_path, monkeypatch):
         seen.append(json.loads((tmp_path / "run.json").read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("featx.classifiers.classifier.fit", stop)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", stop)
     with pytest.raises(KeyboardInterrupt):
         benchmark(draw(), **FAST, calibration="isotonic", out=tmp_path)
     (run,) = seen
@@ -340,31 +342,24 @@ def test_calibration_is_that_of_the_models(tmp_path):
 
 
 def test_published_figures_are_kept_apart(tmp_path):
-    table = benchmark(draw(), **FAST, controls=False, published=True, out=tmp_path)
+    images = draw(n=60, classes=("NORMAL", "PNEUMONIA"))
+    named = ["train/NORMAL/IM-0115-{}.jpeg", "train/PNEUMONIA/person1_bacteria_{}.jpeg"] * 30
+    kermany = replace(images, names=tuple(name.format(n) for n, name in enumerate(named)))
+    settings = {**FAST, "controls": False, "learning_curve": False}
+    table = benchmark(kermany, **settings, out=tmp_path)
     assert len(table) == 1
-    text = (tmp_path / "table.md").read_text()
-    rows, section = text.split("### Published elsewhere, not measured here")
+    rows, section = (tmp_path / "table.md").read_text().split("### Published elsewhere, not meas")
     assert "| InceptionV3, fine-tuned |" in section
     assert "InceptionV3" not in rows
-    assert "published" not in benchmark(draw(), **FAST, controls=False).to_markdown().lower()
-
-
-def test_kermanys_names_bring_published_figures():
-    from featx.benchmarking.published import is_kermany
-
-    images = draw(n=8, classes=("NORMAL", "PNEUMONIA"))
-    named = ["train/NORMAL/IM-0115-0001.jpeg", "train/PNEUMONIA/person1_bacteria_1.jpeg"] * 4
-    assert is_kermany(replace(images, names=tuple(named)))
-    assert not is_kermany(images)
-    assert not is_kermany(ImageDataset.from_arrays(list(images.sources), images.labels))
+    for other, published in ((images, None), (kermany, False)):
+        text = benchmark(other, **settings, published=published).to_markdown()
+        assert "published" not in text.lower()
 
 
 def test_published_figures_are_those_that_were_checked(shared):
-    from featx.benchmarking.published import PUBLISHED
-
     text = (shared / "prior_art.md").read_text()
     numbers = {float(number) for number in re.findall(r"(?<![\d.])\d*\.?\d+", text)}
-    for figure in PUBLISHED:
-        for value in (figure.accuracy, figure.auc):
+    for figure in published_figures():
+        for value in (figure["accuracy"], figure["auc"]):
             given = value is None or {value, round(100 * value, 2)} & numbers
             assert given, figure

@@ -7,14 +7,17 @@ import pytest
 
 from featx.benchmarking.comparison import compare, pick_reference
 from featx.benchmarking.evaluation import Evaluation
+from featx.benchmarking.notes import row_notes
 from featx.classifiers.predictions import Predictions
-from featx.metrics.comparison import delong_test, holm
+from featx.metrics.intervals import Interval
+from featx.metrics.paired_tests import delong_test, holm
 from featx.reporting.records import BenchmarkRow, SetScores
 
 
 def evaluation(name, predictions, kind="frozen", validation_auc=None):
     threshold = 0.5 if len(predictions.class_names) == 2 else None
-    scores = SetScores({}, len(predictions), threshold=threshold)
+    figures = {"auc": Interval(0.9, 0.8, 1.0)}
+    scores = SetScores(figures, len(predictions), threshold=threshold)
     row = BenchmarkRow(name, name, "svm", kind, scores, validation_auc=validation_auc)
     return Evaluation(row, predictions, "")
 
@@ -23,23 +26,29 @@ def verdicts(row):
     return {figure: found.verdict for figure, found in row.comparison.differences.items()}
 
 
+def predictions(strengths, n, classes="ab"):
+    """Predictions of models whose evidence for the true class has some strengths."""
+    generator = np.random.default_rng(4)
+    labels = np.arange(n) % len(classes)
+    patients = np.array([f"p{number // len(classes)}" for number in range(n)])
+    for strength in strengths:
+        evidence = strength * np.eye(len(classes))[labels] + generator.normal(
+            scale=2**-0.5, size=(n, len(classes))
+        )
+        odds = np.exp(2 * evidence)
+        probabilities = odds / odds.sum(axis=1, keepdims=True)
+        yield Predictions(tuple(map(str, range(n))), classes, probabilities, labels, patients)
+
+
 @pytest.fixture
 def evaluations():
     """A CNN, and a much better, an equal, and a worse model."""
-    generator = np.random.default_rng(4)
-    labels = np.arange(400) % 2
-    names = tuple(f"{number}.png" for number in range(400))
-    patients = np.array([f"p{number // 2}" for number in range(400)])
-
-    def predictions(strength):
-        score = 1 / (1 + np.exp(-(strength * (2 * labels - 1) + generator.normal(size=400))))
-        return Predictions(names, "ab", np.column_stack([1 - score, score]), labels, patients)
-
+    cnn, strong, alike, weak = predictions([0.8, 2.5, 0.85, 0.1], 400)
     return [
-        evaluation("cnn", predictions(0.8), "baseline", 0.8),
-        evaluation("strong", predictions(2.5)),
-        evaluation("alike", predictions(0.85)),
-        evaluation("weak", predictions(0.1)),
+        evaluation("cnn", cnn, "baseline", 0.8),
+        evaluation("strong", strong),
+        evaluation("alike", alike),
+        evaluation("weak", weak),
     ]
 
 
@@ -50,13 +59,6 @@ def test_verdicts(evaluations):
     assert set(verdicts(alike).values()) == {"no difference shown"}
     assert set(verdicts(weak).values()) == {"worse"}
     assert {row.comparison.other for row in (strong, alike, weak)} == {"cnn"}
-
-
-def test_rows_are_not_changed_by_a_comparison(evaluations):
-    before = [each.row for each in evaluations]
-    compare(evaluations)
-    assert [each.row for each in evaluations] == before
-    assert {row.comparison for row in before} == {None}
 
 
 def test_p_values_are_corrected_for_the_number_of_rows(evaluations):
@@ -75,12 +77,15 @@ def test_p_values_are_corrected_for_the_number_of_rows(evaluations):
     np.testing.assert_allclose(found, holm(plain))
 
 
-def test_images_are_matched_by_name(evaluations):
+def test_images_are_matched_by_name_and_adapted_rows_are_left_out(evaluations):
+    cnn, strong = evaluations[:2]
     before = compare(evaluations)[1].comparison.differences["auc"].value
     order = np.random.default_rng(0).permutation(400)
-    shuffled = replace(evaluations[1], predictions=evaluations[1].predictions.select(order))
-    rows = compare([evaluations[0], shuffled, *evaluations[2:]])
+    shuffled = replace(strong, predictions=strong.predictions.select(order))
+    adapted = replace(strong, row=replace(strong.row, name="adapted", kind="adapted"))
+    rows = compare([cnn, shuffled, adapted])
     assert rows[1].comparison.differences["auc"].value == pytest.approx(before)
+    assert rows[2].comparison is None
 
 
 def test_the_reference_is_picked_by_validation_auc(evaluations):
@@ -91,24 +96,28 @@ def test_the_reference_is_picked_by_validation_auc(evaluations):
     assert compare(evaluations[1:3])[0].comparison is None
 
 
-def test_adapted_rows_are_not_compared(evaluations):
-    adapted = replace(evaluations[1], row=replace(evaluations[1].row, kind="adapted"))
-    assert compare([evaluations[0], adapted])[1].comparison is None
-
-
 def test_more_than_two_classes_are_compared_too():
-    generator = np.random.default_rng(5)
-    labels = np.arange(300) % 3
-    names, patients = tuple(map(str, range(300))), np.array([f"p{i // 3}" for i in range(300)])
-
-    def predictions(strength):
-        evidence = strength * np.eye(3)[labels] + generator.normal(size=(300, 3))
-        odds = np.exp(evidence)
-        return Predictions(names, "abc", odds / odds.sum(1, keepdims=True), labels, patients)
-
-    cnn, strong = predictions(0.5), predictions(3.0)
+    cnn, strong = predictions([0.5, 3.0], 300, "abc")
     rows = compare([evaluation("cnn", cnn, "baseline", 0.8), evaluation("strong", strong)])
-    correct = [found.probabilities.argmax(axis=1) == labels for found in (strong, cnn)]
+    correct = [found.probabilities.argmax(axis=1) == cnn.labels for found in (strong, cnn)]
     difference = rows[1].comparison.differences["accuracy"].value
     assert difference == pytest.approx(correct[0].mean() - correct[1].mean())
     assert verdicts(rows[1]) == {"auc": "better", "accuracy": "better"}
+
+
+def test_the_cost_of_a_precision_is_tested_and_reported():
+    exact, quantized, other = predictions([1.0, 0.9, 2.0], 200)
+    found = {"a@160": exact, "a@160@int8": quantized, "b@int8": other}
+    rows = compare([evaluation(name, each) for name, each in found.items()])
+    assert [row.float32 is not None for row in rows] == [False, True, False]
+    expected = delong_test(
+        exact.labels,
+        quantized.probabilities[:, 1],
+        exact.probabilities[:, 1],
+        patients=exact.patients,
+    )
+    assert rows[1].float32.other == "a@160"
+    auc = rows[1].float32.differences["auc"]
+    assert (auc.value, auc.p_value) == (expected.difference, expected.p_value)
+    (note,) = [note for note in row_notes(rows) if note.kind == "float32"]
+    assert f"a@160@int8, svm: AUC 0.9000, {expected.difference:+.4f} against" in note.text

@@ -7,13 +7,17 @@ import pytest
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.config import BenchmarkConfig, read_config
 from featx.errors import UsageError
+from featx.images.augmentation import Augmentation
 from tests.benchmarking.conftest import draw
 
 FAST = {"classifiers": "naive_bayes", "views": 1, "test_size": 0.3, "cv": 3, "controls": False}
 
 
 def test_settings_reach_the_part_that_they_belong_to():
-    config = BenchmarkConfig().with_settings(views=2, cv=3, random_state=7, repeats=2)
+    config = BenchmarkConfig(classifiers="svm").with_settings(
+        views=2, cv=3, random_state=7, repeats=2
+    )
+    assert config.classifiers == ("svm",)
     assert (config.extraction.views, config.fit.cv, config.repeats) == (2, 3, 2)
     assert config.extraction.random_state == config.fit.random_state == 7
 
@@ -31,11 +35,6 @@ def test_the_precision_of_a_name_wins_over_the_setting():
     assert BenchmarkConfig.from_dict(config.to_dict()).row_backbones == config.row_backbones
 
 
-def test_a_name_or_a_list_of_names():
-    config = BenchmarkConfig(classifiers="svm", baselines="ramirez-cnn")
-    assert (config.classifiers, config.baselines) == (("svm",), ("ramirez-cnn",))
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -45,6 +44,7 @@ def test_a_name_or_a_list_of_names():
         ({"leaks": "ignore"}, "ignore"),
         ({"repeats": 0}, "at least 1"),
         ({"classifiers": ()}, "nothing to compare"),
+        ({"weights": "file"}, "whose path is not recorded"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message):
@@ -81,6 +81,8 @@ def test_settings_of_the_version_before_are_read(tmp_path):
     config = BenchmarkConfig.from_dict(read_config(tmp_path / "run.json"))
     assert (config.random_state, config.fit.cv) == (5, 3)
     assert config.extraction.normalization == "clahe"
+    config = config.with_settings(augmentation=Augmentation(rotation=5.0), views=2)
+    assert BenchmarkConfig.from_dict(config.to_dict()).extraction == config.extraction
 
 
 def test_yaml_is_read_and_other_files_are_refused(tmp_path):

@@ -31,7 +31,7 @@ def six():
     )
 
 
-def test_the_surest_come_first_and_a_patient_once(six):
+def test_the_most_confident_come_first_and_a_patient_once(six):
     predictions = predict(six, [0.7, 0.9, 0.1, 0.2, 0.95, 0.6])
     assert pick_pictures(predictions, 0.5) == [
         (1, 1, "miss"),
@@ -40,9 +40,6 @@ def test_the_surest_come_first_and_a_patient_once(six):
         (4, 1, "hit"),
         (5, 1, "hit"),
     ]
-
-
-def test_the_threshold_decides_what_is_called(six):
     predictions = predict(six, [0.1, 0.1, 0.1, 0.3, 0.3, 0.3])
     assert {kind for _, _, kind in pick_pictures(predictions, 0.2)} == {"hit"}
     assert {kind for index, _, kind in pick_pictures(predictions, None) if index > 2} == {"miss"}
@@ -72,13 +69,32 @@ def test_thumbnails_are_small_gray_and_replace_older_ones(six, tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_benchmark_ends_with_its_page_and_gallery(tmp_path):
-    fast = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "folds": 3}
-    benchmark(draw(signal=25), **fast, controls=False, learning_curve=False, out=tmp_path)
+def test_a_benchmark_ends_with_its_page_gallery_and_model_cards(tmp_path):
+    settings = {"views": 1, "test_size": 0.3, "folds": 3, "learning_curve": False}
+    settings |= {"classifiers": ["logistic", "naive_bayes"], "out": tmp_path}
+    settings |= {"externals": {"elsewhere": draw(random_state=9, signal=0)}}
+    table = benchmark(draw(signal=50), **settings)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert 'id="gallery"' in page and 'class="panel"' in page
-    written = (tmp_path / "gallery" / "gallery.json").read_bytes()
-    assert json.loads(written)["row"] == "efficientnet_lite0-naive_bayes"
+    content = json.loads((tmp_path / "gallery" / "gallery.json").read_bytes())
+    best = max(table[:2], key=lambda row: row.auc_out_of_fold)
+    assert content["row"] == best.name
     (tmp_path / "report.html").unlink()
     report(tmp_path)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+    models = tmp_path / "models"
+    assert {path.stem for path in models.glob("*.md")} == {
+        path.stem for path in models.glob("*.skops")
+    }
+    card = (models / "efficientnet_lite0-logistic.md").read_text(encoding="utf-8")
+    for scores in (table[0].scores, table[0].externals["elsewhere"]):
+        auc = scores.estimates["auc"]
+        assert f"{auc.value:.3f} ({auc.low:.3f}\u2013{auc.high:.3f})" in card
+    assert "| | Out of fold | Test | elsewhere |" in card
+    # Bright squares show in the histogram, too: the control gets as far as the model.
+    assert "SHORTCUT: histogram alone" in card
+    assert "without test images" not in card
+    assert "s0p0" not in card and "s9p0" not in card
+    before = {path: path.read_bytes() for path in models.iterdir()}
+    benchmark(draw(signal=50), **settings)
+    assert before == {path: path.read_bytes() for path in models.iterdir()}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from featx import FitConfig
 from featx.benchmarking.learning_curve import curve_point, select_patients
 from featx.reporting.records import BenchmarkRow, SetScores
 from tests.classifiers.makers import make_matrix
@@ -32,7 +33,7 @@ def test_more_patients_more_auc(classes):
     train, test = matrix.select_images(range(240)), matrix.select_images(range(240, 360))
     row = make_row("logistic", C=0.01)
     small, large = (
-        curve_point(row, train, test, proportion, random_state=0) for proportion in (0.15, 1.0)
+        curve_point(row, train, test, proportion, FitConfig()) for proportion in (0.15, 1.0)
     )
     assert small["n_patients"] < large["n_patients"] == 120
     assert small["n_images"] == 2 * small["n_patients"]
@@ -43,5 +44,5 @@ def test_more_patients_more_auc(classes):
 def test_too_few_patients_give_no_point_and_neighbors_are_limited():
     matrix = make_matrix(n_images=60, classes=2)
     row = make_row("knn", n_neighbors=45)
-    assert curve_point(row, matrix, matrix, 0.1, random_state=0) is None
-    assert curve_point(row, matrix, matrix, 0.4, random_state=0)["n_patients"] == 12
+    assert curve_point(row, matrix, matrix, 0.1, FitConfig()) is None
+    assert curve_point(row, matrix, matrix, 0.4, FitConfig())["n_patients"] == 12

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from featx.classifiers.adaptation import FEWEST_IMAGES, adapt, adapted_threshold
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model, save_model
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import featx
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import UsageError
 from tests.classifiers.makers import make_matrix

@@ -12,7 +12,7 @@ import skops.io
 from sklearn.linear_model import Ridge
 
 import featx
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model, save_model
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import FeatxError, UsageError

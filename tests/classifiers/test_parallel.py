@@ -25,11 +25,10 @@ def nested():
 
 @pytest.mark.parametrize("n_jobs", [None, 1, 2])
 def test_results_in_order_and_each_counted(n_jobs):
-    counted = []
+    done = []
     tasks = [(number,) for number in range(20)]
-    results = run_all(square, tasks, n_jobs=n_jobs, advance=lambda: counted.append(1))
-    assert results == [number**2 for number in range(20)]
-    assert len(counted) == 20
+    results = run_all(square, tasks, n_jobs=n_jobs, done=done.append)
+    assert results == done == [number**2 for number in range(20)]
 
 
 def test_alone_it_uses_other_threads_and_parallel_config_is_honored():

@@ -9,8 +9,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import ClassifierSpec
-from featx.classifiers.search import Search, _fit_pipeline
+from featx.classifiers.search import Search, fit_pipeline
 from featx.classifiers.training_set import TrainingSet
 
 
@@ -56,9 +57,9 @@ def training():
     return TrainingSet(X, image, labels, patients, np.array(["a", "b"]))
 
 
-def search(training, classifier, settings=(1.0,), folds=4, rows=6000):
-    pairs = training.folds(folds, random_state=0)
-    return Search(spec_of(classifier, list(settings)), training, pairs, 0, rows, 2), pairs
+def search(training, classifier, settings=(1.0,), rows=6000):
+    config = FitConfig(cv=4, search_rows=rows, n_jobs=2)
+    return Search(spec_of(classifier, list(settings)), training, config)
 
 
 def count(*_):
@@ -66,7 +67,7 @@ def count(*_):
 
 
 def test_no_patient_is_scored_by_a_fit_that_saw_it(training):
-    spying, _ = search(training, Remembers)
+    spying = search(training, Remembers)
     (candidate,) = spying.run(count)
     pipeline, out_of_fold = spying.refit(candidate, count)
     assert out_of_fold.tolist() == [0.0] * 60
@@ -76,7 +77,7 @@ def test_no_patient_is_scored_by_a_fit_that_saw_it(training):
 
 
 def test_out_of_fold_scores_are_means_over_views_in_the_order_of_images(training):
-    spying, _ = search(training, Reads, settings=(2.0,))
+    spying = search(training, Reads, settings=(2.0,))
     (candidate,) = spying.run(count)
     by_hand = [2 * float(np.mean(training.X[training.image == i, 1])) for i in range(60)]
     assert candidate.out_of_fold.tolist() == pytest.approx(by_hand)
@@ -84,15 +85,15 @@ def test_out_of_fold_scores_are_means_over_views_in_the_order_of_images(training
 
 
 def test_criterion_is_the_auc_of_all_images_by_their_view_averages(training):
-    spying, pairs = search(training, Reads, settings=(1.0, -1.0))
+    spying = search(training, Reads, settings=(1.0, -1.0))
     steps = []
-    forward, backward = spying.run(lambda: steps.append(1))
+    forward, backward = spying.run(steps.append)
     means = np.array([training.X[training.image == i, 1].mean() for i in range(60)])
     zeros, ones = means[training.labels == 0], means[training.labels == 1]
     area = np.mean([one > zero for one in ones for zero in zeros])
     assert forward.auc == pytest.approx(area)
     assert backward.auc == pytest.approx(1 - area)
-    assert len(steps) == 2 * len(pairs)
+    assert sum(steps) == 2 * len(spying.folds)
 
 
 class Drifts(Reads):
@@ -109,7 +110,7 @@ class Drifts(Reads):
 def test_settings_whose_scores_drift_between_folds_lose(training):
     X = training.X.copy()
     X[:, 1] = training.labels[training.image]
-    spying, _ = search(replace(training, X=X), Drifts, settings=(5.0, 0.0))
+    spying = search(replace(training, X=X), Drifts, settings=(5.0, 0.0))
     drifting, steady = spying.run(count)
     assert steady.auc == 1.0
     assert drifting.auc < 0.9
@@ -124,9 +125,9 @@ def test_search_is_on_fewer_rows_and_refit_on_all(training, monkeypatch):
         return original(self, X, y)
 
     monkeypatch.setattr(Remembers, "fit", fit)
-    spying, pairs = search(training, Remembers, rows=50)
+    spying = search(training, Remembers, rows=50)
     (candidate,) = spying.run(count)
-    images = sorted(len(learn) for learn, _ in pairs)
+    images = sorted(len(learn) for learn, _ in spying.folds)
     # One view of each image, and weights that sum to the number of images.
     assert sorted(fitted_on) == [(n, pytest.approx(n)) for n in images]
     fitted_on.clear()
@@ -142,13 +143,13 @@ def test_folds_searched_on_all_rows_are_not_fitted_again(training, monkeypatch):
         fitted_on.append(len(X))
         return original(self, X, y)
 
-    spying, pairs = search(training, Remembers)
+    spying = search(training, Remembers)
     (candidate,) = spying.run(count)
     monkeypatch.setattr(Remembers, "fit", fit)
     _, out_of_fold = spying.refit(candidate, lambda *done: steps.append(sum(done) or 1))
     assert fitted_on == [180]
     assert out_of_fold is candidate.out_of_fold
-    assert sum(steps) == len(pairs) + 1
+    assert sum(steps) == len(spying.folds) + 1
 
 
 class Finder(SVC):
@@ -185,13 +186,12 @@ def svm_problem(classes):
     return X[:600].astype(np.float32), y[:600], generator.uniform(0.5, 1.5, 600), X[600:]
 
 
-def check_against_plain(monkeypatch, settings, classes):
-    monkeypatch.setattr("featx.classifiers.search._FEWEST_ROWS_FOR_ONEDAL", 600)
+def check_against_plain(settings, classes):
     X, y, weights, unseen = svm_problem(classes)
     fast, plain = (
         Pipeline([("scale", StandardScaler()), ("classify", SVC(**settings))]) for _ in range(2)
     )
-    _fit_pipeline(fast, X, y, weights)
+    fit_pipeline(fast, X, y, weights, fewest_rows=600)
     plain.fit(X, y, classify__sample_weight=weights)
     assert type(fast[-1]) is SVC
     ours, theirs = fast.decision_function(unseen), plain.decision_function(unseen)
@@ -206,8 +206,8 @@ SETTINGS = [{"C": 3.0, "gamma": 0.02}, {"kernel": "linear", "C": 0.01}]
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_an_svm_of_the_support_vectors_alone_is_the_same(monkeypatch, finder, settings, classes):
-    fast = check_against_plain(monkeypatch, settings, classes)
+def test_an_svm_of_the_support_vectors_alone_is_the_same(finder, settings, classes):
+    fast = check_against_plain(settings, classes)
     assert made == [(1, 600)]
     assert fast[-1].shape_fit_[0] < 600
 
@@ -215,7 +215,7 @@ def test_an_svm_of_the_support_vectors_alone_is_the_same(monkeypatch, finder, se
 def test_small_svms_are_fitted_by_scikit_learn(finder):
     X, y, weights, unseen = svm_problem(2)
     fast, plain = Pipeline([("classify", SVC())]), Pipeline([("classify", SVC())])
-    _fit_pipeline(fast, X, y, weights)
+    fit_pipeline(fast, X, y, weights)
     plain.fit(X, y, classify__sample_weight=weights)
     assert made == []
     assert np.array_equal(fast.decision_function(unseen), plain.decision_function(unseen))
@@ -223,6 +223,6 @@ def test_small_svms_are_fitted_by_scikit_learn(finder):
 
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_with_scikit_learn_intelex_itself(monkeypatch, settings, classes):
+def test_with_scikit_learn_intelex_itself(settings, classes):
     pytest.importorskip("sklearnex", reason="scikit-learn-intelex is not installed")
-    check_against_plain(monkeypatch, settings, classes)
+    check_against_plain(settings, classes)

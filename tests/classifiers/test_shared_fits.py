@@ -11,19 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from featx.classifiers import search as search_module
+from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import classifier_scores, one_vs_rest_auc
 from featx.classifiers.registry import get_classifier
-from featx.classifiers.search import Search, _pieces
-from featx.classifiers.shared_fits import PrecomputedKernels, PreparedFold, WarmPath
+from featx.classifiers.search import SHARED_BYTES, Search
+from featx.classifiers.shared_fits import PrecomputedKernels, PreparedFold, SharedFits, WarmPath
 from featx.classifiers.training_set import TrainingSet
 
-GRID = [
-    {"kernel": "rbf", "C": 1.0, "gamma": 0.02},
-    {"kernel": "linear", "C": 0.01},
-    {"kernel": "rbf", "C": 30.0, "gamma": 0.1},
-    {"kernel": "rbf", "C": 30.0, "gamma": 0.02},
-]
+RBF = [{"kernel": "rbf", "C": C, "gamma": 0.02} for C in (1.0, 30.0)]
+GROUPS = [RBF, [{"kernel": "linear", "C": 0.01}]]
 
 
 def svm_fold(classes=2, rows=150, held_out=60, weighted=True, dtype=np.float32):
@@ -38,48 +34,28 @@ def svm_fold(classes=2, rows=150, held_out=60, weighted=True, dtype=np.float32):
         weights=generator.uniform(0.5, 2, rows) if weighted else None,
         validation=X[rows:],
         validation_image=np.arange(held_out) // 2,
-        validation_images=held_out // 2,
     )
-
-
-def shared_scores(fold, grid):
-    kernels = PrecomputedKernels()
-    groups = kernels.groups(grid)
-    found = kernels.scores(fold, [[grid[i] for i in group] for group in groups])
-    return {
-        i: scores
-        for group, of_group in zip(groups, found, strict=True)
-        for i, scores in zip(group, of_group, strict=True)
-    }
 
 
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("classes", [2, 3])
-def test_scores_of_machines_fitted_on_rows(classes, dtype, weighted, monkeypatch):
-    monkeypatch.setattr("featx.classifiers.shared_fits._BLOCK", 25)
+def test_kernel_scores_are_those_of_machines_fitted_on_rows(classes, dtype, weighted):
     fold = svm_fold(classes, weighted=weighted, dtype=dtype)
-    found = shared_scores(fold, GRID)
-    for index, settings in enumerate(GRID):
-        plain = SVC(**settings).fit(fold.training, fold.training_labels, fold.weights)
+    for group in GROUPS:
+        found = PrecomputedKernels().scores(fold, group)
+        expected = SharedFits().scores(fold, group)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+        plain = SVC(**group[0]).fit(fold.training, fold.training_labels, fold.weights)
         rows = plain.decision_function(fold.validation)
-        images = (rows[0::2] + rows[1::2]) / 2
-        np.testing.assert_allclose(found[index], images, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(expected[0], (rows[0::2] + rows[1::2]) / 2)
 
 
-def test_a_group_depends_on_no_other():
-    fold = svm_fold()
-    together = shared_scores(fold, GRID)
-    alone = shared_scores(fold, GRID[2:3])
-    assert np.array_equal(together[2], alone[0])
-
-
-def test_memory_is_what_it_takes():
+def test_memory_is_what_kernels_take():
     fold = svm_fold(rows=700, held_out=300)
-    machines = [{"kernel": "rbf", "C": 1.0, "gamma": 0.02}]
     cache = 4 * 700**2  # LIBSVM's own, which Python does not see
     tracemalloc.start()
-    PrecomputedKernels().scores(fold, [machines])
+    PrecomputedKernels().scores(fold, RBF)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.8 * peak < PrecomputedKernels().memory(fold) - cache < 1.3 * peak
@@ -102,26 +78,25 @@ def logistic_fold(classes):
         weights=generator.uniform(0.5, 1.5, 300),
         validation=X[300:],
         validation_image=np.arange(200),
-        validation_images=200,
     ), labels[300:]
 
 
 def cold(fold, settings, tol, dtype=np.float32):
     regression = LogisticRegression(**settings, tol=tol, max_iter=50000)
     regression.fit(fold.training.astype(dtype), fold.training_labels, fold.weights)
-    return classifier_scores(regression, fold.validation.astype(dtype))
+    return regression, classifier_scores(regression, fold.validation.astype(dtype))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_as_near_to_the_optimum_as_fits_from_nothing(classes):
+def test_warm_starts_come_as_near_to_the_optimum_as_cold_ones(classes):
     fold, labels = logistic_fold(classes)
     groups = [[PATH[i] for i in group] for group in WarmPath().groups(PATH)]
-    found = [scores for group in WarmPath().scores(fold, groups) for scores in group]
+    found = [scores for group in groups for scores in WarmPath().scores(fold, group)]
     errors = {"warm": [], "cold": []}
     for settings, warm in zip(PATH, found, strict=True):
-        optimum = cold(fold, settings, 1e-9, np.float64)
+        _, optimum = cold(fold, settings, 1e-9, np.float64)
         errors["warm"].append(abs(expit(warm) - expit(optimum)).max())
-        errors["cold"].append(abs(expit(cold(fold, settings, 1e-4)) - expit(optimum)).max())
+        errors["cold"].append(abs(expit(cold(fold, settings, 1e-4)[1]) - expit(optimum)).max())
         assert one_vs_rest_auc(labels, warm) == pytest.approx(
             one_vs_rest_auc(labels, optimum), abs=2e-4
         )
@@ -129,7 +104,7 @@ def test_as_near_to_the_optimum_as_fits_from_nothing(classes):
     assert max(errors["warm"]) < 1.2 * max(errors["cold"])
 
 
-def test_fewer_steps_than_from_nothing(monkeypatch):
+def test_warm_starts_take_fewer_steps(monkeypatch):
     steps = []
     original = LogisticRegression.fit
 
@@ -140,34 +115,10 @@ def test_fewer_steps_than_from_nothing(monkeypatch):
 
     monkeypatch.setattr(LogisticRegression, "fit", fit)
     fold, _ = logistic_fold(2)
-    WarmPath().scores(fold, [PATH])
+    WarmPath().scores(fold, PATH)
     assert [C for C, _ in steps] == [settings["C"] for settings in PATH]
-    warm, tolerance = sum(count for _, count in steps), 3e-5
-    steps.clear()
-    for settings in PATH:
-        cold(fold, settings, tolerance)
-    assert warm < 0.9 * sum(count for _, count in steps)
-
-
-def test_halves_are_paths_of_their_own():
-    fold, _ = logistic_fold(2)
-    assert WarmPath().groups(PATH[::-1]) == [[4, 3, 2], [1, 0]]
-    groups = [[PATH[i] for i in group] for group in WarmPath().groups(PATH)]
-    together = WarmPath().scores(fold, groups)
-    (alone,) = WarmPath().scores(fold, groups[1:])
-    assert all(np.array_equal(one, other) for one, other in zip(together[1], alone, strict=True))
-
-
-@pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("workers", range(1, 20))
-@pytest.mark.parametrize("folds", [2, 5, 7])
-def test_pieces_keep_workers_busy(folds, workers, groups):
-    pieces = _pieces(folds, groups, workers)
-    assert len(pieces) == folds
-    assert all(1 <= count <= groups for count in pieces)
-    left_over = folds % workers
-    assert sum(pieces[folds - left_over :]) <= workers
-    assert pieces[: folds - left_over] == [1] * (folds - left_over)
+    warm = sum(count for _, count in steps)
+    assert warm < 0.9 * sum(cold(fold, each, 3e-5)[0].n_iter_.sum() for each in PATH)
 
 
 @pytest.fixture(scope="module")
@@ -180,78 +131,55 @@ def training():
     return TrainingSet(X.astype(np.float32), image, labels, patients, np.array(["a", "b"]))
 
 
-def run(training, spec, workers=2, steps=None):
-    folds = training.folds(5, random_state=0)
-    search = Search(spec, training, folds, 0, 6000, workers)
-    return search.run(lambda done=1: None if steps is None else steps.append(done))
+def run(training, spec, workers=2, advance=len):
+    return Search(spec, training, FitConfig(n_jobs=workers)).run(lambda n: advance([n]))
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("svm", 1e-9), ("logistic", 2e-3)])
 def test_same_candidates_and_areas_as_one_by_one(training, name, tolerance):
     spec, steps = get_classifier(name), []
-    shared = run(training, spec, 3, steps)
-    plain = run(training, replace(spec, shared_fits=None))
+    shared = run(training, spec, 3, steps.extend)
+    plain = run(training, replace(spec, shared_fits=SharedFits()))
     assert [one.parameters for one in shared] == [one.parameters for one in plain]
     assert [one.auc for one in shared] == pytest.approx([one.auc for one in plain], abs=tolerance)
     assert sum(steps) == 5 * len(plain)
 
 
 @pytest.mark.parametrize("name", ["svm", "logistic"])
-def test_same_numbers_however_folds_are_cut(training, name):
-    of_workers = [run(training, get_classifier(name), workers) for workers in (1, 2, 16)]
-    for others in of_workers[1:]:
-        for one, other in zip(of_workers[0], others, strict=True):
-            assert np.array_equal(one.out_of_fold, other.out_of_fold)
+def test_same_numbers_for_any_number_of_workers(training, name):
+    one, many = (run(training, get_classifier(name), workers) for workers in (1, 16))
+    for first, second in zip(one, many, strict=True):
+        assert np.array_equal(first.out_of_fold, second.out_of_fold)
 
 
-class Spy:
-    """Shares what another shares, and notes how."""
+class Spy(PrecomputedKernels):
+    """Records how many fits run at once; reports so much memory that only some may."""
 
-    def __init__(self, kind):
-        self.kind, self.groups, self.memory = kind, kind.groups, kind.memory
-        self.lock, self.running, self.most, self.threads = threading.Lock(), 0, 0, set()
+    def __init__(self, limit):
+        self.limit, self.lock = limit, threading.Lock()
+        self.running, self.most, self.threads = 0, 0, set()
 
-    def scores(self, fold, groups):
+    def memory(self, fold):
+        assert super().memory(fold) > 8 * 200**2
+        return int(SHARED_BYTES / self.limit)
+
+    def scores(self, fold, group):
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
         self.threads |= {library["num_threads"] for library in threadpool_info()}
-        found = self.kind.scores(fold, groups)
+        found = super().scores(fold, group)
         with self.lock:
             self.running -= 1
         return found
 
 
-def spied(training, limit_in_tasks):
-    spec = get_classifier("svm")
-    spy = Spy(spec.shared_fits)
-    original, largest = spy.memory, []
-
-    def memory(fold):
-        largest.append(original(fold))
-        # So large that only so many tasks fit.
-        return int(search_module._SHARED_BYTES / limit_in_tasks)
-
-    spy.memory = memory
-    found = run(training, replace(spec, shared_fits=spy), 4)
-    assert min(largest) > 8 * 2 * 200**2
-    return spy, found
-
-
-def test_no_more_at_a_time_than_memory_allows(training):
-    spy, _ = spied(training, 1.5)
-    assert spy.most == 1
-
-
-def test_ordinary_fits_where_not_one_fits_into_memory(training):
-    spy, found = spied(training, 0.9)
-    assert spy.most == 0
+@pytest.mark.parametrize(("limit", "most"), [(1.5, {1}), (0.9, {0}), (8, {2, 3, 4})])
+def test_no_more_at_a_time_than_memory_allows_each_with_one_thread(training, limit, most):
+    spy = Spy(limit)
+    with threadpool_limits(2):
+        found = run(training, replace(get_classifier("svm"), shared_fits=spy), 4)
+    assert spy.most in most
+    assert spy.threads == ({1} if spy.most else set())
     shared = run(training, get_classifier("svm"))
     assert [one.auc for one in found] == pytest.approx([one.auc for one in shared], abs=1e-9)
-
-
-def test_a_task_has_one_thread(training):
-    with threadpool_limits(2):
-        spy, _ = spied(training, 8)
-    assert spy.most > 1
-    assert spy.threads == {1}

@@ -140,7 +140,7 @@ def test_benchmark_writes_its_table_and_goes_on_where_it_was(
     def never(*_, **__):
         raise AssertionError("a finished row was fitted again")
 
-    monkeypatch.setattr("featx.classifiers.classifier.fit", never)
+    monkeypatch.setattr("featx.classifiers.fitting.fit", never)
     code, text, _ = run_featx(*arguments)
     assert code == 0
     assert json.loads(text) == rows

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from featx.backbones import feature_maps
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import save_model
 from featx.features.extraction import extract
 from tests.features.worker import QuickMaps

@@ -24,17 +24,17 @@ def same(found, expected):
     assert [found.digest(n) for n in (0, -1)] == [expected.digest(n) for n in (0, -1)]
 
 
-def test_a_data_set_is_returned_as_it_is(images):
+def test_a_path_is_opened_with_its_rules_and_a_data_set_is_returned(image_folder, images):
     assert as_images(images) is images
-
-
-def test_a_path_is_opened_with_its_rules(image_folder, images):
     for path in (image_folder, str(image_folder)):
         found = as_images(path, RULE)
         same(found, images)
         assert found.y.tolist() == images.y.tolist()
         assert found.patients.tolist() == images.patients.tolist()
     assert set(as_images(image_folder, labeled=False).y) == {""}
+    pixels = np.arange(126, dtype=np.uint8).reshape(3, 6, 7)
+    for arrays in (pixels, list(pixels)):
+        np.testing.assert_array_equal(as_images(arrays).read(2), pixels[2])
 
 
 @pytest.mark.parametrize("make", [list, tuple, pandas.Series, pandas.DataFrame, np.array])
@@ -71,12 +71,6 @@ def test_a_data_frame_is_read_as_a_table_is(paths, images, tmp_path, monkeypatch
     frame.loc[0, "path"] = "absent.png"
     with pytest.raises(UsageError, match=r"the data frame names 1 files .*absent.png for one"):
         as_images(frame)
-
-
-def test_arrays(generator):
-    pixels = generator.integers(0, 256, (3, 6, 7), dtype=np.uint8)
-    for arrays in (pixels, list(pixels)):
-        np.testing.assert_array_equal(as_images(arrays).read(2), pixels[2])
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,10 @@ def test_patients_from_headers_are_keyed_hashes(series):
     expected = [hash_patient(f"MRN-{name.split('.')[3]}", "key") for name in images.names]
     assert images.patients.tolist() == expected
     assert len(set(expected)) == 6
+    # A damaged file is a patient of its own.
+    (series / "ill" / "empty.dcm").touch()
+    damaged = ImageDataset.open(series, "dicom", hash_patients="key")
+    assert len(set(damaged.patients)) == 7
 
 
 def test_without_a_secret_hashes_stay_the_same_on_this_machine_and_differ_on_another(
@@ -61,18 +65,14 @@ def test_without_a_secret_hashes_stay_the_same_on_this_machine_and_differ_on_ano
     assert not set(ImageDataset.open(series, "dicom").patients) & set(first)
 
 
-def test_a_secret_that_cannot_be_stored_is_reported(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
-    with pytest.raises(FeatxError, match="give one with --hash-patients"):
-        local_secret()
-
-
-def test_an_empty_secret_is_refused(tmp_path):
+def test_a_secret_that_cannot_be_stored_or_is_empty_is_reported(tmp_path, monkeypatch):
     path = tmp_path / "settings" / "featx" / "patient-secret"
     path.parent.mkdir(parents=True)
     path.touch()
     with pytest.raises(FeatxError, match="is empty; delete it"):
+        local_secret()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(path))
+    with pytest.raises(FeatxError, match="give one with --hash-patients"):
         local_secret()
 
 
@@ -82,12 +82,6 @@ def test_images_without_a_patient_are_reported(series, image_folder):
         ImageDataset.open(series, "dicom")
     with pytest.raises(UsageError, match="24 of 24 images have no DICOM header"):
         ImageDataset.open(image_folder, "dicom")
-
-
-def test_a_damaged_file_is_a_patient_of_its_own(series):
-    (series / "ill" / "empty.dcm").touch()
-    images = ImageDataset.open(series, "dicom", hash_patients="key")
-    assert len(set(images.patients)) == 7
 
 
 def test_other_patients_are_hashed_on_request(image_folder):

@@ -43,16 +43,10 @@ def test_parquet_is_read_as_csv_is(image_folder):
         assert images.splits.tolist() == ["train", "train", "test", "test"]
 
 
-def test_a_missing_value_is_an_empty_one(image_folder):
-    path = write(image_folder / "list.parquet", {**TABLE, "split": [None] * 4})
-    assert set(ImageDataset.open(path).splits) == {""}
-    path = write_csv(image_folder, "path,label,split\nNORMAL/p00_0.png,no\nPNEUMONIA/p06_0.png,yes")
-    assert set(ImageDataset.open(path).splits) == {""}
-
-
-def test_patients_of_a_named_column_or_of_paths(image_folder):
-    text = "path,label,person\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
+def test_patients_of_a_named_column_or_of_paths_and_missing_splits(image_folder):
+    text = "path,label,person,split\nNORMAL/p00_0.png,no,x\nPNEUMONIA/p06_0.png,yes,y\n"
     path = write_csv(image_folder, text)
+    assert set(ImageDataset.open(path).splits) == {""}
     assert ImageDataset.open(path, "person").patients.tolist() == ["x", "y"]
     assert ImageDataset.open(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
 
@@ -91,20 +85,23 @@ def test_bad_csv(image_folder, text, message):
 
 def test_bad_files(image_folder):
     (image_folder / "text.parquet").write_text("path,label\n")
-    with pytest.raises(UsageError, match="is not a Parquet file"):
-        ImageDataset.open(image_folder / "text.parquet")
-    path = write(image_folder / "list.parquet", {"file": ["a"], "label": ["b"]})
-    with pytest.raises(UsageError, match=r"no column 'path' .it has: file, label"):
-        ImageDataset.open(path)
+    write(image_folder / "list.parquet", {"file": ["a"], "label": ["b"]})
     (image_folder / "list.csv").write_bytes("path,label\nR\xf6ntgen.png,no\n".encode("latin-1"))
-    with pytest.raises(UsageError, match="save it as 'CSV UTF-8'"):
-        ImageDataset.open(image_folder / "list.csv")
+    for name, message in (
+        ("text.parquet", "is not a Parquet file"),
+        ("list.parquet", "no column 'path' .it has: file, label"),
+        ("list.csv", "save it as 'CSV UTF-8'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            ImageDataset.open(image_folder / name)
 
 
 @pytest.mark.parametrize("blank", [1, 4])
 def test_patients_are_given_for_all_images_or_for_none(image_folder, blank):
     patients = [None] * blank + ["a"] * (4 - blank)
-    path = write(image_folder / "list.parquet", {**TABLE, "patient": patients})
+    table = {**TABLE, "patient": patients, "split": [None] * 4}
+    path = write(image_folder / "list.parquet", table)
+    assert set(ImageDataset.open(path, labeled=False).splits) == {""}
     if blank == 4:
         assert not ImageDataset.open(path).patients_known
         return

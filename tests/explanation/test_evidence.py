@@ -5,7 +5,7 @@ import pytest
 
 from featx.backbones import engines
 from featx.benchmarking.controls import control_matrix
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.errors import UsageError
 from featx.explanation.evidence import ACTIVATION, OCCLUSION, Explainer, add_maps, mean_effects
 from featx.features.extraction import extract

@@ -24,12 +24,11 @@ def make_matrix(views=1, **changes):
     labels = np.arange(N_IMAGES) % 2
     image = np.repeat(np.arange(N_IMAGES), views)
     X = generator.normal(size=(len(image), 12)) + 2.5 * labels[image, None]
-    names = tuple(f"train/{label}/{number}.png" for number, label in enumerate(labels))
     matrix = FeatureMatrix(
         X=X.astype(np.float32),
         image=image,
         view=np.tile(np.arange(views), N_IMAGES),
-        names=names,
+        names=tuple(f"train/{label}/{number}.png" for number, label in enumerate(labels)),
         digests=tuple(f"{number:064x}" for number in range(N_IMAGES)),
         labels=labels,
         patients=np.array([f"p{number // 2}" for number in range(N_IMAGES)]),
@@ -62,25 +61,17 @@ def test_planted_wrong_labels_are_the_first_issues(found, wrong):
     assert issue.probability == found.probabilities[issue.image, found.labels[issue.image]]
 
 
-def test_neighbors_are_those_of_all_distances(found):
-    matrix = make_matrix(views=2)
-    means = matrix.X.reshape(N_IMAGES, 2, -1).mean(axis=1, dtype=np.float64)
-    distances = pairwise_distances(StandardScaler().fit_transform(means))
+def test_neighbors_and_map_are_those_of_standardized_means(found):
+    means = make_matrix(views=2).X.reshape(N_IMAGES, 2, -1).mean(axis=1, dtype=np.float64)
+    scaled = StandardScaler().fit_transform(means)
+    distances = pairwise_distances(scaled)
     np.fill_diagonal(distances, np.inf)
     expected = np.argsort(distances, axis=1)[:, :5]
     np.testing.assert_array_equal(found.neighbors, expected)
-    np.testing.assert_allclose(
-        found.distances, np.take_along_axis(distances, expected, axis=1), rtol=1e-6
-    )
-
-
-def test_the_map_is_that_of_the_principal_components(found):
-    matrix = make_matrix(views=2)
-    means = matrix.X.reshape(N_IMAGES, 2, -1).mean(axis=1, dtype=np.float64)
-    scaled = StandardScaler().fit_transform(means)
+    nearest = np.take_along_axis(distances, expected, axis=1)
+    np.testing.assert_allclose(found.distances, nearest, rtol=1e-6)
     _, values, directions = np.linalg.svd(scaled, full_matrices=False)
-    share = values**2 / (values**2).sum()
-    np.testing.assert_allclose(found.explained, share[:2], rtol=1e-3)
+    np.testing.assert_allclose(found.explained, values[:2] ** 2 / (values**2).sum(), rtol=1e-3)
     along = scaled @ directions[:2].T
     for axis in range(2):
         assert abs(np.corrcoef(found.coordinates[:, axis], along[:, axis])[0, 1]) > 0.999
@@ -101,16 +92,19 @@ def test_without_labels_of_two_classes_there_are_no_issues():
     assert any("two classes" in note for note in found.notes)
 
 
-def test_wrong_arguments_are_refused():
-    matrix = make_matrix()
-    with pytest.raises(UsageError, match="pca, umap"):
-        featx.explore(matrix, method="tsne")
-    with pytest.raises(UsageError, match="no classifier 'svn'"):
-        featx.explore(matrix, classifier="svn")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "tsne"}, "pca, umap"),
+        ({"classifier": "svn"}, "no classifier 'svn'"),
+        ({"neighbors": 0}, "at least 1"),
+    ],
+)
+def test_wrong_arguments_are_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        featx.explore(make_matrix(), **settings)
     with pytest.raises(UsageError, match="three images"):
-        featx.explore(matrix.select_images([0, 1]))
-    with pytest.raises(UsageError, match="at least 1"):
-        featx.explore(matrix, neighbors=0)
+        featx.explore(make_matrix().select_images([0, 1]))
 
 
 def test_umap_is_an_extra(monkeypatch):
@@ -145,13 +139,13 @@ def folder(tmp_path_factory):
             picture.save(folder / "NORMAL" / "copy.png", compress_level=1)
             picture.resize((160, 192)).save(folder / "NORMAL" / "larger.jpeg", quality=70)
     images = ImageDataset.open(folder)
-    generator = np.random.default_rng(0)
+    n = len(images)
     matrix = FeatureMatrix(
-        X=generator.normal(size=(len(images), 4)).astype(np.float32),
-        image=np.arange(len(images)),
-        view=np.zeros(len(images), dtype=int),
+        X=np.random.default_rng(0).normal(size=(n, 4)).astype(np.float32),
+        image=np.arange(n),
+        view=np.zeros(n, dtype=int),
         names=images.names,
-        digests=tuple(images.digest(index) for index in range(len(images))),
+        digests=tuple(images.digest(index) for index in range(n)),
         labels=images.labels,
         patients=images.patients,
         splits=images.splits,
@@ -172,8 +166,7 @@ def test_images_give_thumbnails_and_duplicates(folder):
     original = frozenset({"NORMAL/00.png", "NORMAL/copy.png"})
     assert kinds.pop(original) == "same pixels"
     ((near, kind),) = kinds.items()
-    assert kind == "near duplicate"
-    assert near - original == {"NORMAL/larger.jpeg"}
+    assert (kind, near - original) == ("near duplicate", {"NORMAL/larger.jpeg"})
     assert any("1 of 26 images" in note for note in found.notes)
     assert not found.thumbnails[-1].any()
     picture = np.asarray(images.read(5), dtype=float)

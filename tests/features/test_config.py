@@ -48,6 +48,12 @@ def test_no_path_is_written_and_a_weights_file_must_be_named_again(tmp_path):
         ({"engine": "onnx"}, "no engine 'onnx'"),
         ({"color": "grey"}, "did you mean 'gray'"),
         ({"networks": ["aa"]}, "with precision='int8'"),
+        ({"precision": "int8", "networks": ["aa", "bb"]}, r"for 1 backbone\(s\)"),
+        ({"precision": "int8", "engine": "keras"}, "does not compute in int8"),
+        ({"precision": "bfloat16", "engine": "openvino"}, "does not compute in bfloat16"),
+        ({"precision": "int4"}, "no precision 'int4'"),
+        ({"pooling": "mean"}, "no pooling 'mean'"),
+        ({"normalization": "zscore"}, "there is no"),
         ({"backbone": "vgg16"}, "no extraction setting 'backbone'; did you mean 'backbones'"),
     ],
 )

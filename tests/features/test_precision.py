@@ -1,4 +1,4 @@
-"""Precision: recipes of their own, and one quantized network for all that is compared."""
+"""Precision: one quantized network for all images that are compared."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import json
 import numpy as np
 import pytest
 
-from featx.backbones import quantization as quantization
+from featx.backbones import quantization
 from featx.errors import FeatxError, UsageError
 from featx.features.extraction import extract
 from featx.features.pipeline import ENGINES
-from featx.features.recipe import Recipe
 from featx.features.reextraction import extract_by_recipes
-from featx.images.augmentation import Augmentation
 from tests.features.worker import QuickEngine
 
 BACKBONE = "efficientnet_lite0"
 
 
 class Quantizer:
-    """Stands for NNCF: its network is the views that it was shown."""
+    """Replaces NNCF: its network is the views that it was given."""
 
     def __init__(self):
         self.calls = 0
@@ -33,7 +31,7 @@ class Quantizer:
 
 
 class QuickQuantizedEngine(QuickEngine):
-    """Features that the network decides, as do the pixels."""
+    """Features that depend on the network and on the pixels."""
 
     def __init__(self, network, backbone):
         super().__init__(backbone.features)
@@ -55,20 +53,6 @@ def quantizer(monkeypatch):
 
 def int8(images, cache, **options):
     return extract(images, BACKBONE, "none", 1, cache=cache, precision="int8", **options)
-
-
-def test_precision_has_a_recipe_of_its_own_and_older_digests_stay():
-    plain = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray")
-    assert not {"precision", "network"} & set(plain.to_dict())
-    quantized = [
-        Recipe(
-            "resnet50", "random-0", (224, 224), Augmentation(), 0, "gray", precision="int8",
-            network=network,
-        )
-        for network in ("aa", "bb")
-    ]  # fmt: skip
-    assert len({plain.digest, *(recipe.digest for recipe in quantized)}) == 3
-    assert [Recipe.from_dict(recipe.to_dict()) for recipe in quantized] == quantized
 
 
 def test_one_network_serves_training_and_test_images(images, tmp_path, quantizer):
@@ -139,21 +123,6 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
     with pytest.raises(FeatxError, match="is damaged"):
         extract_by_recipes(images, matrix.recipes, 1, cache=third, weights_dir=network.parent)
     assert quantizer.calls == 1
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"precision": "int8", "engine": "keras"}, "does not compute in int8"),
-        ({"precision": "bfloat16", "engine": "openvino"}, "does not compute in bfloat16"),
-        ({"precision": "int4"}, "no precision 'int4'"),
-        ({"networks": ["aa"]}, "with precision='int8'"),
-        ({"precision": "int8", "networks": ["aa", "bb"]}, r"for 1 backbone\(s\)"),
-    ],
-)
-def test_wrong_use_is_answered_clearly(images, tmp_path, options, message):
-    with pytest.raises(UsageError, match=message):
-        extract(images, BACKBONE, "none", 1, cache=tmp_path, **options)
 
 
 def test_quantization_is_for_int8_and_by_an_int8_matrix(images, tmp_path, quick):

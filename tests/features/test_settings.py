@@ -8,9 +8,6 @@ from featx.backbones.pooling import POOLINGS
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError
-from featx.features.recipe import Recipe
-from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import Augmentation, make_view
 from featx.images.normalization import NORMALIZATIONS, normalize
 
@@ -55,26 +52,3 @@ def test_features_are_pooled_as_asked(tmp_path, feature_maps, pooling):
     if pooling == "max":
         expected = maps.max(axis=(1, 2))
         np.testing.assert_allclose(matrix.X, expected, atol=1e-4 * np.abs(expected).max())
-
-
-def test_a_model_finds_its_features_again(tmp_path):
-    matrix = extracted(tmp_path, pooling="gem", normalization="clahe")
-    again = extract_by_recipes(ImageDataset.from_arrays(PIXELS), matrix.recipes, 1, cache=tmp_path)
-    assert again.recipes == matrix.recipes
-    np.testing.assert_array_equal(again.X, matrix.X)
-
-
-def test_an_older_recipe_keeps_its_digest():
-    recipe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray")
-    assert "normalization" not in recipe.to_dict()
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
-    clahe = Recipe("resnet50", "random-0", (224, 224), Augmentation(), 0, "gray", "gem", "clahe")
-    assert Recipe.from_dict(clahe.to_dict()) == clahe
-    assert clahe.digest != recipe.digest
-
-
-@pytest.mark.parametrize("setting", [{"pooling": "mean"}, {"normalization": "zscore"}])
-def test_unknown_settings_are_refused_before_anything_runs(tmp_path, setting):
-    with pytest.raises(UsageError, match="there is no"):
-        extracted(tmp_path, **setting)
-    assert not list(tmp_path.iterdir())

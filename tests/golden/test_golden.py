@@ -102,6 +102,8 @@ def test_a_cache_answers_without_a_network(golden, expected, monkeypatch, name, 
 
 
 def test_a_cache_is_extended(golden, expected, monkeypatch):
+    if not versions_agree(expected, "numpy", "opencv-python-headless", "pillow"):
+        pytest.skip("the drift check refuses a cache whose rows other versions computed")
     monkeypatch.chdir(golden)
     old = set((golden / "cache").rglob("part-*.h5"))
     run("extract", "images", "--views", "2", "--cache", "cache", "--out", "new.h5", "--quiet")

@@ -11,9 +11,11 @@ import sys
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
-from pydicom.encaps import encapsulate
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGBaseline8Bit
 
 from featx.errors import UnreadableImageError
@@ -103,6 +105,37 @@ def test_a_damaged_jpeg_inside_dicom_and_tiff_is_damaged(generator):
     read_image(tiff)
     with pytest.raises(UnreadableImageError, match=DAMAGED):
         read_image(tiff[:middle] + bytes(512) + tiff[middle + 512 :])
+
+
+def sample(name, damage):
+    """One of pydicom's files, its frame damaged by a function."""
+    dataset = pydicom.dcmread(get_testdata_file(name, download=False))
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([damage(frame)])
+    buffer = io.BytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name",
+    # JPEG 2000 has no redundancy by which a decoder could notice.
+    ["MR_small_RLE.dcm", "SC_rgb_jpeg_gdcm.dcm", "MR_small_jpeg_ls_lossless.dcm"],
+)
+def test_compressed_dicom_with_a_block_of_another_file_is_damaged(name, generator):
+    block = generator.bytes(700)
+    assert read_image(sample(name, bytes)).any()
+    with pytest.raises(UnreadableImageError, match=DAMAGED):
+        read_image(sample(name, lambda frame: frame[:900] + block + frame[1600:]))
+
+
+def test_a_lossless_jpeg_file(generator):
+    """libjpeg-turbo does not scale these; a buffer for the scaled size would overflow."""
+    frames = []
+    content = sample("SC_rgb_jpeg_gdcm.dcm", lambda frame: frames.append(frame) or frame)
+    np.testing.assert_array_equal(read_image(frames[0], "rgb"), read_image(content, "rgb"))
+    with pytest.raises(UnreadableImageError, match=DAMAGED):
+        read_image(frames[0][:2000] + generator.bytes(300) + frames[0][2300:])
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "I;16"])

@@ -76,7 +76,6 @@ def test_floats_beyond_their_range_by_resizing_are_clipped(scale):
         (np.array([[0, 2**24]], np.uint32), "32-bit integers up to 16,777,216"),
         (np.array([[0, 2**40]]), "64-bit integers"),
         (np.array([[np.nan, 1.0]]), "not finite"),
-        (np.array([[1j]]), "array of complex128"),
         (np.zeros((0, 4)), "no pixels"),
     ],
 )

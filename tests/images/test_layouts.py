@@ -1,216 +1,22 @@
-"""Every accepted layout against drawn pixels, written by an independent library."""
+"""Accepted layouts of PNG, JPEG, BMP and arrays against drawn pixels; refusals by name."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image, TiffImagePlugin
 
 from featx.errors import UnreadableImageError
 from featx.images.layouts import LAYOUTS, check_layout
-from featx.images.reading import count_channels, read_image
-from tests.conftest import smooth_image
-
-# Independent writers: tifffile, OpenCV and a hand-written PNG.
-
-
-def tiff(pixels, **options):
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, pixels, **options)
-    return buffer.getvalue()
-
-
-def png(pixels, color_type, *extra):
-    """A PNG of big-endian rows without filters; `extra` are further chunks before the pixels."""
-    height, width = pixels.shape[:2]
-    bits = 8 * pixels.dtype.itemsize
-    rows = pixels.astype(pixels.dtype.newbyteorder(">")).reshape(height, -1)
-    data = b"".join(b"\0" + row.tobytes() for row in rows)
-    header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    parts = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-@pytest.fixture
-def gray(generator):
-    return smooth_image(generator).copy()
-
-
-@pytest.fixture
-def colors(generator):
-    return np.stack([smooth_image(generator) for _ in range(3)], axis=2)
-
-
-def expect(content, pixels, color="gray", **tolerance):
-    np.testing.assert_allclose(read_image(content, color), pixels, **({"atol": 0.01} | tolerance))
-
-
-STORAGE = [
-    {},
-    {"byteorder": ">"},
-    {"bigtiff": True},
-    {"rowsperstrip": 7},
-    {"tile": (16, 32)},
-    {"compression": "zlib", "byteorder": ">"},
-    {"compression": "zlib", "tile": (16, 32), "byteorder": ">"},
-]
-
-
-@pytest.mark.parametrize("storage", STORAGE, ids=str)
-@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
-@pytest.mark.parametrize(
-    ("dtype", "white"),
-    [
-        ("uint8", 255),
-        ("uint16", 65535),
-        ("uint32", 2**32 - 1),
-        ("float16", 1),
-        ("float32", 1),
-        ("float64", 1),
-    ],
-)
-def test_gray_tiff_of_every_depth(gray, storage, photometric, dtype, white):
-    gray = np.where(np.arange(gray.shape[1]) < 3, 255, gray).astype(np.uint8)
-    stored = (gray * (white / 255)).round(0 if white > 1 else 9).astype(dtype)
-    shown = gray if photometric == "minisblack" else 255 - gray.astype(float)
-    expect(tiff(stored, photometric=photometric, **storage), shown, atol=0.1)
-
-
-@pytest.mark.parametrize("storage", STORAGE, ids=str)
-@pytest.mark.parametrize("dtype", ["int16", "int32"])
-def test_signed_tiff_without_negative_values(gray, storage, dtype):
-    expect(tiff(gray.astype(dtype) * 16, **storage), gray * (16 * 255 / 4095))
-
-
-@pytest.mark.parametrize("storage", STORAGE, ids=str)
-@pytest.mark.parametrize("scale", [257, 16], ids=["16 bits", "12 bits"])
-def test_deep_colors_of_tiff(colors, storage, scale):
-    colors = colors.copy()
-    colors[:3] = 255
-    content = tiff(colors.astype(np.uint16) * scale, photometric="rgb", **storage)
-    expect(content, colors * (scale * 255 / (65535 if scale == 257 else 4095)), "rgb")
-    weights = [0.299, 0.587, 0.114]
-    expect(content, read_image(content, "rgb") @ weights)
-
-
-def test_deep_colors_in_planes(colors):
-    colors = colors.copy()
-    colors[:3] = 255
-    planes = np.ascontiguousarray(np.moveaxis(colors, 2, 0)).astype(np.uint16) * 257
-    for options in ({}, {"compression": "zlib"}, {"rowsperstrip": 8}):
-        content = tiff(planes, photometric="rgb", planarconfig="separate", **options)
-        expect(content, colors, "rgb")
-    content = tiff(planes, photometric="rgb", planarconfig="separate", rowsperstrip=7)
-    with pytest.raises(UnreadableImageError, match="separate planes of several strips"):
-        read_image(content)
-
-
-@pytest.mark.parametrize("predictor", [1, 2, 3])
-@pytest.mark.parametrize("compression", [5, 8], ids=["lzw", "deflate"])
-def test_predictors_of_compressed_tiff(colors, compression, predictor):
-    deep = colors.astype(np.uint16) * 257
-    deep[:2] = 65535
-    deep = deep if predictor < 3 else (deep[..., 0] / 65535).astype(np.float32)
-    options = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
-    done, content = cv2.imencode(".tif", deep, options)
-    assert done
-    tags = tifffile.TiffFile(io.BytesIO(content.tobytes())).pages[0].tags
-    assert tags[259].value == compression
-    assert predictor == 1 or tags[317].value == predictor
-    if predictor == 3:
-        expect(content.tobytes(), deep * 255)
-    else:
-        # OpenCV takes blue first.
-        expect(content.tobytes(), deep[..., ::-1] / 257, "rgb")
-
-
-def test_tiff_with_alpha(gray):
-    gray = np.maximum(gray, 1)
-    gray[:3] = 255
-    opaque, clear = np.full_like(gray, 255), np.full_like(gray, 255)
-    clear[:, :24] = 0
-    for alpha, shown in ((opaque, gray), (clear, gray * (clear > 0))):
-        for scale, dtype in ((1, np.uint8), (257, np.uint16)):
-            stored = np.stack([gray, alpha], axis=2).astype(dtype) * dtype(scale)
-            two = tiff(stored, photometric="minisblack", extrasamples=[2], planarconfig="contig")
-            expect(two, shown)
-            four = stored[..., [0, 0, 0, 1]]
-            expect(tiff(four, photometric="rgb", extrasamples=[2]), shown)
-    # Of associated alpha colors are multiplied already; a sample of no meaning hides nothing.
-    half = np.stack([gray, clear], axis=2).astype(np.uint16) * 257
-    for meaning in (0, 1):
-        content = tiff(
-            half, photometric="minisblack", extrasamples=[meaning], planarconfig="contig"
-        )
-        expect(content, gray)
-
-
-@pytest.mark.parametrize(
-    ("mode", "options"),
-    [
-        ("1", {"compression": "group4"}),
-        ("1", {}),
-        ("L", {"compression": "packbits"}),
-        ("P", {"compression": "tiff_lzw"}),
-        ("RGB", {"compression": "jpeg", "quality": 95}),
-        ("CMYK", {}),
-        ("YCbCr", {}),
-        ("I;16", {"compression": "tiff_lzw"}),
-        ("F", {"compression": "lzma"}),
-    ],
-)
-def test_layouts_that_pillow_writes(gray, mode, options):
-    image = Image.fromarray(gray)
-    if mode == "1":
-        image = image.point(lambda value: 255 * (value > 127)).convert("1")
-    elif mode == "I;16":
-        image = Image.fromarray(
-            np.maximum(gray, 20 * np.eye(40, 48, dtype=np.uint8)) * np.uint16(257)
-        )
-    elif mode == "F":
-        image = Image.fromarray(gray.astype(np.float32))
-    else:
-        image = image.convert(mode)
-    buffer = io.BytesIO()
-    image.save(buffer, "TIFF", **options)
-    shown = np.asarray(image) / 257 if mode == "I;16" else np.asarray(image.convert("L"))
-    expect(buffer.getvalue(), shown, atol=6 if "quality" in options else 1)
-
-
-def test_packed_twelve_bits(gray):
-    even = gray[:, :48].astype(np.uint16) * 16
-    packed = np.stack(
-        [even[:, ::2] >> 4, (even[:, ::2] & 15) << 4 | even[:, 1::2] >> 8, even[:, 1::2] & 255], 2
-    )
-    # The byte rows of a 12-bit picture, under a header that says so.
-    content = tiff(packed.reshape(40, -1).astype(np.uint8), metadata=None)
-    page = tifffile.TiffFile(io.BytesIO(content)).pages[0]
-    changed = bytearray(content)
-    for tag, value in ((256, 48), (258, 12)):
-        struct.pack_into(
-            "<I" if page.tags[tag].dtype == 4 else "<H", changed, page.tags[tag].valueoffset, value
-        )
-    expect(bytes(changed), even * (255 / 4095))
-
-
-def test_declared_maximum_of_tiff(gray):
-    stored = np.minimum(gray.astype(np.uint16), 200) * 2
-    declared = tiff(stored, extratags=[(281, 3, 1, 1023, True)])
-    expect(declared, stored * (255 / 1023))
-    # Other maxima are the brightest pixel of one picture.
-    np.testing.assert_array_equal(
-        read_image(tiff(stored, extratags=[(281, 3, 1, 400, True)])), read_image(tiff(stored))
-    )
+from featx.images.reading import count_channels, read_image, undeclared_bits
+from featx.images.sources import pixels_of, undeclared_depth
+from tests.images.writers import chunk, expect, png, tiff
 
 
 @pytest.mark.parametrize("scale", [257, 16], ids=["16 bits", "12 bits"])
@@ -262,30 +68,6 @@ def test_other_layouts_and_containers_are_refused_by_name(content, name):
         read_image(content)
 
 
-def test_compressions_are_refused_by_name(gray):
-    content = bytearray(tiff(gray, metadata=None))
-    entry = tifffile.TiffFile(io.BytesIO(bytes(content))).pages[0].tags[259]
-    for number, name in ((34887, "LERC"), (34712, "JPEG 2000"), (999, "number 999")):
-        struct.pack_into("<H", content, entry.valueoffset, number)
-        with pytest.raises(UnreadableImageError, match=f"a TIFF with {name} compression"):
-            read_image(bytes(content))
-
-
-def test_pages_beside_the_picture(gray):
-    """Thumbnails and masks are no pictures of their own."""
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
-        writer.write(gray, metadata=None)
-        writer.write(gray[::4, ::4], subfiletype=1, metadata=None)
-    expect(buffer.getvalue(), gray)
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
-        writer.write(gray, metadata=None)
-        writer.write(gray, metadata=None)
-    with pytest.raises(UnreadableImageError, match="several frames or pages"):
-        read_image(buffer.getvalue())
-
-
 def test_the_main_picture_of_a_phone_jpeg(gray):
     buffer = io.BytesIO()
     image = Image.fromarray(gray)
@@ -311,6 +93,31 @@ def test_ill_formed_metadata_does_not_refuse_pixels(gray, kind):
     expect(buffer.getvalue(), gray, atol=8)
 
 
+@pytest.mark.parametrize(
+    ("marker", "data"),
+    [
+        (0xE0, b"JFIF\0\x09"),
+        (0xE1, b"Exif\0\0" + b"\xff" * 40),
+        (0xE1, b"Exif\0\0II*\0\x08\0\0\0\x05\0"),
+        (0xE1, b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta tiff:Orientation="sideways"'),
+        (0xE2, b"ICC_PROFILE\0\x05\x01xx"),
+        (0xE2, b"MPF\0II*\0\x08\0\0\0\xff\xff" + b"z" * 30),
+        (0xED, b"Photoshop 3.0\x008BIM\xff\xff\xff" + b"q" * 20),
+        (0xEE, b"Adobe\0"),
+        (0xFE, b"\xff\xda" * 9000),
+    ],
+    ids=["JFIF", "EXIF", "EXIF cut", "XMP", "ICC", "MPF", "Photoshop", "Adobe", "comment"],
+)
+def test_ill_formed_segments_of_jpeg_do_not_refuse_pixels(colors, marker, data):
+    buffer = io.BytesIO()
+    Image.fromarray(colors).save(buffer, "JPEG")
+    content = buffer.getvalue()
+    segment = bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
+    found = read_image(content[:2] + segment + content[2:], "rgb")
+    np.testing.assert_array_equal(found, read_image(content, "rgb"))
+    np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
+
+
 def test_text_of_png_does_not_refuse_pixels(gray):
     large = (b"zTXt", b"note\0\0" + zlib.compress(bytes(5_000_000)))
     color = (b"iCCP", b"odd\0\0" + b"no profile")
@@ -333,6 +140,85 @@ def test_channels_of_files_that_pillow_does_not_know(gray):
     assert count_channels(tiff(gray.astype(np.float64) / 255)) == 1
     assert count_channels(tiff(np.stack([gray] * 3, 2).astype(np.uint16), photometric="rgb")) == 3
     assert count_channels(png(np.stack([gray] * 3, 2).astype(np.uint16), 2)) == 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
+def test_bmp(gray, mode):
+    image = Image.fromarray(gray).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "BMP")
+    # OpenCV reads alpha as a fourth channel.
+    found = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., 0]
+    expect(buffer.getvalue(), found, atol=1)
+    content = bytearray(buffer.getvalue())
+    content[28] = 64
+    with pytest.raises(UnreadableImageError, match="a BMP of 64-bit gray, palette or RGB"):
+        read_image(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.zeros((4, 4), np.complex64), "an array of 64-bit complex64"),
+        (np.zeros((4, 4), object), "an array of 64-bit object"),
+        (np.zeros((4, 4), "datetime64[s]"), "an array of 64-bit datetime64"),
+        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\) is no image"),
+        (np.zeros(16, np.uint8), r"shape \(16,\) is no image"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\) is no image"),
+    ],
+)
+def test_arrays_of_other_kinds_are_refused_by_name(pixels, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        pixels_of(pixels, "gray")
+
+
+def test_arrays_read_as_the_files_that_hold_them(colors, gray):
+    deep = colors.astype(np.uint16) * 16
+    for pixels in (gray, gray[..., np.newaxis], colors, deep, gray / 255):
+        for color in ("gray", "rgb"):
+            kind = "rgb" if pixels.shape[2:] == (3,) else "minisblack"
+            content = tiff(np.squeeze(pixels), photometric=kind)
+            np.testing.assert_allclose(pixels_of(pixels, color), read_image(content, color), atol=1)
+
+
+def test_undeclared_depths(gray):
+    gray[0, 0] = 255
+    twelve = gray.astype(np.uint16) * 16
+    for scale, depth in ((16, 12), (64, 14), (257, 16)):
+        stored = gray.astype(np.uint16) * np.uint16(scale)
+        stored[:3] = 255 * scale
+        color = np.repeat(stored[..., np.newaxis], 3, 2)
+        assert undeclared_depth(stored) == depth
+        for content in (
+            png(stored, 0),
+            png(color, 2),
+            tiff(stored),
+            tiff(color, photometric="rgb"),
+        ):
+            assert undeclared_bits(content) == depth
+    for content in (
+        png(gray, 0),
+        tiff(gray),
+        tiff(gray / 255),
+        tiff(twelve // 4, extratags=[(281, 3, 1, 1023, True)]),
+        png(twelve // 4, 0, (b"sBIT", b"\x0a")),
+    ):
+        assert undeclared_bits(content) == 0
+    assert undeclared_depth(gray) == undeclared_depth(gray / 255) == 0
+
+
+def test_the_table_in_the_documentation_is_the_table():
+    page = Path(__file__).parents[2] / "docs" / "howto" / "pixel_layouts.md"
+    text = page.read_text()
+    for layout in LAYOUTS:
+        bits = ", ".join(map(str, layout.bits))
+        if len(layout.bits) > 3 and layout.bits == tuple(
+            range(layout.bits[0], layout.bits[-1] + 1)
+        ):
+            bits = f"{layout.bits[0]} to {layout.bits[-1]}"
+        assert f"| {layout.container} | {layout.samples} | {bits} | {layout.numbers} |" in text
+    table = text.split("## Depth")[0].count("\n| ") - 1
+    assert table == len(LAYOUTS)
 
 
 def test_the_table_refuses_what_it_does_not_list():

@@ -1,24 +1,17 @@
 from __future__ import annotations
 
-import csv
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from featx.metrics.scores import evaluate
+from featx.audit.findings import Finding
+from featx.classifiers.predictions import Predictions
+from featx.reporting.records import SetScores
 
 CLASSES = ("NORMAL", "PNEUMONIA")
-
-
-def write_scores(path, names, labels, patients, probabilities, class_names):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "patient", *(f"probability_{c}" for c in class_names)])
-        for name, label, patient, row in zip(names, labels, patients, probabilities, strict=True):
-            writer.writerow([name, class_names[label], patient, *row])
+FINDING = Finding("exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"})
 
 
 class Folder:
@@ -28,60 +21,29 @@ class Folder:
         self.root, self.class_names = root, class_names
         self.generator = np.random.default_rng(random_state)
         self.labels = np.arange(n) % len(class_names)
-        self.names = [
-            f"test/{class_names[label]}/{i:03d}.png" for i, label in enumerate(self.labels)
-        ]
+        self.names = [f"test/{class_names[k]}/{i:03d}.png" for i, k in enumerate(self.labels)]
         self.patients = [f"p{i // 2}" for i in range(n)]
         self.rows = []
-
-    def probabilities(self, skill):
-        k = len(self.class_names)
-        scores = self.generator.normal(0, 1, (len(self.labels), k)) + skill * np.eye(k)[self.labels]
-        shares = np.exp(scores)
-        return shares / shares.sum(axis=1, keepdims=True)
 
     def add(self, backbone, classifier, kind="frozen", skill=1.5, externals=(), **more):
         name = f"{backbone}-{classifier}".replace(":", "-").replace(" ", "-").replace("/", "-")
         row = {"name": name, "backbone": backbone, "classifier": classifier, "kind": kind}
-        row |= {"n_train": 480, "n_test": len(self.labels), **self.score(name, skill)}
+        row |= {"n_train": 480, **self.score(name, skill)}
         if externals:
             row["externals"] = {e: self.score(f"{name}@{e}", skill) for e in externals}
-        row |= {
-            "seconds_extract": 20.0,
-            "seconds_fit": 3.0 + len(self.rows),
-            "recipes": [],
-            "n_features": 2048,
-        }
+        row |= {"seconds_extract": 20.0, "seconds_fit": 3.0 + len(self.rows), "n_features": 2048}
         self.rows.append({**row, "settings": {"random_state": 0, "calibration": "sigmoid"}, **more})
         return self.rows[-1]
 
     def score(self, name, skill):
-        shares = self.probabilities(skill)
-        file = self.root / "scores" / f"{name}.csv"
-        write_scores(file, self.names, self.labels, self.patients, shares, self.class_names)
-        two = len(self.class_names) == 2
-        scores = evaluate(
-            self.labels,
-            shares,
-            threshold=0.4 if two else None,
-            class_names=self.class_names,
-            patients=self.patients,
-            n_bootstrap=50,
-        )
-        per_class = {
-            klass: {figure: interval.value for figure, interval in figures.items()}
-            for klass, figures in scores.per_class.items()
-        }
-        return {
-            **{k: None if np.isnan(v) else v for k, v in scores.to_row().items()},
-            "threshold": scores.threshold,
-            "confusion": scores.confusion.tolist(),
-            "collapsed": False,
-            "collapse_reason": "",
-            "n_test": scores.n,
-            "n_patients_test": scores.n_patients,
-            **({"per_class": per_class} if per_class else {}),
-        }
+        k = len(self.class_names)
+        scores = self.generator.normal(0, 1, (len(self.labels), k)) + skill * np.eye(k)[self.labels]
+        probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        patients, threshold = self.patients, 0.4 if k == 2 else None
+        found = Predictions(self.names, self.class_names, probabilities, self.labels, patients)
+        (self.root / "scores").mkdir(parents=True, exist_ok=True)
+        found.to_csv(self.root / "scores" / f"{name}.csv")
+        return SetScores.from_scores(found.decide(threshold).score()).to_dict()
 
     def run(self, **changes):
         step = {"images": 100, "patients": 50, "classes": dict.fromkeys(self.class_names, 50)}
@@ -101,15 +63,7 @@ class Folder:
                 {"step": "test", **step, "patients": None},
             ],
             "audit": {
-                "findings": [
-                    {
-                        "kind": "exact-duplicates-across",
-                        "severity": "leak",
-                        "count": 1,
-                        "text": "1 pair of pixel-identical images is in both training and test.",
-                        "examples": ["a.png = b.png"],
-                    }
-                ],
+                "findings": [FINDING.to_dict()],
                 "allowed": True,
             },
             "notes": ["Trained on 480 images.", "SHORTCUT: histogram alone reaches AUC 0.8."],
@@ -125,12 +79,11 @@ class Folder:
         }
         return run | changes
 
-    def picture(self, path="test/NORMAL/001.png", heat=True):
+    def picture(self, path="test/NORMAL/001.png"):
         target = self.root / "gallery"
         target.mkdir()
         Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(target / "00-miss.jpg")
-        if heat:
-            Image.new("L", (20, 20)).save(target / "00-miss.heat.jpg")
+        Image.new("L", (20, 20)).save(target / "00-miss.heat.jpg")
         entry = {"file": "00-miss.jpg", "path": path, "kind": "miss", "probability": 0.93}
         entry |= {"truth": self.class_names[0], "called": self.class_names[1]}
         content = {"row": self.rows[0]["name"], "pictures": [entry]}

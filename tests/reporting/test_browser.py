@@ -34,18 +34,15 @@ def visit(browser):
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+        for event in ("console", "pageerror", "dialog"):
+            page.on(event, lambda found: complaints.append(str(found)))
         address = path.resolve().as_uri()
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith("data:") or request.url.split("#")[0] == address
-                else complaints.append(f"request {request.url}")
-            ),
-        )
+
+        def check(request):
+            if not request.url.startswith("data:") and request.url.split("#")[0] != address:
+                complaints.append(f"request {request.url}")
+
+        page.on("request", check)
         page.goto(address)
         return page
 
@@ -116,12 +113,9 @@ def test_columns_sort_by_mouse_and_keyboard(folder, visit):
     names = ["resnet50, svm", "histogram, logistic (control)", "ramirez-cnn (baseline)"]
     assert order() == names
     heading.locator("button").click()
-    areas = [
-        float(text)
-        for text in table.locator("tbody td:nth-child(3)").evaluate_all(
-            "cells => cells.map(cell => cell.dataset.order)"
-        )
-    ]
+    areas = table.locator("tbody td:nth-child(3)").evaluate_all(
+        "cells => cells.map(cell => Number(cell.dataset.order))"
+    )
     assert areas == sorted((row["auc"] for row in folder.rows), reverse=True)
     assert heading.get_attribute("aria-sort") == "descending"
     heading.locator("button").focus()
@@ -202,6 +196,6 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     page.locator("#matches button").click()
     assert f"a/{EVIL}5.png" in chosen.inner_text()
     box = page.locator("#map").bounding_box()
-    for share in range(1, 20):
-        page.mouse.move(box["x"] + box["width"] * share / 20, box["y"] + box["height"] / 2)
+    for step in range(1, 20):
+        page.mouse.move(box["x"] + box["width"] * step / 20, box["y"] + box["height"] / 2)
     page.locator("#whole").click()

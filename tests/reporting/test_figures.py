@@ -15,6 +15,7 @@ from featx.reporting.figures import (
 )
 from featx.reporting.panels import COLORS, assign_styles, operating_cost
 from featx.reporting.records import BenchmarkRow
+from featx.reporting.svg import Axis, Plot, nice_ticks
 
 
 def model(positive, probability, patients=None, threshold=0.5):
@@ -25,9 +26,9 @@ def model(positive, probability, patients=None, threshold=0.5):
 def test_reliability_is_that_of_the_bins():
     bins = reliability_bins(model([0, 1, 1, 1, 0], [0.05, 0.55, 0.57, 0.53, 0.99]))
     assert [n for _, _, n in bins] == [1, 3, 1]
-    mean, share, _ = bins[1]
+    mean, proportion, _ = bins[1]
     assert mean == pytest.approx(0.55)
-    assert share == wilson_interval(3, 3)
+    assert proportion == wilson_interval(3, 3)
 
 
 def test_reliability_is_clustered_by_patient(generator):
@@ -50,9 +51,7 @@ def test_the_best_threshold_is_found_among_all(generator):
     assert cost.sensitivity + cost.specificity - 1 == pytest.approx(youden(0.7))
     best = max(youden(cut) for cut in np.append(probability, 2.0))
     assert cost.youden_lost == pytest.approx(best - youden(0.7))
-    assert cost.best_sensitivity + cost.best_specificity - 1 == pytest.approx(
-        youden(cost.best_threshold)
-    )
+    assert youden(cost.best_threshold) == pytest.approx(best)
 
 
 def test_histogram_heights_are_roots_of_proportions():
@@ -79,9 +78,8 @@ def test_models_drawn_first_differ_in_color():
 
 
 def test_an_exploding_loss_is_drawn_on_a_logarithmic_scale():
-    drawing = epochs_figure(
-        {"loss": [0.1, 1.0, 10.0], "val_loss": [0.1, np.nan, np.inf]}, "loss", "a"
-    )
+    log = {"loss": [0.1, 1.0, 10.0], "val_loss": [0.1, np.nan, np.inf]}
+    drawing = epochs_figure(log, "loss", "a")
     assert "Loss (logarithmic)" in drawing
     (line,) = re.findall(r'class="line c1 d1" d="M([^"]+)"', drawing)
     heights = [float(point.split()[1]) for point in line.split("L")]
@@ -92,3 +90,31 @@ def test_an_exploding_loss_is_drawn_on_a_logarithmic_scale():
 def test_a_log_without_a_figure_has_no_drawing():
     assert epochs_figure({"epoch": [1.0]}, "auc", "cnn") is None
     assert "from 0.500 to 0.900" in epochs_figure({"val_auc": [0.5, 0.9]}, "auc", "cnn")
+
+
+def test_places_are_linear_or_logarithmic():
+    plot = Plot("", "", Axis("", 1, 100, log=True), Axis("", 0, 2))
+    left, middle, right = plot.horizontal([1, 10, 100])
+    assert middle - left == pytest.approx(right - middle) and right == 400 - 12
+    bottom, center, top = plot.vertical([0, 1, 2])
+    assert bottom - center == pytest.approx(center - top) and top == 12
+
+
+def test_long_lines_are_thinned_but_keep_their_ends():
+    plot = Plot("", "", Axis(""), Axis(""))
+    x = np.linspace(0, 1, 5000)
+    plot.line(x, x, "c0")
+    (corners,) = re.findall(r'class="line c0" d="M([^"]+)"', plot.svg())
+    points = [tuple(map(float, corner.split())) for corner in corners.split("L")]
+    assert len(points) == 400
+    assert points[0][0] == pytest.approx(plot.horizontal(0)) and points[-1][1] == 12
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.9931, 0.9987), (-0.03, 0.8), (0, 12345)])
+def test_ticks_are_few_round_and_inside(low, high):
+    ticks = nice_ticks(low, high)
+    assert 2 <= len(ticks) <= 6
+    assert low - 1e-9 <= ticks[0] and ticks[-1] <= high + 1e-9
+    step = ticks[1] - ticks[0]
+    digit = step / 10 ** np.floor(np.log10(step) + 1e-9)
+    assert digit == pytest.approx(round(digit))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from featx.classifiers.classifier import fit
+from featx.classifiers.fitting import fit
 from featx.metrics.scores import evaluate
 from featx.reporting.model_card import card_facts, model_card
 from tests.classifiers.makers import RECIPE, make_matrix
@@ -47,22 +47,16 @@ def test_it_names_data_recipe_and_limits():
 
 
 def test_more_classes_have_no_operating_point():
-    matrix = make_matrix(classes=3)
-    _, card = card_of(matrix)
+    _, card = card_of(make_matrix(classes=3))
     assert "The most probable class is predicted." in card
     assert "predicts BACTERIA, NORMAL and VIRUS" in card
 
 
-def test_no_patient_and_no_file_is_named():
-    matrix = make_matrix()
-    secret = replace(matrix, patients=np.char.add("Quastenflosser-", matrix.patients))
-    _, card = card_of(secret)
-    assert "Quastenflosser" not in card and "image7.png" not in card
-
-
-def test_names_do_not_become_markup():
+def test_no_patient_and_no_file_is_named_and_no_name_becomes_markup():
     matrix = make_matrix(class_names=("a|b", "<b>c\n# d</b>"))
-    _, card = card_of(matrix, name="x|y")
+    secret = replace(matrix, patients=np.char.add("Quastenflosser-", matrix.patients))
+    _, card = card_of(secret, name="x|y")
+    assert "Quastenflosser" not in card and "image7.png" not in card
     assert "a\\|b" in card and "\n# d" not in card and "<b>" not in card.replace("\\<b", "")
     assert card.startswith("# x\\|y\n")
 
@@ -70,10 +64,5 @@ def test_names_do_not_become_markup():
 def test_a_figure_without_bounds_stands_alone():
     matrix = make_matrix()
     facts = card_facts(fit(matrix, "logistic", cv=2, n_jobs=1), matrix)
-    figures = {
-        **facts["out_of_fold"],
-        "ppv": 0.5,
-        "ppv_low": float("nan"),
-        "ppv_high": float("nan"),
-    }
+    figures = facts["out_of_fold"] | {"ppv": 0.5, "ppv_low": float("nan"), "ppv_high": None}
     assert "| PPV | 0.500 |" in model_card("m", {**facts, "out_of_fold": figures})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,24 +11,14 @@ from featx.metrics.intervals import Interval
 from featx.reporting.notes import Note, read_notes, write_notes
 from featx.reporting.records import BenchmarkRow, Comparison, Costs, Difference, SetScores
 
-
-def _row(**changes):
-    scores = SetScores(
-        {"auc": Interval(0.9, 0.8, 0.95), "brier": Interval.undefined()},
-        40,
-        30,
-        ((10, 2), (3, 25)),
-        0.4,
-    )
-    fields = {
-        "name": "vgg16-svm",
-        "backbone": "vgg16",
-        "classifier": "svm",
-        "kind": "frozen",
-        "scores": scores,
-        **changes,
-    }
-    return BenchmarkRow(**fields)
+SCORES = SetScores(
+    {"auc": Interval(0.9, 0.8, 0.95), "brier": Interval.undefined()},
+    40,
+    30,
+    ((10, 2), (3, 25)),
+    0.4,
+)
+ROW = BenchmarkRow("vgg16-svm", "vgg16", "svm", "frozen", SCORES)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +33,13 @@ def _row(**changes):
     ],
 )
 def test_a_row_is_read_back_from_its_plain_values(changes):
-    values = _row(**changes).to_dict()
+    values = replace(ROW, **changes).to_dict()
     stored = json.loads(json.dumps(values, allow_nan=False))
     assert BenchmarkRow.from_dict(stored).to_dict() == values
 
 
 def test_undefined_figures_are_null_in_plain_values():
-    values = _row().to_dict()
+    values = ROW.to_dict()
     assert values["brier"] is None
     assert math.isnan(BenchmarkRow.from_dict(values).estimates["brier"].value)
 
@@ -61,7 +52,9 @@ def test_a_row_of_an_early_version_is_read():
 
 
 def test_the_spread_over_seeds_is_a_standard_deviation():
-    assert _row(auc_seeds=(0.8, 0.9)).to_dict()["auc_seeds_sd"] == pytest.approx(0.0707, abs=1e-4)
+    assert replace(ROW, auc_seeds=(0.8, 0.9)).to_dict()["auc_seeds_sd"] == pytest.approx(
+        0.0707, abs=1e-4
+    )
 
 
 NOTES = [

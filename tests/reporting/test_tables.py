@@ -2,36 +2,22 @@ from __future__ import annotations
 
 import csv
 import io
+from math import nan
 
 import pytest
 from rich.console import Console
 
-from featx.reporting.records import BenchmarkRow
+from featx.metrics.intervals import Interval
+from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
+from featx.reporting.records import BenchmarkRow, Costs, SetScores
 from featx.reporting.tables import to_csv, to_markdown, to_terminal
 
-VALUES = {
-    "backbone": "vgg16",
-    "classifier": "svm",
-    "kind": "frozen",
-    "auc": 0.98765,
-    "auc_low": 0.97,
-    "auc_high": 0.995,
-    "accuracy": 0.9,
-    "accuracy_low": 0.88,
-    "accuracy_high": 0.92,
-    "sensitivity": 1.0,
-    "specificity": None,
-    "f1": float("nan"),
-    "seconds_extract": 1234.5,
-    "seconds_fit": 2.4,
-}
-COMPARED = {
-    "reference": "ramirez-cnn",
-    "auc_difference": 0.1,
-    "auc_verdict": "better",
-    "accuracy_difference": 0.0,
-    "accuracy_verdict": "no difference shown",
-}
+VALUES = {"backbone": "vgg16", "classifier": "svm", "kind": "frozen"}
+VALUES |= {"auc": 0.98765, "auc_low": 0.97, "auc_high": 0.995}
+VALUES |= {"accuracy": 0.9, "accuracy_low": 0.88, "accuracy_high": 0.92, "sensitivity": 1.0}
+VALUES |= {"specificity": None, "f1": float("nan"), "seconds_extract": 1234.5, "seconds_fit": 2.4}
+COMPARED = {"reference": "ramirez-cnn", "auc_difference": 0.1, "auc_verdict": "better"}
+COMPARED |= {"accuracy_difference": 0.0, "accuracy_verdict": "no difference shown"}
 
 
 def make_row(**changes):
@@ -54,18 +40,11 @@ def test_markdown():
     assert "| vgg16, svm | 0.988 (0.970 to 0.995) | 0.900 (0.880 to 0.920) | 1.000 | - | - |" in row
     assert "1,234 | 2 |" in row
     assert "vgg16 (baseline): COLLAPSED, predicts all PNEUMONIA" in collapsed
-
-
-def test_names_do_not_break_markdown():
-    header, _, row = to_markdown([make_row(backbone="a|b\n# c")]).splitlines()
-    assert row.count(" | ") == header.count(" | ") and "a\\|b # c" in row
-
-
-def test_markdown_has_verdicts():
     header, _, first, second = to_markdown([make_row(**COMPARED), ROW]).splitlines()
     assert header.endswith("| AUC, accuracy against the CNN |")
-    assert first.endswith("| better; no difference shown |")
-    assert second.endswith("| - |")
+    assert first.endswith("| better; no difference shown |") and second.endswith("| - |")
+    header, _, row = to_markdown([make_row(backbone="a|b\n# c")]).splitlines()
+    assert row.count(" | ") == header.count(" | ") and "a\\|b # c" in row
 
 
 def test_external_sets_have_their_own_columns():
@@ -87,22 +66,47 @@ def test_csv_is_unrounded_and_complete():
     assert list(row) == list(ROW.to_dict())
 
 
-def test_terminal():
-    text = printed(ROW, COLLAPSED, make_row(**COMPARED))
-    for part in ("0.988", "0.970\u20130.995", "1,234", "vgg16", "svm", "COLLAPSED", "0.988 \u25b2"):
-        assert part in text
-
-
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_row_takes_two_lines_whatever_its_name(width):
     rows = [
         make_row(backbone="efficientnet_lite0@int8+xception@160@int8", **COMPARED),
         make_row(backbone="ramirez-inception", classifier="trained end to end", kind="baseline"),
         make_row(classifier="random_forest", kind="adapted", auc_seeds=[0.8, 0.9]),
+        COLLAPSED,
     ]
-    lines = printed(*rows, width=width).splitlines()
+    text = printed(*rows, width=width)
+    for part in ("0.988 \u25b2", "0.970\u20130.995", "1,234", "COLLAPSED"):
+        assert part in text
+    lines = text.splitlines()
     head = next(number for number, line in enumerate(lines) if line.startswith("\u2500"))
     assert len(lines) == head + 1 + 2 * len(rows) + 1
     assert all(len(line) <= width for line in lines)
     assert lines[head + 1].startswith("efficientne")
     assert ("efficientnet_lite0@int8+xception@160@int8" in lines[head + 1]) == (width == 120)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "interval"),
+    [
+        (Interval(0.12345, 0.1, 0.2), "0.123", "0.100\u20130.200"),
+        (Interval(-0.1, -0.2, 0.05), "-0.100", "-0.200 to 0.050"),
+        (Interval(0.5, nan, nan), "0.500", ""),
+        (Interval(nan, nan, nan), "-", ""),
+        (nan, "-", ""),
+        ("better", "better", ""),
+        (None, "-", ""),
+    ],
+)
+def test_cells(value, text, interval):
+    cell = make_cell(value)
+    assert (cell.text, cell.interval) == (text, interval)
+    assert (cell.order == "") == (text == "-")
+
+
+def test_columns_without_a_value_are_left_out():
+    scores = SetScores({"auc": Interval(0.9, 0.8, 1.0), "brier": Interval(nan, nan, nan)}, 8)
+    rows = [
+        BenchmarkRow("a", "a", "svm", "frozen", scores),
+        BenchmarkRow("b", "b", "svm", "frozen", SetScores({}, 8), costs=Costs(peak_memory=0)),
+    ]
+    assert [column.field for column in columns_of(MAIN + MORE, rows)] == ["auc", "peak_memory"]

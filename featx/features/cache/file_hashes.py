@@ -14,18 +14,18 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
-from featx.features.cache.store import pack_digests, unpack_digest
 from featx.images.archives import Member
 from featx.images.remote import RemoteFile
-from featx.images.sources import Source
+from featx.images.revisions import READING_FORMAT
+from featx.images.sources import Source, identify
 from featx.runtime.files import put_checked, read_checked
 from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
 __all__ = ["Digest", "Hashed", "hash_images", "strict_error"]
 
-Digest = str | UnreadableImageError
-"""SHA-256 of an image's bytes in hexadecimal, or why there is none."""
+Digest = tuple[str, str] | UnreadableImageError
+"""SHA-256 of an image's bytes and key of its rows, in hexadecimal, or why there is none."""
 
 MEMORY_NAME = "files.index"
 
@@ -47,6 +47,8 @@ class Hashed:
     # Number of each in the whole collection, shape (n_images,).
     kept: npt.NDArray[np.int64]
     digests: tuple[str, ...]
+    # Keys of rows in the cache: digests, but of images that were read differently by format 1.
+    keys: tuple[str, ...]
     unreadable: dict[int, UnreadableImageError]
 
     def without(self, undecodable: dict[str, UnreadableImageError]) -> Hashed:
@@ -64,6 +66,7 @@ class Hashed:
             images=self.images.select(np.array(numbers, dtype=np.int64)),
             kept=self.kept[numbers],
             digests=tuple(self.digests[number] for number in numbers),
+            keys=tuple(self.keys[number] for number in numbers),
             unreadable=self.unreadable,
         )
 
@@ -77,7 +80,7 @@ def hash_images(
 ) -> Hashed:
     """Find the digest of every image, reading only files that are new or may have changed."""
     memory = _Memory(cache / MEMORY_NAME)
-    digests: list[str] = []
+    found: list[tuple[str, str]] = []
     unreadable: dict[int, UnreadableImageError] = {}
     with progress("Reading files", len(images), "images") as advance:
         states = [_state(source) for source in images.sources]
@@ -91,23 +94,20 @@ def hash_images(
                     raise strict_error(images.names[index], digest)
                 unreadable[index] = digest
             else:
-                digests.append(digest)
+                found.append(digest)
                 if state and known[index] is None and _state(images.sources[index]) == state:
-                    memory.put(state, digest)
+                    memory.put(state, *digest)
             advance()
     memory.save()
     kept = np.array([index for index in range(len(images)) if index not in unreadable], np.int64)
-    return Hashed(
-        images=images.select(kept) if unreadable else images,
-        kept=kept,
-        digests=tuple(digests),
-        unreadable=unreadable,
-    )
+    readable = images.select(kept) if unreadable else images
+    digests, keys = zip(*found, strict=True) if found else ((), ())
+    return Hashed(readable, kept, digests, keys, unreadable)
 
 
 def _digest(images: ImageDataset, index: int) -> Digest:
     try:
-        return images.digest(index)
+        return identify(images.sources[index])
     except UnreadableImageError as error:
         return error
 
@@ -119,27 +119,22 @@ def strict_error(name: str, error: UnreadableImageError) -> FeatxError:
     )
 
 
-@dataclass(frozen=True)
-class _State:
-    """Hash of a file's path, size and times before reading, and whether a later change shows."""
-
-    key: bytes
-    settled: bool
-
-
-def _state(source: Source) -> _State | None:
+def _state(source: Source) -> bytes | None:
+    """Hash a file's path, size and times; None where a later change might not show in them."""
     if isinstance(source, np.ndarray):
         return None
     if isinstance(source, RemoteFile):
-        return _State(_hash_facts(source.url, source.mark), True) if source.mark else None
+        return _hash_facts(source.url, source.mark) if source.mark else None
     path, inside = (source.archive, source.name) if isinstance(source, Member) else (source, "")
     try:
         status = path.stat()
     except OSError:
         return None
+    if time.time() - max(status.st_mtime, status.st_ctime) <= GRANULARITY_SECONDS:
+        return None
     # The change time cannot be set back by copying or unpacking, as the modification time can.
     # Only a hash of it all is stored, for privacy.
-    key = _hash_facts(
+    return _hash_facts(
         f"{path.absolute()}{'!' * bool(inside)}{inside}",
         status.st_dev,
         status.st_ino,
@@ -147,11 +142,11 @@ def _state(source: Source) -> _State | None:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
-    age = time.time() - max(status.st_mtime, status.st_ctime)
-    return _State(key, age > GRANULARITY_SECONDS)
 
 
 def _hash_facts(*facts: str | int) -> bytes:
+    # A newer reading of images makes other keys, so every file is read once again.
+    facts = (READING_FORMAT, *facts)
     return hashlib.blake2b(repr(facts).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
@@ -160,44 +155,45 @@ class _Memory:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._keys, self._digests = self._read()
-        # NumPy strips zero bytes from the ends of keys, and lookups must do the same.
-        self._places = {key: place for place, key in enumerate(self._keys.tolist())}
-        self._used = np.zeros(len(self._keys), dtype=bool)
-        self._new: dict[bytes, str] = {}
+        self._known = self._read()
+        self._used: dict[bytes, bytes] = {}
+        self.new: dict[bytes, bytes] = {}
 
-    def _read(self) -> tuple[npt.NDArray[np.bytes_], npt.NDArray[np.bytes_]]:
+    def _read(self) -> dict[bytes, bytes]:
         content = read_checked(self.path)
         if content is None or not content.startswith(_HEAD):
-            content = _HEAD
+            return {}
         count = (len(content) - len(_HEAD)) // 48
-        keys = np.frombuffer(content, "S16", count, len(_HEAD))
-        return keys, np.frombuffer(content, "S32", count, len(_HEAD) + keys.nbytes)
+        keys = np.frombuffer(content, "V16", count, len(_HEAD))
+        digests = np.frombuffer(content, "V32", count, len(_HEAD) + keys.nbytes)
+        return dict(zip(keys.tolist(), digests.tolist(), strict=True))
 
-    def get(self, state: _State) -> str | None:
-        place = self._places.get(state.key.rstrip(b"\0"))
-        if place is None:
+    def get(self, state: bytes) -> tuple[str, str] | None:
+        digest = self._known.get(state)
+        if digest is None:
             return None
-        self._used[place] = True
-        return unpack_digest(self._digests, place)
+        self._used[state] = digest
+        changed = _hash_facts("row key", state.hex())
+        key = self._known.get(changed)
+        if key is None:
+            return digest.hex(), digest.hex()
+        self._used[changed] = key
+        return digest.hex(), key.hex()
 
-    def put(self, state: _State, digest: str) -> None:
-        """Remember a digest, unless the file is so new that a change might not show."""
-        if state.settled:
-            self._new[state.key] = digest
+    def put(self, state: bytes, digest: str, key: str) -> None:
+        """Remember a digest, and the key of its rows where it is another one."""
+        self.new[state] = bytes.fromhex(digest)
+        if key != digest:
+            self.new[_hash_facts("row key", state.hex())] = bytes.fromhex(key)
 
     def save(self) -> None:
         """Write new digests; of several writers the last one wins."""
-        if not self._new:
+        if not self.new:
             return
         # Another process may have written in the meantime.
-        keys, digests = self._read()
-        if len(keys) + len(self._new) > MOST_ENTRIES:
-            keys, digests = self._keys[self._used], self._digests[self._used]
-        keys = np.concatenate([np.frombuffer(b"".join(self._new), "S16"), keys])
-        digests = np.concatenate([pack_digests(list(self._new.values())), digests])
-        # Of a file that was hashed again the new entry, which comes first, is kept.
-        keys, first = np.unique(keys, return_index=True)
+        entries = self._read() | self.new
+        if len(entries) > MOST_ENTRIES:
+            entries = self._used | self.new
         # A read-only cache works as well, only more slowly.
         with contextlib.suppress(FeatxError):
-            put_checked(self.path, _HEAD + keys.tobytes() + digests[first].tobytes())
+            put_checked(self.path, _HEAD + b"".join(entries) + b"".join(entries.values()))

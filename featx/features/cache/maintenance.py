@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,53 +17,46 @@ from featx.features.recipe import Recipe
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.progress import progress
 
-__all__ = ["list_recipes", "prune", "stores", "verify"]
+__all__ = ["list_recipes", "prune", "verify"]
 
 # A temporary file of a living process is renamed within seconds.
 ABANDONED_SECONDS = 3600.0
 
-
-@dataclass(frozen=True)
-class RecipeFolder:
-    """One recipe's folder in a cache."""
-
-    path: Path
-    store: FeatureStore | None
+# What a recipe's folder holds besides damaged and temporary files.
+_OWN_FILES = (SHARD_PATTERN, "*.json", "probe.h5", INDEX_NAME)
 
 
-def stores(cache: Path) -> list[RecipeFolder]:
-    """Find the recipe folders of a cache."""
+def _stores(cache: Path) -> dict[Path, FeatureStore | None]:
+    """Map the recipe folders of a cache to their stores, None for an unknown recipe."""
     if not cache.is_dir():
         raise UsageError(f"there is no cache at {cache}. Name another with --cache")
-    folders = sorted(path.parent for path in cache.glob("*/recipe.json"))
-    return [RecipeFolder(folder, _open(cache, folder)) for folder in folders]
+    return {path.parent: _open(path) for path in sorted(cache.glob("*/recipe.json"))}
 
 
-def _open(cache: Path, folder: Path) -> FeatureStore | None:
+def _open(path: Path) -> FeatureStore | None:
     try:
-        recipe = Recipe.from_dict(json.loads((folder / "recipe.json").read_text()))
+        recipe = Recipe.from_dict(json.loads(path.read_text()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    store = FeatureStore(cache, recipe)
-    return store if store.folder == folder else None
+    store = FeatureStore(path.parents[1], recipe)
+    return store if store.folder == path.parent else None
 
 
 def list_recipes(cache: Path) -> list[dict[str, Any]]:
     """Describe the recipes of a cache, without reading features."""
     rows = []
-    for folder in stores(cache):
-        shards = [status for _, status in _statuses(folder.path, SHARD_PATTERN)]
-        recipe = None if folder.store is None else folder.store.recipe
+    for folder, store in _stores(cache).items():
+        shards = [status for _, status in _statuses(folder, SHARD_PATTERN)]
         newest = max((shard.st_mtime for shard in shards), default=None)
         rows.append(
             {
-                "folder": folder.path.name,
-                "backbone": "unknown recipe" if recipe is None else recipe.backbone,
-                "weights": "" if recipe is None else recipe.weights[:16],
-                "random_state": None if recipe is None else recipe.random_state,
+                "folder": folder.name,
+                "backbone": "unknown recipe" if store is None else store.recipe.backbone,
+                "weights": "" if store is None else store.recipe.weights[:16],
+                "random_state": None if store is None else store.recipe.random_state,
                 "shards": len(shards),
                 "bytes": sum(shard.st_size for shard in shards),
-                "damaged": len(list(folder.path.glob("damaged/*"))),
+                "damaged": len(_aside(folder)),
                 "idle_days": None if newest is None else round((time.time() - newest) / 86400, 1),
             }
         )
@@ -80,24 +73,23 @@ def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result
 def verify(cache: Path) -> list[dict[str, Any]]:
     """Check every shard against its checksum, and set damaged ones aside."""
     findings = []
-    for folder in stores(cache):
-        before = _aside(folder.path)
+    for folder, store in _stores(cache).items():
+        before = _aside(folder)
         sound = rows = 0
-        if folder.store is not None:
-            paths = list(folder.store.shard_paths())
-            with progress(f"Checking {folder.path.name}", len(paths), "shards") as advance:
-                for path in paths:
-                    shard = folder.store.read(path)
-                    sound += shard is not None
-                    rows += 0 if shard is None else len(shard)
-                    advance()
+        paths = [] if store is None else list(store.shard_paths())
+        with progress(f"Checking {folder.name}", len(paths), "shards") as advance:
+            for path in paths:
+                shard = store.read(path) if store else None
+                sound += shard is not None
+                rows += 0 if shard is None else len(shard)
+                advance()
         findings.append(
             {
-                "folder": folder.path.name,
-                "known_recipe": folder.store is not None,
+                "folder": folder.name,
+                "known_recipe": store is not None,
                 "sound_shards": sound,
                 "rows": rows,
-                "set_aside": sorted(_aside(folder.path) - before),
+                "set_aside": sorted(_aside(folder) - before),
             }
         )
     return findings
@@ -114,22 +106,22 @@ def prune(
 
     Safe while extractions run: no file is touched that a process still writes.
     """
-    known = {row["folder"]: row for row in list_recipes(cache)}
+    rows = {row["folder"]: row for row in list_recipes(cache)}
     for name in folders:
-        if name not in known:
-            raise unknown_name("cached recipe", name, known)
-    deleted: list[str] = []
-    freed = [_delete(path) for path in _abandoned(cache)]
-    for row in known.values():
-        path = cache / row["folder"]
-        idle = idle_days is not None and (row["idle_days"] or 0) >= idle_days
-        everything = idle or path.name in folders
-        if everything:
-            deleted.append(path.name)
-        freed += [_delete(file) for file in _useless(path, everything)]
-        if everything:
-            _remove_if_empty(path)
-    sizes = [size for size in freed if size is not None]
+        if name not in rows:
+            raise unknown_name("cached recipe", name, rows)
+    limit = math.inf if idle_days is None else idle_days
+    deleted = [name for name in rows if name in folders or (rows[name]["idle_days"] or 0) >= limit]
+    files = list(_abandoned(cache))
+    for name in rows:
+        files += [*(cache / name).glob("damaged/*"), *_abandoned(cache / name)]
+    for name in deleted:
+        files += [path for pattern in _OWN_FILES for path in (cache / name).glob(pattern)]
+    sizes = [size for size in map(_delete, files) if size is not None]
+    for emptied in (path for name in deleted for path in (cache / name / "damaged", cache / name)):
+        # A running extraction may have written something new; then the folder stays.
+        with contextlib.suppress(OSError):
+            emptied.rmdir()
     return {"recipes": deleted, "files": len(sizes), "bytes": sum(sizes)}
 
 
@@ -150,20 +142,3 @@ def _abandoned(folder: Path) -> Iterator[Path]:
     for path, status in _statuses(folder, f"{TEMPORARY_PREFIX}*"):
         if time.time() - status.st_mtime > ABANDONED_SECONDS:
             yield path
-
-
-def _useless(folder: Path, everything: bool) -> Iterator[Path]:
-    yield from folder.glob("damaged/*")
-    yield from _abandoned(folder)
-    if everything:
-        yield from folder.glob(SHARD_PATTERN)
-        yield from folder.glob("*.json")
-        yield from folder.glob("probe.h5")
-        yield from folder.glob(INDEX_NAME)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    for path in (folder / "damaged", folder):
-        # A running extraction may have written something new.
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError
+from featx.features.lazy_rows import consecutive_runs
 from featx.features.recipe import Recipe
 from featx.runtime.files import library_versions, put_bytes, put_checked, read_checked
 
@@ -29,7 +31,6 @@ __all__ = [
     "RowTarget",
     "Shard",
     "pack_digests",
-    "unpack_digest",
 ]
 
 logger = logging.getLogger(__name__)
@@ -55,12 +56,6 @@ ShardKeys = tuple[Digests, npt.NDArray[np.int32]]
 def pack_digests(digests: Sequence[str]) -> Digests:
     """Turn hexadecimal digests into an array of 32 bytes each."""
     return np.frombuffer(bytes.fromhex("".join(digests)), dtype="S32")
-
-
-def unpack_digest(digests: Digests, number: int) -> str:
-    """Return one digest in hexadecimal."""
-    # NumPy strips zero bytes from the end of a single element, not from a slice.
-    return digests[number : number + 1].tobytes().hex()
 
 
 class RowTarget(Protocol):
@@ -102,9 +97,9 @@ class FeatureStore:
         missing = np.ones((len(digests), views), dtype=bool)
         for path in self.shard_paths():
             keys = self._index.get(path.name)
-            if keys is None:
-                shard = self.read(path)
-                keys = None if shard is None else shard.keys
+            shard = self.read(path) if keys is None else None
+            if shard is not None:
+                keys = shard.keys
             if keys is not None:
                 missing.flat[_find(keys, places, views)[0]] = False
         self.save_index()
@@ -150,7 +145,10 @@ class FeatureStore:
             target, source = target[fresh], source[fresh]
             found.flat[target] = True
             seconds += shard.seconds * len(np.unique(source)) / max(1, len(shard))
-            _copy(target, shard.features, source, into, first_column)
+            columns = slice(first_column, first_column + shard.features.shape[1])
+            # HDF5 writes consecutive rows fastest.
+            for place, rows in consecutive_runs(target):
+                into[rows, columns] = shard.features[source[place]]
         return found, seconds
 
     def shard_paths(self) -> Iterator[Path]:
@@ -252,21 +250,6 @@ def _find(
     return table[:, 0], table[:, 1]
 
 
-def _copy(
-    target: npt.NDArray[np.int64],
-    features: Features,
-    source: npt.NDArray[np.int64],
-    into: RowTarget,
-    first_column: int,
-) -> None:
-    """Copy rows in runs that are consecutive in the target, as HDF5 writes fastest."""
-    columns = slice(first_column, first_column + features.shape[1])
-    breaks = np.flatnonzero(np.diff(target) != 1) + 1
-    for run in np.split(np.arange(len(target)), breaks) if len(target) else []:
-        rows = slice(int(target[run[0]]), int(target[run[-1]]) + 1)
-        into[rows, columns] = features[source[run]]
-
-
 def _shard_name(content: bytes) -> str:
     return f"part-{hashlib.sha256(content).hexdigest()[:40]}.h5"
 
@@ -282,13 +265,26 @@ class _ShardIndex:
         self.path = path
         self.recipe = recipe
         self._changed = False
-        self._loaded = False
-        self._shards: dict[str, ShardKeys] = {}
+
+    @cached_property
+    def _shards(self) -> dict[str, ShardKeys]:
+        content = read_checked(self.path)
+        if content is None:
+            return {}
+        line, _, _ = content.partition(b"\n")
+        head = json.loads(line)
+        if head["featx_format"] != FORMAT or head["recipe"] != self.recipe:
+            return {}
+        total = sum(rows for _, rows in head["parts"])
+        digests = np.frombuffer(content, "S32", count=total, offset=len(line) + 1)
+        views = np.frombuffer(content, "<i4", offset=len(line) + 1 + digests.nbytes)
+        shards, start = {}, 0
+        for name, rows in head["parts"]:
+            shards[name] = digests[start : start + rows], views[start : start + rows]
+            start += rows
+        return shards
 
     def get(self, shard: str) -> ShardKeys | None:
-        if not self._loaded:
-            self._loaded = True
-            self._shards = {**self._read(), **self._shards}
         return self._shards.get(shard)
 
     def put(self, shard: str, keys: ShardKeys) -> None:
@@ -312,20 +308,3 @@ class _ShardIndex:
         with contextlib.suppress(FeatxError):
             put_checked(self.path, b"".join(chunks))
             self._changed = False
-
-    def _read(self) -> dict[str, ShardKeys]:
-        content = read_checked(self.path)
-        if content is None:
-            return {}
-        line, _, _ = content.partition(b"\n")
-        head = json.loads(line)
-        if head["featx_format"] != FORMAT or head["recipe"] != self.recipe:
-            return {}
-        total = sum(rows for _, rows in head["parts"])
-        digests = np.frombuffer(content, "S32", count=total, offset=len(line) + 1)
-        views = np.frombuffer(content, "<i4", offset=len(line) + 1 + digests.nbytes)
-        shards, start = {}, 0
-        for name, rows in head["parts"]:
-            shards[name] = digests[start : start + rows], views[start : start + rows]
-            start += rows
-        return shards

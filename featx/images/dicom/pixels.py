@@ -9,6 +9,8 @@ once instead of each pixel.
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from featx.errors import UnreadableImageError
 from featx.images.dicom.header import FIELDS, is_inverted, settle_header, unused_low_bits
 from featx.images.jpeg import check_jpeg_data
+from featx.images.layouts import LAYOUTS, check_layout
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -52,10 +55,19 @@ _ELEMENTS = [
     ),
     "PixelPresentation",
     "PixelData",
+    "FloatPixelData",
+    "DoubleFloatPixelData",
 ]
+
+_INTERPRETATIONS = {layout.samples for layout in LAYOUTS if layout.container == "DICOM"} | {
+    *("HSV", "ARGB", "CMYK", "YBR_PARTIAL_420", "YBR_PARTIAL_422", "XYB")
+}
 
 # A fixed order, so that lossy files give the same pixels wherever the packages are the same.
 _DECODERS = ("pillow", "pydicom", "pylibjpeg", "pyjpegls", "gdcm")
+
+# Writers pad RLE segments to whole words.
+_HARMLESS_EXTRA_BYTES = 16
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
@@ -82,6 +94,8 @@ def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     settle_header(dataset)
     pixels, interpretation = _decode(dataset)
     if interpretation in ("MONOCHROME1", "MONOCHROME2"):
+        if pixels.ndim != 2:
+            raise UnreadableImageError("its header contradicts itself: gray of several samples")
         gray = _to_intensities(pixels, dataset)
         return gray if color == "gray" else np.repeat(gray[..., np.newaxis], 3, axis=2)
     return _from_color(pixels, interpretation, dataset, color)
@@ -99,8 +113,19 @@ def _parse(content: bytes, elements: list[str]) -> Dataset:
 
 
 def _check(dataset: Dataset, largest_pixels: int) -> None:
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        bits = 32 if "FloatPixelData" in dataset else 64
+        check_layout("DICOM", "gray", bits, "floating-point")
     if "PixelData" not in dataset:
         raise UnreadableImageError("a DICOM file without an image, or cut short before it")
+    kind = str(dataset.get("PhotometricInterpretation") or "").strip()
+    # An unknown one may hold anything, such as a name.
+    check_layout(
+        "DICOM",
+        kind if kind in _INTERPRETATIONS else "pixels of an unknown photometric interpretation",
+        int(dataset.BitsStored),
+        "integer",
+    )
     height, width = int(dataset.Rows), int(dataset.Columns)
     if height == 0 or width == 0:
         raise UnreadableImageError("it has no pixels")
@@ -117,7 +142,7 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
     """Return stored pixels (gray, RGB or palette indices) and their photometric interpretation."""
     from pydicom.encaps import get_frame
     from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
+    from pydicom.uid import UID, JPEGExtended12Bit, JPEGTransferSyntaxes, RLELossless
 
     syntax = UID(dataset.file_meta.get("TransferSyntaxUID") or _syntax_of(dataset))
     try:
@@ -138,28 +163,40 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
             "its pixels are stored as lossy JPEG of 12 bits, for which the only decoder is under "
             "the GPL: pip install pylibjpeg pylibjpeg-libjpeg"
         )
-    if syntax == JPEGBaseline8Bit:
+    if syntax in JPEGTransferSyntaxes:
         check_jpeg_data(get_frame(dataset.PixelData, 0, number_of_frames=1))
     # A compressed frame has its own depth, whatever the header says.
     own_depth = syntax.is_encapsulated and syntax != RLELossless
     shift = 0 if own_depth else unused_low_bits(dataset)
+    options = {"correct_unused_bits": False} if shift else {}
     for plugin in plugins:
         try:
-            pixels, facts = decoder.as_array(
-                dataset,
-                decoding_plugin=plugin,
-                **({"correct_unused_bits": False} if shift else {}),  # type: ignore[arg-type]
-            )
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                pixels, facts = decoder.as_array(
+                    dataset,
+                    decoding_plugin=plugin,
+                    **options,  # type: ignore[arg-type]
+                )
         except Exception:
             if plugin == plugins[-1]:
                 raise
         else:
+            _check_warnings([str(warning.message) for warning in caught])
             if shift:
                 unused = int(dataset.BitsAllocated) - int(dataset.BitsStored)
                 # Upwards first, so that the sign is that of the stored bits.
                 pixels = (pixels << (unused - shift)) >> unused
             return pixels, str(facts["photometric_interpretation"])
     raise AssertionError("the loop returns or raises at the last plugin")
+
+
+def _check_warnings(messages: list[str]) -> None:
+    """Refuse RLE data that decode to more than the frame, of which pydicom only warns."""
+    for message in messages:
+        found = re.search(r"non-conformant padding - (\d+) vs. (\d+) bytes", message)
+        if found and int(found[1]) - int(found[2]) > _HARMLESS_EXTRA_BYTES:
+            raise UnreadableImageError("damaged or cut short (more RLE data than pixels)")
 
 
 def _syntax_of(dataset: Dataset) -> str:

@@ -4,7 +4,7 @@ import statsmodels.api as sm
 from scipy import special
 from sklearn.linear_model import LogisticRegression
 
-from featx.metrics.calibration import calibration_fit, calibration_gaps, log_odds
+from featx.metrics.reliability import calibration_fit, calibration_gaps, log_odds
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from featx.metrics.comparison import delong_test, holm, mcnemar_test, verdict
+from featx.metrics.paired_tests import delong_test, holm, mcnemar_test, verdict
 from tests.metrics.worked_examples import binormal, delong_by_definition, ovarian_cancer
 
 paired_scores = st.lists(
