@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.cli import main
 from featx.datasets.dataset import ImageDataset
+from featx.features.cache import file_hashes
 from featx.features.pipeline import ENGINES, Embedder
+from featx.images.sources import identify
 from tests.features.worker import quick_engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -50,14 +53,25 @@ def networks_loaded_anew(use_engine):
 def hashed_names(monkeypatch):
     """Names of the images whose bytes were read to compute their digests."""
     names = []
-    digest = ImageDataset.digest
 
-    def count(self, index):
-        names.append(self.names[index])
-        return digest(self, index)
+    def count(source):
+        names.append(source.relative_to(source.parents[1]).as_posix())
+        return identify(source)
 
-    monkeypatch.setattr(ImageDataset, "digest", count)
+    monkeypatch.setattr(file_hashes, "identify", count)
     return names
+
+
+@pytest.fixture
+def run_featx(capsys):
+    """Run a command in this process; return its exit code, standard output and standard error."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        return stop.value.code, *capsys.readouterr()
+
+    return run
 
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.

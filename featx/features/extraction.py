@@ -112,7 +112,7 @@ def extract(
         config = quantize_on(images if quantization is None else quantization, embedders)
         embedders = embedders_of(config)
     hashed = hash_images(images, config.cache_folder, strict=config.strict, rehash=config.rehash)
-    missing = find_missing(embedders, hashed.digests, config.views)
+    missing = find_missing(embedders, hashed.keys, config.views)
     if client is None or not missing:
         undecodable = fill_cache(missing, hashed, strict=config.strict)
     else:
@@ -173,10 +173,10 @@ def _gather(
 def _collect(embedder: Embedder, hashed: Hashed, into: RowTarget, column: int) -> float:
     """Copy the rows of one backbone, computing those of damaged shards again."""
     views = embedder.config.views
-    found, seconds = embedder.store.collect(hashed.digests, views, into, column)
+    found, seconds = embedder.store.collect(hashed.keys, views, into, column)
     if not found.all():
         fill_cache({embedder: ~found}, hashed)
-        found, more = embedder.store.collect(hashed.digests, views, into, column, found)
+        found, more = embedder.store.collect(hashed.keys, views, into, column, found)
         seconds += more
     if not found.all():
         raise FeatxError(

@@ -181,12 +181,12 @@ ENGINES = EnginePool()
 
 
 def find_missing(
-    embedders: Sequence[Embedder], digests: Sequence[str], views: int
+    embedders: Sequence[Embedder], keys: Sequence[str], views: int
 ) -> dict[Embedder, Mask]:
     """Find the rows that the cache lacks, of those backbones that lack some."""
     found = {}
     for embedder in embedders:
-        missing = embedder.store.missing(digests, views)
+        missing = embedder.store.missing(keys, views)
         logger.debug(
             f"{embedder.backbone.name}: {missing.size - int(missing.sum()):,} of "
             f"{missing.size:,} rows are in the cache ({embedder.store.folder})."
@@ -300,6 +300,7 @@ class _Image:
 
     number: int
     digest: str
+    key: str
     views: list[tuple[_Track, int, Pixels]] | UnreadableImageError
 
 
@@ -308,13 +309,13 @@ _Batch = tuple[_Track, list[RowKey], list[Pixels]]
 
 def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
     """Decode one image and make its missing views; views that tracks share are made once."""
-    digest = hashed.digests[number]
+    digest, key = hashed.digests[number], hashed.keys[number]
     recipe = tracks[0].embedder.recipe
     name, source = hashed.images.names[number], hashed.images.sources[number]
     try:
         image = _read(source, recipe.color, digest, name)
     except UnreadableImageError as error:
-        return _Image(number, digest, error)
+        return _Image(number, digest, key, error)
     image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
     made: dict[tuple[object, ...], Pixels] = {}
     views = []
@@ -325,7 +326,7 @@ def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
             if settings not in made:
                 made[settings] = make_view(image, digest, *settings)
             views.append((track, view, made[settings]))
-    return _Image(number, digest, views)
+    return _Image(number, digest, key, views)
 
 
 def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
@@ -356,7 +357,7 @@ def _batches(
             failures[image.digest] = image.views
             continue
         for track, view, pixels in image.views:
-            track.waiting.append(((image.digest, view), pixels))
+            track.waiting.append(((image.key, view), pixels))
             if len(track.waiting) == ROWS_PER_BATCH:
                 yield track.next_batch()
     yield from (track.next_batch() for track in tracks if track.waiting)

@@ -16,6 +16,7 @@ from featx.images.files import read_bytes
 from featx.images.layouts import check_layout
 from featx.images.reading import Color, count_channels, read_image, undeclared_bits
 from featx.images.remote import RemoteFile
+from featx.images.revisions import row_key
 from featx.images.tiff_tags import is_tiff
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "content_of",
     "describe",
     "digest_of",
+    "identify",
     "pixels_of",
     "read_beginning",
     "undeclared_depth",
@@ -57,6 +59,16 @@ def digest_of(source: Source) -> str:
         header = f"{source.dtype.str}{source.shape}".encode()
         return hashlib.sha256(header + source.tobytes()).hexdigest()
     return hashlib.sha256(content_of(source)).hexdigest()
+
+
+def identify(source: Source) -> tuple[str, str]:
+    """Return the SHA-256 of an image's bytes, and the key of its rows in the cache."""
+    if isinstance(source, np.ndarray):
+        digest = digest_of(source)
+        return digest, row_key(digest, source)
+    content = content_of(source)
+    digest = hashlib.sha256(content).hexdigest()
+    return digest, row_key(digest, content)
 
 
 def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:

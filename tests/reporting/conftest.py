@@ -8,10 +8,10 @@ from PIL import Image
 
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
-from featx.metrics.scores import evaluate
 from featx.reporting.records import SetScores
 
 CLASSES = ("NORMAL", "PNEUMONIA")
+FINDING = Finding("exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"})
 
 
 class Folder:
@@ -21,17 +21,9 @@ class Folder:
         self.root, self.class_names = root, class_names
         self.generator = np.random.default_rng(random_state)
         self.labels = np.arange(n) % len(class_names)
-        self.names = [
-            f"test/{class_names[label]}/{i:03d}.png" for i, label in enumerate(self.labels)
-        ]
+        self.names = [f"test/{class_names[k]}/{i:03d}.png" for i, k in enumerate(self.labels)]
         self.patients = [f"p{i // 2}" for i in range(n)]
         self.rows = []
-
-    def probabilities(self, skill):
-        k = len(self.class_names)
-        scores = self.generator.normal(0, 1, (len(self.labels), k)) + skill * np.eye(k)[self.labels]
-        shares = np.exp(scores)
-        return shares / shares.sum(axis=1, keepdims=True)
 
     def add(self, backbone, classifier, kind="frozen", skill=1.5, externals=(), **more):
         name = f"{backbone}-{classifier}".replace(":", "-").replace(" ", "-").replace("/", "-")
@@ -44,20 +36,14 @@ class Folder:
         return self.rows[-1]
 
     def score(self, name, skill):
-        two = len(self.class_names) == 2
-        shares = self.probabilities(skill)
-        found = Predictions(self.names, self.class_names, shares, self.labels, self.patients)
+        k = len(self.class_names)
+        scores = self.generator.normal(0, 1, (len(self.labels), k)) + skill * np.eye(k)[self.labels]
+        probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+        patients, threshold = self.patients, 0.4 if k == 2 else None
+        found = Predictions(self.names, self.class_names, probabilities, self.labels, patients)
         (self.root / "scores").mkdir(parents=True, exist_ok=True)
         found.to_csv(self.root / "scores" / f"{name}.csv")
-        scores = evaluate(
-            self.labels,
-            shares,
-            threshold=0.4 if two else None,
-            class_names=self.class_names,
-            patients=self.patients,
-            n_bootstrap=50,
-        )
-        return SetScores.from_scores(scores).to_dict()
+        return SetScores.from_scores(found.decide(threshold).score()).to_dict()
 
     def run(self, **changes):
         step = {"images": 100, "patients": 50, "classes": dict.fromkeys(self.class_names, 50)}
@@ -77,11 +63,7 @@ class Folder:
                 {"step": "test", **step, "patients": None},
             ],
             "audit": {
-                "findings": [
-                    Finding(
-                        "exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"}
-                    ).to_dict()
-                ],
+                "findings": [FINDING.to_dict()],
                 "allowed": True,
             },
             "notes": ["Trained on 480 images.", "SHORTCUT: histogram alone reaches AUC 0.8."],
@@ -97,12 +79,11 @@ class Folder:
         }
         return run | changes
 
-    def picture(self, path="test/NORMAL/001.png", heat=True):
+    def picture(self, path="test/NORMAL/001.png"):
         target = self.root / "gallery"
         target.mkdir()
         Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(target / "00-miss.jpg")
-        if heat:
-            Image.new("L", (20, 20)).save(target / "00-miss.heat.jpg")
+        Image.new("L", (20, 20)).save(target / "00-miss.heat.jpg")
         entry = {"file": "00-miss.jpg", "path": path, "kind": "miss", "probability": 0.93}
         entry |= {"truth": self.class_names[0], "called": self.class_names[1]}
         content = {"row": self.rows[0]["name"], "pictures": [entry]}

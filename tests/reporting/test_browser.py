@@ -196,6 +196,6 @@ def test_a_matrix_can_be_explored(tmp_path, visit, width, scheme):
     page.locator("#matches button").click()
     assert f"a/{EVIL}5.png" in chosen.inner_text()
     box = page.locator("#map").bounding_box()
-    for share in range(1, 20):
-        page.mouse.move(box["x"] + box["width"] * share / 20, box["y"] + box["height"] / 2)
+    for step in range(1, 20):
+        page.mouse.move(box["x"] + box["width"] * step / 20, box["y"] + box["height"] / 2)
     page.locator("#whole").click()

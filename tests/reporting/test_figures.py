@@ -26,9 +26,9 @@ def model(positive, probability, patients=None, threshold=0.5):
 def test_reliability_is_that_of_the_bins():
     bins = reliability_bins(model([0, 1, 1, 1, 0], [0.05, 0.55, 0.57, 0.53, 0.99]))
     assert [n for _, _, n in bins] == [1, 3, 1]
-    mean, share, _ = bins[1]
+    mean, proportion, _ = bins[1]
     assert mean == pytest.approx(0.55)
-    assert share == wilson_interval(3, 3)
+    assert proportion == wilson_interval(3, 3)
 
 
 def test_reliability_is_clustered_by_patient(generator):

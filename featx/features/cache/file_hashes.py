@@ -16,15 +16,16 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.images.archives import Member
 from featx.images.remote import RemoteFile
-from featx.images.sources import Source
+from featx.images.revisions import READING_FORMAT
+from featx.images.sources import Source, identify
 from featx.runtime.files import put_checked, read_checked
 from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
 __all__ = ["Digest", "Hashed", "hash_images", "strict_error"]
 
-Digest = str | UnreadableImageError
-"""SHA-256 of an image's bytes in hexadecimal, or why there is none."""
+Digest = tuple[str, str] | UnreadableImageError
+"""SHA-256 of an image's bytes and key of its rows, in hexadecimal, or why there is none."""
 
 MEMORY_NAME = "files.index"
 
@@ -46,6 +47,8 @@ class Hashed:
     # Number of each in the whole collection, shape (n_images,).
     kept: npt.NDArray[np.int64]
     digests: tuple[str, ...]
+    # Keys of rows in the cache: digests, but of images that were read differently by format 1.
+    keys: tuple[str, ...]
     unreadable: dict[int, UnreadableImageError]
 
     def without(self, undecodable: dict[str, UnreadableImageError]) -> Hashed:
@@ -63,6 +66,7 @@ class Hashed:
             images=self.images.select(np.array(numbers, dtype=np.int64)),
             kept=self.kept[numbers],
             digests=tuple(self.digests[number] for number in numbers),
+            keys=tuple(self.keys[number] for number in numbers),
             unreadable=self.unreadable,
         )
 
@@ -76,7 +80,7 @@ def hash_images(
 ) -> Hashed:
     """Find the digest of every image, reading only files that are new or may have changed."""
     memory = _Memory(cache / MEMORY_NAME)
-    digests: list[str] = []
+    found: list[tuple[str, str]] = []
     unreadable: dict[int, UnreadableImageError] = {}
     with progress("Reading files", len(images), "images") as advance:
         states = [_state(source) for source in images.sources]
@@ -90,19 +94,20 @@ def hash_images(
                     raise strict_error(images.names[index], digest)
                 unreadable[index] = digest
             else:
-                digests.append(digest)
+                found.append(digest)
                 if state and known[index] is None and _state(images.sources[index]) == state:
-                    memory.new[state] = bytes.fromhex(digest)
+                    memory.put(state, *digest)
             advance()
     memory.save()
     kept = np.array([index for index in range(len(images)) if index not in unreadable], np.int64)
     readable = images.select(kept) if unreadable else images
-    return Hashed(readable, kept, tuple(digests), unreadable)
+    digests, keys = zip(*found, strict=True) if found else ((), ())
+    return Hashed(readable, kept, digests, keys, unreadable)
 
 
 def _digest(images: ImageDataset, index: int) -> Digest:
     try:
-        return images.digest(index)
+        return identify(images.sources[index])
     except UnreadableImageError as error:
         return error
 
@@ -140,6 +145,8 @@ def _state(source: Source) -> bytes | None:
 
 
 def _hash_facts(*facts: str | int) -> bytes:
+    # A newer reading of images makes other keys, so every file is read once again.
+    facts = (READING_FORMAT, *facts)
     return hashlib.blake2b(repr(facts).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
@@ -161,12 +168,23 @@ class _Memory:
         digests = np.frombuffer(content, "V32", count, len(_HEAD) + keys.nbytes)
         return dict(zip(keys.tolist(), digests.tolist(), strict=True))
 
-    def get(self, state: bytes) -> str | None:
+    def get(self, state: bytes) -> tuple[str, str] | None:
         digest = self._known.get(state)
         if digest is None:
             return None
         self._used[state] = digest
-        return digest.hex()
+        changed = _hash_facts("row key", state.hex())
+        key = self._known.get(changed)
+        if key is None:
+            return digest.hex(), digest.hex()
+        self._used[changed] = key
+        return digest.hex(), key.hex()
+
+    def put(self, state: bytes, digest: str, key: str) -> None:
+        """Remember a digest, and the key of its rows where it is another one."""
+        self.new[state] = bytes.fromhex(digest)
+        if key != digest:
+            self.new[_hash_facts("row key", state.hex())] = bytes.fromhex(key)
 
     def save(self) -> None:
         """Write new digests; of several writers the last one wins."""
