@@ -41,7 +41,7 @@ class Calibration(Protocol):
     """Map from scores to calibrated log-odds."""
 
     def logits(self, scores: Scores) -> Scores:
-        """Return log-odds (two classes) or logarithms up to a constant per row (more)."""
+        """Return log-odds; of more than two classes, unnormalized log-probabilities."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fits on matrices larger than memory: exact scaling and PCA block by block, then as usual.
+"""Fits on matrices larger than memory, by exact block-wise PCA.
 
 Two passes over the matrix: sums and products of all training rows give the scaling and principal
 components that scikit-learn would fit to them in memory; then each row is reduced to its
@@ -54,7 +54,7 @@ _PROPORTION_FOR_ROWS = 0.7
 
 
 class CovarianceAccumulator:
-    """Sufficient statistics of rows for scaling and PCA: number, sums, sums of products.
+    """Sufficient statistics of rows for scaling and PCA.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class CovarianceAccumulator:
         self.products = dsyrk(1.0, shifted.T, beta=1.0, c=self.products, overwrite_c=True)
 
     def pipeline(self, components: int) -> Pipeline:
-        """Return scaling and PCA as scikit-learn would fit them to the rows, up to rounding."""
+        """Return scaling and PCA, equal to scikit-learn's up to rounding."""
         mean = self.sums / self.count
         covariance = self.products / self.count
         covariance -= np.triu(np.outer(mean, mean))
@@ -142,7 +142,7 @@ class CovarianceAccumulator:
 
 @dataclass(frozen=True, eq=False)
 class FitPlan:
-    """What to fit, and how many fits at once, so that the memory suffices.
+    """Training set and settings with which fits stay within memory.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ class FitPlan:
 
 
 def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
-    """Plan fits on a training set within the memory, reducing its rows where that is too small.
+    """Plan fits within memory; reduce the rows if necessary.
 
     Raises
     ------
@@ -188,20 +188,20 @@ def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) ->
 
 
 def select_images(matrix: FeatureMatrix, images: Indices, config: FitConfig) -> FeatureMatrix:
-    """Select images of a matrix, without reading their rows where no fit in memory is possible."""
+    """Select images of a matrix, on disk if they exceed memory."""
     lazy = _fits_at_once(matrix.X.nbytes, config) == 0
     return (matrix.lazily() if lazy else matrix).select_images(images)
 
 
 def _fits_at_once(size: int, config: FitConfig) -> int | None:
-    """Return how many fits on a matrix of `size` bytes fit into memory, or None if all do."""
+    """Return the number of fits that memory allows; None if unlimited."""
     # The training rows, and for each fit a copy and the scaled rows.
     possible = max(0, (usable_memory(config.memory) // max(1, size) - 1) // 2)
     return None if possible >= min(n_workers(config.n_jobs), config.cv + 1) else possible
 
 
 def reduce_rows(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
-    """Reduce a training set to the components that a classifier uses, block by block."""
+    """Reduce a training set to principal components, block by block."""
     training.folds(config.cv, config.random_state)  # fails early where patients are too few
     rows, features = training.X.shape
     wanted = spec.make((rows, features), config.random_state).named_steps.get("compress")
