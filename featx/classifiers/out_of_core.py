@@ -1,9 +1,8 @@
 """Fits on matrices larger than memory, by exact block-wise PCA.
 
-Two passes over the matrix: sums and products of all training rows give the scaling and principal
-components that scikit-learn would fit to them in memory; then each row is reduced to its
-components. The reduced matrix is searched and fitted as any other. In memory each fold has its own
-components; here all folds share those of all training rows, which never include test images. If
+The first pass over the matrix gives the scaling and components that scikit-learn would fit in
+memory, the second the reduced rows, which are searched and fitted as any other. In memory each fold
+has its own components; here all folds share those of all training rows, never of test images. If
 not even the reduced rows fit into memory, views are dropped first, then patients.
 """
 
@@ -95,24 +94,17 @@ class CovarianceAccumulator:
         covariance = self.products / self.count
         covariance -= np.triu(np.outer(mean, mean))
         variance = np.maximum(np.diagonal(covariance), 0)
-        scaler = self._scaler(mean + self.center, variance)
+        scaler = StandardScaler()
+        scaler.n_samples_seen_, scaler.n_features_in_ = np.int64(self.count), len(mean)
+        scaler.mean_, scaler.var_ = mean + self.center, variance
+        # A column whose variance is only rounding is constant and stays as it is.
+        epsilon = np.finfo(np.float64).eps
+        rounding = self.count * epsilon * variance + (self.count * scaler.mean_ * epsilon) ** 2
+        scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
         covariance /= scaler.scale_
         covariance /= scaler.scale_[:, None]
         covariance *= self.count / (self.count - 1)
         return Pipeline([("scale", scaler), ("compress", self._pca(covariance, components))])
-
-    def _scaler(
-        self, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
-    ) -> StandardScaler:
-        # A column whose variance is only rounding is constant and stays as it is.
-        epsilon = np.finfo(np.float64).eps
-        rounding = self.count * epsilon * variance + (self.count * mean * epsilon) ** 2
-        scaler = StandardScaler()
-        scaler.mean_, scaler.var_ = mean, variance
-        scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
-        scaler.n_samples_seen_ = np.int64(self.count)
-        scaler.n_features_in_ = len(mean)
-        return scaler
 
     def _pca(self, covariance: npt.NDArray[np.float64], components: int) -> PCA:
         features = len(covariance)
@@ -144,18 +136,8 @@ class CovarianceAccumulator:
 class FitPlan:
     """Training set and settings with which fits stay within memory.
 
-    Parameters
-    ----------
-    spec : ClassifierSpec
-        The classifier; without scaling and PCA of its own where `steps` has them.
-    training : TrainingSet
-        Rows of features, or where the memory is too small, reduced rows.
-    config : FitConfig
-        Settings, with a number of jobs that fits into memory.
-    images : ndarray of int64, shape (n_kept,)
-        Position of each remaining image in the original training set.
-    steps : Pipeline or None
-        Scaling and PCA that reduced the rows, fitted to all of them.
+    Where the memory is too small, `training` has reduced rows of the images at the positions
+    `images`, `steps` are the fitted scaling and PCA, and `spec` has none of its own.
     """
 
     spec: ClassifierSpec
@@ -172,13 +154,7 @@ class FitPlan:
 
 
 def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
-    """Plan fits within memory; reduce the rows if necessary.
-
-    Raises
-    ------
-    UsageError
-        If the memory is too small even for reduced rows.
-    """
+    """Plan fits within memory; reduce the rows if necessary."""
     limit = _fits_at_once(training.X.nbytes, config)
     if limit == 0:
         return reduce_rows(spec, training, config)

@@ -21,20 +21,8 @@ _TOLERANCE = 3e-5
 class PreparedFold:
     """A fold's rows after the steps that all candidates share.
 
-    Parameters
-    ----------
-    classifier : classifier
-        Unfitted last step of the pipeline.
-    training : ndarray, shape (n_rows, n_features)
-        Training rows.
-    training_labels : ndarray of int64, shape (n_rows,)
-        Class codes of the training rows.
-    weights : ndarray of float64, shape (n_rows,), or None
-        Sample weights; None where the classifier takes none.
-    validation : ndarray, shape (n_held_out, n_features)
-        Held-out rows.
-    validation_image : ndarray of int64, shape (n_held_out,)
-        Index of the held-out image of each held-out row.
+    `training` and `validation` have shape (n_rows, n_features); `validation_image` is the index of
+    each held-out row's image; `weights` are None where the classifier takes none.
     """
 
     classifier: Any
