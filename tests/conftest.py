@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.cli import main
 from featx.datasets.dataset import ImageDataset
 from featx.features.cache import file_hashes
 from featx.features.pipeline import ENGINES, Embedder
@@ -59,6 +60,18 @@ def hashed_names(monkeypatch):
 
     monkeypatch.setattr(file_hashes, "identify", count)
     return names
+
+
+@pytest.fixture
+def run_featx(capsys):
+    """Run a command in this process; return its exit code, standard output and standard error."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as stop:
+            main([str(word) for word in words])
+        return stop.value.code, *capsys.readouterr()
+
+    return run
 
 
 # A shell lets its background jobs ignore Ctrl-C, and their children inherit that: undo it.

@@ -109,20 +109,14 @@ def test_matrices_models_and_cache_tell_nothing(place):
     listed = place / "list.csv"
     lines = [f"{path.absolute()},{path.parent.name}" for path in place.glob("xrays/*/*.png")]
     listed.write_text("\n".join(["path,label", *sorted(lines)]))
+    svm = str(place / "models" / "svm.skops")
     models = ["--classifier", "logistic,svm,knn,random_forest,xgboost", "--folds", "2"]
     run(
         place,
         ["extract", folder, *shared, "--out", str(place / "out" / "m.h5")],
         ["extract", str(listed), *shared, "--out", str(place / "out" / "listed.h5")],
         ["fit", str(place / "out" / "m.h5"), *models, "--out", str(place / "models")],
-        [
-            "predict",
-            str(place / "models" / "svm.skops"),
-            folder,
-            "--rehash",
-            "--out",
-            str(place / "out/p.csv"),
-        ],
+        ["predict", svm, folder, "--rehash", "--out", str(place / "out" / "p.csv")],
         ["explain", str(place / "models" / "logistic.skops"), folder, "--out", str(place / "maps")],
     )
     names = check(place, "out", "models", "cache", "maps")
@@ -137,14 +131,8 @@ def test_a_benchmark_s_folder_tells_nothing(place):
         [
             *("benchmark", str(place / "xrays"), "--patients", r"(p\d+)_", "--views", "2"),
             *("--classifiers", "logistic", "--folds", "2", "--out", str(place / "results")),
-            *(
-                "--baselines",
-                "finetuned:efficientnet_lite0",
-                "--baseline-epochs",
-                "1",
-                "--baseline-size",
-                "32",
-            ),
+            *("--baselines", "finetuned:efficientnet_lite0"),
+            *("--baseline-epochs", "1", "--baseline-size", "32"),
             *("--weights-dir", str(place / "weights"), "--rehash"),
         ],
     )

@@ -15,9 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
-from featx.cli import main
-
-from .conftest import smooth_image
+from tests.conftest import smooth_image
 
 PATIENTS = r"(p\d+)_"
 
@@ -41,12 +39,6 @@ def folder(tmp_path_factory):
     return root
 
 
-def run(*arguments):
-    with pytest.raises(SystemExit) as ending:
-        main([str(argument) for argument in arguments])
-    assert ending.value.code == 0
-
-
 def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder, tmp_path):
     """The usual way in forty lines: Keras' own application, its preprocessing, its predict."""
     network = keras.applications.MobileNetV2(
@@ -54,25 +46,23 @@ def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder
     )
     base = keras.Model(network.input, network.layers[-2].output)
     generator = np.random.default_rng(0)
-    base.set_weights(
-        [
-            value + 0.02 * generator.normal(size=value.shape).astype(np.float32)
-            if value.ndim > 1
-            else value
-            for value in base.get_weights()
-        ]
-    )
+    weights = base.get_weights()
+    for value in weights:
+        if value.ndim > 1:
+            value += 0.02 * generator.normal(size=value.shape).astype(np.float32)
+    base.set_weights(weights)
     base.save_weights(tmp_path / "own.weights.h5")
 
+    paths = {split: sorted((folder / split).rglob("*.png")) for split in ("train", "test")}
+
     def usual(split):
-        paths = sorted((folder / split).rglob("*.png"))
         batch = []
-        for path in paths:
+        for path in paths[split]:
             pixels = np.asarray(Image.open(path).convert("L"), dtype=np.float32)
             pixels = cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_LINEAR)
             batch.append(np.repeat(pixels[..., np.newaxis], 3, axis=2))
         ready = keras.applications.mobilenet_v2.preprocess_input(np.stack(batch))
-        labels = np.array([path.parent.name == "PNEUMONIA" for path in paths])
+        labels = np.array([path.parent.name == "PNEUMONIA" for path in paths[split]])
         return network.predict(ready, verbose=0), labels
 
     X_train, y_train = usual("train")
@@ -87,17 +77,8 @@ def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder
         engine="keras",
     )
     ours = dict(zip(matrix.names, matrix.X, strict=True))
-    theirs = dict(
-        zip(
-            [
-                path.relative_to(folder).as_posix()
-                for split in ("train", "test")
-                for path in sorted((folder / split).rglob("*.png"))
-            ],
-            np.vstack([X_train, X_test]),
-            strict=True,
-        )
-    )
+    names = [path.relative_to(folder).as_posix() for path in (*paths["train"], *paths["test"])]
+    theirs = dict(zip(names, np.vstack([X_train, X_test]), strict=True))
     assert set(ours) == set(theirs)
     scale = np.abs(np.stack(list(theirs.values()))).max()
     for name, row in theirs.items():
@@ -119,13 +100,13 @@ def without_machine(path):
     return [{key: value for key, value in row.items() if key not in MACHINE} for row in rows]
 
 
-def test_the_command_line_and_python_give_equal_results(folder, tmp_path):
+def test_the_command_line_and_python_give_equal_results(folder, tmp_path, run_featx):
     command = (
         *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
         *("--classifiers", "logistic", "--views", "2", "--no-controls", "--no-learning-curve"),
         *("--cache", tmp_path / "cache", "--quiet"),
     )
-    run(*command, "--out", tmp_path / "typed")
+    assert run_featx(*command, "--out", tmp_path / "typed")[0] == 0
     images = featx.ImageDataset.open(folder, PATIENTS)
     featx.benchmark(
         images,
@@ -170,21 +151,16 @@ def test_permuted_labels_give_an_auc_of_one_half(folder, tmp_path):
     assert abs(np.mean(areas) - 0.5) < 0.2
 
 
-def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_path):
-    run(
+def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_path, run_featx):
+    words = (
         *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
         *("--classifiers", "logistic", "--views", "1", "--augmentation", "none"),
-        *(
-            "--baselines",
-            "finetuned:efficientnet_lite0",
-            "--baseline-epochs",
-            "1",
-            "--baseline-size",
-            "64",
-        ),
+        *("--baselines", "finetuned:efficientnet_lite0"),
+        *("--baseline-epochs", "1", "--baseline-size", "64"),
         *("--no-controls", "--no-learning-curve", "--cache", tmp_path / "cache", "--quiet"),
         *("--out", tmp_path / "results"),
     )
+    assert run_featx(*words)[0] == 0
     shown = {
         path.name: [line.split(",")[:3] for line in path.read_text().splitlines()[1:]]
         for path in (tmp_path / "results" / "scores").glob("*.csv")

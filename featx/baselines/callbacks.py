@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import import_keras
-from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import area_under_curve
+from featx.baselines.training_data import FitTask
+from featx.metrics.operating_point import decide
 
 if TYPE_CHECKING:
     import keras
@@ -48,18 +49,10 @@ class ValidationScores(_Callback):
     probabilities that are not finite.
     """
 
-    def __init__(
-        self,
-        recipe: BaselineRecipe,
-        predict: Callable[[keras.Model], Probabilities],
-        labels: npt.NDArray[np.int64],
-        before: Sequence[Mapping[str, float]],
-    ) -> None:
+    def __init__(self, task: FitTask, before: Sequence[Mapping[str, float]]) -> None:
         super().__init__()
-        self._recipe = recipe
+        self._task = task
         self._merits = [self._merit(row) for row in before]
-        self._predict = predict
-        self._labels = labels
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -67,12 +60,12 @@ class ValidationScores(_Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Predict the validation images and score them."""
-        probabilities = self._predict(self.model)
-        scores = _scores(self._labels, probabilities)
+        probabilities = self._task.predict(self.model)
+        scores = _scores(self._task.validation_labels, probabilities)
         rate = import_keras().ops.convert_to_numpy(self.model.optimizer.learning_rate)
         logs.update(scores)
         merit = self._merit(scores)
-        better = self._recipe.keep == "last" or merit > max(self._merits, default=_WORST)
+        better = self._task.recipe.keep == "last" or merit > max(self._merits, default=_WORST)
         logs["val_best"] = float(epoch + 1 if better and merit > _WORST else 0)
         self._merits.append(merit)
         logs["learning_rate"] = float(rate)
@@ -85,7 +78,7 @@ class ValidationScores(_Callback):
         if not math.isfinite(loss):
             return _WORST
         # Few validation images make ties of AUC, but for rounding: the lower loss decides.
-        return (round(area, 9), -loss) if self._recipe.monitor == "val_auc" else (-loss, area)
+        return (round(area, 9), -loss) if self._task.recipe.monitor == "val_auc" else (-loss, area)
 
 
 class EpochSeeds(_Callback):
@@ -181,7 +174,7 @@ def _epoch_of(folder: Path) -> int:
 def _scores(labels: npt.NDArray[np.int64], probabilities: Probabilities) -> Logs:
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_auc", "val_majority"), math.nan)
-    predicted = probabilities.argmax(axis=1)
+    predicted = decide(probabilities, None)
     of_truth = probabilities[np.arange(len(labels)), labels]
     return {
         # Keras' own bound: a certain and wrong prediction costs 16 instead of infinity.

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from featx.metrics.operating_point import decide
+
 __all__ = ["area_under_curve", "diagnose"]
 
 # Equal probabilities cost ln(k); confident wrong predictions cost far more.
@@ -77,7 +79,7 @@ def _one_class(
     probabilities: npt.NDArray[np.float64],
     class_names: Sequence[str],
 ) -> str | None:
-    called = probabilities.argmax(axis=1)
+    called = decide(probabilities, None)
     if len(np.unique(called)) > 1:
         return None
     share = float((labels == called[0]).mean())

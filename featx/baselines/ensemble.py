@@ -14,10 +14,9 @@ from featx.backbones._keras import import_keras
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import output_layer
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.fitting import FitResult, FitTask, fit_network, fit_recipe
-from featx.baselines.settings import policy_of
-from featx.baselines.training_data import TrainingData
-from featx.baselines.views import Indices, ViewSource
+from featx.baselines.fitting import FitResult, fit_network, fit_recipe
+from featx.baselines.training_data import FitTask, TrainingData, policy_of
+from featx.baselines.views import Indices, run_network
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -32,17 +31,33 @@ VIEWS = 4
 class FeatureTables:
     """Features of images, computed at their first use: a finished classifier needs none."""
 
-    def __init__(
-        self, data: TrainingData, recipe: BaselineRecipe, extractors: list[keras.Model]
-    ) -> None:
-        self._arguments = data, recipe, extractors
+    def __init__(self, data: TrainingData, recipe: BaselineRecipe, extractor: keras.Model) -> None:
+        self._data, self._recipe, self._extractor = data, recipe, extractor
         self._tables: list[npt.NDArray[np.float32]] = []
 
     def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
         """Return the features of one view of each image; views repeat after the last."""
         if not self._tables:
-            self._tables = _embed(*self._arguments)
+            self._tables = self._embed()
         return self._tables[view % len(self._tables)][indices]
+
+    def _embed(self) -> list[npt.NDArray[np.float32]]:
+        """Compute one table of features a view; augmented views of training images only."""
+        data, recipe = self._data, self._recipe
+        views = data.views.with_settings(recipe.size, policy_of(recipe.augmentation))
+        tables = []
+        total = VIEWS * len(data.training) + len(data.validation)
+        with progress(f"Embedding with the networks of {recipe.name}", total, "views") as advance:
+            for view in range(VIEWS):
+                chosen = data.training
+                if view == 0:
+                    chosen = np.concatenate([data.training, data.validation])
+                table = np.zeros((len(data.images), self._extractor.output.shape[1]), np.float32)
+                table[chosen] = run_network(
+                    self._extractor, views.render, chosen, recipe.batch_size, view, advance
+                )
+                tables.append(table)
+        return tables
 
 
 def fit_ensemble(
@@ -52,23 +67,28 @@ def fit_ensemble(
     folder: Path | None,
 ) -> tuple[BaselineRecipe, FitResult]:
     """Train the pieces and the classifier, and join them into one network."""
+    keras = import_keras()
     recipes, pieces = [], []
     for piece, start in zip(recipe.pieces, weights, strict=True):
         place = None if folder is None else folder / "pieces" / piece.name.replace(":", "-")
         used, result = fit_recipe(data, piece, start, place)
         recipes.append(used)
         pieces.append(result)
-    extractors = [_extractor(piece.network) for piece in pieces]
-    widths = [int(extractor.output.shape[1]) for extractor in extractors]
+    gray = keras.Input((*recipe.size, 1), name="gray")
+    blocks = [_extractor(piece.network)(gray) for piece in pieces]
+    # In mixed precision the pieces return float16.
+    features = keras.layers.Concatenate(dtype="float32")(blocks)
+    widths = [int(block.shape[1]) for block in blocks]
     head = fit_network(
         lambda: _build_head(recipe, widths, data.n_classes),
-        FitTask(recipe, data, FeatureTables(data, recipe, extractors)),
+        FitTask(recipe, data, FeatureTables(data, recipe, keras.Model(gray, features)).render),
         folder,
         [None if start is None else start.digest for start in weights],
     )
+    name = recipe.name.replace("-", "_")
     result = replace(
         head,
-        network=_join(recipe, extractors, head.network),
+        network=keras.Model(gray, head.network(features), name=name),
         seconds_before=sum(each.seconds_before for each in (*pieces, head)),
     )
     return replace(recipe, pieces=tuple(recipes)), result
@@ -86,34 +106,3 @@ def _build_head(recipe: BaselineRecipe, widths: list[int], n_classes: int) -> ke
     blocks = [features[:, end - width : end] for end, width in zip(ends, widths, strict=True)]
     output = output_layer(n_classes)(recipe.body(blocks))
     return keras.Model(features, output, name="classifier")
-
-
-def _join(recipe: BaselineRecipe, extractors: list[keras.Model], head: keras.Model) -> keras.Model:
-    keras = import_keras()
-    gray = keras.Input((*recipe.size, 1), name="gray")
-    # In mixed precision the pieces return float16.
-    side_by_side = keras.layers.Concatenate(dtype="float32")([net(gray) for net in extractors])
-    return keras.Model(gray, head(side_by_side), name=recipe.name.replace("-", "_"))
-
-
-def _embed(
-    data: TrainingData, recipe: BaselineRecipe, extractors: list[keras.Model]
-) -> list[npt.NDArray[np.float32]]:
-    """Compute one table of features a view; augmented views of training images only."""
-    everything = np.concatenate([data.training, data.validation])
-    width = sum(int(net.output.shape[1]) for net in extractors)
-    tables = []
-    total = VIEWS * len(data.training) + len(data.validation)
-    views: ViewSource = data.views.with_settings(recipe.size, policy_of(recipe.augmentation))
-    with progress(f"Embedding with the networks of {recipe.name}", total, "views") as advance:
-        for view in range(VIEWS):
-            chosen = everything if view == 0 else data.training
-            table = np.zeros((len(data.images), width), dtype=np.float32)
-            for start in range(0, len(chosen), recipe.batch_size):
-                part = chosen[start : start + recipe.batch_size]
-                pixels = views.render(np.resize(part, recipe.batch_size), view)
-                outputs = [np.asarray(net.predict_on_batch(pixels)) for net in extractors]
-                table[part] = np.hstack(outputs)[: len(part)]
-                advance(len(part))
-            tables.append(table)
-    return tables

@@ -7,7 +7,6 @@ BackupAndRestore. `featx.baselines.callbacks` names what is ours and why.
 from __future__ import annotations
 
 import logging
-import math
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from sklearn.utils.class_weight import compute_class_weight
 
 from featx.backbones._keras import import_keras
 from featx.backbones.networks import dtype_policy
@@ -26,82 +23,24 @@ from featx.backbones.weights import Weights
 from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
 from featx.baselines.callbacks import EpochSeeds, StateFromLog, ValidationScores
-from featx.baselines.session import DamagedCheckpointError, Row, Session, key_of
-from featx.baselines.settings import policy_of
-from featx.baselines.training_data import TrainingData
-from featx.baselines.views import Indices, Probabilities, TrainingBatches, ViewSource, predict
+from featx.baselines.session import (
+    DamagedCheckpointError,
+    Row,
+    Session,
+    damage_noticed,
+    key_of,
+)
+from featx.baselines.training_data import FitTask, TrainingData, policy_of
+from featx.baselines.views import Probabilities, TrainingBatches
 from featx.errors import FeatxError
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FitResult", "FitTask", "fit_network", "fit_recipe"]
+__all__ = ["FitResult", "fit_network", "fit_recipe"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class FitTask:
-    """Recipe of one network, its images, and what it sees of them."""
-
-    recipe: BaselineRecipe
-    data: TrainingData
-    source: ViewSource
-
-    @property
-    def steps(self) -> int:
-        """Number of steps per epoch."""
-        wanted = self.recipe.steps_per_epoch
-        return wanted or math.ceil(len(self.data.training) / self.recipe.batch_size)
-
-    @property
-    def head_epochs(self) -> int:
-        """Number of epochs with a frozen backbone; at least one epoch trains all layers."""
-        return min(self.recipe.head_epochs, self.recipe.epochs - 1)
-
-    @property
-    def targets(self) -> npt.NDArray[np.float32]:
-        """Network targets: shape (n_images, 1) with two classes, else one-hot."""
-        one_hot = np.eye(self.data.n_classes, dtype=np.float32)[self.data.images.labels]
-        return one_hot[:, 1:] if self.data.n_classes == 2 else one_hot
-
-    @property
-    def class_weights(self) -> dict[int, float] | None:
-        """Balanced class weights, None where the recipe has none."""
-        if not self.recipe.class_weights:
-            return None
-        labels = self.data.images.labels[self.data.training]
-        weights = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
-        return dict(enumerate(weights.tolist()))
-
-    def order(self, epoch: int) -> Indices:
-        """Draw the images of each step of an epoch.
-
-        Where an epoch is one pass, its last step is filled up with images of its first. Where the
-        recipe fixes the steps, passes follow each other across epochs.
-
-        Returns
-        -------
-        ndarray of int64, shape (steps, batch_size)
-        """
-        if self.recipe.steps_per_epoch is None:
-            return np.resize(self._shuffle(epoch), (self.steps, self.recipe.batch_size))
-        needed = self.steps * self.recipe.batch_size
-        first, skipped = divmod(epoch * needed, len(self.data.training))
-        passes = -(-(skipped + needed) // len(self.data.training))
-        stream = np.concatenate([self._shuffle(first + number) for number in range(passes)])
-        return stream[skipped : skipped + needed].reshape(self.steps, self.recipe.batch_size)
-
-    def predict(self, network: keras.Model) -> Probabilities:
-        """Return the probabilities of the validation images."""
-        indices, batch_size = self.data.validation, self.recipe.batch_size
-        return predict(network, self.source, indices, batch_size)
-
-    def _shuffle(self, number: int) -> Indices:
-        return np.random.default_rng([self.data.random_state, number]).permutation(
-            self.data.training
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +75,7 @@ def fit_recipe(
 
     start = None if weights is None else weights.digest
     with dtype_policy(recipe.precision):
-        return recipe, fit_network(build, FitTask(recipe, data, views), folder, start)
+        return recipe, fit_network(build, FitTask(recipe, data, views.render), folder, start)
 
 
 def fit_network(
@@ -183,7 +122,8 @@ def _fit_or_resume(build: Callable[[], keras.Model], task: FitTask, session: Ses
             f"{recipe.name} predicts no finite probability after its first epoch: its learning "
             f"rate of {recipe.learning_rate:g} is too high for these images"
         )
-    _load(network, session.best_weights)
+    with damage_noticed():
+        network.load_weights(session.best_weights)
     if done is not None:
         session.finish()
     return FitResult(
@@ -206,17 +146,15 @@ def _fit_stages(
         for number, (first, last) in enumerate(stages, start=1):
             model = _compile(network, task, head_only=last == head)
             backup = session.backup(number)
-            try:
+            with damage_noticed():
                 backup.restore(model)
-            except (OSError, KeyError, ValueError, RuntimeError) as error:
-                raise DamagedCheckpointError(str(error)) from error
             epochs_done = max(backup.epochs, first)
             if not backup.stopped and epochs_done < last:
                 log = import_keras().callbacks.CSVLogger(session.log, append=True)
                 callbacks = _make_callbacks(task, session, before, first, advance)
                 try:
                     model.fit(
-                        TrainingBatches(task.source, task.targets, task.order, epochs_done),
+                        TrainingBatches(task.render, task.targets, task.order, epochs_done),
                         initial_epoch=epochs_done,
                         epochs=last,
                         steps_per_epoch=task.steps,
@@ -275,9 +213,7 @@ def _make_callbacks(
 
     return [
         EpochSeeds(task.data.random_state),
-        ValidationScores(
-            recipe, task.predict, task.data.images.labels[task.data.validation], before
-        ),
+        ValidationScores(task, before),
         *stateful,
         checkpoint,
         callbacks.LambdaCallback(on_train_batch_end=show),
@@ -322,13 +258,6 @@ def _learning_rate(task: FitTask) -> Any:
         warmup_target=recipe.learning_rate,
         warmup_steps=warm_up,
     )
-
-
-def _load(network: keras.Model, weights: Path) -> None:
-    try:
-        network.load_weights(weights)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DamagedCheckpointError(str(error)) from error
 
 
 @contextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from featx.backbones.registry import get_backbone, list_backbones
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.corrected_recipes import CORRECTED, FINETUNED, finetuned
-from featx.baselines.ensemble_recipes import ENSEMBLES
-from featx.baselines.published_recipes import PUBLISHED
+from featx.baselines.recipes import FINETUNED, RECIPES, finetuned
 from featx.errors import unknown_name
 
 __all__ = ["get_baseline", "list_baselines"]
 
-_RECIPES = {recipe.name: recipe for recipe in (*PUBLISHED, *CORRECTED, *ENSEMBLES)}
+_RECIPES = {recipe.name: recipe for recipe in RECIPES}
 
 
 def list_baselines() -> list[BaselineRecipe]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,11 +104,10 @@ class TrainedBaseline:
             If an image cannot be read; the message names it.
         """
         # Each image is read once: memory=0 keeps none.
-        source = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
+        views = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
         batch_size = self.recipe.batch_size
-        total = math.ceil(len(images) / batch_size)
-        with progress(f"Predicting with {self.name}", total, "batches") as advance:
-            return predict(self.network, source, np.arange(len(images)), batch_size, advance)
+        with progress(f"Predicting with {self.name}", len(images), "images") as advance:
+            return predict(self.network, views.render, np.arange(len(images)), batch_size, advance)
 
 
 def save_trained(
@@ -130,24 +128,18 @@ def save_trained(
     trained.network.save(temporary)
     temporary.replace(out / "network.keras")
     put_bytes(out / "validation.csv", _validation_csv(trained, probabilities))
-    write_record(
-        out,
-        recipe=trained.recipe.to_dict(),
-        finished=True,
-        weights=starts,
-        random_state=random_state,
-        class_names=trained.class_names,
-        parameters=trained.parameters,
-        threshold=trained.threshold,
-        best_epoch=trained.best_epoch,
-        history=trained.history,
-        seconds=round(trained.seconds, 1),
-        training_images=trained.training_images,
-        validation_images=trained.validation_images,
-        unreadable=trained.unreadable,
-        diagnosis=trained.diagnosis,
-        versions=library_versions(),
-    )
+    kept = [field.name for field in fields(trained) if field.name not in ("name", "network")]
+    record = {name: getattr(trained, name) for name in kept}
+    record |= {
+        "recipe": trained.recipe.to_dict(),
+        "finished": True,
+        "weights": starts,
+        "random_state": random_state,
+        "parameters": trained.parameters,
+        "seconds": round(trained.seconds, 1),
+        "versions": library_versions(),
+    }
+    write_record(out, **record)
 
 
 def write_record(out: Path, **content: Any) -> None:

@@ -7,6 +7,8 @@ import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from featx.baselines.callbacks import EpochBackup
 from featx.runtime.files import put_bytes
 
-__all__ = ["DamagedCheckpointError", "Row", "Session", "key_of"]
+__all__ = ["DamagedCheckpointError", "Row", "Session", "damage_noticed", "key_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,15 @@ def key_of(**parts: Any) -> str:
 
 class DamagedCheckpointError(Exception):
     """A checkpoint cannot be read."""
+
+
+@contextmanager
+def damage_noticed() -> Iterator[None]:
+    """Turn the errors of reading a damaged file into a `DamagedCheckpointError`."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise DamagedCheckpointError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -95,12 +106,10 @@ class Session:
         if epochs == 0:
             self.log.unlink(missing_ok=True)
             return []
-        try:
+        with damage_noticed():
             lines = self.log.read_text(encoding="utf-8").splitlines()
             kept = lines if epochs is None else lines[: epochs + 1]
             rows = [{name: float(row[name]) for name in row} for row in csv.DictReader(kept)]
-        except (OSError, ValueError, TypeError) as error:
-            raise DamagedCheckpointError(f"{self.log}: {error}") from error
         if len(rows) < (epochs or 1):
             raise DamagedCheckpointError(f"{self.log} has {len(rows)} of {epochs} epochs")
         if len(kept) < len(lines):

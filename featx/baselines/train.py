@@ -7,19 +7,24 @@ import time
 from pathlib import Path
 from typing import Any
 
-from featx.backbones.weights import Weights
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
 from featx.baselines.fitting import fit_recipe
 from featx.baselines.registry import get_baseline
 from featx.baselines.result import TrainedBaseline, save_trained, write_record
-from featx.baselines.settings import adjust, check_labels, check_precision, policy_of, split
-from featx.baselines.training_data import TrainingData, find_start
+from featx.baselines.training_data import (
+    TrainingData,
+    adjust,
+    check_labels,
+    check_precision,
+    find_starts,
+    policy_of,
+    split,
+)
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
 
@@ -122,7 +127,7 @@ def train(
     point = OperatingPoint.parse(operating_point)
     split(images, {}, recipe, random_state)
     check_precision(recipe)
-    starts = _find_starts(recipe, weights, weights_dir, random_state)
+    starts = find_starts(recipe, weights, weights_dir, random_state)
     if out is not None:
         # Fail on an unwritable folder before hours of training.
         write_record(out, recipe=recipe.to_dict(), finished=False)
@@ -153,19 +158,6 @@ def train(
         digests = [None if start is None else start.digest for start in starts]
         save_trained(trained, result.probabilities, random_state, digests, out)
     return trained
-
-
-def _find_starts(
-    recipe: BaselineRecipe, weights: str | Path, weights_dir: str | Path | None, random_state: int
-) -> list[Weights | None]:
-    """Find the initial weights of each network of a recipe."""
-    if recipe.pieces and weights not in ("imagenet", "random"):
-        raise UsageError(
-            f"{recipe.name} starts from several networks, but {weights} is the weights file of "
-            "one; put their files into a directory and pass it with --weights-dir"
-        )
-    folder = None if weights_dir is None else Path(weights_dir)
-    return [find_start(each, weights, folder, random_state) for each in recipe.pieces or (recipe,)]
 
 
 def _read(

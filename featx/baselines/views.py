@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import math
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,28 +15,22 @@ from featx.backbones._keras import import_keras
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.images.augmentation import Augmentation, make_view
-from featx.runtime.parallel import jobs_at_a_time
-from featx.runtime.progress import progress
+from featx.runtime.parallel import jobs_at_a_time, map_with_progress, prefetch
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ImageViews", "TrainingBatches", "ViewSource", "predict"]
+__all__ = ["ImageViews", "Render", "TrainingBatches", "predict", "run_network"]
 
 # Decoded images kept in memory; images beyond it are decoded anew each epoch.
 MEMORY_BYTES = 512 * 2**20
 
 Indices = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
+# One view of each image as network input; view 0 is not augmented.
+Render = Callable[[Indices, int], npt.NDArray[np.float32]]
 # Annotated, since mypy takes no attribute of an untyped module as a base class.
 _PyDataset: Any = import_keras().utils.PyDataset
-
-
-class ViewSource(Protocol):
-    """Network input of some images."""
-
-    def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
-        """Return one view of each image; view 0 is not augmented."""
 
 
 class ImageViews:
@@ -77,16 +69,8 @@ class ImageViews:
 
     def find_unreadable(self) -> dict[int, str]:
         """Decode all images once; return the reason of each failure by index."""
-        reasons = {}
-        with (
-            ThreadPoolExecutor(_workers()) as pool,
-            progress("Reading images", total=len(self.images), unit="images") as advance,
-        ):
-            for index, reason in enumerate(pool.map(self._failure, range(len(self.images)))):
-                if reason is not None:
-                    reasons[index] = reason
-                advance()
-        return reasons
+        reasons = map_with_progress(self._failure, range(len(self.images)), "Reading images")
+        return {index: reason for index, reason in enumerate(reasons) if reason is not None}
 
     def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
         """Return one view of each image, rendered in threads.
@@ -96,8 +80,8 @@ class ImageViews:
         ndarray of float32, shape (n_indices, height, width, 1)
             Intensities from 0 to 255.
         """
-        with ThreadPoolExecutor(_workers()) as pool:
-            views = list(pool.map(partial(self._render_one, view=view), indices.tolist()))
+        render = partial(self._render_one, view=view)
+        views = list(prefetch(render, indices.tolist(), min(jobs_at_a_time(), 8)))
         return np.stack(views)[..., np.newaxis]
 
     def digest(self, index: int) -> str:
@@ -146,13 +130,13 @@ class TrainingBatches(_PyDataset):
 
     def __init__(
         self,
-        source: ViewSource,
+        render: Render,
         targets: npt.NDArray[np.float32],
         order: Callable[[int], npt.NDArray[np.int64]],
         first_epoch: int,
     ) -> None:
         super().__init__()
-        self._source = source
+        self._render = render
         self._targets = targets
         self._order = lru_cache(maxsize=2)(order)
         self._first_epoch = first_epoch
@@ -162,39 +146,37 @@ class TrainingBatches(_PyDataset):
         epochs, step = divmod(index, len(self._order(self._first_epoch)))
         epoch = self._first_epoch + epochs
         indices = self._order(epoch)[step]
-        return self._source.render(indices, view=epoch + 1), self._targets[indices]
+        return self._render(indices, epoch + 1), self._targets[indices]
 
 
-class _PredictionBatches(_PyDataset):
-    """Unaugmented batches of one size; the last one is filled up with repeated images."""
-
-    def __init__(self, source: ViewSource, indices: Indices, batch_size: int) -> None:
-        super().__init__()
-        self.error: FeatxError | None = None
-        self._source = source
-        self._indices = indices
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._indices) / self._batch_size)
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
-        """Return the input of one batch."""
-        start = index * self._batch_size
-        indices = np.resize(self._indices[start : start + self._batch_size], self._batch_size)
-        try:
-            return self._source.render(indices, view=0)
-        except FeatxError as error:
-            self.error = error
-            raise
+def run_network(
+    network: keras.Model,
+    render: Render,
+    indices: Indices,
+    batch_size: int,
+    view: int = 0,
+    advance: Callable[..., None] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Return the output for one view of each image; batches are rendered ahead."""
+    parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    # The last batch is filled up, since another size would be traced anew.
+    batches = prefetch(
+        lambda part: render(np.resize(part, batch_size), view), parts, workers=1, ahead=2
+    )
+    outputs = []
+    for part, pixels in zip(parts, batches, strict=True):
+        outputs.append(np.asarray(network.predict_on_batch(pixels))[: len(part)])
+        if advance is not None:
+            advance(len(part))
+    return np.concatenate(outputs)
 
 
 def predict(
     network: keras.Model,
-    source: ViewSource,
+    render: Render,
     indices: Indices,
     batch_size: int,
-    advance: Callable[[], None] | None = None,
+    advance: Callable[..., None] | None = None,
 ) -> Probabilities:
     """Return the class probabilities of unaugmented images.
 
@@ -202,21 +184,5 @@ def predict(
     -------
     ndarray of float64, shape (n_indices, n_classes)
     """
-    batches = _PredictionBatches(source, indices, batch_size)
-    callbacks = []
-    if advance is not None:
-        lambda_callback = import_keras().callbacks.LambdaCallback
-        callbacks.append(lambda_callback(on_predict_batch_end=lambda batch, logs=None: advance()))  # noqa: ARG005
-    try:
-        values = np.asarray(network.predict(batches, callbacks=callbacks, verbose=0))
-    except Exception:
-        # Back ends wrap an error of a batch in one of their own.
-        if batches.error is not None:
-            raise batches.error from None
-        raise
-    values = values[: len(indices)].astype(np.float64)
+    values = run_network(network, render, indices, batch_size, advance=advance).astype(np.float64)
     return np.hstack([1 - values, values]) if values.shape[1] == 1 else values
-
-
-def _workers() -> int:
-    return min(jobs_at_a_time(), 8)

@@ -41,7 +41,6 @@ def test_ramirez_cnn_has_the_reports_layers_in_order():
 
 
 def test_ramirez_cnn_divides_pixels_by_255():
-    import_keras()
     network = ramirez_cnn(32)
     first = next(layer for layer in network.layers if type(layer).__name__ == "Conv2D")
     probe = import_keras().Model(network.input, first.input)
@@ -148,32 +147,24 @@ def _train_step(network):
 
 def test_freezing_goes_and_comes_back(lite):
     network, _ = lite
-    base = base_of(network)
+    layers = base_of(network).layers
+    for first, trained in ((None, len(layers)), (0, 0), (50, 50)):
+        freeze(network, first, batch_norm=True)
+        expected = [index >= trained for index in range(len(layers))]
+        assert [layer.trainable for layer in layers] == expected
     freeze(network, None)
     assert len(network.trainable_variables) == 2
-    freeze(network, 0, batch_norm=True)
-    assert len(network.trainable_variables) == 2 + len(base.trainable_variables)
-    assert all(layer.trainable for layer in base.layers)
-    freeze(network, 50, batch_norm=True)
-    assert [layer.trainable for layer in base.layers] == [
-        index >= 50 for index in range(len(base.layers))
-    ]
 
 
-def test_frozen_backbone_does_not_move(lite):
+@pytest.mark.parametrize(
+    ("layers", "batch_norm", "kinds"),
+    [
+        (None, False, set()),
+        (0, False, {"kernel"}),
+        (0, True, {"kernel", "gamma", "beta", "moving_mean", "moving_variance"}),
+    ],
+)
+def test_only_what_is_not_frozen_moves(lite, layers, batch_norm, kinds):
     network, _ = lite
-    freeze(network, None)
-    assert _train_step(network) == set()
-
-
-def test_batch_norm_stays_in_inference_mode_while_the_rest_trains(lite):
-    network, _ = lite
-    freeze(network, 0)
-    assert {path.rsplit("/", 1)[1] for path in _train_step(network)} == {"kernel"}
-
-
-def test_batch_norm_trains_where_that_is_asked_for(lite):
-    network, _ = lite
-    freeze(network, 0, batch_norm=True)
-    moved = {path.rsplit("/", 1)[1] for path in _train_step(network)}
-    assert moved == {"kernel", "gamma", "beta", "moving_mean", "moving_variance"}
+    freeze(network, layers, batch_norm=batch_norm)
+    assert {path.rsplit("/", 1)[1] for path in _train_step(network)} == kinds

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from featx.backbones._keras import import_keras
-from featx.baselines import settings as training_settings
+from featx.baselines import training_data
 from featx.baselines.train import train
 from featx.errors import UsageError
 
@@ -79,13 +79,13 @@ def test_recipe_trains_and_resumes_on_another_back_end(blobs, tmp_path, backend)
 
 
 def test_mixed_precision_without_a_gpu_raises(blobs, monkeypatch):
-    monkeypatch.setattr(training_settings, "has_gpu", lambda: False)
+    monkeypatch.setattr(training_data, "has_gpu", lambda: False)
     with pytest.raises(UsageError, match="sees no GPU"):
         train(blobs(), "ramirez-cnn", batch_size=16, mixed_precision=True)
 
 
 def test_mixed_precision_computes_in_float16_and_answers_in_float32(blobs, monkeypatch, tmp_path):
-    monkeypatch.setattr(training_settings, "has_gpu", lambda: True)
+    monkeypatch.setattr(training_data, "has_gpu", lambda: True)
     config = import_keras().config
     before = config.dtype_policy().name
     settings = {"size": 32, "epochs": 2, "batch_size": 32, "mixed_precision": True}

@@ -18,17 +18,11 @@ def test_nothing_is_said_of_a_good_network():
     assert diagnose(FINE, LABELS, probabilities(np.where(LABELS, 0.8, 0.3)), NAMES) == []
 
 
-def test_one_class_for_everything_is_named_with_its_share():
-    (line,) = diagnose(FINE, LABELS, probabilities(0.9), NAMES)
-    assert line.startswith("Collapsed")
-    assert "all 16 validation images are called PNEUMONIA" in line
-    assert "62 %" in line
-    assert "AUC 0.50" in line
-
-
-def test_the_first_epoch_of_a_collapse_is_named():
+def test_one_class_for_everything_is_named_with_its_proportion_and_first_epoch():
     history = FINE | {"val_majority": [0.6, 1.0, 1.0]}
     (line,) = diagnose(history, LABELS, probabilities(0.9), NAMES)
+    assert line.startswith("Collapsed: all 16 validation images are called PNEUMONIA")
+    assert "62 %" in line and "AUC 0.50" in line
     assert line.endswith("The first epoch to do so is 2 of 3.")
 
 

@@ -10,7 +10,6 @@ from sklearn.metrics import roc_auc_score
 from featx.backbones._keras import import_keras
 from featx.baselines import registry
 from featx.baselines.ensemble import FeatureTables
-from featx.baselines.ensemble_recipes import ENSEMBLES
 from featx.baselines.registry import get_baseline
 from featx.baselines.train import train
 from featx.baselines.training_data import TrainingData
@@ -44,7 +43,7 @@ def trio(monkeypatch):
         replace(base, name=f"tiny-{filters}", body=partial(tiny, filters=filters))
         for filters in (4, 6, 8)
     )
-    recipe = replace(ENSEMBLES[0], name="trio", pieces=pieces)
+    recipe = replace(get_baseline("mabrouk-ensemble"), name="trio", pieces=pieces)
     monkeypatch.setitem(registry._RECIPES, "trio", recipe)
     return recipe
 
@@ -108,7 +107,7 @@ def test_views_of_features_repeat_after_the_last(blobs):
     pixels = keras.Input((32, 32, 1))
     extractor = keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
     recipe = replace(get_baseline("mabrouk-ensemble"), size=(32, 32), batch_size=5)
-    tables = FeatureTables(data, recipe, [extractor])
+    tables = FeatureTables(data, recipe, extractor)
     seen = [tables.render(np.array([2, 0]), view) for view in range(6)]
     for view in range(4):
         expected = data.views.with_settings((32, 32), Augmentation.named("radiograph"))

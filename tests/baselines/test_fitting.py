@@ -11,10 +11,9 @@ import pytest
 from featx.backbones._keras import import_keras
 from featx.baselines import registry
 from featx.baselines.baseline_recipe import Plateau
-from featx.baselines.fitting import FitTask
 from featx.baselines.registry import get_baseline
 from featx.baselines.train import train
-from featx.baselines.training_data import TrainingData
+from featx.baselines.training_data import FitTask, TrainingData
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
@@ -74,10 +73,8 @@ def test_plateau_and_patience_resume_with_the_epochs_before(blobs, monkeypatch, 
         monitor="val_auc",
     )
     monkeypatch.setitem(registry._RECIPES, "stale", recipe)
-    images, settings = (
-        blobs(48),
-        {"size": 32, "epochs": 9, "batch_size": 16, "augmentation": "none"},
-    )
+    images = blobs(48)
+    settings = {"size": 32, "epochs": 9, "batch_size": 16, "augmentation": "none"}
     whole = train(images, "stale", out=tmp_path / "whole", **settings)
     for epoch in (2, 3):
         with monkeypatch.context() as patch:
@@ -174,15 +171,9 @@ def test_state_of_another_training_is_left_aside_with_a_message(
     if change == "images":
         images = blobs(random_state=1)
     elif change == "labels":
-        images = ImageDataset.from_arrays(
-            np.stack(images.sources),
-            [f"class{label}" for label in images.labels[::-1]],
-            patients=images.patients,
-        )
+        images = replace(images, labels=images.labels[::-1].copy())
     else:
-        settings |= {"random_state": 1} if change == "random_state" else {}
-        settings |= {"epochs": 3} if change == "epochs" else {}
-        settings |= {"augmentation": "none"} if change == "augmentation" else {}
+        settings[change] = {"random_state": 1, "epochs": 3, "augmentation": "none"}[change]
     monkeypatch.setattr(import_keras().Model, "fit", no_training)
     with pytest.raises(AssertionError, match="fit ran"):
         train(images, "ramirez-cnn", **settings)
@@ -200,33 +191,28 @@ def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, caplog
     assert "is damaged" in caplog.text
 
 
-def test_damaged_backup_restarts_with_a_message(blobs, monkeypatch, tmp_path, caplog):
-    images, settings = blobs(48), {"size": 32, "epochs": 2, "batch_size": 16, "out": tmp_path}
-    with monkeypatch.context() as patch:
-        interrupt_in(patch, 1)
-        with pytest.raises(Interruption):
-            train(images, "ramirez-cnn", **settings)
-    (weights,) = tmp_path.glob("checkpoints/stage-1/epoch-0001/*.h5")
-    weights.write_bytes(weights.read_bytes()[:3000])
-    caplog.set_level("INFO", logger="featx")
-    resumed = train(images, "ramirez-cnn", **settings)
-    assert "is damaged" in caplog.text
-    assert_same(resumed, train(images, "ramirez-cnn", **settings | {"out": None}))
-
-
-def test_full_disk_is_reported_and_the_last_backup_is_kept(blobs, monkeypatch, tmp_path):
+def test_damaged_backup_restarts_and_a_full_disk_keeps_the_last_one(
+    blobs, monkeypatch, tmp_path, caplog
+):
     images, settings = blobs(48), {"size": 32, "epochs": 2, "batch_size": 16, "out": tmp_path}
 
     class FullDisk(import_keras().callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            if epoch == 1:
+            if epoch == 0:
                 raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         fit_with(patch, FullDisk())
         with pytest.raises(FeatxError, match="No space left"):
             train(images, "ramirez-cnn", **settings)
-    assert len(train(images, "ramirez-cnn", **settings).history["loss"]) == 2
+    shutil.copytree(tmp_path, tmp_path / "damaged")
+    kept = train(images, "ramirez-cnn", **settings)
+    assert "continues after epoch 1" in caplog.text
+    (weights,) = tmp_path.glob("damaged/checkpoints/stage-1/epoch-0001/*.h5")
+    weights.write_bytes(weights.read_bytes()[:3000])
+    restarted = train(images, "ramirez-cnn", **settings | {"out": tmp_path / "damaged"})
+    assert "is damaged" in caplog.text
+    assert_same(restarted, kept)
 
 
 @pytest.fixture
@@ -237,7 +223,7 @@ def make_task():
     )
     views = ImageViews(images, (2, 2), Augmentation())
     data = TrainingData(images, views, np.arange(4185), np.arange(1), random_state=0)
-    return lambda name: FitTask(get_baseline(name), data, views)
+    return lambda name: FitTask(get_baseline(name), data, views.render)
 
 
 def test_steps_and_class_weights_of_the_report(make_task):

@@ -10,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 from featx.backbones._keras import import_keras
 from featx.baselines import registry
 from featx.baselines.registry import get_baseline
-from featx.baselines.settings import split
 from featx.baselines.train import train
+from featx.baselines.training_data import split
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
@@ -102,38 +102,43 @@ def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
     assert first.validation_images == second.validation_images != other.validation_images
 
 
-def test_random_generators_of_the_caller_are_restored(blobs):
+@pytest.fixture(scope="module")
+def short(blobs, tmp_path_factory):
+    """Images of which one is damaged, and a network trained on them for one epoch."""
+    images, damaged = blobs(), tmp_path_factory.mktemp("damaged") / "x.png"
+    damaged.write_bytes(b"")
+    images = replace(
+        images, sources=(damaged, *images.sources[1:]), names=("x.png", *images.names[1:])
+    )
     random.seed(3)
     np.random.seed(3)
-    expected = random.random(), np.random.random()
-    random.seed(3)
-    np.random.seed(3)
-    train(blobs(), "ramirez-cnn", size=32, epochs=1, batch_size=32)
-    assert (random.random(), np.random.random()) == expected
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    trained = train(images, "ramirez-cnn-corrected", size=32, epochs=1, batch_size=16)
+    # Keras seeds the generators of Python and NumPy.
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    return images, trained
 
 
-def test_probabilities_do_not_depend_on_other_images(blobs):
-    trained = train(blobs(), "ramirez-cnn", size=32, epochs=1, batch_size=16)
-    fresh = blobs(21, random_state=4)
+def test_probabilities_do_not_depend_on_other_images(blobs, short):
+    fresh, (_, trained) = blobs(21, random_state=4), short
     together = trained.predict_proba(fresh)
     alone = np.vstack([trained.predict_proba(fresh.select([i])) for i in (0, 17, 20)])
     np.testing.assert_allclose(alone, together[[0, 17, 20]], rtol=1e-5)
 
 
-def test_validation_never_shares_a_patient_with_training(blobs):
-    images = blobs()
-    trained = train(images, "ramirez-cnn-corrected", size=32, epochs=1, batch_size=16)
+def test_validation_shares_no_patient_with_training_and_unreadable_images_are_named(short):
+    images, trained = short
     patient = dict(zip(images.names, images.patients.tolist(), strict=True))
     training = {patient[name] for name in trained.training_images}
     validation = {patient[name] for name in trained.validation_images}
     assert not training & validation
-    assert len(trained.training_images) + len(trained.validation_images) == len(images)
+    assert [name for name, _ in trained.unreadable] == ["x.png"]
+    assert {"x.png", *trained.training_images, *trained.validation_images} == set(images.names)
+    assert len(trained.training_images) + len(trained.validation_images) == len(images) - 1
 
 
 def test_collapse_is_named(blobs, monkeypatch):
     def constant(pixels, weights=None):
-        from featx.backbones._keras import import_keras
-
         layers = import_keras().layers
         return layers.Rescaling(0.0)(layers.GlobalAveragePooling2D()(pixels))
 
@@ -170,16 +175,6 @@ def test_every_epoch_sees_another_view(blobs, monkeypatch):
     assert {0, 1, 2, 3} <= seen <= {0, 1, 2, 3, 4}
 
 
-def test_unreadable_image_is_left_out_and_named(blobs, tmp_path):
-    images = blobs()
-    (tmp_path / "x.png").write_bytes(b"")
-    sources = (tmp_path / "x.png", *images.sources[1:])
-    damaged = replace(images, sources=sources, names=("x.png", *images.names[1:]))
-    trained = train(damaged, "ramirez-cnn", size=32, epochs=1, batch_size=16)
-    assert [name for name, _ in trained.unreadable] == ["x.png"]
-    assert "x.png" not in trained.training_images + trained.validation_images
-
-
 def _fail_if_read(self, index, color="gray"):
     raise AssertionError("an image was read before the input was checked")
 
@@ -201,30 +196,30 @@ def test_wrong_settings_raise_before_any_image_is_read(blobs, monkeypatch, setti
         train(blobs(), LITE, **settings)
 
 
-def test_one_class_is_reported(blobs):
-    images = blobs()
-    with pytest.raises(UsageError, match="48 training images are all class0, none is class1"):
-        train(images.select(images.labels == 0), "ramirez-cnn")
-
-
-def test_fewer_images_than_a_batch_are_reported(blobs):
-    with pytest.raises(UsageError, match="batches of 128, but only 76 of the 96 images"):
-        train(blobs(), "ramirez-cnn")
-
-
-def test_one_patient_in_a_class_is_reported(blobs):
-    images = blobs()
-    patients = np.where(images.labels == 0, "same", images.patients)
-    with pytest.raises(UsageError, match="patient"):
-        train(replace(images, patients=patients), "ramirez-cnn-corrected", batch_size=8)
-
-
-def test_unlabeled_images_are_reported(blobs):
-    images = blobs()
-    labels = images.labels.copy()
-    labels[3] = -1
-    with pytest.raises(UsageError, match="1 of the training images have no label"):
-        train(replace(images, labels=labels), "ramirez-cnn")
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "ramirez-cnn",
+            lambda images: images.select(images.labels == 0),
+            "48 training images are all class0, none is class1",
+        ),
+        ("ramirez-cnn", lambda images: images, "batches of 128, but only 76 of the 96 images"),
+        (
+            "ramirez-cnn",
+            lambda images: replace(images, labels=np.where(np.arange(96) == 3, -1, images.labels)),
+            "1 of the training images have no label",
+        ),
+        (
+            "ramirez-cnn-corrected",
+            lambda images: replace(images, patients=np.full(96, "same")),
+            "patient",
+        ),
+    ],
+)
+def test_images_that_cannot_be_trained_on_are_reported(blobs, name, change, message):
+    with pytest.raises(UsageError, match=message):
+        train(change(blobs()), name)
 
 
 def test_unwritable_folder_is_reported_before_training(blobs, tmp_path, monkeypatch):

@@ -37,8 +37,8 @@ def test_training_batches_are_a_function_of_the_step(images):
     def order(epoch):
         return np.random.default_rng(epoch).permutation(6).reshape(3, 2)
 
-    from_start = TrainingBatches(views, targets, order, first_epoch=0)
-    resumed = TrainingBatches(views, targets, order, first_epoch=2)
+    from_start = TrainingBatches(views.render, targets, order, first_epoch=0)
+    resumed = TrainingBatches(views.render, targets, order, first_epoch=2)
     for step in (0, 4):
         pixels, labels = from_start[6 + step]
         again, labels_again = resumed[step]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -9,14 +10,13 @@ from PIL import Image
 import featx
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.table import BenchmarkTable
-from featx.cli import main
 from tests.conftest import smooth_image
 
 PATIENTS = r"(p\d+)_"
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
+def call(monkeypatch, run_featx):
     """Run the command without the benchmark itself; return its arguments and the output."""
 
     def run(*arguments):
@@ -28,9 +28,8 @@ def call(monkeypatch, capsys):
 
         monkeypatch.setattr(featx, "benchmark", benchmark)
         monkeypatch.delenv("FEATX_CACHE", raising=False)
-        with pytest.raises(SystemExit) as stop:
-            main(["benchmark", *(str(argument) for argument in arguments)])
-        return seen, stop.value.code, capsys.readouterr()
+        code, _, error = run_featx("benchmark", *arguments)
+        return seen, code, error
 
     return run
 
@@ -45,13 +44,13 @@ def elsewhere(tmp_path, generator):
 
 
 def test_options_become_a_config(call, image_folder, elsewhere, tmp_path):
-    given, code, output = call(
+    given, code, error = call(
         *(image_folder, "--patients", PATIENTS, "--out", tmp_path / "out"),
         *("--external", f"other={elsewhere}", "--repeats", 3, "--calibration", "isotonic"),
         *("--no-learning-curve", "--published", "--leaks", "allow", "--folds", 3, "--seed", 7),
         *("--backbone", "resnet50,vgg16", "--baseline-epochs", 2, "--augmentation", "none"),
     )
-    assert code == 0, output.err
+    assert code == 0, error
     assert given["externals"] == {"other": elsewhere}
     config = given["config"]
     assert config == BenchmarkConfig().with_settings(
@@ -80,8 +79,8 @@ def test_options_win_over_a_file_and_a_file_over_a_preset(call, image_folder, tm
     file = tmp_path / "settings.txt"
     file.write_text(write({"views": 3, "classifiers": ["knn"], "repeats": 2}))
     words = ["--preset", "fast", "--config", file, "--repeats", 5, "--out", tmp_path / "out"]
-    given, code, output = call(image_folder, *words)
-    assert code == 0, output.err
+    given, code, error = call(image_folder, *words)
+    assert code == 0, error
     config = given["config"]
     assert (config.repeats, config.extraction.views, config.classifiers) == (5, 3, ("knn",))
     assert (config.leaks, config.test_views) == ("drop", 8)
@@ -111,36 +110,30 @@ def test_the_settings_of_a_run_are_a_file(call, image_folder, tmp_path):
     ],
 )
 def test_usage_errors_come_before_any_work(call, image_folder, tmp_path, words, message):
-    given, code, output = call(image_folder, "--out", tmp_path / "out", *words)
+    given, code, error = call(image_folder, "--out", tmp_path / "out", *words)
     assert code == 2
     assert given == {}
-    assert message in output.err
+    assert message in error
 
 
-def test_external_sets_of_other_classes_are_refused(image_folder, elsewhere, tmp_path, capsys):
+def test_external_sets_of_other_classes_are_refused(image_folder, elsewhere, tmp_path, run_featx):
     (elsewhere / "NORMAL").rename(elsewhere / "HEALTHY")
     words = ["benchmark", image_folder, "--out", tmp_path / "out", "--external", f"o={elsewhere}"]
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    assert stop.value.code == 2
-    assert "'HEALTHY'" in capsys.readouterr().err
+    code, _, error = run_featx(*words)
+    assert code == 2 and "'HEALTHY'" in error
 
 
-def test_a_leak_ends_with_2_before_anything_is_trained(image_folder, tmp_path, capsys):
-    for split, (label, numbers) in {
-        "train": ("PNEUMONIA", range(6, 10)),
-        "test": ("PNEUMONIA", range(8, 12)),
-    }.items():
-        for name, chosen in ((label, numbers), ("NORMAL", [n - 6 for n in numbers])):
-            (tmp_path / "x" / split / name).mkdir(parents=True)
-            for number in chosen:
-                file = image_folder / name / f"p{number:02d}_0.png"
-                (tmp_path / "x" / split / name / file.name).write_bytes(file.read_bytes())
+def test_a_leak_ends_with_2_before_anything_is_trained(image_folder, tmp_path, run_featx):
+    for split, first in (("train", 0), ("test", 2)):
+        for label, number in (("NORMAL", first), ("PNEUMONIA", 6 + first)):
+            folder = tmp_path / "x" / split / label
+            folder.mkdir(parents=True)
+            for patient in range(number, number + 4):
+                shutil.copy(image_folder / label / f"p{patient:02d}_0.png", folder)
     words = ["benchmark", tmp_path / "x", "--patients", PATIENTS, "--out", tmp_path / "out"]
-    with pytest.raises(SystemExit) as stop:
-        main([str(word) for word in words])
-    assert stop.value.code == 2
-    error = " ".join(capsys.readouterr().err.split())
+    code, _, error = run_featx(*words)
+    error = " ".join(error.split())
+    assert code == 2
     assert "train/NORMAL/p02_0.png = test/NORMAL/p02_0.png" in error
     assert "--leaks drop" in error
     assert not (tmp_path / "out").exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import featx
 from featx.cli import main
@@ -20,37 +21,17 @@ from tests.conftest import WITH_SIGINT
 PATIENTS = r"(p\d+)_"
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process; return its exit code, standard output and standard error."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        output = capsys.readouterr()
-        return stop.value.code, output.out, output.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):
     """Folder of bright and dark images, with a matrix and a model made of them."""
-    from PIL import Image
-
     root = tmp_path_factory.mktemp("road")
     generator = np.random.default_rng(3)
-    for label, level in (("dark", 60), ("light", 160)):
+    for label, level, first in (("dark", 60, 0), ("light", 160, 50)):
         (root / "images" / label).mkdir(parents=True)
         for number in range(20):
             pixels = np.clip(generator.normal(level, 40, (32, 32)), 0, 255).astype(np.uint8)
-            path = (
-                root
-                / "images"
-                / label
-                / f"p{number // 2 + 50 * (label == 'light'):02d}_{number}.png"
-            )
-            Image.fromarray(pixels).save(path)
+            name = f"p{number // 2 + first:02d}_{number}.png"
+            Image.fromarray(pixels).save(root / "images" / label / name)
     images = featx.ImageDataset.open(root / "images", PATIENTS)
     matrix = featx.extract(images, views=2, cache=root / "cache")
     matrix.save(root / "matrix.h5")
@@ -65,10 +46,10 @@ def model(road):
     return road / "logistic.skops"
 
 
-def test_extract_writes_a_matrix(run, image_folder, tmp_path, networks_loaded_anew):
+def test_extract_writes_a_matrix(run_featx, image_folder, tmp_path, networks_loaded_anew):
     out = tmp_path / "m.h5"
     command = ["extract", image_folder, "--views", 2, "--patients", PATIENTS, "--out", out]
-    code, text, error = run(*command, "--json", "--verbose", "--jobs", 1)
+    code, text, error = run_featx(*command, "--json", "--verbose", "--jobs", 1)
     assert code == 0
     for told in ("Weights of efficientnet_lite0", "runs on ", "0 of 48 rows are in the cache"):
         assert told in error
@@ -77,19 +58,19 @@ def test_extract_writes_a_matrix(run, image_folder, tmp_path, networks_loaded_an
     assert featx.FeatureMatrix.load(out).X.shape == (48, summary["features"])
 
 
-def test_an_archive_with_labels_by_name(run, image_folder, tmp_path):
+def test_an_archive_with_labels_by_name(run_featx, image_folder, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "images"), "zip", image_folder)
     command = ["extract", packed, "--patients", PATIENTS, "--labels", r"_(\d)\.png", "--views", "1"]
-    code, output, error = run(*command, "--out", tmp_path / "matrix.h5", "--json")
+    code, output, error = run_featx(*command, "--out", tmp_path / "matrix.h5", "--json")
     assert code == 0, error
     assert json.loads(output)["class_names"] == ["0", "1"]
     matrix = featx.FeatureMatrix.load(tmp_path / "matrix.h5")
     assert matrix.labels.tolist() == [0, 1] * 12
 
 
-def test_fit_joins_matrices_and_tells_what_it_chose(run, road, tmp_path):
+def test_fit_joins_matrices_and_tells_what_it_chose(run_featx, road, tmp_path):
     matrix = road / "matrix.h5"
-    code, text, _ = run(
+    code, text, _ = run_featx(
         "fit", matrix, matrix, "--classifier", "naive_bayes,knn", "--out", tmp_path, "--json"
     )
     assert code == 0
@@ -98,14 +79,14 @@ def test_fit_joins_matrices_and_tells_what_it_chose(run, road, tmp_path):
     assert featx.load_model(summaries[0]["model"]).n_features_in_ == 2560
 
 
-def test_predict_writes_one_line_an_image(run, road, model, tmp_path):
+def test_predict_writes_one_line_an_image(run_featx, road, model, tmp_path):
     out = tmp_path / "predictions.csv"
     (road / "loose").mkdir(exist_ok=True)
     (road / "loose" / "empty.png").touch()
     (road / "loose" / "a.png").write_bytes(
         next((road / "images").rglob("light/*.png")).read_bytes()
     )
-    code, text, error = run(
+    code, text, error = run_featx(
         "predict", model, road / "loose", "--out", out, "--cache", road / "cache", "--json"
     )
     assert code == 0
@@ -119,17 +100,9 @@ def test_predict_writes_one_line_an_image(run, road, model, tmp_path):
     assert "empty.png: the file is empty" in error
 
 
-def test_evaluate_scores_labeled_images(run, road, model):
-    code, text, _ = run(
-        "evaluate",
-        model,
-        road / "images",
-        "--patients",
-        PATIENTS,
-        "--cache",
-        road / "cache",
-        "--json",
-    )
+def test_evaluate_scores_labeled_images(run_featx, road, model):
+    words = ["evaluate", model, road / "images", "--patients", PATIENTS]
+    code, text, _ = run_featx(*words, "--cache", road / "cache", "--json")
     assert code == 0
     scores = json.loads(text)
     assert scores["auc"] > 0.95
@@ -137,11 +110,13 @@ def test_evaluate_scores_labeled_images(run, road, model):
     assert scores["collapsed"] is False
 
 
-def test_benchmark_writes_its_table_and_goes_on_where_it_was(run, road, tmp_path, monkeypatch):
+def test_benchmark_writes_its_table_and_goes_on_where_it_was(
+    run_featx, road, tmp_path, monkeypatch
+):
     arguments = ["benchmark", road / "images", "--classifiers", "logistic,naive_bayes"]
     arguments += ["--patients", PATIENTS, "--views", 2, "--cache", road / "cache"]
     arguments += ["--test-size", 0.3, "--no-controls", "--out", tmp_path, "--json"]
-    code, text, _ = run(*arguments)
+    code, text, _ = run_featx(*arguments)
     assert code == 0
     rows = json.loads(text)
     needed = "backbone classifier kind n_train n_test auc auc_low auc_high accuracy "
@@ -166,30 +141,20 @@ def test_benchmark_writes_its_table_and_goes_on_where_it_was(run, road, tmp_path
         raise AssertionError("a finished row was fitted again")
 
     monkeypatch.setattr("featx.classifiers.fitting.fit", never)
-    code, text, _ = run(*arguments)
+    code, text, _ = run_featx(*arguments)
     assert code == 0
     assert json.loads(text) == rows
 
 
-def test_backbones_are_listed(run):
-    code, text, _ = run("backbones", "--json")
-    assert code == 0
-    rows = {row["name"]: row for row in json.loads(text)}
-    assert len(rows) == 13
-    assert rows["efficientnet_lite0"]["has_weights"]
+def test_backbones_and_doctor_show_tables_and_json(run_featx, road):
+    rows = {row["name"]: row for row in json.loads(run_featx("backbones", "--json")[1])}
+    assert len(rows) == 13 and rows["efficientnet_lite0"]["has_weights"]
     assert rows["densenet169"]["features"] == 1664
-    code, text, _ = run("backbones")
-    assert "inceptionv3" in text
-
-
-def test_doctor_tells_versions_and_cache(run, road):
-    code, text, _ = run("doctor", "--cache", road / "cache", "--json")
-    assert code == 0
-    findings = json.loads(text)
+    assert "inceptionv3" in run_featx("backbones")[1]
+    findings = json.loads(run_featx("doctor", "--cache", road / "cache", "--json")[1])
     assert findings["versions"]["keras"]
-    assert findings["cache"]["shards"] >= 1
-    assert findings["cache"]["writable"]
-    assert run("doctor")[0] == 0
+    assert findings["cache"]["shards"] >= 1 and findings["cache"]["writable"]
+    assert run_featx("doctor")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -206,13 +171,14 @@ def test_doctor_tells_versions_and_cache(run, road):
         (["fit", "{absent}", "--out", "models"], "does not exist"),
         (["fit", "{matrix}", "--classifier", "swm", "--out", "models"], "svm"),
         (["predict", "{absent}", "{images}", "--out", "p.csv"], "no model file"),
+        (["explain", "{matrix}", "{images}", "--limit", "-1", "--out", "o"], "-1"),
         (["benchmark", "{images}", "--baselines", "nothing", "--out", "o"], "ramirez-cnn"),
         (["benchmark", "{images}", "--test-size", "2", "--out", "o"], "between 0 and 1"),
         (["bench"], "No such command"),
     ],
 )
 def test_wrong_use_ends_with_2_and_one_message(
-    run, road, tmp_path, monkeypatch, arguments, message
+    run_featx, road, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     places = {
@@ -220,32 +186,27 @@ def test_wrong_use_ends_with_2_and_one_message(
         "absent": tmp_path / "absent",
         "matrix": road / "matrix.h5",
     }
-    code, text, error = run(*(argument.format(**places) for argument in arguments))
+    code, text, error = run_featx(*(argument.format(**places) for argument in arguments))
     assert code == 2
     assert message in error
     assert "Traceback" not in error
     assert text == ""
 
 
-def test_failures_end_with_1_and_one_message(run, road, model, tmp_path):
+def test_failures_end_with_1_and_one_message(run_featx, road, model, tmp_path):
     (tmp_path / "weights.h5").write_text("no weights")
     arguments = ["extract", road / "images", "--patients", PATIENTS, "--out", tmp_path / "m.h5"]
-    code, _, error = run(*arguments, "--weights", tmp_path / "weights.h5")
+    code, _, error = run_featx(*arguments, "--weights", tmp_path / "weights.h5")
     assert code == 1
     assert "cannot be read as a weights file" in error
+    words = ["predict", road / "matrix.h5", road / "images", "--out", tmp_path / "p.csv"]
+    code, _, error = run_featx(*words)
+    assert code == 1
+    assert "matrix.h5" in error and "Traceback" not in error
     (tmp_path / "file").touch()
-    code, _, error = run(*arguments, "--cache", tmp_path / "file")
+    code, _, error = run_featx(*arguments, "--cache", tmp_path / "file")
     assert code == 1
     assert "cannot be written" in error
-
-
-def test_a_model_of_another_matrix_is_refused(run, road, model, tmp_path):
-    code, _, error = run(
-        "predict", road / "matrix.h5", road / "images", "--out", tmp_path / "p.csv"
-    )
-    assert code in (1, 2)
-    assert "matrix.h5" in error
-    assert "Traceback" not in error
 
 
 def test_help_needs_no_tensorflow():

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
-import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,11 +15,8 @@ import pytest
 
 import featx
 from featx import BenchmarkConfig, ExtractionConfig, FitConfig
-from featx.classifiers.parallel import run_all
-from featx.cli import main
 from featx.cli.root import EXIT_CODES, SECTIONS, VARIABLES, commands
-from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, prefetch, set_jobs
-from tests.cli.test_help import COMMANDS
+from featx.runtime.parallel import chosen_jobs, set_jobs
 
 SOURCE = Path(featx.__file__).parent
 
@@ -29,15 +27,36 @@ def _default_jobs():
     set_jobs(None)
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    output = capsys.readouterr()
-    return stop.value.code, output.out, output.err
+@pytest.fixture(autouse=True)
+def _default_jobs():
+    yield
+    set_jobs(None)
 
 
-def test_help_names_every_variable_and_exit_code(capsys):
-    code, text, _ = run(capsys, "--help")
+def walk(group, *words):
+    for name, command in group.commands.items():
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from walk(command, *words, name)
+
+
+COMMANDS = dict(walk(commands))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_shows_an_example_that_it_understands(words):
+    paragraphs = inspect.cleandoc(COMMANDS[words].help).split("\n\n")
+    (example,) = [text for text in paragraphs if text.startswith("Example: featx ")]
+    typed = shlex.split(example.removeprefix("Example: featx "))
+    assert tuple(typed[: len(words)]) == words
+    command, arguments = COMMANDS[words], typed[len(words) :]
+    if isinstance(command, click.Group):
+        _, command, arguments = command.resolve_command(click.Context(command), arguments)
+    command.make_context(" ".join(words), arguments)
+
+
+def test_help_names_every_variable_and_exit_code(run_featx):
+    code, text, _ = run_featx("--help")
     assert code == 0
     source = "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
     read = set(re.findall(r"environ(?:\.get|\.setdefault)\(\"([A-Z_]+)\"", source))
@@ -50,10 +69,10 @@ def test_help_names_every_variable_and_exit_code(capsys):
         assert re.search(rf"^ +{name} +{re.escape(meaning)}$", text, re.M)
 
 
-def test_every_command_is_in_one_section_with_its_whole_summary(capsys):
+def test_every_command_is_in_one_section_with_its_whole_summary(run_featx):
     listed = [name for names in SECTIONS.values() for name in names]
     assert sorted(listed) == sorted(commands.commands)
-    _, text, _ = run(capsys, "--help")
+    _, text, _ = run_featx("--help")
     words = " ".join(text.split())
     for command in commands.commands.values():
         assert f"{command.name} {command.get_short_help_str(limit=1000)}" in words
@@ -123,11 +142,11 @@ def test_defaults_in_help_are_those_of_the_config(words, config):
                 assert typed == expected, name
 
 
-def test_empty_variables_count_as_unset(capsys, monkeypatch):
+def test_empty_variables_count_as_unset(run_featx, monkeypatch):
     for name in VARIABLES:
         if name != "KERAS_BACKEND":
             monkeypatch.setenv(name, "")
-    code, text, error = run(capsys, "doctor", "--json")
+    code, text, error = run_featx("doctor", "--json")
     assert code == 0, error
     assert json.loads(text)["cache"]["folder"] == str(Path.home() / ".cache" / "featx")
     assert chosen_jobs() is None
@@ -142,66 +161,22 @@ def test_commands_run_without_standard_error(image_folder, tmp_path):
     assert "24 rows" in done.stdout
 
 
-def test_jobs_limit_fits_at_once():
-    together, most, lock = 0, 0, threading.Lock()
-    gate = threading.Event()
-
-    def fit(_):
-        nonlocal together, most
-        with lock:
-            together += 1
-            most = max(most, together)
-        gate.wait(0.01)
-        with lock:
-            together -= 1
-
-    set_jobs(3)
-    assert jobs_at_a_time() == chosen_jobs() == 3
-    run_all(fit, [(number,) for number in range(12)])
-    assert most == 3
-    most = 0
-    set_jobs(1)
-    run_all(fit, [(number,) for number in range(4)])
-    assert most == 1
-    most = 0
-    run_all(fit, [(number,) for number in range(12)], n_jobs=2)
-    assert most == 2
-
-
-def test_jobs_limit_images_read_at_once():
-    for jobs in (1, 3):
-        set_jobs(jobs)
-        barrier = threading.Barrier(jobs)
-        # The barrier opens only where so many read at once.
-        names = set(prefetch(lambda _, barrier=barrier: _name_after(barrier), range(3 * jobs)))
-        assert len(names) == jobs
-
-
-def _name_after(barrier):
-    barrier.wait(30)
-    return threading.current_thread().name
-
-
-def test_jobs_come_from_the_command_or_the_variable(capsys, monkeypatch):
+def test_jobs_come_from_the_command_or_the_variable(run_featx, monkeypatch):
     seen = []
-    command = COMMANDS[("demo",)]
-    monkeypatch.setattr(command, "callback", lambda **_: seen.append(chosen_jobs()))
-    assert run(capsys, "demo", "--jobs", 3)[0] == 0
-    monkeypatch.setenv("FEATX_JOBS", "2")
-    assert run(capsys, "demo")[0] == 0
-    assert run(capsys, "demo", "--jobs", 5)[0] == 0
-    monkeypatch.delenv("FEATX_JOBS")
-    assert run(capsys, "demo")[0] == 0
+    monkeypatch.setattr(COMMANDS[("demo",)], "callback", lambda **_: seen.append(chosen_jobs()))
+    for words, variable in ((["--jobs", 3], ""), ([], "2"), (["--jobs", 5], "2"), ([], "")):
+        monkeypatch.setenv("FEATX_JOBS", variable)
+        assert run_featx("demo", *words)[0] == 0
     assert seen == [3, 2, 5, None]
-    assert run(capsys, "demo", "--jobs", 0)[0] == 2
+    assert run_featx("demo", "--jobs", 0)[0] == 2
 
 
-def test_verbose_adds_versions_and_tracebacks(capsys, tmp_path):
+def test_verbose_adds_versions_and_tracebacks(run_featx, tmp_path):
     wrong = ("predict", tmp_path / "none.skops", tmp_path, "--out", tmp_path / "p.csv")
-    code, _, error = run(capsys, *wrong)
+    code, _, error = run_featx(*wrong)
     assert code == 2
     assert "Traceback" not in error
-    code, _, error = run(capsys, *wrong, "--verbose")
+    code, _, error = run_featx(*wrong, "--verbose")
     assert code == 2
     assert "Traceback" in error
     assert "scikit-learn " in error

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from featx.cli import main
 from featx.reporting.page import PAGE
 from tests.reporting.conftest import Folder
 
@@ -16,34 +15,24 @@ def results(tmp_path):
     return folder.write()
 
 
-def run(*words):
-    with pytest.raises(SystemExit) as exit:
-        main([str(word) for word in words])
-    return exit.value.code
-
-
-def test_report_makes_the_page_again(results, capsys):
-    assert run("report", results) == 0
-    assert str(results / PAGE) in capsys.readouterr().out
+def test_report_makes_the_page_again(results, run_featx):
+    code, text, _ = run_featx("report", results)
+    assert code == 0 and str(results / PAGE) in text
     first = (results / PAGE).read_bytes()
-    assert run("report", results, "--out", results / "other.html", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"page": str(results / "other.html"), "bytes": len(first)}
+    code, text, _ = run_featx("report", results, "--out", results / "other.html", "--json")
+    assert code == 0
+    assert json.loads(text) == {"page": str(results / "other.html"), "bytes": len(first)}
     assert (results / "other.html").read_bytes() == first
 
 
-def test_report_of_nothing_is_used_wrongly(tmp_path, capsys):
-    assert run("report", tmp_path) == 2
-    assert "featx benchmark --out" in capsys.readouterr().err
+def test_report_without_a_benchmark_is_a_usage_error(tmp_path, run_featx):
+    code, _, error = run_featx("report", tmp_path)
+    assert code == 2 and "featx benchmark --out" in error
 
 
-def test_compare_prints_the_table_and_its_notes(results, capsys):
-    assert run("compare", results, results) == 0
-    printed = capsys.readouterr().out
-    assert "resnet50" in printed and "Paired tests" in printed
-
-
-def test_compare_as_json(results, capsys):
-    assert run("compare", results, results, "--json") == 0
-    content = json.loads(capsys.readouterr().out)
-    assert content["rows"][0]["differences"]["auc"]["value"] == 0
+def test_compare_prints_the_table_and_its_notes_or_json(results, run_featx):
+    code, text, _ = run_featx("compare", results, results)
+    assert code == 0 and "resnet50" in text and "Paired tests" in text
+    code, text, _ = run_featx("compare", results, results, "--json")
+    assert code == 0
+    assert json.loads(text)["rows"][0]["differences"]["auc"]["value"] == 0

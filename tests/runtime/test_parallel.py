@@ -5,9 +5,16 @@ import time
 
 import pytest
 
-from featx.runtime.parallel import prefetch
+from featx.classifiers.parallel import run_all
+from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, prefetch, set_jobs
 
 PATIENCE = 60
+
+
+@pytest.fixture(autouse=True)
+def _default_jobs():
+    yield
+    set_jobs(None)
 
 
 def test_results_come_in_the_order_of_the_jobs():
@@ -52,3 +59,34 @@ def test_an_error_comes_in_the_place_of_its_result_and_drops_jobs_not_begun():
             found.append(number)
     assert found == [0]
     assert len(begun) < 10
+
+
+def test_jobs_limit_fits_at_once():
+    running, counts = [], []
+    gate = threading.Event()
+
+    def fit(number):
+        running.append(number)
+        counts.append(len(running))
+        gate.wait(0.01)
+        running.remove(number)
+
+    for jobs, own, expected in ((3, None, 3), (1, None, 1), (1, 2, 2)):
+        counts.clear()
+        set_jobs(jobs)
+        assert jobs_at_a_time() == chosen_jobs() == jobs
+        run_all(fit, [(number,) for number in range(12)], n_jobs=own)
+        assert max(counts) == expected
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_jobs_limit_images_read_at_once(jobs):
+    barrier = threading.Barrier(jobs)
+
+    def read(_):
+        # The barrier opens only where so many read at once.
+        barrier.wait(PATIENCE)
+        return threading.current_thread().name
+
+    set_jobs(jobs)
+    assert len(set(prefetch(read, range(3 * jobs)))) == jobs
