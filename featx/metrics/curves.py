@@ -59,9 +59,9 @@ def roc_curve(
     confidence : float, default=0.95
         Pointwise coverage of the band.
     n_bootstrap : int, default=1000
-        Resamples of patients.
+        Number of resamples of patients.
     random_state : int, default=0
-        Which resamples.
+        Random seed of the resamples.
 
     Returns
     -------

@@ -61,10 +61,8 @@ def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike
 
     Parameters
     ----------
-    labels : array-like of bool, shape (n_images,)
-        Which images are positive.
-    thresholds : array-like of float, shape (n_thresholds,)
-        Each at least 0 and under 1.
+    labels, thresholds
+        As in `net_benefit`.
 
     Returns
     -------

@@ -143,10 +143,8 @@ def mcnemar_test(
     ----------
     labels, predicted_a, predicted_b : array-like, shape (n_images,)
         True classes, and the classes that the two classifiers predict.
-    confidence : float, default=0.95
-        Coverage of the interval.
-    patients : array-like, shape (n_images,), optional
-        Patient of each image; by default each image has its own.
+    confidence, patients
+        As in `delong_test`.
 
     Returns
     -------
@@ -202,7 +200,7 @@ def paired_tests(
     predicted_a, predicted_b : array-like of int, shape (n_images,)
         Classes predicted by the two classifiers, as `featx.metrics.operating_point.decide` does.
     patients : array-like, shape (n_images,), optional
-        Patient of each image; by default each image has its own.
+        As in `delong_test`.
 
     Returns
     -------

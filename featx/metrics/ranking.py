@@ -106,10 +106,8 @@ def macro_auc_interval(
         Classes from 0.
     scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         Higher means more likely of class 1, or of the column's class; any scale.
-    confidence : float, default=0.95
-        Coverage of the interval.
-    patients : array-like, shape (n_images,), optional
-        Patient of each image; by default each image has its own.
+    confidence, patients
+        As in `auc_interval`.
 
     Returns
     -------
@@ -197,14 +195,12 @@ def auc_influence(
 def macro_auc_influence(
     labels: Integers, scores: Floats, patients: Integers
 ) -> tuple[float, Floats]:
-    """Return the same of several classes: means over each against the rest.
+    """Return the macro-averaged AUC and each patient's influence on it.
 
     Parameters
     ----------
-    labels : ndarray of int64, shape (n_images,)
-        Classes from 0.
-    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
-        Higher means more likely of class 1, or of the column's class.
+    labels, scores
+        As in `macro_auc_interval`.
     patients : ndarray of int64, shape (n_images,)
         Number of the patient of each image.
 

@@ -204,11 +204,13 @@ def evaluate(
     metrics = classes[0] if two_way else _macro(tasks, resampled, numbers, confidence)
     metrics = metrics | {"accuracy": proportion_interval(predicted == labels, numbers, confidence)}
     collapse_reason = _collapse_reason(labels, predicted, class_names)
+    n = len(class_names)
+    confusion = np.bincount(labels * n + predicted, minlength=n**2).reshape(n, n).astype(np.int64)
     return Scores(
         metrics={name: metrics[name] for name in METRICS},
         n=len(labels),
         n_patients=int(numbers.max()) + 1,
-        confusion=_confusion(labels, predicted, len(class_names)),
+        confusion=confusion,
         class_names=tuple(class_names),
         threshold=threshold,
         collapsed=bool(collapse_reason),
@@ -331,8 +333,3 @@ def _collapse_reason(labels: Integers, predicted: Integers, class_names: tuple[s
         return ""
     proportion = float((labels == only).mean())
     return f"calls every image {class_names[only]} ({100 * proportion:.1f} % of the images are)"
-
-
-def _confusion(labels: Integers, predicted: Integers, n_classes: int) -> Integers:
-    cells = np.bincount(labels * n_classes + predicted, minlength=n_classes**2)
-    return cells.reshape(n_classes, n_classes).astype(np.int64)
