@@ -117,6 +117,7 @@ def test_ill_formed_segments_of_jpeg_do_not_refuse_pixels(colors, marker, data):
     found = read_image(content[:2] + segment + content[2:], "rgb")
     np.testing.assert_array_equal(found, read_image(content, "rgb"))
     np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
+    assert count_channels(content[:2] + segment + content[2:]) == 3
 
 
 def test_text_of_png_does_not_refuse_pixels(gray):
