@@ -12,7 +12,6 @@ from featx.metrics.paired_tests import (
     delong_test,
     holm,
     paired_tests,
-    verdict,
 )
 from featx.metrics.ranking import ranked
 from featx.reporting.records import BenchmarkRow, Comparison, Difference
@@ -55,7 +54,9 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     p_values = {f: holm([test[f].p_value for test in tests]) for f in ("auc", "accuracy")}
     found = {}
     for place, (other, test) in enumerate(zip(others, tests, strict=True)):
-        differences = {f: _difference(test[f], float(p[place])) for f, p in p_values.items()}
+        differences = {
+            f: Difference.from_test(test[f], float(p[place])) for f, p in p_values.items()
+        }
         found[other.row.name] = Comparison(best.name, differences)
     return found
 
@@ -72,11 +73,6 @@ def _tests(each: Evaluation, reference: Evaluation) -> dict[str, ComparisonResul
         there.predicted,
         here.patients,
     )
-
-
-def _difference(test: ComparisonResult, p_value: float) -> Difference:
-    words = verdict(test.difference, p_value)
-    return Difference(test.difference, test.low, test.high, p_value, words)
 
 
 def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
@@ -96,6 +92,6 @@ def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Compar
             ranked(there.probabilities),
             patients=here.patients,
         )
-        auc = Difference(test.difference, test.low, test.high, test.p_value)
-        found[each.row.name] = Comparison(exact.row.name, {"auc": auc})
+        difference = Difference.from_test(test)
+        found[each.row.name] = Comparison(exact.row.name, {"auc": difference})
     return found

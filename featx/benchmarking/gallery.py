@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.explanation.heatmaps import encode, gray_image
 from featx.metrics.operating_point import decide
 from featx.reporting.records import BenchmarkRow
 from featx.runtime.files import put_bytes
@@ -21,7 +19,6 @@ from featx.runtime.serialization import plain_json
 __all__ = ["pick_pictures", "save_gallery"]
 
 _SIDE = 160
-_QUALITY = 70
 _MISSES, _HITS = 12, 6
 
 
@@ -43,7 +40,7 @@ def save_gallery(
     for number, (index, predicted, kind) in enumerate(pick_pictures(predictions, row.threshold)):
         name = predictions.names[index]
         try:
-            thumbnail = _thumbnail(images.read(place[name]))
+            thumbnail = encode(gray_image(images.read(place[name]), _SIDE), "JPEG")
         except UnreadableImageError:
             continue
         file = f"{number:02d}-{kind}.jpg"
@@ -84,13 +81,3 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
         hits = most_confident(right & (predicted == klass), max(1, _HITS // n_classes))
         picked += [(index, "hit") for index in hits]
     return [(index, int(predicted[index]), kind) for index, kind in picked]
-
-
-def _thumbnail(pixels: npt.NDArray[Any]) -> bytes:
-    """Return a small gray JPEG file of intensities 0 to 255, without metadata."""
-    gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
-    image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
-    image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return buffer.getvalue()

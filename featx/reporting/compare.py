@@ -12,7 +12,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests, verdict
+from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results import Results, read_results
 
@@ -195,8 +195,7 @@ def _difference(
 ) -> Difference:
     if test is None:
         return Difference(values[1] - values[0], math.nan, math.nan, math.nan, "not tested")
-    words = verdict(test.difference, p_value)
-    return Difference(test.difference, test.low, test.high, p_value, words)
+    return Difference.from_test(test, p_value)
 
 
 def _number(value: float, form: str = ".3f") -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featx.metrics.intervals import Interval
+from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import METRICS, Scores
 
 __all__ = [
@@ -175,6 +176,13 @@ class Difference:
     high: float
     p_value: float
     verdict: str = ""
+
+    @classmethod
+    def from_test(cls, test: ComparisonResult, p_value: float | None = None) -> Difference:
+        """Take over a test, with its corrected p-value and verdict if one is given."""
+        words = "" if p_value is None else verdict(test.difference, p_value)
+        known = test.p_value if p_value is None else p_value
+        return cls(test.difference, test.low, test.high, known, words)
 
 
 @dataclass(frozen=True)

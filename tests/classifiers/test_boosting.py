@@ -25,15 +25,6 @@ def test_same_numbers_as_xgboost(classes):
     np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-6)
 
 
-def test_weights_change_the_fit():
-    generator = np.random.default_rng(2)
-    y = (generator.random(300) < 0.2).astype(int)
-    X = generator.normal(size=(300, 3)) + 0.5 * y[:, None]
-    plain = BoostedTrees(n_estimators=10, max_depth=2).fit(X, y)
-    weighed = BoostedTrees(n_estimators=10, max_depth=2).fit(X, y, np.where(y == 1, 4.0, 1.0))
-    assert weighed.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.1
-
-
 def test_holds_only_plain_values():
     trees = BoostedTrees(n_estimators=5).fit(np.arange(10.0).reshape(-1, 1), np.arange(10) > 4)
     assert trees.booster_.dtype == np.uint8

@@ -50,12 +50,3 @@ def test_naive_bayes_stays_finite_where_probabilities_are_0_and_1():
     model = GaussianNB().fit(X, [0, 0, 1, 1])
     assert set(model.predict_proba(X)[:, 1]) == {0.0, 1.0}
     assert np.isfinite(classifier_scores(model, X)).all()
-
-
-def test_auc_of_more_classes_is_scikit_learns_macro_average():
-    generator = np.random.default_rng(1)
-    labels = generator.integers(0, 3, 80)
-    scores = generator.normal(size=(80, 3)) + np.eye(3)[labels]
-    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    expected = roc_auc_score(labels, softmax, multi_class="ovr", average="macro")
-    assert one_vs_rest_auc(labels, softmax) == pytest.approx(expected)

@@ -31,26 +31,21 @@ def fitted(*steps, classes=2):
 def test_the_weighted_sum_is_the_decision(classifier, classes, steps):
     pipeline, X = fitted(*steps, classifier, classes=classes)
     found = linear_weights(pipeline)
+    assert found.center == pytest.approx(X.mean(axis=0))
     sums = found.bias + (X - found.center) @ found.weights.T
     expected = pipeline.decision_function(X)
     assert sums.reshape(expected.shape) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_center_is_the_average_training_row():
-    pipeline, X = fitted(StandardScaler(), PCA(5), LogisticRegression())
-    found = linear_weights(pipeline)
-    assert found.center == pytest.approx(X.mean(axis=0))
-    assert found.bias == pytest.approx(pipeline.decision_function(X.mean(axis=0)[None]))
-
-
 @pytest.mark.parametrize(
-    ("classifier", "classes"), [(SVC(), 2), (SVC(kernel="linear"), 3), (GaussianNB(), 2)]
+    ("steps", "classes"),
+    [
+        ((SVC(),), 2),
+        ((SVC(kernel="linear"),), 3),
+        ((GaussianNB(),), 2),
+        ((PCA(5, whiten=True), LogisticRegression()), 2),
+    ],
 )
-def test_what_is_not_linear_has_no_weights(classifier, classes):
-    pipeline, _ = fitted(StandardScaler(), classifier, classes=classes)
-    assert linear_weights(pipeline) is None
-
-
-def test_steps_that_are_not_known_are_not_guessed_at():
-    pipeline, _ = fitted(StandardScaler(), PCA(5, whiten=True), LogisticRegression())
+def test_other_pipelines_have_no_weights(steps, classes):
+    pipeline, _ = fitted(StandardScaler(), *steps, classes=classes)
     assert linear_weights(pipeline) is None

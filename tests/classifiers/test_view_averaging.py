@@ -42,26 +42,19 @@ def side_by_side(matrix):
     return matrix.X.reshape(matrix.n_images, -1)
 
 
-def test_each_view_is_learned_from_at_a_share_of_its_image(matrix):
+@pytest.mark.parametrize("prefix", ["", "logisticregression__"])
+def test_each_view_has_its_part_of_the_weight_of_an_image(matrix, prefix):
     X, y = side_by_side(matrix), matrix.labels
     weights = np.linspace(0.5, 2, len(y))
-    found = ViewAveraging(LogisticRegression(C=0.1), views=3).fit(X, y, sample_weight=weights)
-    by_hand = LogisticRegression(C=0.1).fit(
-        matrix.X, matrix.row_labels, sample_weight=weights[matrix.image] / 3
+    inner = LogisticRegression(C=0.01)
+    estimator = make_pipeline(StandardScaler(), inner) if prefix else inner
+    found = ViewAveraging(estimator, views=3).fit(X, y, sample_weight=weights)
+    of_rows = {f"{prefix}sample_weight": weights[matrix.image] / 3}
+    expected = clone(estimator).fit(matrix.X, matrix.row_labels, **of_rows)
+    np.testing.assert_array_equal(
+        found.estimator_.decision_function(matrix.X), expected.decision_function(matrix.X)
     )
-    np.testing.assert_array_equal(found.estimator_.coef_, by_hand.coef_)
     assert found.n_features_in_ == 15
-
-
-def test_repeating_a_view_changes_nothing(matrix):
-    first = matrix.X[::3].astype(np.float64)
-    one = LogisticRegression(tol=1e-10).fit(first, matrix.labels)
-    four = ViewAveraging(LogisticRegression(tol=1e-10), views=4)
-    four.fit(np.tile(first, 4), matrix.labels)
-    np.testing.assert_allclose(four.estimator_.coef_, one.coef_, rtol=1e-5)
-    np.testing.assert_allclose(
-        four.predict_proba(np.tile(first, 4)), one.predict_proba(first), rtol=1e-5
-    )
 
 
 @pytest.mark.parametrize("data", ["matrix", "three_classes"])
@@ -117,17 +110,6 @@ def test_classifiers_of_every_kind(request, classifier, data):
     if hasattr(classifier, "predict_proba"):
         assert found.predict_proba(X).sum(axis=1) == pytest.approx(1)
     assert np.array_equal(pickle.loads(pickle.dumps(found)).predict(X), found.predict(X))
-
-
-def test_the_last_step_of_a_pipeline_is_weighed(matrix):
-    X, y = side_by_side(matrix), matrix.labels
-    weights = np.linspace(0.5, 2, len(y))
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
-    found = ViewAveraging(pipeline, views=3).fit(X, y, sample_weight=weights)
-    by_hand = clone(pipeline).fit(
-        matrix.X, matrix.row_labels, logisticregression__sample_weight=weights[matrix.image] / 3
-    )
-    np.testing.assert_array_equal(found.estimator_[-1].coef_, by_hand[-1].coef_)
 
 
 def test_a_feature_classifier_inside_is_the_one_of_the_matrix(matrix):

@@ -35,7 +35,7 @@ def test_a_file_that_cannot_be_mapped_is_read(values, path, monkeypatch, which):
     np.testing.assert_array_equal(rows[which], values[which])
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path):
+def test_another_error_than_a_full_address_space_is_raised(tmp_path):
     with pytest.raises(FileNotFoundError):
         open_rows(tmp_path / "none", 0, (1, 1))
 

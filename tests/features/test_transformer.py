@@ -96,12 +96,6 @@ def test_data_frames_carry_the_names(images):
     np.testing.assert_array_equal(frame.to_numpy()[:, :-1], expected)
 
 
-def test_a_polars_frame_where_that_is_asked_for(images):
-    pytest.importorskip("polars")
-    frame = FeatureExtractor().set_output(transform="polars").transform(images)
-    assert frame.columns[:2] == ["efficientnet_lite0_0", "efficientnet_lite0_1"]
-
-
 def test_clones_and_pickles_are_names_without_weights(images):
     model = pipeline().fit(images, images.labels)
     assert clone(model).get_params()["extract__backbones"] == "efficientnet_lite0"

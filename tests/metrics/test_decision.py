@@ -41,10 +41,6 @@ def test_a_threshold_of_nothing_treats_all(generator):
     assert net_benefit(labels, scores, [0.0]) == net_benefit_of_treating_all(labels, [0.0])
 
 
-def test_the_threshold_itself_is_called():
-    assert net_benefit([True], [0.5], [0.5]) == 1.0
-
-
 @pytest.mark.parametrize("threshold", [1.0, -0.1, np.nan])
 def test_what_is_no_threshold_is_refused(threshold):
     with pytest.raises(UsageError, match="threshold probability"):

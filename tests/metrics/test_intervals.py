@@ -11,18 +11,10 @@ from featx.metrics.intervals import (
     design_effect,
     extreme_interval,
     logit_interval,
-    number_patients,
     proportion_interval,
     wilson_interval,
 )
 from tests.metrics.worked_examples import binormal
-
-
-def test_an_interval_reads_like_a_sentence():
-    assert str(Interval(0.98249, 0.97451, 0.98849)) == "0.982 (0.975 to 0.988)"
-    assert f"{Interval(1.5, -0.25, 3):.2f}" == "1.50 (-0.25 to 3.00)"
-    assert str(Interval.undefined()) == "undefined"
-    assert str(Interval(0.5, 0.4, math.nan)) == "0.500 (interval undefined)"
 
 
 @given(st.integers(1, 5000), st.data(), st.sampled_from([0.8, 0.95, 0.99]))
@@ -82,10 +74,6 @@ def test_design_effect_never_claims_more_than_independence():
     # Each patient has one of either kind: the variance between patients is 0.
     assert design_effect(np.tile([0.0, 1.0], 50), np.repeat(np.arange(50), 2)) == 1
     assert design_effect(np.repeat([0.0, 1.0], 50), np.repeat(np.arange(50), 2)) > 1.9
-
-
-def test_patients_are_numbered_without_gaps():
-    assert number_patients(["p9", "p1", "p9", "p4"], 4).tolist() == [2, 0, 2, 1]
 
 
 @pytest.mark.parametrize(("images_per_patient", "within"), [(1, 1.0), (3, 0.5)])

@@ -81,11 +81,6 @@ def test_as_brute_force(text, images):
     assert rates(positive, probability, chosen) == rates(positive, probability, preferred)
 
 
-def test_midpoint_between_neighbors():
-    positive, probability = [False, False, True, True], [0.1, 0.3, 0.7, 0.9]
-    assert OperatingPoint.parse("youden").threshold(positive, probability) == pytest.approx(0.5)
-
-
 def test_neighbors_without_a_middle():
     low = 0.25
     high = np.nextafter(low, 1)
@@ -93,12 +88,12 @@ def test_neighbors_without_a_middle():
     assert low < threshold <= high
 
 
-def test_fixed_looks_at_nothing():
-    assert OperatingPoint.parse("0.2").threshold([False, True], [0.6, 0.7]) == 0.2
-
-
 def test_decisions():
     table = [[0.7, 0.3], [0.5, 0.5], [0.2, 0.8]]
     assert decide(table, 0.5).tolist() == [0, 1, 1]
     assert decide(table, None).tolist() == [0, 0, 1]
     assert decide([[0.2, 0.5, 0.3]], 0.1).tolist() == [1]
+
+
+def test_fixed_looks_at_nothing():
+    assert OperatingPoint.parse("0.2").threshold([False, True], [0.6, 0.7]) == 0.2

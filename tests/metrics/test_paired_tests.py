@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from featx.metrics.paired_tests import delong_test, holm, mcnemar_test, verdict
+from featx.metrics.paired_tests import delong_test, holm, mcnemar_test
 from tests.metrics.worked_examples import binormal, delong_by_definition, ovarian_cancer
 
 paired_scores = st.lists(
@@ -119,13 +119,6 @@ def test_published_mcnemar_example():
     assert result.difference == pytest.approx(-6 / 21)
 
 
-def test_bonett_price_interval_by_hand():
-    result = mcnemar_test(*discordant(3, 12, 70, 15))
-    more, less = 4 / 102, 13 / 102
-    half = 1.959963984540054 * math.sqrt((more + less - (more - less) ** 2) / 102)
-    assert (result.low, result.high) == pytest.approx((more - less - half, more - less + half))
-
-
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 3, st.integers(0, 5)), min_size=1, max_size=40))
 def test_mcnemar_swaps(images):
     labels, first, second, patients = (np.array(column) for column in zip(*images, strict=True))
@@ -196,14 +189,6 @@ def test_holm_leaves_out_what_could_not_be_tested():
     assert holm([]).tolist() == []
 
 
-def test_verdict_in_words():
-    assert verdict(0.02, 0.049) == "better"
-    assert verdict(-0.02, 0.049) == "worse"
-    assert verdict(0.02, 0.05) == "no difference shown"
-    assert verdict(math.nan, math.nan) == "no difference shown"
-    assert verdict(0.02, 0.03, alpha=0.01) == "no difference shown"
-
-
 def three_classes(n_patients, random_state):
     """Two classifiers that share much of their error, three images a patient."""
     generator = np.random.default_rng(random_state)
@@ -250,3 +235,10 @@ def test_macro_areas_that_are_alike_are_called_different_as_often_as_claimed():
         labels, scores, patients = three_classes(60, random_state)
         p_values.append(delong_test(labels, *scores, patients=patients).p_value)
     assert 0.01 <= np.mean(np.array(p_values) < 0.05) <= 0.1
+
+
+def test_bonett_price_interval_by_hand():
+    result = mcnemar_test(*discordant(3, 12, 70, 15))
+    more, less = 4 / 102, 13 / 102
+    half = 1.959963984540054 * math.sqrt((more + less - (more - less) ** 2) / 102)
+    assert (result.low, result.high) == pytest.approx((more - less - half, more - less + half))

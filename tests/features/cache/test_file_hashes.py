@@ -70,7 +70,7 @@ def test_another_file_of_the_same_name_is_not_taken_for_it(images, tmp_path, set
 
 
 @pytest.mark.parametrize("how", ["flip", "cut", "empty", "foreign"])
-def test_a_damaged_memory_is_passed_over_and_rebuilt(images, tmp_path, hashed_names, settled, how):
+def test_a_damaged_memory_is_rebuilt(images, tmp_path, hashed_names, settled, how):
     first = hash_images(images, tmp_path)
     path = tmp_path / MEMORY_NAME
     content = bytearray(path.read_bytes())
@@ -106,6 +106,6 @@ def test_the_memory_does_not_grow_without_end(images, tmp_path, settled, monkeyp
     assert kept == set(images.names[16:22])
 
 
-def test_a_cache_that_cannot_be_written_to_is_no_hindrance(images, tmp_path, settled):
+def test_a_cache_that_cannot_be_written_is_no_error(images, tmp_path, settled):
     (tmp_path / "file").touch()
     assert len(hash_images(images, tmp_path / "file").digests) == 24

@@ -25,17 +25,14 @@ def store(tmp_path):
     return store
 
 
-def read_all(store):
-    """Return the sound shards, setting damaged ones aside."""
-    return [shard for path in store.shard_paths() if (shard := store.read(path)) is not None]
-
-
-def test_list(store, tmp_path):
+def test_recipes_are_listed_with_their_sizes(store, tmp_path):
     (row,) = list_recipes(tmp_path)
     assert row["backbone"] == "vgg16"
     assert row["shards"] == 6
     assert row["bytes"] == sum(p.stat().st_size for p in store.folder.glob("part-*"))
     assert row["idle_days"] == 0.0
+    with pytest.raises(UsageError, match="no cache at"):
+        list_recipes(tmp_path / "absent")
 
 
 def test_verify_finds_what_reading_finds(store, tmp_path):
@@ -81,7 +78,7 @@ def test_prune_is_safe_while_others_write_and_read(tmp_path):
 def test_prune_deletes_damaged_and_abandoned_files_only(store, tmp_path):
     shard = next(store.folder.glob("part-*.h5"))
     damage(shard, "flip")
-    read_all(store)
+    verify(tmp_path)
     for folder in (store.folder, tmp_path):
         old, young = (folder / f"{TEMPORARY_PREFIX}{name}" for name in ("old", "young"))
         for path in (old, young):
@@ -90,7 +87,7 @@ def test_prune_deletes_damaged_and_abandoned_files_only(store, tmp_path):
     assert prune(tmp_path)["files"] == 3
     for folder in (store.folder, tmp_path):
         assert [path.name for path in folder.glob(f"{TEMPORARY_PREFIX}*")] == [young.name]
-    assert len(read_all(store)) == 5
+    assert verify(tmp_path)[0]["sound_shards"] == 5
 
 
 def test_prune_deletes_named_and_idle_recipes(store, tmp_path):
@@ -104,8 +101,3 @@ def test_prune_deletes_named_and_idle_recipes(store, tmp_path):
         prune(tmp_path, folders=("nothing",))
     assert prune(tmp_path, folders=(store.folder.name,))["recipes"] == [store.folder.name]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_there_must_be_a_cache(tmp_path):
-    with pytest.raises(UsageError, match="no cache at"):
-        list_recipes(tmp_path / "absent")
