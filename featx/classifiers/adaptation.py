@@ -61,7 +61,7 @@ def adapt(
     Raises
     ------
     UsageError
-        If there are more than two classes, too few images, or the classifier takes no weights.
+        If there are not two classes, too few images, or the classifier takes no weights.
 
     References
     ----------
@@ -97,7 +97,7 @@ def adapt(
 def with_adapted_threshold(
     model: FeatureClassifier, probabilities: npt.NDArray[np.float64]
 ) -> FeatureClassifier:
-    """Move a model's threshold between the two groups of its probabilities of new images."""
+    """Move a model's threshold between two groups of probabilities."""
     _check_binary(model)
     threshold = adapted_threshold(logit(probabilities[:, 1]))
     if threshold is None:
@@ -120,7 +120,7 @@ def _check_binary(model: FeatureClassifier) -> None:
 def _most_confident(
     log_odds: npt.NDArray[np.float64], predicted: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return the images of either predicted class that are farthest from the threshold."""
+    """Return the images of each class that are farthest from the threshold."""
     confident = []
     for label, sign in ((0, 1.0), (1, -1.0)):
         members = np.flatnonzero(predicted == label)

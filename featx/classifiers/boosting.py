@@ -1,4 +1,4 @@
-"""Gradient-boosted trees that store their booster as an array of bytes, for safe model files.
+"""Gradient-boosted trees whose booster is an array of bytes.
 
 `xgboost.XGBClassifier` keeps a live booster, which a file could only hold as a pickle.
 """

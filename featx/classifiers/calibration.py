@@ -10,11 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_expit, log_softmax, logit, softmax
+from scipy.special import expit, log_expit, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
-
-from featx.errors import unknown_name
 
 __all__ = [
     "METHODS",
@@ -23,7 +21,6 @@ __all__ = [
     "NoCalibration",
     "SigmoidCalibration",
     "calibrate",
-    "log_probabilities",
     "probabilities",
 ]
 
@@ -41,7 +38,7 @@ class Calibration(Protocol):
     """Map from scores to calibrated log-odds."""
 
     def logits(self, scores: Scores) -> Scores:
-        """Return log-odds (two classes) or logarithms up to a constant per row (more)."""
+        """Return log-odds; of more than two classes, unnormalized log-probabilities."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +93,8 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
 
     Parameters
     ----------
+    method : {"sigmoid", "isotonic", "none"}
+        As `FitConfig` validates it.
     scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
         Out-of-fold scores of images.
     labels : ndarray of int64, shape (n_images,)
@@ -119,9 +118,7 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
         return NoCalibration()
     if method == "sigmoid":
         return _fit_sigmoid(scores, labels)
-    if method == "isotonic":
-        return _fit_isotonic(scores, labels)
-    raise unknown_name("calibration", method, METHODS)
+    return _fit_isotonic(scores, labels)
 
 
 def probabilities(logits: Scores) -> Scores:
@@ -141,11 +138,6 @@ def probabilities(logits: Scores) -> Scores:
         positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
         return np.column_stack([1 - positive, positive])
     return softmax(logits, axis=1)
-
-
-def log_probabilities(logits: Scores) -> Scores:
-    """Turn logits of three or more classes into logarithms of probabilities."""
-    return log_softmax(logits, axis=1)
 
 
 def _fit_sigmoid(scores: Scores, labels: npt.NDArray[np.int64]) -> SigmoidCalibration:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import logit
+from scipy.special import log_softmax, logit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from featx.classifiers.calibration import Calibration, log_probabilities, probabilities
+from featx.classifiers.calibration import Calibration, probabilities
 from featx.classifiers.compatibility import check_features, check_finite, check_recipes
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import (
@@ -223,7 +223,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         """
         logits = self._logits(X)
         if self.threshold_ is None:
-            return log_probabilities(logits)
+            return log_softmax(logits, axis=1)
         return logits - logit(self.threshold_)
 
     def predict_proba(self, X: Any) -> Scores:

@@ -1,4 +1,4 @@
-"""Checks that a matrix has the features that a model was fitted to."""
+"""Checks that a matrix has the features of a model."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, 
 
 
 def check_finite(matrix: FeatureMatrix) -> None:
-    """Refuse a matrix with features that are not finite, naming images and views."""
+    """Refuse features that are not finite, naming images and views."""
     finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(matrix.X)]
     broken = np.flatnonzero(~np.concatenate([np.ones(0, dtype=bool), *finite]))
     if not len(broken):

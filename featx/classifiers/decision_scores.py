@@ -70,7 +70,7 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
 
 
 def _against_the_rest(logarithms: Scores) -> Scores:
-    """Return log-odds of each class, from logarithms up to a constant per row."""
+    """Return log-odds of each class from unnormalized log-probabilities."""
     columns = range(logarithms.shape[1])
     others = [logsumexp(np.delete(logarithms, column, axis=1), axis=1) for column in columns]
     return logarithms - np.column_stack(others)
@@ -104,7 +104,7 @@ def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -
 
 
 def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
-    """Return the area under the ROC curve; with more classes, the one-vs-rest mean.
+    """Return the ROC AUC; of more than two classes, the one-vs-rest mean.
 
     Parameters
     ----------

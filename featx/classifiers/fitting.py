@@ -107,7 +107,7 @@ def fit(
 
 
 def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
-    """Fit a classifier to the labeled images of a matrix outside its test split."""
+    """Fit a classifier to the labeled images outside the test split."""
     usable = np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
     if not len(usable):
         raise UsageError(

@@ -37,7 +37,7 @@ class LinearWeights:
 
 
 def linear_weights(pipeline: Pipeline) -> LinearWeights | None:
-    """Return the weights of raw features of a linear classifier, through scaling and PCA.
+    """Return a linear classifier's weights of raw features, or None.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Model files that are safe to open: one skops archive, and only types on featx's own list.
+"""Model files that are safe to open: skops archives of listed types.
 
 skops trusts many more types than a model of featx holds, and unpacks before it checks sizes.
 """
@@ -85,7 +85,7 @@ _NPY_HEADERS = {
 
 
 def save_model(model: FeatureClassifier, path: str | Path) -> None:
-    """Write a fitted model as one ``.skops`` file, whole or not at all."""
+    """Write a fitted model as one ``.skops`` file, atomically."""
     check_is_fitted(model)
     put_bytes(Path(path), skops.io.dumps(model, compression=zipfile.ZIP_STORED))
 

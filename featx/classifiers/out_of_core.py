@@ -1,9 +1,8 @@
-"""Fits on matrices larger than memory: exact scaling and PCA block by block, then as usual.
+"""Fits on matrices larger than memory, by exact block-wise PCA.
 
-Two passes over the matrix: sums and products of all training rows give the scaling and principal
-components that scikit-learn would fit to them in memory; then each row is reduced to its
-components. The reduced matrix is searched and fitted as any other. In memory each fold has its own
-components; here all folds share those of all training rows, which never include test images. If
+The first pass over the matrix gives the scaling and components that scikit-learn would fit in
+memory, the second the reduced rows, which are searched and fitted as any other. In memory each fold
+has its own components; here all folds share those of all training rows, never of test images. If
 not even the reduced rows fit into memory, views are dropped first, then patients.
 """
 
@@ -54,7 +53,7 @@ _PROPORTION_FOR_ROWS = 0.7
 
 
 class CovarianceAccumulator:
-    """Sufficient statistics of rows for scaling and PCA: number, sums, sums of products.
+    """Sufficient statistics of rows for scaling and PCA.
 
     Parameters
     ----------
@@ -90,29 +89,22 @@ class CovarianceAccumulator:
         self.products = dsyrk(1.0, shifted.T, beta=1.0, c=self.products, overwrite_c=True)
 
     def pipeline(self, components: int) -> Pipeline:
-        """Return scaling and PCA as scikit-learn would fit them to the rows, up to rounding."""
+        """Return scaling and PCA, equal to scikit-learn's up to rounding."""
         mean = self.sums / self.count
         covariance = self.products / self.count
         covariance -= np.triu(np.outer(mean, mean))
         variance = np.maximum(np.diagonal(covariance), 0)
-        scaler = self._scaler(mean + self.center, variance)
+        scaler = StandardScaler()
+        scaler.n_samples_seen_, scaler.n_features_in_ = np.int64(self.count), len(mean)
+        scaler.mean_, scaler.var_ = mean + self.center, variance
+        # A column whose variance is only rounding is constant and stays as it is.
+        epsilon = np.finfo(np.float64).eps
+        rounding = self.count * epsilon * variance + (self.count * scaler.mean_ * epsilon) ** 2
+        scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
         covariance /= scaler.scale_
         covariance /= scaler.scale_[:, None]
         covariance *= self.count / (self.count - 1)
         return Pipeline([("scale", scaler), ("compress", self._pca(covariance, components))])
-
-    def _scaler(
-        self, mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
-    ) -> StandardScaler:
-        # A column whose variance is only rounding is constant and stays as it is.
-        epsilon = np.finfo(np.float64).eps
-        rounding = self.count * epsilon * variance + (self.count * mean * epsilon) ** 2
-        scaler = StandardScaler()
-        scaler.mean_, scaler.var_ = mean, variance
-        scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
-        scaler.n_samples_seen_ = np.int64(self.count)
-        scaler.n_features_in_ = len(mean)
-        return scaler
 
     def _pca(self, covariance: npt.NDArray[np.float64], components: int) -> PCA:
         features = len(covariance)
@@ -142,20 +134,10 @@ class CovarianceAccumulator:
 
 @dataclass(frozen=True, eq=False)
 class FitPlan:
-    """What to fit, and how many fits at once, so that the memory suffices.
+    """Training set and settings with which fits stay within memory.
 
-    Parameters
-    ----------
-    spec : ClassifierSpec
-        The classifier; without scaling and PCA of its own where `steps` has them.
-    training : TrainingSet
-        Rows of features, or where the memory is too small, reduced rows.
-    config : FitConfig
-        Settings, with a number of jobs that fits into memory.
-    images : ndarray of int64, shape (n_kept,)
-        Position of each remaining image in the original training set.
-    steps : Pipeline or None
-        Scaling and PCA that reduced the rows, fitted to all of them.
+    Where the memory is too small, `training` has reduced rows of the images at the positions
+    `images`, `steps` are the fitted scaling and PCA, and `spec` has none of its own.
     """
 
     spec: ClassifierSpec
@@ -172,13 +154,7 @@ class FitPlan:
 
 
 def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
-    """Plan fits on a training set within the memory, reducing its rows where that is too small.
-
-    Raises
-    ------
-    UsageError
-        If the memory is too small even for reduced rows.
-    """
+    """Plan fits within memory; reduce the rows if necessary."""
     limit = _fits_at_once(training.X.nbytes, config)
     if limit == 0:
         return reduce_rows(spec, training, config)
@@ -188,20 +164,20 @@ def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) ->
 
 
 def select_images(matrix: FeatureMatrix, images: Indices, config: FitConfig) -> FeatureMatrix:
-    """Select images of a matrix, without reading their rows where no fit in memory is possible."""
+    """Select images of a matrix, on disk if they exceed memory."""
     lazy = _fits_at_once(matrix.X.nbytes, config) == 0
     return (matrix.lazily() if lazy else matrix).select_images(images)
 
 
 def _fits_at_once(size: int, config: FitConfig) -> int | None:
-    """Return how many fits on a matrix of `size` bytes fit into memory, or None if all do."""
+    """Return the number of fits that memory allows; None if unlimited."""
     # The training rows, and for each fit a copy and the scaled rows.
     possible = max(0, (usable_memory(config.memory) // max(1, size) - 1) // 2)
     return None if possible >= min(n_workers(config.n_jobs), config.cv + 1) else possible
 
 
 def reduce_rows(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
-    """Reduce a training set to the components that a classifier uses, block by block."""
+    """Reduce a training set to principal components, block by block."""
     training.folds(config.cv, config.random_state)  # fails early where patients are too few
     rows, features = training.X.shape
     wanted = spec.make((rows, features), config.random_state).named_steps.get("compress")

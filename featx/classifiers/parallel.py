@@ -1,4 +1,4 @@
-"""Fits in parallel, one thread each, so that results do not depend on the number of workers."""
+"""Parallel fits with one thread each, so that results are reproducible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run_all(
     n_jobs: int | None = None,
     done: Callable[[Result], object] | None = None,
 ) -> list[Result]:
-    """Call a function once for each task, in parallel; call `done` with each result.
+    """Call a function for each task in parallel, `done` for each result.
 
     Examples
     --------

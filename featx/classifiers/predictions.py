@@ -1,4 +1,4 @@
-"""Class probabilities of images with their names, labels and patients, and their CSV format."""
+"""Class probabilities of images, and their CSV format."""
 
 from __future__ import annotations
 

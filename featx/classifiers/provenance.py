@@ -58,7 +58,7 @@ def describe_fit(
 
 
 def matrix_digest(matrix: FeatureMatrix) -> str:
-    """Return the SHA-256 of all values of a matrix that a fit depends on, in hexadecimal."""
+    """Return the SHA-256 of all values that a fit depends on."""
     digest = hashlib.sha256()
     head = [matrix.digests, matrix.class_names, matrix.recipes, matrix.patients.tolist()]
     digest.update(json.dumps(head, sort_keys=True).encode())

@@ -82,7 +82,7 @@ class ClassifierSpec:
     shared_fits: SharedFits = field(default_factory=SharedFits)
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
-        """List the settings to search for training rows of a shape (n_rows, n_features)."""
+        """List the settings to search for training rows of a shape."""
         return list(ParameterGrid(self.grid(shape)))
 
 

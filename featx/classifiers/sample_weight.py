@@ -1,4 +1,4 @@
-"""Class weights, and sample weights that count each image once for all its views."""
+"""Sample weights by class and number of views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["row_weights"]
 def row_weights(
     labels: npt.NDArray[np.int64], image: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return balanced class weights of rows, divided by the number of views of their image.
+    """Return balanced class weights, divided by the views of each image.
 
     So a penalty means the same for any number of views.
 

@@ -1,4 +1,4 @@
-"""Search of a classifier's settings by cross-validation grouped by patient, and the refits."""
+"""Search of a classifier's settings by grouped cross-validation, and refits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FEWEST_ROWS_FOR_ONEDAL = 5000
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """Settings with their out-of-fold scores of all images and the AUC of these."""
+    """Settings with their out-of-fold scores and AUC."""
 
     parameters: dict[str, Any]
     auc: float
@@ -70,7 +70,7 @@ class Search:
         return [self.training.some_rows_of(images, limit, random_state) for images, _ in self.folds]
 
     def fit_best(self) -> tuple[list[Candidate], Candidate, Pipeline, Scores]:
-        """Search and refit; return all candidates, the best, its pipeline and its scores."""
+        """Search and refit; return candidates, the best, pipeline and scores."""
         total = len(self.candidates) * len(self.folds) + len(self.folds) + 1
         with progress(f"Fitting {self.spec.name}", total=total, unit="fits") as advance:
             candidates = self.run(advance)
@@ -112,15 +112,7 @@ class Search:
         return np.concatenate(fold_scores)[np.argsort(validated)]
 
     def refit(self, chosen: Candidate, advance: Callable[..., None]) -> tuple[Pipeline, Scores]:
-        """Fit chosen settings on all rows, and in each fold for out-of-fold scores.
-
-        Folds whose search was on all of their rows are not fitted again.
-
-        Returns
-        -------
-        out_of_fold : ndarray of float64, shape (n_images,) or (n_images, n_classes)
-            Each image's score by the fit that had not seen its patient.
-        """
+        """Fit chosen settings on all rows, and in each fold not yet fitted completely."""
         complete = all(
             len(rows) == len(self.training.rows_of(images))
             for rows, (images, _) in zip(self._training_rows, self.folds, strict=True)
@@ -209,7 +201,7 @@ def fit_pipeline(
     weights: npt.NDArray[np.float64] | None,
     fewest_rows: int = _FEWEST_ROWS_FOR_ONEDAL,
 ) -> None:
-    """Fit a pipeline; a large SVM on the support vectors that scikit-learn-intelex finds."""
+    """Fit a pipeline; find a large SVM's support vectors by scikit-learn-intelex."""
     name, classifier = pipeline.steps[-1]
     machine = None
     if isinstance(classifier, SVC) and len(X) >= fewest_rows:
@@ -227,7 +219,7 @@ def fit_pipeline(
 
 
 def _rows_and_positions(training: TrainingSet, images: Indices) -> tuple[Indices, Indices]:
-    """Return the rows of some images, and for each row its image's place among them."""
+    """Return the rows of images, and each row's index of its image."""
     rows = training.rows_of(images)
     place = np.empty(len(training.labels), dtype=np.int64)
     place[images] = np.arange(len(images))

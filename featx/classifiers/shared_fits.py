@@ -1,4 +1,4 @@
-"""Fits of many settings in one fold: one by one, by kernel matrices, or by warm starts."""
+"""Fits of many settings in one fold that share kernels or starting points."""
 
 from __future__ import annotations
 
@@ -21,20 +21,8 @@ _TOLERANCE = 3e-5
 class PreparedFold:
     """A fold's rows after the steps that all candidates share.
 
-    Parameters
-    ----------
-    classifier : classifier
-        Unfitted last step of the pipeline.
-    training : ndarray, shape (n_rows, n_features)
-        Training rows.
-    training_labels : ndarray of int64, shape (n_rows,)
-        Class codes of the training rows.
-    weights : ndarray of float64, shape (n_rows,), or None
-        Sample weights; None where the classifier takes none.
-    validation : ndarray, shape (n_held_out, n_features)
-        Held-out rows.
-    validation_image : ndarray of int64, shape (n_held_out,)
-        Index of the held-out image of each held-out row.
+    `training` and `validation` have shape (n_rows, n_features); `validation_image` is the index of
+    each held-out row's image; `weights` are None where the classifier takes none.
     """
 
     classifier: Any
@@ -57,7 +45,7 @@ class PreparedFold:
 
 
 class SharedFits:
-    """Fits of settings in one fold, one by one; subclasses share work within a group."""
+    """Fits of settings in one fold; subclasses share work within groups."""
 
     def groups(self, candidates: Sequence[dict[str, Any]]) -> list[list[int]]:
         """Group the candidates that share work."""
@@ -68,13 +56,13 @@ class SharedFits:
         return 0
 
     def scores(self, fold: PreparedFold, group: Sequence[dict[str, Any]]) -> list[Scores]:
-        """Fit every candidate of a group; return the scores of the held-out images."""
+        """Fit the candidates of a group; return scores of held-out images."""
         machines = (fold.fit(fold.training, **settings) for settings in group)
         return [fold.image_scores(machine, fold.validation) for machine in machines]
 
 
 class PrecomputedKernels(SharedFits):
-    r"""Fits of `sklearn.svm.SVC` that share the matrix of a linear or an RBF kernel.
+    """Fits of `sklearn.svm.SVC` that share a kernel matrix.
 
     References
     ----------
@@ -98,14 +86,14 @@ class PrecomputedKernels(SharedFits):
         return [found[width] for width in sorted(found)]
 
     def memory(self, fold: PreparedFold) -> int:
-        """Return the bytes of the kernel matrices, and LIBSVM's cache or the rows."""
+        """Return the bytes of kernel matrices and LIBSVM's cache."""
         n, held_out = len(fold.training), len(fold.validation)
         cache = min(n * n * 4, int(fold.classifier.cache_size * 2**20))
         rows = 8 * (n + held_out) * fold.training.shape[1]
         return 8 * n * (n + held_out) + max(cache, rows)
 
     def scores(self, fold: PreparedFold, group: Sequence[dict[str, Any]]) -> list[Scores]:
-        """Fit every candidate of one kernel; return the scores of the held-out images."""
+        """Fit the candidates of a kernel; return scores of held-out images."""
         rows = np.asarray(fold.training, dtype=np.float64)
         held_out = np.asarray(fold.validation, dtype=np.float64)
         among, across = rows @ rows.T, held_out @ rows.T
@@ -148,13 +136,13 @@ class WarmPath(SharedFits):
     """
 
     def groups(self, candidates: Sequence[dict[str, Any]]) -> list[list[int]]:
-        """Cut the path in two, so that few folds keep all cores busy."""
+        """Cut the path in two, to keep more cores busy."""
         path = sorted(range(len(candidates)), key=lambda index: float(candidates[index]["C"]))
         half = (len(path) + 1) // 2
         return [piece for piece in (path[:half], path[half:]) if piece]
 
     def scores(self, fold: PreparedFold, group: Sequence[dict[str, Any]]) -> list[Scores]:
-        """Fit every candidate of a path; return the scores of the held-out images."""
+        """Fit the candidates of a path; return scores of held-out images."""
         first, *others = group
         regression = fold.fit(fold.training, **first, warm_start=True, tol=_TOLERANCE)
         results = [fold.image_scores(regression, fold.validation)]

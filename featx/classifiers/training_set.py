@@ -1,4 +1,4 @@
-"""Training rows with their images and patients, and folds that keep patients together."""
+"""Training rows with images and patients, and folds by patient."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class TrainingSet:
         return np.flatnonzero(kept)
 
     def some_rows_of(self, images: Indices, limit: int, random_state: int) -> Indices:
-        """Return about `limit` rows of some images: fewer views first, then fewer patients."""
+        """Return about `limit` rows: drop views first, then patients."""
         if len(images) > limit:
             images = self._some_patients(images, limit / len(images), random_state)
         return self.rows_of(images, views=max(1, limit // len(images)))
 
     def _some_patients(self, images: Indices, proportion: float, random_state: int) -> Indices:
-        """Take whole patients until each class, the rarest first, has its proportion of images."""
+        """Take whole patients until each class has its proportion of images."""
         _, patient = np.unique(self.patients[images], return_inverse=True)
         labels = self.labels[images]
         priority = np.random.default_rng(random_state).permutation(patient.max() + 1)[patient]
@@ -89,7 +89,7 @@ class TrainingSet:
         return images[taken]
 
     def folds(self, n_splits: int, random_state: int) -> list[Fold]:
-        """Split the images into folds by patient, after checking that this is possible."""
+        """Split the images into folds by patient."""
         k = len(self.classes)
         if k < 2:
             raise UsageError(

@@ -28,12 +28,12 @@ def check_rows(estimator: BaseEstimator, X: Any) -> npt.NDArray:
 def check_rows_and_labels(
     estimator: BaseEstimator, X: Any, y: Any
 ) -> tuple[npt.NDArray, npt.NDArray]:
-    """Return rows and labels as arrays; set the number and names of features."""
+    """Return rows and labels as arrays; set the feature names."""
     return _validate(estimator, X, y, dtype=_DTYPES)
 
 
 def check_of_rows(what: str, values: Any, n_rows: int) -> npt.NDArray:
-    """Return values of rows as an array of shape (n_rows,), without missing values.
+    """Return one value per row as an array without missing values.
 
     Examples
     --------

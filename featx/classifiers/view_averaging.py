@@ -1,4 +1,4 @@
-"""Any scikit-learn classifier on several views per image (`featx.fit` does this for matrices)."""
+"""Any scikit-learn classifier on several views per image."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.views = views
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **fit_params: Any) -> ViewAveraging:
-        """Fit to rows of views with one label each; `fit_params` are repeated for the views."""
+        """Fit to rows of views; `fit_params` are repeated for views."""
         if not is_classifier(self.estimator):
             raise UsageError(f"{self.estimator!r} is not a classifier; give a classifier")
         parameters = {"": self.estimator, **self.estimator.get_params()}
@@ -119,7 +119,7 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 def _fit_keyword(estimator: Any, name: str) -> str | None:
-    """Return how `fit` takes a keyword, in a pipeline by its last step; None if it does not."""
+    """Return the name by which `fit` takes a keyword, or None."""
     if not isinstance(estimator, Pipeline):
         return name if has_fit_parameter(estimator, name) else None
     step, last = estimator.steps[-1]

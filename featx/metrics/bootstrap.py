@@ -156,7 +156,7 @@ def calibration_error_interval(
 
 
 def _defined(value: float, replicates: Floats, confidence: float) -> Floats | None:
-    """Return the defined resamples, unless so many are not that the bounds would rest on them."""
+    """Return the defined resamples; None if too many are undefined."""
     defined = replicates[~np.isnan(replicates)]
     enough = len(defined) >= max(2, confidence * len(replicates))
     return defined if enough and not math.isnan(value) else None

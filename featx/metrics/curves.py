@@ -136,7 +136,7 @@ def precision_recall_curve(
 
 
 def _places(rising: Floats, grid: Floats, side: Literal["left", "right"]) -> npt.NDArray[np.int64]:
-    """Search each row, whose values are 0 to 1, for the whole grid at once."""
+    """Search each row of values from 0 to 1 for a grid."""
     apart = 2.0 * np.arange(len(rising))[:, None]
     wanted = (grid + apart).ravel()
     found = np.searchsorted((rising + apart).ravel(), wanted, side=side)
@@ -147,7 +147,7 @@ def _places(rising: Floats, grid: Floats, side: Literal["left", "right"]) -> npt
 
 
 def _heights(x: Floats, y: Floats, grid: Floats) -> Floats:
-    """Height of each row's curve over the grid, the top where it rises upright."""
+    """Interpolate each row's curve over the grid; vertical steps count fully."""
     after = _places(x, grid + 1e-9, "right")
     before = np.maximum(after - 1, 0)
     x0, x1 = (np.take_along_axis(x, place, axis=1) for place in (before, after))

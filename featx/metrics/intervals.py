@@ -197,7 +197,7 @@ def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
 
 
 def extreme_interval(value: float, trials: int, confidence: float) -> Interval:
-    """Return Clopper and Pearson's interval of an estimate of exactly 0 or 1.
+    """Return Clopper and Pearson's interval of an estimate of 0 or 1.
 
     Parameters
     ----------

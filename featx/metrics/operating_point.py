@@ -1,4 +1,4 @@
-"""The operating point: the threshold of a two-class model, chosen on training folds only.
+"""Operating point: the threshold of a two-class model.
 
 scikit-learn's `confusion_matrix_at_thresholds` (1.8) has no midpoints and is above our floor.
 """

@@ -299,7 +299,7 @@ def _bonett_price(gained: Floats, effect: float, confidence: float) -> tuple[flo
 
 
 def _sign_flip_mid_p(differences: Integers) -> float:
-    """Return the two-sided mid-p of a sum of integers whose signs are coin tosses."""
+    """Return the two-sided mid-p of a sum with random signs."""
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     # Distribution of the sum of the sizes of those with a positive sign, size after size.
     distribution = np.ones(1)

@@ -223,7 +223,7 @@ def macro_auc_influence(
 
 
 def ranked(probabilities: Floats) -> Floats:
-    """Return the columns to rank: of two classes the second's, of more all.
+    """Return the columns to rank: the second of two, otherwise all.
 
     Parameters
     ----------

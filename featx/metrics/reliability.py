@@ -125,7 +125,7 @@ def calibration_fit(
 def _has_maximum(
     positive: npt.NDArray[np.bool_], predictor: Floats, weights: Floats
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Return in which weightings both classes are present, and in which they overlap."""
+    """Return which weightings have both classes, and which have them overlap."""
     order = np.argsort(predictor, kind="stable")
     ordered, counted = predictor[order], weights[:, order] > 0
     sides = [counted & outcome[order] for outcome in (positive, ~positive)]

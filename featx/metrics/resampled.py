@@ -1,4 +1,4 @@
-"""Figures of one two-way task under many weightings of its images at once."""
+"""Metrics of one class under many weightings of images at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["TwoWayTask"]
 
 
 class RankedImages:
-    """Images in falling order of their scores, summed up to each distinct score.
+    """Count images from the highest score down to each distinct score.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class RankedImages:
         return (tp[:, -1] > 0) & (fp[:, -1] > 0)
 
     def rates(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Return sensitivity and 1 - specificity, (n_weightings, n_scores + 1), from (0, 0)."""
+        """Return sensitivity and 1 - specificity, from (0, 0) on."""
         counts = self.counts(weights)
         tp, fp = (np.pad(total, ((0, 0), (1, 0))) / total[:, -1:] for total in counts)
         return tp, fp
@@ -117,7 +117,7 @@ class TwoWayTask:
 
     @cached_property
     def unweighted(self) -> dict[str, Floats]:
-        """Return the metrics of all images, each counted once, as arrays of shape (1,)."""
+        """Metrics of all images with equal weights, as arrays of shape (1,)."""
         return self.measure(np.ones((1, len(self.positive))))
 
     @cached_property

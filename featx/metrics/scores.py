@@ -1,4 +1,4 @@
-"""All metrics of a classifier on a set of images, each with its interval."""
+"""All metrics of a classifier on images, with intervals."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def _macro(
     numbers: Integers,
     confidence: float,
 ) -> dict[str, Interval]:
-    """Return the means over classes; in every resample, too, the mean over classes is taken."""
+    """Return means over classes, of estimates and of resamples."""
     values = {
         name: float(np.mean([task.unweighted[name][0] for task in tasks])) for name in _RESAMPLED
     }
@@ -320,7 +320,7 @@ def _by_bootstrap(
 
 
 def _patients_of_rarer(task: TwoWayTask, numbers: Integers) -> int:
-    """Count the patients of the rarer class; of the only one, where the other is absent."""
+    """Count the patients of the rarer class that is present."""
     counts = [len(np.unique(numbers[side])) for side in (task.positive, ~task.positive)]
     return min(count for count in counts if count > 0)
 
