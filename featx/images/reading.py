@@ -128,6 +128,9 @@ def _read(content: bytes, color: Color) -> npt.NDArray:
         check_layout("BMP", "gray, palette or RGB", content[24 if content[14] == 12 else 28])
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         _load(image)
+        # Many writers leave the fourth byte of BMP zero: it is no alpha then.
+        if image.format == "BMP" and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
+            return _convert(image.convert("RGB"), color)
         return _upright(_convert(image, color), _orientation(image))
 
 

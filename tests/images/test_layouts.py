@@ -158,6 +158,15 @@ def test_bmp(gray, mode):
         read_image(bytes(content))
 
 
+def test_bmp_with_an_unused_fourth_byte(gray):
+    data = np.dstack([gray, gray, gray, np.zeros_like(gray)])[::-1].tobytes()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 48, 40, 1, 32, 3, len(data), 1, 1, 0, 0)
+    header += masks + b"BGRs" + bytes(48)
+    start = struct.pack("<IHHI", 14 + len(header) + len(data), 0, 0, 14 + len(header))
+    np.testing.assert_array_equal(read_image(b"BM" + start + header + data), gray)
+
+
 @pytest.mark.parametrize(
     ("pixels", "reason"),
     [
