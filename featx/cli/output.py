@@ -65,7 +65,7 @@ def print_table(table: BenchmarkTable, out: Path) -> None:
     """Print a benchmark's table, its notes and where the page is."""
     from rich.console import Console
 
-    from featx.reporting.tables import to_terminal
+    from featx.reporting.table_formats import to_terminal
 
     shown = to_terminal(table.rows, Console().width)
     page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"

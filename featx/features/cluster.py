@@ -163,8 +163,9 @@ def _sendable(
         replace(own, config=replace(own.config, cache=own.config.cache_folder)): mask
         for own, mask in missing.items()
     }
-    unknown = {"labels": np.full(len(sources), -1), "patients": np.full(len(sources), "")}
-    return rows, replace(hashed, images=replace(hashed.images, sources=sources, **unknown))
+    labels, patients = np.full(len(sources), -1), np.full(len(sources), "")
+    images = replace(hashed.images, sources=sources, labels=labels, patients=patients)
+    return rows, replace(hashed, images=images)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from featx.errors import UnreadableImageError
 from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom, read_dicom
-from featx.images.files import read_bytes
+from featx.images.file_limits import read_bytes
 from featx.images.jpeg import check_jpeg
 from featx.images.layouts import LARGEST_PIXELS, check_layout, check_size, name_content
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
