@@ -1,7 +1,7 @@
 """Keras callbacks for exact validation scores and for resuming a training.
 
 Keras' `BackupAndRestore` restores weights, optimizer and epoch. A killed training ends as one that
-was not killed only if the following is restored as well (tests/baselines/test_fitting.py):
+was not killed only if the following is restored as well (tests/baselines/test_keras_fit.py):
 
 - `EpochBackup` makes a backup complete at any moment; Keras overwrites its file in place.
 - `StateFromLog` recomputes the state of EarlyStopping and ReduceLROnPlateau from the log.

@@ -14,7 +14,7 @@ from featx.backbones._keras import import_keras
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import output_layer
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.fitting import FitResult, fit_network, fit_recipe
+from featx.baselines.keras_fit import FitResult, fit_network, fit_recipe
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Indices, run_network
 from featx.runtime.progress import progress

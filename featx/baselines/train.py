@@ -10,7 +10,7 @@ from typing import Any
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
-from featx.baselines.fitting import fit_recipe
+from featx.baselines.keras_fit import fit_recipe
 from featx.baselines.registry import get_baseline
 from featx.baselines.result import TrainedBaseline, save_trained, write_record
 from featx.baselines.training_data import (

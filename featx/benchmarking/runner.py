@@ -18,7 +18,7 @@ from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
-from featx.benchmarking.notes import curve_notes, row_notes, shortcut_notes
+from featx.benchmarking.note_rules import curve_notes, row_notes, shortcut_notes
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.run_metadata import run_metadata
 from featx.benchmarking.table import BenchmarkTable
@@ -29,7 +29,7 @@ from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
 from featx.reporting.page import report
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results import best_place
+from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 

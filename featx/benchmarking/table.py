@@ -11,8 +11,8 @@ from featx.benchmarking import published
 from featx.reporting.notes import Note, write_notes
 from featx.reporting.page import table_to_html
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results import read_results
-from featx.reporting.tables import to_csv, to_markdown
+from featx.reporting.results_folder import read_results
+from featx.reporting.table_formats import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 

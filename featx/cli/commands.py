@@ -9,7 +9,7 @@ import click
 
 import featx
 from featx.cli import options
-from featx.cli.output import print_result, print_table, unreadable_rows
+from featx.cli.output import print_result, print_table, report_unreadable
 from featx.cli.root import commands
 
 
@@ -92,7 +92,7 @@ def extract(
         "features": matrix.X.shape[1],
         "class_names": matrix.class_names,
         "seconds": matrix.seconds,
-        "unreadable": unreadable_rows(matrix),
+        "unreadable": report_unreadable(matrix),
     }
     print_result(summary, f"{matrix!r} written to {out or 'the cache'}")
 

@@ -10,7 +10,7 @@ import click
 
 import featx
 from featx.cli import options
-from featx.cli.output import print_result, unreadable_rows
+from featx.cli.output import print_result, report_unreadable
 from featx.cli.root import commands
 
 _model = click.argument("model", type=options.input_path)
@@ -35,7 +35,7 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
         "out": out,
         "images": len(result.names),
         "labels": result.counts(),
-        "unreadable": unreadable_rows(result),
+        "unreadable": report_unreadable(result),
     }
     print_result(summary, f"{len(result.names):,} images classified: {out}")
 
@@ -57,7 +57,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     names = fitted.classes_.tolist()
     dataset = options.open_images(images, **options.naming_rules(given), class_names=names)
     result = featx.predict(fitted, dataset, **options.given_settings(given))
-    unreadable = unreadable_rows(result)
+    unreadable = report_unreadable(result)
     scores = result.score()
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
@@ -95,7 +95,7 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     dataset = options.open_images(images, labeled=False)
     explanations = featx.explain(model, dataset, out, **options.given_settings(given))
     content = explanations.to_dict()
-    unreadable_rows(explanations)
+    report_unreadable(explanations)
     text = (
         f"{len(explanations):,} of {len(dataset):,} images explained. {content['about']}\n"
         f"Open {out / SHEET} first."
@@ -162,7 +162,7 @@ def train(images: str | Path, baseline: str, out: Path, **given: Any) -> None:
         "threshold": trained.threshold,
         "seconds": trained.seconds,
         "diagnosis": trained.diagnosis,
-        "unreadable": unreadable_rows(trained),
+        "unreadable": report_unreadable(trained),
     }
     text = (
         f"{trained.name}: epoch {trained.best_epoch} of {summary['epochs']} is kept, validation "

@@ -52,8 +52,8 @@ class _Result(Protocol):
     def unreadable(self) -> Sequence[tuple[str, str]]: ...
 
 
-def unreadable_rows(result: _Result) -> list[dict[str, str]]:
-    """Return the images that were left out as JSON shows them; name the first ten in the log."""
+def report_unreadable(result: _Result) -> list[dict[str, str]]:
+    """Warn of the images that were left out, ten by name; return all as JSON shows them."""
     for path, reason in result.unreadable[:10]:
         logger.warning(f"left out: {path}: {reason}")
     if len(result.unreadable) > 10:
@@ -65,7 +65,7 @@ def print_table(table: BenchmarkTable, out: Path) -> None:
     """Print a benchmark's table, its notes and where the page is."""
     from rich.console import Console
 
-    from featx.reporting.tables import to_terminal
+    from featx.reporting.table_formats import to_terminal
 
     shown = to_terminal(table.rows, Console().width)
     page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"

@@ -28,7 +28,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
 from featx.explanation.heatmaps import gray_image
-from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
+from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.parallel import map_with_progress
 

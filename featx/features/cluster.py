@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.features import pipeline
@@ -153,7 +154,7 @@ def _check_workers(client: Client, needed: Mapping[str, float]) -> None:
 def _sendable(
     missing: Mapping[Embedder, Mask], hashed: Hashed
 ) -> tuple[dict[Embedder, Mask], Hashed]:
-    """Copy without stores, whose index may be large, and with absolute paths."""
+    """Copy without large indexes, labels and patients, and with absolute paths."""
     sources = tuple(
         source.absolute() if isinstance(source, Path | Member) else source
         for source in hashed.images.sources
@@ -162,7 +163,9 @@ def _sendable(
         replace(own, config=replace(own.config, cache=own.config.cache_folder)): mask
         for own, mask in missing.items()
     }
-    return rows, replace(hashed, images=replace(hashed.images, sources=sources))
+    labels, patients = np.full(len(sources), -1), np.full(len(sources), "")
+    images = replace(hashed.images, sources=sources, labels=labels, patients=patients)
+    return rows, replace(hashed, images=images)
 
 
 @contextmanager

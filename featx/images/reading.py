@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from featx.errors import UnreadableImageError
 from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom, read_dicom
-from featx.images.files import read_bytes
+from featx.images.file_limits import read_bytes
 from featx.images.jpeg import check_jpeg
 from featx.images.layouts import LARGEST_PIXELS, check_layout, check_size, name_content
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
@@ -30,6 +32,7 @@ SUFFIXES = frozenset(
 )
 
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
+_JPEG = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
 
 
@@ -57,11 +60,18 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         raise UnreadableImageError("the file is empty")
     if is_dicom(content):
         return read_dicom(content, color, LARGEST_PIXELS)
+    with _naming_damage(content):
+        return _read(content, color)
+
+
+@contextlib.contextmanager
+def _naming_damage(content: bytes) -> Iterator[None]:
+    """Turn exceptions of decoders into `UnreadableImageError`."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of unusual metadata that does not affect pixels.
             warnings.simplefilter("ignore")
-            return _read(content, color)
+            yield
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
@@ -76,23 +86,32 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
 
 def count_channels(content: bytes) -> int:
     """Return the number of channels as stored, such as 3 of a gray picture saved in color."""
-    if is_tiff(content) and (tiff := check_tiff(content)).deep:
-        return tiff.samples
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-        return len(image.getbands())
+    with _naming_damage(content):
+        if is_tiff(content):
+            tiff = check_tiff(content)
+            if tiff.deep:
+                return tiff.samples
+            content = tiff.for_pillow()
+        elif content.startswith(SIGNATURE):
+            content = check_png(content).content
+        elif content.startswith(_JPEG):
+            content = check_jpeg(content)
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            return len(image.getbands())
 
 
 def undeclared_bits(content: bytes) -> int:
     """Return the depth at which integers of no declared depth are read; 0 of other images."""
     stored, declared = None, None
-    if is_tiff(content):
-        tiff = check_tiff(content)
-        if tiff.deep and tiff.numbers != "floating-point":
-            stored, declared = decode_values(tiff), tiff.declared_bits
-            stored = stored[..., :-1] if tiff.alpha else stored
-    elif content.startswith(SIGNATURE) and (png := check_png(content)).bits == 16:
-        with Image.open(io.BytesIO(png.content), formats=("PNG",)) as image:
-            stored, _, declared = _decode_deep_png(png, image)
+    with _naming_damage(content):
+        if is_tiff(content):
+            tiff = check_tiff(content)
+            if tiff.deep and tiff.numbers != "floating-point":
+                stored, declared = decode_values(tiff), tiff.declared_bits
+                stored = stored[..., :-1] if tiff.alpha else stored
+        elif content.startswith(SIGNATURE) and (png := check_png(content)).bits == 16:
+            with Image.open(io.BytesIO(png.content), formats=("PNG",)) as image:
+                stored, _, declared = _decode_deep_png(png, image)
     # Black has no depth.
     return 0 if stored is None or declared or stored.max() < 256 else find_bits(stored)
 
@@ -102,13 +121,16 @@ def _read(content: bytes, color: Color) -> npt.NDArray:
         return _read_tiff(check_tiff(content), color)
     if content.startswith(SIGNATURE):
         return _read_png(check_png(content), color)
-    if content.startswith(b"\xff\xd8\xff"):
+    if content.startswith(_JPEG):
         content = check_jpeg(content)
     elif content.startswith(b"BM") and len(content) > 30:
         # The old header of 12 bytes has its depth earlier.
         check_layout("BMP", "gray, palette or RGB", content[24 if content[14] == 12 else 28])
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         _load(image)
+        # Many writers leave the fourth byte of BMP zero: it is no alpha then.
+        if image.format == "BMP" and image.mode == "RGBA" and not np.asarray(image)[..., 3].any():
+            return _convert(image.convert("RGB"), color)
         return _upright(_convert(image, color), _orientation(image))
 
 

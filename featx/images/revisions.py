@@ -58,6 +58,8 @@ def _is_changed(pixels: bytes | npt.NDArray) -> bool:
             return max(page.numbers(_BITS_PER_SAMPLE), default=1) > 8
         except (UnreadableImageError, StopIteration, struct.error):
             return False
+    if pixels.startswith(b"BM"):
+        return pixels[28:29] == b"\x20"
     return pixels.startswith(SIGNATURE) and pixels[24:25] == b"\x10"
 
 

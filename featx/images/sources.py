@@ -12,7 +12,7 @@ from featx.errors import UnreadableImageError
 from featx.images.archives import Member
 from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom
-from featx.images.files import read_bytes
+from featx.images.file_limits import read_bytes
 from featx.images.layouts import check_layout
 from featx.images.reading import Color, count_channels, read_image, undeclared_bits
 from featx.images.remote import RemoteFile

@@ -9,7 +9,7 @@ from importlib import resources
 from string import Formatter
 
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results import Results
+from featx.reporting.results_folder import Results
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
 

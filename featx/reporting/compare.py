@@ -14,7 +14,7 @@ from rich.table import Table
 
 from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
-from featx.reporting.results import Results, read_results
+from featx.reporting.results_folder import Results, read_results
 
 __all__ = ["ComparedRow", "RunComparison", "compare"]
 

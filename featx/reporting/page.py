@@ -20,7 +20,7 @@ from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.notes import Note
 from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results import Results, best_place, read_results
+from featx.reporting.results_folder import Results, best_place, read_results
 from featx.runtime.files import put_bytes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.metrics.intervals import Interval
 from featx.reporting.figures import SHAPES, DrawnModel
-from featx.reporting.results import Results
+from featx.reporting.results_folder import Results
 
 __all__ = ["COLORS", "OperatingCost", "Panel", "assign_styles", "make_panels", "operating_cost"]
 

@@ -30,13 +30,11 @@ _DIFFERENCE = {f"_difference{end}": name for end, name in _INTERVAL.items()} | {
     "_p_value": "p_value"
 }
 
-# Settings that were renamed since the first version.
-_NEW_NAMES = {"seed": "random_state", "folds": "cv"}
-
 
 def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that any version wrote by today's names."""
-    return {_NEW_NAMES.get(name, name): value for name, value in settings.items()}
+    renamed = {"seed": "random_state", "folds": "cv"}
+    return {renamed.get(name, name): value for name, value in settings.items()}
 
 
 @dataclass(frozen=True)
@@ -111,10 +109,7 @@ class SetScores:
             threshold=values.get("threshold"),
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
-            per_class={
-                name: read_estimates(figures)
-                for name, figures in values.get("per_class", {}).items()
-            },
+            per_class={k: read_estimates(v) for k, v in values.get("per_class", {}).items()},
         )
 
 
@@ -126,10 +121,8 @@ class Costs:
     ----------
     seconds_extract, seconds_fit : float or None
         Seconds to embed all views, and to choose and fit the model.
-    n_features : int or None
-        Number of columns of the feature matrix; None for CNNs trained end to end.
-    parameters : int or None
-        Number of parameters of the network; None where there is none.
+    n_features, parameters : int or None
+        Number of feature columns, and of network parameters; None where there are none.
     images_per_second : float or None
         Views embedded per second.
     peak_memory : int or None
@@ -143,7 +136,6 @@ class Costs:
     images_per_second: float | None = None
     peak_memory: int | None = None
 
-    # Stored under its first name, `images_a_second`, since the first version.
     def to_dict(self) -> dict[str, Any]:
         """Return plain values by the names in ``results.json``."""
         values = dict(vars(self))
@@ -180,9 +172,10 @@ class Difference:
     @classmethod
     def from_test(cls, test: ComparisonResult, p_value: float | None = None) -> Difference:
         """Take over a test, with its corrected p-value and verdict if one is given."""
-        words = "" if p_value is None else verdict(test.difference, p_value)
-        known = test.p_value if p_value is None else p_value
-        return cls(test.difference, test.low, test.high, known, words)
+        if p_value is None:
+            return cls(test.difference, test.low, test.high, test.p_value)
+        words = verdict(test.difference, p_value)
+        return cls(test.difference, test.low, test.high, p_value, words)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def fill(folder, images, missing):
     """Write the shards and the index of files, without waiting for the disk."""
     import os
 
-    from featx.features.cache.file_hashes import MEMORY_NAME, _Memory, _State
+    from featx.features.cache.file_hashes import MEMORY_NAME, _Memory
     from featx.features.pipeline import ROWS_PER_SHARD
 
     os.fsync = lambda _: None
@@ -81,7 +81,7 @@ def fill(folder, images, missing):
     store.save_index()
     memory = _Memory(folder / "cache" / MEMORY_NAME)
     for number in range(images):
-        memory.put(_State(file_key(number), settled=True), digest_of(number))
+        memory.put(file_key(number), digest_of(number), digest_of(number))
     memory.save()
 
 
@@ -92,23 +92,23 @@ def file_key(number):
 
 def measure(folder, images):
     """Do what a run does before it reads the first image, and print what it took."""
-    from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory, _State
+    from featx.features.cache.file_hashes import MEMORY_NAME, Hashed, _Memory
     from featx.features.pipeline import find_missing, images_to_read
 
     dataset = list_images(images)
-    states = [_State(file_key(number), settled=True) for number in range(images)]
+    states = [file_key(number) for number in range(images)]
     seconds, began, worked = {}, time.perf_counter(), time.process_time()
 
     def lap(name):
         seconds[name] = round(time.perf_counter() - began - sum(seconds.values()), 2)
 
     memory = _Memory(folder / "cache" / MEMORY_NAME)
-    digests = tuple(memory.get(state) for state in states)
+    digests, keys = zip(*(memory.get(state) for state in states), strict=True)
     lap("know files")
     embedder = open_cache(folder)
-    missing = find_missing([embedder], digests, VIEWS)
+    missing = find_missing([embedder], keys, VIEWS)
     lap("find missing rows")
-    numbers = images_to_read(Hashed(dataset, np.arange(images), digests, {}), missing)
+    numbers = images_to_read(Hashed(dataset, np.arange(images), digests, keys, {}), missing)
     lap("list images to read")
     row = {
         "images": images,

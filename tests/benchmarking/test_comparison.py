@@ -7,7 +7,7 @@ import pytest
 
 from featx.benchmarking.comparison import compare, pick_reference
 from featx.benchmarking.evaluation import Evaluation
-from featx.benchmarking.notes import row_notes
+from featx.benchmarking.note_rules import row_notes
 from featx.classifiers.predictions import Predictions
 from featx.metrics.intervals import Interval
 from featx.metrics.paired_tests import delong_test, holm

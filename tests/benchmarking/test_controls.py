@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from featx.benchmarking.controls import control_matrix
-from featx.benchmarking.notes import shortcut_notes
+from featx.benchmarking.note_rules import shortcut_notes
 from featx.datasets.dataset import ImageDataset
 from featx.metrics.intervals import Interval
 from featx.reporting.records import BenchmarkRow, SetScores

@@ -19,9 +19,9 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEGBaseline8Bit
 
 from featx.errors import UnreadableImageError
-from featx.images import files
+from featx.images import file_limits as files
 from featx.images.archives import is_archive
-from featx.images.files import read_bytes
+from featx.images.file_limits import read_bytes
 from featx.images.reading import read_image
 from featx.images.sources import read_beginning
 from tests.conftest import smooth_image

@@ -117,6 +117,7 @@ def test_ill_formed_segments_of_jpeg_do_not_refuse_pixels(colors, marker, data):
     found = read_image(content[:2] + segment + content[2:], "rgb")
     np.testing.assert_array_equal(found, read_image(content, "rgb"))
     np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
+    assert count_channels(content[:2] + segment + content[2:]) == 3
 
 
 def test_text_of_png_does_not_refuse_pixels(gray):
@@ -155,6 +156,15 @@ def test_bmp(gray, mode):
     content[28] = 64
     with pytest.raises(UnreadableImageError, match="a BMP of 64-bit gray, palette or RGB"):
         read_image(bytes(content))
+
+
+def test_bmp_with_an_unused_fourth_byte(gray):
+    data = np.dstack([gray, gray, gray, np.zeros_like(gray)])[::-1].tobytes()
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 108, 48, 40, 1, 32, 3, len(data), 1, 1, 0, 0)
+    header += masks + b"BGRs" + bytes(48)
+    start = struct.pack("<IHHI", 14 + len(header) + len(data), 0, 0, 14 + len(header))
+    np.testing.assert_array_equal(read_image(b"BM" + start + header + data), gray)
 
 
 @pytest.mark.parametrize(

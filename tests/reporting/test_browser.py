@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from featx.reporting.page import report
-from tests.exploration.test_page import make_exploration
+from tests.exploration.test_map_page import make_exploration
 
 from .conftest import Folder
 from .test_page import EVIL

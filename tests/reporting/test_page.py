@@ -16,7 +16,7 @@ from featx.reporting.checklist import fill_checklists
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, report
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results import read_results
+from featx.reporting.results_folder import read_results
 
 from .conftest import Folder
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from featx.exploration.page import TILE, Duplicate, Exploration, LabelIssue
+from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue
 from tests.reporting.test_page import EVIL
 
 

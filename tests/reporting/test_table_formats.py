@@ -10,7 +10,7 @@ from rich.console import Console
 from featx.metrics.intervals import Interval
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.records import BenchmarkRow, Costs, SetScores
-from featx.reporting.tables import to_csv, to_markdown, to_terminal
+from featx.reporting.table_formats import to_csv, to_markdown, to_terminal
 
 VALUES = {"backbone": "vgg16", "classifier": "svm", "kind": "frozen"}
 VALUES |= {"auc": 0.98765, "auc_low": 0.97, "auc_high": 0.995}
