@@ -48,7 +48,7 @@ METRICS = (
 _RESAMPLED = tuple(name for name in METRICS if name not in ("auc", "accuracy"))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
     """Hold the metrics of a classifier on one set of images.
 
@@ -87,6 +87,10 @@ class Scores:
     collapsed: bool
     collapse_reason: str
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name} {self.metrics[name]}" for name in ("auc", "accuracy"))
+        return f"Scores({self.n:,} images: {shown})"
 
     def to_row(self) -> dict[str, float]:
         """Flatten the metrics into ``auc``, ``auc_low``, ``auc_high``, ``accuracy``, ...

@@ -194,3 +194,9 @@ def test_a_thousand_resamples_take_seconds():
     start = time.perf_counter()
     evaluate(labels, probabilities, class_names=NAMES, patients=patients)
     assert time.perf_counter() - start < 15  # About 1.6 s on an idle machine.
+
+
+def test_the_repr_is_one_line():
+    scores = evaluate([0, 1, 0, 1], [[0.9, 0.1], [0.2, 0.8]] * 2, class_names=NAMES)
+    assert repr(scores).startswith("Scores(4 images: auc 1.000 (")
+    assert len(repr(scores)) < 100
