@@ -275,3 +275,9 @@ def test_names_of_the_first_version_are_read(saved, model, matrix):
     assert loaded.get_params() == model.get_params()
     assert loaded.best_params_ == model.best_params_
     assert np.array_equal(loaded.predict_images(matrix), model.predict_images(matrix))
+
+
+def test_a_model_file_that_cannot_be_written(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FeatxError, match="cannot be written"):
+        save_model(model, tmp_path / "file" / "model.skops")

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from featx.metrics.paired_tests import delong_test, holm, mcnemar_test
+from featx.metrics.paired_tests import delong_test, holm, mcnemar_test, verdict
 from tests.metrics.worked_examples import binormal, delong_by_definition, ovarian_cancer
 
 paired_scores = st.lists(
@@ -242,3 +242,16 @@ def test_bonett_price_interval_by_hand():
     more, less = 4 / 102, 13 / 102
     half = 1.959963984540054 * math.sqrt((more + less - (more - less) ** 2) / 102)
     assert (result.low, result.high) == pytest.approx((more - less - half, more - less + half))
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "words"),
+    [
+        (0.02, 0.049, "better"),
+        (-0.02, 0.049, "worse"),
+        (0.02, 0.05, "no difference shown"),
+        (math.nan, math.nan, "no difference shown"),
+    ],
+)
+def test_verdict_in_words(difference, p_value, words):
+    assert verdict(difference, p_value) == words
