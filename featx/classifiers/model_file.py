@@ -115,8 +115,7 @@ def load_model(path: str | Path) -> FeatureClassifier:
     Examples
     --------
     >>> import tempfile
-    >>> from featx.classifiers import classifier
-    from featx.classifiers.classifier import FeatureClassifier
+    >>> from featx.classifiers.classifier import FeatureClassifier
     >>> X, y = np.arange(40.0).reshape(20, 2), np.repeat(["NORMAL", "PNEUMONIA"], 10)
     >>> model = FeatureClassifier("naive_bayes", n_jobs=1).fit(X, y)
     >>> with tempfile.TemporaryDirectory() as folder:
