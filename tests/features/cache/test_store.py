@@ -215,13 +215,19 @@ def test_digests_that_end_in_zero_bytes_are_found(tmp_path):
     assert store.missing(digests, 2)[:, 1].all()
 
 
-def test_all_rows_of_the_kermany_set_are_looked_up_quickly(tmp_path):
+def test_the_index_answers_faster_than_the_shards(tmp_path):
     store = FeatureStore(tmp_path, RECIPE)
     digests = [f"{number:064x}" for number in range(5232)]
-    for start in range(0, len(digests), 128):
-        keys = [(digest, view) for digest in digests[start : start + 128] for view in range(4)]
+    for start in range(0, len(digests), 32):
+        keys = [(digest, view) for digest in digests[start : start + 32] for view in range(4)]
         store.add(keys, np.zeros((len(keys), 1)), 0)
     store.save_index()
-    since = time.process_time()
-    assert not FeatureStore(tmp_path, RECIPE).missing(digests, 4).any()
-    assert time.process_time() - since < 0.8
+
+    def look_up():
+        since = time.process_time()
+        assert not FeatureStore(tmp_path, RECIPE).missing(digests, 4).any()
+        return time.process_time() - since
+
+    by_index = min(look_up() for _ in range(3))
+    (store.folder / "keys.index").unlink()
+    assert 2 * by_index < look_up()
