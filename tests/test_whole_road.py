@@ -127,7 +127,7 @@ def test_permuted_labels_give_an_auc_of_one_half(folder, tmp_path):
     images = featx.ImageDataset.open(folder, PATIENTS)
     generator = np.random.default_rng(0)
     areas = []
-    for _ in range(6):
+    for _ in range(4):
         patients = np.unique(images.patients)
         of = dict(zip(patients, generator.permutation(np.arange(len(patients)) % 2), strict=True))
         table = tmp_path / "permuted.csv"
@@ -147,8 +147,8 @@ def test_permuted_labels_give_an_auc_of_one_half(folder, tmp_path):
             cache=tmp_path / "cache",
         )
         areas.append(next(iter(result)).to_dict()["auc"])
-    # The standard deviation of a mean of six areas on 12 patients is about 0.07.
-    assert abs(np.mean(areas) - 0.5) < 0.2
+    # The standard deviation of a mean of four areas on 12 patients is about 0.09.
+    assert abs(np.mean(areas) - 0.5) < 0.25
 
 
 def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_path, run_featx):

@@ -11,11 +11,14 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
 from tests.conftest import SHARED
 
-# Ensembles have their own test; recipes that fine-tune a backbone are alike.
+# Ensembles and the ResNets of test_collapse.py have their own; fine-tuned backbones are alike.
+TESTED_ELSEWHERE = ("ramirez-resnet", "ramirez-resnet-corrected")
 NAMES = [
     recipe.name
     for recipe in list_baselines()
-    if not recipe.pieces and not recipe.name.startswith("finetuned:")
+    if not recipe.pieces
+    and not recipe.name.startswith("finetuned:")
+    and recipe.name not in TESTED_ELSEWHERE
 ]
 
 
