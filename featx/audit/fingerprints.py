@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +12,7 @@ import numpy.typing as npt
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
-from featx.images.sources import undeclared_depth
+from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
 __all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
@@ -93,15 +92,15 @@ def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
     images, index = place
     digest = ""
     try:
-        digest = images.digest(index)
-        pixels = images.read(index)
-        depth = undeclared_depth(images.sources[index])
+        loaded = load(images.sources[index])
+        digest = digest_of(loaded)
+        pixels = pixels_of(loaded, "gray")
+        depth = undeclared_depth(loaded)
     except UnreadableImageError as error:
         black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
         return _Fingerprint("", digest, black, constant=False, reason=str(error))
-    header = f"{pixels.dtype.str}{pixels.shape}".encode()
     return _Fingerprint(
-        content=hashlib.sha256(header + pixels.tobytes()).hexdigest(),
+        content=digest_of(pixels),
         digest=digest,
         thumbnail=thumbnail(pixels),
         constant=bool((pixels == pixels.flat[0]).all()),

@@ -25,6 +25,7 @@ __all__ = [
     "describe",
     "digest_of",
     "identify",
+    "load",
     "pixels_of",
     "read_beginning",
     "undeclared_depth",
@@ -33,9 +34,16 @@ __all__ = [
 _NUMBERS = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "floating-point"}
 
 Source = Path | Member | RemoteFile | npt.NDArray
+Loaded = bytes | npt.NDArray
+"""What `load` returns: the functions of this module take it as they take a source."""
 
 
-def pixels_of(source: Source, color: Color) -> npt.NDArray:
+def load(source: Source) -> Loaded:
+    """Return the bytes of a file, or an array as it is, so that a file is read once."""
+    return source if isinstance(source, np.ndarray) else content_of(source)
+
+
+def pixels_of(source: Source | Loaded, color: Color) -> npt.NDArray:
     """Decode an image; see `read_image`.
 
     Returns
@@ -47,7 +55,7 @@ def pixels_of(source: Source, color: Color) -> npt.NDArray:
     return read_image(content_of(source), color)
 
 
-def digest_of(source: Source) -> str:
+def digest_of(source: Source | Loaded) -> str:
     """Return the SHA-256 of an image's bytes, in hexadecimal.
 
     Examples
@@ -63,16 +71,15 @@ def digest_of(source: Source) -> str:
 
 def identify(source: Source) -> tuple[str, str]:
     """Return the SHA-256 of an image's bytes, and the key of its rows in the cache."""
-    if isinstance(source, np.ndarray):
-        digest = digest_of(source)
-        return digest, row_key(digest, source)
-    content = content_of(source)
-    digest = hashlib.sha256(content).hexdigest()
-    return digest, row_key(digest, content)
+    loaded = load(source)
+    digest = digest_of(loaded)
+    return digest, row_key(digest, loaded)
 
 
-def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> bytes:
+def read_beginning(source: Path | Member | RemoteFile | bytes, length: int = 132) -> bytes:
     """Return the first bytes of a file, or none if it cannot be read."""
+    if isinstance(source, bytes):
+        return source[:length]
     try:
         if isinstance(source, Member | RemoteFile):
             return source.read(length)
@@ -81,8 +88,10 @@ def read_beginning(source: Path | Member | RemoteFile, length: int = 132) -> byt
         return b""
 
 
-def content_of(source: Path | Member | RemoteFile) -> bytes:
+def content_of(source: Path | Member | RemoteFile | bytes) -> bytes:
     """Return a file's bytes."""
+    if isinstance(source, bytes):
+        return source
     return source.read() if isinstance(source, Member | RemoteFile) else read_bytes(source)
 
 
@@ -97,7 +106,7 @@ def describe(source: Source) -> tuple[int, int]:
     return len(content), count_channels(content)
 
 
-def undeclared_depth(source: Source) -> int:
+def undeclared_depth(source: Source | Loaded) -> int:
     """Return the depth at which integers of no declared depth are read; 0 of other images.
 
     Examples
