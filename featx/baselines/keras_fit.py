@@ -28,12 +28,12 @@ from featx.baselines.session import (
     Row,
     Session,
     damage_noticed,
-    key_of,
 )
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Probabilities, TrainingBatches
 from featx.errors import FeatxError
 from featx.runtime.progress import progress
+from featx.runtime.serialization import digest_of_values
 
 if TYPE_CHECKING:
     import keras
@@ -82,7 +82,7 @@ def fit_network(
     build: Callable[[], keras.Model], task: FitTask, folder: Path | None, start: object
 ) -> FitResult:
     """Train a network, or resume its training where `folder` has its checkpoints."""
-    key = key_of(recipe=task.recipe.to_dict(), start=start, **task.data.identity)
+    key = digest_of_values({"recipe": task.recipe.to_dict(), "start": start, **task.data.identity})
     with ExitStack() as stack:
         stack.enter_context(_random_states_restored())
         if folder is None:

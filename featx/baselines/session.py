@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import logging
 import shutil
@@ -16,22 +15,11 @@ from typing import Any
 from featx.baselines.callbacks import EpochBackup
 from featx.runtime.files import put_bytes
 
-__all__ = ["DamagedCheckpointError", "Row", "Session", "damage_noticed", "key_of"]
+__all__ = ["DamagedCheckpointError", "Row", "Session", "damage_noticed"]
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float]
-
-
-def key_of(**parts: Any) -> str:
-    """Return the digest of everything that decides a training.
-
-    Examples
-    --------
-    >>> key_of(a=0) == key_of(a=0), key_of(a=0) == key_of(a=1)
-    (True, False)
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 class DamagedCheckpointError(Exception):

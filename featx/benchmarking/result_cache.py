@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from featx.runtime.files import file_digest, put_bytes
-from featx.runtime.serialization import plain_json
+from featx.runtime.serialization import digest_of_values, plain_json
 
 __all__ = ["ResultCache", "result_key"]
 
@@ -33,7 +32,7 @@ def result_key(**inputs: Any) -> str:
         settings = inputs.get(group, {})
         if settings:
             inputs[group] = {_STORED_NAMES.get(name, name): settings[name] for name in settings}
-    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return digest_of_values(inputs)
 
 
 class ResultCache:

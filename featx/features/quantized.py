@@ -24,6 +24,7 @@ from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.files import library_versions, put_bytes
 from featx.runtime.progress import progress
+from featx.runtime.serialization import digest_of_values
 
 if TYPE_CHECKING:
     from featx.features.pipeline import Embedder
@@ -94,7 +95,7 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     # Everything that decides a quantized network.
     decisive = replace(recipe, network="").to_dict()
     del decisive["augmentation"], decisive["seed"]
-    key = hashlib.sha256(json.dumps([decisive, sample], sort_keys=True).encode()).hexdigest()
+    key = digest_of_values([decisive, sample])
     note = folder / f"{recipe.backbone}-{key}.json"
     with suppress(OSError, ValueError, KeyError):
         known = str(json.loads(note.read_text())["network"])

@@ -1,12 +1,13 @@
-"""Standard JSON text."""
+"""Standard JSON text, and digests of plain values."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
 
-__all__ = ["plain_json"]
+__all__ = ["digest_of_values", "plain_json"]
 
 
 def plain_json(value: Any) -> str:
@@ -22,3 +23,14 @@ def plain_json(value: Any) -> str:
         return item
 
     return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def digest_of_values(values: Any) -> str:
+    """Return the SHA-256 of plain values, in hexadecimal, whatever the order of their names.
+
+    Examples
+    --------
+    >>> digest_of_values({"a": 0, "b": 1}) == digest_of_values({"b": 1, "a": 0})
+    True
+    """
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
