@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from featx.cli import main
@@ -14,6 +15,10 @@ from featx.features.cache import file_hashes
 from featx.features.pipeline import ENGINES, Embedder
 from featx.images.sources import identify
 from tests.features.worker import quick_engine
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("featx", deadline=None)
+settings.load_profile("featx")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -16,14 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from featx.classifiers.calibration import Calibration, probabilities
 from featx.classifiers.compatibility import check_features, check_finite, check_recipes
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
-from featx.classifiers.validation import (
-    check_of_rows,
-    check_rows,
-    check_rows_and_labels,
-    own_settings,
-)
+from featx.classifiers.validation import check_rows, check_rows_and_labels, own_settings
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
+from featx.metrics.labels import check_of_rows
 from featx.metrics.operating_point import decide
 
 # Fitting is imported where it begins, so that prediction does not load it.

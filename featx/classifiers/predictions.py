@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
+from featx.metrics.labels import check_codes, check_of_rows
 from featx.metrics.operating_point import decide
 from featx.metrics.scores import Scores, evaluate
 from featx.runtime.files import put_bytes
@@ -77,10 +78,12 @@ class Predictions:
             "class_names": tuple(str(name) for name in self.class_names),
             "unreadable": tuple(self.unreadable),
             "probabilities": np.asarray(self.probabilities, dtype=np.float64).reshape(n, k),
-            "labels": np.asarray(unknown if self.labels is None else self.labels, np.int64),
-            "patients": None if self.patients is None else np.asarray(self.patients, np.str_),
-            "predicted": None if self.predicted is None else np.asarray(self.predicted, np.int64),
+            "labels": check_codes(unknown if self.labels is None else self.labels, k, unknown=True),
         }
+        if self.patients is not None:
+            fields["patients"] = check_of_rows("patients", self.patients, n).astype(np.str_)
+        if self.predicted is not None:
+            fields["predicted"] = check_codes(self.predicted, k, what="predicted classes")
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 

@@ -12,9 +12,9 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.utils import validation
 
-from featx.errors import UsageError
+from featx.metrics.labels import check_of_rows
 
-__all__ = ["check_of_rows", "check_rows", "check_rows_and_labels", "own_settings"]
+__all__ = ["check_rows", "check_rows_and_labels", "own_settings"]
 
 # Features are float32; float64 stays float64.
 _DTYPES = [np.float64, np.float32]
@@ -29,27 +29,10 @@ def check_rows_and_labels(
     estimator: BaseEstimator, X: Any, y: Any
 ) -> tuple[npt.NDArray, npt.NDArray]:
     """Return rows and labels as arrays; set the feature names."""
+    named = np.asarray(y)
+    if named.ndim == 1 and named.dtype.kind in "OUS":
+        y = check_of_rows("labels", y, len(named))
     return _validate(estimator, X, y, dtype=_DTYPES)
-
-
-def check_of_rows(what: str, values: Any, n_rows: int) -> npt.NDArray:
-    """Return one value per row as an array without missing values.
-
-    Examples
-    --------
-    >>> check_of_rows("patients", ["p1", "p2"], 2).tolist()
-    ['p1', 'p2']
-    """
-    array = np.asarray(values)
-    if array.shape != (n_rows,):
-        raise UsageError(f"{what} of shape {array.shape} for {n_rows:,} rows; give one per row")
-    missing = [row for row, value in enumerate(array) if value is None or value != value]
-    if missing:
-        raise UsageError(
-            f"{what} are missing in {len(missing):,} rows, row {missing[0]} for example; give "
-            "one per row (where a patient is unknown, give the image a patient of its own)"
-        )
-    return array
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_
 from featx.classifiers.decision_scores import LEAST_PROPORTION, Scores
 from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
+from featx.metrics.labels import check_of_rows
 
 __all__ = ["ViewAveraging"]
 
@@ -69,7 +70,12 @@ class ViewAveraging(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         X, y = check_rows_and_labels(self, X, y)
         check_classification_targets(y)
         rows = self._views(X)
-        settings = {name: np.repeat(each, self.views, axis=0) for name, each in fit_params.items()}
+        settings = {
+            name: np.repeat(
+                check_of_rows(name.rpartition("__")[2], each, len(X)), self.views, axis=0
+            )
+            for name, each in fit_params.items()
+        }
         weight = _fit_keyword(self.estimator, "sample_weight")
         if weight is not None:
             of_images = _check_sample_weight(sample_weight, X)

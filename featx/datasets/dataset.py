@@ -19,6 +19,7 @@ from featx.datasets.patients import find_patients
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, digest_of, pixels_of
+from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
 __all__ = ["SPLITS", "ImageDataset"]
 
@@ -197,7 +198,7 @@ class ImageDataset:
         arrays : sequence of ndarray, or one ndarray of shape (n_images, height, width[, 3])
             Pixels; integers of more than 8 bits and floats are scaled as by `to_intensities`.
         labels : sequence of length n_images, optional
-            Class names, or indices into `class_names`.
+            Class names, or indices into `class_names`; None, NaN, ``""`` or -1 where unknown.
         class_names : sequence of str, optional
             The possible classes; by default the sorted distinct labels.
         patients : sequence of str, length n_images, optional
@@ -212,19 +213,28 @@ class ImageDataset:
         Raises
         ------
         UsageError
-            If lengths differ, or as in `open`.
+            If lengths differ, a label is no class, a patient is missing, or as in `open`.
         """
         count = len(arrays)
         for what, values in (("labels", labels), ("patients", patients), ("splits", splits)):
             if values is not None and len(values) != count:
                 raise UsageError(f"there are {count} images but {len(values)} {what}")
-        if labels is not None and class_names is not None and np.asarray(labels).dtype.kind in "iu":
-            labels = np.array([*class_names, ""], dtype=object)[np.asarray(labels)]
+        if (
+            labels is not None
+            and class_names is not None
+            and np.asarray(labels).dtype.kind in "biuf"
+        ):
+            codes = check_codes(labels, len(class_names), unknown=True)
+            labels = np.array([*class_names, ""], dtype=object)[codes]
+        if patients is not None:
+            patients = check_of_rows("patients", patients, count)
         blank = [""] * count
         listing = Listing(
             names=[f"array-{number:06d}" for number in range(count)],
             sources=[np.asarray(array) for array in arrays],
-            labels=blank if labels is None else [str(label) for label in labels],
+            labels=blank
+            if labels is None
+            else ["" if is_missing(label) else str(label) for label in labels],
             splits=blank if splits is None else [str(split) for split in splits],
             patients=None if patients is None else [str(patient) for patient in patients],
             where="the arrays given",

@@ -81,9 +81,15 @@ def _add(listing: Listing, split: str, images: npt.NDArray, labels: npt.NDArray 
                 f"{listing.where}: {split}_labels has the shape {labels.shape} for {len(images):,} "
                 "images; each image must have one label"
             )
+        broken = numbers[numbers % 1 != 0]
+        if len(broken):
+            raise UsageError(
+                f"{listing.where}: {split}_labels holds {broken[0]}; labels must be integers"
+            )
+        codes = numbers[:, 0].astype(np.int64)
         known = CLASS_NAMES.get(Path(listing.where).stem.lower().partition("_")[0], ())
         named = dict(enumerate(known))
-        names = [named.get(int(number), f"class_{number}") for number in numbers[:, 0]]
+        names = [named.get(code, f"class_{code}") for code in codes.tolist()]
     listing.names.extend(f"{split}/{number:06d}" for number in range(len(images)))
     listing.sources.extend(images)
     listing.labels.extend(names)

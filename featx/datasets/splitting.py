@@ -7,6 +7,7 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from featx.errors import UsageError
+from featx.metrics.labels import check_of_rows
 
 __all__ = ["hold_out", "patient_folds"]
 
@@ -42,7 +43,8 @@ def hold_out(
     Raises
     ------
     UsageError
-        If `test_size` is not between 0 and 1, or a class has fewer than two patients.
+        If `test_size` is not between 0 and 1, a label or a patient is missing, or a class has fewer
+        than two patients.
 
     Examples
     --------
@@ -54,8 +56,8 @@ def hold_out(
     """
     if not 0 < test_size < 1:
         raise UsageError(f"test_size={test_size}: give a proportion between 0 and 1")
-    y = np.asarray(y)
-    _, patient_of_image = np.unique(np.asarray(groups), return_inverse=True)
+    y, groups = _checked(y, groups)
+    _, patient_of_image = np.unique(groups, return_inverse=True)
     images_per_patient = np.bincount(patient_of_image)
     class_of_patient = _rarest_class(y, patient_of_image)
     generator = np.random.default_rng(random_state)
@@ -73,6 +75,11 @@ def hold_out(
                 "needs at least 2, because a patient is never in both"
             )
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
+
+
+def _checked(y: npt.ArrayLike, groups: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
+    n = len(np.asarray(y))
+    return check_of_rows("labels", y, n), check_of_rows("patients", groups, n)
 
 
 def _rarest_class(y: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
@@ -110,7 +117,8 @@ def patient_folds(
     Raises
     ------
     UsageError
-        If `n_splits` is less than 2, or a class has images of fewer than 2 patients.
+        If `n_splits` is less than 2, a label or a patient is missing, or a class has images of
+        fewer than 2 patients.
 
     Examples
     --------
@@ -118,7 +126,7 @@ def patient_folds(
     >>> sorted(int(i) for _, validation in pairs for i in validation)
     [0, 1, 2, 3, 4, 5]
     """
-    y, groups = np.asarray(y), np.asarray(groups)
+    y, groups = _checked(y, groups)
     if n_splits < 2:
         raise UsageError(f"{n_splits} folds: cross-validation needs 2 or more")
     fewest = min(len(np.unique(groups[y == label])) for label in np.unique(y))

@@ -68,6 +68,11 @@ def roc_curve(
     Curve
         From (0, 0) to (1, 1).
 
+    Raises
+    ------
+    UsageError
+        If a label is neither 0 nor 1, a score is NaN, or a patient is missing.
+
     References
     ----------
     Fawcett T (2006). An introduction to ROC analysis. Pattern Recognition Letters 27:861-874;

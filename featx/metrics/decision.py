@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from featx.errors import UsageError
 from featx.metrics.intervals import Floats
+from featx.metrics.labels import check_binary, check_scores
 
 __all__ = ["net_benefit", "net_benefit_of_treating_all"]
 
@@ -37,7 +38,8 @@ def net_benefit(
     Raises
     ------
     UsageError
-        If there is no image, or a threshold is not in [0, 1).
+        If there is no image, a threshold is not in [0, 1), a label is neither 0 nor 1, or a
+        probability is NaN.
 
     References
     ----------
@@ -50,7 +52,7 @@ def net_benefit(
     array([0.4375, 0.    ])
     """
     positive, cuts = _checked(labels, thresholds)
-    scores = np.asarray(probabilities, dtype=np.float64)
+    scores = check_scores(probabilities, len(positive))
     tp = _at_least(np.sort(scores[positive]), cuts)
     fp = _at_least(np.sort(scores[~positive]), cuts)
     return (tp - fp * cuts / (1 - cuts)) / len(positive)
@@ -87,7 +89,7 @@ def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike
 def _checked(
     labels: npt.ArrayLike, thresholds: npt.ArrayLike
 ) -> tuple[npt.NDArray[np.bool_], Floats]:
-    positive, cuts = np.asarray(labels, dtype=bool), np.asarray(thresholds, dtype=np.float64)
+    positive, cuts = check_binary(labels), np.asarray(thresholds, dtype=np.float64)
     if len(positive) == 0:
         raise UsageError("no image was given; a net benefit needs at least one")
     outside = cuts[~((cuts >= 0) & (cuts < 1))]

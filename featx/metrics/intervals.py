@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from featx.metrics.labels import check_binary, check_of_rows
+
 __all__ = [
     "Interval",
     "design_effect",
@@ -152,7 +154,7 @@ def proportion_interval(
     >>> print(proportion_interval([1, 1, 1, 0, 0, 1, 1, 1], patients=list("aaabbccc")))
     0.750 (0.241 to 0.966)
     """
-    outcome = np.asarray(outcomes, dtype=np.float64)
+    outcome = check_binary(outcomes, "outcomes").astype(np.float64)
     if len(outcome) == 0:
         return Interval.undefined()
     effect = design_effect(outcome, number_patients(patients, len(outcome)))
@@ -184,7 +186,12 @@ def design_effect(values: Floats, patients: Integers) -> float:
 
 
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
-    """Return patient numbers from 0; unknown patients have one image each.
+    """Return patient numbers from 0; without patients, each image has its own.
+
+    Raises
+    ------
+    UsageError
+        If their number is not that of the images, or a patient is missing.
 
     Examples
     --------
@@ -193,7 +200,8 @@ def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
     """
     if patients is None:
         return np.arange(n_images)
-    return np.unique(np.asarray(patients), return_inverse=True)[1].astype(np.int64)
+    known = check_of_rows("patients", patients, n_images)
+    return np.unique(known, return_inverse=True)[1].astype(np.int64)
 
 
 def extreme_interval(value: float, trials: int, confidence: float) -> Interval:

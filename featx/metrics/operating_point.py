@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UsageError
+from featx.metrics.labels import check_binary, check_scores
 
 __all__ = ["OperatingPoint", "decide"]
 
@@ -133,8 +134,8 @@ class OperatingPoint:
         """
         if self.criterion == "fixed":
             return self.value
-        positive = np.asarray(positive, dtype=bool)
-        probability = np.asarray(probability, dtype=np.float64)
+        positive = check_binary(positive)
+        probability = check_scores(probability, len(positive))
         distinct, rank = np.unique(probability, return_inverse=True)
         cuts = _midpoints(distinct)
         # Entry j: counts if all from the j-th distinct probability on are predicted positive.

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from featx.errors import UsageError
 from featx.metrics.intervals import (
     Floats,
     Integers,
@@ -16,6 +17,7 @@ from featx.metrics.intervals import (
     number_patients,
     two_sided_quantile,
 )
+from featx.metrics.labels import check_binary, check_codes, check_of_rows, check_scores
 from featx.metrics.ranking import macro_auc_influence, macro_auc_interval, ranked
 
 __all__ = ["ComparisonResult", "delong_test", "holm", "mcnemar_test", "paired_tests", "verdict"]
@@ -61,7 +63,7 @@ def delong_test(
     Parameters
     ----------
     labels : array-like of bool or int, shape (n_images,)
-        Which images are positive; of more than two classes, the class of each from 0.
+        Which images are positive, as 0 and 1; of more than two classes, the class of each from 0.
     scores_a, scores_b : array-like of float, shape (n_images,) or (n_images, n_classes)
         The two classifiers' scores; higher means more likely positive, or of the column's class.
     confidence : float, default=0.95
@@ -74,6 +76,11 @@ def delong_test(
     ComparisonResult
         Area of `scores_a` less that of `scores_b`; nan where a class has no image, and all but
         the difference where one has a single patient.
+
+    Raises
+    ------
+    UsageError
+        As `auc_interval`, and if the two have scores of different shapes.
 
     References
     ----------
@@ -91,9 +98,17 @@ def delong_test(
     >>> round(result.difference, 4), round(result.p_value, 3)
     (0.0625, 0.643)
     """
-    truth = np.asarray(labels).astype(np.int64)
+    first, second = (
+        check_scores(scores, len(np.asarray(labels))) for scores in (scores_a, scores_b)
+    )
+    if first.shape != second.shape:
+        raise UsageError(
+            f"the classifiers have scores of shapes {first.shape} and {second.shape}; give both "
+            "for the same images and classes"
+        )
+    alone = first.ndim == 1
+    truth = check_binary(labels).astype(np.int64) if alone else check_codes(labels, first.shape[1])
     numbers = number_patients(patients, len(truth))
-    first, second = np.asarray(scores_a, np.float64), np.asarray(scores_b, np.float64)
     area_a, influence_a = macro_auc_influence(truth, first, numbers)
     area_b, influence_b = macro_auc_influence(truth, second, numbers)
     difference = area_a - area_b
@@ -151,6 +166,12 @@ def mcnemar_test(
     ComparisonResult
         Accuracy of `predicted_a` less that of `predicted_b`; nan without images.
 
+    Raises
+    ------
+    UsageError
+        If the three differ in length, a value or a patient is missing, or some are names of
+        classes and others are numbers.
+
     References
     ----------
     .. [1] Fagerland MW, Lydersen S, Laake P (2013). The McNemar test for binary matched-pairs
@@ -166,8 +187,15 @@ def mcnemar_test(
     >>> result.difference, round(result.p_value, 4)
     (0.5, 0.0703)
     """
-    truth = np.asarray(labels)
-    correct_a, correct_b = np.asarray(predicted_a) == truth, np.asarray(predicted_b) == truth
+    given = {"labels": labels, "predicted_a": predicted_a, "predicted_b": predicted_b}
+    size = len(np.asarray(labels))
+    truth, *calls = (check_of_rows(what, values, size) for what, values in given.items())
+    if len({array.dtype.kind in "US" for array in (truth, *calls)}) > 1:
+        raise UsageError(
+            "some of labels, predicted_a and predicted_b are names of classes and others are "
+            "numbers; give all as names or all as indices"
+        )
+    correct_a, correct_b = (array == truth for array in calls)
     gained = correct_a.astype(np.float64) - correct_b
     n = len(gained)
     if n == 0:

@@ -16,6 +16,7 @@ from featx.metrics.intervals import (
     logit_interval,
     number_patients,
 )
+from featx.metrics.labels import check_binary, check_codes, check_scores
 
 __all__ = ["auc_influence", "auc_interval", "macro_auc_influence", "macro_auc_interval", "ranked"]
 
@@ -41,7 +42,7 @@ def auc_interval(
 
     Parameters
     ----------
-    labels : array-like of bool, shape (n_images,)
+    labels : array-like of bool or of 0 and 1, shape (n_images,)
         Which images are positive.
     scores : array-like of float, shape (n_images,)
         Higher means more likely positive; ties count half.
@@ -54,6 +55,11 @@ def auc_interval(
     -------
     Interval
         Undefined where a class has no image.
+
+    Raises
+    ------
+    UsageError
+        If a label is neither 0 nor 1, a score is NaN, or a patient is missing.
 
     References
     ----------
@@ -75,9 +81,9 @@ def auc_interval(
     >>> print(auc_interval([0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8]))
     1.000 (0.398 to 1.000)
     """
-    positive = np.asarray(labels, dtype=bool)
+    positive = check_binary(labels)
     numbers = number_patients(patients, len(positive))
-    area, influence = auc_influence(positive, np.asarray(scores, dtype=np.float64), numbers)
+    area, influence = auc_influence(positive, check_scores(scores, len(positive)), numbers)
     if math.isnan(area):
         return Interval.undefined()
     n_positive, n_negative = (len(np.unique(numbers[side])) for side in (positive, ~positive))
@@ -121,9 +127,9 @@ def macro_auc_interval(
     >>> print(macro_auc_interval(labels, scores))
     0.833 (0.494 to 0.962)
     """
-    truth = np.asarray(labels)
     if scores.ndim == 1:
-        return auc_interval(truth == 1, scores, confidence, patients)
+        return auc_interval(labels, scores, confidence, patients)
+    truth = check_codes(labels, scores.shape[1])
     numbers = number_patients(patients, len(truth))
     _, influence = macro_auc_influence(truth, scores, numbers)
     variance = float(influence @ influence)

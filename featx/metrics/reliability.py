@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import special
 
 from featx.metrics.intervals import Floats
+from featx.metrics.labels import check_binary
 
 __all__ = ["calibration_fit", "calibration_gaps", "log_odds"]
 
@@ -62,6 +63,7 @@ def calibration_gaps(
     >>> np.abs(gaps).sum(axis=1)
     array([0.175])
     """
+    positive = check_binary(positive)
     bins = np.minimum((probability * _BINS).astype(np.int64), _BINS - 1)
     gaps = np.zeros((len(probability), _BINS))
     gaps[np.arange(len(probability)), bins] = probability - positive
@@ -106,6 +108,7 @@ def calibration_fit(
     >>> slope.round(3), intercept.round(3)
     (array([0.693]), array([0.161]))
     """
+    positive = check_binary(positive)
     slope = np.full(len(weights), np.nan)
     intercept = np.full(len(weights), np.nan)
     present, overlapping = _has_maximum(positive, predictor, weights)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.metrics.intervals import Floats
+from featx.metrics.labels import check_binary, check_scores
 from featx.metrics.reliability import calibration_fit, calibration_gaps, log_odds
 
 __all__ = ["TwoWayTask"]
@@ -26,10 +27,11 @@ class RankedImages:
     """
 
     def __init__(self, labels: npt.ArrayLike, scores: npt.ArrayLike) -> None:
-        values = np.asarray(scores, dtype=np.float64)
+        positive = check_binary(labels)
+        values = check_scores(scores, len(positive))
         self.n = len(values)
         self._order = np.argsort(-values, kind="stable")
-        self._positive = np.asarray(labels, dtype=bool)[self._order]
+        self._positive = positive[self._order]
         falls = np.flatnonzero(np.diff(values[self._order]) < 0)
         self._ends = np.append(falls, self.n - 1)
 

@@ -22,6 +22,7 @@ from featx.metrics.intervals import (
     number_patients,
     proportion_interval,
 )
+from featx.metrics.labels import check_codes
 from featx.metrics.operating_point import decide
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
@@ -174,8 +175,8 @@ def evaluate(
     Raises
     ------
     UsageError
-        If the arrays do not fit together, a label is not the index of a class, or a probability is
-        not between 0 and 1.
+        If the arrays do not fit together, a label is not the index of a class, a probability is
+        not between 0 and 1, or a patient is missing.
 
     Examples
     --------
@@ -191,8 +192,6 @@ def evaluate(
     """
     labels, probabilities = _checked(labels, probabilities, len(class_names))
     numbers = number_patients(patients, len(labels))
-    if len(numbers) != len(labels):
-        raise UsageError(f"{len(labels)} images have {len(numbers)} patients; give one per image")
     two_way = len(class_names) == 2
     threshold = (0.5 if threshold is None else threshold) if two_way else None
     predicted = decide(probabilities, threshold)
@@ -235,17 +234,13 @@ def _checked(
             f"{len(truth)} labels and probabilities of shape {table.shape} do not fit together; "
             f"give one row an image and one column for each of the {n_classes} classes"
         )
-    if truth.min() < 0 or truth.max() >= n_classes:
-        raise UsageError(
-            f"labels run from {truth.min()} to {truth.max()}; with {n_classes} classes they must "
-            f"be 0 to {n_classes - 1}, and unlabeled images left out"
-        )
+    codes = check_codes(labels, n_classes)
     # Written so that nan fails, too; float32 rows may exceed 1 by rounding.
     if not (table.min() >= -1e-6 and table.max() <= 1 + 1e-6):
         raise UsageError(
             f"probabilities run from {table.min():g} to {table.max():g}; they must be 0 to 1"
         )
-    return truth.astype(np.int64), np.clip(table, 0, 1)
+    return codes, np.clip(table, 0, 1)
 
 
 def _resample(

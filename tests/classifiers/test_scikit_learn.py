@@ -153,8 +153,8 @@ def test_data_frames_keep_their_columns(matrix):
     ("given", "message"),
     [
         ({"patients": ["p"] * 59}, r"patients of shape \(59,\) for 60 rows"),
-        ({"patients": [None] * 60}, "patients are missing in 60 rows, row 0"),
-        ({"patients": [float("nan"), *range(59)]}, "patients are missing in 1 rows, row 0"),
+        ({"patients": [None] * 60}, "patients are missing in 60 of 60 rows, row 0"),
+        ({"patients": [float("nan"), *range(59)]}, "patients are missing in 1 of 60 rows, row 0"),
         ({"images": np.zeros((60, 2))}, r"images of shape \(60, 2\) for 60 rows"),
     ],
 )

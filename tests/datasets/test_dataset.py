@@ -137,3 +137,21 @@ def test_an_image_data_set_is_indexed_as_scikit_learn_does():
     assert set(images.with_splits(["train"] * 6).splits) == {"train"}
     with pytest.raises(TypeError, match="a list of indices"):
         images[3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "patients", "message"),
+    [
+        ([0, 1, -2], None, "labels are -2, 0 and 1; with 2 classes"),
+        ([0.0, 0.5, 1.0], None, "labels are 0.0, 0.5 and 1.0"),
+        ([0, 1, 1], ["p1", None, "p3"], "patients are missing in 1 of 3 rows, row 1"),
+    ],
+)
+def test_arrays_with_labels_that_are_no_indices_and_patients_that_are_missing(
+    labels, patients, message
+):
+    arrays = np.zeros((3, 8, 8), np.uint8)
+    with pytest.raises(UsageError, match=message):
+        ImageDataset.from_arrays(arrays, labels, class_names=("a", "b"), patients=patients)
+    images = ImageDataset.from_arrays(arrays, ["a", None, float("nan")], class_names=("a", "b"))
+    assert images.labels.tolist() == [0, -1, -1]

@@ -47,6 +47,7 @@ def test_color_images_with_unknown_classes(tmp_path, generator):
         ({"train_labels": None}, "train_images but no train_labels"),
         ({"train_labels": np.zeros((8, 14), np.uint8)}, "each image must have one label"),
         ({"train_labels": np.zeros((5, 1), np.uint8)}, "each image must have one label"),
+        ({"train_labels": np.full((8, 1), 0.5)}, "holds 0.5; labels must be integers"),
         ({"train_images": np.zeros((8, 28), np.uint8)}, r"the shape \(8, 28\); it must be"),
         ({"train_images": np.array([None])}, "not a MedMNIST file, or is damaged"),
     ],
