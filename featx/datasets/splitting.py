@@ -161,7 +161,8 @@ def patient_folds(
     Raises
     ------
     UsageError
-        If `n_splits` is less than 2, or no folds by patient have every class in all training images.
+        If `n_splits` is less than 2, or in no division by patient every class is in the training
+        images of each fold.
 
     Examples
     --------

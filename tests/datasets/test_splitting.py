@@ -125,7 +125,7 @@ def test_a_valid_split_is_found_exactly_where_one_exists(images, random_state, n
 
 @pytest.mark.parametrize("random_state", range(6))
 def test_reported_cases_are_split_by_every_seed(random_state):
-    y, groups = [0, 0, 1, 0, 0, 1, 1, 1], "p0 p1 p1 p2 p3 p4 p4 p4".split()
+    y, groups = [0, 0, 1, 0, 0, 1, 1, 1], ["p0", "p1", "p1", "p2", "p3", "p4", "p4", "p4"]
     for train, test in (
         hold_out(y, groups, random_state=random_state),
         *patient_folds(y, groups, random_state=random_state),
