@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["FeatxError", "MissingExtraError", "UnreadableImageError", "UsageError", "unknown_name"]
+__all__ = [
+    "FeatxError",
+    "MissingExtraError",
+    "UnreadableImageError",
+    "UsageError",
+    "printable",
+    "unknown_name",
+]
 
 
 class FeatxError(Exception):
@@ -58,6 +65,28 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
     close = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return UsageError(f"there is no {what} {name!r}{hint} (known: {', '.join(names)})")
+
+
+def printable(text: str) -> str:
+    r"""Escape what a terminal would obey or cannot show, such as in names of files.
+
+    Examples
+    --------
+    >>> printable("red\x1b[31m \udcff")
+    'red\\x1b[31m \\xff'
+    """
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in text)
+
+
+def _escape(letter: str) -> str:
+    # Python keeps undecodable bytes of file names as these surrogates.
+    if "\udc80" <= letter <= "\udcff":
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return (
+        letter.encode("ascii", "backslashreplace").decode()
+        if ord(letter) > 127
+        else repr(letter)[1:-1]
+    )
 
 
 class UnreadableImageError(FeatxError):

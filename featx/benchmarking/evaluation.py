@@ -28,7 +28,8 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.reporting.records import BenchmarkRow, Costs, SetScores
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow, Costs
 from featx.runtime.files import library_versions
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ class ModelEvaluator:
         data: TrainTestData[Any],
         predict: Callable[[Any], npt.NDArray[np.float64]],
         threshold: float | None,
-    ) -> dict[str, SetScores]:
+    ) -> dict[str, Scores]:
         """Predict the test images and the external sets, and score the predictions as saved."""
         scores = {}
         for external, images in data.evaluated.items():
@@ -227,7 +228,7 @@ class ModelEvaluator:
                 images.names, self.class_names, predict(images), images.labels, images.patients
             ).to_csv(path)
             saved = Predictions.from_csv(path).decide(threshold)
-            scores[external] = SetScores.from_scores(saved.score(self.config.random_state))
+            scores[external] = saved.score(self.config.random_state)
         return scores
 
     def _evaluation(

@@ -51,8 +51,6 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.reporting.records import SetScores
-
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
     dataset = options.open_images(images, **options.naming_rules(given), class_names=names)
@@ -62,7 +60,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
-    row = {**SetScores.from_scores(scores).to_dict(), "unreadable": unreadable}
+    row = {**scores.to_dict(), "unreadable": unreadable}
     print_result(row, "\n".join(lines))
 
 

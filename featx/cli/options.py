@@ -337,7 +337,7 @@ def naming_rules(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def open_images(images: str | Path, **rules: Any) -> featx.ImageDataset:
-    """Open images, and log classes, patients and splits."""
+    """Open images, and log the inventory."""
     dataset = featx.ImageDataset.open(images, **rules)
-    logger.info(dataset.summary())
+    logger.info(dataset.inventory.text)
     return dataset

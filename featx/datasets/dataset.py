@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.datasets.folders import Listing
+from featx.datasets.inventory import Inventory, look_alike
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
@@ -26,6 +28,8 @@ __all__ = ["SPLITS", "ImageDataset"]
 logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
+
+_NO_INVENTORY = Inventory("the images given", {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,9 @@ class ImageDataset:
         ``"train"``, ``"val"``, ``"test"`` or ``""``.
     sources : tuple of Path, Member, RemoteFile or ndarray
         Location of the pixels of each image.
+    inventory : Inventory
+        What was found and passed over when the collection was opened; print its ``text``. It
+        stays as it is when images are selected or split.
 
     Examples
     --------
@@ -70,6 +77,7 @@ class ImageDataset:
     patients_known: bool
     splits: npt.NDArray[np.str_]
     sources: tuple[Source, ...]
+    inventory: Inventory = _NO_INVENTORY
 
     def __len__(self) -> int:
         return len(self.names)
@@ -238,6 +246,9 @@ class ImageDataset:
             splits=blank if splits is None else [str(split) for split in splits],
             patients=None if patients is None else [str(patient) for patient in patients],
             where="the arrays given",
+            labels_from="" if labels is None else "given labels",
+            splits_from="" if splits is None else "given splits",
+            patients_from="" if patients is None else "given patients",
         )
         return cls.from_listing(listing, labeled=labels is not None, class_names=class_names)
 
@@ -255,6 +266,7 @@ class ImageDataset:
         """Apply the rules of `open` to listed images."""
         if labeled and labels is not None:
             listing.labels = labels_from_names(listing.names, labels)
+            listing.labels_from = f"rule {labels!r}"
         if class_names is None:
             class_names = sorted(set(listing.labels) - {""}) if labeled else ()
             if labeled:
@@ -287,6 +299,7 @@ class ImageDataset:
             patients_known=found is not None,
             splits=np.array(listing.splits, dtype=np.str_),
             sources=tuple(listing.sources),
+            inventory=_take_inventory(listing, found, patients, hash_patients is not None),
         )
 
     def select(self, indices: npt.ArrayLike) -> ImageDataset:
@@ -364,3 +377,31 @@ class ImageDataset:
             64 hexadecimal digits.
         """
         return digest_of(self.sources[index])
+
+
+def _take_inventory(
+    listing: Listing, patients: Sequence[str] | None, rule: str | None, hashed: bool
+) -> Inventory:
+    counts: dict[str, dict[str, int]] = {}
+    for (label, split), count in sorted(
+        Counter(zip(listing.labels, listing.splits, strict=True)).items()
+    ):
+        counts.setdefault(label, {})[split] = count
+    patients_from = ""
+    if patients is not None:
+        given = listing.patients is not None
+        by_rule = "DICOM headers" if rule == "dicom" else f"rule {rule!r}"
+        patients_from = listing.patients_from if given else by_rule
+        patients_from += ", hashed" if hashed or rule == "dicom" else ""
+    return Inventory(
+        where=listing.where,
+        counts=counts,
+        n_patients=None if patients is None else len(set(patients)),
+        labels_from=listing.labels_from,
+        splits_from=listing.splits_from,
+        patients_from=patients_from,
+        passed_over=tuple(listing.passed_over),
+        similar_classes=look_alike(listing.labels),
+        similar_patients=look_alike(patients or ()),
+        remarks=tuple(listing.remarks),
+    )

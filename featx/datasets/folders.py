@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError
 from featx.images.dicom.reader import is_dicom
 from featx.images.reading import SUFFIXES
@@ -33,7 +34,11 @@ _IGNORED_FOLDERS = ("__MACOSX",)
 
 @dataclass
 class Listing:
-    """Names, sources, labels, splits and patients as found, before they are checked."""
+    """Names, sources, labels, splits and patients as found, before they are checked.
+
+    The other fields become the `Inventory`: sources such as ``"folder names"`` and ``"column
+    'label'"``, and files or rows that are not used.
+    """
 
     names: list[str]
     sources: list[Source]
@@ -41,6 +46,11 @@ class Listing:
     splits: list[str]
     patients: list[str] | None
     where: str
+    labels_from: str = ""
+    splits_from: str = ""
+    patients_from: str = ""
+    passed_over: list[PassedOver] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuse fewer than two classes, and a class missing from training or test images."""
@@ -148,6 +158,8 @@ def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
         listing.splits += [split] * len(found)
     if not listing.names:
         raise UsageError(_nothing_found(tree, by_class))
+    listing.labels_from = "folder names" if by_class else ""
+    listing.splits_from = "folder names" if any(listing.splits) else ""
     return listing
 
 

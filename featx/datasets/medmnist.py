@@ -47,6 +47,8 @@ def list_medmnist(path: Path, labeled: bool) -> Listing:
     # NumPy raises exceptions of many types on damaged files.
     except Exception as error:
         raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
+    listing.labels_from = "the file's arrays" if labeled else ""
+    listing.splits_from = "the file's arrays"
     if not listing.names:
         raise UsageError(
             f"{path} is not a MedMNIST file: it has no array train_images, val_images, test_images"

@@ -43,8 +43,8 @@ def hold_out(
     Raises
     ------
     UsageError
-        If `test_size` is not between 0 and 1, a label or a patient is missing, or a class has fewer
-        than two patients.
+        If `test_size` is not between 0 and 1, a label or a patient is missing, or no division by
+        patient has every class in both.
 
     Examples
     --------
@@ -59,21 +59,19 @@ def hold_out(
     y, groups = _checked(y, groups)
     _, patient_of_image = np.unique(groups, return_inverse=True)
     images_per_patient = np.bincount(patient_of_image)
-    class_of_patient = _rarest_class(y, patient_of_image)
+    has = _classes_of_patients(y, patient_of_image)
+    class_of_patient = _rarest_class(y, has)
     generator = np.random.default_rng(random_state)
-    chosen = np.zeros(len(images_per_patient), dtype=bool)
+    side = np.zeros(len(images_per_patient), dtype=np.int64)
     for label in np.unique(class_of_patient):
         members = generator.permutation(np.flatnonzero(class_of_patient == label))
         running = np.cumsum(images_per_patient[members])
         nearest = int(np.argmin(np.abs(running - test_size * running[-1])))
-        chosen[members[: min(nearest + 1, len(members) - 1)]] = True
-    in_test = chosen[patient_of_image]
-    for label in np.unique(y):
-        if len(np.unique(in_test[y == label])) < 2:
-            raise UsageError(
-                f"class {label} has images of too few patients to be in training and test set; it "
-                "needs at least 2, because a patient is never in both"
-            )
+        side[members[: min(nearest + 1, len(members) - 1)]] = 1
+    sides = _repair(side, has, images_per_patient, 2)
+    if sides is None:
+        raise _impossible(y, has, "training and test set")
+    in_test = sides[patient_of_image] == 1
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
@@ -82,11 +80,63 @@ def _checked(y: npt.ArrayLike, groups: npt.ArrayLike) -> tuple[npt.NDArray, npt.
     return check_of_rows("labels", y, n), check_of_rows("patients", groups, n)
 
 
-def _rarest_class(y: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray:
-    classes, class_of_image, counts = np.unique(y, return_inverse=True, return_counts=True)
+def _classes_of_patients(y: npt.NDArray, patient_of_image: npt.NDArray) -> npt.NDArray[np.bool_]:
+    """Return which patient has images of which class, shape (n_patients, n_classes)."""
+    classes, class_of_image = np.unique(y, return_inverse=True)
     has = np.zeros((patient_of_image.max() + 1, len(classes)), dtype=bool)
     has[patient_of_image, class_of_image] = True
+    return has
+
+
+def _rarest_class(y: npt.NDArray, has: npt.NDArray[np.bool_]) -> npt.NDArray:
+    classes, counts = np.unique(y, return_counts=True)
     return classes[np.where(has, counts, len(y) + 1).argmin(axis=1)]
+
+
+def _repair(
+    fold: Indices, has: npt.NDArray[np.bool_], sizes: npt.NDArray[np.int64], n_folds: int
+) -> Indices | None:
+    """Move patients until no class is in one fold alone; None if there is no such partition.
+
+    A class in one fold has a patient who must leave it. Each such patient is tried in each other
+    fold, smallest first, and stays there in what follows, so that the search is exhaustive.
+    """
+
+    def search(fold: Indices, fixed: frozenset[int]) -> Indices | None:
+        alone = next((m for m in members if (fold[m] == fold[m[0]]).all()), None)
+        if alone is None:
+            return fold
+        # Patients of the same classes are interchangeable.
+        candidates = {has[p].tobytes(): int(p) for p in alone[::-1] if int(p) not in fixed}
+        for patient in sorted(candidates.values(), key=lambda p: (sizes[p], p)):
+            for other in range(n_folds):
+                if other != fold[patient]:
+                    moved = fold.copy()
+                    moved[patient] = other
+                    found = search(moved, fixed | {patient})
+                    if found is not None:
+                        return found
+        return None
+
+    by_size = np.argsort(sizes, kind="stable")
+    members = [by_size[of_class[by_size]] for of_class in has.T]
+    members.sort(key=len)
+    return None if len(members[0]) < 2 else search(fold, frozenset())
+
+
+def _impossible(y: npt.NDArray, has: npt.NDArray[np.bool_], where: str) -> UsageError:
+    patients = has.sum(axis=0)
+    fewest = int(patients.argmin())
+    if patients[fewest] < 2:
+        return UsageError(
+            f"class {np.unique(y)[fewest]} has images of a single patient, and each class needs "
+            f"at least 2 to be in {where}, because a patient is never in both; add images of more "
+            "patients, or drop the class"
+        )
+    return UsageError(
+        f"no division of these {len(has)} patients has images of every class in {where}, because "
+        "too many patients have images of several classes; add images of more patients"
+    )
 
 
 def patient_folds(
@@ -104,7 +154,8 @@ def patient_folds(
     groups : array-like of int or str, shape (n_images,)
         Patient of each image.
     n_splits : int, default=5
-        Number of folds, at least 2; at most the number of patients of the smallest class is used.
+        Greatest number of folds, at least 2. At most the number of patients of the smallest class
+        is used, unless every class is in all training images only with more.
     random_state : int, default=0
         Random seed.
 
@@ -117,8 +168,8 @@ def patient_folds(
     Raises
     ------
     UsageError
-        If `n_splits` is less than 2, a label or a patient is missing, or a class has images of
-        fewer than 2 patients.
+        If `n_splits` is less than 2, a label or a patient is missing, or in no division by patient
+        every class is in the training images of each fold.
 
     Examples
     --------
@@ -129,14 +180,24 @@ def patient_folds(
     y, groups = _checked(y, groups)
     if n_splits < 2:
         raise UsageError(f"{n_splits} folds: cross-validation needs 2 or more")
-    fewest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
+    _, patient_of_image = np.unique(groups, return_inverse=True)
+    has = _classes_of_patients(y, patient_of_image)
+    fewest = int(has.sum(axis=0).min())
     if fewest < 2:
-        raise UsageError(
-            "one class has images of a single patient; cross-validation needs at least 2 patients "
-            "per class, because a patient is never in both training and validation images"
-        )
-    splitter = StratifiedGroupKFold(min(n_splits, fewest), shuffle=True, random_state=random_state)
+        raise _impossible(y, has, "training and validation images")
+    count = min(n_splits, fewest)
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=random_state)
+    fold = np.empty(len(has), dtype=np.int64)
+    for number, (_, validation) in enumerate(splitter.split(y, y, groups=groups)):
+        fold[patient_of_image[validation]] = number
+    sizes = np.bincount(patient_of_image)
+    # Where classes share their few patients, more folds may be possible though fewer are not.
+    tries = (_repair(fold, has, sizes, k) for k in range(count, min(n_splits, len(has)) + 1))
+    repaired = next((found for found in tries if found is not None), None)
+    if repaired is None:
+        raise _impossible(y, has, "the training images of each fold")
+    of_image = repaired[patient_of_image]
     return [
-        (np.asarray(training, dtype=np.int64), np.asarray(validation, dtype=np.int64))
-        for training, validation in splitter.split(y, y, groups=groups)
+        (np.flatnonzero(of_image != number), np.flatnonzero(of_image == number))
+        for number in np.unique(repaired)
     ]

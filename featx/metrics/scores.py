@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +55,7 @@ _RESAMPLED = tuple(name for name in METRICS if name not in ("auc", "accuracy"))
 class Scores:
     """Hold the metrics of a classifier on one set of images.
 
-    `evaluate` makes it; `to_row` flattens it for a table.
+    `evaluate` makes it; `to_row` flattens it for a table, `to_dict` for ``results.json``.
 
     Parameters
     ----------
@@ -61,12 +63,13 @@ class Scores:
         Estimate and interval by name, as in `METRICS`; nan where undefined.
     n : int
         Number of images.
-    n_patients : int
-        Number of patients; the number of images where patients are unknown.
+    n_patients : int or None
+        Number of patients; the number of images where patients are unknown. None in results of
+        early versions.
     confusion : ndarray of int64, shape (n_classes, n_classes)
         Counts of images; a row is a true class, a column a predicted class.
     class_names : tuple of str
-        Names of rows and columns.
+        Names of rows and columns; empty where read from ``results.json``.
     threshold : float or None
         Probability from which the last class is predicted; None with more than two classes, where
         the most probable class is predicted.
@@ -81,17 +84,21 @@ class Scores:
 
     metrics: dict[str, Interval]
     n: int
-    n_patients: int
-    confusion: Integers
-    class_names: tuple[str, ...]
-    threshold: float | None
-    collapsed: bool
-    collapse_reason: str
+    n_patients: int | None = None
+    confusion: Integers = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    class_names: tuple[str, ...] = ()
+    threshold: float | None = None
+    collapsed: bool = False
+    collapse_reason: str = ""
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name} {self.metrics[name]}" for name in ("auc", "accuracy"))
+        names = [name for name in ("auc", "accuracy") if name in self.metrics]
+        shown = ", ".join(f"{name} {self.metrics[name]}" for name in names)
         return f"Scores({self.n:,} images: {shown})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scores) and self.to_dict() == other.to_dict()
 
     def to_row(self) -> dict[str, float]:
         """Flatten the metrics into ``auc``, ``auc_low``, ``auc_high``, ``accuracy``, ...
@@ -102,6 +109,34 @@ class Scores:
             In the order of `METRICS`.
         """
         return flatten(self.metrics)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain values of ``results.json``; undefined figures are None."""
+        per_class = {name: _plain(figures) for name, figures in self.per_class.items()}
+        return {
+            "n_test": self.n,
+            **_plain(self.metrics),
+            **({"per_class": per_class} if per_class else {}),
+            "threshold": self.threshold,
+            "confusion": self.confusion.tolist(),
+            "n_patients_test": self.n_patients,
+            "collapsed": self.collapsed,
+            "collapse_reason": self.collapse_reason,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Scores:
+        """Read what `to_dict` of any version returned."""
+        return cls(
+            metrics=_read(values),
+            n=values.get("n_test", 0),
+            n_patients=values.get("n_patients_test"),
+            confusion=np.array(values.get("confusion") or np.zeros((0, 0)), dtype=np.int64),
+            threshold=values.get("threshold"),
+            collapsed=values.get("collapsed", False),
+            collapse_reason=values.get("collapse_reason", ""),
+            per_class={k: _read(v) for k, v in values.get("per_class", {}).items()},
+        )
 
 
 def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
@@ -123,6 +158,19 @@ def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
         row[f"{name}_low"] = interval.low
         row[f"{name}_high"] = interval.high
     return row
+
+
+def _plain(figures: Mapping[str, Interval]) -> dict[str, float | None]:
+    return {k: v if math.isfinite(v) else None for k, v in flatten(figures).items()}
+
+
+def _read(values: Mapping[str, Any]) -> dict[str, Interval]:
+    figures = {}
+    for name in METRICS:
+        if name in values:
+            stored = [values.get(name + end) for end in ("", "_low", "_high")]
+            figures[name] = Interval(*(math.nan if x is None else x for x in stored))
+    return figures
 
 
 def evaluate(

@@ -14,7 +14,8 @@ from markupsafe import Markup
 from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
 from featx.metrics.decision import net_benefit, net_benefit_of_treating_all
 from featx.metrics.intervals import Interval, proportion_interval
-from featx.reporting.records import BenchmarkRow, read_estimates
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow
 from featx.reporting.svg import Axis, Plot, log_ticks, nice_ticks
 
 __all__ = [
@@ -228,7 +229,8 @@ def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
     points = sorted(points, key=lambda point: point["n_patients"])
     patients = [point["n_patients"] for point in points]
     areas = [point["auc"] for point in points]
-    lows, highs = zip(*(_bounds(read_estimates(point)["auc"]) for point in points), strict=True)
+    intervals = [Scores.from_dict(point).metrics["auc"] for point in points]
+    lows, highs = zip(*map(_bounds, intervals), strict=True)
     plot = Plot(
         "Learning curve",
         "AUC on the test images against the number of training patients: "

@@ -13,12 +13,11 @@ from featx.backbones.registry import BACKBONES
 from featx.classifiers.registry import CLASSIFIERS
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
-from featx.metrics.intervals import Interval
-from featx.metrics.scores import METRICS, evaluate, flatten
+from featx.metrics.scores import METRICS, Scores, evaluate, flatten
 from featx.reporting.columns import MAIN, MORE, make_cell
 from featx.reporting.notes import Note
 from featx.reporting.page import environment
-from featx.reporting.records import BenchmarkRow, current_names, read_estimates
+from featx.reporting.records import BenchmarkRow, current_names
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -70,12 +69,12 @@ def model_card(
        doi 10.1145/3287560.3287596.
     """
     provenance = current_names(facts["provenance"])
-    sets: dict[str, Mapping[str, Interval]] = {"Out of fold": read_estimates(facts["out_of_fold"])}
+    sets = {"Out of fold": Scores.from_dict(facts["out_of_fold"]).metrics}
     collapsed = {"out of fold": facts["collapsed"]}
     if row is not None:
-        sets["Test"] = row.estimates
+        sets["Test"] = row.scores.metrics
         collapsed["on the test images"] = row.scores.collapse_reason
-        sets |= {external: scores.estimates for external, scores in row.externals.items()}
+        sets |= {external: scores.metrics for external, scores in row.externals.items()}
         collapsed |= {f"on {e}": scores.collapse_reason for e, scores in row.externals.items()}
     return _template().render(
         name=name,

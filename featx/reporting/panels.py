@@ -106,7 +106,7 @@ def _models(
         if predictions is None or len(np.unique(predictions.labels == klass)) < 2:
             continue
         scores = row.externals[external] if external else row.scores
-        estimates = scores.estimates if two else scores.per_class.get(name, {})
+        estimates = scores.metrics if two else scores.per_class.get(name, {})
         found[place] = DrawnModel(
             label=row.label,
             style=styles[place],

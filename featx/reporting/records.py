@@ -1,4 +1,4 @@
-"""Typed records of a benchmark: rows, scores, costs, comparisons and notes."""
+"""Typed records of a benchmark: rows, costs and comparisons."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from typing import Any
 
 from featx.metrics.intervals import Interval
 from featx.metrics.paired_tests import ComparisonResult, verdict
-from featx.metrics.scores import METRICS, Scores
+from featx.metrics.scores import Scores
 
 __all__ = [
     "BenchmarkRow",
     "Comparison",
     "Costs",
     "Difference",
-    "SetScores",
     "current_names",
-    "read_estimates",
 ]
 
-Estimates = Mapping[str, Interval]
-
 # Attributes by what the names of their flat values end with.
-_INTERVAL = {"": "value", "_low": "low", "_high": "high"}
-_DIFFERENCE = {f"_difference{end}": name for end, name in _INTERVAL.items()} | {
-    "_p_value": "p_value"
+_DIFFERENCE = {
+    "_difference": "value",
+    "_difference_low": "low",
+    "_difference_high": "high",
+    "_p_value": "p_value",
 }
 
 
@@ -35,82 +33,6 @@ def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings that any version wrote by today's names."""
     renamed = {"seed": "random_state", "folds": "cv"}
     return {renamed.get(name, name): value for name, value in settings.items()}
-
-
-@dataclass(frozen=True)
-class SetScores:
-    """Hold the figures of one model on one set of images.
-
-    Parameters
-    ----------
-    estimates : mapping of str to Interval
-        By name of figure, as in `featx.metrics.scores.METRICS`; nan where undefined.
-    n_images : int
-        Number of images.
-    n_patients : int or None
-        Number of patients; None in results of early versions.
-    confusion : tuple of tuple of int
-        Counts of images; a row is a true class, a column a predicted class.
-    threshold : float or None
-        Probability from which the last class is predicted; None with more than two classes.
-    collapsed : bool
-        Whether every image is predicted as the same class.
-    collapse_reason : str
-        What a collapsed model does, in words; otherwise empty.
-    per_class : mapping of str to mapping of str to Interval
-        With more than two classes the figures of each class against the rest.
-    """
-
-    estimates: Estimates
-    n_images: int
-    n_patients: int | None = None
-    confusion: tuple[tuple[int, ...], ...] = ()
-    threshold: float | None = None
-    collapsed: bool = False
-    collapse_reason: str = ""
-    per_class: Mapping[str, Estimates] = field(default_factory=dict)
-
-    @classmethod
-    def from_scores(cls, scores: Scores) -> SetScores:
-        """Take over what `featx.metrics.scores.evaluate` returned."""
-        return cls(
-            estimates=scores.metrics,
-            n_images=scores.n,
-            n_patients=scores.n_patients,
-            confusion=tuple(tuple(int(n) for n in line) for line in scores.confusion),
-            threshold=scores.threshold,
-            collapsed=scores.collapsed,
-            collapse_reason=scores.collapse_reason,
-            per_class=scores.per_class,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return flat plain values: ``auc``, ``auc_low``, ``auc_high``, ..."""
-        per_class = {name: _flat(figures) for name, figures in self.per_class.items()}
-        return {
-            "n_test": self.n_images,
-            **_flat(self.estimates),
-            **({"per_class": per_class} if per_class else {}),
-            "threshold": self.threshold,
-            "confusion": [list(line) for line in self.confusion],
-            "n_patients_test": self.n_patients,
-            "collapsed": self.collapsed,
-            "collapse_reason": self.collapse_reason,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SetScores:
-        """Read what `to_dict` returned."""
-        return cls(
-            estimates=read_estimates(values),
-            n_images=values.get("n_test", 0),
-            n_patients=values.get("n_patients_test"),
-            confusion=tuple(tuple(line) for line in values.get("confusion") or ()),
-            threshold=values.get("threshold"),
-            collapsed=values.get("collapsed", False),
-            collapse_reason=values.get("collapse_reason", ""),
-            per_class={k: read_estimates(v) for k, v in values.get("per_class", {}).items()},
-        )
 
 
 @dataclass(frozen=True)
@@ -212,9 +134,9 @@ class BenchmarkRow:
     kind : {"frozen", "adapted", "control", "baseline"}
         Frozen features, the same adapted to the test images, a shortcut control, or a CNN trained
         end to end.
-    scores : SetScores
+    scores : Scores
         Figures on the test images.
-    externals : mapping of str to SetScores
+    externals : mapping of str to Scores
         Figures on external validation sets, by name.
     n_train : int
         Number of training images.
@@ -243,7 +165,7 @@ class BenchmarkRow:
 
     Examples
     --------
-    >>> scores = SetScores({"auc": Interval(0.9, 0.85, 0.94)}, n_images=80)
+    >>> scores = Scores({"auc": Interval(0.9, 0.85, 0.94)}, n=80)
     >>> row = BenchmarkRow("vgg16-svm", "vgg16", "svm", "frozen", scores)
     >>> row.label, str(row.estimates["auc"]), row.to_dict()["auc_low"]
     ('vgg16, svm', '0.900 (0.850 to 0.940)', 0.85)
@@ -255,8 +177,8 @@ class BenchmarkRow:
     backbone: str
     classifier: str
     kind: str
-    scores: SetScores
-    externals: Mapping[str, SetScores] = field(default_factory=dict)
+    scores: Scores
+    externals: Mapping[str, Scores] = field(default_factory=dict)
     n_train: int = 0
     views: int | None = None
     test_views: int | None = None
@@ -272,9 +194,9 @@ class BenchmarkRow:
     diagnosis: tuple[str, ...] = ()
 
     @property
-    def estimates(self) -> Estimates:
+    def estimates(self) -> Mapping[str, Interval]:
         """Figures on the test images with 95 % intervals, by name."""
-        return self.scores.estimates
+        return self.scores.metrics
 
     @property
     def auc(self) -> float:
@@ -347,10 +269,9 @@ class BenchmarkRow:
             backbone=values["backbone"],
             classifier=values["classifier"],
             kind=values["kind"],
-            scores=SetScores.from_dict(values),
+            scores=Scores.from_dict(values),
             externals={
-                name: SetScores.from_dict(found)
-                for name, found in values.get("externals", {}).items()
+                name: Scores.from_dict(found) for name, found in values.get("externals", {}).items()
             },
             costs=Costs.from_dict(values),
             settings=current_names(values.get("settings", {})),
@@ -360,22 +281,12 @@ class BenchmarkRow:
         )
 
 
-def read_estimates(values: Mapping[str, Any]) -> dict[str, Interval]:
-    """Read flat values ``auc``, ``auc_low``, ``auc_high``, ...; nan where undefined."""
-    return {name: Interval(**_read(values, name, _INTERVAL)) for name in METRICS if name in values}
-
-
-def _flat(estimates: Estimates) -> dict[str, float | None]:
-    flat: dict[str, float | None] = {}
-    for name, interval in estimates.items():
-        flat |= _write(interval, name, _INTERVAL)
-    return flat
-
-
 def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for figure, found in comparison.differences.items():
-        flat |= _write(found, prefix + figure, _DIFFERENCE)
+        for end, attribute in _DIFFERENCE.items():
+            value = getattr(found, attribute)
+            flat[f"{prefix}{figure}{end}"] = value if math.isfinite(value) else None
         if found.verdict:
             flat[f"{prefix}{figure}_verdict"] = found.verdict
     return flat
@@ -384,22 +295,11 @@ def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
 def _comparison(values: Mapping[str, Any], other: str, prefix: str = "") -> Comparison | None:
     if values.get(other) is None:
         return None
-    differences = {
-        figure: Difference(
-            **_read(values, prefix + figure, _DIFFERENCE),
-            verdict=values.get(f"{prefix}{figure}_verdict", ""),
-        )
-        for figure in ("auc", "accuracy")
-        if f"{prefix}{figure}_difference" in values
-    }
+    differences = {}
+    for figure in ("auc", "accuracy"):
+        name = prefix + figure
+        if f"{name}_difference" in values:
+            stored = {each: values.get(name + end) for end, each in _DIFFERENCE.items()}
+            numbers = {each: math.nan if x is None else x for each, x in stored.items()}
+            differences[figure] = Difference(**numbers, verdict=values.get(f"{name}_verdict", ""))
     return Comparison(values[other], differences)
-
-
-def _write(found: Any, name: str, attributes: Mapping[str, str]) -> dict[str, float | None]:
-    values = {name + end: getattr(found, attribute) for end, attribute in attributes.items()}
-    return {key: value if math.isfinite(value) else None for key, value in values.items()}
-
-
-def _read(values: Mapping[str, Any], name: str, attributes: Mapping[str, str]) -> dict[str, float]:
-    stored = {attribute: values.get(name + end) for end, attribute in attributes.items()}
-    return {key: math.nan if value is None else value for key, value in stored.items()}

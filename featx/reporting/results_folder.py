@@ -136,8 +136,8 @@ def best_place(rows: Sequence[BenchmarkRow], figure: str) -> int | None:
 
     Examples
     --------
-    >>> from featx.reporting.records import SetScores
-    >>> first = BenchmarkRow("a", "a", "svm", "frozen", SetScores({}, 8), auc_out_of_fold=0.8)
+    >>> from featx.metrics.scores import Scores
+    >>> first = BenchmarkRow("a", "a", "svm", "frozen", Scores({}, 8), auc_out_of_fold=0.8)
     >>> best_place([first], "auc_out_of_fold"), best_place([first], "validation_auc")
     (0, None)
     """
@@ -165,7 +165,7 @@ def _read_flow(run: Mapping[str, Any], rows: Sequence[BenchmarkRow]) -> list[Flo
     scores = rows[0].scores
     return [
         FlowStep("training", rows[0].n_train, None),
-        FlowStep("test", scores.n_images, scores.n_patients),
+        FlowStep("test", scores.n, scores.n_patients),
     ]
 
 

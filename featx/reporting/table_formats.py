@@ -10,8 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from featx.metrics.scores import Scores
 from featx.reporting.columns import MAIN, make_cell
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow
 
 __all__ = ["to_csv", "to_markdown", "to_terminal"]
 
@@ -76,8 +77,8 @@ def _sign(row: BenchmarkRow) -> str:
     return f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
 
 
-def _score_lines(scores: SetScores, sign: str = "") -> list[Text]:
-    cells = {name: make_cell(scores.estimates.get(name)) for name in _IN_TERMINAL}
+def _score_lines(scores: Scores, sign: str = "") -> list[Text]:
+    cells = {name: make_cell(scores.metrics.get(name)) for name in _IN_TERMINAL}
     return [
         _two_lines(cell.text + (sign if name == "auc" else ""), cell.interval)
         for name, cell in cells.items()
@@ -122,8 +123,8 @@ def to_csv(rows: Sequence[BenchmarkRow]) -> str:
     return buffer.getvalue()
 
 
-def _score(scores: SetScores | None, name: str) -> str:
-    interval = scores.estimates.get(name) if scores else None
+def _score(scores: Scores | None, name: str) -> str:
+    interval = scores.metrics.get(name) if scores else None
     cell = make_cell(interval)
     if interval is None or not cell.interval:
         return cell.text

@@ -19,8 +19,8 @@ from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
 from featx.features.extraction import extract
-from featx.metrics.scores import METRICS, evaluate
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.metrics.scores import METRICS, Scores, evaluate
+from featx.reporting.records import BenchmarkRow
 from tests.benchmarking.conftest import draw
 
 FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "cv": 3}
@@ -62,7 +62,7 @@ def test_what_leaks_is_left_out_of_training_on_demand(leaking, tmp_path):
     table = benchmark(leaking, **FAST, controls=False, leaks="drop", out=tmp_path)
     # Image 3, and both images of the patient who has image 10.
     assert [row.n_train for row in table] == [77]
-    assert [row.scores.n_images for row in table] == [40]
+    assert [row.scores.n for row in table] == [40]
     assert any("3 training images were left out" in note.text for note in table.notes)
     assert not any(note.is_alarm for note in table.notes)
     flow = json.loads((tmp_path / "run.json").read_text())["flow"]
@@ -174,7 +174,7 @@ def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_pat
     frozen, baseline = table
     assert baseline.collapsed
     assert baseline.externals["other"].collapsed
-    assert baseline.auc == baseline.externals["other"].estimates["auc"].value == 0.5
+    assert baseline.auc == baseline.externals["other"].metrics["auc"].value == 0.5
     assert (baseline.costs.parameters, baseline.validation_auc) == (1234, 0.7)
     assert (tmp_path / "scores" / "finetuned-efficientnet_lite0@other.csv").exists()
     verdicts = {found.verdict for found in frozen.comparison.differences.values()}
@@ -200,7 +200,7 @@ def test_external_sets_are_scored_by_the_same_model(tmp_path):
             class_names=images.class_names,
             patients=external.patients,
         )
-        assert found == SetScores.from_scores(again).to_dict()
+        assert found == again.to_dict()
     name = "efficientnet_lite0-naive_bayes"
     model = load_model(tmp_path / "models" / f"{name}.skops")
     *_, shares = read_scores(tmp_path / "scores" / f"{name}@other.csv", images.class_names)
@@ -258,7 +258,7 @@ def test_a_repeat_is_the_cross_validation_of_another_seed():
     for random_state in (0, 5):
         model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
         chosen = {"chosen": model.best_params_}
-        row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0), settings=chosen)
+        row = BenchmarkRow("", "", "naive_bayes", "frozen", Scores({}, 0), settings=chosen)
         config = FitConfig(cv=3, random_state=random_state)
         assert repeated_auc(row, matrix, config) == model.provenance_["auc_out_of_fold"]
 
@@ -282,7 +282,7 @@ def test_three_classes_all_the_way(tmp_path):
     for row in table:
         per_class = row.scores.per_class
         assert list(per_class) == list(names)
-        for figures in (row.estimates, *per_class.values(), row.externals["other"].estimates):
+        for figures in (row.estimates, *per_class.values(), row.externals["other"].metrics):
             for name in ("auc", "sensitivity", "specificity"):
                 assert 0 <= figures[name].low <= figures[name].value <= figures[name].high <= 1
         mean = np.mean([figures["auc"].value for figures in per_class.values()])

@@ -11,13 +11,14 @@ from featx.benchmarking.note_rules import row_notes
 from featx.classifiers.predictions import Predictions
 from featx.metrics.intervals import Interval
 from featx.metrics.paired_tests import delong_test, holm
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow
 
 
 def evaluation(name, predictions, kind="frozen", validation_auc=None):
     threshold = 0.5 if len(predictions.class_names) == 2 else None
     figures = {"auc": Interval(0.9, 0.8, 1.0)}
-    scores = SetScores(figures, len(predictions), threshold=threshold)
+    scores = Scores(figures, len(predictions), threshold=threshold)
     row = BenchmarkRow(name, name, "svm", kind, scores, validation_auc=validation_auc)
     return Evaluation(row, predictions, "")
 

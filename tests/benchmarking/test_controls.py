@@ -7,7 +7,8 @@ from featx.benchmarking.controls import control_matrix
 from featx.benchmarking.note_rules import shortcut_notes
 from featx.datasets.dataset import ImageDataset
 from featx.metrics.intervals import Interval
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow
 from tests.images.dicom_files import make_dicom
 
 
@@ -38,7 +39,7 @@ def test_dicom_files_have_metadata_too(tmp_path, generator):
 
 def test_no_shortcut_no_alarm():
     def row(kind, auc):
-        scores = SetScores({"auc": Interval(auc, auc, auc)}, 10)
+        scores = Scores({"auc": Interval(auc, auc, auc)}, 10)
         return BenchmarkRow(kind, kind, "logistic", kind, scores)
 
     assert shortcut_notes([row("frozen", 0.95), row("control", 0.80)]) == []

@@ -10,8 +10,9 @@ from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.gallery import pick_pictures, save_gallery
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
+from featx.metrics.scores import Scores
 from featx.reporting.page import report
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.reporting.records import BenchmarkRow
 from tests.benchmarking.conftest import draw
 
 
@@ -52,7 +53,7 @@ def test_thumbnails_are_small_gray_and_replace_older_ones(six, tmp_path):
     predictions = predict(six, [0.1, 0.1, 0.1, 0.2, 0.9, 0.9])
     save_gallery(
         tmp_path,
-        BenchmarkRow("m", "m", "svm", "frozen", SetScores({}, 6, threshold=0.5)),
+        BenchmarkRow("m", "m", "svm", "frozen", Scores({}, 6, threshold=0.5)),
         predictions,
         six,
     )
@@ -88,7 +89,7 @@ def test_a_benchmark_ends_with_its_page_gallery_and_model_cards(tmp_path):
     }
     card = (models / "efficientnet_lite0-logistic.md").read_text(encoding="utf-8")
     for scores in (table[0].scores, table[0].externals["elsewhere"]):
-        auc = scores.estimates["auc"]
+        auc = scores.metrics["auc"]
         assert f"{auc.value:.3f} ({auc.low:.3f}\u2013{auc.high:.3f})" in card
     assert "| | Out of fold | Test | elsewhere |" in card
     # Bright squares show in the histogram, too: the control gets as far as the model.

@@ -5,12 +5,13 @@ import pytest
 
 from featx import FitConfig
 from featx.benchmarking.learning_curve import curve_point, select_patients
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow
 from tests.classifiers.makers import make_matrix
 
 
 def make_row(classifier, **chosen):
-    scores = SetScores({}, 0)
+    scores = Scores({}, 0)
     return BenchmarkRow("x", "x", classifier, "frozen", scores, settings={"chosen": chosen})
 
 

@@ -24,7 +24,8 @@ from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
 from featx.errors import UsageError
 from featx.features.lazy_rows import LazyRows
-from featx.reporting.records import BenchmarkRow, SetScores
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow
 from tests.classifiers.makers import make_matrix
 
 
@@ -146,7 +147,7 @@ def test_fewer_fits_run_at_once_where_memory_is_short(small_memory, times, n_job
 def test_refits_of_the_benchmark_stay_within_memory(small_memory):
     matrix = make_matrix(n_images=1600, features=40, strength=0.3)
     config = FitConfig("naive_bayes", cv=3, n_jobs=1)
-    row = BenchmarkRow("", "", "naive_bayes", "frozen", SetScores({}, 0))
+    row = BenchmarkRow("", "", "naive_bayes", "frozen", Scores({}, 0))
     row = replace(row, settings={"chosen": {"var_smoothing": 0.01}})
     test = matrix.select_images(range(1400, 1600))
 

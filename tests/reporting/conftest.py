@@ -8,7 +8,6 @@ from PIL import Image
 
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
-from featx.reporting.records import SetScores
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FINDING = Finding("exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"})
@@ -43,7 +42,7 @@ class Folder:
         found = Predictions(self.names, self.class_names, probabilities, self.labels, patients)
         (self.root / "scores").mkdir(parents=True, exist_ok=True)
         found.to_csv(self.root / "scores" / f"{name}.csv")
-        return SetScores.from_scores(found.decide(threshold).score()).to_dict()
+        return found.decide(threshold).score().to_dict()
 
     def run(self, **changes):
         step = {"images": 100, "patients": 50, "classes": dict.fromkeys(self.class_names, 50)}

@@ -4,18 +4,20 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from featx.audit.findings import Finding
 from featx.metrics.intervals import Interval
+from featx.metrics.scores import Scores
 from featx.reporting.notes import Note, read_notes, write_notes
-from featx.reporting.records import BenchmarkRow, Comparison, Costs, Difference, SetScores
+from featx.reporting.records import BenchmarkRow, Comparison, Costs, Difference
 
-SCORES = SetScores(
+SCORES = Scores(
     {"auc": Interval(0.9, 0.8, 0.95), "brier": Interval.undefined()},
     40,
     30,
-    ((10, 2), (3, 25)),
+    np.array([[10, 2], [3, 25]]),
     0.4,
 )
 ROW = BenchmarkRow("vgg16-svm", "vgg16", "svm", "frozen", SCORES)
@@ -25,7 +27,7 @@ ROW = BenchmarkRow("vgg16-svm", "vgg16", "svm", "frozen", SCORES)
     "changes",
     [
         {},
-        {"externals": {"x": SetScores({"auc": Interval(0.5, 0.4, 0.6)}, 9)}},
+        {"externals": {"x": Scores({"auc": Interval(0.5, 0.4, 0.6)}, 9)}},
         {"auc_seeds": (0.8, 0.9), "auc_out_of_fold": 0.85, "costs": Costs(1.0, 2.0, 3, 4, 5.0, 6)},
         {"comparison": Comparison("cnn", {"auc": Difference(0.1, 0.0, 0.2, 0.04, "better")})},
         {"float32": Comparison("vgg16-svm", {"auc": Difference(-0.01, -0.02, 0.0, 0.1)})},

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from featx.metrics.intervals import Interval
+from featx.metrics.scores import Scores
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
-from featx.reporting.records import BenchmarkRow, Costs, SetScores
+from featx.reporting.records import BenchmarkRow, Costs
 from featx.reporting.table_formats import to_csv, to_markdown, to_terminal
 
 VALUES = {"backbone": "vgg16", "classifier": "svm", "kind": "frozen"}
@@ -104,9 +105,9 @@ def test_cells(value, text, interval):
 
 
 def test_columns_without_a_value_are_left_out():
-    scores = SetScores({"auc": Interval(0.9, 0.8, 1.0), "brier": Interval(nan, nan, nan)}, 8)
+    scores = Scores({"auc": Interval(0.9, 0.8, 1.0), "brier": Interval(nan, nan, nan)}, 8)
     rows = [
         BenchmarkRow("a", "a", "svm", "frozen", scores),
-        BenchmarkRow("b", "b", "svm", "frozen", SetScores({}, 8), costs=Costs(peak_memory=0)),
+        BenchmarkRow("b", "b", "svm", "frozen", Scores({}, 8), costs=Costs(peak_memory=0)),
     ]
     assert [column.field for column in columns_of(MAIN + MORE, rows)] == ["auc", "peak_memory"]

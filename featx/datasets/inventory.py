@@ -1,0 +1,196 @@
+"""Inventory of a collection: what was found when it was opened, and what was passed over."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from featx.errors import printable
+
+__all__ = ["Inventory", "PassedOver", "look_alike"]
+
+_MOST_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """Hold files or rows that are not used, for one reason.
+
+    Parameters
+    ----------
+    reason : str
+        What they are, such as ``"hidden"`` or ``"not an image that featx reads"``.
+    count : int
+        Number of files or rows.
+    examples : tuple of str, default=()
+        At most ten of them.
+    kinds : mapping of str to int, default={}
+        Number by suffix, such as ``{".webp": 6}``.
+    unit : {"files", "rows"}, default="files"
+        What is counted.
+
+    Examples
+    --------
+    >>> PassedOver.of("not an image that featx reads", ["a/1.webp", "a/2.webp", "b/x"]).text
+    '3 files not an image that featx reads: 2 .webp, 1 without suffix'
+    """
+
+    reason: str
+    count: int
+    examples: tuple[str, ...] = ()
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    unit: str = "files"
+
+    @classmethod
+    def of(cls, reason: str, names: Sequence[str], unit: str = "files") -> PassedOver:
+        """Count names, and by suffix where they are files."""
+        suffixes = Counter(PurePosixPath(name).suffix.lower() for name in names)
+        kinds = dict(suffixes.most_common()) if unit == "files" else {}
+        return cls(reason, len(names), tuple(names[:_MOST_EXAMPLES]), kinds, unit)
+
+    @property
+    def text(self) -> str:
+        """Number, reason and suffixes, or the first example."""
+        unit = self.unit if self.count != 1 else self.unit.removesuffix("s")
+        text = f"{self.count:,} {unit} {self.reason}"
+        kinds = [f"{n:,} {name or 'without suffix'}" for name, n in self.kinds.items()]
+        more = [", ".join(kinds[:5])] if kinds else list(self.examples[:1])
+        return printable(": ".join([text, *more]))
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Hold what was found when a collection was opened.
+
+    Parameters
+    ----------
+    where : str
+        What was opened, as it was given.
+    counts : mapping of str to mapping of str to int
+        Number of images by class and split; ``""`` is no label and no split.
+    n_patients : int or None
+        Number of patients; None where unknown.
+    labels_from, splits_from, patients_from : str
+        Source: ``"folder names"``, ``"column 'label'"``, ``"rule 'kermany'"``, ...; ``""`` where
+        there are none.
+    passed_over : tuple of PassedOver
+        Files or rows that are not used.
+    similar_classes, similar_patients : tuple of tuple of str
+        Names that differ only in how they are written.
+    remarks : tuple of str
+        Anything else that was noticed.
+
+    Examples
+    --------
+    >>> counts = {"ill": {"": 2}, "well": {"": 3}}
+    >>> print(Inventory("xrays", counts, labels_from="folder names").text)
+    xrays: 5 images: ill 2, well 3
+      labels: folder names; patients: unknown
+    """
+
+    where: str
+    counts: Mapping[str, Mapping[str, int]]
+    n_patients: int | None = None
+    labels_from: str = ""
+    splits_from: str = ""
+    patients_from: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
+    similar_classes: tuple[tuple[str, ...], ...] = ()
+    similar_patients: tuple[tuple[str, ...], ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def n_images(self) -> int:
+        """Number of images."""
+        return sum(sum(splits.values()) for splits in self.counts.values())
+
+    @property
+    def lines(self) -> list[str]:
+        """Return what is known beside the number of images, a fact a line."""
+        splits = list(dict.fromkeys(split for by in self.counts.values() for split in by))
+        lines = []
+        if any(splits):
+            for split in splits:
+                inside = {name: by[split] for name, by in self.counts.items() if split in by}
+                lines.append(f"{split or 'no split'}: {sum(inside.values()):,}: {_listed(inside)}")
+        lines += self._origins()
+        lines += [f"passed over: {each.text}" for each in self.passed_over]
+        for what, groups in (
+            ("classes", self.similar_classes),
+            ("patients", self.similar_patients),
+        ):
+            if groups:
+                spelled = "; ".join(" = ".join(map(repr, group)) for group in groups[:3])
+                more = f" and {len(groups) - 3:,} more" if len(groups) > 3 else ""
+                lines.append(f"{what} that look alike: {spelled}{more}")
+        return [printable(line) for line in [*lines, *self.remarks]]
+
+    def _origins(self) -> list[str]:
+        """Return where labels, splits and patients come from, in one line."""
+        known = [
+            f"{what}: {origin}"
+            for what, origin in (("labels", self.labels_from), ("splits", self.splits_from))
+            if origin
+        ]
+        if self.n_patients is not None:
+            origin = f" by {self.patients_from}" if self.patients_from else ""
+            known.append(f"patients: {self.n_patients:,}{origin}")
+        elif self.labels_from:
+            known.append("patients: unknown")
+        return ["; ".join(known)] if known else []
+
+    @property
+    def text(self) -> str:
+        """The inventory in a few lines."""
+        totals = {name: sum(by.values()) for name, by in self.counts.items()}
+        first = f"{self.where}: {self.n_images:,} images: {_listed(totals)}"
+        return "\n  ".join([printable(first), *self.lines])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, without the folders that lead to the collection."""
+        name = PurePosixPath(self.where.replace("\\", "/")).name
+        return {**dataclasses.asdict(self), "where": name}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Inventory:
+        """Read what `to_dict` returned, also from JSON."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        passed = [
+            PassedOver(**{**each, "examples": tuple(each["examples"])})
+            for each in values.get("passed_over", ())
+        ]
+        for name in ("similar_classes", "similar_patients"):
+            known[name] = tuple(tuple(group) for group in values.get(name, ()))
+        remarks = tuple(values.get("remarks", ()))
+        return cls(**{**known, "passed_over": tuple(passed), "remarks": remarks})
+
+
+def look_alike(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Group names that differ only in case, spaces, separators, leading zeros or encoding.
+
+    Examples
+    --------
+    >>> look_alike(["No Finding", "no_finding", "P7", "p007", "-1.0", "1", "+", "-"])
+    (('No Finding', 'no_finding'), ('P7', 'p007'))
+    """
+    groups: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        groups.setdefault(_plain(name), []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _plain(name: str) -> str:
+    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    text = re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\.0+$", "", text))
+    # Signs tell apart: 'COVID+' and 'COVID-', 1 and -1.
+    return " ".join(re.findall(r"[^\W_]+|\+|^-|-$", text))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or 'unlabeled'} {n:,}" for name, n in counts.items())
