@@ -23,11 +23,16 @@ settings.load_profile("featx")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+PATIENT_RULE = r"(p\d+)_"
+
+
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path_factory, monkeypatch, caplog):
     """Isolate tests from the user's cache, weights and log level."""
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.delenv("FEATX_WEIGHTS_DIR", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    for name in ("FEATX_WEIGHTS_DIR", "FEATX_PATIENT_SECRET"):
+        monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.INFO, logger="featx")
 
 

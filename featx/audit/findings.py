@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Finding"]
+from featx.errors import UsageError
+
+__all__ = ["LEAKS", "Finding", "leak_error", "make_finding"]
+
+# What to do with images of training that are evaluated, too.
+LEAKS = ("error", "drop", "allow")
+
+_MOST_EXAMPLES = 10
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,10 @@ class Finding:
     kind : str
         One of ``exact-duplicates-across``, ``near-duplicates-across``, ``patients-across``,
         ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
-        ``depths-differ`` and ``class-share``.
+        ``depths-differ`` and ``class-share``; of the images given to a model
+        ``trained-on-images``, ``trained-on-patients``, ``patients-not-compared`` and
+        ``trained-on-left-out`` and
+        ``training-unknown``.
     severity : {"leak", "warning", "information"}
         A leak makes scores too good.
     count : int
@@ -58,6 +68,13 @@ class Finding:
         words |= {"were": "was" if one else "were", "have": "has" if one else "have"}
         return _TEXTS[self.kind].format(n=f"{self.count:,}", **words, **self.details)
 
+    @property
+    def alarm(self) -> str:
+        """The sentence; a leak is called one."""
+        return (
+            f"LEAK: {self.text} All scores are too high." if self.severity == "leak" else self.text
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``run.json``."""
         return {
@@ -88,6 +105,29 @@ class Finding:
         )
 
 
+def make_finding(
+    kind: str, severity: str, examples: Sequence[str], details: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Make a finding of everything named, or none.
+
+    Examples
+    --------
+    >>> make_finding("constant", "warning", ["black.png"])[0].text
+    '1 image has the same intensity everywhere.'
+    """
+    shown = tuple(examples[:_MOST_EXAMPLES])
+    return [Finding(kind, severity, len(examples), shown, details or {})] if examples else []
+
+
+def leak_error(problem: str, leaks: Sequence[Finding], drop: str, allow: str) -> UsageError:
+    """Return the error of leaks that are not allowed."""
+    texts = [f"{leak.text} Examples: {'; '.join(leak.examples[:3])}." for leak in leaks]
+    return UsageError(
+        f"{problem}. {' '.join(texts)} Use --leaks drop (leaks='drop') to {drop}, or --leaks allow "
+        f"to {allow}"
+    )
+
+
 def _class_proportions(details: Mapping[str, Any]) -> str:
     training, test = (
         ", ".join(f"{100 * value:.1f} % {label}" for label, value in details[name].items())
@@ -109,6 +149,15 @@ _TEXTS = {
     "patients who share an image stay in one part.",
     "unreadable": "{n} image{s} could not be read and {were} left out.",
     "constant": "{n} image{s} {have} the same intensity everywhere.",
+    "trained-on-images": "{n} image{s} {are} among the training images of the model.",
+    "trained-on-patients": "{n} patient{s} {have} the name of a patient that the model was trained "
+    "on.",
+    "trained-on-left-out": "{n} image{s} {were} left out: the model was trained on the same images "
+    "or patients.",
+    "patients-not-compared": "{n} patient{s} {were} not compared with those of training, which "
+    "were hashed with another secret; set FEATX_PATIENT_SECRET to the same value in both places.",
+    "training-unknown": "The model does not say which images it was trained on; they may be among "
+    "these {n}.",
     "depths-differ": "{n} image{s} of 16-bit pixels without a declared depth {are} read at another "
     "depth than most ({depths}), so their brightness does not compare.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -11,20 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.duplicates import exact_pairs, join_patients, near_pairs
-from featx.audit.findings import Finding
+from featx.audit.findings import Finding, leak_error, make_finding
 from featx.audit.fingerprints import Fingerprints, take_fingerprints
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError
 
-__all__ = ["LEAKS", "Audit", "Inspection", "audit_split", "find_leaks", "inspect_images"]
-
-# What to do with training images that leak.
-LEAKS = ("error", "drop", "allow")
+__all__ = ["Audit", "Inspection", "audit_split", "find_leaks", "inspect_images"]
 
 Pairs = list[tuple[int, int]]
 Mask = npt.NDArray[np.bool_]
-
-_MOST_EXAMPLES = 10
 
 # Accuracies are hard to compare where a class's proportion differs by more.
 _PROPORTION_TOLERANCE = 0.1
@@ -51,11 +45,11 @@ class Audit:
         """Raise `UsageError` for leaks unless they are allowed."""
         if not self.leaks or self.allowed:
             return
-        texts = [f"{leak.text} Examples: {'; '.join(leak.examples[:3])}." for leak in self.leaks]
-        raise UsageError(
-            f"test images leak into training, so every score would be too good. {' '.join(texts)} "
-            "Use --leaks drop (leaks='drop') to leave them out of training, or --leaks allow to "
-            "continue with a note below the table"
+        raise leak_error(
+            "test images leak into training, so every score would be too good",
+            self.leaks,
+            "leave them out of training",
+            "continue with a note below the table",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,12 +145,12 @@ def audit_split(
     findings = [
         *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
         *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
-        *_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
-        *_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
-        *_finding("labels-differ", "warning", differing),
-        *_finding("duplicates-within", "information", within),
-        *_finding("unreadable", "warning", unreadable),
-        *_finding("constant", "warning", [names[i] for i in constant]),
+        *make_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
+        *make_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
+        *make_finding("labels-differ", "warning", differing),
+        *make_finding("duplicates-within", "information", within),
+        *make_finding("unreadable", "warning", unreadable),
+        *make_finding("constant", "warning", [names[i] for i in constant]),
         *_depths_differ(inspection),
         _class_proportions(inspection.images, in_test, in_train),
     ]
@@ -194,14 +188,6 @@ def _expand(exact: Pairs) -> Pairs:
     return [pair for group in groups.values() for pair in combinations(group, 2)]
 
 
-def _finding(
-    kind: str, severity: str, examples: Sequence[str], details: Mapping[str, Any] | None = None
-) -> list[Finding]:
-    """Make a finding of everything named, or none."""
-    shown = tuple(examples[:_MOST_EXAMPLES])
-    return [Finding(kind, severity, len(examples), shown, details or {})] if examples else []
-
-
 def _duplicates_across(
     names: list[str], parts: list[str], kind: str, pairs: Pairs
 ) -> list[Finding]:
@@ -213,7 +199,7 @@ def _duplicates_across(
     return [
         finding
         for part, examples in across.items()
-        for finding in _finding(kind, "leak", examples, {"set": part})
+        for finding in make_finding(kind, "leak", examples, {"set": part})
     ]
 
 
@@ -226,7 +212,7 @@ def _depths_differ(inspection: Inspection) -> list[Finding]:
     counted = zip(found.tolist(), counts.tolist(), strict=True)
     details = {"depths": ", ".join(f"{bits} bits: {count:,}" for bits, count in counted)}
     names = [inspection.names[index] for index in others]
-    return _finding("depths-differ", "warning", names, details)
+    return make_finding("depths-differ", "warning", names, details)
 
 
 def _class_proportions(images: ImageDataset, in_test: Mask, in_train: Mask) -> Finding:

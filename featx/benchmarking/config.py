@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from featx.audit.leakage import LEAKS
+from featx.audit.findings import LEAKS
 from featx.backbones.registry import (
     check_precision,
     get_backbone,

@@ -43,6 +43,7 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
         digests=tuple(chosen.digest(index) for index in range(len(chosen))),
         labels=chosen.labels,
         patients=chosen.patients,
+        patients_known=chosen.patients_known,
         splits=chosen.splits,
         class_names=chosen.class_names,
         recipes=({"backbone": f"control-{name}", "format": 1},),

@@ -68,6 +68,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     out_of_fold_images_ : ndarray, shape (n_images,)
         SHA-256 of these images (`fit_matrix`), or their names as given to `fit`. File names may
         identify a patient, so they are not stored.
+    membership_ : dict
+        Short hashes of the training images, and of their patients where known, by which
+        `featx.predict` and `featx.evaluate` recognize them; None after `fit`.
     provenance_ : dict
         Versions, counts, digest of the training matrix, candidates with their out-of-fold AUC.
 
@@ -95,6 +98,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     out_of_fold_: Scores
     out_of_fold_labels_: npt.NDArray[np.int64]
     out_of_fold_images_: npt.NDArray
+    membership_: dict[str, Any] | None
     provenance_: dict[str, Any]
 
     def __init__(
@@ -171,6 +175,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         with own_settings():
             kept = fit_rows(self, TrainingSet(X, image, labels, groups[first], classes))
         self.recipes_ = ()
+        self.membership_ = None
+        if patients is None:
+            self.provenance_["patients"] = None
         self.out_of_fold_images_ = names[kept]
         return self
 

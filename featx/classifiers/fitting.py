@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from featx.audit.membership import membership_record
 from featx.classifiers.calibration import calibrate, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_finite
@@ -120,6 +121,10 @@ def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     model.recipes_ = matrix.recipes
     model.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)[images]
     model.provenance_["matrix_sha256"] = matrix_digest(chosen)
+    patients = chosen.patients if chosen.patients_known else None
+    model.membership_ = membership_record(chosen.digests, patients)
+    if patients is None:
+        model.provenance_["patients"] = None
 
 
 def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:

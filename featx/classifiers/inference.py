@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from featx.audit.findings import LEAKS, Finding
+from featx.audit.membership import find_members
 from featx.classifiers.predictions import Predictions
+from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import UsageError
+from featx.errors import UsageError, unknown_name
 from featx.features.reextraction import extract_by_recipes
 from featx.metrics.scores import Scores
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["evaluate", "predict"]
+__all__ = ["audited", "evaluate", "log_findings", "predict"]
+
+logger = logging.getLogger(__name__)
 
 
 def predict(
@@ -49,7 +56,8 @@ def predict(
     Returns
     -------
     Predictions
-        With predicted classes, and with the images that could not be read.
+        With predicted classes, the images that could not be read, and findings where the model was
+        trained on some of the images; these are logged as warnings, too.
 
     Raises
     ------
@@ -70,31 +78,9 @@ def predict(
     (2, 2)
     """
     fitted = _loaded(model)
-    dataset = as_images(images, labeled=False)
-    if not fitted.recipes_:
-        raise UsageError(
-            "the model was fitted to an array, so images cannot be turned into its features; fit "
-            "it to a feature matrix with featx.fit"
-        )
-    facts = fitted.provenance_
-    if views is None:
-        # The threshold was chosen on means over so many views.
-        views = int(facts["rows"] // facts["images"])
-    matrix = extract_by_recipes(dataset, fitted.recipes_, views, **settings)
-    probabilities = fitted.predict_images(matrix)
-    threshold = fitted.threshold_
-    if adapt:
-        from featx.classifiers.adaptation import with_adapted_threshold
-
-        threshold = with_adapted_threshold(fitted, probabilities).threshold_
-    return Predictions(
-        names=matrix.names,
-        class_names=[str(name) for name in fitted.classes_],
-        probabilities=probabilities,
-        labels=matrix.labels,
-        patients=matrix.patients,
-        unreadable=matrix.unreadable,
-    ).decide(threshold)
+    found = audited(fitted, as_images(images, labeled=False), views, adapt, **settings)
+    log_findings(found.findings)
+    return found
 
 
 def evaluate(
@@ -105,6 +91,7 @@ def evaluate(
     labels: str | None = None,
     views: int | None = None,
     adapt: bool = False,
+    leaks: str = "allow",
     **settings: Any,
 ) -> Scores:
     """Evaluate a fitted model on labeled images, with 95 % intervals.
@@ -121,6 +108,9 @@ def evaluate(
         Rules for patients and labels, as in `ImageDataset.open`.
     views, adapt, **settings
         As in `predict`.
+    leaks : {"allow", "drop", "error"}, default="allow"
+        Whether images and patients that the model was trained on are evaluated with a warning, left
+        out, or an error.
 
     Returns
     -------
@@ -130,7 +120,8 @@ def evaluate(
     Raises
     ------
     UsageError
-        If an image has no label or a label of another class, or as in `predict`.
+        If an image has no label or a label of another class, with ``leaks="error"`` the model was
+        trained on some of the images, or as in `predict`.
     """
     fitted = _loaded(model)
     classes = [str(name) for name in fitted.classes_]
@@ -140,7 +131,62 @@ def evaluate(
             f"the images have the classes {', '.join(dataset.class_names)} and the model "
             f"{', '.join(classes)}; give images of the model's classes, in its order"
         )
-    return predict(fitted, dataset, views=views, adapt=adapt, **settings).score()
+    found = audited(fitted, dataset, views, adapt, leaks, **settings)
+    log_findings(found.findings)
+    return found.score()
+
+
+def audited(
+    model: FeatureClassifier,
+    images: ImageDataset,
+    views: int | None = None,
+    adapt: bool = False,
+    leaks: str = "allow",
+    **settings: Any,
+) -> Predictions:
+    """Classify images, and find those that the model was trained on."""
+    if leaks not in LEAKS:
+        raise unknown_name("way to treat leaks", leaks, LEAKS)
+    if not model.recipes_:
+        raise UsageError(
+            "the model was fitted to an array, so images cannot be turned into its features; fit "
+            "it to a feature matrix with featx.fit"
+        )
+    facts = model.provenance_
+    if views is None:
+        # The threshold was chosen on means over so many views.
+        views = int(facts["rows"] // facts["images"])
+    matrix = extract_by_recipes(images, model.recipes_, views, **settings)
+    patients = matrix.patients if matrix.patients_known else None
+    members = find_members(model.membership_, matrix.names, matrix.digests, patients)
+    findings = members.findings
+    if members.any() and leaks == "error":
+        raise members.error()
+    if members.any() and leaks == "drop":
+        matrix = matrix.select_images(members.others())
+        findings = members.left_out()
+    probabilities = model.predict_images(matrix)
+    threshold = model.threshold_
+    if adapt:
+        from featx.classifiers.adaptation import with_adapted_threshold
+
+        threshold = with_adapted_threshold(model, probabilities).threshold_
+    return Predictions(
+        names=matrix.names,
+        class_names=[str(name) for name in model.classes_],
+        probabilities=probabilities,
+        labels=matrix.labels,
+        patients=matrix.patients if matrix.patients_known else None,
+        unreadable=matrix.unreadable,
+        findings=findings,
+    ).decide(threshold)
+
+
+def log_findings(findings: Sequence[Finding]) -> None:
+    """Warn of training images among those given to a model."""
+    for finding in findings:
+        level = logging.INFO if finding.severity == "information" else logging.WARNING
+        logger.log(level, finding.alarm)
 
 
 def _loaded(model: FeatureClassifier | str | PathLike) -> FeatureClassifier:

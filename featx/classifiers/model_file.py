@@ -22,6 +22,7 @@ import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
+from featx.audit.membership import membership_record
 from featx.classifiers import classifier
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
@@ -179,6 +180,11 @@ def _rename(model: FeatureClassifier) -> None:
         if old in attributes:
             attributes[new] = attributes.pop(old)
     attributes.setdefault("memory", None)
+    if "membership_" not in attributes:
+        # Of a model of images these are digests, of an array the numbers of rows.
+        images = model.out_of_fold_images_
+        record = membership_record(images.tolist(), None) if model.recipes_ else None
+        attributes["membership_"] = record
     facts = attributes["provenance_"]
     model.provenance_ = {_RENAMED_FACTS.get(name, name): value for name, value in facts.items()}
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.audit.findings import Finding
 from featx.errors import FeatxError, UsageError
 from featx.metrics.labels import check_codes, check_of_rows
 from featx.metrics.operating_point import decide
@@ -50,6 +51,8 @@ class Predictions:
         two classes.
     unreadable : sequence of (str, str), default=()
         Name of each image that could not be read, with the reason.
+    findings : sequence of Finding, default=()
+        Which of the images and patients the model was trained on; not in the CSV file.
 
     Examples
     --------
@@ -69,6 +72,7 @@ class Predictions:
     predicted: Any = None
     threshold: float | None = None
     unreadable: Sequence[tuple[str, str]] = ()
+    findings: Sequence[Finding] = ()
 
     def __post_init__(self) -> None:
         n, k = len(self.names), len(self.class_names)
@@ -77,6 +81,7 @@ class Predictions:
             "names": tuple(self.names),
             "class_names": tuple(str(name) for name in self.class_names),
             "unreadable": tuple(self.unreadable),
+            "findings": tuple(self.findings),
             "probabilities": np.asarray(self.probabilities, dtype=np.float64).reshape(n, k),
             "labels": check_codes(unknown if self.labels is None else self.labels, k, unknown=True),
         }

@@ -35,6 +35,7 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
         "out": out,
         "images": len(result.names),
         "labels": result.counts(),
+        "findings": [finding.to_dict() for finding in result.findings],
         "unreadable": report_unreadable(result),
     }
     print_result(summary, f"{len(result.names):,} images classified: {out}")
@@ -45,22 +46,32 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 @options.images_argument
 @options.naming_options
 @options.inference_options
+@options.choice(
+    "leaks",
+    ["allow", "drop", "error"],
+    "Images and patients that MODEL was trained on: evaluate them with a warning, leave them out, "
+    "or stop.",
+)
 @options.running_options
 def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     """Evaluate a fitted MODEL on labeled IMAGES, with 95 % intervals.
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
+    from featx.classifiers.inference import audited
+
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
     dataset = options.open_images(images, **options.naming_rules(given), class_names=names)
-    result = featx.predict(fitted, dataset, **options.given_settings(given))
+    result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
     scores = result.score()
-    lines = [f"{name}: {interval}" for name, interval in scores.metrics.items()]
+    lines = [finding.alarm for finding in result.findings]
+    lines += [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
-    row = {**scores.to_dict(), "unreadable": unreadable}
+    findings = [finding.to_dict() for finding in result.findings]
+    row = {"findings": findings, **scores.to_dict(), "unreadable": unreadable}
     print_result(row, "\n".join(lines))
 
 

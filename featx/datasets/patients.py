@@ -19,7 +19,7 @@ from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import is_dicom, read_patient
 from featx.images.sources import Source, content_of, read_beginning
 
-__all__ = ["find_patients", "hash_patient", "local_secret"]
+__all__ = ["find_patients", "hash_patient", "local_secret", "patient_secret"]
 
 # PatientID is near a file's beginning; the pixels need not be read.
 HEADER_BYTES = 1 << 20
@@ -74,6 +74,11 @@ def _identity(name: str, source: Source) -> str | None:
 def hash_patient(patient: str, secret: str) -> str:
     """Return a patient's keyed hash, which cannot be found by trying names without the secret."""
     return hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def patient_secret() -> str:
+    """Return $FEATX_PATIENT_SECRET, or this user's secret on this machine."""
+    return os.environ.get("FEATX_PATIENT_SECRET") or local_secret()
 
 
 def local_secret() -> str:

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from featx.audit.findings import Finding
+from featx.audit.membership import find_members
 from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.inference import log_findings
 from featx.classifiers.model_file import load_model
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
@@ -56,6 +59,8 @@ class Explanations(Sequence[Explanation]):
         Places of the explained images in `images`.
     model : str, default=""
         Name of the model, for titles.
+    findings : tuple of Finding, default=()
+        Which of the images and patients the model was trained on.
     """
 
     explanations: tuple[Explanation, ...]
@@ -66,6 +71,7 @@ class Explanations(Sequence[Explanation]):
     images: ImageDataset
     indices: tuple[int, ...]
     model: str = ""
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.explanations)
@@ -111,6 +117,7 @@ class Explanations(Sequence[Explanation]):
                 }
                 for number, each in enumerate(self, 1)
             ],
+            "findings": [finding.to_dict() for finding in self.findings],
             "unreadable": [{"path": path, "reason": why} for path, why in self.unreadable],
         }
 
@@ -213,6 +220,7 @@ def explain(
     if not len(explanations):
         path, reason = (*explanations.unreadable, ("none", "there is no image"))[0]
         raise FeatxError(f"no image could be read, among them {path}: {reason}; give readable ones")
+    log_findings(explanations.findings)
     if out is not None:
         explanations.save(out)
     return explanations
@@ -231,6 +239,13 @@ def _explain_all(
             except UnreadableImageError as error:
                 unreadable.append((images.names[index], str(error)))
             advance()
+    given = images.select(list(found))
+    members = find_members(
+        explainer.model.membership_,
+        given.names,
+        [given.digest(index) for index in range(len(given))],
+        given.patients if given.patients_known else None,
+    )
     return Explanations(
         explanations=tuple(found.values()),
         unreadable=tuple(unreadable),
@@ -240,6 +255,7 @@ def _explain_all(
         images=images,
         indices=tuple(found),
         model=model,
+        findings=tuple(members.findings),
     )
 
 

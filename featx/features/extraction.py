@@ -152,6 +152,7 @@ def _gather(
         class_names=readable.class_names,
         recipes=tuple(embedder.recipe.to_dict() for embedder in embedders),
         unreadable=unreadable,
+        patients_known=readable.patients_known,
     )
     seconds = 0.0
 

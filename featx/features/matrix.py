@@ -72,6 +72,8 @@ class FeatureMatrix:
     seconds : float
         Time that the rows took to compute, whenever that was. It is not saved, so that equal
         features give equal files.
+    patients_known : bool, optional
+        Whether patients were given; by default unless each image's patient is its own name.
 
     Examples
     --------
@@ -99,6 +101,12 @@ class FeatureMatrix:
     recipes: tuple[dict[str, Any], ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
     seconds: float = field(default=0.0, compare=False)
+    patients_known: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.patients_known is None:
+            known = self.patients.tolist() != list(self.names)
+            object.__setattr__(self, "patients_known", known)
 
     def __repr__(self) -> str:
         return (
@@ -112,7 +120,7 @@ class FeatureMatrix:
             "features": f"{self.X.shape[1]:,} of {self._backbones()}",
             "images": f"{self.n_images:,}",
             "rows": f"{len(self):,}",
-            "patients": f"{len(np.unique(self.patients)):,}",
+            "patients": f"{len(np.unique(self.patients)):,}" if self.patients_known else "unknown",
             **{f"class {name}": f"{count:,}" for name, count in counts.items()},
         }
         cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
@@ -289,6 +297,7 @@ class FeatureMatrix:
         file.attrs["featx_format"] = FORMAT
         file.attrs["recipe"] = json.dumps(list(self.recipes), sort_keys=True)
         file.attrs["class_names"] = list(self.class_names)
+        file.attrs["patients_known"] = bool(self.patients_known)
         file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
         for name, attribute in _NUMBERS.items():
             file.create_dataset(name, data=getattr(self, attribute))
@@ -347,6 +356,7 @@ class FeatureMatrix:
             X=read_features(file, path),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
+            patients_known=_flag(file.attrs.get("patients_known")),
             unreadable=tuple(
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
             ),
@@ -367,6 +377,11 @@ class FeatureMatrix:
             raise ValueError("a row names an image that does not exist")
         if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
             raise ValueError("a label names a class that does not exist")
+
+
+def _flag(value: Any) -> bool | None:
+    """Read a flag that files of early versions lack."""
+    return None if value is None else bool(value)
 
 
 def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:

@@ -132,7 +132,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "split": _split,
     "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
     "finding": lambda v: Finding.from_dict(v).text,
-    "leak": lambda v: f"LEAK: {Finding.from_dict(v).text} All scores are too high.",
+    "leak": lambda v: Finding.from_dict(v).alarm,
     "learning-curve": _learning_curve,
     "reference": lambda v: (
         f"Compared with {v['model']}, the CNN with the highest AUC on its validation patients: "

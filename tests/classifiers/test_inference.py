@@ -76,5 +76,6 @@ def test_prediction_imports_nothing_of_fitting_or_training(model, tmp_path):
     assert "featx.classifiers.inference" in imported
     fitting = ("search", "registry", "config", "training_set", "shared_fits", "out_of_core")
     unwanted = {f"featx.classifiers.{name}" for name in (*fitting, "adaptation", "provenance")}
-    unwanted |= {"featx.baselines", "featx.benchmarking", "featx.report", "featx.audit"}
+    unwanted |= {"featx.baselines", "featx.benchmarking", "featx.reporting"}
+    unwanted |= {f"featx.audit.{name}" for name in ("leakage", "duplicates", "fingerprints")}
     assert not imported & (unwanted | {"xgboost", "keras", "tensorflow", "featx.cli"})
