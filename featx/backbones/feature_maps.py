@@ -26,17 +26,7 @@ class FeatureMaps:
         self._models: dict[int, Any] = {}
 
     def of(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
-        """Compute the maps of one view.
-
-        Parameters
-        ----------
-        pixels : ndarray, shape (height, width) or (height, width, 3)
-            Gray or RGB, 0 to 255, of the size that the network was loaded for.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns, features)
-        """
+        """Compute the maps of one view (intensities 0 to 255): shape (rows, columns, features)."""
         batch = as_batch(pixels[None], self.base.input_shape[1:3], self.backbone)
         channels = batch.shape[-1]
         if channels not in self._models:

@@ -21,27 +21,13 @@ _GEM_FLOOR = 1e-6
 
 
 def check_pooling(method: str) -> None:
-    """Raise an error for an unknown pooling.
-
-    Examples
-    --------
-    >>> check_pooling("average")
-    """
+    """Raise an error for an unknown pooling."""
     if method not in POOLINGS:
         raise unknown_name("pooling", method, POOLINGS)
 
 
 def pool(maps: Any, method: str) -> Any:
-    """Pool feature maps over their positions.
-
-    Parameters
-    ----------
-    maps : tensor, shape (n, height, width, channels)
-        Of a network's last layer.
-
-    Returns
-    -------
-    tensor, shape (n, channels * POOLINGS[method])
+    """Pool maps of shape (n, height, width, channels) over their positions.
 
     References
     ----------

@@ -77,13 +77,8 @@ def quantize(
 ) -> bytes:
     """Quantize a frozen network after training, without labels.
 
-    Activation ranges come from calibration images; biases are corrected for the mean rounding
-    error [1]_.
-
-    Parameters
-    ----------
-    views : ndarray of float32, shape (n, height, width) or (n, height, width, 1 or 3)
-        A few hundred images of the kind to be embedded later.
+    Activation ranges come from `views`, a few hundred images of the kind to be embedded later;
+    biases are corrected for the mean rounding error [1]_.
 
     References
     ----------

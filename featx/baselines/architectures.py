@@ -59,15 +59,7 @@ def ramirez_cnn(
     """Stack the five convolutions and the dense layer of Ramírez Cámara (2022).
 
     Dropout precedes batch normalization, and pooling pads, as in the report's source notebook.
-
-    Parameters
-    ----------
-    pixels : KerasTensor, shape (batch, height, width, 3)
-        Preprocessed pixels.
-
-    Returns
-    -------
-    KerasTensor, shape (batch, 128)
+    Pixels are preprocessed, of shape (batch, height, width, 3).
     """
     layers = import_keras().layers
     x = pixels[..., :channels]
@@ -88,17 +80,7 @@ def staged_cnn(
     *,
     filters: Sequence[int],
 ) -> KerasTensor:
-    """Stack stages of one convolution and one pooling, then a dense layer.
-
-    Parameters
-    ----------
-    pixels : KerasTensor, shape (batch, height, width, 3)
-        Preprocessed pixels.
-
-    Returns
-    -------
-    KerasTensor, shape (batch, 128)
-    """
+    """Stack stages of one convolution and one pooling, then a dense layer."""
     layers = import_keras().layers
     x = pixels
     for count in filters:
@@ -117,17 +99,7 @@ def pretrained(
     dropout: float = 0.2,
     pooling: Literal["average", "flatten"] = "average",
 ) -> KerasTensor:
-    """Add pooling and dropout to a backbone.
-
-    Parameters
-    ----------
-    pixels : KerasTensor, shape (batch, height, width, 3)
-        Preprocessed pixels.
-
-    Returns
-    -------
-    KerasTensor, shape (batch, features)
-    """
+    """Add pooling and dropout to a backbone."""
     layers = import_keras().layers
     base = load_base(backbone, weights, input_shape=tuple(pixels.shape[1:3]), trainable=True)
     pool = layers.GlobalAveragePooling2D if pooling == "average" else layers.Flatten

@@ -31,14 +31,7 @@ def diagnose(
     probabilities: npt.NDArray[np.float64],
     class_names: Sequence[str],
 ) -> list[str]:
-    """Describe how a training failed; empty where it did not.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Classes of the validation images.
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Predictions of the trained network.
+    """Describe how a training failed on its validation images; empty where it did not.
 
     Examples
     --------
@@ -60,15 +53,7 @@ def diagnose(
 def area_under_curve(
     labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64]
 ) -> float:
-    """Return the area under the ROC curve; of more than two classes, each against the rest, mean.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Classes.
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Of each class.
-    """
+    """Return the area under the ROC curve; of more than two classes, the one-vs-rest mean."""
     scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
     return float(roc_auc_score(labels, scores, multi_class="ovr"))
 

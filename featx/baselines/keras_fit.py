@@ -23,12 +23,7 @@ from featx.backbones.weights import Weights
 from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
 from featx.baselines.callbacks import EpochSeeds, StateFromLog, ValidationScores
-from featx.baselines.session import (
-    DamagedCheckpointError,
-    Row,
-    Session,
-    damage_noticed,
-)
+from featx.baselines.session import DamagedCheckpointError, Row, Session, damage_noticed
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Probabilities, TrainingBatches
 from featx.errors import FeatxError
@@ -45,15 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """A trained network with the weights of its best epoch.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_validation, n_classes)
-        Predictions of the validation images.
-    seconds_before : float
-        Duration of the epochs that an earlier run trained.
-    """
+    """Weights of the best epoch, predictions of validation images, seconds of earlier runs."""
 
     network: keras.Model
     history: dict[str, list[float]]

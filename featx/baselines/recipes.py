@@ -207,16 +207,7 @@ def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> Ba
 
 
 def combine(blocks: Sequence[KerasTensor]) -> KerasTensor:
-    """Normalize and concatenate the features of several networks, and add a dense layer.
-
-    Parameters
-    ----------
-    blocks : sequence of KerasTensor, each of shape (batch, features)
-
-    Returns
-    -------
-    KerasTensor, shape (batch, 256)
-    """
+    """Normalize and concatenate the features of several networks, and add a dense layer."""
     layers = import_keras().layers
     scaled = [layers.LayerNormalization()(block) for block in blocks]
     x = layers.Dropout(0.3)(layers.Concatenate()(scaled))

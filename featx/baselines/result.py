@@ -117,13 +117,7 @@ def save_trained(
     starts: list[Any],
     out: Path,
 ) -> None:
-    """Write ``network.keras``, ``training.json`` and ``validation.csv``.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_validation, n_classes)
-        Predictions of the validation images.
-    """
+    """Write ``network.keras``, ``training.json`` and ``validation.csv``."""
     temporary = out / f"{TEMPORARY_PREFIX}network.keras"
     trained.network.save(temporary)
     temporary.replace(out / "network.keras")

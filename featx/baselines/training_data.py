@@ -111,14 +111,10 @@ class FitTask:
         return dict(enumerate(weights.tolist()))
 
     def order(self, epoch: int) -> Indices:
-        """Draw the images of each step of an epoch.
+        """Draw the images of each step of an epoch: an array of shape (steps, batch_size).
 
         Where an epoch is one pass, its last step is filled up with images of its first. Where the
         recipe fixes the steps, passes follow each other across epochs.
-
-        Returns
-        -------
-        ndarray of int64, shape (steps, batch_size)
         """
         if self.recipe.steps_per_epoch is None:
             return np.resize(self._shuffle(epoch), (self.steps, self.recipe.batch_size))

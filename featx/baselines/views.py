@@ -73,13 +73,7 @@ class ImageViews:
         return {index: reason for index, reason in enumerate(reasons) if reason is not None}
 
     def render(self, indices: Indices, view: int) -> npt.NDArray[np.float32]:
-        """Return one view of each image, rendered in threads.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_indices, height, width, 1)
-            Intensities from 0 to 255.
-        """
+        """Return one view of each image, intensities 0 to 255, of shape (n, height, width, 1)."""
         render = partial(self._render_one, view=view)
         views = list(prefetch(render, indices.tolist(), min(jobs_at_a_time(), 8)))
         return np.stack(views)[..., np.newaxis]
@@ -178,11 +172,6 @@ def predict(
     batch_size: int,
     advance: Callable[..., None] | None = None,
 ) -> Probabilities:
-    """Return the class probabilities of unaugmented images.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_indices, n_classes)
-    """
+    """Return the class probabilities of unaugmented images."""
     values = run_network(network, render, indices, batch_size, advance=advance).astype(np.float64)
     return np.hstack([1 - values, values]) if values.shape[1] == 1 else values

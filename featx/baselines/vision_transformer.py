@@ -52,17 +52,7 @@ def find_vit_weights(
 def vision_transformer(
     pixels: KerasTensor, weights: Weights, shape: dict[str, int] | None = None
 ) -> KerasTensor:
-    """Build the Vision Transformer; return the features of its class token.
-
-    Parameters
-    ----------
-    pixels : KerasTensor, shape (batch, height, width, 3)
-        Preprocessed pixels.
-
-    Returns
-    -------
-    KerasTensor, shape (batch, hidden_dim)
-    """
+    """Build the Vision Transformer; return the features of its class token."""
     backbone_class = _import_hub().models.ViTBackbone
     size = tuple(int(side) for side in pixels.shape[1:3])
     if weights.path is None:

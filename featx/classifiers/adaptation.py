@@ -149,12 +149,7 @@ def _refit(
 
 
 def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
-    """Return the probability that separates two groups of scores.
-
-    Parameters
-    ----------
-    log_odds : ndarray of float64, shape (n_images,)
-        Calibrated log-odds of the new collection's images.
+    """Return the probability that separates two groups of calibrated log-odds.
 
     References
     ----------

@@ -52,15 +52,7 @@ class NoCalibration:
 
 @dataclass(frozen=True)
 class SigmoidCalibration:
-    """Log-odds as an increasing linear function of the score.
-
-    Parameters
-    ----------
-    slope : ndarray of float64, shape (1,) or (n_classes,)
-        Change of the log-odds per unit of score, above 0; of two classes, the second's only.
-    intercept : ndarray of float64, shape (1,) or (n_classes,)
-        Log-odds at score 0.
-    """
+    """Log-odds as an increasing linear function of the score; of two classes, the second's."""
 
     slope: npt.NDArray[np.float64]
     intercept: npt.NDArray[np.float64]
@@ -89,16 +81,7 @@ class IsotonicCalibration:
 
 
 def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Calibration:
-    """Fit a calibration to held-out scores, without class weights.
-
-    Parameters
-    ----------
-    method : {"sigmoid", "isotonic", "none"}
-        As `FitConfig` validates it.
-    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
-        Out-of-fold scores of images.
-    labels : ndarray of int64, shape (n_images,)
-        Class codes from 0; every class occurs.
+    """Fit a calibration to out-of-fold scores of images, without class weights.
 
     References
     ----------
@@ -122,18 +105,7 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
 
 
 def probabilities(logits: Scores) -> Scores:
-    """Turn log-odds into probabilities.
-
-    Parameters
-    ----------
-    logits : ndarray of float64, shape (n,) or (n, n_classes)
-        Output of a `Calibration`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, n_classes)
-        Rows sum to 1; none is exactly 0 or 1 for two classes.
-    """
+    """Turn the log-odds of a `Calibration` into probabilities, a column per class."""
     if logits.ndim == 1:
         positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
         return np.column_stack([1 - positive, positive])

@@ -34,25 +34,15 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     """Return a classifier's scores of rows, on the scale of log-odds.
 
     They come from its decision function if it has one; otherwise from the logarithms of its joint
-    probabilities (naive Bayes) or of its proportions of votes.
-
-    Parameters
-    ----------
-    X : ndarray, shape (n_rows, n_features)
-        Features, scaled and compressed as in training.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-        For two classes, higher means the second; for more, one column per class, against the rest.
+    probabilities (naive Bayes) or of its proportions of votes. For two classes, higher means the
+    second; for more, there is one column per class, against the rest.
 
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]])
     >>> fitted = LogisticRegression().fit(X, [0, 0, 1, 1, 2, 2])
-    >>> likeliest = classifier_scores(fitted, X).argmax(axis=1)
-    >>> likeliest.tolist()
+    >>> classifier_scores(fitted, X).argmax(axis=1).tolist()
     [0, 0, 1, 1, 2, 2]
     """
     if hasattr(classifier, "decision_function"):
@@ -77,19 +67,7 @@ def _against_the_rest(logarithms: Scores) -> Scores:
 
 
 def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -> Scores:
-    """Average scores over each image's views.
-
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
-        Scores of rows.
-    image : ndarray of int64, shape (n_rows,)
-        Index of each row's image; each image has at least one row.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_images,) or (n_images, n_classes)
-        Scores of images.
+    """Average scores over each image's views; `image` is the index of each row's image.
 
     Examples
     --------
@@ -104,14 +82,7 @@ def average_views(scores: Scores, image: npt.NDArray[np.int64], n_images: int) -
 
 
 def one_vs_rest_auc(labels: npt.NDArray[np.int64], scores: Scores) -> float:
-    """Return the ROC AUC; of more than two classes, the one-vs-rest mean.
-
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Class codes from 0; every class occurs.
-    scores : ndarray of float64, shape (n_images,) or (n_images, n_classes)
-        As `classifier_scores` gives them.
+    """Return the ROC AUC of scores; of more than two classes, the one-vs-rest mean.
 
     Examples
     --------

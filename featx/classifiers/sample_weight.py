@@ -14,19 +14,8 @@ def row_weights(
 ) -> npt.NDArray[np.float64]:
     """Return balanced class weights, divided by the views of each image.
 
-    So a penalty means the same for any number of views.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (n_rows,)
-        Class code of each row.
-    image : ndarray of int, shape (n_rows,)
-        Index of each row's image.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,)
-        They sum to the number of images, and to the same in every class.
+    So a penalty means the same for any number of views; weights sum to the number of images, and
+    to the same in every class.
 
     References
     ----------

@@ -122,13 +122,7 @@ class Explanations(Sequence[Explanation]):
         }
 
     def save(self, out: str | Path) -> None:
-        """Write one overlay per image, a contact sheet and ``explanations.json``.
-
-        Parameters
-        ----------
-        out : path-like
-            Folder to write to; made if it is missing.
-        """
+        """Write one overlay per image, a contact sheet and ``explanations.json`` into a folder."""
         out, scale = Path(out), self.scale
         tiles, captions = [], []
         for number, (index, each) in enumerate(zip(self.indices, self, strict=True), 1):

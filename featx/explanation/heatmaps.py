@@ -42,15 +42,7 @@ def shared_scale(maps: Sequence[Map]) -> float:
 def overlay(
     pixels: npt.NDArray, values: Map, scale: float, longest: int = _LONGEST_SIDE
 ) -> Image.Image:
-    """Draw a map over an image, keeping the image's aspect ratio.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255.
-    values : ndarray of float64, shape (rows, columns)
-        The map, covering the whole image.
-    """
+    """Draw a map that covers a whole image over it, keeping the image's aspect ratio."""
     gray = np.asarray(gray_image(pixels, longest), dtype=np.float64)
     size = gray.shape[::-1]
     level = np.clip(cv2.resize(values, size, interpolation=cv2.INTER_CUBIC) / scale, -1, 1)
@@ -122,13 +114,7 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def gray_image(pixels: npt.NDArray, longest: int) -> Image.Image:
-    """Return an image in gray whose longer side has the given number of pixels.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255.
-    """
+    """Return an image in gray whose longer side has the given number of pixels."""
     gray = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
     image = Image.fromarray(np.rint(gray).clip(0, 255).astype(np.uint8))
     ratio = longest / max(image.size)

@@ -132,23 +132,7 @@ class Exploration:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the page.
-
-        Parameters
-        ----------
-        path : path-like
-            File to write, such as ``explore.html``.
-
-        Returns
-        -------
-        Path
-            Path of the page.
-
-        Raises
-        ------
-        FeatxError
-            If it cannot be written.
-        """
+        """Write the page, and return its path."""
         page = render(
             "explore.html.j2",
             scripts=("page.js", "explore.js"),

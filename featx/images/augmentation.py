@@ -152,23 +152,11 @@ def make_view(
     augmentation: Augmentation,
     random_state: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Render one view of an image; number 0 is the whole image, resized.
+    """Render one view of an image, intensities 0 to 255; number 0 is the whole image, resized.
 
-    Parameters
-    ----------
-    image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255.
-    digest : str
-        SHA-256 of the image's bytes, in hexadecimal. It seeds the view, together with
-        `augmentation`, `random_state` and `view` only.
-    size : (int, int)
-        Height and width of the view in pixels. The aspect ratio is not kept: padding would show
-        it to the network, and in some data sets it predicts the class.
-
-    Returns
-    -------
-    ndarray of float32, shape (*size) or (*size, 3)
-        Intensities from 0 to 255.
+    The image's digest seeds the view, together with policy, `random_state` and number only. The
+    aspect ratio is not kept: padding would show it to the network, and in some data sets it
+    predicts the class.
 
     Examples
     --------
@@ -242,7 +230,8 @@ def _warp(
         max(1, math.ceil(round(float(np.linalg.norm(footprint[:, axis])), 6))) for axis in (0, 1)
     )
     fine_width, fine_height = view_width * fine_x, view_height * fine_y
-    pixel_map = _from_square(width, height) @ square_map @ _to_square(fine_width, fine_height)
+    to_square = np.linalg.inv(_from_square(fine_width, fine_height))
+    pixel_map = _from_square(width, height) @ square_map @ to_square
     image = np.asarray(image, dtype=np.float32)
     if not (pixel_map[0, 1] or pixel_map[1, 0]):
         rows = _weights(height, view_height, fine_y, pixel_map[1, 1], pixel_map[1, 2])
@@ -264,13 +253,7 @@ def _warp(
 
 @lru_cache(maxsize=64)
 def _weights(pixels: int, view_pixels: int, fine: int, step: float, start: float) -> csr_array:
-    """Compute the weights of a map without rotation along one axis, which is faster than a warp.
-
-    Returns
-    -------
-    csr_array of float32, shape (view_pixels, pixels)
-        Weight of each image pixel in each view pixel.
-    """
+    """Weigh image pixels in view pixels along one axis, without rotation: faster than a warp."""
     from scipy.sparse import csr_array
 
     places = step * np.arange(view_pixels * fine) + start
@@ -292,10 +275,6 @@ def _apply(weights: csr_array, image: npt.NDArray[np.float32]) -> npt.NDArray[np
 def _from_square(width: int, height: int) -> npt.NDArray[np.float64]:
     """Map -1..1 to pixel centers; the image's edge is half a pixel outside the first center."""
     return np.array([[width / 2, 0, (width - 1) / 2], [0, height / 2, (height - 1) / 2], [0, 0, 1]])
-
-
-def _to_square(width: int, height: int) -> npt.NDArray:
-    return np.linalg.inv(_from_square(width, height))
 
 
 def _jitter(

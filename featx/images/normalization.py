@@ -20,12 +20,7 @@ _TILES = (8, 8)
 
 
 def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
-    """Normalize an image's intensities by its own intensities.
-
-    Parameters
-    ----------
-    image : ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255; colors are normalized separately.
+    """Normalize an image's intensities (0 to 255) by its own; colors separately.
 
     References
     ----------

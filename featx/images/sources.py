@@ -44,12 +44,7 @@ def load(source: Source) -> Loaded:
 
 
 def pixels_of(source: Source | Loaded, color: Color) -> npt.NDArray:
-    """Decode an image; see `read_image`.
-
-    Returns
-    -------
-    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-    """
+    """Decode an image; see `read_image`."""
     if isinstance(source, np.ndarray):
         return _array_in_color(source, color)
     return read_image(content_of(source), color)

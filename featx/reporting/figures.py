@@ -48,16 +48,7 @@ _LOG_RATIO = 30.0
 class DrawnModel:
     """Scores of one model for one class against the rest, and its style.
 
-    Parameters
-    ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images are of the class.
-    probability : ndarray of float64, shape (n_images,)
-        Probability of the class.
-    patients : ndarray of str, shape (n_images,), or None
-        Patient of each image; None where unknown.
-    auc : float
-        Area under the ROC curve; nan where unknown.
+    `positive` says which images are of the class; `patients` is None, and `auc` nan, if unknown.
     """
 
     label: str

@@ -86,12 +86,9 @@ class FeatureStore:
         self._index = _ShardIndex(self.folder / INDEX_NAME, recipe.digest)
 
     def missing(self, digests: Sequence[str], views: int) -> npt.NDArray[np.bool_]:
-        """Find the rows that the cache lacks; shards are read only where the index lacks them.
+        """Find the rows that the cache lacks, shape (n_images, views), by the index where it can.
 
-        Returns
-        -------
-        ndarray of bool, shape (n_images, views)
-            Damage of a shard shows only when its rows are collected.
+        Damage of a shard shows only when its rows are collected.
         """
         places = _places(digests)
         missing = np.ones((len(digests), views), dtype=bool)
@@ -113,21 +110,10 @@ class FeatureStore:
         first_column: int = 0,
         found: npt.NDArray[np.bool_] | None = None,
     ) -> tuple[npt.NDArray[np.bool_], float]:
-        """Copy the rows that the cache holds, checking each shard that has one.
+        """Copy the rows that the cache holds into `into`, checking each shard that has one.
 
-        Parameters
-        ----------
-        into : ndarray or h5py.Dataset of float32, shape (n_images * views, n_columns)
-            Filled where rows are found.
-        found : ndarray of bool, shape (n_images, views), optional
-            Rows that an earlier call copied.
-
-        Returns
-        -------
-        found : ndarray of bool, shape (n_images, views)
-            Rows copied now or earlier.
-        seconds : float
-            Time that the rows copied now once took to compute.
+        Returns the rows copied now or, by `found`, earlier, shape (n_images, views), and the
+        seconds that the rows copied now once took to compute.
         """
         places = _places(digests)
         found = np.zeros((len(digests), views), dtype=bool) if found is None else found.copy()
