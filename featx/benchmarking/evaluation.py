@@ -128,7 +128,7 @@ class ModelEvaluator:
         started = time.perf_counter()
         adapted = adapt(self.model(row), data.train, data.test)
         if adapted is None:
-            raise UsageError("the scores of the test images do not fall into two groups")
+            raise UsageError("the scores of the test images do not form two groups")
         seconds = (row.costs.seconds_fit or 0.0) + time.perf_counter() - started
         test_only = replace(data, externals={})
         identity = ModelName(name, row.backbone, row.classifier, "adapted")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 from scipy.special import expit, logit
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
@@ -25,6 +27,8 @@ logger = logging.getLogger(__name__)
 FEWEST_IMAGES = 50
 # Closer groups, in pooled standard deviations, are not separable.
 _LEAST_SEPARATION = 2.0
+# "Very strong" evidence for two groups against one (Kass and Raftery 1995).
+_LEAST_BIC_GAIN = 10.0
 _STARTS = 5
 
 # scripts/bench/generalization.py: fewer images or rounds gain less, all images let errors in.
@@ -102,7 +106,9 @@ def with_adapted_threshold(
     threshold = adapted_threshold(logit(probabilities[:, 1]))
     if threshold is None:
         logger.warning(
-            "The images' scores do not fall into two groups: the threshold stays as it was."
+            "The images' scores do not form two groups, as if all were of one class: the threshold "
+            "stays at %.3f.",
+            model.threshold_,
         )
         return model
     moved = copy.copy(model)
@@ -149,12 +155,17 @@ def _refit(
 
 
 def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
-    """Return the probability that separates two groups of calibrated log-odds.
+    """Return the probability that separates two groups of calibrated log-odds; None without proof.
+
+    A mixture of two normal distributions [1]_ must be better, by more than 10 in BIC [2]_, than
+    every single distribution: skewed scores of one class are no two groups either.
 
     References
     ----------
     .. [1] J. Kittler, J. Illingworth (1986), "Minimum error thresholding", Pattern Recognition
        19(1), 41-47, doi 10.1016/0031-3203(86)90030-0.
+    .. [2] R. E. Kass, A. E. Raftery (1995), "Bayes factors", Journal of the American Statistical
+       Association 90(430), 773-795, doi 10.1080/01621459.1995.10476572.
 
     Examples
     --------
@@ -162,6 +173,8 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     >>> moved = np.concatenate([generator.normal(1, 1, 100), generator.normal(6, 1, 100)])
     >>> round(float(np.log(1 / (1 / adapted_threshold(moved) - 1))), 1)
     3.7
+    >>> adapted_threshold(moved[:100]) is None
+    True
     """
     scores = np.asarray(log_odds, dtype=np.float64)
     if len(scores) < FEWEST_IMAGES:
@@ -169,7 +182,12 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
             f"{len(scores)} images are too few to adapt a threshold to; give at least "
             f"{FEWEST_IMAGES}, or omit --adapt"
         )
+    if len(np.unique(scores)) < len(scores) / 2:
+        # A normal distribution fits the steps of an isotonic calibration too well.
+        return None
     mixture = GaussianMixture(2, n_init=_STARTS, random_state=0).fit(scores[:, None])
+    if _one_group_bic(scores) - mixture.bic(scores[:, None]) <= _LEAST_BIC_GAIN:
+        return None
     means, variances = mixture.means_.ravel(), mixture.covariances_.ravel()
     low, high = np.argsort(means)
     if means[high] - means[low] < _LEAST_SEPARATION * np.sqrt(variances @ mixture.weights_):
@@ -177,3 +195,13 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     between = np.linspace(means[low], means[high], 2001)
     upper = mixture.predict_proba(between[:, None])[:, high]
     return float(expit(between[np.argmax(upper >= 0.5)]))
+
+
+def _one_group_bic(scores: npt.NDArray[np.float64]) -> float:
+    """Return the BIC of the single distribution, of location and scale, that fits best."""
+    shapes = (stats.norm, stats.laplace, stats.gumbel_l, stats.gumbel_r, stats.uniform)
+    fits = [(shape(*shape.fit(scores)), scores) for shape in shapes]
+    fits += [(stats.t(*stats.t.fit(scores, fdf=3)), scores)]
+    fits += [(stats.expon(*stats.expon.fit(side)), side) for side in (scores, -scores)]
+    likelihood = max(float(fitted.logpdf(values).sum()) for fitted, values in fits)
+    return 2 * math.log(len(scores)) - 2 * likelihood

@@ -36,8 +36,33 @@ def test_it_moves_with_the_scores(shift, random_state):
     assert logit(adapted_threshold(scores + shift)) == pytest.approx(there + shift, abs=0.02)
 
 
-def test_scores_of_one_group_give_none():
-    assert adapted_threshold(np.random.default_rng(0).normal(size=500)) is None
+ONE_GROUP = {
+    "normal": lambda g, n: g.normal(size=n),
+    "exponential": lambda g, n: g.exponential(size=n),
+    "mirrored exponential": lambda g, n: -g.exponential(size=n),
+    "heavy tails": lambda g, n: g.standard_t(3, size=n),
+    "uniform": lambda g, n: g.random(n),
+    "skewed": lambda g, n: g.gumbel(size=n),
+    "saturated": lambda g, n: np.minimum(g.normal(size=n), 1.5),
+    "U-shaped": lambda g, n: g.beta(0.7, 0.7, size=n),
+    "isotonic steps": lambda g, n: g.choice([-2.0, -1.0, 0.5], size=n, p=[0.2, 0.3, 0.5]),
+    "constant": lambda g, n: np.zeros(n),
+}
+
+
+@pytest.mark.parametrize("shape", ONE_GROUP)
+@pytest.mark.parametrize("n", [60, 400])
+def test_scores_of_one_group_give_none(shape, n):
+    generator = np.random.default_rng(0)
+    found = [adapted_threshold(ONE_GROUP[shape](generator, n)) for _ in range(4)]
+    assert found == [None] * 4
+
+
+@pytest.mark.parametrize("rarer", [0.1, 0.3, 0.5])
+def test_two_groups_are_found_however_rare_the_second(rarer):
+    for random_state in range(4):
+        scores = two_groups(int(400 * (1 - rarer)), int(400 * rarer), random_state=random_state)
+        assert 1 < logit(adapted_threshold(scores)) < 4
 
 
 def test_too_few_images_are_refused():
@@ -66,7 +91,7 @@ def auc_and_accuracy(model, matrix):
 
 
 def test_a_model_meets_a_shifted_collection_better_for_having_seen_it():
-    train, target = collections(shift=0.35)
+    train, target = collections(shift=0.35, n=600)
     model = fit(train, "logistic", n_jobs=1)
     adapted = adapt(model, train, target)
     before, after = auc_and_accuracy(model, target), auc_and_accuracy(adapted, target)
