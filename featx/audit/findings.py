@@ -26,6 +26,7 @@ class Finding:
     ----------
     kind : str
         One of ``exact-duplicates-across``, ``near-duplicates-across``, ``patients-across``,
+        ``duplicates-between-sets``, ``patients-between-sets``, ``patients-joined``,
         ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
         ``depths-differ`` and ``class-share``; of the images given to a model
         ``trained-on-images``, ``trained-on-patients``, ``patients-not-compared`` and
@@ -142,8 +143,13 @@ _TEXTS = {
     "near-duplicates-across": "{n} pair{s} of nearly identical images {are} in both training and "
     "{set}.",
     "patients-across": "{n} patient{s} {have} images in both training and test.",
-    "leaks-left-out": "{n} training image{s} {were} left out: duplicates of test images, or images "
-    "of test patients.",
+    "duplicates-between-sets": "{n} pair{s} of duplicates {are} in both {first} and {second}.",
+    "patients-between-sets": "{n} patient{s} {have} the same name in {first} and {second}; if they "
+    "are the same people, estimates on {second} are too good.",
+    "patients-joined": "{n} patient{s} {are} counted as one with another patient who has the same "
+    "image.",
+    "leaks-left-out": "{n} training image{s} {were} left out: test images lead to them by "
+    "duplicates or patients.",
     "labels-differ": "{n} pair{s} of duplicates {have} two different labels: one label is wrong.",
     "duplicates-within": "{n} pair{s} of images in one part of the split {are} duplicates; "
     "patients who share an image stay in one part.",

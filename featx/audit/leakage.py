@@ -146,6 +146,8 @@ def audit_split(
         *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
         *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
         *make_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
+        *_sets_overlap(inspection, parts),
+        *_patients_joined(inspection),
         *make_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
         *make_finding("labels-differ", "warning", differing),
         *make_finding("duplicates-within", "information", within),
@@ -158,7 +160,7 @@ def audit_split(
 
 
 def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
-    """Find the training images that leak test images or external images.
+    """Find the training images that are connected with test images or external images.
 
     Parameters
     ----------
@@ -168,16 +170,17 @@ def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
     Returns
     -------
     ndarray of bool, shape (n_images,)
-        Duplicates of images of the test or of an external set, and images of test patients.
+        All images outside the test set that a chain of patients and duplicates leads from to an
+        image of the test or of an external set.
     """
     n = len(in_test)
-    found = np.isin(inspection.patients, inspection.patients[in_test])
-    tested = np.pad(in_test, (0, len(inspection.names) - n), constant_values=True)
-    for pair in inspection.pairs:
-        for one, other in (pair, pair[::-1]):
-            if one < n and tested[other]:
-                found[one] = True
-    return found & ~in_test
+    # Patients who share an image have one name here, also along chains.
+    patients = inspection.images.patients
+    tainted = in_test.copy()
+    for i, j in inspection.pairs:
+        if min(i, j) < n <= max(i, j):
+            tainted[min(i, j)] = True
+    return np.isin(patients, patients[tainted]) & ~in_test
 
 
 def _expand(exact: Pairs) -> Pairs:
@@ -191,9 +194,13 @@ def _expand(exact: Pairs) -> Pairs:
 def _duplicates_across(
     names: list[str], parts: list[str], kind: str, pairs: Pairs
 ) -> list[Finding]:
+    """Find duplicates between training and what is evaluated, which images left out are not."""
     across: dict[str, list[str]] = {}
     for i, j in pairs:
-        if "training" in (parts[i], parts[j]) and parts[i] != parts[j]:
+        if "training" in (parts[i], parts[j]) and not {parts[i], parts[j]} <= {
+            "training",
+            "left out",
+        }:
             train, test = (i, j) if parts[i] == "training" else (j, i)
             across.setdefault(parts[test], []).append(f"{names[train]} = {names[test]}")
     return [
@@ -201,6 +208,48 @@ def _duplicates_across(
         for part, examples in across.items()
         for finding in make_finding(kind, "leak", examples, {"set": part})
     ]
+
+
+def _sets_overlap(inspection: Inspection, parts: list[str]) -> list[Finding]:
+    """Find what external sets share with the other images, besides duplicates of training images.
+
+    Two hospitals may number patients alike, so that equal names are no proof of a leak.
+    """
+    found = []
+    names, n = inspection.names, len(inspection.images)
+    shared: dict[tuple[str, str], list[str]] = {}
+    for i, j in inspection.pairs:
+        if (
+            max(i, j) >= n
+            and parts[i] != parts[j]
+            and not {"training", "left out"} & {parts[i], parts[j]}
+        ):
+            shared.setdefault((parts[i], parts[j]), []).append(f"{names[i]} = {names[j]}")
+    for pair, examples in shared.items():
+        details = dict(zip(("first", "second"), pair, strict=True))
+        found += make_finding("duplicates-between-sets", "warning", examples, details)
+    patients: dict[str, set[str]] = {}
+    if inspection.images.patients_known:
+        for part, patient in zip(parts, inspection.patients.tolist(), strict=False):
+            if part != "left out":
+                patients.setdefault(part, set()).add(patient)
+    for name, external in inspection.externals.items():
+        if external.patients_known:
+            patients[f"external set {name}"] = set(external.patients.tolist())
+    for one, other in combinations(patients, 2):
+        if other not in ("training", "test"):
+            examples = [f"patient {name}" for name in sorted(patients[one] & patients[other])]
+            details = {"first": one, "second": other}
+            found += make_finding("patients-between-sets", "warning", examples, details)
+    return found
+
+
+def _patients_joined(inspection: Inspection) -> list[Finding]:
+    if not inspection.images.patients_known:
+        return []
+    given, counted = inspection.patients, inspection.images.patients
+    names = [f"patient {name}" for name in np.unique(given[given != counted]).tolist()]
+    return make_finding("patients-joined", "information", names)
 
 
 def _depths_differ(inspection: Inspection) -> list[Finding]:

@@ -116,7 +116,7 @@ def benchmark(
         random_state=config.random_state,
         leaks=config.leaks,
     )
-    logger.info(data.splits.note.text)
+    logger.info(data.split_note.text)
     shown = is_kermany(dataset) if config.published is None else config.published
     published = published_figures() if shown else []
     with (

@@ -82,16 +82,6 @@ class DataSplits:
         """Test images."""
         return self.images.select(self.in_test)
 
-    @property
-    def note(self) -> Note:
-        """Note on the split for the table."""
-        counts: dict[str, Any] = {}
-        for name, images in (("train", self.train), ("test", self.test)):
-            counts[f"{name}_images"] = len(images)
-            counts[f"{name}_patients"] = _count_patients(images, images.patients)
-        how = {"test_size": self.test_size, "random_state": self.random_state}
-        return Note("split", counts | how)
-
 
 def split_images(
     images: ImageDataset, *, test_size: float = 0.2, random_state: int = 0
@@ -150,15 +140,26 @@ class AuditedData:
             {name: kept(images, f"{name}: ") for name, images in externals},
         )
 
+    @cached_property
+    def split_note(self) -> Note:
+        """Note on the readable images of the split."""
+        readable = self.readable()
+        counts: dict[str, Any] = {}
+        for name, images in (("train", readable.train), ("test", readable.test)):
+            counts[f"{name}_images"] = len(images)
+            counts[f"{name}_patients"] = _count_patients(images)
+        how = {"test_size": self.splits.test_size, "random_state": self.splits.random_state}
+        return Note("split", counts | how)
+
     def notes(self) -> list[Note]:
         """Return the notes on the images for the table."""
         leaks = [Note("leak", finding.to_dict()) for finding in self.audit.leaks]
         warnings = [Note("finding", finding.to_dict()) for finding in self.audit.warnings]
-        return [self.splits.note, Note("confidence", {"level": 0.95}), *leaks, *warnings]
+        return [self.split_note, Note("confidence", {"level": 0.95}), *leaks, *warnings]
 
     def flow(self) -> list[dict[str, Any]]:
         """Count the images from the folder to the table, as STARD and TRIPOD+AI ask."""
-        images, patients = self.inspection.images, self.inspection.patients
+        images = self.inspection.images
         externals = self.inspection.externals
         readable = np.ones(len(self.inspection.fingerprints), dtype=bool)
         readable[list(self.inspection.fingerprints.unreadable)] = False
@@ -173,13 +174,9 @@ class AuditedData:
             "test": self.splits.in_test & own,
         }
         return [
+            *(_step(name, images, chosen) for name, chosen in steps.items() if any(chosen)),
             *(
-                _step(name, images, patients, chosen)
-                for name, chosen in steps.items()
-                if any(chosen)
-            ),
-            *(
-                _step(f"external: {name}", external, external.patients, chosen)
+                _step(f"external: {name}", external, chosen)
                 for (name, external), chosen in zip(externals.items(), others, strict=True)
             ),
         ]
@@ -200,9 +197,17 @@ def split_and_audit(
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
     if leaks == "drop":
         kept = splits.in_train & ~find_leaks(inspection, splits.in_test)
-        if not kept.any():
+        labels = inspection.images.labels
+        gone = [
+            name
+            for label, name in enumerate(images.class_names)
+            if not (labels[kept] == label).any()
+        ]
+        if gone:
             raise UsageError(
-                "every training image is a duplicate of a test image or of a test patient"
+                f"without the training images that leak, none of class {', '.join(gone)} is left: "
+                "patients and duplicates connect all of them with test images. Leave out the split "
+                "'test', so that featx draws one by patient, or use --leaks allow"
             )
         splits = replace(splits, in_train=kept)
     audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=leaks == "allow")
@@ -242,17 +247,15 @@ def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset])
             )
 
 
-def _count_patients(images: ImageDataset, patients: npt.NDArray[np.str_]) -> int | None:
-    return len(np.unique(patients)) if images.patients_known else None
+def _count_patients(images: ImageDataset) -> int | None:
+    return len(np.unique(images.patients)) if images.patients_known else None
 
 
-def _step(
-    name: str, images: ImageDataset, patients: npt.NDArray[np.str_], chosen: Mask
-) -> dict[str, Any]:
+def _step(name: str, images: ImageDataset, chosen: Mask) -> dict[str, Any]:
     counts = np.bincount(images.labels[chosen], minlength=len(images.class_names)).tolist()
     return {
         "step": name,
         "images": int(chosen.sum()),
-        "patients": _count_patients(images, patients[chosen]),
+        "patients": _count_patients(images.select(chosen)),
         "classes": dict(zip(images.class_names, counts, strict=True)),
     }

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from featx.audit.leakage import audit_split, inspect_images
+from featx.audit.leakage import audit_split, find_leaks, inspect_images
 from featx.benchmarking.data import split_and_audit, split_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
@@ -99,6 +101,110 @@ def test_external_images_must_be_new_too():
         audit_split(inspection, in_test, ~in_test).check()
     # Models learn nothing from test images, so that those may be in other sets as well.
     assert audit_split(inspection, ~in_test, in_test).leaks == []
+
+
+PICTURES = np.random.default_rng(5).integers(0, 255, (16, 9, 9), np.uint8)
+
+
+@st.composite
+def collections(draw):
+    """Images by content and patient, of which some are test images, and contents elsewhere."""
+    n = draw(st.integers(2, 9))
+    numbers = st.lists(st.integers(0, 6), min_size=n, max_size=n)
+    in_test = draw(st.lists(st.booleans(), min_size=n, max_size=n))
+    return draw(numbers), draw(numbers), in_test, draw(st.lists(st.integers(0, 6), max_size=2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(collections(), st.booleans())
+def test_dropping_leaves_nothing_that_is_connected_with_a_test_image(collection, known):
+    contents, patients, in_test, elsewhere = collection
+    in_test = np.array(in_test)
+    names = [f"p{number}" for number in patients] if known else None
+    classes = {"class_names": ["a", "b"]}
+    images = ImageDataset.from_arrays(
+        PICTURES[contents], np.zeros(len(contents), int), patients=names, **classes
+    )
+    others = ImageDataset.from_arrays(PICTURES[elsewhere], np.zeros(len(elsewhere), int), **classes)
+    externals = {"x": others} if elsewhere else {}
+    inspection = inspect_images(images, externals)
+    dropped = find_leaks(inspection, in_test)
+
+    # Brute force: the closure of "same picture or same patient", by walking.
+    reached = in_test | np.isin(contents, elsewhere)
+    for _ in contents:
+        for i, j in np.ndindex(len(contents), len(contents)):
+            if contents[i] == contents[j] or (known and patients[i] == patients[j]):
+                reached[i] |= reached[j]
+    np.testing.assert_array_equal(dropped, reached & ~in_test)
+    in_train = ~in_test & ~dropped
+    if in_train.any() and in_test.any():
+        audit_split(inspection, in_test, in_train).check()
+
+
+def two_more(images, other, source):
+    """Add an image of another patient with the picture of an image."""
+    patients = images.patients.copy()
+    patients[other] = "zz"
+    return replace(with_source(images, other, images.sources[source]), patients=patients)
+
+
+def test_dropping_a_leak_is_no_dead_end():
+    """Image 3 has a copy of a test image's patient; a copy of it stays, which once was an error."""
+    images = two_more(draw(splits=SPLITS), 20, 3)
+    patients = images.patients.copy()
+    patients[100] = patients[3]
+    data = split_and_audit(replace(images, patients=patients), leaks="drop")
+    names = set(data.splits.train.names)
+    assert not names & {"array-000002", "array-000003", "array-000020"}
+    assert "array-000021" in names
+
+
+def test_patients_who_share_an_image_with_a_test_patient_are_dropped_whole():
+    images = with_source(draw(splits=SPLITS), 100, draw().sources[3])
+    data = split_and_audit(images, leaks="drop")
+    assert not set(data.splits.train.patients) & set(images.patients[[3, 100]])
+    assert len(data.splits.train) == 78
+
+
+def test_a_class_that_leaks_whole_is_an_error_with_a_way_out():
+    images = draw(n=24, splits=np.repeat(["train", "test"], [12, 12]))
+    patients = np.where(images.labels == 0, "one", images.patients)
+    with pytest.raises(UsageError, match=r"none of class ill is left.*--leaks allow"):
+        split_and_audit(replace(images, patients=patients), leaks="drop")
+
+
+def test_note_and_flow_count_the_same_patients():
+    """Two training patients share an image, another has an unreadable one only."""
+    images = two_more(draw(splits=SPLITS), 20, 3)
+    for index in (30, 31):
+        images = with_source(images, index, np.zeros((3, 3, 5), np.uint8))
+    data = split_and_audit(images)
+    flow = {step["step"]: step for step in data.flow()}
+    noted = data.split_note.values
+    assert noted["train_images"] == flow["training"]["images"] == 78
+    assert noted["train_patients"] == flow["training"]["patients"] == 39
+    assert by_kind(data.audit)["patients-joined"].examples == ("patient zz",)
+
+
+def test_external_sets_are_compared_with_test_images_and_each_other():
+    images = draw(splits=SPLITS)
+    one, other = draw(random_state=1, n=20), draw(random_state=2, n=20)
+    one = with_source(one, 4, images.sources[100])
+    other = with_source(other, 5, one.sources[8])
+    other = replace(other, patients=np.where(other.patients == "s2p001", "s1p000", other.patients))
+    result = audit(images, {"one": one, "other": other})
+    result.check()
+    found = [(f.kind, f.details.get("first"), f.details.get("second")) for f in result.warnings]
+    assert found == [
+        ("duplicates-between-sets", "test", "external set one"),
+        ("duplicates-between-sets", "external set one", "external set other"),
+        ("patients-between-sets", "external set one", "external set other"),
+    ]
+    patients = np.where(one.patients == "s1p005", images.patients[0], one.patients)
+    result = audit(images, {"one": replace(one, patients=patients)})
+    text = by_kind(result)["patients-between-sets"].text
+    assert text.startswith("1 patient has the same name in training and external set one;")
 
 
 def test_blank_and_unreadable_images_and_shifted_classes_are_warnings():

@@ -22,7 +22,7 @@ def test_train_and_val_are_pooled_and_test_is_kept():
     splits_ = split_images(make(["train"] * 20 + ["val"] * 10 + ["test"] * 10))
     assert (len(splits_.train), len(splits_.test)) == (30, 10)
     assert splits_.in_test.tolist() == [False] * 30 + [True] * 10
-    assert "own test split" in splits_.note.text
+    assert splits_.test_size is None
 
 
 def test_without_a_test_split_patients_are_held_out():
@@ -31,7 +31,7 @@ def test_without_a_test_split_patients_are_held_out():
         assert not set(splits_.train.patients) & set(splits_.test.patients)
         assert splits_.test.names == tuple(np.array(make().names)[splits_.in_test])
         assert len(splits_.train) + len(splits_.test) == 40
-        assert "patients of each class held out" in splits_.note.text
+        assert splits_.test_size == 0.25
 
 
 def test_what_cannot_be_split_says_so():
