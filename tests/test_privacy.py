@@ -1,7 +1,5 @@
 """Nothing that identifies a patient in DICOM headers reaches a file or a message of featx."""
 
-from __future__ import annotations
-
 import io
 import zipfile
 

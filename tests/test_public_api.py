@@ -3,8 +3,6 @@
 After a deliberate change: ``python -m tests.test_public_api > tests/public_api.txt``
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

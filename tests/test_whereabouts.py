@@ -1,7 +1,5 @@
 """No file that featx writes contains a path of the machine or the name of a user."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """The whole road against a script of Keras and scikit-learn, and promises over all of it."""
 
-from __future__ import annotations
-
 import json
 
 import cv2

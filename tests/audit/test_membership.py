@@ -1,7 +1,5 @@
 """A model recognizes its training images and patients, whichever road they come by."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

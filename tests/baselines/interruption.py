@@ -1,7 +1,5 @@
 """Interruptions of Keras' `fit` for tests of resuming."""
 
-from __future__ import annotations
-
 from featx.backbones._keras import import_keras
 
 

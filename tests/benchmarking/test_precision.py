@@ -1,7 +1,5 @@
 """The benchmark quantizes on its training images and tests what a precision costs."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The classifier among scikit-learn's own tools: checks, routing, global settings, joblib."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from joblib import parallel_config

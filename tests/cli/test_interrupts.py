@@ -1,7 +1,5 @@
 """Ctrl-C as users press it: real processes, real signals, at moments that are chosen."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

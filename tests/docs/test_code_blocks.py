@@ -1,7 +1,5 @@
 """The code blocks of the README and of the docs run, on small synthetic images."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

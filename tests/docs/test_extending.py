@@ -1,7 +1,5 @@
 """The diffs of "Add a backbone, a classifier or a baseline" apply and work."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """The CPU-only install names what setup.cfg requires."""
 
-from __future__ import annotations
-
 import configparser
 import re
 

@@ -1,7 +1,5 @@
 """The pages list all that is public, and README and docs follow the style."""
 
-from __future__ import annotations
-
 import re
 
 import featx

@@ -5,8 +5,6 @@ process, ``slow`` holds the seconds that a step of the engine takes, ``drifting`
 worker whose features are others.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

@@ -1,7 +1,5 @@
 """Real clusters: a scheduler and workers as processes of their own, and their failures."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

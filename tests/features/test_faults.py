@@ -1,7 +1,5 @@
 """Faults that really occur, injected for real: kills, many writers, full disks."""
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

@@ -1,7 +1,5 @@
 """Precision: one quantized network for all images that are compared."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 

@@ -3,8 +3,6 @@
 python -m tests.features.worker IMAGES OUT [ROWS_PER_SHARD]
 """
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

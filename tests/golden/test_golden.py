@@ -4,8 +4,6 @@
 the numbers of that state and the versions of its libraries.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json

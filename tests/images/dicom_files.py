@@ -1,7 +1,5 @@
 """DICOM files made for tests."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

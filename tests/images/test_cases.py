@@ -1,7 +1,5 @@
 """The files that failed in the review, if present in ../shared/cases/images."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

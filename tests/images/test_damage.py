@@ -1,7 +1,5 @@
 """Damage of which decoders only warn, and files that would take for ever."""
 
-from __future__ import annotations
-
 import io
 import os
 import socket

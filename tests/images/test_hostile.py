@@ -1,7 +1,5 @@
 """Thousands of damaged or unusual files: each is read or reported, nothing crashes."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import random

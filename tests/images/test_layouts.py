@@ -1,7 +1,5 @@
 """Accepted layouts of PNG, JPEG, BMP and arrays against drawn pixels; refusals by name."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

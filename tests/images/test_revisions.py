@@ -1,7 +1,5 @@
 """Rows in caches of an earlier state are reused for images that are read as before, only."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 

@@ -1,7 +1,5 @@
 """Every accepted layout of TIFF against drawn pixels."""
 
-from __future__ import annotations
-
 import io
 import struct
 

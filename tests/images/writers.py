@@ -1,7 +1,5 @@
 """Images of every layout, written by other libraries than the one that reads them."""
 
-from __future__ import annotations
-
 import io
 import struct
 import zlib

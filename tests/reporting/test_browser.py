@@ -1,7 +1,5 @@
 """The page in a real browser: headless Chromium, driven by Playwright."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

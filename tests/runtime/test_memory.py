@@ -1,7 +1,5 @@
 """Memory, of real processes: what the operating system says they took at most."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Header fields that change the picture are applied; empty and ill-formed ones are absent."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
