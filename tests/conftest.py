@@ -12,6 +12,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.features.cache import file_hashes
 from featx.features.pipeline import ENGINES, Embedder
 from featx.images.sources import identify
+from featx.runtime.parallel import set_jobs
 from tests.features.worker import quick_engine
 
 # How long an example takes depends on what else the machine does.
@@ -26,12 +27,14 @@ PATIENT_RULE = r"(p\d+)_"
 
 @pytest.fixture(autouse=True)
 def _own_environment(tmp_path_factory, monkeypatch, caplog):
-    """Isolate tests from the user's cache, weights and log level."""
+    """Isolate tests from the user's cache, weights, log level and number of jobs."""
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     for name in ("FEATX_WEIGHTS_DIR", "FEATX_PATIENT_SECRET"):
         monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.INFO, logger="featx")
+    yield
+    set_jobs(None)
 
 
 # Most tests embed with the same few networks, and loading one takes seconds.

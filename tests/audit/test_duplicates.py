@@ -1,4 +1,3 @@
-import io
 import tarfile
 
 import cv2
@@ -11,12 +10,11 @@ from featx.audit.fingerprints import take_fingerprints
 from featx.datasets.dataset import ImageDataset
 from featx.images.reading import read_image
 from tests.conftest import smooth_image
+from tests.images.writers import encode
 
 
 def as_jpeg(pixels, quality):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer))
+    return read_image(encode(Image.fromarray(pixels), "JPEG", quality=quality))
 
 
 ALTERED = {

@@ -7,6 +7,10 @@ from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.backbones.weights import Weights, find_weights, load_base
 
 
+def relative_error(found, expected):
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
 @pytest.fixture(autouse=True)
 def no_weights_but_our_own(tmp_path, monkeypatch):
     """What lies in the developer's own cache must not decide a test."""

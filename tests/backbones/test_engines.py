@@ -19,6 +19,7 @@ from featx.backbones.registry import BACKBONES, get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime import parallel as jobs
+from tests.backbones.conftest import relative_error
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None
@@ -26,10 +27,6 @@ needs_openvino = pytest.mark.skipif(
     reason="OpenVINO is not installed, or Keras not on TensorFlow",
 )
 ENGINE_CLASSES = [KerasEngine, pytest.param(OpenVinoEngine, marks=needs_openvino)]
-
-
-def relative_error(found, expected):
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 def fill_like_a_trained_network(base, random_state):

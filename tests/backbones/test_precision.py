@@ -14,6 +14,7 @@ from featx.backbones.engines import KerasEngine, make_engine
 from featx.backbones.quantization import QuantizedEngine, quantize
 from featx.backbones.weights import load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from tests.backbones.conftest import relative_error
 
 needs_nncf = pytest.mark.skipif(
     os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
@@ -24,10 +25,6 @@ needs_nncf = pytest.mark.skipif(
 # Of the largest feature: half a unit in the last of 11 and of 8 bits is 5e-4 and 4e-3, and errors
 # of some fifty layers add up; noise as pixels is the worst case, measured at a half of these.
 TOLERANCES = {"float16": 0.03, "bfloat16": 0.25}
-
-
-def relative_error(found, expected):
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.fixture(scope="module")

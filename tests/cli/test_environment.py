@@ -14,21 +14,9 @@ import pytest
 import featx
 from featx import BenchmarkConfig, ExtractionConfig, FitConfig
 from featx.cli.root import EXIT_CODES, SECTIONS, VARIABLES, commands
-from featx.runtime.parallel import chosen_jobs, set_jobs
+from featx.runtime.parallel import chosen_jobs
 
 SOURCE = Path(featx.__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def _default_jobs():
-    yield
-    set_jobs(None)
-
-
-@pytest.fixture(autouse=True)
-def _default_jobs():
-    yield
-    set_jobs(None)
 
 
 def walk(group, *words):

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.cli import main
 from featx.datasets import public as public_sets
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.download import download
@@ -206,38 +205,31 @@ def test_a_full_disk_and_a_missing_archive_are_reported_first(server, tmp_path, 
     assert server.asked == []
 
 
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    output = capsys.readouterr()
-    return stop.value.code, output.out, output.err
-
-
-def test_without_a_network_the_archive_can_be_given(server, tmp_path, monkeypatch, capsys):
+def test_without_a_network_the_archive_can_be_given(server, tmp_path, monkeypatch, run_featx):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{taken.getsockname()[1]}/file"
     record = replace(known(server), address=closed)
     monkeypatch.setitem(public_sets.PUBLIC_SETS, "kermany", record)
     command = ("datasets", "kermany", "--to", tmp_path / "data")
-    code, text, error = run(capsys, *command)
+    code, text, error = run_featx(*command)
     assert (code, text) == (1, "")
     for word in ("refused", record.page, "ChestXRay2017.zip", "--from", str(tmp_path / "data")):
         assert word in error
     brought = tmp_path / "brought.zip"
     brought.write_bytes(server.content[:-1])
-    code, _, error = run(capsys, *command, "--from", brought)
+    code, _, error = run_featx(*command, "--from", brought)
     assert code == 1
     assert "SHA-256" in error
     brought.write_bytes(server.content)
-    code, text, error = run(capsys, *command, "--from", brought, "--json")
+    code, text, error = run_featx(*command, "--from", brought, "--json")
     assert code == 0, error
     assert json.loads(text)["images"] == str(tmp_path / "data" / "chest_xray")
     assert brought.read_bytes() == server.content
     other = tmp_path / "other"
     other.mkdir()
     (other / "ChestXRay2017.zip").write_bytes(server.content)
-    code, text, _ = run(capsys, "datasets", "kermany", "--to", other)
+    code, text, _ = run_featx("datasets", "kermany", "--to", other)
     assert code == 0
     assert "15 images" in text
     assert server.asked == []
@@ -265,12 +257,12 @@ def test_another_file_than_the_published_one_is_refused(server, tmp_path):
     assert not part.exists()
 
 
-def test_the_sets_are_listed(capsys):
-    code, text, _ = run(capsys, "datasets")
+def test_the_sets_are_listed(run_featx):
+    code, text, _ = run_featx("datasets")
     assert code == 0
     for word in ("kermany", "CC BY 4.0", "1,235,512,464", "https://data.mendeley.com", "SHA-256"):
         assert word in text
-    code, text, _ = run(capsys, "datasets", "--json")
+    code, text, _ = run_featx("datasets", "--json")
     (record,) = json.loads(text)
     assert PublicSet(**record) == get_public_set("kermany")
     # Kermany et al. 2018: 5,232 images to train on, 624 to test on.
@@ -278,4 +270,4 @@ def test_the_sets_are_listed(capsys):
     assert sum(count for name, count in counts.items() if "train" in name) == 5232
     assert sum(count for name, count in counts.items() if "test" in name) == 624
     for wrong in (["chexpert", "--to", "x"], ["kermany"], ["--to", "x"]):
-        assert run(capsys, "datasets", *wrong)[0] == 2
+        assert run_featx("datasets", *wrong)[0] == 2

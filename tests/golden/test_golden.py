@@ -1,7 +1,7 @@
 """What the release before wrote is read, extended and resumed: caches, matrices, models, results.
 
-`golden.tar.xz` was made by `make_golden.py` with featx at commit d881080; `expected.json` in it has
-the numbers of that state and the versions of its libraries.
+`golden.tar.xz` was made with featx at commit d881080 by `tests/golden/make_golden.py` of commit
+5e791db; `expected.json` in it has the numbers of that state and the versions of its libraries.
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError, UsageError
 from featx.images import archives
 from tests.images.dicom_files import make_dicom
+from tests.images.writers import encode
 
 
 def zip_folder(folder, path, compression=zipfile.ZIP_DEFLATED):
@@ -79,9 +80,7 @@ def test_split_folders_hidden_files_and_dicom_inside(tmp_path, image_folder):
 
 
 def picture():
-    buffer = io.BytesIO()
-    Image.new("L", (4, 4), 9).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode(Image.new("L", (4, 4), 9), "PNG")
 
 
 def test_names_never_leave_the_archive(tmp_path):

@@ -24,6 +24,7 @@ from featx.images.reading import read_image
 from featx.images.sources import read_beginning
 from tests.conftest import smooth_image
 from tests.images.dicom_files import make_dicom
+from tests.images.writers import chunk, encode
 
 DAMAGED = "damaged or cut short"
 
@@ -31,12 +32,6 @@ DAMAGED = "damaged or cut short"
 def picture(generator, size=(160, 200)):
     noise = generator.normal(0, 12, size)
     return Image.fromarray(np.clip(smooth_image(generator, size) + noise, 0, 255).astype(np.uint8))
-
-
-def encode(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 JPEGS = {
@@ -63,27 +58,18 @@ def test_sound_jpegs_are_read(jpeg):
     np.testing.assert_array_equal(read_image(jpeg[:-2] + b"\0\0" + jpeg[-2:]), expected)
 
 
-def test_a_jpeg_cut_but_with_an_end_marker_is_damaged(jpeg):
+DAMAGES = {
+    "cut, but with an end marker": lambda j, m, _: j[: len(j) * 3 // 5] + b"\xff\xd9",
+    "a hole of zeros": lambda j, m, _: j[:m] + bytes(512) + j[m + 512 :],
+    "a second half of zeros": lambda j, m, _: j[:m] + bytes(len(j) - m - 2) + b"\xff\xd9",
+    "a block of another file": lambda j, m, g: j[:m] + g.bytes(700) + j[m + 700 :],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_jpegs_are_refused(jpeg, generator, damage):
     with pytest.raises(UnreadableImageError, match=DAMAGED):
-        read_image(jpeg[: len(jpeg) * 3 // 5] + b"\xff\xd9")
-
-
-def test_a_jpeg_with_a_hole_of_zeros_is_damaged(jpeg):
-    middle = len(jpeg) // 2
-    with pytest.raises(UnreadableImageError, match=DAMAGED):
-        read_image(jpeg[:middle] + bytes(512) + jpeg[middle + 512 :])
-
-
-def test_a_jpeg_whose_second_half_is_zeros_is_damaged(jpeg):
-    middle = len(jpeg) // 2
-    with pytest.raises(UnreadableImageError, match=DAMAGED):
-        read_image(jpeg[:middle] + bytes(len(jpeg) - middle - 2) + b"\xff\xd9")
-
-
-def test_a_jpeg_with_a_block_of_another_file_is_damaged(jpeg, generator):
-    middle = len(jpeg) // 2
-    with pytest.raises(UnreadableImageError, match=DAMAGED):
-        read_image(jpeg[:middle] + generator.bytes(700) + jpeg[middle + 700 :])
+        read_image(DAMAGES[damage](jpeg, len(jpeg) // 2, generator))
 
 
 def test_a_damaged_jpeg_inside_dicom_and_tiff_is_damaged(generator):
@@ -162,9 +148,7 @@ def test_a_png_with_too_few_rows_is_damaged(generator):
     rows = b"".join(b"\0" + row.tobytes() for row in image[:80])
     header = struct.pack(">IIBBBBB", 200, 160, 8, 0, 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-        checksum = zlib.crc32(kind + data)
-        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+    content += chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     with pytest.raises(UnreadableImageError, match=DAMAGED):
         read_image(content)
 

@@ -1,7 +1,6 @@
 """Thousands of damaged or unusual files: each is read or reported, nothing crashes."""
 
 import contextlib
-import io
 import random
 import shutil
 from pathlib import Path
@@ -20,6 +19,7 @@ from featx.features.extraction import extract
 from featx.images.dicom.reader import is_dicom
 from featx.images.reading import read_image
 from tests.images.dicom_files import lookup_table, make_dicom
+from tests.images.writers import encode
 
 
 def encoded():
@@ -49,11 +49,7 @@ def encoded():
         (".tif", gray, "TIFF", {"compression": "tiff_adobe_deflate"}),
         (".bmp", gray, "BMP", {}),
     ]
-    files = []
-    for suffix, image, kind, options in kinds:
-        buffer = io.BytesIO()
-        image.save(buffer, kind, **options)
-        files.append((suffix, buffer.getvalue()))
+    files = [(suffix, encode(image, kind, **options)) for suffix, image, kind, options in kinds]
     return files + encoded_dicom(np.asarray(gray), np.asarray(deep), np.asarray(color))
 
 

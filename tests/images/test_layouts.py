@@ -14,7 +14,7 @@ from featx.errors import UnreadableImageError
 from featx.images.layouts import LAYOUTS, check_layout
 from featx.images.reading import count_channels, read_image, undeclared_bits
 from featx.images.sources import pixels_of, undeclared_depth
-from tests.images.writers import chunk, expect, png, tiff
+from tests.images.writers import chunk, encode, expect, png, tiff
 
 CASES = Path(__file__).parent / "cases"
 
@@ -69,11 +69,11 @@ def test_other_layouts_and_containers_are_refused_by_name(content, name):
 
 
 def test_the_main_picture_of_a_phone_jpeg(gray):
-    buffer = io.BytesIO()
     image = Image.fromarray(gray)
-    image.save(buffer, "MPO", save_all=True, append_images=[image.resize((8, 8))], quality=95)
-    assert Image.open(buffer).n_frames == 2
-    expect(buffer.getvalue(), gray, atol=8)
+    settings = {"save_all": True, "append_images": [image.resize((8, 8))], "quality": 95}
+    content = encode(image, "MPO", **settings)
+    assert Image.open(io.BytesIO(content)).n_frames == 2
+    expect(content, gray, atol=8)
 
 
 @pytest.mark.parametrize("name", ["exif_o6_typeerr", "exif_o6_srational_wrongtype"])
@@ -108,13 +108,11 @@ def test_ill_typed_tags_of_tiff_do_not_refuse_pixels(gray):
     ids=["JFIF", "EXIF", "EXIF cut", "XMP", "ICC", "MPF", "Photoshop", "Adobe", "comment"],
 )
 def test_ill_formed_segments_of_jpeg_do_not_refuse_pixels(colors, marker, data):
-    buffer = io.BytesIO()
-    Image.fromarray(colors).save(buffer, "JPEG")
-    content = buffer.getvalue()
+    content = encode(Image.fromarray(colors), "JPEG")
     segment = bytes([0xFF, marker]) + struct.pack(">H", len(data) + 2) + data
     found = read_image(content[:2] + segment + content[2:], "rgb")
     np.testing.assert_array_equal(found, read_image(content, "rgb"))
-    np.testing.assert_array_equal(found, np.asarray(Image.open(buffer)))
+    np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(content))))
     assert count_channels(content[:2] + segment + content[2:]) == 3
 
 
@@ -128,9 +126,7 @@ def test_text_of_png_does_not_refuse_pixels(gray):
 
 
 def test_jpeg_of_twelve_bits_is_refused_by_name(gray):
-    buffer = io.BytesIO()
-    Image.fromarray(gray).save(buffer, "JPEG")
-    content = bytearray(buffer.getvalue())
+    content = bytearray(encode(Image.fromarray(gray), "JPEG"))
     content[content.index(b"\xff\xc0") + 4] = 12
     with pytest.raises(UnreadableImageError, match="a JPEG of 12-bit gray"):
         read_image(bytes(content))
@@ -144,13 +140,10 @@ def test_channels_of_files_that_pillow_does_not_know(gray):
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
 def test_bmp(gray, mode):
-    image = Image.fromarray(gray).convert(mode)
-    buffer = io.BytesIO()
-    image.save(buffer, "BMP")
+    content = bytearray(encode(Image.fromarray(gray).convert(mode), "BMP"))
     # OpenCV reads alpha as a fourth channel.
-    found = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., 0]
-    expect(buffer.getvalue(), found, atol=1)
-    content = bytearray(buffer.getvalue())
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)[..., 0]
+    expect(bytes(content), found, atol=1)
     content[28] = 64
     with pytest.raises(UnreadableImageError, match="a BMP of 64-bit gray, palette or RGB"):
         read_image(bytes(content))

@@ -1,21 +1,14 @@
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from featx.errors import UnreadableImageError
 from featx.images.reading import read_image
 from tests.conftest import smooth_image
-
-
-def encode(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
+from tests.images.writers import encode, tiff
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP"])
@@ -60,16 +53,13 @@ def test_twelve_bits_in_a_sixteen_bit_file_fill_the_range():
 def test_tiff_of_either_byte_order(generator, byteorder):
     deep = generator.integers(0, 2**16, (6, 7), dtype=np.uint16)
     deep[0, 0] = 2**16 - 1
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, deep, byteorder=byteorder)
-    np.testing.assert_allclose(read_image(buffer.getvalue()), deep / 257, rtol=1e-6)
+    found = read_image(tiff(deep, byteorder=byteorder))
+    np.testing.assert_allclose(found, deep / 257, rtol=1e-6)
 
 
 def test_float_tiff_between_zero_and_one(generator):
     values = generator.random((5, 6)).astype(np.float32)
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, values)
-    np.testing.assert_allclose(read_image(buffer.getvalue()), values * 255, rtol=1e-5)
+    np.testing.assert_allclose(read_image(tiff(values)), values * 255, rtol=1e-5)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,7 +1,6 @@
 """Rows in caches of an earlier state are reused for images that are read as before, only."""
 
 import hashlib
-import io
 
 import numpy as np
 import pytest
@@ -19,15 +18,9 @@ from featx.features.recipe import Recipe
 from featx.images.revisions import row_key
 from featx.images.sources import digest_of, identify
 from tests.images.dicom_files import RAMP, make_dicom
-from tests.images.writers import png, tiff
+from tests.images.writers import encode, png, tiff
 
 WINDOW = {"BitsStored": 12, "WindowCenter": 2048, "WindowWidth": 4096}
-
-
-def encode(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def kept():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from featx.errors import UnreadableImageError
 from featx.images.reading import read_image
-from tests.images.writers import expect, tiff
+from tests.images.writers import encode, expect, tiff
 
 STORAGE = [
     {},
@@ -143,10 +143,8 @@ def test_layouts_that_pillow_writes(gray, mode, options):
         image = Image.fromarray(gray.astype(np.float32))
     else:
         image = image.convert(mode)
-    buffer = io.BytesIO()
-    image.save(buffer, "TIFF", **options)
     shown = np.asarray(image) / 257 if mode == "I;16" else np.asarray(image.convert("L"))
-    expect(buffer.getvalue(), shown, atol=6 if "quality" in options else 1)
+    expect(encode(image, "TIFF", **options), shown, atol=6 if "quality" in options else 1)
 
 
 def test_packed_twelve_bits(gray):
@@ -186,14 +184,14 @@ def test_compressions_are_refused_by_name(gray):
 
 def test_pages_beside_the_picture(gray):
     """Thumbnails and masks are no pictures of their own."""
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
-        writer.write(gray, metadata=None)
-        writer.write(gray[::4, ::4], subfiletype=1, metadata=None)
-    expect(buffer.getvalue(), gray)
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as writer:
-        writer.write(gray, metadata=None)
-        writer.write(gray, metadata=None)
+
+    def pages(second, **options):
+        buffer = io.BytesIO()
+        with tifffile.TiffWriter(buffer) as writer:
+            writer.write(gray, metadata=None)
+            writer.write(second, metadata=None, **options)
+        return buffer.getvalue()
+
+    expect(pages(gray[::4, ::4], subfiletype=1), gray)
     with pytest.raises(UnreadableImageError, match="several frames or pages"):
-        read_image(buffer.getvalue())
+        read_image(pages(gray))

@@ -10,6 +10,12 @@ import tifffile
 from featx.images.reading import read_image
 
 
+def encode(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
 def tiff(pixels, **options):
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, **options)

@@ -9,12 +9,6 @@ from featx.runtime.parallel import chosen_jobs, jobs_at_a_time, prefetch, set_jo
 PATIENCE = 60
 
 
-@pytest.fixture(autouse=True)
-def _default_jobs():
-    yield
-    set_jobs(None)
-
-
 def test_results_come_in_the_order_of_the_jobs():
     second = threading.Event()
     work = [lambda: second.wait(PATIENCE) and "first", lambda: second.set() or "second"]
