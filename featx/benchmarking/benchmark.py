@@ -106,9 +106,6 @@ def benchmark(
             f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
         )
     config = config.with_settings(externals=tuple(others))
-    logger.info(dataset.inventory.text)
-    for name, each in others.items():
-        logger.info(f"external set {name}: {each.inventory.text}")
     data = split_and_audit(
         dataset,
         others,

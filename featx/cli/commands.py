@@ -71,7 +71,7 @@ def extract(
         raise click.UsageError("--resources are those of a cluster; name one with --scheduler")
     rules = options.naming_rules(given)
     config = featx.ExtractionConfig(**options.with_views(options.given_settings(given)))
-    dataset = options.open_images(images, **rules)
+    dataset = featx.ImageDataset.open(images, labeled=None, **rules)
     quantized: Any = dataset if config.precision == "int8" else None
     if quantization is not None:
         quantized = featx.FeatureMatrix.load(quantization)

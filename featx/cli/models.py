@@ -28,7 +28,7 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
     fitted = featx.load_model(model)
-    dataset = options.open_images(images, labeled=False)
+    dataset = featx.ImageDataset.open(images, labeled=False)
     result = featx.predict(fitted, dataset, **options.given_settings(given))
     result.to_csv(out)
     summary = {
@@ -62,7 +62,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
-    dataset = options.open_images(images, **options.naming_rules(given), class_names=names)
+    dataset = featx.ImageDataset.open(images, **options.naming_rules(given), class_names=names)
     result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
     scores = result.score()
@@ -101,7 +101,7 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """
     from featx.explanation.export import SHEET
 
-    dataset = options.open_images(images, labeled=False)
+    dataset = featx.ImageDataset.open(images, labeled=False)
     explanations = featx.explain(model, dataset, out, **options.given_settings(given))
     content = explanations.to_dict()
     report_unreadable(explanations)
@@ -153,7 +153,7 @@ def train(images: str | Path, baseline: str, out: Path, **given: Any) -> None:
     from featx.baselines.registry import get_baseline
 
     get_baseline(baseline)
-    dataset = options.open_images(images, **options.naming_rules(given))
+    dataset = featx.ImageDataset.open(images, **options.naming_rules(given))
     dataset = dataset.select(dataset.splits != "test")
     trained = featx.train(dataset, baseline, out=out, **options.given_settings(given))
     kept = trained.best_epoch - 1

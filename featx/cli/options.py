@@ -18,7 +18,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-import featx
 from featx.images.remote import is_url
 
 Command = Callable[..., Any]
@@ -334,10 +333,3 @@ def naming_rules(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options that name patients and labels out of the others."""
     names = ("patients", "labels", "hash_patients")
     return {name: options.pop(name) for name in names if name in options}
-
-
-def open_images(images: str | Path, **rules: Any) -> featx.ImageDataset:
-    """Open images, and log the inventory."""
-    dataset = featx.ImageDataset.open(images, **rules)
-    logger.info(dataset.inventory.text)
-    return dataset

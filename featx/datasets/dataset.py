@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
 
+_ARRAYS = "the arrays given"
 _NO_INVENTORY = Inventory("the images given", {})
 
 
@@ -43,7 +44,8 @@ class ImageDataset:
     Parameters
     ----------
     names : tuple of str
-        Path of each image relative to the root, or ``array-000012``.
+        Path of each image: below the folder, archive or URL that was opened, as given in a list
+        or table, or ``array-000012``.
     labels : ndarray of int64, shape (n_images,)
         Index into `class_names`; -1 where unknown. See `y` for names.
     class_names : tuple of str
@@ -134,7 +136,7 @@ class ImageDataset:
         patients: str | None = None,
         *,
         labels: str | None = None,
-        labeled: bool = True,
+        labeled: bool | None = True,
         class_names: Sequence[str] | None = None,
         hash_patients: str | None = None,
     ) -> ImageDataset:
@@ -155,12 +157,14 @@ class ImageDataset:
         patients : str, optional
             Rule for patients: ``"kermany"``; ``"dicom"``, the PatientID of DICOM headers, of which
             only a keyed hash is kept; a regular expression with one group for the patient, such as
-            ``r"(person\d+)_"``, searched in each image's path below `path`; or a table's column.
+            ``r"(person\d+)_"``, searched in each image's path below the folders around all of
+            them; or a table's column.
         labels : str, optional
             Rule for labels, in place of folders or a column: ``"kermany-subtype"`` (normal,
             bacteria, virus) or a regular expression with one group for the label.
-        labeled : bool, default=True
-            If false, all images are taken, without labels and splits of folders.
+        labeled : bool or None, default=True
+            If False, all images are taken, without labels and splits of folders. If None, labels
+            are optional: a folder without class folders is taken as if it were False.
         class_names : sequence of str, optional
             The possible classes, for instance those of a model; by default those found, of which
             at least two are needed.
@@ -179,7 +183,8 @@ class ImageDataset:
         MissingExtraError
             If reading needs a package that is not installed.
         """
-        listing = list_images(path, labeled and labels is None, labeled, patients)
+        by_class, by_split = labeled if labels is None else False, labeled is not False
+        listing = list_images(path, by_class, by_split, patients)
         return cls.from_listing(
             listing,
             patients,
@@ -245,7 +250,7 @@ class ImageDataset:
             else ["" if is_missing(label) else str(label) for label in labels],
             splits=blank if splits is None else [str(split) for split in splits],
             patients=None if patients is None else [str(patient) for patient in patients],
-            where="the arrays given",
+            where=_ARRAYS,
             labels_from="" if labels is None else "given labels",
             splits_from="" if splits is None else "given splits",
             patients_from="" if patients is None else "given patients",
@@ -259,14 +264,16 @@ class ImageDataset:
         patients: str | None = None,
         *,
         labels: str | None = None,
-        labeled: bool = True,
+        labeled: bool | None = True,
         class_names: Sequence[str] | None = None,
         hash_patients: str | None = None,
     ) -> ImageDataset:
         """Apply the rules of `open` to listed images."""
-        if labeled and labels is not None:
-            listing.labels = labels_from_names(listing.names, labels)
+        if labeled is not False and labels is not None:
+            listing.labels = labels_from_names(listing.searched, labels)
             listing.labels_from = f"rule {labels!r}"
+        if labeled is None:
+            labeled = any(listing.labels)
         if class_names is None:
             class_names = sorted(set(listing.labels) - {""}) if labeled else ()
             if labeled:
@@ -284,8 +291,11 @@ class ImageDataset:
             )
         code = {name: number for number, name in enumerate(class_names)}
         found = find_patients(
-            listing.names, listing.sources, listing.patients, patients, hash_patients
+            listing.searched, listing.sources, listing.patients, patients, hash_patients
         )
+        inventory = _take_inventory(listing, found, patients, hash_patients is not None)
+        if listing.where != _ARRAYS:
+            inventory.log()
         if found is None and labeled:
             logger.warning(
                 "Patients are unknown: images of one patient may be on both sides of a split, "
@@ -299,7 +309,7 @@ class ImageDataset:
             patients_known=found is not None,
             splits=np.array(listing.splits, dtype=np.str_),
             sources=tuple(listing.sources),
-            inventory=_take_inventory(listing, found, patients, hash_patients is not None),
+            inventory=inventory,
         )
 
     def select(self, indices: npt.ArrayLike) -> ImageDataset:

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
+from featx.datasets.file_tree import FileTree, StoredFile, read_tree
+from featx.datasets.folder_layout import Group, group_folders, split_word, unwrap
 from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError
-from featx.images.dicom.reader import is_dicom
 from featx.images.reading import SUFFIXES
-from featx.images.sources import Source, read_beginning
+from featx.images.sources import Source
 
-__all__ = ["Listing", "list_files", "list_folder", "split_word"]
-
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-
-# Folders that operating systems add.
-_IGNORED_FOLDERS = ("__MACOSX",)
+__all__ = ["Listing", "list_files", "list_folder", "shared_folder", "split_word"]
 
 
 @dataclass
 class Listing:
     """Names, sources, labels, splits and patients as found, before they are checked.
 
-    The other fields become the `Inventory`: sources such as ``"folder names"`` and ``"column
+    Rules for patients and labels search names without `shared`, the folders around all images. The
+    fields after it become the `Inventory`: sources such as ``"folder names"`` and ``"column
     'label'"``, and files or rows that are not used.
     """
 
@@ -46,11 +33,17 @@ class Listing:
     splits: list[str]
     patients: list[str] | None
     where: str
+    shared: str = ""
     labels_from: str = ""
     splits_from: str = ""
     patients_from: str = ""
     passed_over: list[PassedOver] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def searched(self) -> list[str]:
+        """Names as rules search them."""
+        return [name.removeprefix(self.shared) for name in self.names]
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuse fewer than two classes, and a class missing from training or test images."""
@@ -73,141 +66,109 @@ class Listing:
                 )
 
 
-def list_folder(root: Path, by_class: bool, by_split: bool) -> Listing:
-    """List the images below a folder."""
-    tree = _Tree(str(root), set(), {})
-    for parent, names in _walk(root):
-        inside = parent.relative_to(root).as_posix()
-        inside = "" if inside == "." else inside
-        tree.add_folder(inside)
-        for name in names:
-            tree.files[f"{inside}/{name}" if inside else name] = parent / name
-    return _arrange(tree, by_class, by_split)
+def shared_folder(paths: Sequence[str]) -> str:
+    """Return the folders that all paths begin with.
+
+    Examples
+    --------
+    >>> shared_folder(["/data/x/a/1.png", "/data/x/b/1.png"]), shared_folder(["a.png", "b.png"])
+    ('/data/x/', '')
+    """
+    steps = [path.split("/")[:-1] for path in paths]
+    # Of lists of steps, not of characters.
+    shared = os.path.commonprefix(steps)  # noqa: RUF071
+    return "/".join([*shared, ""]) if shared else ""
 
 
-def list_files(where: str, files: Mapping[str, Source], by_class: bool, by_split: bool) -> Listing:
+def list_folder(root: Path, by_class: bool | None, by_split: bool) -> Listing:
+    """List the images below a folder; labels are optional where `by_class` is None."""
+    return _list(read_tree(str(root), root), by_class, by_split)
+
+
+def list_files(
+    where: str, files: Mapping[str, StoredFile], by_class: bool | None, by_split: bool
+) -> Listing:
     """List the images among files of an archive or a URL, by their folders."""
-    tree = _Tree(where, set(), {})
-    for name, source in files.items():
-        parts = name.split("/")
-        if not any(part.startswith(".") or part in _IGNORED_FOLDERS for part in parts[:-1]):
-            tree.add_folder("/".join(parts[:-1]))
-            tree.files[name] = source
-    return _arrange(tree, by_class, by_split)
+    return _list(read_tree(where, files), by_class, by_split)
 
 
-@dataclass
-class _Tree:
-    """Folders and files by path below a root; the root is the empty path."""
-
-    where: str
-    folders: set[str]
-    files: dict[str, Source]
-
-    def add_folder(self, path: str) -> None:
-        while path and path not in self.folders:
-            self.folders.add(path)
-            path = path.rpartition("/")[0]
-
-    def inside(self, folder: str) -> list[str]:
-        """Return the direct subfolders of a folder."""
-        return sorted(path for path in self.folders if path.rpartition("/")[0] == folder)
-
-    def below(self, folder: str) -> list[str]:
-        """Return the images at any depth below a folder."""
-        start = f"{folder}/" if folder else ""
-        return sorted(
-            name
-            for name, source in self.files.items()
-            if name.startswith(start) and _is_image(name, source)
-        )
-
-
-def _is_image(name: str, source: Source) -> bool:
-    path = PurePosixPath(name)
-    if path.name.startswith(".") or path.name == "DICOMDIR":
-        return False
-    if path.suffix.lower() in SUFFIXES:
-        return True
-    # Hospitals name DICOM files by numbers such as 1.2.840.113619, or give them no suffix.
-    no_suffix = path.suffix == "" or path.suffix[1:].isdigit()
-    return no_suffix and not isinstance(source, np.ndarray) and is_dicom(read_beginning(source))
-
-
-def _arrange(tree: _Tree, by_class: bool, by_split: bool) -> Listing:
-    top = _unwrap(tree, "") if by_class or by_split else ""
-    parts = _split_folders(tree, top) if by_class or by_split else [("", top)]
-    groups = [(folder, "", split) for split, folder in parts]
-    if by_class:
-        groups = [
-            (inner, inner.rpartition("/")[2], split)
-            for split, folder in parts
-            for inner in tree.inside(folder)
-        ]
-    listing = Listing([], [], [], [], None, tree.where)
-    for folder, label, split in groups:
-        found = tree.below(folder)
-        if label and not found:
+def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
+    groups = group_folders(tree, by_class, by_split)
+    shared = unwrap(tree) if by_split else ""
+    remarks = []
+    if by_class is None and len({group.label for group in groups}) < 2:
+        remarks.append(f"labels are unknown: {_without_classes(groups)}")
+        groups, by_class = [Group("", "", "")], False
+    listing = Listing([], [], [], [], None, tree.where, shared and f"{shared}/", remarks=remarks)
+    remarks += [f"{folder} seems to be a copy" for folder in tree.copies()]
+    if empty := tree.empty():
+        more = f" and {len(empty) - 5:,} more folders" if len(empty) > 5 else ""
+        remarks.append(f"no image in {', '.join(empty[:5])}{more}")
+    again = _linked_twice(tree, groups)
+    used: set[str] = set()
+    for group in groups:
+        found = [name for name in tree.below(group.folder) if name not in again]
+        if group.label and not found:
             raise UsageError(
-                f"the class folder {tree.where}/{folder} has no image "
-                f"({', '.join(sorted(SUFFIXES))}); add some, or remove the folder"
+                f"the class folder {tree.name(group.folder)} has no image"
+                f"{_in_words(tree, group.folder)}; add some, or remove the folder"
             )
-        listing.names += [name.removeprefix(f"{top}/") for name in found]
-        listing.sources += [tree.files[name] for name in found]
-        listing.labels += [label] * len(found)
-        listing.splits += [split] * len(found)
+        used.update(found)
+        listing.names += found
+        listing.sources += [tree.sources[name] for name in found]
+        listing.labels += [group.label] * len(found)
+        listing.splits += [group.split] * len(found)
     if not listing.names:
-        raise UsageError(_nothing_found(tree, by_class))
-    listing.labels_from = "folder names" if by_class else ""
+        raise UsageError(_nothing_found(tree))
+    listing.labels_from = "folder names" if any(listing.labels) else ""
     listing.splits_from = "folder names" if any(listing.splits) else ""
+    listing.passed_over = tree.passed_over()
+    for reason, names in (
+        ("beside the folders of classes and splits", sorted(set(tree.sources) - used - again)),
+        ("that links lead to a second time", sorted(again)),
+    ):
+        if names:
+            folders = Counter(name.rpartition("/")[0] or "." for name in names)
+            listing.passed_over.append(PassedOver.of(reason, names, kinds=folders))
     return listing
 
 
-def _unwrap(tree: _Tree, top: str) -> str:
-    """Skip single folders around the class or split folders."""
-    folders = tree.inside(top)
-    if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
-        return top
-    return _unwrap(tree, folders[0])
+def _without_classes(groups: Sequence[Group]) -> str:
+    names = ", ".join(group.folder for group in groups)
+    return f"the only class folder is {names}" if groups else "there are no class folders"
 
 
-def _split_folders(tree: _Tree, top: str) -> list[tuple[str, str]]:
-    folders = tree.inside(top)
-    splits = [_split_of(folder) for folder in folders]
-    return list(zip(splits, folders, strict=True)) if splits and all(splits) else [("", top)]
-
-
-def _split_of(folder: str) -> str:
-    return SPLIT_WORDS.get(folder.rpartition("/")[2].lower(), "")
-
-
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    seen = set()
-    for parent, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            # A link to a folder above.
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(
-            name for name in folders if not name.startswith(".") and name not in _IGNORED_FOLDERS
+def _linked_twice(tree: FileTree, groups: Sequence[Group]) -> set[str]:
+    """Return images of folders that links lead to again; refuse those under two classes."""
+    again: set[str] = set()
+    for folder, other in tree.links:
+        images = tree.below(other)
+        first, second = (
+            next((group for group in groups if group.holds(path)), None) for path in (folder, other)
         )
-        yield Path(parent), files
+        if images and first != second:
+            raise UsageError(
+                f"{tree.name(folder)} and {tree.name(other)} are the same folder, reached by a "
+                "link, under different classes or splits. Remove one of them"
+            )
+        again.update(images)
+    return again
 
 
-def _nothing_found(tree: _Tree, by_class: bool) -> str:
-    others = Counter(PurePosixPath(name).suffix.lower() or "(no suffix)" for name in tree.files)
-    seen = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(4))
-    hint = f" (it has {seen})" if seen else " (it is empty)"
-    what = (
-        "has images but no class folders; put each class into a folder of its own"
-        if by_class and tree.below("")
-        else f"has no image of a kind that featx reads: {', '.join(sorted(SUFFIXES))}"
-    )
-    return f"{tree.where} {what}{hint}"
+def _in_words(tree: FileTree, folder: str) -> str:
+    """Return the kinds of files below a folder that are passed over, in parentheses."""
+    start = f"{folder}/" if folder else ""
+    names = [name for each in tree.others.values() for name in each if name.startswith(start)]
+    others = Counter(PurePosixPath(name).suffix.lower() or "without suffix" for name in names)
+    seen = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(4))
+    return f" (it has {seen})" if seen else " (it is empty)"
 
 
-def split_word(text: str) -> str:
-    """Return the split that a word names, or the word itself."""
-    return SPLIT_WORDS.get(text.strip().lower(), text.strip())
+def _nothing_found(tree: FileTree) -> str:
+    if tree.sources:
+        return (
+            f"{tree.where} has {len(tree.sources):,} images but no class folders; put each class "
+            "into a folder of its own, or list the images in a table with columns path, label"
+        )
+    kinds = ", ".join(sorted(SUFFIXES))
+    return f"{tree.where} has no image of a kind that featx reads, {kinds}{_in_words(tree, '')}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.folders import Listing
+from featx.datasets.folders import Listing, shared_folder
 from featx.datasets.locations import list_images
 from featx.datasets.tables import list_frame, locate_files
 from featx.errors import UsageError
@@ -23,7 +23,7 @@ def as_images(
     patients: str | None = None,
     *,
     labels: str | None = None,
-    labeled: bool = True,
+    labeled: bool | None = True,
     class_names: Sequence[str] | None = None,
     hash_patients: str | None = None,
 ) -> ImageDataset:
@@ -59,16 +59,17 @@ def as_images(
     if isinstance(images, ImageDataset):
         return images
     if isinstance(images, str | os.PathLike):
-        listing = list_images(images, labeled and labels is None, labeled, patients)
+        by_class, by_split = labeled if labels is None else False, labeled is not False
+        listing = list_images(images, by_class, by_split, patients)
     elif hasattr(images, "columns") and "path" in images.columns:
-        listing = list_frame(images, labeled and labels is None, patients)
+        listing = list_frame(images, labeled if labels is None else False, patients)
     else:
         items = _items(images)
         if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
             return ImageDataset.from_arrays(items)
         _check_paths(images, items)
         listing = _list_paths([os.fspath(item) for item in items])
-        labeled = labeled and labels is not None
+        labeled = labeled is not False and labels is not None
     return ImageDataset.from_listing(
         listing,
         patients,
@@ -104,5 +105,5 @@ def _check_paths(images: Any, items: list[Any]) -> None:
 
 def _list_paths(paths: list[str]) -> Listing:
     blank = [""] * len(paths)
-    names, sources = locate_files(paths, "the list of images", Path()) if paths else ([], [])
-    return Listing(names, sources, blank, blank, None, "the list of images")
+    _, sources = locate_files(paths, "the list of images", Path()) if paths else ([], [])
+    return Listing(paths, sources, blank, blank, None, "the list of images", shared_folder(paths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import unicodedata
 from collections import Counter
@@ -14,6 +15,8 @@ from typing import Any
 from featx.errors import printable
 
 __all__ = ["Inventory", "PassedOver", "look_alike"]
+
+logger = logging.getLogger(__name__)
 
 _MOST_EXAMPLES = 10
 
@@ -34,6 +37,8 @@ class PassedOver:
         Number by suffix, such as ``{".webp": 6}``.
     unit : {"files", "rows"}, default="files"
         What is counted.
+    expected : bool, default=False
+        Whether nobody would take them for images, such as hidden files.
 
     Examples
     --------
@@ -46,13 +51,24 @@ class PassedOver:
     examples: tuple[str, ...] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
     unit: str = "files"
+    expected: bool = False
 
     @classmethod
-    def of(cls, reason: str, names: Sequence[str], unit: str = "files") -> PassedOver:
-        """Count names, and by suffix where they are files."""
-        suffixes = Counter(PurePosixPath(name).suffix.lower() for name in names)
-        kinds = dict(suffixes.most_common()) if unit == "files" else {}
-        return cls(reason, len(names), tuple(names[:_MOST_EXAMPLES]), kinds, unit)
+    def of(
+        cls,
+        reason: str,
+        names: Sequence[str],
+        unit: str = "files",
+        kinds: Counter[str] | None = None,
+        *,
+        expected: bool = False,
+    ) -> PassedOver:
+        """Count names, and by suffix where they are files, unless other kinds are given."""
+        if kinds is None:
+            suffixes = (PurePosixPath(name).suffix.lower() for name in names)
+            kinds = Counter(suffixes if unit == "files" else ())
+        examples = tuple(names[:_MOST_EXAMPLES])
+        return cls(reason, len(names), examples, dict(kinds.most_common()), unit, expected)
 
     @property
     def text(self) -> str:
@@ -111,16 +127,22 @@ class Inventory:
         return sum(sum(splits.values()) for splits in self.counts.values())
 
     @property
-    def lines(self) -> list[str]:
-        """Return what is known beside the number of images, a fact a line."""
+    def summary(self) -> str:
+        """Classes, splits, and where they come from."""
+        totals = {name: sum(by.values()) for name, by in self.counts.items()}
+        lines = [f"{self.where}: {self.n_images:,} images: {_listed(totals)}"]
         splits = list(dict.fromkeys(split for by in self.counts.values() for split in by))
-        lines = []
-        if any(splits):
-            for split in splits:
-                inside = {name: by[split] for name, by in self.counts.items() if split in by}
-                lines.append(f"{split or 'no split'}: {sum(inside.values()):,}: {_listed(inside)}")
+        for split in splits if any(splits) else ():
+            inside = {name: by[split] for name, by in self.counts.items() if split in by}
+            lines.append(f"{split or 'no split'}: {sum(inside.values()):,}: {_listed(inside)}")
         lines += self._origins()
-        lines += [f"passed over: {each.text}" for each in self.passed_over]
+        lines += [f"passed over: {each.text}" for each in self.passed_over if each.expected]
+        return "\n  ".join(map(printable, lines))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is missing or doubtful, a fact a line."""
+        lines = [f"passed over: {each.text}" for each in self.passed_over if not each.expected]
         for what, groups in (
             ("classes", self.similar_classes),
             ("patients", self.similar_patients),
@@ -147,10 +169,14 @@ class Inventory:
 
     @property
     def text(self) -> str:
-        """The inventory in a few lines."""
-        totals = {name: sum(by.values()) for name, by in self.counts.items()}
-        first = f"{self.where}: {self.n_images:,} images: {_listed(totals)}"
-        return "\n  ".join([printable(first), *self.lines])
+        """Summary and warnings in a few lines."""
+        return "\n  ".join([self.summary, *self.warnings])
+
+    def log(self) -> None:
+        """Log the summary, and a warning of what is missing or doubtful."""
+        logger.info(self.summary)
+        if self.warnings:
+            logger.warning(f"{printable(self.where)}: " + "\n  ".join(self.warnings))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, without the folders that lead to the collection."""

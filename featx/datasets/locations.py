@@ -18,11 +18,14 @@ __all__ = ["list_images"]
 
 def list_images(
     location: str | os.PathLike[str],
-    by_class: bool,
+    by_class: bool | None,
     by_split: bool,
     patient_column: str | None = None,
 ) -> Listing:
-    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""
+    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these.
+
+    Labels are optional where `by_class` is None.
+    """
     text = os.fspath(location)
     if is_url(text) and not text.startswith("file://"):
         if PurePosixPath(text).suffix.lower() in TABLE_SUFFIXES:
@@ -44,7 +47,7 @@ def list_images(
     )
 
 
-def _list_remote_table(url: str, by_class: bool, patient_column: str | None) -> Listing:
+def _list_remote_table(url: str, by_class: bool | None, patient_column: str | None) -> Listing:
     with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
         table = Path(scratch, PurePosixPath(url).name)
         table.write_bytes(RemoteFile(url).read())

@@ -29,7 +29,7 @@ CLASS_NAMES = {
 }
 
 
-def list_medmnist(path: Path, labeled: bool) -> Listing:
+def list_medmnist(path: Path, labeled: bool | None) -> Listing:
     """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``."""
     listing = Listing([], [], [], [], None, str(path))
     try:
@@ -41,13 +41,18 @@ def list_medmnist(path: Path, labeled: bool) -> Listing:
                     labels = arrays.get(f"{split}_labels")
                     if labels is None and labeled:
                         raise UsageError(f"{path} has {split}_images but no {split}_labels")
-                    _add(listing, split, arrays[f"{split}_images"], labels if labeled else None)
+                    _add(
+                        listing,
+                        split,
+                        arrays[f"{split}_images"],
+                        None if labeled is False else labels,
+                    )
     except UsageError:
         raise
     # NumPy raises exceptions of many types on damaged files.
     except Exception as error:
         raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
-    listing.labels_from = "the file's arrays" if labeled else ""
+    listing.labels_from = "the file's arrays" if any(listing.labels) else ""
     listing.splits_from = "the file's arrays"
     if not listing.names:
         raise UsageError(

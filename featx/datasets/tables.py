@@ -22,7 +22,7 @@ Columns = dict[str, list[str]]
 
 
 def list_table(
-    path: Path, labeled: bool, patient_column: str | None = None, base: str | None = None
+    path: Path, labeled: bool | None, patient_column: str | None = None, base: str | None = None
 ) -> Listing:
     """List the images of a Parquet file, or of a UTF-8 CSV file with commas, semicolons or tabs."""
     if not path.exists():
@@ -31,7 +31,7 @@ def list_table(
     return _arrange(read(path), str(path), path.parent, labeled, patient_column, base)
 
 
-def list_frame(frame: Any, labeled: bool, patient_column: str | None = None) -> Listing:
+def list_frame(frame: Any, labeled: bool | None, patient_column: str | None = None) -> Listing:
     """List the images of a data frame; its paths are relative to the working directory."""
     columns = {str(name): [_text(value) for value in frame[name]] for name in frame.columns}
     return _arrange(columns, "the data frame", Path(), labeled, patient_column, None)
@@ -41,13 +41,15 @@ def _arrange(
     columns: Columns,
     where: str,
     root: Path,
-    labeled: bool,
+    labeled: bool | None,
     patient_column: str | None,
     base: str | None,
 ) -> Listing:
     count = max(map(len, columns.values()), default=0)
     if not count:
         raise UsageError(f"{where} lists no image")
+    if labeled is None:
+        labeled = "label" in columns
     for column in ("path", "label") if labeled else ("path",):
         if column not in columns:
             raise UsageError(

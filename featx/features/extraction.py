@@ -102,7 +102,7 @@ def extract(
     named = {"backbones": backbones, "augmentation": augmentation, "views": views}
     given = {name: value for name, value in named.items() if value is not None}
     config = ExtractionConfig.build(config, **given, **settings)
-    images = as_images(images, patients)
+    images = as_images(images, patients, labeled=None)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
     if quantization is not None and config.precision != "int8":

@@ -12,6 +12,7 @@ __all__ = [
     "Layout",
     "check_layout",
     "check_size",
+    "is_other_image",
     "name_content",
 ]
 
@@ -69,7 +70,7 @@ LAYOUTS = (
 )
 
 # First bytes of files that are no accepted image, so that the message says what they are.
-_SIGNATURES = (
+_IMAGES = (
     (0, b"GIF8", "a GIF image"),
     (8, b"WEBP", "a WebP image"),
     (4, b"jP  \r\n\x87\n", "a JPEG 2000 image"),
@@ -80,9 +81,12 @@ _SIGNATURES = (
     (4, b"ftypavif", "an AVIF image"),
     (4, b"ftyp", "an HEIF (HEIC) image or a video"),
     (0, b"8BPS", "a Photoshop document"),
-    (0, b"%PDF", "a PDF document"),
     (0, b"P5", "a PGM image"),
     (0, b"P6", "a PPM image"),
+    (0, b"<svg", "an SVG drawing"),
+)
+_OTHERS = (
+    (0, b"%PDF", "a PDF document"),
     (0, b"\x93NUMPY", "a NumPy array file"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"\x1f\x8b", "a gzip file"),
@@ -93,8 +97,8 @@ _SIGNATURES = (
     ),
     (0, b"<!doctype html", "a web page, as a failed download leaves"),
     (0, b"<html", "a web page, as a failed download leaves"),
-    (0, b"<svg", "an SVG drawing"),
 )
+_Signatures = tuple[tuple[int, bytes, str], ...]
 
 
 def check_layout(container: str, samples: str, bits: int, numbers: str = "unsigned") -> None:
@@ -136,8 +140,25 @@ def name_content(content: bytes) -> str:
     >>> name_content(b"GIF89a")
     'a GIF image, not a JPEG, PNG, TIFF, BMP or DICOM image; convert it to PNG'
     """
+    name = _find_name(content, _IMAGES + _OTHERS)
+    refused = "not a JPEG, PNG, TIFF, BMP or DICOM image"
+    return f"{name}, {refused}; convert it to PNG" if name else refused
+
+
+def is_other_image(beginning: bytes) -> bool:
+    """Return whether bytes begin as an image of a format that featx does not read.
+
+    Examples
+    --------
+    >>> is_other_image(b"GIF89a"), is_other_image(b"%PDF-1.7")
+    (True, False)
+    """
+    return _find_name(beginning, _IMAGES) is not None
+
+
+def _find_name(content: bytes, signatures: _Signatures) -> str | None:
     beginning = content[:64].lower()
-    for place, signature, name in _SIGNATURES:
+    for place, signature, name in signatures:
         if beginning[place:].startswith(signature.lower()):
-            return f"{name}, not a JPEG, PNG, TIFF, BMP or DICOM image; convert it to PNG"
-    return "not a JPEG, PNG, TIFF, BMP or DICOM image"
+            return name
+    return None

@@ -18,12 +18,26 @@ from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom, read_dicom
 from featx.images.file_limits import read_bytes
 from featx.images.jpeg import check_jpeg
-from featx.images.layouts import LARGEST_PIXELS, check_layout, check_size, name_content
+from featx.images.layouts import (
+    LARGEST_PIXELS,
+    check_layout,
+    check_size,
+    is_other_image,
+    name_content,
+)
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
 from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
 from featx.images.tiff_tags import is_tiff
 
-__all__ = ["LARGEST_PIXELS", "SUFFIXES", "Color", "count_channels", "read_image", "undeclared_bits"]
+__all__ = [
+    "LARGEST_PIXELS",
+    "SUFFIXES",
+    "Color",
+    "begins_as_image",
+    "count_channels",
+    "read_image",
+    "undeclared_bits",
+]
 
 Color = Literal["gray", "rgb"]
 
@@ -31,6 +45,8 @@ SUFFIXES = frozenset(
     {".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".dic", ".ima"}
 )
 
+# Sizes of BMP headers: two letters alone also begin many texts.
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
 _JPEG = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
@@ -62,6 +78,21 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
         return read_dicom(content, color, LARGEST_PIXELS)
     with _naming_damage(content):
         return _read(content, color)
+
+
+def begins_as_image(beginning: bytes) -> bool:
+    r"""Return whether bytes begin as a format that is read.
+
+    Examples
+    --------
+    >>> begins_as_image(b"\xff\xd8\xff\xe0"), begins_as_image(b"BMI,age")
+    (True, False)
+    """
+    if is_other_image(beginning):
+        return False
+    if beginning.startswith(b"BM"):
+        return int.from_bytes(beginning[14:18], "little") in _BMP_HEADERS
+    return beginning.startswith((_JPEG, SIGNATURE)) or is_tiff(beginning) or is_dicom(beginning)
 
 
 @contextlib.contextmanager

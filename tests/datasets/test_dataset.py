@@ -29,7 +29,7 @@ def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
     (tmp_path / "unpacked" / ".hidden").mkdir()
     images = ImageDataset.open(tmp_path / "unpacked", r"(p\d+)_")
     assert Counter(images.splits.tolist()) == {"train": 24, "val": 24, "test": 24}
-    assert images.names[0].startswith("TEST/NORMAL/")
+    assert images.names[0].startswith("chest_xray/TEST/NORMAL/")
 
 
 def test_unknown_patients_are_reported_once(image_folder, caplog):

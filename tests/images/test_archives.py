@@ -38,7 +38,7 @@ def archive(request, image_folder, tmp_path):
 
 def test_an_archive_holds_what_its_folder_does(archive, images):
     packed = ImageDataset.open(archive, r"(p\d+)_")
-    assert packed.names == images.names
+    assert packed.names == tuple(f"xrays/{name}" for name in images.names)
     assert packed.labels.tolist() == images.labels.tolist()
     assert packed.patients.tolist() == images.patients.tolist()
     for index in range(len(images)):
@@ -74,7 +74,8 @@ def test_split_folders_hidden_files_and_dicom_inside(tmp_path, image_folder):
         archive.writestr("__MACOSX/study/train/a/._IM1.png", b"x")
         archive.writestr("study/train/a/.hidden.png", b"x")
     images = ImageDataset.open(path)
-    assert images.names == ("test/a/IM1", "test/b/IM1", "train/a/IM1", "train/b/IM1")
+    parts = ("test/a", "test/b", "train/a", "train/b")
+    assert images.names == tuple(f"study/{part}/IM1" for part in parts)
     assert images.splits.tolist() == ["test", "test", "train", "train"]
     assert images.read(0).shape == (4, 5)
 

@@ -1,0 +1,252 @@
+"""Images among the files of a folder, an archive or a URL, recognized by their first bytes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from featx.datasets.inventory import PassedOver
+from featx.errors import UsageError, printable
+from featx.images.archives import Member
+from featx.images.layouts import is_other_image
+from featx.images.reading import SUFFIXES, begins_as_image
+from featx.images.remote import RemoteFile
+from featx.images.sources import read_beginning
+
+__all__ = ["FileTree", "StoredFile", "read_tree"]
+
+StoredFile = Path | Member | RemoteFile
+
+# Added by operating systems, network storage and tools; passed over without a word.
+_LITTER = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "#recycle",
+        "#snapshot",
+        "@recycle",
+        "@recently-snapshot",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        ".ipynb_checkpoints",
+        ".ds_store",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+        "dicomdir",
+    }
+)
+# Annotations, one per image in many collections; not worth a look into each.
+_NO_IMAGES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy"})
+
+_HIDDEN = "hidden"
+_BY_SUFFIX = "that are no images by their suffix"
+_EXPECTED = (_HIDDEN, _BY_SUFFIX)
+
+
+@dataclass
+class FileTree:
+    """Images and folders by path below a root, which is the empty path.
+
+    `folders` maps each folder to its subfolders, `images` each folder to the images in it, and
+    `others` reasons to the files that are passed over. `links` are folders that are the same.
+    """
+
+    where: str
+    folders: dict[str, list[str]] = field(default_factory=lambda: {"": []})
+    images: dict[str, list[str]] = field(default_factory=dict)
+    sources: dict[str, StoredFile] = field(default_factory=dict)
+    others: dict[str, list[str]] = field(default_factory=dict)
+    links: list[tuple[str, str]] = field(default_factory=list)
+
+    def add_folder(self, path: str) -> None:
+        """Add a folder and those that lead to it."""
+        if path not in self.folders:
+            above = path.rpartition("/")[0]
+            self.add_folder(above)
+            self.folders[above].append(path)
+            self.folders[path] = []
+
+    def add_file(self, path: str, source: StoredFile) -> None:
+        """Add a file as an image or as one that is passed over."""
+        if path.rpartition("/")[2].lower() in _LITTER:
+            return
+        reason = _why_no_image(path, source)
+        if reason:
+            self.others.setdefault(reason, []).append(path)
+            return
+        self.sources[path] = source
+        self.images.setdefault(path.rpartition("/")[0], []).append(path)
+
+    def inside(self, folder: str) -> list[str]:
+        """Return the direct subfolders of a folder."""
+        return sorted(self.folders[folder])
+
+    def below(self, folder: str) -> list[str]:
+        """Return the images at any depth below a folder."""
+        found = list(self.images.get(folder, ()))
+        for inner in self.folders[folder]:
+            found += self.below(inner)
+        return sorted(found)
+
+    def has_images(self, folder: str) -> bool:
+        """Return whether there is an image at any depth below a folder."""
+        return bool(self.images.get(folder)) or any(map(self.has_images, self.folders[folder]))
+
+    def empty(self) -> list[str]:
+        """Return the folders without images inside folders that have some."""
+        return sorted(
+            inner
+            for folder in self.folders
+            if self.has_images(folder)
+            for inner in self.folders[folder]
+            if not self.has_images(inner)
+        )
+
+    def copies(self) -> list[str]:
+        """Return folders with the same files as those beside them, as in Kaggle's chest_xray."""
+        counts: Counter[str] = Counter()
+        for folder, images in self.images.items():
+            path = folder
+            counts[path] += len(images)
+            while path:
+                path = path.rpartition("/")[0]
+                counts[path] += len(images)
+        found = []
+        for folder in filter(None, self.folders):
+            above = folder.rpartition("/")[0]
+            # Counted first, since this is seldom so.
+            if 0 < 2 * counts[folder] == counts[above]:
+                start = len(above) + 1 if above else 0
+                own = {name[len(folder) + 1 :] for name in self.below(folder)}
+                every = {name[start:] for name in self.below(above)}
+                if own < every and len(own) == counts[folder]:
+                    found.append(folder)
+        return found
+
+    def passed_over(self) -> list[PassedOver]:
+        """Return the files that are no images, by reason."""
+        return [
+            PassedOver.of(reason, sorted(names), expected=reason in _EXPECTED)
+            for reason, names in self.others.items()
+        ]
+
+    def name(self, folder: str) -> str:
+        """Return a folder's path with that of the root."""
+        return printable(f"{self.where}/{folder}" if folder else self.where)
+
+
+def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
+    """List the images below a folder, or among the files of an archive or a URL."""
+    tree = FileTree(where)
+    if isinstance(files, Path):
+        _walk(files, tree)
+        return tree
+    for path, source in files.items():
+        parts = path.split("/")
+        odd = _first_odd(parts[:-1])
+        if odd is None:
+            tree.add_folder("/".join(parts[:-1]))
+            tree.add_file(path, source)
+        elif parts[odd].lower() not in _LITTER:
+            _hide(tree, "/".join(parts[: odd + 1]) + "/")
+    return tree
+
+
+def _first_odd(folders: Iterable[str]) -> int | None:
+    """Return the place of the first folder that is hidden or litter."""
+    odd = (place for place, name in enumerate(folders) if _is_odd(name))
+    return next(odd, None)
+
+
+def _is_odd(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in _LITTER
+
+
+def _hide(tree: FileTree, folder: str) -> None:
+    hidden = tree.others.setdefault(_HIDDEN, [])
+    if folder not in hidden:
+        hidden.append(folder)
+
+
+def _walk(root: Path, tree: FileTree) -> None:
+    """Add what is below a folder; one that links lead to twice is listed twice."""
+    first: dict[object, str] = {}
+    for path, folders, files in _folders(root, tree, first):
+        tree.add_folder(path)
+        for name in folders:
+            if name.startswith(".") and name.lower() not in _LITTER:
+                _hide(tree, f"{path}/{name}/".lstrip("/"))
+        for name in files:
+            inside = f"{path}/{name}" if path else name
+            tree.add_file(inside, root / inside)
+
+
+def _folders(
+    root: Path, tree: FileTree, first: dict[object, str]
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    pending: list[tuple[str, tuple[object, ...]]] = [("", ())]
+    again: set[object] = set()
+    while pending:
+        path, above = pending.pop()
+        place = root / path
+        identity = _identity(place)
+        # A link to a folder above, or to one that two paths have led to.
+        if identity in above or identity in again:
+            continue
+        if identity in first:
+            again.add(identity)
+            tree.links.append((first[identity], path))
+        first.setdefault(identity, path)
+        folders, files = _entries(place)
+        yield path, folders, files
+        inner = sorted((name for name in folders if not _is_odd(name)), reverse=True)
+        pending += [(f"{path}/{name}" if path else name, (*above, identity)) for name in inner]
+
+
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(entry.name, entry.is_dir()) for entry in entries]
+    except OSError as error:
+        raise UsageError(
+            f"the folder {printable(str(folder))} cannot be listed ({error.strerror}); make it "
+            "readable, or move it away"
+        ) from error
+    return [name for name, is_folder in listed if is_folder], [
+        name for name, is_folder in listed if not is_folder
+    ]
+
+
+def _identity(folder: Path) -> object:
+    status = folder.stat()
+    # Some file systems number no files.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+
+
+def _why_no_image(path: str, source: StoredFile) -> str:
+    """Return why a file is passed over, or nothing of an image."""
+    name = PurePosixPath(path)
+    suffix = name.suffix.lower()
+    if name.name.startswith("."):
+        return _HIDDEN
+    if suffix in SUFFIXES:
+        return ""
+    # Hospitals name DICOM files by numbers such as 1.2.840.113619, or give them no suffix.
+    likely = suffix == "" or suffix[1:].isdigit()
+    if suffix in _NO_IMAGES:
+        return _BY_SUFFIX
+    # A request for each file behind a URL would take hours.
+    if isinstance(source, RemoteFile) and not likely:
+        return "whose suffix is not of an image that featx reads"
+    beginning = read_beginning(source)
+    if begins_as_image(beginning):
+        return ""
+    if is_other_image(beginning):
+        return "in image formats that featx does not read (save them as PNG)"
+    return "that are no images" if beginning else "that are empty or cannot be read"

@@ -1,0 +1,282 @@
+"""Meaning of folders: which are classes, which are splits, and which say neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from featx.datasets.file_tree import FileTree
+from featx.errors import UsageError, printable
+
+__all__ = ["Group", "group_folders", "split_word", "unwrap"]
+
+_SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "holdout", "hold out"),
+}
+_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
+# Names of splits that could be more than one, so that they are refused.
+_UNCLEAR_SPLITS = frozenset({"fold", "split", "cv", "eval", "evaluation", "trainval"})
+_OTHER_PICTURE = re.compile(
+    "annotat(?:ed|ions?)|augment(?:ed|ations?)|bbox(?:es)?|contours?|groundtruth|heatmaps?|masks?|"
+    "overlays?|segment(?:ed|ations?)|thumb(?:nail)?s?"
+)
+# Names of any folder of images, and of persons if they are numbered.
+_IMAGES = re.compile(
+    "batch|chunk|cxr|data|dataset|dir|export|files?|folder|images?|imgs?|jpe?g|parts?|pictures?|"
+    "png|radiographs?|scans?|series|xrays?"
+)
+_PERSON = re.compile("cases?|patients?|stud(?:y|ies)|subjects?")
+_OUT = (
+    "list the images in a table with columns path, label and optionally split (docs: Use your own "
+    "images and tables)"
+)
+# More numbered folders than this are no classes.
+_MOST_NUMBERED = 20
+
+
+@dataclass(frozen=True)
+class Group:
+    """A folder whose images, at any depth, have one label and split."""
+
+    folder: str
+    label: str
+    split: str
+
+    def holds(self, path: str) -> bool:
+        """Return whether a path is this folder or below it."""
+        return not self.folder or path == self.folder or path.startswith(f"{self.folder}/")
+
+
+def split_word(text: str) -> str:
+    """Return the split that a word names, or the word itself."""
+    return _split_of(text) or text.strip()
+
+
+def _split_of(name: str) -> str:
+    """Return the split that a folder's name says, or nothing.
+
+    Examples
+    --------
+    >>> [_split_of(name) for name in ("a/Train", "test_set", "dev", "train2", "x/NORMAL")]
+    ['train', 'test', 'val', '', '']
+    """
+    words = [word for word in _words(name) if word not in ("set", "data", "images", "split")]
+    return "" if _has_digit(name) else _WORDS.get(" ".join(words), "")
+
+
+def _says_split(name: str) -> bool:
+    """Return whether a name speaks of splits, and of nothing else."""
+    words = [
+        word
+        for word in _words(name)
+        if not _IMAGES.fullmatch(word) and word not in ("set", "stage")
+    ]
+    return bool(words) and all(word in _WORDS or word in _UNCLEAR_SPLITS for word in words)
+
+
+def _says_other_pictures(folder: str) -> bool:
+    return any(map(_OTHER_PICTURE.fullmatch, _words(folder)))
+
+
+def _says_nothing(name: str) -> bool:
+    """Return whether a name is that of any images, or of a numbered patient."""
+    words = _words(name)
+    known = bool(words) and all(_IMAGES.fullmatch(w) or _PERSON.fullmatch(w) for w in words)
+    return known and (_has_digit(name) or any(map(_IMAGES.fullmatch, words)))
+
+
+def _has_digit(folder: str) -> bool:
+    return any(letter.isdigit() for letter in _last(folder))
+
+
+def _last(folder: str) -> str:
+    return folder.rpartition("/")[2]
+
+
+def _words(folder: str) -> list[str]:
+    """Return the words of a folder's own name.
+
+    Examples
+    --------
+    >>> _words("xrays/stage_2_trainImages")
+    ['stage', 'train', 'images']
+    """
+    spaced = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", _last(folder))
+    return re.findall(r"[^\W\d_]+", spaced.lower())
+
+
+def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list[Group]:
+    """Find the folders of classes and splits; an empty list if there are no class folders.
+
+    Where `by_class` is None, folders that name no class are not refused.
+    """
+    _check_other_pictures(tree)
+    if by_class is False and not by_split:
+        return [Group("", "", "")]
+    top = unwrap(tree)
+    splits = _split_folders(tree, top)
+    if not splits:
+        groups = _split_inside(tree, [Group(each, _last(each), "") for each in tree.inside(top)])
+        if by_class is False:
+            groups = [replace(each, label="") for each in groups]
+            return groups if any(each.split for each in groups) else [Group("", "", "")]
+    elif by_class is not False:
+        groups = [
+            Group(inner, _last(inner), split.split)
+            for split in splits
+            for inner in tree.inside(unwrap(tree, split.folder))
+        ]
+    else:
+        return splits
+    if by_class is None and groups and all(_says_nothing(_last(each.folder)) for each in groups):
+        return []
+    _check_labels(tree, groups)
+    _check_subfolders(tree, groups, top)
+    return [replace(group, label=printable(group.label)) for group in groups]
+
+
+def unwrap(tree: FileTree, top: str = "") -> str:
+    """Skip single folders around the class or split folders."""
+    folders = tree.inside(top)
+    if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
+        return top
+    return unwrap(tree, folders[0])
+
+
+def _split_folders(tree: FileTree, top: str) -> list[Group]:
+    """Return the split folders in a folder, or none if it has none; refuse a mixture."""
+    folders = tree.inside(top)
+    splits = [Group(folder, "", _split_of(folder)) for folder in folders]
+    named = [each.folder for each in splits if each.split or _says_split(each.folder)]
+    if not named:
+        return []
+    others = [folder for folder in folders if folder not in named]
+    if others:
+        copies = [folder for folder in tree.copies() if folder in others]
+        said = f" {tree.name(copies[0])} seems to be a copy of the others." if copies else ""
+        raise UsageError(
+            f"{tree.name(top)} has {_listed(named)} beside {_listed(others)}, so which folders are "
+            f"splits and which are classes is unclear.{said} Give the folder that is meant, move "
+            f"{_listed(others)} away, or {_OUT}"
+        )
+    unclear = [each.folder for each in splits if not each.split]
+    if unclear:
+        raise UsageError(
+            f"{tree.name(top)} has {_listed(unclear)}, which could be training, validation or test "
+            f"images. Rename each to train, val or test; or {_OUT}"
+        )
+    for split in _SPLITS:
+        same = [each.folder for each in splits if each.split == split]
+        if len(same) > 1:
+            raise UsageError(
+                f"{tree.name(top)} has {_listed(same)}, which all say the split {split!r}. Put "
+                f"their images into one folder, rename the others, or {_OUT}"
+            )
+    return splits
+
+
+def _split_inside(tree: FileTree, classes: list[Group]) -> list[Group]:
+    """Return the split folders in class folders, if every class has only these."""
+    found = {each: _split_folders(tree, each.folder) for each in classes}
+    with_splits = [each.folder for each, splits in found.items() if splits]
+    if not with_splits:
+        return classes
+    plain = [each.folder for each, splits in found.items() if not splits]
+    loose = [each.folder for each in classes if tree.images.get(each.folder)]
+    if plain or loose:
+        raise UsageError(
+            f"{tree.name(with_splits[0])} has {_listed(tree.inside(with_splits[0]))}, but "
+            f"{_listed(plain or loose)} has images outside such folders, so the splits are "
+            f"unclear. Sort every class into train, val and test; or {_OUT}"
+        )
+    parts = [replace(part, label=each.label) for each, parts in found.items() for part in parts]
+    order = list(_SPLITS)
+    return sorted(parts, key=lambda part: (order.index(part.split), part.label))
+
+
+def _check_labels(tree: FileTree, groups: Sequence[Group]) -> None:
+    """Refuse folders as classes whose names say that they are none."""
+    labels = list(dict.fromkeys(group.label for group in groups))
+    for says, what in (
+        (_says_split, "speak of splits"),
+        (_says_other_pictures, "speak of pictures drawn from radiographs"),
+        (_says_nothing, "name no class"),
+        (_numbered(labels), "are numbered like patients or studies"),
+    ):
+        wrong = [label for label in labels if says(label)]
+        # A single folder of images is reported as a missing class.
+        if wrong and len(labels) > 1:
+            raise UsageError(
+                f"the folders of {tree.where} would be classes, but {_listed(wrong)} {what}. Give "
+                "the folder whose subfolders are the classes; or --labels REGEX, searched in each "
+                f"path; or {_OUT}"
+            )
+
+
+def _numbered(labels: Sequence[str]) -> Callable[[str], bool]:
+    patterns = {re.sub(r"\d+", "#", label) for label in labels}
+    numbered = len(labels) > _MOST_NUMBERED and len(patterns) == 1
+    return lambda _: numbered
+
+
+def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None:
+    """Refuse subfolders that recur in several classes under different names."""
+    named: dict[int, dict[str, set[str]]] = {}
+    for group in groups:
+        for folder, depth in _walk(tree, group.folder):
+            name = re.sub(r"[\W\d_]+", " ", _last(folder)).strip() if depth else ""
+            if tree.has_images(folder) and len(name) > 2:
+                named.setdefault(depth, {}).setdefault(name, set()).add(group.label)
+            if tree.images.get(folder):
+                named.setdefault(depth + 1, {}).setdefault("", set()).add(group.label)
+    for _, labels_of in sorted(named.items()):
+        recurring = sorted(name for name, labels in labels_of.items() if len(labels) > 1)
+        if len(recurring) > 1:
+            beside = " beside images" if "" in recurring else ""
+            example = groups[0]
+            raise UsageError(
+                f"the class folders {_listed(each.folder for each in groups)} of {tree.where} each "
+                f"have the subfolders {_listed(filter(None, recurring))}{beside}. If they differ "
+                f"in kind, give the folder to use or {_OUT}. If all are radiographs, --labels "
+                f"takes the class from its place in the path: {_pattern(example, top)!r} for "
+                f"{printable(example.label)!r}, '([^/]+)/[^/]+$' for the innermost folder"
+            )
+
+
+def _pattern(group: Group, top: str) -> str:
+    """Return the regular expression that takes the label from its place below `top`."""
+    above = group.folder.removeprefix(f"{top}/").split("/")
+    while above.pop() != group.label:
+        pass
+    return "^" + "[^/]+/" * len(above) + "([^/]+)/"
+
+
+def _walk(tree: FileTree, folder: str, depth: int = 0) -> Iterator[tuple[str, int]]:
+    yield folder, depth
+    for inner in tree.inside(folder):
+        yield from _walk(tree, inner, depth + 1)
+
+
+def _check_other_pictures(tree: FileTree) -> None:
+    """Refuse masks and other drawn pictures beside images."""
+    odd: list[str] = []
+    usual: list[str] = []
+    for folder in tree.images:
+        parts = folder.split("/") if folder else []
+        place = next((i for i, part in enumerate(parts) if _says_other_pictures(part)), None)
+        (usual if place is None else odd).append("/".join(parts[: (place or 0) + 1]))
+    if odd and usual:
+        raise UsageError(
+            f"{tree.where} has pictures in {_listed(dict.fromkeys(odd), whole=True)} that are no "
+            "radiographs by the folder's name, beside images elsewhere. Give the folder of the "
+            f"images, move the other pictures away, or {_OUT}"
+        )
+
+
+def _listed(folders: Iterable[str], most: int = 6, *, whole: bool = False) -> str:
+    names = [folder if whole else _last(folder) for folder in folders]
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return printable(", ".join(names[:most]) + more)

@@ -1,0 +1,218 @@
+"""Folders as people have them: understood, or refused with what was seen."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
+from featx.errors import UsageError
+
+CLASSES = ("NORMAL", "PNEUMONIA")
+FORMATS = {".jfif": "JPEG", ".jpe": "JPEG", "": "JPEG", ".webp": "WEBP", ".pgm": "PPM", ".x": "PNG"}
+
+
+def put(*paths):
+    picture = Image.new("L", (8, 8), 90)
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path, FORMATS.get(path.suffix))
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Draw a tree: `{}` in a pattern is each of the two classes, a trailing * three images."""
+
+    def draw(*patterns):
+        for pattern in patterns:
+            for label in CLASSES if "{}" in pattern else [""]:
+                name = pattern.format(label)
+                put(*(tmp_path / name.replace("*", f"{n}.png") for n in range(3)))
+        return tmp_path
+
+    return draw
+
+
+def counts(images):
+    return Counter(zip(images.y.tolist(), images.splits.tolist(), strict=True))
+
+
+def each(*splits):
+    return {(label, split): 3 for label in CLASSES for split in splits}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "splits"),
+    [
+        (["{}/*"], [""]),
+        (["{}/site/p1/*"], [""]),
+        (["a/b/{}/*"], [""]),
+        (["train/{}/*", "dev/{}/*", "test/{}/*"], ["train", "val", "test"]),
+        (["Training_Set/{}/*", "hold-out/{}/*"], ["train", "test"]),
+        (["trainImages/{}/*", "valid data/{}/*"], ["train", "val"]),
+        (["train/images/{}/*", "test/images/{}/*"], ["train", "test"]),
+        (["{}/train/*", "{}/test/*"], ["train", "test"]),
+        (["x/{}/TRAIN/*", "x/{}/Validation/*", "x/{}/test/*"], ["train", "val", "test"]),
+        (["{}/*", "{}/@eaDir/a.png/*", "@eaDir/x.jpg/*", "#recycle/*", "lost+found/*"], [""]),
+    ],
+)
+def test_layouts_that_are_understood(make, patterns, splits):
+    images = ImageDataset.open(make(*patterns))
+    assert counts(images) == each(*splits)
+    found = {"folder names"} if splits != [""] else {""}
+    assert {images.inventory.splits_from} == found
+    # Litter is not worth a word.
+    assert not images.inventory.passed_over
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (
+            [f"x/{inner}{split}/{{}}/*" for inner in ("", "x/") for split in ("train", "test")],
+            r"x has test, train beside x, .*x/x seems to be a copy",
+        ),
+        (["train/{}/*", "test/{}/*", "more/{}/*"], "has test, train beside more"),
+        (["train/{}/*", "fold1/{}/*"], "has fold1, which could be training, validation or"),
+        (["fold_1/{}/*", "fold_2/{}/*"], "has fold_1, fold_2, which could be"),
+        (["train/{}/*", "eval/{}/*"], "has eval, which could be"),
+        (["test/{}/*", "holdout/{}/*"], "has holdout, test, which all say the split 'test'"),
+        (["NORMAL/train/*", "NORMAL/test/*", "PNEUMONIA/*"], "PNEUMONIA has images outside"),
+        (["{}/train/*", "{}/*"], "NORMAL, PNEUMONIA has images outside"),
+        (["{}/train/*", "{}/lateral/*"], "has train beside lateral"),
+        (["train/{}/*", "train/test/*"], "test speak of splits"),
+        (["{}/images/*", "{}/masks/*"], "pictures in NORMAL/masks, PNEUMONIA/masks that are no"),
+        (["NORMAL/*", "PNEUMONIA/original/*", "PNEUMONIA/augmented/*"], "PNEUMONIA/augmented that"),
+        (["{}/*", "lung_masks/*"], "pictures in lung_masks that are no radiographs"),
+        (["{}/frontal/*", "{}/lateral/*"], r"the subfolders frontal, lateral.*'\^\(\[\^/\]\+\)/'"),
+        (["{}/*", "{}/lungs/*"], "each have the subfolders lungs beside images"),
+        (["siteA/{}/*", "siteB/{}/*"], "siteA, siteB .* each have the subfolders NORMAL, PNEUM"),
+        (["images_001/*", "images_002/*"], "images_001, images_002 name no class"),
+        (["train/patient1/s1/*", "train/patient2/s1/*"], "patient1, patient2 name no class"),
+        ([f"p{n:04}/*" for n in range(21)], "p0000, .* and 15 more are numbered like patients"),
+    ],
+)
+def test_layouts_that_are_refused_with_what_was_seen(make, patterns, message):
+    with pytest.raises(UsageError, match=message) as stop:
+        ImageDataset.open(make(*patterns))
+    assert "a table with columns path, label" in str(stop.value)
+
+
+def test_the_way_out_of_recurring_subfolders_works(make):
+    root = make("x/{}/frontal/*", "x/{}/lateral/*")
+    with pytest.raises(UsageError, match=r"path: '\^\(\[\^/\]\+\)/' for 'NORMAL'"):
+        ImageDataset.open(root)
+    assert counts(ImageDataset.open(root, labels="^([^/]+)/")) == {(n, ""): 6 for n in CLASSES}
+    inner = ImageDataset.open(root, labels="([^/]+)/[^/]+$")
+    assert inner.class_names == ("frontal", "lateral")
+    assert inner.inventory.labels_from == "rule '([^/]+)/[^/]+$'"
+
+
+def test_pictures_that_are_no_radiographs_are_refused_without_labels_too(make):
+    root = make("images/*", "masks/*")
+    with pytest.raises(UsageError, match="pictures in masks"):
+        ImageDataset.open(root, labeled=False)
+    assert len(ImageDataset.open(root / "masks", labeled=False)) == 3
+
+
+def passed_over(images):
+    return {each.reason.split(" (")[0]: dict(each.kinds) for each in images.inventory.passed_over}
+
+
+def test_files_are_recognized_by_their_first_bytes(make):
+    root = make("{}/*")
+    folder = root / "NORMAL"
+    put(*(folder / f"a{suffix}" for suffix in FORMATS))
+    (folder / "notes.doc").write_bytes(b"BM is no bitmap")
+    (folder / "empty").touch()
+    (folder / "a.txt").touch()
+    (folder / ".hidden.png").touch()
+    (folder / "Thumbs.db").touch()
+    os.mkfifo(folder / "pipe")
+    expected = {
+        "in image formats that featx does not read": {".webp": 1, ".pgm": 1},
+        "that are no images": {".doc": 1},
+        "that are empty or cannot be read": {"": 2},
+        "that are no images by their suffix": {".txt": 1},
+        "hidden": {".png": 1},
+    }
+    with zipfile.ZipFile(root.with_suffix(".zip"), "w") as archive:
+        for path in folder.parent.rglob("*.*"):
+            archive.write(path, path.relative_to(root))
+    for opened, extra in ((root, 4), (root.with_suffix(".zip"), 3)):
+        images = ImageDataset.open(opened)
+        assert Counter(images.y) == {"NORMAL": 3 + extra, "PNEUMONIA": 3}
+        found = passed_over(images)
+        if opened != root:
+            expected.pop("that are empty or cannot be read")
+        assert found == expected
+        assert images.read(3).shape == (8, 8)
+    assert "2 files in image formats" in images.inventory.text
+
+
+def test_what_is_left_out_and_empty_is_said(make):
+    root = make("train/{}/*", "test/{}/*", "test/*", "*")
+    (root / "val").mkdir()
+    images = ImageDataset.open(root)
+    assert passed_over(images) == {"beside the folders of classes and splits": {"test": 3, ".": 3}}
+    assert "\n  no image in val" in images.inventory.text
+    (root / "train" / "VIRUS").mkdir()
+    with pytest.raises(UsageError, match=r"train/VIRUS has no image \(it is empty\)"):
+        ImageDataset.open(root)
+    put(root / "train" / "VIRUS" / "a.webp")
+    with pytest.raises(UsageError, match=r"train/VIRUS has no image \(it has 1 .webp\)"):
+        ImageDataset.open(root)
+
+
+def test_a_folder_under_two_classes_is_refused_and_under_one_counted_once(make):
+    root = make("A/p1/*", "B/*")
+    (root / "A" / "again").symlink_to(root / "A" / "p1", target_is_directory=True)
+    (root / "B" / "loop").symlink_to(root, target_is_directory=True)
+    images = ImageDataset.open(root)
+    assert len(images) == 6
+    assert passed_over(images) == {"that links lead to a second time": {"A/p1": 3}}
+    (root / "A" / "extra").symlink_to(root / "B", target_is_directory=True)
+    with pytest.raises(UsageError, match=r"A/extra and .*/B are the same folder, reached by a"):
+        ImageDataset.open(root)
+    assert len(ImageDataset.open(root, labeled=False)) == 6
+
+
+@pytest.mark.parametrize("patterns", [["*"], ["images/*"], ["images_1/*", "images_2/*"]])
+def test_labels_are_optional_where_they_are_not_needed(make, patterns):
+    root = make(*patterns)
+    with pytest.raises(UsageError):
+        ImageDataset.open(root)
+    images = as_images(root, labeled=None)
+    assert len(images) == 3 * len(patterns)
+    assert set(images.labels) == {-1}
+    assert "labels are unknown: " in images.inventory.text
+
+
+def test_labels_are_never_dropped_where_there_are_class_folders(make):
+    mixed = as_images(make("{}/*", "loose*"), labeled=None)
+    assert set(mixed.labels) == {0, 1}
+    assert passed_over(mixed) == {"beside the folders of classes and splits": {".": 3}}
+
+
+def test_a_copy_inside_is_said(make):
+    root = make("x/{}/*", "x/copy/{}/*")
+    images = ImageDataset.open(root, labeled=False)
+    assert images.inventory.remarks == ("x/copy seems to be a copy",)
+
+
+def test_folders_with_odd_names_are_named_safely(tmp_path):
+    odd = [os.fsdecode(b"r\xf6ntgen"), "red\x1b[31m", "line\nbreak"]
+    for name in odd:
+        put(tmp_path / name / "a.png")
+    images = ImageDataset.open(tmp_path)
+    assert images.class_names == ("line\\nbreak", "r\\xf6ntgen", "red\\x1b[31m")
+    assert images.inventory.text.isascii()
+    assert images.read(0).dtype == np.uint8
+    assert {name.partition("/")[0] for name in images.names} == set(odd)
