@@ -13,6 +13,7 @@ from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.published import is_kermany, published_figures
+from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.formats import as_images
@@ -36,6 +37,7 @@ def benchmark(
     externals: Mapping[str, Any] | None = None,
     hash_patients: str | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     client: Client | None = None,
     **settings: Any,
 ) -> BenchmarkTable:
@@ -62,8 +64,11 @@ def benchmark(
     hash_patients : str, optional
         Secret with which patients are hashed, where `images` is a path.
     out : path-like, optional
-        Results folder: tables, page, models, and predictions of every test image. Rows that an
-        earlier run finished there from the same inputs are not computed again.
+        Results folder: tables, page, models, and predictions of every test image. A run with the
+        same images and settings continues there, also with more models: finished rows are not
+        computed again.
+    overwrite : bool, default=False
+        Whether to remove the files of another run in `out`, which is an error otherwise.
     client : distributed.Client, optional
         Client of a Dask cluster that extracts the features; results are identical.
     **settings
@@ -78,8 +83,8 @@ def benchmark(
     Raises
     ------
     UsageError
-        If a name is unknown, the images cannot be split, an external set has other classes, or
-        test images leak into training.
+        If a name is unknown, the images cannot be split, an external set has other classes, test
+        images leak into training, or `out` holds another run.
 
     Examples
     --------
@@ -114,6 +119,8 @@ def benchmark(
         leaks=config.leaks,
     )
     logger.info(data.split_note.text)
+    if out is not None:
+        prepare_folder(Path(out), config, data, overwrite=overwrite)
     shown = is_kermany(dataset) if config.published is None else config.published
     published = published_figures() if shown else []
     with (

@@ -17,8 +17,16 @@ from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.notes import Note
+from featx.runtime.serialization import digest_of_values
 
-__all__ = ["AuditedData", "DataSplits", "TrainTestData", "split_and_audit", "split_images"]
+__all__ = [
+    "AuditedData",
+    "DataSplits",
+    "TrainTestData",
+    "known_patients",
+    "split_and_audit",
+    "split_images",
+]
 
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
 Mask = npt.NDArray[np.bool_]
@@ -52,6 +60,11 @@ def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
         rows = []
         digests = [images.digest(index) for index in range(len(images))]
     return [digests, images.labels.tolist(), images.patients.tolist(), images.class_names, *rows]
+
+
+def known_patients(images: FeatureMatrix | ImageDataset) -> npt.NDArray[np.str_] | None:
+    """Return the patient of each image; None where patients are unknown."""
+    return images.patients if images.patients_known else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +152,30 @@ class AuditedData:
             kept(self.splits.test),
             {name: kept(images, f"{name}: ") for name, images in externals},
         )
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """Digests of the images with labels, patients and parts of the split, whatever their order.
+
+        They tell two runs apart and name nothing.
+        """
+        images, externals = self.inspection.images, self.inspection.externals
+        sets = [images, *externals.values()]
+        masks = [self.splits.in_test, self.splits.in_train]
+        parts = [np.select(masks, ["test", "train"], ""), *(np.full(len(e), "") for e in sets[1:])]
+        starts = np.cumsum([len(each) for each in sets])[:-1]
+        digests = np.split(self.inspection.fingerprints.digests, starts)
+        own, *others = (
+            digest_of_values(
+                sorted(
+                    zip(d.tolist(), s.y.tolist(), s.patients.tolist(), p.tolist(), strict=True)
+                    if s.patients_known
+                    else zip(d.tolist(), s.y.tolist(), p.tolist(), strict=True)
+                )
+            )
+            for s, d, p in zip(sets, digests, parts, strict=True)
+        )
+        return {"images": own, "externals": dict(zip(externals, others, strict=True))}
 
     @cached_property
     def split_note(self) -> Note:

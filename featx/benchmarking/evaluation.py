@@ -20,7 +20,7 @@ from featx.benchmarking.costs import (
     peak_memory,
     start_memory_watch,
 )
-from featx.benchmarking.data import TrainTestData
+from featx.benchmarking.data import TrainTestData, known_patients
 from featx.benchmarking.result_cache import ResultCache, result_key
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
 from featx.classifiers.predictions import Predictions
@@ -92,7 +92,7 @@ class ModelEvaluator:
         files = [self.model_file(name)] if kind == "frozen" else []
         files += [self._scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
-        return self._evaluation(name, key, compute, files)
+        return self._evaluation(name, key, compute, files, data)
 
     def _fit(self, name: ModelName, data: TrainTestData[FeatureMatrix]) -> BenchmarkRow:
         from featx.classifiers.fitting import fit
@@ -114,7 +114,8 @@ class ModelEvaluator:
         key = result_key(kind="adapted", row=frozen.key)
         compute = partial(self._adapt, name, frozen.row, data)
         try:
-            return self._evaluation(name, key, compute, [self._scores_file(name)])
+            files = [self._scores_file(name)]
+            return self._evaluation(name, key, compute, files, replace(data, externals={}))
         except UsageError as error:
             logger.warning(f"{frozen.row.name} was not adapted: {error}")
             return None
@@ -177,7 +178,7 @@ class ModelEvaluator:
         )
         files = [self.folder / "baselines" / name.name / "network.keras"]
         files += [self._scores_file(name.name, external) for external in data.evaluated]
-        return self._evaluation(name.name, key, partial(self._train, name, data), files)
+        return self._evaluation(name.name, key, partial(self._train, name, data), files, data)
 
     def _train(self, name: ModelName, data: TrainTestData[ImageDataset]) -> BenchmarkRow:
         from featx.baselines.train import train
@@ -224,17 +225,34 @@ class ModelEvaluator:
         scores = {}
         for external, images in data.evaluated.items():
             path = self._scores_file(name, external)
+            patients = known_patients(images)
             Predictions(
-                images.names, self.class_names, predict(images), images.labels, images.patients
+                images.names, self.class_names, predict(images), images.labels, patients
             ).to_csv(path)
             saved = Predictions.from_csv(path).decide(threshold)
             scores[external] = saved.score(self.config.random_state)
         return scores
 
     def _evaluation(
-        self, name: str, key: str, compute: Callable[[], BenchmarkRow], files: Sequence[Path]
+        self,
+        name: str,
+        key: str,
+        compute: Callable[[], BenchmarkRow],
+        files: Sequence[Path],
+        data: TrainTestData[Any],
     ) -> Evaluation:
         values = self.results.get_or_compute(key, lambda: compute().to_dict(), files)
+        # The same images may have other paths than in an earlier run.
+        moved = False
+        for external, images in data.evaluated.items():
+            path = self._scores_file(name, external)
+            saved = Predictions.from_csv(path)
+            current = replace(saved, names=images.names, patients=known_patients(images))
+            if (saved.names, saved.patients is None) != (current.names, current.patients is None):
+                current.to_csv(path)
+                moved = True
+        if moved:
+            self.results.put(key, values, files)
         predictions = Predictions.from_csv(self._scores_file(name))
         return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from featx.reporting.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 
-__all__ = ["pick_pictures", "save_gallery"]
+__all__ = ["gallery_files", "pick_pictures", "save_gallery"]
 
 _SIDE = 160
 _MISSES, _HITS = 12, 6
@@ -33,7 +34,7 @@ def save_gallery(
     Heat maps are written next to them as ``<same name>.heat.jpg``.
     """
     target = folder / "gallery"
-    for old in target.glob("*.jpg"):
+    for old in gallery_files(folder):
         old.unlink()
     place = {name: index for index, name in enumerate(images.names)}
     pictures = []
@@ -57,6 +58,12 @@ def save_gallery(
         )
     content = plain_json({"row": row.name, "pictures": pictures})
     put_bytes(target / "gallery.json", content.encode())
+
+
+def gallery_files(folder: Path) -> list[Path]:
+    """List the files that `save_gallery` wrote, and their heat maps."""
+    own = re.compile(r"gallery\.json|\d+-(hit|miss)(\.heat)?\.jpg")
+    return [path for path in folder.glob("gallery/*") if own.fullmatch(path.name)]
 
 
 def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tuple[int, int, str]]:

@@ -25,10 +25,12 @@ def run_metadata(
     published: Sequence[dict[str, Any]],
     started: datetime,
     learning_curve: Sequence[dict[str, Any]],
+    finished: bool,
 ) -> dict[str, Any]:
     """Return the plain values of ``run.json``, with the seconds since the start."""
     return {
         "format": _FORMAT,
+        "finished": finished,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
         "class_names": list(data.inspection.images.class_names),
@@ -38,6 +40,7 @@ def run_metadata(
             **library_versions(*_LIBRARIES, "openvino"),
         },
         "settings": config.to_dict(),
+        "inputs": data.inputs,
         "learning_curve": list(learning_curve),
         "flow": data.flow(),
         "audit": data.audit.to_dict(),

@@ -27,7 +27,7 @@ from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
-from featx.reporting.page import report
+from featx.reporting.page import PAGE, report
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
@@ -63,8 +63,10 @@ class BenchmarkRunner:
         for evaluation in self._evaluate():
             self.evaluations.append(evaluation)
             self._save()
-        table = self._save(rank_by=self.config.rank_by)
+        table = self._table(finished=True)
         self._show(table.rows)
+        table.save(self.out)
+        report(self.out)
         return table
 
     @property
@@ -166,19 +168,25 @@ class BenchmarkRunner:
             )
             yield self.evaluator.evaluate_frozen(name, "logistic", features, "control")
 
-    def _save(self, rank_by: str | None = None) -> BenchmarkTable:
+    def _save(self) -> None:
         """Write what there is so far."""
+        # The page shows an earlier state; `featx report` writes it again.
+        (self.out / PAGE).unlink(missing_ok=True)
+        self._table().save(self.out)
+
+    def _table(self, *, finished: bool = False) -> BenchmarkTable:
         rows = compare(self.evaluations)
-        if rank_by is not None:
+        rank_by = self.config.rank_by
+        if finished and rank_by is not None:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
         notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
-        run = run_metadata(self.config, self.data, self.published, self.started, self.curve)
-        table = BenchmarkTable(rows, notes, run)
-        table.save(self.out)
-        return table
+        if not finished:
+            notes.insert(0, Note("unfinished", {"rows": len(rows)}))
+        args = (self.config, self.data, self.published, self.started, self.curve, finished)
+        return BenchmarkTable(rows, notes, run_metadata(*args))
 
     def _show(self, rows: list[BenchmarkRow]) -> None:
-        """Write cards, the gallery of the row chosen on training patients, and the page."""
+        """Write cards and the gallery of the row chosen without test images."""
         best = _best(rows)
         if best is not None:
             images = self.data.splits.test
@@ -194,7 +202,6 @@ class BenchmarkRunner:
                 card = model_card(row.name, self.cards[row.name], row, limits)
                 target = self.out / "models" / f"{row.name}.md"
                 put_bytes(target, card.encode("utf-8", "replace"))
-        report(self.out)
 
     def _add_heat_maps(self, row: BenchmarkRow, images: ImageDataset) -> None:
         from featx.explanation.export import add_heat_maps

@@ -197,6 +197,7 @@ def fit(matrices: tuple[Path, ...], classifiers: list[str], out: Path, **given: 
 @options.naming_options
 @options.hash_patients_option
 @options.output_option("folder", "results")
+@options.overwrite_option
 @options.seed_option
 @options.computing_options
 @options.cluster_options
@@ -208,6 +209,7 @@ def benchmark(
     preset: str | None,
     externals: dict[str, Path],
     hash_patients: str | None,
+    overwrite: bool,
     scheduler: str | None,
     allow_open_scheduler: bool,
     **given: Any,
@@ -237,6 +239,7 @@ def benchmark(
             externals=externals,
             hash_patients=hash_patients,
             out=out,
+            overwrite=overwrite,
             client=client,
         )
     print_table(table, out)

@@ -96,6 +96,9 @@ def output_option(kind: str, example: str, **more: Any) -> Decorator:
     return option("--out", type=OutputPath(kind, example), **settings)
 
 
+overwrite_option = flag("overwrite", "Replace what another run with other inputs wrote to --out.")
+
+
 def _names(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
     names = [name.strip() for text in value for name in text.split(",") if name.strip()]
     if parameter.required and not names:

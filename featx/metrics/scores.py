@@ -64,8 +64,7 @@ class Scores:
     n : int
         Number of images.
     n_patients : int or None
-        Number of patients; the number of images where patients are unknown. None in results of
-        early versions.
+        Number of patients; None where patients are unknown.
     confusion : ndarray of int64, shape (n_classes, n_classes)
         Counts of images; a row is a true class, a column a predicted class.
     class_names : tuple of str
@@ -260,7 +259,7 @@ def evaluate(
     return Scores(
         metrics={name: metrics[name] for name in METRICS},
         n=len(labels),
-        n_patients=int(numbers.max()) + 1,
+        n_patients=None if patients is None else int(numbers.max()) + 1,
         confusion=confusion,
         class_names=tuple(class_names),
         threshold=threshold,

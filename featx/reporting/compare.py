@@ -18,6 +18,9 @@ from featx.reporting.results_folder import Results, read_results
 
 __all__ = ["ComparedRow", "RunComparison", "compare"]
 
+# Kinds of notes that hold for a whole run.
+_ALARMS = ("unfinished", "leak", "synthetic", "alarm")
+
 _FIGURES = {"auc": "AUC", "accuracy": "Accuracy"}
 
 
@@ -57,6 +60,8 @@ class RunComparison:
         Labels of models in one of them.
     settings : mapping of str to (object, object)
         Settings that differ.
+    alarms : tuple of str, default=()
+        What no reader of either run may overlook: leaks, and that it is unfinished.
     """
 
     names: tuple[str, str]
@@ -64,6 +69,7 @@ class RunComparison:
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     settings: dict[str, tuple[Any, Any]]
+    alarms: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"RunComparison({' and '.join(self.names)}: {len(self.rows)} models in both)"
@@ -74,7 +80,8 @@ class RunComparison:
 
     def notes(self) -> list[str]:
         """Return the notes below the table."""
-        notes = [f"Difference: {self.names[1]} minus {self.names[0]}, with 95 % intervals."]
+        notes = [*self.alarms]
+        notes += [f"Difference: {self.names[1]} minus {self.names[0]}, with 95 % intervals."]
         if any(row.same_images for row in self.rows):
             notes.append(
                 "Paired tests on the same test images: DeLong's for AUC, McNemar's for accuracy, "
@@ -156,13 +163,20 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
             found = None if test is None else test[figure]
             row.differences[figure] = _difference(values, found, float(p_value))
     names = Path(first).resolve().name, Path(second).resolve().name
+    names = names if names[0] != names[1] else ("first", "second")
     old, new = (run.settings for run in runs)
     return RunComparison(
-        names=names if names[0] != names[1] else ("first", "second"),
+        names=names,
         rows=tuple(rows),
         only_first=tuple(row.label for key, row in here.items() if key not in there),
         only_second=tuple(row.label for key, row in there.items() if key not in here),
         settings={k: (old[k], new[k]) for k in old if k in new and old[k] != new[k]},
+        alarms=tuple(
+            f"{name}: {note.text}"
+            for name, run in zip(names, runs, strict=True)
+            for note in run.notes
+            if note.kind in _ALARMS
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from featx.audit.findings import Finding
 
 __all__ = ["Note", "read_notes", "write_notes"]
 
-_ALARMS = {"leak", "shortcut", "collapsed", "synthetic", "alarm"}
+_ALARMS = {"unfinished", "leak", "shortcut", "collapsed", "synthetic", "alarm"}
 
 # The first version stored the kind of such a note only as its first word.
 _STORED_ALARMS = ("LEAK", "SHORTCUT", "COLLAPSED", "SYNTHETIC")
@@ -27,7 +27,7 @@ class Note:
     Parameters
     ----------
     kind : str
-        One of ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
+        One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
         ``shortcut``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
@@ -129,6 +129,10 @@ def _collapsed(values: Mapping[str, Any]) -> str:
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda v: str(v["text"]),
     "alarm": lambda v: str(v["text"]),
+    "unfinished": lambda v: (
+        f"UNFINISHED: this run was stopped, or still goes on; it has {v['rows']:,} models so far. "
+        "Give the same command again to continue."
+    ),
     "split": _split,
     "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
     "finding": lambda v: Finding.from_dict(v).text,

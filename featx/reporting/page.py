@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -26,9 +27,11 @@ from featx.runtime.files import put_bytes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["environment", "render", "report", "table_to_html"]
+__all__ = ["PAGE", "environment", "render", "report", "table_to_html"]
 
 PAGE = "report.html"
+
+logger = logging.getLogger(__name__)
 
 
 def report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -60,7 +63,11 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     PosixPath('results.html')
     """
     path = Path(folder) / PAGE if out is None else Path(out)
-    page = _render_results(read_results(folder))
+    results = read_results(folder)
+    for note in results.notes:
+        if note.kind == "unfinished":
+            logger.warning(note.text)
+    page = _render_results(results)
     # File names need not be valid Unicode, a page must be.
     put_bytes(path, page.encode("utf-8", "replace"))
     return path

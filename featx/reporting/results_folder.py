@@ -16,7 +16,7 @@ from featx.errors import UsageError
 from featx.reporting.notes import Note, read_notes
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["FlowStep", "Picture", "Results", "best_place", "read_results"]
+__all__ = ["FlowStep", "Picture", "Results", "best_place", "read_json", "read_results"]
 
 # Names of steps as runs store them; all others end the flow.
 _ROLES = {
@@ -100,14 +100,17 @@ class Results:
 def read_results(folder: str | Path) -> Results:
     """Read what a benchmark of any version wrote; no image and no network is needed."""
     folder = Path(folder)
-    content = _read_json(folder / "results.json")
+    run = read_json(folder / "run.json") or {}
+    content = read_json(folder / "results.json")
+    if content is None and run.get("finished") is False:
+        # Stopped before its first row.
+        content = []
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise UsageError(
             f"{folder / 'results.json'} is missing or not of a benchmark; give the folder that "
             "`featx benchmark --out` wrote"
         )
     rows = [BenchmarkRow.from_dict(entry) for entry in content]
-    run = _read_json(folder / "run.json") or {}
     predictions: dict[str, dict[str, Predictions]] = {}
     for row in rows:
         for name in ("", *row.externals):
@@ -149,7 +152,8 @@ def best_place(rows: Sequence[BenchmarkRow], figure: str) -> int | None:
     return max(known, key=lambda place: known[place], default=None)
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """Read a JSON file; None where there is none."""
     if not path.is_file():
         return None
     try:
@@ -179,7 +183,7 @@ def _read_log(path: Path) -> dict[str, list[float]]:
 
 
 def _read_gallery(folder: Path) -> tuple[list[Picture], str]:
-    content = _read_json(folder / "gallery.json") or {"pictures": [], "row": ""}
+    content = read_json(folder / "gallery.json") or {"pictures": [], "row": ""}
     pictures = []
     for entry in content["pictures"]:
         # Only the file's own name: the page shows nothing from outside this folder.

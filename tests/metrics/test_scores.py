@@ -55,7 +55,7 @@ def test_two_classes_agree_with_scikit_learn_and_statsmodels():
         bounds = proportion_confint(correct, among, method="wilson")
         assert (scores.metrics[name].low, scores.metrics[name].high) == pytest.approx(bounds), name
     assert scores.metrics["auc"] == auc_interval(labels, positive)
-    assert (scores.n, scores.n_patients, scores.threshold) == (600, 600, 0.4)
+    assert (scores.n, scores.n_patients, scores.threshold) == (600, None, 0.4)
     assert not scores.collapsed
     assert scores.collapse_reason == ""
     assert scores.per_class == {}
