@@ -10,9 +10,12 @@ __all__ = [
     "MissingExtraError",
     "UnreadableImageError",
     "UsageError",
+    "find_name",
     "printable",
     "unknown_name",
 ]
+
+_IGNORED = str.maketrans("", "", "-_ ")
 
 
 class FeatxError(Exception):
@@ -62,9 +65,37 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
     there is no pooling 'maximum'; did you mean 'max'? (known: average, max)
     """
     names = list(known)
-    close = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    close = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return UsageError(f"there is no {what} {name!r}{hint} (known: {', '.join(names)})")
+
+
+def find_name(what: str, name: object, known: Iterable[str]) -> str:
+    """Return the known name that a name means, whatever its capitals, hyphens and underscores.
+
+    Raises
+    ------
+    UsageError
+        If there is no such name, or several differ from it by spelling only.
+
+    Examples
+    --------
+    >>> find_name("backbone", "DenseNet-121", ["densenet121", "vgg16"])
+    'densenet121'
+    """
+    names = list(known)
+    if name in names:
+        return str(name)
+    meant = [each for each in names if _plain(each) == _plain(str(name))]
+    if len(meant) > 1:
+        raise UsageError(f"{what} {name!r} is ambiguous; write one of: {', '.join(meant)}")
+    if not meant:
+        raise unknown_name(what, name, names)
+    return meant[0]
+
+
+def _plain(name: str) -> str:
+    return name.casefold().translate(_IGNORED)
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from featx.backbones._keras import import_keras
-from featx.errors import unknown_name
+from featx.errors import find_name
 
 __all__ = ["POOLINGS", "QUADRANTS", "check_pooling", "pool"]
 
@@ -20,10 +20,15 @@ _GEM_POWER = 3.0
 _GEM_FLOOR = 1e-6
 
 
-def check_pooling(method: str) -> None:
-    """Raise an error for an unknown pooling."""
-    if method not in POOLINGS:
-        raise unknown_name("pooling", method, POOLINGS)
+def check_pooling(method: str) -> str:
+    """Return the registered spelling of a pooling.
+
+    Examples
+    --------
+    >>> check_pooling("GeM")
+    'gem'
+    """
+    return find_name("pooling", method, POOLINGS)
 
 
 def pool(maps: Any, method: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from featx.backbones.spec import BackboneSpec, Preprocessing, WeightFile
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, find_name
 
 __all__ = [
     "BACKBONES",
@@ -13,6 +13,7 @@ __all__ = [
     "HALF",
     "PRECISIONS",
     "BackboneSpec",
+    "canonical_name",
     "check_precision",
     "get_backbone",
     "list_backbones",
@@ -137,11 +138,6 @@ _RECORDS = (
 
 BACKBONES: dict[str, BackboneSpec] = {record.name: record for record in _RECORDS}
 
-_BY_LOWERCASE = {
-    **{record.title.lower(): record.name for record in _RECORDS},
-    **{name: name for name in BACKBONES},
-}
-
 
 def list_backbones() -> list[BackboneSpec]:
     """List all backbones in the order of the documentation.
@@ -164,8 +160,8 @@ def get_backbone(name: str) -> BackboneSpec:
     Parameters
     ----------
     name : str
-        Name from `list_backbones` or from its paper, in any case. ``"xception@224"`` selects
-        another input size in pixels; smaller inputs are faster.
+        Name from `list_backbones`, whatever its capitals, hyphens and underscores.
+        ``"xception@224"`` selects another input size in pixels; smaller inputs are faster.
 
     Returns
     -------
@@ -178,24 +174,29 @@ def get_backbone(name: str) -> BackboneSpec:
 
     Examples
     --------
-    >>> get_backbone("DenseNet169").features
+    >>> get_backbone("DenseNet-169").features
     1664
     >>> get_backbone("xception@224").size
     (224, 224)
-    >>> get_backbone("resnet-50")
+    >>> get_backbone("resnet-5")
     Traceback (most recent call last):
         ...
-    featx.errors.UsageError: there is no backbone 'resnet-50'; did you mean 'resnet50'? ...
+    featx.errors.UsageError: there is no backbone 'resnet-5'; did you mean 'resnet50'? ...
     """
-    plain, at, size = _canonical(str(name)).partition("@")
-    if plain not in BACKBONES:
-        raise unknown_name("backbone", name, BACKBONES)
+    plain, at, size = canonical_name(str(name)).partition("@")
     return _resized(BACKBONES[plain], size) if at else BACKBONES[plain]
 
 
-def _canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
+    """Return the registered spelling of ``"NAME@SIZE"``.
+
+    Examples
+    --------
+    >>> canonical_name("ResNet-50@160")
+    'resnet50@160'
+    """
     plain, at, size = name.partition("@")
-    return _BY_LOWERCASE.get(plain.lower(), plain) + at + size
+    return find_name("backbone", plain, BACKBONES) + at + size.lower()
 
 
 def _resized(backbone: BackboneSpec, size: str) -> BackboneSpec:
@@ -223,8 +224,8 @@ def split_precision(backbones: str) -> tuple[list[str], str | None]:
     precisions: set[str | None] = set()
     for part in backbones.split("+"):
         name, _, last = part.rpartition("@")
-        precision = last if last in PRECISIONS else None
-        names.append(_canonical(part if precision is None else name))
+        precision = last.lower() if last.lower() in PRECISIONS else None
+        names.append(canonical_name(part if precision is None else name))
         precisions.add(precision)
     if len(precisions) > 1:
         raise UsageError(
@@ -247,22 +248,23 @@ def with_precision(backbones: str, default: str) -> str:
     return "+".join(name if chosen == "float32" else f"{name}@{chosen}" for name in names)
 
 
-def check_precision(precision: str, engine: str = "auto") -> None:
-    """Raise an error if a precision or an engine is unknown, or they exclude each other.
+def check_precision(precision: str, engine: str = "auto") -> tuple[str, str]:
+    """Return the registered spelling of a precision and an engine, which must fit together.
 
     Examples
     --------
+    >>> check_precision("Float16", "Keras")
+    ('float16', 'keras')
     >>> check_precision("int8", "keras")
     Traceback (most recent call last):
         ...
     featx.errors.UsageError: the keras engine does not compute in int8; the openvino engine does
     """
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
+    engine = find_name("engine", engine, ENGINES)
+    precision = find_name("precision", precision, PRECISIONS)
     able = {"int8": "openvino", **dict.fromkeys(HALF, "keras")}.get(precision, engine)
     if engine not in ("auto", able):
         raise UsageError(
             f"the {engine} engine does not compute in {precision}; the {able} engine does"
         )
+    return precision, engine

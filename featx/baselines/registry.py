@@ -5,7 +5,7 @@ from __future__ import annotations
 from featx.backbones.registry import get_backbone, list_backbones
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.recipes import FINETUNED, RECIPES, finetuned
-from featx.errors import unknown_name
+from featx.errors import find_name
 
 __all__ = ["get_baseline", "list_baselines"]
 
@@ -52,8 +52,7 @@ def get_baseline(name: str) -> BaselineRecipe:
     >>> get_baseline("finetuned:xception").optimizer
     'AdamW'
     """
-    if name in _RECIPES:
-        return _RECIPES[name]
-    if name.startswith(FINETUNED):
-        return finetuned(get_backbone(name.removeprefix(FINETUNED)))
-    raise unknown_name("baseline", name, [*_RECIPES, f"{FINETUNED}<backbone>"])
+    prefix, colon, backbone = str(name).partition(":")
+    if f"{prefix.lower()}{colon}" == FINETUNED:
+        return finetuned(get_backbone(backbone))
+    return _RECIPES[find_name("baseline", name, [*_RECIPES, f"{FINETUNED}<backbone>"])]

@@ -9,6 +9,7 @@ from typing import Any
 
 from featx.audit.findings import LEAKS
 from featx.backbones.registry import (
+    canonical_name,
     check_precision,
     get_backbone,
     split_precision,
@@ -17,7 +18,7 @@ from featx.backbones.registry import (
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, find_name, unknown_name
 from featx.features.config import ExtractionConfig
 
 __all__ = ["BenchmarkConfig", "read_config"]
@@ -109,14 +110,19 @@ class BenchmarkConfig:
     baseline_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("backbones", "classifiers", "baselines", "externals"):
-            object.__setattr__(self, name, _names(getattr(self, name)))
+        names = {
+            "backbones": tuple(map(_canonical_backbones, _names(self.backbones))),
+            "classifiers": tuple(get_classifier(name).name for name in _names(self.classifiers)),
+            "baselines": tuple(get_baseline(name).name for name in _names(self.baselines)),
+            "externals": _names(self.externals),
+            "leaks": find_name("way to treat leaks", self.leaks, LEAKS),
+        }
+        for name, value in names.items():
+            object.__setattr__(self, name, value)
         training = dict(self.baseline_settings)
         training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
         object.__setattr__(self, "baseline_settings", training)
         self._check_names()
-        if self.leaks not in LEAKS:
-            raise unknown_name("way to treat leaks", self.leaks, LEAKS)
         if self.repeats < 1:
             raise UsageError(f"repeats={self.repeats}: at least 1 is needed")
         if self.test_views is not None and self.test_views < 1:
@@ -130,10 +136,6 @@ class BenchmarkConfig:
             for name in names:
                 get_backbone(name)
             check_precision(precision or "float32", self.extraction.engine)
-        for name in self.classifiers:
-            get_classifier(name)
-        for name in self.baselines:
-            get_baseline(name)
         if not self.baselines and not (self.backbones and self.classifiers):
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
@@ -236,6 +238,10 @@ def _settings_of(kind: type) -> list[str]:
     if kind is BenchmarkConfig:
         return [name for name in names if name not in ("extraction", "fit")]
     return [name for name in names if name not in _OF_ROWS]
+
+
+def _canonical_backbones(backbones: str) -> str:
+    return "+".join(canonical_name(name) for name in backbones.split("+"))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

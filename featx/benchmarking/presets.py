@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featx.errors import FeatxError, unknown_name
+from featx.errors import FeatxError, find_name
 
 __all__ = ["PRESETS", "Preset", "get_preset"]
 
@@ -145,6 +145,4 @@ def get_preset(name: str) -> Preset:
     >>> get_preset("varshni").changes["classifiers"]
     ('random_forest', 'knn', 'naive_bayes', 'svm')
     """
-    if name not in PRESETS:
-        raise unknown_name("preset", name, PRESETS)
-    return PRESETS[name]
+    return PRESETS[find_name("preset", name, PRESETS)]

@@ -15,7 +15,6 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 __all__ = [
-    "METHODS",
     "Calibration",
     "IsotonicCalibration",
     "NoCalibration",
@@ -23,8 +22,6 @@ __all__ = [
     "calibrate",
     "probabilities",
 ]
-
-METHODS = ("sigmoid", "isotonic", "none")
 
 Scores = npt.NDArray[np.float64]
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from featx.classifiers.calibration import METHODS
-from featx.errors import UsageError, unknown_name
+from featx.classifiers.registry import get_classifier
+from featx.errors import UsageError, find_name, unknown_name
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.memory import parse_size
 
-__all__ = ["FitConfig"]
+__all__ = ["CALIBRATIONS", "FitConfig"]
+
+CALIBRATIONS = ("sigmoid", "isotonic", "none")
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ class FitConfig:
     memory: str | int | None = None
 
     def __post_init__(self) -> None:
-        from featx.classifiers.registry import get_classifier
-
-        get_classifier(self.classifier)
+        names = {
+            "classifier": get_classifier(self.classifier).name,
+            "calibration": find_name("calibration", self.calibration, CALIBRATIONS),
+        }
+        for name, value in names.items():
+            object.__setattr__(self, name, value)
         OperatingPoint.parse(self.operating_point)
-        if self.calibration not in METHODS:
-            raise unknown_name("calibration", self.calibration, METHODS)
         for name, least in (("cv", 2), ("search_rows", 1), ("random_state", 0)):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}={getattr(self, name)}: at least {least} is needed")

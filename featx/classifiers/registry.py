@@ -1,24 +1,19 @@
-"""Registry of classifiers: pipeline, settings to search and reference of each."""
+"""Registry of classifiers: pipeline, settings to search and reference of each.
+
+scikit-learn is imported when a pipeline is made, so that names are checked at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import ParameterGrid
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
-
-from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.shared_fits import PrecomputedKernels, SharedFits, WarmPath
-from featx.errors import unknown_name
+from featx.errors import find_name
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["CLASSIFIERS", "ClassifierSpec", "get_classifier", "list_classifiers"]
 
@@ -83,10 +78,16 @@ class ClassifierSpec:
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
         """List the settings to search for training rows of a shape."""
+        from sklearn.model_selection import ParameterGrid
+
         return list(ParameterGrid(self.grid(shape)))
 
 
 def _compressed(classifier: Any, shape: Shape, random_state: int) -> Pipeline:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
     rows, features = shape
     components = max(1, min(COMPONENTS, rows - 1, features))
     exact = features <= min(rows, _EXACT_UP_TO_FEATURES)
@@ -96,20 +97,46 @@ def _compressed(classifier: Any, shape: Shape, random_state: int) -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("compress", pca), ("classify", classifier)])
 
 
+def _make_svm(shape: Shape, random_state: int) -> Pipeline:
+    from sklearn.svm import SVC
+
+    return _compressed(SVC(cache_size=_CACHE_MEGABYTES), shape, random_state)
+
+
 def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
     classifier = LogisticRegression(max_iter=5000)
     return Pipeline([("scale", StandardScaler()), ("classify", classifier)])
 
 
 def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
+    from featx.classifiers.boosting import BoostedTrees
+
     trees = BoostedTrees(n_estimators=300, subsample=0.8, colsample=0.5, random_state=random_state)
     return _compressed(trees, shape, random_state)
 
 
 def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
+    from sklearn.ensemble import RandomForestClassifier
+
     rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
     forest = RandomForestClassifier(200, max_samples=rows, random_state=random_state)
     return _compressed(forest, shape, random_state)
+
+
+def _make_knn(shape: Shape, random_state: int) -> Pipeline:
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return _compressed(KNeighborsClassifier(algorithm="brute"), shape, random_state)
+
+
+def _make_naive_bayes(shape: Shape, random_state: int) -> Pipeline:
+    from sklearn.naive_bayes import GaussianNB
+
+    return _compressed(GaussianNB(), shape, random_state)
 
 
 def _svm_grid(shape: Shape) -> list[Grid]:
@@ -132,7 +159,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         ClassifierSpec(
             "svm",
             "Support vector machine (linear or RBF)",
-            lambda shape, seed: _compressed(SVC(cache_size=_CACHE_MEGABYTES), shape, seed),
+            _make_svm,
             _svm_grid,
             "C. Cortes, V. Vapnik (1995), Support-vector networks, doi 10.1007/BF00994018",
             shared_fits=PrecomputedKernels(),
@@ -165,7 +192,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         ClassifierSpec(
             "knn",
             "k nearest neighbors",
-            lambda shape, seed: _compressed(KNeighborsClassifier(algorithm="brute"), shape, seed),
+            _make_knn,
             _knn_grid,
             "T. Cover, P. Hart (1967), Nearest neighbor pattern classification, "
             "doi 10.1109/TIT.1967.1053964",
@@ -175,7 +202,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
         ClassifierSpec(
             "naive_bayes",
             "Gaussian naive Bayes",
-            lambda shape, seed: _compressed(GaussianNB(), shape, seed),
+            _make_naive_bayes,
             lambda _: [{"var_smoothing": [0.1, 0.01, 0.001, 1e-9]}],
             "D. J. Hand, K. Yu (2001), Idiot's Bayes: not so stupid after all?, "
             "doi 10.2307/1403452",
@@ -196,13 +223,11 @@ def list_classifiers() -> list[ClassifierSpec]:
 
 
 def get_classifier(name: str) -> ClassifierSpec:
-    """Return the record of a classifier.
+    """Return the record of a classifier, whatever the name's capitals, hyphens and underscores.
 
     Raises
     ------
     UsageError
         If the name is unknown.
     """
-    if name not in CLASSIFIERS:
-        raise unknown_name("classifier", name, CLASSIFIERS)
-    return CLASSIFIERS[name]
+    return CLASSIFIERS[find_name("classifier", name, CLASSIFIERS)]

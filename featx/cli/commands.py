@@ -156,7 +156,7 @@ def fit(matrices: tuple[Path, ...], classifiers: list[str], out: Path, **given: 
 )
 @options.option(
     "--preset",
-    type=click.Choice(["fast", "accurate", "varshni"]),
+    type=options.Choice(["fast", "accurate", "varshni"]),
     help="Settings under a name; --config and options win.",
 )
 @options.feature_options

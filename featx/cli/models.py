@@ -127,7 +127,7 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 @options.number("batch-size", "Replaces the recipe's.")
 @options.option(
     "--augmentation",
-    type=click.Choice(["radiograph", "ramirez", "none"]),
+    type=options.Choice(["radiograph", "ramirez", "none"]),
     help="Policy of training images; replaces the recipe's.",
 )
 @options.option(

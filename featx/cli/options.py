@@ -18,6 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from featx.errors import UsageError, find_name
 from featx.images.remote import is_url
 
 Command = Callable[..., Any]
@@ -41,6 +42,18 @@ class Option(click.Option):
 
 
 option = partial(click.option, cls=Option)
+
+
+class Choice(click.Choice[str]):
+    """One of fixed names, whatever its capitals, hyphens and underscores."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the registered spelling."""
+        known = [str(choice) for choice in self.choices]
+        try:
+            return find_name(str(param and param.name), value, known)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OutputPath(click.ParamType):
@@ -87,7 +100,7 @@ def number(name: str, text: str, default: int | None = None, least: int = 1) -> 
 
 def choice(name: str, choices: Sequence[str], text: str) -> Decorator:
     """Make an option with fixed choices, the first of which is the default."""
-    return option(f"--{name}", type=click.Choice(choices), default=choices[0], help=text)
+    return option(f"--{name}", type=Choice(choices), default=choices[0], help=text)
 
 
 def output_option(kind: str, example: str, **more: Any) -> Decorator:

@@ -57,7 +57,7 @@ def compare(first: Path, second: Path) -> None:
 @options.option(
     "--map",
     "method",
-    type=click.Choice(["pca", "umap"]),
+    type=options.Choice(["pca", "umap"]),
     default="pca",
     help="Projection of the features.",
 )

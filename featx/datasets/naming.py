@@ -67,7 +67,7 @@ def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
 
 
 def _read_names(what: str, names: Sequence[str], rule: str) -> list[str]:
-    find = PRESETS[what].get(rule) or _compile(what, rule)
+    find = PRESETS[what].get(rule.lower()) or _compile(what, rule)
     values = [find(name) or "" for name in names]
     unmatched = [name for name, value in zip(names, values, strict=True) if not value]
     if unmatched:

@@ -33,7 +33,7 @@ def find_patients(
     secret: str | None,
 ) -> list[str] | None:
     """Return each image's patient, hashed if a secret is given, or None if unknown."""
-    if known is None and rule == "dicom":
+    if known is None and rule is not None and rule.lower() == "dicom":
         return _patients_from_headers(names, sources, secret)
     if known is None and rule is not None:
         known = patients_from_names(names, rule)

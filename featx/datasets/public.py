@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.datasets.download import download
-from featx.errors import FeatxError, UsageError, unknown_name
+from featx.errors import FeatxError, UsageError, find_name
 from featx.images.archives import list_members
 from featx.runtime.files import file_digest
 from featx.runtime.progress import progress
@@ -75,9 +75,7 @@ PUBLIC_SETS = {
 
 def get_public_set(name: str) -> PublicSet:
     """Return the public data set of this name."""
-    if name not in PUBLIC_SETS:
-        raise unknown_name("public data set", name, PUBLIC_SETS)
-    return PUBLIC_SETS[name]
+    return PUBLIC_SETS[find_name("public data set", name, PUBLIC_SETS)]
 
 
 def fetch_public_set(public_set: PublicSet, to: Path, given: Path | None = None) -> Path:

@@ -26,7 +26,7 @@ from featx.classifiers.decision_scores import average_views
 from featx.classifiers.registry import get_classifier
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import MissingExtraError, UnreadableImageError, UsageError, unknown_name
+from featx.errors import MissingExtraError, UnreadableImageError, UsageError, find_name
 from featx.explanation.heatmaps import gray_image
 from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
@@ -106,8 +106,8 @@ def explore(
     ['7.png']
     """
     matrix = matrix if isinstance(matrix, FeatureMatrix) else FeatureMatrix.load(matrix)
+    method, classifier = find_name("map", method, MAPS), get_classifier(classifier).name
     _check(matrix, method, neighbors)
-    get_classifier(classifier)
     means = average_views(np.asarray(matrix.X), matrix.image, matrix.n_images)
     features = StandardScaler().fit_transform(means)
     coordinates, explained = _map(features, method, random_state)
@@ -161,8 +161,6 @@ def explore(
 
 
 def _check(matrix: FeatureMatrix, method: str, neighbors: int) -> None:
-    if method not in MAPS:
-        raise unknown_name("map", method, MAPS)
     if method == "umap" and importlib.util.find_spec("umap") is None:
         raise MissingExtraError("A map by UMAP", "featx[umap]")
     if matrix.n_images < 3:

@@ -12,8 +12,13 @@ from typing import Any, get_args
 from platformdirs import user_cache_path
 
 from featx.backbones.pooling import check_pooling
-from featx.backbones.registry import BackboneSpec, check_precision, get_backbone
-from featx.errors import UsageError, unknown_name
+from featx.backbones.registry import (
+    BackboneSpec,
+    canonical_name,
+    check_precision,
+    get_backbone,
+)
+from featx.errors import UsageError, find_name, unknown_name
 from featx.features.recipe import SHARED_SETTINGS, Recipe
 from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.normalization import check_normalization
@@ -108,19 +113,28 @@ class ExtractionConfig:
 
     def __post_init__(self) -> None:
         names = [self.backbones] if isinstance(self.backbones, str) else list(self.backbones)
-        object.__setattr__(self, "backbones", tuple(names))
-        object.__setattr__(self, "networks", tuple(self.networks))
+        self._set(backbones=tuple(canonical_name(str(name)) for name in names))
+        self._set(networks=tuple(self.networks))
         for name in _PATHS:
             path = getattr(self, name)
             # Absolute, so that other processes find the same folder.
-            object.__setattr__(self, name, None if path is None else Path(path).absolute())
+            self._set(**{name: None if path is None else Path(path).absolute()})
+        if isinstance(self.augmentation, str):
+            known = find_name("augmentation policy", self.augmentation, POLICIES)
+            self._set(augmentation=known)
+        self._set(
+            color=find_name("color", self.color, get_args(Color)),
+            pooling=check_pooling(self.pooling),
+            normalization=check_normalization(self.normalization),
+        )
+        precision, engine = check_precision(self.precision, self.engine)
+        self._set(precision=precision, engine=engine)
         self._check_backbones()
         self._check_views()
-        if self.color not in get_args(Color):
-            raise unknown_name("color", self.color, get_args(Color))
-        check_pooling(self.pooling)
-        check_normalization(self.normalization)
-        check_precision(self.precision, self.engine)
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     def _check_backbones(self) -> None:
         if not self.backbones:

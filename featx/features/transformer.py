@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from featx.backbones.pooling import POOLINGS, QUADRANTS
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, find_name
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
@@ -142,19 +142,20 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         FeatxError
             If an image does not exist or is unreadable.
         """
-        config = self._config()
+        config, combination = self._config(), self._combination
         images = as_images(X, labeled=False)
         matrix = extract(images, config=config, quantization=self.quantization)
-        if self.combine == "concatenate":
+        if combination == "concatenate":
             return matrix.X.reshape(len(images), -1)
         return matrix.X.reshape(len(images), self.views, -1).mean(axis=1)
 
     @property
     def n_features_out_(self) -> int:
         """Number of features per row."""
-        maps = sum(record.features for record in self._config().records)
-        views = self.views if self.combine == "concatenate" else 1
-        return maps * POOLINGS[self.pooling] * views
+        config = self._config()
+        maps = sum(record.features for record in config.records)
+        views = self.views if self._combination == "concatenate" else 1
+        return maps * POOLINGS[config.pooling] * views
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:  # noqa: ARG002
         """Return the feature names.
@@ -165,29 +166,32 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with the
             prefix ``view1_`` where views are concatenated.
         """
-        places = [f"{name}_" for name in QUADRANTS] if self.pooling == "quadrants" else [""]
         config = self._config()
+        places = [f"{name}_" for name in QUADRANTS] if config.pooling == "quadrants" else [""]
         names = [
             f"{backbone}_{place}{number}"
             for backbone, record in zip(config.backbones, config.records, strict=True)
             for place in places
             for number in range(record.features)
         ]
-        if self.combine == "concatenate" and self.views > 1:
+        if self._combination == "concatenate" and self.views > 1:
             names = [f"view{view}_{name}" for view in range(self.views) for name in names]
         return np.array(names, dtype=object)
 
     def _config(self) -> ExtractionConfig:
-        if self.combine not in _COMBINATIONS:
-            raise unknown_name("combination of views", self.combine, _COMBINATIONS)
-        if self.precision == "int8" and self.quantization is None:
+        settings = self.get_params(deep=False)
+        del settings["combine"], settings["quantization"]
+        config = ExtractionConfig(**settings, strict=True)
+        if config.precision == "int8" and self.quantization is None:
             raise UsageError(
                 "precision='int8' needs quantization=, the images to quantize the network on. Give "
                 "training images, the same for all features that are to be compared"
             )
-        settings = self.get_params(deep=False)
-        del settings["combine"], settings["quantization"]
-        return ExtractionConfig(**settings, strict=True)
+        return config
+
+    @property
+    def _combination(self) -> str:
+        return find_name("combination of views", self.combine, _COMBINATIONS)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

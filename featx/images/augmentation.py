@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, find_name
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -104,9 +104,7 @@ class Augmentation:
         UsageError
             If there is no policy of this name.
         """
-        if name not in POLICIES:
-            raise unknown_name("augmentation policy", name, POLICIES)
-        return POLICIES[name]
+        return POLICIES[find_name("augmentation policy", name, POLICIES)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as plain values, for a recipe; a dict of float, bool and lists."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.errors import unknown_name
+from featx.errors import find_name
 
 __all__ = ["NORMALIZATIONS", "check_normalization", "normalize"]
 
@@ -33,17 +33,15 @@ def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
     >>> normalize(image, "equalize").tolist()
     [[0, 0, 128, 255]]
     """
-    check_normalization(method)
-    function = NORMALIZATIONS[method]
+    function = NORMALIZATIONS[check_normalization(method)]
     if image.ndim == 2:
         return function(image)
     return np.stack([function(channel) for channel in np.moveaxis(image, 2, 0)], axis=2)
 
 
-def check_normalization(method: str) -> None:
-    """Raise an error on an unknown name."""
-    if method not in NORMALIZATIONS:
-        raise unknown_name("normalization", method, NORMALIZATIONS)
+def check_normalization(method: str) -> str:
+    """Return the registered spelling of a name."""
+    return find_name("normalization", method, NORMALIZATIONS)
 
 
 def _percentile(image: npt.NDArray) -> npt.NDArray:
