@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ import numpy.typing as npt
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.views import ImageViews, predict
 from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.runtime.files import TEMPORARY_PREFIX, library_versions, put_bytes
 from featx.runtime.progress import progress
@@ -22,7 +25,7 @@ from featx.runtime.progress import progress
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["TrainedBaseline", "save_trained", "write_record"]
+__all__ = ["TrainedBaseline", "prepare_record", "save_trained"]
 
 Probabilities = npt.NDArray[np.float64]
 
@@ -114,7 +117,7 @@ def save_trained(
     trained: TrainedBaseline,
     probabilities: Probabilities,
     random_state: int,
-    starts: list[Any],
+    inputs: Mapping[str, Any],
     out: Path,
 ) -> None:
     """Write ``network.keras``, ``training.json`` and ``validation.csv``."""
@@ -127,13 +130,40 @@ def save_trained(
     record |= {
         "recipe": trained.recipe.to_dict(),
         "finished": True,
-        "weights": starts,
+        "weights": inputs["weights"],
+        "inputs": dict(inputs),
         "random_state": random_state,
         "parameters": trained.parameters,
         "seconds": round(trained.seconds, 1),
         "versions": library_versions(),
     }
     write_record(out, **record)
+
+
+def prepare_record(out: Path, inputs: Mapping[str, Any], *, overwrite: bool) -> None:
+    """Refuse a folder of another training, or remove what it wrote.
+
+    Raises
+    ------
+    UsageError
+        If ``training.json`` there is of other inputs and `overwrite` is false.
+    """
+    path = out / "training.json"
+    old = json.loads(path.read_bytes()).get("inputs") if path.is_file() else None
+    inputs = json.loads(json.dumps(inputs))
+    if old is not None and old != inputs:
+        changed = [f"another {name}" for name in inputs if old.get(name) != inputs[name]]
+        if not overwrite:
+            raise UsageError(
+                f"{out} holds another training ({', '.join(changed)}); give another --out, or "
+                "--overwrite (overwrite=True) to replace it"
+            )
+        for name in ("network.keras", "validation.csv"):
+            (out / name).unlink(missing_ok=True)
+        for session in out.glob("pieces/*/checkpoints/session.json"):
+            shutil.rmtree(session.parents[1])
+    # Until the training ends.
+    write_record(out, recipe=inputs["recipe"], inputs=inputs, finished=False)
 
 
 def write_record(out: Path, **content: Any) -> None:

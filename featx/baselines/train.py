@@ -12,7 +12,7 @@ from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
 from featx.baselines.keras_fit import fit_recipe
 from featx.baselines.registry import get_baseline
-from featx.baselines.result import TrainedBaseline, save_trained, write_record
+from featx.baselines.result import TrainedBaseline, prepare_record, save_trained
 from featx.baselines.training_data import (
     TrainingData,
     adjust,
@@ -40,6 +40,7 @@ def train(
     patients: str | None = None,
     labels: str | None = None,
     out: str | Path | None = None,
+    overwrite: bool = False,
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
     epochs: int | None = None,
@@ -72,6 +73,8 @@ def train(
         training with the same images, settings and versions resumes there after its last
         finished epoch; its probabilities equal those of an uninterrupted one, on one CPU within
         1e-4. A finished training is not repeated.
+    overwrite : bool, default=False
+        Whether to replace another training in `out`, which is an error otherwise.
     weights, weights_dir : str or path
         Initial weights of a backbone: ``"imagenet"``, ``"random"`` or a file, and the directory
         with such files; see `featx.backbones.weights.find_weights`.
@@ -96,7 +99,7 @@ def train(
     UsageError
         If the recipe is unknown; a class has no images, or images of fewer than two patients;
         there are fewer images than a batch; `size` is below the network's minimum; or mixed
-        precision is requested without a GPU.
+        precision is requested without a GPU; or `out` holds another training.
     MissingExtraError
         If the recipe needs a package that is not installed.
     FeatxError
@@ -128,10 +131,16 @@ def train(
     split(images, {}, recipe, random_state)
     check_precision(recipe)
     starts = find_starts(recipe, weights, weights_dir, random_state)
-    if out is not None:
-        # Fail on an unwritable folder before hours of training.
-        write_record(out, recipe=recipe.to_dict(), finished=False)
     data, unreadable = _read(images, recipe, random_state)
+    inputs = {
+        "recipe": recipe.to_dict(),
+        "random_state": random_state,
+        "weights": [None if start is None else start.digest for start in starts],
+        "images": data.digest,
+    }
+    if out is not None:
+        # An unwritable folder fails before hours of training, too.
+        prepare_record(out, inputs, overwrite=overwrite)
     if recipe.pieces:
         used, result = fit_ensemble(data, recipe, starts, out)
     else:
@@ -155,8 +164,7 @@ def train(
     for sentence in trained.diagnosis:
         logger.info(f"{recipe.name}: {sentence}")
     if out is not None:
-        digests = [None if start is None else start.digest for start in starts]
-        save_trained(trained, result.probabilities, random_state, digests, out)
+        save_trained(trained, result.probabilities, random_state, inputs, out)
     return trained
 
 

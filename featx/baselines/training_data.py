@@ -23,6 +23,7 @@ from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.runtime.files import library_versions
+from featx.runtime.serialization import digest_of_values
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +54,13 @@ class TrainingData:
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.images.class_names)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the images, labels and split, by which another training is noticed."""
+        return digest_of_values(
+            {name: self.identity[name] for name in ("classes", "training", "validation")}
+        )
 
     @cached_property
     def identity(self) -> dict[str, Any]:

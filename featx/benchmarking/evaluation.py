@@ -185,7 +185,9 @@ class ModelEvaluator:
 
         start_memory_watch()
         out = self.folder / "baselines" / name.name
-        trained = train(data.train, name.backbone, out=out, **self.config.training_settings)
+        # The folder is of this run; a row of older versions of libraries is replaced.
+        settings = self.config.training_settings
+        trained = train(data.train, name.backbone, out=out, overwrite=True, **settings)
         scores = self._score(name.name, data, trained.predict_proba, trained.threshold)
         return BenchmarkRow(
             **name._asdict(),

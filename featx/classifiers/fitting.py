@@ -15,7 +15,7 @@ from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_finite
 from featx.classifiers.config import FitConfig
 from featx.classifiers.out_of_core import plan_fits, select_images
-from featx.classifiers.provenance import describe_fit, matrix_digest
+from featx.classifiers.provenance import describe_fit, matrix_digest, usable_images
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import Indices, TrainingSet
@@ -109,7 +109,7 @@ def fit(
 
 def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     """Fit a classifier to the labeled images outside the test split."""
-    usable = np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
+    usable = usable_images(matrix)
     if not len(usable):
         raise UsageError(
             f"{matrix!r} has no labeled image outside its test split; give labeled images"

@@ -6,20 +6,23 @@ import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import featx
 from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import FORMAT, Scores, one_vs_rest_auc
 from featx.classifiers.search import Candidate
 from featx.classifiers.training_set import TrainingSet
+from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.files import library_versions
 
-__all__ = ["describe_fit", "matrix_digest"]
+__all__ = ["check_replaceable", "describe_fit", "matrix_digest", "usable_images"]
 
 # XGBoost has two names: with and without its CUDA code.
 _LIBRARIES = ("scipy", "scikit-learn", "scikit-learn-intelex", "skops", "xgboost", "xgboost-cpu")
@@ -34,9 +37,7 @@ def describe_fit(
     reduced: bool,
 ) -> dict[str, Any]:
     """Return everything about a fit that is stored with the model."""
-    settings = config.to_dict()
-    for name in ("n_jobs", "memory"):
-        del settings[name]
+    settings = _settings_of(config)
     counts = np.bincount(training.labels, minlength=len(training.classes)).tolist()
     rows, features = training.X.shape
     return {
@@ -55,6 +56,46 @@ def describe_fit(
         "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
         **({"reduced": {"components": features, "rows": rows}} if reduced else {}),
     }
+
+
+def check_replaceable(path: Path, matrix: FeatureMatrix, config: FitConfig) -> None:
+    """Refuse to replace a model of another matrix or other settings.
+
+    Raises
+    ------
+    UsageError
+        If `path` holds such a model, or something else than a model.
+    """
+    from featx.classifiers.model_file import load_model
+
+    if not path.exists():
+        return
+    remedy = "give another --out, or --overwrite to replace it"
+    try:
+        facts = load_model(path).provenance_
+    except FeatxError as error:
+        raise UsageError(f"{path} exists and is not a model ({error}); {remedy}") from error
+    wanted = _settings_of(config)
+    changed = [name for name, value in wanted.items() if facts.get(name, value) != value]
+    if facts.get("matrix_sha256") != matrix_digest(
+        matrix.lazily().select_images(usable_images(matrix))
+    ):
+        changed.insert(0, "training images or features")
+    if changed:
+        raise UsageError(f"{path} is another model ({', '.join(changed)} differ); {remedy}")
+
+
+def usable_images(matrix: FeatureMatrix) -> npt.NDArray[np.int64]:
+    """Return the labeled images outside the test split."""
+    return np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
+
+
+def _settings_of(config: FitConfig) -> dict[str, Any]:
+    """Return the settings that a model depends on."""
+    settings = config.to_dict()
+    for name in ("n_jobs", "memory"):
+        del settings[name]
+    return settings
 
 
 def matrix_digest(matrix: FeatureMatrix) -> str:

@@ -102,15 +102,19 @@ def extract(
 @options.names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
 @options.fitting_options
 @options.output_option("folder", "models")
+@options.overwrite_option
 @options.seed_option
 @options.running_options
-def fit(matrices: tuple[Path, ...], classifiers: list[str], out: Path, **given: Any) -> None:
+def fit(
+    matrices: tuple[Path, ...], classifiers: list[str], out: Path, overwrite: bool, **given: Any
+) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
 
     Writes one .skops file and one model card per classifier.
 
     Example: featx fit features.h5 --classifiers svm,logistic --out models
     """
+    from featx.classifiers.provenance import check_replaceable
     from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -119,6 +123,9 @@ def fit(matrices: tuple[Path, ...], classifiers: list[str], out: Path, **given: 
     settings = options.given_settings(given)
     configs = [featx.FitConfig(classifier=name, **settings) for name in classifiers]
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
+    if not overwrite:
+        for config in configs:
+            check_replaceable(out / f"{config.classifier}.skops", matrix, config)
     summaries, lines = [], []
     for config in configs:
         model = featx.fit(matrix, config=config)

@@ -79,6 +79,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 @_model
 @options.images_argument
 @options.output_option("folder", "explained")
+@options.overwrite_option
 @options.option(
     "--limit",
     type=click.IntRange(0),
@@ -122,6 +123,7 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     help="Recipe to train; see `featx baselines`.",
 )
 @options.output_option("folder", "cnn")
+@options.overwrite_option
 @options.number("epochs", "Replaces the recipe's.")
 @options.number("size", "Height and width; replaces the recipe's.")
 @options.number("batch-size", "Replaces the recipe's.")

@@ -56,6 +56,10 @@ class Choice(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
 
+# By suffix, what files that featx writes have at their beginning.
+_SIGNATURES = {".h5": b"featx_format", ".csv": b"probability_", ".html": b"featx"}
+
+
 class OutputPath(click.ParamType):
     """Path to write, refused before any work where it cannot be written."""
 
@@ -73,7 +77,16 @@ class OutputPath(click.ParamType):
         if path.exists() and not fits:
             problem = f"{text!r} exists and is not a {self.kind}"
             self.fail(f"{problem}; give one such as {self.example}", param, ctx)
+        if path.is_file() and not self._is_own(path):
+            problem = f"{text!r} exists and is no such file of featx"
+            self.fail(f"{problem}; give another path, or delete it first", param, ctx)
         return path
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether a file may be replaced: it is empty, or featx wrote it."""
+        with path.open("rb") as file:
+            beginning = file.read(1 << 16)
+        return not beginning or _SIGNATURES[Path(self.example).suffix] in beginning
 
 
 def together(*options: Decorator) -> Decorator:

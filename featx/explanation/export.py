@@ -18,7 +18,7 @@ from featx.classifiers.inference import log_findings
 from featx.classifiers.model_file import load_model
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import FeatxError, UnreadableImageError
+from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
 from featx.runtime.files import put_bytes
@@ -124,6 +124,9 @@ class Explanations(Sequence[Explanation]):
     def save(self, out: str | Path) -> None:
         """Write one overlay per image, a contact sheet and ``explanations.json`` into a folder."""
         out, scale = Path(out), self.scale
+        for old in _read_numbers(out).get("images", []):
+            # Only the file's own name: nothing outside this folder is removed.
+            (out / Path(str(old["file"])).name).unlink(missing_ok=True)
         tiles, captions = [], []
         for number, (index, each) in enumerate(zip(self.indices, self, strict=True), 1):
             pixels = self.images.read(index)
@@ -159,6 +162,7 @@ def explain(
     images: Any,
     out: str | Path | None = None,
     *,
+    overwrite: bool = False,
     limit: int = 24,
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
@@ -179,6 +183,9 @@ def explain(
         Images in any form, labeled or not.
     out : path-like, optional
         Folder for overlays, contact sheet and numbers; by default nothing is written.
+    overwrite : bool, default=False
+        Whether to replace explanations of other images or another model in `out`, which are an
+        error otherwise.
     limit : int, default=24
         Greatest number of images, chosen evenly from first to last; 0 for all.
     weights, weights_dir
@@ -194,7 +201,7 @@ def explain(
     ------
     UsageError
         If the model was not fitted on features of networks in float32, or other weights are found
-        than those it was trained with.
+        than those it was trained with, or `out` holds other explanations.
     FeatxError
         If no image can be read.
 
@@ -210,6 +217,9 @@ def explain(
     explainer = Explainer(model, weights=weights, weights_dir=weights_dir, engine=engine)
     n = len(dataset)
     indices = np.linspace(0, n - 1, limit if 0 < limit < n else n).round().astype(int)
+    if out is not None and not overwrite:
+        names = [dataset.names[index] for index in indices]
+        _check_folder(Path(out), name, explainer, names)
     explanations = _explain_all(explainer, dataset, indices.tolist(), name)
     if not len(explanations):
         path, reason = (*explanations.unreadable, ("none", "there is no image"))[0]
@@ -218,6 +228,31 @@ def explain(
     if out is not None:
         explanations.save(out)
     return explanations
+
+
+def _read_numbers(out: Path) -> dict[str, Any]:
+    """Read the numbers of earlier explanations; empty where there are none."""
+    try:
+        return json.loads((out / NUMBERS).read_text(encoding="utf-8", errors="surrogateescape"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _check_folder(out: Path, model: str, explainer: Explainer, names: Sequence[str]) -> None:
+    """Refuse a folder that holds explanations of other images or another model."""
+    old = _read_numbers(out)
+    if not old:
+        return
+    now = {"model": model, "method": explainer.method, "threshold": explainer.model.threshold_}
+    changed = [name for name, value in now.items() if old.get(name) != value]
+    paths = {entry["path"] for name in ("images", "unreadable") for entry in old[name]}
+    if not paths <= set(names):
+        changed.append("images")
+    if changed:
+        raise UsageError(
+            f"{out} holds other explanations ({', '.join(f'other {n}' for n in changed)}); give "
+            "another --out, or --overwrite (overwrite=True) to replace them"
+        )
 
 
 def _explain_all(

@@ -63,6 +63,15 @@ def test_train_writes_network_log_and_record(run_featx, folder, tmp_path):
     assert code == 0
     assert json.loads(text)["val_auc"] == summary["val_auc"]
     assert (out / "log.csv").stat().st_mtime_ns == log
+    record = json.loads((out / "training.json").read_text())
+    # Another training is refused until it may replace the first.
+    for change in (["--seed", 1], ["--epochs", 1], ["--labels", r"_(\d)\.png"]):
+        code, _, error = run_featx(*arguments, *change)
+        assert code == 2 and "holds another training" in error
+        assert json.loads((out / "training.json").read_text()) == record
+    code, text, error = run_featx(*arguments, "--epochs", 1, "--overwrite")
+    assert code == 0, error
+    assert json.loads(text)["epochs"] == 1
 
 
 @pytest.mark.parametrize(
