@@ -14,6 +14,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
 from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.compatibility import check_classes, check_recipes
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.sample_weight import row_weights
 from featx.errors import UsageError
@@ -65,7 +66,8 @@ def adapt(
     Raises
     ------
     UsageError
-        If there are not two classes, too few images, or the classifier takes no weights.
+        If there are not two classes, too few images, the classifier takes no weights, or `train`
+        has other classes or recipes than the model.
 
     References
     ----------
@@ -78,6 +80,8 @@ def adapt(
             f"{model.classifier} takes no sample weights, so it cannot be adapted; use another "
             "classifier"
         )
+    check_recipes(model.recipes_, train)
+    check_classes(model.classes_, train)
     usable = np.flatnonzero((train.labels >= 0) & (train.splits != "test"))
     train = train.select_images(usable)
     adapted = copy.copy(model)

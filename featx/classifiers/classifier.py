@@ -14,13 +14,20 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from featx.classifiers.calibration import Calibration, probabilities
-from featx.classifiers.compatibility import check_features, check_finite, check_recipes
+from featx.classifiers.compatibility import (
+    check_features,
+    check_finite,
+    check_names,
+    check_recipes,
+)
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import check_rows, check_rows_and_labels, own_settings
 from featx.errors import UsageError
+from featx.features.columns import feature_names
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.labels import check_of_rows
 from featx.metrics.operating_point import decide
+from featx.runtime.versions import check_versions
 
 # Fitting is imported where it begins, so that prediction does not load it.
 if TYPE_CHECKING:
@@ -50,6 +57,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Class names; of two, the last is the positive one.
     n_features_in_ : int
         Number of features.
+    feature_names_in_ : ndarray of str, shape (n_features,)
+        Names of the columns, if it was fitted to a matrix or a frame. Scikit-learn then refuses
+        frames with other columns, and warns (UserWarning) of arrays, whose network is unknown.
     pipeline_ : Pipeline
         Scaling, PCA where useful, and the classifier, fitted on all training rows.
     calibration_ : Calibration
@@ -121,6 +131,22 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.search_rows = search_rows
         self.memory = memory
+
+    # Names of a matrix follow from its recipes, so files need not hold them.
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if state.get("recipes_"):
+            state.pop("feature_names_in_", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if state.get("recipes_"):
+            self._name_features()
+
+    def _name_features(self) -> None:
+        names = feature_names(self.recipes_, self.n_features_in_)
+        self.feature_names_in_ = np.array(names, dtype=object)
 
     @classmethod
     def from_config(cls, config: FitConfig) -> FeatureClassifier:
@@ -298,8 +324,11 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_features(self.n_features_in_, self.recipes_, matrix)
+        check_names(self, matrix)
         if self.recipes_ and not allow_other_recipe:
-            check_recipes(self.recipes_, matrix.recipes)
+            check_recipes(self.recipes_, matrix)
+            versions = self.provenance_["versions"]
+            check_versions(versions, matrix.versions, "the model", "the features")
         check_finite(matrix)
         scores = pipeline_scores(self.pipeline_, matrix.X)
         images = average_views(scores, matrix.image, matrix.n_images)

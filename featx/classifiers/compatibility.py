@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import numpy as np
 from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import differing_settings
 
-__all__ = ["check_features", "check_finite", "check_recipes"]
+__all__ = ["check_classes", "check_features", "check_finite", "check_names", "check_recipes"]
 
-# These decide which augmented views exist, not the meaning of a feature.
-_VIEWS_ONLY = ("augmentation", "seed")
+logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 
@@ -29,26 +30,54 @@ def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: Fea
         )
 
 
-def check_recipes(recipes: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> None:
+def check_names(model: Any, matrix: FeatureMatrix) -> None:
+    """Refuse a matrix whose columns have other names than the frame a model was fitted to."""
+    if model.recipes_ or "feature_names_in_" not in vars(model):
+        return
+    mine, theirs = model.feature_names_in_.tolist(), matrix.feature_names
+    if mine != theirs:
+        place = next(n for n, pair in enumerate(zip(mine, theirs, strict=True)) if len({*pair}) > 1)
+        raise UsageError(
+            f"the model was fitted to a frame whose column {place} is {mine[place]!r}, and that of "
+            f"the matrix is {theirs[place]!r}; give features of the same network and recipe"
+        )
+
+
+def check_recipes(recipes: Sequence[dict[str, Any]], matrix: FeatureMatrix) -> None:
     """Refuse features of another recipe than the model's.
 
-    Augmentation may differ: view 0 is the same under all policies.
+    The seed of views may differ. So may the policy, since view 0 is the same under all; where the
+    matrix has further views, that is a warning.
     """
+    others = matrix.recipes
     if len(recipes) != len(others):
         raise UsageError(
             f"the model was fitted on features of {_backbones(recipes)} and the matrix holds "
             f"{_backbones(others)}; extract the images with the model's backbones, in its order"
         )
-    differences = [
-        f"{key} {mine.get(key)!r} in the model, {other.get(key)!r} in the matrix"
-        for mine, other in zip(recipes, others, strict=True)
-        for key in sorted({*mine, *other} - {*_VIEWS_ONLY})
-        if mine.get(key) != other.get(key)
-    ]
+    places = "in the model", "in the matrix"
+    differences = differing_settings(recipes, others, places=places)
     if differences:
         raise UsageError(
             f"the matrix is of another recipe than the model: {'; '.join(differences)}; extract "
             "the images as for the model, or allow another recipe if you know that they agree"
+        )
+    policies = differing_settings(recipes, others, {*recipes[0], *others[0]} - {"augmentation"})
+    if policies and matrix.view.any():
+        logger.warning(
+            f"The augmented views of the matrix are of another policy than the model's: "
+            f"{'; '.join(policies)}. Probabilities may differ; extract with the model's policy, "
+            "or give one view."
+        )
+
+
+def check_classes(classes: Iterable[Any], matrix: FeatureMatrix) -> None:
+    """Refuse labels of other classes, or in another order, than the model's."""
+    mine, theirs = [str(name) for name in classes], list(matrix.class_names)
+    if mine != theirs:
+        raise UsageError(
+            f"the model has the classes {', '.join(mine)} and the matrix {', '.join(theirs)}; give "
+            "a matrix of the model's classes, in its order"
         )
 
 

@@ -22,6 +22,7 @@ from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
+from featx.runtime.versions import versions_of_features
 
 __all__ = ["fit", "fit_labeled", "fit_rows"]
 
@@ -119,8 +120,11 @@ def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     model.n_features_in_ = chosen.X.shape[1]
     images = fit_rows(model, TrainingSet.of(chosen))
     model.recipes_ = matrix.recipes
+    model._name_features()
     model.out_of_fold_images_ = np.array(chosen.digests, dtype=np.str_)[images]
     model.provenance_["matrix_sha256"] = matrix_digest(chosen)
+    # Pixels and features may have been computed elsewhere.
+    model.provenance_["versions"] |= versions_of_features(matrix.versions)
     patients = chosen.patients if chosen.patients_known else None
     model.membership_ = membership_record(chosen.digests, patients)
     if patients is None:

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from featx.audit.findings import LEAKS, Finding
 from featx.audit.membership import find_members
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import UsageError, unknown_name
+from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
 from featx.metrics.scores import Scores
+from featx.runtime.versions import check_known_changes, decisive_versions
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
@@ -153,6 +158,7 @@ def audited(
             "it to a feature matrix with featx.fit"
         )
     facts = model.provenance_
+    check_known_changes(facts["versions"], decisive_versions(), "the model", "the features")
     if views is None:
         # The threshold was chosen on means over so many views.
         views = int(facts["rows"] // facts["images"])
@@ -175,11 +181,18 @@ def audited(
         names=matrix.names,
         class_names=[str(name) for name in model.classes_],
         probabilities=probabilities,
-        labels=matrix.labels,
+        labels=_labels_for(model, matrix),
         patients=matrix.patients if matrix.patients_known else None,
         unreadable=matrix.unreadable,
         findings=findings,
     ).decide(threshold)
+
+
+def _labels_for(model: FeatureClassifier, matrix: FeatureMatrix) -> npt.NDArray[np.int64]:
+    """Return the labels as indices of the model's classes, -1 for other classes."""
+    code = {str(name): number for number, name in enumerate(model.classes_)}
+    codes = [code.get(name, -1) for name in (*matrix.class_names, "")]
+    return np.array(codes, dtype=np.int64)[matrix.labels]
 
 
 def log_findings(findings: Sequence[Finding]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import math
 import sys
 import warnings
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
@@ -28,10 +26,9 @@ from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
 from featx.errors import FeatxError, UsageError
 from featx.runtime.files import put_bytes
+from featx.runtime.versions import check_versions, decisive_versions
 
 __all__ = ["load_model", "save_model"]
-
-logger = logging.getLogger(__name__)
 
 
 def _names(*types: type) -> frozenset[str]:
@@ -164,12 +161,8 @@ def load_model(path: str | Path) -> FeatureClassifier:
             f"{path} has {len(model.classes_)} classes and was fitted by an older featx, which "
             "scored three or more classes differently; fit it again with `featx fit`"
         )
-    made_with = model.provenance_["versions"]["scikit-learn"]
-    if made_with != sklearn.__version__:
-        logger.warning(
-            f"{path} was made with scikit-learn {made_with} and this is {sklearn.__version__}: "
-            "predictions may differ; if they matter, fit it again or install that version."
-        )
+    versions = model.provenance_["versions"]
+    check_versions(versions, decisive_versions(), str(path), "this machine", kinds=["scores"])
     return model
 
 

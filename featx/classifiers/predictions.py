@@ -147,6 +147,37 @@ class Predictions:
         counterparts = [place[self.names[index]] for index in common]
         return self.select(common), other.select(counterparts)
 
+    def difference_from(self, other: Predictions) -> str:
+        """Describe the first difference in classes, images, labels or patients; "" if none.
+
+        The order of images does not matter.
+        """
+        if self.class_names != other.class_names:
+            both = (", ".join(each.class_names) for each in (self, other))
+            return f"the classes are {' and '.join(both)}"
+        for each in (self, other):
+            if len(set(each.names)) < len(each):
+                return "an image occurs twice"
+        only = sorted(set(self.names) ^ set(other.names))
+        if only:
+            return (
+                f"there are {len(self):,} and {len(other):,} test images, and {only[0]} is in one "
+                "run alone"
+            )
+        mine, theirs = self.paired_with(other)
+        for what, values, others in (
+            ("label", mine.labels, theirs.labels),
+            ("patient", mine.patients, theirs.patients),
+        ):
+            if values is None or others is None or np.array_equal(values, others):
+                continue
+            place = int(np.flatnonzero(values != others)[0])
+            pair = [str(each[place]) for each in (values, others)]
+            if what == "label":
+                pair = [[*self.class_names, "unknown"][int(code)] for code in pair]
+            return f"the {what} of {self.names[place]} is {pair[0]} and {pair[1]}"
+        return ""
+
     def score(self, random_state: int = 0) -> Scores:
         """Evaluate predictions of labeled images, with 95 % intervals by patient.
 

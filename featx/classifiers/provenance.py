@@ -21,11 +21,9 @@ from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.files import library_versions
+from featx.runtime.versions import decisive_versions
 
 __all__ = ["check_replaceable", "describe_fit", "matrix_digest", "usable_images"]
-
-# XGBoost has two names: with and without its CUDA code.
-_LIBRARIES = ("scipy", "scikit-learn", "scikit-learn-intelex", "skops", "xgboost", "xgboost-cpu")
 
 
 def describe_fit(
@@ -42,7 +40,11 @@ def describe_fit(
     rows, features = training.X.shape
     return {
         "featx": featx.__version__,
-        "versions": {"python": platform.python_version(), **library_versions(*_LIBRARIES)},
+        "versions": {
+            "python": platform.python_version(),
+            **library_versions("skops"),
+            **decisive_versions(),
+        },
         **settings,
         "images": len(training.labels),
         "rows": rows,

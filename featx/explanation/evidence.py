@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.registry import get_backbone
+from featx.classifiers.calibration import probabilities as class_probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
@@ -22,6 +23,7 @@ from featx.features.recipe import Recipe
 from featx.features.reextraction import find_recipe_weights
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
+from featx.runtime.versions import check_known_changes, decisive_versions
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -121,6 +123,8 @@ class Explainer:
                 "computed in float32 and would explain another decision; fit a model on a matrix "
                 "in float32"
             )
+        versions = model.provenance_["versions"]
+        check_known_changes(versions, decisive_versions(), "the model", "the maps")
         self.model = model
         self._recipes = recipes
         self._weights = [find_recipe_weights(recipe, weights, weights_dir) for recipe in recipes]
@@ -193,7 +197,8 @@ class Explainer:
 
     def _predict(self, row: npt.NDArray) -> tuple[npt.NDArray[np.float64], str, str, int]:
         """Return probabilities, predicted class, mapped class, and the index of its score."""
-        probabilities = self.model.predict_proba(row)
+        scores = pipeline_scores(self.model.pipeline_, row)
+        probabilities = class_probabilities(self.model.calibration_.logits(scores))
         label = str(self.model.decide(probabilities)[0])
         classes = [str(name) for name in self.model.classes_]
         if len(classes) == 2:

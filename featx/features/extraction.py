@@ -20,6 +20,7 @@ from featx.features.matrix_file import map_features
 from featx.features.pipeline import Embedder, embedders_of, fill_cache, find_missing
 from featx.features.quantized import quantize_on
 from featx.images.augmentation import Augmentation
+from featx.runtime.versions import decisive_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -152,6 +153,7 @@ def _gather(
         class_names=readable.class_names,
         recipes=tuple(embedder.recipe.to_dict() for embedder in embedders),
         unreadable=unreadable,
+        versions=decisive_versions(),
         patients_known=readable.patients_known,
     )
     seconds = 0.0

@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.features.columns import feature_names
+from featx.features.joining import check_joinable, join_columns
 from featx.features.lazy_rows import LazyRows
-from featx.features.matrix_file import checked, read_features
-from featx.runtime.files import library_versions, write_hdf5
-from featx.runtime.memory import available_memory
+from featx.features.matrix_file import checked, read_features, unreadable_matrix
+from featx.runtime.files import write_hdf5
+from featx.runtime.versions import decisive_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,6 +76,8 @@ class FeatureMatrix:
         features give equal files.
     patients_known : bool, optional
         Whether patients were given; by default unless each image's patient is its own name.
+    versions : dict of str to str
+        Versions of the libraries that computed the features; empty where unknown.
 
     Examples
     --------
@@ -102,6 +106,7 @@ class FeatureMatrix:
     unreadable: tuple[tuple[str, str], ...] = ()
     seconds: float = field(default=0.0, compare=False)
     patients_known: bool | None = None
+    versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.patients_known is None:
@@ -155,6 +160,11 @@ class FeatureMatrix:
         """Patient of each row, shape (n_rows,)."""
         return self.patients[self.image]
 
+    @property
+    def feature_names(self) -> list[str]:
+        """Name of each column, which identifies backbone and recipe, length n_features."""
+        return feature_names(self.recipes, self.X.shape[1])
+
     def to_numpy(self) -> npt.NDArray[np.float32]:
         """Return the features as one array in memory, shape (n_rows, n_features)."""
         return np.array(self.X[:], dtype=np.float32)
@@ -162,8 +172,10 @@ class FeatureMatrix:
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame with image, view, label, patient and split before the features.
 
-        Labels are class names, ``""`` where unknown. Use it for tables and plots; fits need less
-        memory with the matrix itself.
+        Labels are class names, ``""`` where unknown. Columns of features are named by backbone,
+        digest of the recipe and number, as `FeatureExtractor` names them, so that scikit-learn
+        refuses features of another network. Use it for tables and plots; fits need less memory
+        with the matrix itself.
 
         Raises
         ------
@@ -181,7 +193,7 @@ class FeatureMatrix:
             "patient": self.row_patients,
             "split": self.splits[self.image],
         }
-        features = pd.DataFrame(self.to_numpy()).add_prefix("feature_")
+        features = pd.DataFrame(self.to_numpy(), columns=self.feature_names)
         return pd.concat([pd.DataFrame(images), features], axis=1)
 
     def select_images(self, indices: npt.ArrayLike) -> FeatureMatrix:
@@ -240,32 +252,20 @@ class FeatureMatrix:
         Parameters
         ----------
         matrices : sequence of FeatureMatrix
-            Matrices of the same images and views.
+            Matrices of the same images and views, with the same color, normalization and policy.
 
         Raises
         ------
         UsageError
-            If their images, views, labels or classes differ.
+            If they differ in anything but their networks and pooling, with both values; if the
+            same features are given twice; or if OpenCV has another major version. Other versions
+            of libraries that decide pixels or features are a warning of the logger ``featx``.
         """
         if not matrices:
             raise UsageError("there is no matrix to join")
-        first = matrices[0]
         for other in matrices[1:]:
-            same = (first.digests, first.class_names) == (other.digests, other.class_names)
-            tables = ("image", "view", "labels")
-            if not same or not all(
-                np.array_equal(getattr(first, table), getattr(other, table)) for table in tables
-            ):
-                raise UsageError(
-                    f"{first!r} and {other!r} are not of the same images, views and labels. "
-                    "Extract both from the same images with the same --views"
-                )
-        return replace(
-            first,
-            X=_side_by_side([matrix.X for matrix in matrices]),
-            recipes=tuple(recipe for matrix in matrices for recipe in matrix.recipes),
-            seconds=sum(matrix.seconds for matrix in matrices),
-        )
+            check_joinable(matrices[0], other)
+        return join_columns(matrices)
 
     def save(self, path: str | Path) -> None:
         """Write the matrix as one plain HDF5 file, whole or not at all.
@@ -298,7 +298,8 @@ class FeatureMatrix:
         file.attrs["recipe"] = json.dumps(list(self.recipes), sort_keys=True)
         file.attrs["class_names"] = list(self.class_names)
         file.attrs["patients_known"] = bool(self.patients_known)
-        file.attrs["versions"] = json.dumps(library_versions(), sort_keys=True)
+        versions = self.versions or decisive_versions()
+        file.attrs["versions"] = json.dumps(versions, sort_keys=True)
         for name, attribute in _NUMBERS.items():
             file.create_dataset(name, data=getattr(self, attribute))
         texts = {name: getattr(self, attribute) for name, attribute in _TEXTS.items()}
@@ -331,10 +332,7 @@ class FeatureMatrix:
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)
         except (OSError, KeyError, ValueError) as error:
-            raise FeatxError(
-                f"{path} cannot be read as a feature matrix ({error}). Make it again with "
-                "`featx extract`, which reuses the cache"
-            ) from error
+            raise unreadable_matrix(path, error) from error
 
     @classmethod
     def _read(cls, file: h5py.File, path: Path) -> FeatureMatrix:
@@ -356,6 +354,7 @@ class FeatureMatrix:
             X=read_features(file, path),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
+            versions=json.loads(file.attrs.get("versions", "{}")),
             patients_known=_flag(file.attrs.get("patients_known")),
             unreadable=tuple(
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
@@ -377,6 +376,16 @@ class FeatureMatrix:
             raise ValueError("a row names an image that does not exist")
         if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
             raise ValueError("a label names a class that does not exist")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError(f"its classes repeat: {', '.join(self.class_names)}")
+        if rows and self.view.min() < 0:
+            raise ValueError(f"a row has the view {self.view.min()}")
+        if len(np.unique(np.column_stack([self.image, self.view]), axis=0)) < rows:
+            raise ValueError("it has a view of an image twice")
+        if len(np.unique(self.image)) < images:
+            raise ValueError("it has images without rows")
+        if len(set(self.names)) < images:
+            raise ValueError("it has an image twice under one path")
 
 
 def _flag(value: Any) -> bool | None:
@@ -388,12 +397,3 @@ def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArra
     if isinstance(X, LazyRows):
         return cast("npt.NDArray[np.float32]", X.select(rows))
     return X[rows]
-
-
-def _side_by_side(blocks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Concatenate blocks of columns, lazily where they would take much of the memory."""
-    if len(blocks) == 1:
-        return blocks[0]
-    if sum(block.nbytes for block in blocks) > available_memory() / 4:
-        return cast("npt.NDArray[np.float32]", LazyRows(blocks))
-    return np.concatenate(blocks, axis=1)

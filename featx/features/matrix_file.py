@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
+from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import open_rows
 
-__all__ = ["checked", "map_features", "read_features"]
+__all__ = ["checked", "map_features", "read_features", "unreadable_matrix"]
+
+
+def unreadable_matrix(path: Path, error: Exception) -> FeatxError:
+    """Return the error of a matrix file that cannot be read, by its cause."""
+    if path.is_dir():
+        return UsageError(
+            f"{path} is a folder, not a matrix file. Make a matrix of its images with "
+            f"`featx extract {path} --out matrix.h5`"
+        )
+    if isinstance(error, PermissionError):
+        return UsageError(f"{path} may not be read by this user. Ask its owner for permission")
+    if isinstance(error, BlockingIOError):
+        return FeatxError(
+            f"another program has {path} open for writing, perhaps a notebook, a viewer or a run "
+            "that is not finished. The file itself may be whole: close it there, and try again"
+        )
+    if isinstance(error, OSError) and f"errno = {errno.ENOLCK}" in str(error):
+        return FeatxError(
+            f"{path} is on a file system without locks. Set the variable "
+            "HDF5_USE_FILE_LOCKING=FALSE, or copy the file to a local disk"
+        )
+    return FeatxError(
+        f"{path} cannot be read as a feature matrix ({error}). Make it again with "
+        "`featx extract`, which reuses the cache"
+    )
 
 
 def checked(file: h5py.File, name: str) -> h5py.Dataset:

@@ -19,7 +19,7 @@ from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
 from featx.features.config import ExtractionConfig
 from featx.features.matrix import FeatureMatrix
-from featx.features.recipe import Recipe
+from featx.features.recipe import Recipe, differing_settings
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.files import library_versions, put_bytes
@@ -45,13 +45,7 @@ def quantize_on(
     """Return the config with the int8 network of each backbone, quantized on these images."""
     config = embedders[0].config
     if isinstance(images, FeatureMatrix):
-        networks = [str(recipe.get("network", "")) for recipe in images.recipes]
-        if len(networks) != len(embedders) or not all(networks):
-            raise UsageError(
-                f"{images!r} is not an int8 matrix of {len(embedders)} backbone(s). Give "
-                "quantization= (--quantization) the matrix of the training images in int8"
-            )
-        return replace(config, networks=networks)
+        return replace(config, networks=_networks_of(images, embedders))
     training = images.select(images.splits != "test")
     if not len(training):
         raise UsageError(
@@ -60,6 +54,28 @@ def quantize_on(
         )
     hashed = hash_images(training, config.cache_folder, rehash=config.rehash)
     return replace(config, networks=[_network_for(embedder, hashed) for embedder in embedders])
+
+
+def _networks_of(matrix: FeatureMatrix, embedders: Sequence[Embedder]) -> list[str]:
+    """Return the int8 networks of a matrix, whose recipes are those asked for."""
+    networks = [str(recipe.get("network", "")) for recipe in matrix.recipes]
+    if len(networks) != len(embedders) or not all(networks):
+        raise UsageError(
+            f"{matrix!r} is not an int8 matrix of {len(embedders)} backbone(s). Give "
+            "quantization= (--quantization) the matrix of the training images in int8"
+        )
+    wanted = [
+        replace(embedder.recipe, network=network).to_dict()
+        for embedder, network in zip(embedders, networks, strict=True)
+    ]
+    places = "asked for", "in the matrix"
+    differences = differing_settings(wanted, matrix.recipes, places=places)
+    if differences:
+        raise UsageError(
+            f"the networks of {matrix!r} were quantized for other features: "
+            f"{'; '.join(differences)}. Give the same settings"
+        )
+    return networks
 
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,43 @@ from featx.images.reading import Color
 if TYPE_CHECKING:
     from featx.features.config import ExtractionConfig
 
-__all__ = ["SHARED_SETTINGS", "Recipe"]
+__all__ = ["SHARED_SETTINGS", "VIEWS_ONLY", "Recipe", "differing_settings"]
 
 # Settings that recipes have under the names of `ExtractionConfig`.
 SHARED_SETTINGS = ("random_state", "color", "pooling", "normalization", "precision")
+
+# Stored names that decide which augmented views exist, not the meaning of a feature.
+VIEWS_ONLY = ("augmentation", "seed")
 
 _LATER_FIELDS = {"normalization": "none", "precision": "float32", "network": ""}
 # The digest covers these words as files have always spelled them.
 _STORED_NAMES = {"random_state": "seed", "color": "colour", "normalization": "normalisation"}
 _STORED_VALUES = {"gray": "grey", "equalize": "equalise"}
+
+
+def differing_settings(
+    recipes: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]],
+    ignored: Collection[str] = VIEWS_ONLY,
+    places: tuple[str, str] = ("in the first", "in the second"),
+) -> list[str]:
+    """Describe what differs between recipes of the same blocks of columns, with both values.
+
+    Examples
+    --------
+    >>> differing_settings([{"backbone": "vgg16", "seed": 0}], [{"backbone": "vgg19", "seed": 1}])
+    ["backbone 'vgg16' in the first, 'vgg19' in the second"]
+    """
+    shown = {stored: name for name, stored in _STORED_NAMES.items()}
+    defaults = {_STORED_NAMES.get(name, name): value for name, value in _LATER_FIELDS.items()}
+    found = []
+    for recipe, other in zip(recipes, others, strict=True):
+        mine, theirs = {**defaults, **recipe}, {**defaults, **other}
+        for name in sorted({*mine, *theirs} - {*ignored}):
+            one, two = mine.get(name), theirs.get(name)
+            if one != two:
+                found.append(f"{shown.get(name, name)} {one!r} {places[0]}, {two!r} {places[1]}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
+from featx.features.joining import check_same_rows, join_columns
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 
@@ -30,7 +31,11 @@ def extract_by_recipes(
     configs = ExtractionConfig.from_recipes(recipes, views, **settings)
     for recipe in map(Recipe.from_dict, recipes):
         find_recipe_weights(recipe, configs[0].weights, configs[0].weights_dir)
-    return FeatureMatrix.join([extract(images, config=config) for config in configs])
+    first, *others = [extract(images, config=config) for config in configs]
+    # A model's own blocks may differ in settings, which `FeatureMatrix.join` refuses.
+    for other in others:
+        check_same_rows(first, other)
+    return join_columns([first, *others])
 
 
 def find_recipe_weights(

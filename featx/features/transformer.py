@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.backbones.pooling import POOLINGS, QUADRANTS
+from featx.backbones.pooling import POOLINGS
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import UsageError, find_name
+from featx.features.columns import feature_names
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
+from featx.features.pipeline import embedders_of
+from featx.features.quantized import quantize_on
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
 
@@ -58,9 +61,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     Examples
     --------
-    >>> extractor = FeatureExtractor(["efficientnet_lite0", "mobilenetv2"])
+    >>> extractor = FeatureExtractor(["efficientnet_lite0", "mobilenetv2"], weights="random")
     >>> extractor.get_feature_names_out()[[0, 1, 1280]]
-    array(['efficientnet_lite0_0', 'efficientnet_lite0_1', 'mobilenetv2_0'], dtype=object)
+    array(['efficientnet_lite0_6bf1ead9_0', 'efficientnet_lite0_6bf1ead9_1',
+           'mobilenetv2_a0be74da_0'], dtype=object)
 
     Backbone and classifier chosen together, with patients kept apart:
 
@@ -118,7 +122,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         UsageError
             If a parameter is invalid, or two exclude each other.
         """
-        self._config()
+        _ = self._config(), self._combination
         return self
 
     def transform(self, X: ImageDataset | Iterable[Any]) -> npt.NDArray[np.float32]:
@@ -163,17 +167,21 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str, shape (n_features_out,)
-            ``densenet169_7``; ``densenet169_upper_left_7`` with pooling by quadrants; with the
-            prefix ``view1_`` where views are concatenated.
+            ``densenet169_1f0a93c2_7``: backbone, digest of weights and recipe, number; with pooling
+            by quadrants ``densenet169_1f0a93c2_upper_left_7``; with the prefix ``view1_`` where
+            views are concatenated. `FeatureMatrix.to_frame` has the same names.
+
+        Raises
+        ------
+        FeatxError
+            If weights are missing.
         """
         config = self._config()
-        places = [f"{name}_" for name in QUADRANTS] if config.pooling == "quadrants" else [""]
-        names = [
-            f"{backbone}_{place}{number}"
-            for backbone, record in zip(config.backbones, config.records, strict=True)
-            for place in places
-            for number in range(record.features)
-        ]
+        embedders = embedders_of(config)
+        if config.precision == "int8" and self.quantization is not None:
+            embedders = embedders_of(quantize_on(self.quantization, embedders))
+        recipes = [embedder.recipe.to_dict() for embedder in embedders]
+        names = feature_names(recipes, sum(embedder.width for embedder in embedders))
         if self._combination == "concatenate" and self.views > 1:
             names = [f"view{view}_{name}" for view in range(self.views) for name in names]
         return np.array(names, dtype=object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,15 @@ class ComparedRow:
         AUC and accuracy in the first and the second run; nan where undefined.
     differences : mapping of str to Difference
         Second run minus first run, with p-values adjusted by Holm's method over all models.
+    untested : str
+        What differs between the predictions of both runs, so that nothing is tested; else empty.
     """
 
     label: str
     same_images: bool
     values: dict[str, tuple[float, float]]
     differences: dict[str, Difference]
+    untested: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class RunComparison:
         Labels of models in one of them.
     settings : mapping of str to (object, object)
         Settings that differ.
+    versions : mapping of str to (str, str)
+        Versions of libraries that differ.
     alarms : tuple of str, default=()
         What no reader of either run may overlook: leaks, and that it is unfinished.
     """
@@ -69,6 +74,7 @@ class RunComparison:
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     settings: dict[str, tuple[Any, Any]]
+    versions: dict[str, tuple[Any, Any]]
     alarms: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -87,10 +93,12 @@ class RunComparison:
                 "Paired tests on the same test images: DeLong's for AUC, McNemar's for accuracy, "
                 "clustered by patient where patients are known, Holm's correction over all models."
             )
-        if not all(row.same_images for row in self.rows):
+        reasons = {row.untested: row.label for row in reversed(self.rows) if row.untested}
+        for reason, label in reversed(reasons.items()):
+            rows = sum(row.untested == reason for row in self.rows)
+            more = f" and {rows - 1:,} more" if rows > 1 else ""
             notes.append(
-                "Not tested: models without predictions of the same test images, with the same "
-                "labels, in both runs. Their figures may differ because the images do."
+                f"Not tested: {label}{more}, because {reason}. Figures may differ because these do."
             )
         for name, labels in zip(self.names, (self.only_first, self.only_second), strict=True):
             if labels:
@@ -98,6 +106,10 @@ class RunComparison:
         notes += [
             f"Setting {name}: {first} and {second}."
             for name, (first, second) in self.settings.items()
+        ]
+        notes += [
+            f"Version of {name}: {first} and {second}."
+            for name, (first, second) in self.versions.items()
         ]
         return notes
 
@@ -150,27 +162,30 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
     runs = read_results(first), read_results(second)
     here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
     pairs = [(row, there[key]) for key, row in here.items() if key in there]
-    tests = [_test(runs, *pair) for pair in pairs]
+    found = [_test(runs, *pair) for pair in pairs]
+    tests = [None if isinstance(test, str) else test for test in found]
     rows = [
-        ComparedRow(pair[0].label, test is not None, {}, {})
-        for pair, test in zip(pairs, tests, strict=True)
+        ComparedRow(row.label, not reason, {}, {}, reason)
+        for (row, _), reason in zip(
+            pairs, [test if isinstance(test, str) else "" for test in found], strict=True
+        )
     ]
     for figure in _FIGURES:
         p_values = holm([math.nan if test is None else test[figure].p_value for test in tests])
         for row, (one, other), test, p_value in zip(rows, pairs, tests, p_values, strict=True):
             values = one.estimates[figure].value, other.estimates[figure].value
             row.values[figure] = values
-            found = None if test is None else test[figure]
-            row.differences[figure] = _difference(values, found, float(p_value))
+            tested = None if test is None else test[figure]
+            row.differences[figure] = _difference(values, tested, float(p_value))
     names = Path(first).resolve().name, Path(second).resolve().name
     names = names if names[0] != names[1] else ("first", "second")
-    old, new = (run.settings for run in runs)
     return RunComparison(
         names=names,
         rows=tuple(rows),
         only_first=tuple(row.label for key, row in here.items() if key not in there),
         only_second=tuple(row.label for key, row in there.items() if key not in here),
-        settings={k: (old[k], new[k]) for k in old if k in new and old[k] != new[k]},
+        settings=_differing(*(run.settings for run in runs)),
+        versions=_differing(*(run.run.get("versions", {}) for run in runs)),
         alarms=tuple(
             f"{name}: {note.text}"
             for name, run in zip(names, runs, strict=True)
@@ -180,20 +195,24 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
     )
 
 
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (old[name], new[name]) for name in old if name in new and old[name] != new[name]}
+
+
 def _test(
     runs: Sequence[Results], first: BenchmarkRow, second: BenchmarkRow
-) -> dict[str, ComparisonResult] | None:
-    """Test the second against the first; None where they cannot be paired."""
+) -> dict[str, ComparisonResult] | str:
+    """Test the second against the first; return the difference where they cannot be paired."""
     here, there = (
         run.predictions.get("", {}).get(row.name)
         for run, row in zip(runs, (first, second), strict=True)
     )
-    if here is None or there is None or here.class_names != there.class_names:
-        return None
+    if here is None or there is None:
+        return "a run has no predictions of it"
+    difference = here.difference_from(there)
+    if difference:
+        return difference
     a, b = here.paired_with(there)
-    same = len(a) == len(here) == len(there) == len(set(there.names))
-    if not same or not np.array_equal(a.labels, b.labels):
-        return None
     a, b = a.decide(first.threshold), b.decide(second.threshold)
     if np.array_equal(a.probabilities, b.probabilities) and np.array_equal(
         a.predicted, b.predicted

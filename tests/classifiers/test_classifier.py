@@ -9,6 +9,9 @@ from featx.classifiers.decision_scores import classifier_scores
 from featx.errors import UsageError
 from tests.classifiers.makers import RECIPE, make_matrix
 
+# Rows of a matrix are given as bare arrays here.
+pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+
 
 # scikit-learn expects the likelier class, which any other operating point rightly is not.
 @parametrize_with_checks([FeatureClassifier("logistic", cv=2, operating_point=0.5, n_jobs=1)])

@@ -18,6 +18,9 @@ from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import FeatxError, UsageError
 from tests.classifiers.makers import make_matrix
 
+# Rows of a matrix are given as bare arrays here.
+pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+
 
 @pytest.fixture(scope="module")
 def matrix():

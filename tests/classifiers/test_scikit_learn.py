@@ -110,6 +110,7 @@ def test_patients_reach_a_pipeline_without_routing(matrix):
     "settings", [{"transform_output": "pandas"}, {"enable_metadata_routing": True}]
 )
 @pytest.mark.parametrize("classifier", ["svm", "naive_bayes"])
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_global_settings_change_nothing_inside(matrix, classifier, settings):
     pytest.importorskip("pandas")
     plain = quick(classifier=classifier).fit_matrix(matrix)

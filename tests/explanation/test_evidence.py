@@ -19,6 +19,7 @@ def embedded(tmp_path_factory):
     return images, extract(images, names, views=1, **settings)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_the_map_of_joined_backbones_adds_up_to_the_decision(embedded):
     images, matrix = embedded
     model = fit(matrix, "logistic", cv=2)

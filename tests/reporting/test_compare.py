@@ -60,14 +60,24 @@ def test_the_order_of_images_does_not_matter(runs):
 
 
 @pytest.mark.parametrize(
-    "change", [("test/NORMAL/000.png", "other.png"), (",NORMAL,", ",PNEUMONIA,"), None]
+    ("change", "reason"),
+    [
+        (("test/NORMAL/000.png", "other.png"), "other.png is in one run alone"),
+        ((",NORMAL,", ",PNEUMONIA,"), "label of test/NORMAL/000.png is NORMAL and PNEUMONIA"),
+        ((",p0,", ",someone,"), "patient of test/NORMAL/000.png is p0 and someone"),
+        (("probability_NORMAL", "probability_HEALTHY"), None),
+        (("test/PNEUMONIA/001.png", "test/NORMAL/000.png"), "an image occurs twice"),
+        (None, "a run has no predictions"),
+    ],
 )
-def test_other_images_are_not_tested(runs, change):
+def test_what_differs_is_named_and_not_tested(runs, change, reason):
     first, second = runs
     roots = first.write(), second.write()
     path = second.root / "scores" / f"{second.rows[0]['name']}.csv"
     text = path.read_text()
     path.unlink()
+    if reason is None:
+        text, reason = text.replace(",NORMAL,", ",HEALTHY,"), "NORMAL, PNEUMONIA and HEALTHY"
     if change is not None:
         path.write_text(text.replace(*change, 1))
     comparison = compare(*roots)
@@ -76,7 +86,15 @@ def test_other_images_are_not_tested(runs, change):
     assert changed.differences["auc"].verdict == "not tested"
     difference = second.rows[0]["auc"] - first.rows[0]["auc"]
     assert changed.differences["auc"].value == pytest.approx(difference)
-    assert any("Not tested" in note for note in comparison.notes())
+    assert reason in changed.untested and not same.untested
+    assert any("Not tested: resnet50, svm" in n and reason in n for n in comparison.notes())
+
+
+def test_other_versions_are_named(runs):
+    first, second = runs
+    comparison = compare(first.write(), second.write(versions={"numpy": "2.1", "featx": "0.1.0"}))
+    assert comparison.versions == {"numpy": ("2.0", "2.1")}
+    assert "Version of numpy: 2.0 and 2.1." in comparison.notes()
 
 
 def test_it_is_printed_and_plain(runs):
