@@ -177,4 +177,4 @@ def _validation_csv(trained: TrainedBaseline, probabilities: Probabilities) -> b
     writer.writerow(["path", *(f"probability_{name}" for name in trained.class_names)])
     for name, row in zip(trained.validation_images, probabilities.tolist(), strict=True):
         writer.writerow([name, *(repr(value) for value in row)])
-    return buffer.getvalue().encode()
+    return buffer.getvalue().encode("utf-8", "surrogateescape")

@@ -42,6 +42,11 @@ def run_metadata(
         "settings": config.to_dict(),
         "inputs": data.inputs,
         "learning_curve": list(learning_curve),
+        # Of all images under "", of external validation sets under their names.
+        "inventory": {
+            name: images.inventory.to_dict()
+            for name, images in {"": data.inspection.images, **data.inspection.externals}.items()
+        },
         "flow": data.flow(),
         "audit": data.audit.to_dict(),
         "published": list(published),

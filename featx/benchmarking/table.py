@@ -124,8 +124,8 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             # First, so that the rows of an unfinished run are never taken for all of them.
             run = {**self.run, **write_notes(self.notes)}
             put_bytes(folder / "run.json", plain_json(run).encode())
-        put_bytes(folder / "table.md", self.to_markdown().encode())
+        put_bytes(folder / "table.md", self.to_markdown().encode("utf-8", "backslashreplace"))
         if not self.rows and self.run.get("finished") is False:
             return
         put_bytes(folder / "results.json", plain_json(self._plain()).encode())
-        put_bytes(folder / "table.csv", to_csv(self.rows).encode())
+        put_bytes(folder / "table.csv", to_csv(self.rows).encode("utf-8", "backslashreplace"))

@@ -13,7 +13,7 @@ import click
 from featx.cli import commands as _commands  # noqa: F401
 from featx.cli import machine, models, results  # noqa: F401
 from featx.cli.interrupts import EXIT_CODE, Interrupts
-from featx.cli.output import logging_to_stderr
+from featx.cli.output import logging_to_stderr, safe
 from featx.cli.root import commands
 from featx.errors import FeatxError
 from featx.runtime.files import remove_unfinished
@@ -44,7 +44,7 @@ def _show(error: Exception) -> int:
     if isinstance(error, FeatxError):
         if logging.getLogger("featx").level <= logging.DEBUG:
             traceback.print_exception(error)
-        click.echo(f"featx: {error}", err=True)
+        click.echo(safe(f"featx: {error}"), err=True)
         return error.exit_code
     raise error
 

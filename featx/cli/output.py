@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from featx.errors import printable
+
 if TYPE_CHECKING:
     from featx.benchmarking.table import BenchmarkTable
 
 logger = logging.getLogger(__name__)
+
+
+def safe(text: str) -> str:
+    """Escape what a terminal would obey, such as in names of files; lines stay."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class _StderrHandler(logging.Handler):
@@ -28,9 +35,9 @@ class _StderrHandler(logging.Handler):
         if "tqdm" in sys.modules:
             from tqdm import tqdm
 
-            tqdm.write(self.format(record), file=sys.stderr)
+            tqdm.write(safe(self.format(record)), file=sys.stderr)
         else:
-            click.echo(self.format(record), err=True)
+            click.echo(safe(self.format(record)), err=True)
 
 
 @contextmanager
@@ -82,7 +89,7 @@ def print_result(value: Any, *shown: Any) -> None:
         return
     for part in shown:
         if isinstance(part, str):
-            click.echo(part)
+            click.echo(safe(part))
         else:
             from rich.console import Console
 

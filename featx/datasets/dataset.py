@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
 
-_ARRAYS = "the arrays given"
 _NO_INVENTORY = Inventory("the images given", {})
 
 
@@ -250,7 +249,7 @@ class ImageDataset:
             else ["" if is_missing(label) else str(label) for label in labels],
             splits=blank if splits is None else [str(split) for split in splits],
             patients=None if patients is None else [str(patient) for patient in patients],
-            where=_ARRAYS,
+            where="the arrays given",
             labels_from="" if labels is None else "given labels",
             splits_from="" if splits is None else "given splits",
             patients_from="" if patients is None else "given patients",
@@ -271,7 +270,7 @@ class ImageDataset:
         """Apply the rules of `open` to listed images."""
         if labeled is not False and labels is not None:
             listing.labels = labels_from_names(listing.searched, labels)
-            listing.labels_from = f"rule {labels!r}"
+            listing.labels_from = f"rule '{labels}'"
         if labeled is None:
             labeled = any(listing.labels)
         if class_names is None:
@@ -294,8 +293,7 @@ class ImageDataset:
             listing.searched, listing.sources, listing.patients, patients, hash_patients
         )
         inventory = _take_inventory(listing, found, patients, hash_patients is not None)
-        if listing.where != _ARRAYS:
-            inventory.log()
+        inventory.log()
         if found is None and labeled:
             logger.warning(
                 "Patients are unknown: images of one patient may be on both sides of a split, "
@@ -400,7 +398,7 @@ def _take_inventory(
     patients_from = ""
     if patients is not None:
         given = listing.patients is not None
-        by_rule = "DICOM headers" if rule == "dicom" else f"rule {rule!r}"
+        by_rule = "DICOM headers" if rule == "dicom" else f"rule '{rule}'"
         patients_from = listing.patients_from if given else by_rule
         patients_from += ", hashed" if hashed or rule == "dicom" else ""
     return Inventory(

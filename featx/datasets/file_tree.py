@@ -45,7 +45,7 @@ _LITTER = frozenset(
 _NO_IMAGES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy"})
 
 _HIDDEN = "hidden"
-_BY_SUFFIX = "that are no images by their suffix"
+_BY_SUFFIX = "with a suffix that no image has"
 _EXPECTED = (_HIDDEN, _BY_SUFFIX)
 
 
@@ -130,7 +130,7 @@ class FileTree:
         return found
 
     def passed_over(self) -> list[PassedOver]:
-        """Return the files that are no images, by reason."""
+        """Return the files not recognized as images, by reason."""
         return [
             PassedOver.of(reason, sorted(names), expected=reason in _EXPECTED)
             for reason, names in self.others.items()
@@ -243,10 +243,10 @@ def _why_no_image(path: str, source: StoredFile) -> str:
         return _BY_SUFFIX
     # A request for each file behind a URL would take hours.
     if isinstance(source, RemoteFile) and not likely:
-        return "whose suffix is not of an image that featx reads"
+        return "with a suffix that featx does not read"
     beginning = read_beginning(source)
     if begins_as_image(beginning):
         return ""
     if is_other_image(beginning):
         return "in image formats that featx does not read (save them as PNG)"
-    return "that are no images" if beginning else "that are empty or cannot be read"
+    return "not recognized as images" if beginning else "empty or unreadable"

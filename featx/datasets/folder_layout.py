@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from featx.datasets.file_tree import FileTree
+from featx.datasets.inventory import look_alike
 from featx.errors import UsageError, printable
 
 __all__ = ["Group", "group_folders", "split_word", "unwrap"]
@@ -200,6 +201,12 @@ def _split_inside(tree: FileTree, classes: list[Group]) -> list[Group]:
 def _check_labels(tree: FileTree, groups: Sequence[Group]) -> None:
     """Refuse folders as classes whose names say that they are none."""
     labels = list(dict.fromkeys(group.label for group in groups))
+    alike = look_alike(labels)
+    if alike:
+        raise UsageError(
+            f"the class folders {', '.join(map(ascii, alike[0]))} of {tree.where} differ only in "
+            "how they are written. Give them one name"
+        )
     for says, what in (
         (_says_split, "speak of splits"),
         (_says_other_pictures, "speak of pictures drawn from radiographs"),

@@ -125,7 +125,7 @@ def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
     listing.passed_over = tree.passed_over()
     for reason, names in (
         ("beside the folders of classes and splits", sorted(set(tree.sources) - used - again)),
-        ("that links lead to a second time", sorted(again)),
+        ("reached by links a second time", sorted(again)),
     ):
         if names:
             folders = Counter(name.rpartition("/")[0] or "." for name in names)

@@ -135,9 +135,13 @@ class Inventory:
         for split in splits if any(splits) else ():
             inside = {name: by[split] for name, by in self.counts.items() if split in by}
             lines.append(f"{split or 'no split'}: {sum(inside.values()):,}: {_listed(inside)}")
-        lines += self._origins()
-        lines += [f"passed over: {each.text}" for each in self.passed_over if each.expected]
-        return "\n  ".join(map(printable, lines))
+        return "\n  ".join([*map(printable, lines), *self.facts])
+
+    @property
+    def facts(self) -> list[str]:
+        """Origins of labels, splits and patients, and files that are passed over as expected."""
+        passed = [f"passed over: {each.text}" for each in self.passed_over if each.expected]
+        return [printable(line) for line in [*self._origins(), *passed]]
 
     @property
     def warnings(self) -> list[str]:

@@ -73,7 +73,9 @@ def _identity(name: str, source: Source) -> str | None:
 
 def hash_patient(patient: str, secret: str) -> str:
     """Return a patient's keyed hash, which cannot be found by trying names without the secret."""
-    return hmac.new(secret.encode(), patient.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.new(
+        secret.encode(), patient.encode("utf-8", "surrogateescape"), hashlib.sha256
+    ).hexdigest()[:16]
 
 
 def patient_secret() -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
+from featx.datasets.inventory import Inventory
 from featx.errors import UsageError
 from featx.reporting.notes import Note, read_notes
 from featx.reporting.records import BenchmarkRow
@@ -67,13 +68,14 @@ class Results:
     """Everything that a page is made of.
 
     `run` holds the metadata of ``run.json`` as stored; `predictions` is by set of images (``""``
-    is the test set) and name of row.
+    is the test set) and name of row, `inventories` by set (``""`` is training and test images).
     """
 
     rows: list[BenchmarkRow]
     run: Mapping[str, Any] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    inventories: Mapping[str, Inventory] = field(default_factory=dict)
     flow: list[FlowStep] = field(default_factory=list)
     class_names: tuple[str, ...] = ()
     predictions: Mapping[str, Mapping[str, Predictions]] = field(default_factory=dict)
@@ -125,6 +127,9 @@ def read_results(folder: str | Path) -> Results:
         run=run,
         notes=read_notes(run),
         findings=[Finding.from_dict(each) for each in run.get("audit", {}).get("findings", [])],
+        inventories={
+            name: Inventory.from_dict(each) for name, each in run.get("inventory", {}).items()
+        },
         flow=_read_flow(run, rows),
         class_names=tuple(run.get("class_names") or (known[0] if known else ())),
         predictions=predictions,

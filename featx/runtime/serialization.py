@@ -11,7 +11,16 @@ __all__ = ["digest_of_values", "plain_json"]
 
 
 def plain_json(value: Any) -> str:
-    """Return standard JSON: numbers that are not finite become null."""
+    r"""Return standard JSON in valid Unicode: numbers that are not finite become null.
+
+    Examples
+    --------
+    >>> print(plain_json(["r\udcf6", math.inf]))
+    [
+     "r\udcf6",
+     null
+    ]
+    """
 
     def plain(item: Any) -> Any:
         if isinstance(item, dict):
@@ -22,7 +31,9 @@ def plain_json(value: Any) -> str:
             return None
         return item
 
-    return json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(value), indent=1, allow_nan=False, ensure_ascii=False)
+    # Undecodable bytes of file names, which Python keeps as surrogates, become JSON's own escapes.
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def digest_of_values(values: Any) -> str:

@@ -63,8 +63,9 @@ def test_what_leaks_is_left_out_of_training_on_demand(leaking, tmp_path):
     assert [row.scores.n for row in table] == [40]
     assert any("4 training images were left out" in note.text for note in table.notes)
     assert not any(note.is_alarm for note in table.notes)
-    flow = json.loads((tmp_path / "run.json").read_text())["flow"]
-    assert [(step["step"], step["images"]) for step in flow] == [
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["inventory"][""]["patients_from"] == "given patients"
+    assert [(step["step"], step["images"]) for step in run["flow"]] == [
         ("found in the folder", 120),
         ("duplicates of test images or images of test patients, left out", 4),
         ("training", 76),

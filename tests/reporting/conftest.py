@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from PIL import Image
 
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
+from featx.datasets.inventory import PassedOver
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 FINDING = Finding("exact-duplicates-across", "leak", 1, ("a.png = b.png",), {"set": "test"})
@@ -52,6 +54,15 @@ class Folder:
             "class_names": list(self.class_names),
             "versions": {"featx": "0.1.0", "numpy": "2.0"},
             "settings": {"random_state": 0, "views": 4},
+            "inventory": {
+                name: {
+                    "where": "xrays",
+                    "counts": {label: {"": 50} for label in self.class_names},
+                    "labels_from": "folder names",
+                    "passed_over": [asdict(PassedOver.of("of no use", ["a.webp"]))],
+                }
+                for name in ("", "elsewhere")
+            },
             "flow": [
                 {"step": "found in the folder", **step},
                 {"step": "unreadable, left out", **step, "images": 7},

@@ -80,6 +80,8 @@ def test_the_page_holds_every_part_and_names_it(folder):
         "TRIPOD+AI",
         "CLAIM 2024",
         "for the authors",
+        "labels: folder names; patients: unknown",
+        "passed over: 1 file of no use: 1 .webp",
     ):
         assert words in text, words
     row = folder.rows[0]
@@ -152,7 +154,13 @@ def test_hostile_names_are_only_text(tmp_path):
     folder.picture(path=EVIL)
     step = {"step": EVIL, "images": 1, "patients": None, "classes": {EVIL: 1}}
     finding = {"kind": EVIL, "severity": EVIL, "count": 1, "text": EVIL, "examples": [EVIL]}
-    changes = {"flow": [step], "audit": {"findings": [finding]}, "versions": {EVIL: EVIL}}
+    inventory = {EVIL: {"where": EVIL, "counts": {}, "labels_from": EVIL, "remarks": [EVIL]}}
+    changes = {
+        "flow": [step],
+        "inventory": inventory,
+        "audit": {"findings": [finding]},
+        "versions": {EVIL: EVIL},
+    }
     root = folder.write(command=EVIL, notes=[EVIL], started=EVIL, **changes)
     tree = parse(made(root))
     assert len(tree.all("script")) == 1
