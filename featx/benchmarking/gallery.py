@@ -74,11 +74,13 @@ def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tup
     probabilities = predictions.probabilities
     predicted = decide(probabilities, threshold)
     confidence = probabilities[np.arange(len(predicted)), predicted]
+    known = predictions.patients is not None
+    patients = np.asarray(predictions.patients if known else predictions.names)
 
     def most_confident(chosen: npt.NDArray[np.bool_], most: int) -> list[int]:
         order = np.argsort(-confidence, kind="stable")
         order = order[chosen[order]]
-        _, first = np.unique(predictions.patients[order], return_index=True)
+        _, first = np.unique(patients[order], return_index=True)
         return order[np.sort(first)][:most].tolist()
 
     right = predicted == predictions.labels
