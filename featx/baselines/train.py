@@ -51,6 +51,7 @@ def train(
     mixed_precision: bool = False,
     operating_point: str | float = "youden",
     random_state: int = 0,
+    **rules: Any,
 ) -> TrainedBaseline:
     """Train a CNN end to end by a baseline recipe.
 
@@ -89,6 +90,9 @@ def train(
     random_state : int, default=0
         Seed of the split, the order of images, their views, initial weights and dropout. Two runs
         on one CPU agree up to rounding in sums that threads share.
+    **rules
+        Further rules by which images are opened, such as ``columns`` and ``root``
+        (`featx.datasets.rules.OpeningRules`).
 
     Returns
     -------
@@ -124,7 +128,7 @@ def train(
         precision="mixed_float16" if mixed_precision else None,
     )
     if not isinstance(images, ImageDataset):
-        images = as_images(images, patients, labels=labels)
+        images = as_images(images, patients, labels=labels, **rules)
         images = images.select(images.splits != "test")
     check_labels(images)
     point = OperatingPoint.parse(operating_point)

@@ -6,6 +6,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,14 @@ from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
+from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import UsageError
+from featx.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "open_sets"]
 
 logger = logging.getLogger(__name__)
 
@@ -98,18 +100,7 @@ def benchmark(
     if not isinstance(config, BenchmarkConfig):
         config = BenchmarkConfig.from_dict(config or {})
     config = config.with_settings(**settings)
-    rules: dict[str, Any] = {"labels": config.labels, "hash_patients": hash_patients}
-    dataset = as_images(images, config.patients, **rules)
-    others = {
-        name: as_images(each, config.patients, class_names=dataset.class_names, **rules)
-        for name, each in (externals or {}).items()
-    }
-    missing = [name for name in config.externals if name not in others]
-    if missing:
-        raise UsageError(
-            f"the settings name the external set {missing[0]!r}, whose path is not recorded; pass "
-            f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
-        )
+    dataset, others = open_sets(images, externals or {}, config, hash_patients)
     config = config.with_settings(externals=tuple(others))
     data = split_and_audit(
         dataset,
@@ -128,3 +119,26 @@ def benchmark(
     ) as folder:
         evaluator = ModelEvaluator(config, dataset.class_names, Path(folder))
         return BenchmarkRunner(config, data, evaluator, published, client).run()
+
+
+def open_sets(
+    images: Any, externals: Mapping[str, Any], config: BenchmarkConfig, hash_patients: str | None
+) -> tuple[ImageDataset, dict[str, ImageDataset]]:
+    """Open the images and the external sets."""
+    missing = [name for name in config.externals if name not in externals]
+    if missing:
+        raise UsageError(
+            f"the settings name the external set {missing[0]!r}, whose path is not recorded; pass "
+            f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
+        )
+    for name in [*config.external_patients, *config.external_labels]:
+        if name not in externals:
+            raise unknown_name("external set", name, externals)
+    rules = replace(config.opening, hash_patients=hash_patients)
+    dataset = as_images(images, rules=rules)
+    others = {}
+    for name, each in externals.items():
+        renamed = config.external_labels.get(name, {})
+        own = rules.for_external(name, config.external_patients.get(name), renamed)
+        others[name] = as_images(each, class_names=dataset.class_names, rules=own)
+    return dataset, others

@@ -18,6 +18,7 @@ from featx.backbones.registry import (
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
+from featx.datasets.rules import OpeningRules, read_pairs
 from featx.errors import UsageError, find_name, unknown_name
 from featx.features.config import ExtractionConfig
 
@@ -25,6 +26,9 @@ __all__ = ["BenchmarkConfig", "read_config"]
 
 # Every row has its own.
 _OF_ROWS = ("backbones", "classifier", "networks")
+
+# Written in place of a root that is an absolute path.
+_FOLDER = "(not recorded)"
 
 # Names in files of early versions, and scikit-learn's beside the command line's.
 _OTHER_NAMES = {"seed": "random_state", "normalisation": "normalization", "folds": "cv"}
@@ -56,9 +60,16 @@ class BenchmarkConfig:
         Proportion of the patients of each class held out where images have no test split.
     patients, labels : str or None, default=None
         Rules by which patients and labels are read from paths, as in `ImageDataset.open`.
+    columns, root, positive, uncertain, skip_problems, rename_labels
+        Rules for tables and labels, as in `ImageDataset.open`.
     externals : sequence of str, default=()
         Names of the external validation sets that the run needs; their images are given to
         `featx.benchmark`.
+    external_patients : mapping of str to str, default={}
+        Rule for patients of external sets by name, where that of `patients` does not fit;
+        ``"none"`` where patients are unknown. A table's own columns need none.
+    external_labels : mapping of str to mapping of str to str, default={}
+        New names of labels of external sets by name; ``""`` leaves the images of a label out.
     controls : bool, default=True
         Whether to add shortcut controls: random weights, histogram, metadata.
     repeats : int, default=1
@@ -99,6 +110,14 @@ class BenchmarkConfig:
     test_size: float = 0.2
     patients: str | None = None
     labels: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    root: str | None = None
+    positive: str | None = None
+    uncertain: str | None = None
+    skip_problems: bool = False
+    rename_labels: Mapping[str, str] = field(default_factory=dict)
+    external_patients: Mapping[str, str] = field(default_factory=dict)
+    external_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     externals: Sequence[str] = ()
     controls: bool = True
     repeats: int = 1
@@ -122,7 +141,15 @@ class BenchmarkConfig:
         training = dict(self.baseline_settings)
         training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
         object.__setattr__(self, "baseline_settings", training)
+        rules = self.opening
+        object.__setattr__(self, "columns", rules.columns)
+        object.__setattr__(self, "root", None if rules.root is None else str(rules.root))
+        object.__setattr__(self, "rename_labels", rules.rename_labels)
+        renamed = {name: read_pairs(pairs) for name, pairs in self.external_labels.items()}
+        object.__setattr__(self, "external_labels", renamed)
         self._check_names()
+        if self.root == _FOLDER:
+            raise UsageError("the root was an absolute path, which is not recorded; give --root")
         if self.repeats < 1:
             raise UsageError(f"repeats={self.repeats}: at least 1 is needed")
         if self.test_views is not None and self.test_views < 1:
@@ -140,6 +167,14 @@ class BenchmarkConfig:
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
             )
+
+    @property
+    def opening(self) -> OpeningRules:
+        """Rules by which images are opened."""
+        names = OpeningRules.__dataclass_fields__
+        return OpeningRules.of(
+            **{name: getattr(self, name) for name in names if hasattr(self, name)}
+        )
 
     @property
     def row_backbones(self) -> tuple[str, ...]:
@@ -216,6 +251,9 @@ class BenchmarkConfig:
         values = {name: getattr(self, name) for name in _settings_of(BenchmarkConfig)}
         values |= {n: extraction[n] for n in _settings_of(ExtractionConfig) if n in extraction}
         values |= {name: getattr(self.fit, name) for name in _settings_of(FitConfig)}
+        if self.root is not None:
+            # As of weights, no folder of this machine is recorded.
+            values["root"] = _FOLDER if Path(self.root).is_absolute() else str(self.root)
         return {
             n: list(value) if isinstance(value, tuple) else value for n, value in values.items()
         }

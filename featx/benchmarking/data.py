@@ -211,6 +211,7 @@ class AuditedData:
             "test": self.splits.in_test & own,
         }
         return [
+            *_table_steps(images),
             *(_step(name, images, chosen) for name, chosen in steps.items() if any(chosen)),
             *(
                 _step(f"external: {name}", external, chosen)
@@ -282,6 +283,21 @@ def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset])
                 f"are trained on {', '.join(images.class_names)}; give it the same classes under "
                 "the same names"
             )
+
+
+def _table_steps(images: ImageDataset) -> list[dict[str, Any]]:
+    """Count the rows of a table that are left out, whose class and patient may be unknown."""
+    counts = {
+        f"rows {each.reason}, left out": each.count
+        for each in images.inventory.passed_over
+        if each.unit == "rows"
+    }
+    if not counts:
+        return []
+    counts = {"listed in the table": len(images) + sum(counts.values()), **counts}
+    return [
+        {"step": name, "images": n, "patients": None, "classes": {}} for name, n in counts.items()
+    ]
 
 
 def _count_patients(images: ImageDataset) -> int | None:

@@ -15,6 +15,7 @@ from featx.audit.membership import find_members
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
+from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, unknown_name
 from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
@@ -56,7 +57,8 @@ def predict(
         (`featx.classifiers.adaptation`).
     **settings
         Settings of `featx.ExtractionConfig` that do not change features: ``weights``,
-        ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``.
+        ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``; and rules by which images
+        are opened, such as ``columns`` and ``root`` (`featx.datasets.rules.OpeningRules`).
 
     Returns
     -------
@@ -83,7 +85,8 @@ def predict(
     (2, 2)
     """
     fitted = _loaded(model)
-    found = audited(fitted, as_images(images, labeled=False), views, adapt, **settings)
+    dataset = as_images(images, labeled=False, rules=OpeningRules.take(settings))
+    found = audited(fitted, dataset, views, adapt, **settings)
     log_findings(found.findings)
     return found
 
@@ -130,7 +133,8 @@ def evaluate(
     """
     fitted = _loaded(model)
     classes = [str(name) for name in fitted.classes_]
-    dataset = as_images(images, patients, labels=labels, class_names=classes)
+    rules = OpeningRules.take(settings, patients=patients, labels=labels)
+    dataset = as_images(images, class_names=classes, rules=rules)
     if list(dataset.class_names) != classes:
         raise UsageError(
             f"the images have the classes {', '.join(dataset.class_names)} and the model "

@@ -100,13 +100,20 @@ def extract(
 @commands.command()
 @click.argument("matrices", type=options.input_path, nargs=-1, required=True)
 @options.names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
+@options.later_labels
+@options.hash_patients_option
 @options.fitting_options
 @options.output_option("folder", "models")
 @options.overwrite_option
 @options.seed_option
 @options.running_options
 def fit(
-    matrices: tuple[Path, ...], classifiers: list[str], out: Path, overwrite: bool, **given: Any
+    matrices: tuple[Path, ...],
+    classifiers: list[str],
+    table: Path | None,
+    out: Path,
+    overwrite: bool,
+    **given: Any,
 ) -> None:
     """Fit class-weighted classifiers on MATRICES; several of the same images are joined.
 
@@ -121,8 +128,14 @@ def fit(
     if classifiers == ["all"]:
         classifiers = [spec.name for spec in featx.list_classifiers()]
     settings = options.given_settings(given)
+    rules = options.naming_rules(settings)
+    only = [name.replace("_", "-") for name in rules if name != "hash_patients"]
+    if table is None and only:
+        raise click.UsageError(f"--{only[0]} is for a table of labels; give one by --table")
     configs = [featx.FitConfig(classifier=name, **settings) for name in classifiers]
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
+    if table is not None:
+        matrix = matrix.labels_from(table, **rules)
     if not overwrite:
         for config in configs:
             check_replaceable(out / f"{config.classifier}.skops", matrix, config)
@@ -182,6 +195,7 @@ def fit(
     help="Shortcut controls: rows from random weights, histogram and metadata.",
 )
 @options.externals_option
+@options.external_rules
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @options.option(
     "--learning-curve/--no-learning-curve",

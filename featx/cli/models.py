@@ -19,6 +19,7 @@ _model = click.argument("model", type=options.input_path)
 @commands.command()
 @_model
 @options.images_argument
+@options.table_options
 @options.output_option("file", "predictions.csv", help="CSV file to write.")
 @options.inference_options
 @options.running_options
@@ -28,7 +29,8 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
     fitted = featx.load_model(model)
-    dataset = featx.ImageDataset.open(images, labeled=False)
+    rules = options.naming_rules(given)
+    dataset = featx.ImageDataset.open(images, **rules, labeled=False)
     result = featx.predict(fitted, dataset, **options.given_settings(given))
     result.to_csv(out)
     summary = {
@@ -78,6 +80,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 @commands.command()
 @_model
 @options.images_argument
+@options.table_options
 @options.output_option("folder", "explained")
 @options.overwrite_option
 @options.option(
@@ -102,7 +105,8 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """
     from featx.explanation.export import SHEET
 
-    dataset = featx.ImageDataset.open(images, labeled=False)
+    rules = options.naming_rules(given)
+    dataset = featx.ImageDataset.open(images, **rules, labeled=False)
     explanations = featx.explain(model, dataset, out, **options.given_settings(given))
     content = explanations.to_dict()
     report_unreadable(explanations)

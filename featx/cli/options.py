@@ -287,20 +287,71 @@ inference_options = together(
     flag("adapt", "Move the threshold to where the scores of IMAGES fall into two groups."),
     computing_options,
 )
-naming_options = together(
+columns_option = option(
+    "--columns",
+    metavar="PAIRS",
+    help="Columns of a table, where they have other names, such as "
+    "path=Filename,label=Finding,patient=PatientID,split=Set.",
+)
+skip_option = flag("skip-problems", "Leave out a table's rows with problems, and count them.")
+table_options = together(
+    columns_option,
     option(
-        "--patients",
-        metavar="RULE",
-        help="Patient of an image: 'kermany', 'dicom' (PatientID, kept as a keyed hash only), a "
-        r"regular expression with one group searched in each path, such as '(person\d+)_', or a "
-        "column of the table.",
+        "--root",
+        type=input_path,
+        help="Folder of a table's images; a file that is not there is searched by its name in all "
+        "folders below.  [default: the table's folder]",
     ),
+    skip_option,
+)
+patients_option = option(
+    "--patients",
+    metavar="RULE",
+    help="Patient of an image: 'kermany', 'dicom' (PatientID, kept as a keyed hash only), a "
+    r"regular expression with one group searched in each path, such as '(person\d+)_', or a "
+    "column of the table.",
+)
+finding_options = together(
+    option(
+        "--positive",
+        metavar="FINDING",
+        help="Finding that makes an image positive, where a table lists several per image or has "
+        "a column for each.",
+    ),
+    option(
+        "--uncertain",
+        type=click.Choice(["positive", "negative", "skip"]),
+        help="Meaning of the label -1 of CheXpert and MIMIC-CXR.",
+    ),
+)
+naming_options = together(
+    table_options,
+    patients_option,
     option(
         "--labels",
         metavar="RULE",
         help="Label of an image by its path instead of its folder: 'kermany-subtype' (normal, "
         "bacteria, virus) or a regular expression with one group.",
     ),
+    finding_options,
+    option(
+        "--rename-labels",
+        metavar="PAIRS",
+        help="New names of labels, such as No_finding:NORMAL,Other: (the images of the last are "
+        "left out).",
+    ),
+)
+later_labels = together(
+    option(
+        "--table",
+        type=input_path,
+        help="Table of labels, patients and splits that MATRICES have not, matched by a column "
+        "path or sha256.",
+    ),
+    columns_option,
+    skip_option,
+    patients_option,
+    finding_options,
 )
 hash_patients_option = option(
     "--hash-patients",
@@ -314,6 +365,23 @@ externals_option = pairs_option(
     Path,
     "External validation set of the same classes; repeat it for more.",
     "externals",
+)
+external_rules = together(
+    pairs_option(
+        "external-patients",
+        "NAME=RULE",
+        str,
+        "Rule for patients of an external set, where --patients does not fit its names; 'none' "
+        "where they are unknown.",
+        "external_patients",
+    ),
+    pairs_option(
+        "external-labels",
+        "NAME=THEIR:OURS,...",
+        str,
+        "Labels of an external set under the names of IMAGES; THEIR: alone leaves its images out.",
+        "external_labels",
+    ),
 )
 part_option = option(
     "--part",
@@ -359,6 +427,8 @@ def with_views(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def naming_rules(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options that name patients and labels out of the others."""
-    names = ("patients", "labels", "hash_patients")
+    """Take the options by which images are opened out of the others."""
+    from featx.datasets.rules import OpeningRules
+
+    names = OpeningRules.__dataclass_fields__
     return {name: options.pop(name) for name in names if name in options}

@@ -53,6 +53,7 @@ def compare(first: Path, second: Path) -> None:
     type=options.input_path,
     help="The images of MATRIX, for thumbnails and near duplicates.",
 )
+@options.table_options
 @options.output_option("file", "explore.html", required=False, default="explore.html")
 @options.option(
     "--map",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from featx.datasets.inventory import Inventory, look_alike
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
+from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, digest_of, pixels_of
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test", "")
 
+_NO_RULES = OpeningRules()
 _NO_INVENTORY = Inventory("the images given", {})
 
 
@@ -137,6 +139,12 @@ class ImageDataset:
         labels: str | None = None,
         labeled: bool | None = True,
         class_names: Sequence[str] | None = None,
+        columns: Mapping[str, str] | str | None = None,
+        root: str | Path | None = None,
+        positive: str | None = None,
+        uncertain: str | None = None,
+        skip_problems: bool = False,
+        rename_labels: Mapping[str, str] | str | None = None,
         hash_patients: str | None = None,
     ) -> ImageDataset:
         r"""Open a folder, an archive, a table or a MedMNIST file.
@@ -151,7 +159,8 @@ class ImageDataset:
               that have them;
             - a zip or plain tar archive of such a folder, which stays packed;
             - a CSV or Parquet file with columns ``path`` (absolute, or relative to the file's
-              folder), ``label``, and optionally ``patient`` and ``split``;
+              folder), ``label``, and optionally ``patient`` and ``split``, or with those of
+              `columns`; the tables of some public data sets are recognized;
             - a MedMNIST ``.npz`` file.
         patients : str, optional
             Rule for patients: ``"kermany"``; ``"dicom"``, the PatientID of DICOM headers, of which
@@ -167,6 +176,22 @@ class ImageDataset:
         class_names : sequence of str, optional
             The possible classes, for instance those of a model; by default those found, of which
             at least two are needed.
+        columns : mapping of str to str, or str, optional
+            Columns of a table by role, such as ``{"path": "Filename", "label": "Finding",
+            "patient": "PatientID", "split": "Set"}``; an empty name ignores a column.
+        root : path-like, optional
+            Folder to which a table's paths are relative. A file that is not there is searched by
+            its name in all folders below.
+        positive : str, optional
+            Finding that makes an image positive, where a table lists several per image or has one
+            column per finding.
+        uncertain : {"positive", "negative", "skip"}, optional
+            Meaning of the label -1 of CheXpert and MIMIC-CXR.
+        skip_problems : bool, default=False
+            Whether a table's rows with problems are left out, instead of an error.
+        rename_labels : mapping of str to str, or str, optional
+            New names of labels, such as ``{"No_finding": "NORMAL"}``; ``""`` leaves the images
+            of a label out.
         hash_patients : str, optional
             Secret key; patients are replaced by hashes keyed with it.
 
@@ -182,16 +207,20 @@ class ImageDataset:
         MissingExtraError
             If reading needs a package that is not installed.
         """
-        by_class, by_split = labeled if labels is None else False, labeled is not False
-        listing = list_images(path, by_class, by_split, patients)
-        return cls.from_listing(
-            listing,
-            patients,
+        rules = OpeningRules.of(
+            patients=patients,
             labels=labels,
-            labeled=labeled,
-            class_names=class_names,
+            columns=columns,
+            root=root,
+            positive=positive,
+            uncertain=uncertain,
+            skip_problems=skip_problems,
+            rename_labels=rename_labels,
             hash_patients=hash_patients,
         )
+        by_class, by_split = labeled if labels is None else False, labeled is not False
+        listing = list_images(path, by_class, by_split, rules)
+        return cls.from_listing(listing, rules, labeled=labeled, class_names=class_names)
 
     @classmethod
     def from_arrays(
@@ -260,17 +289,17 @@ class ImageDataset:
     def from_listing(
         cls,
         listing: Listing,
-        patients: str | None = None,
+        rules: OpeningRules = _NO_RULES,
         *,
-        labels: str | None = None,
         labeled: bool | None = True,
         class_names: Sequence[str] | None = None,
-        hash_patients: str | None = None,
     ) -> ImageDataset:
         """Apply the rules of `open` to listed images."""
-        if labeled is not False and labels is not None:
-            listing.labels = labels_from_names(listing.searched, labels)
-            listing.labels_from = f"rule '{labels}'"
+        if labeled is not False and rules.labels is not None:
+            listing.labels = labels_from_names(listing.searched, rules.labels)
+            listing.labels_from = f"rule '{rules.labels}'"
+        if labeled is not False and rules.rename_labels:
+            listing = listing.rename_labels(rules.rename_labels)
         if labeled is None:
             labeled = any(listing.labels)
         if class_names is None:
@@ -279,9 +308,11 @@ class ImageDataset:
                 listing.check_classes(class_names)
         others = sorted(set(listing.labels) - {"", *class_names}) if labeled else []
         if others:
+            pairs = ",".join(f"{name}:CLASS" for name in others)
             raise UsageError(
-                f"{listing.where} has images of class {others[0]!r}; the classes here are "
-                f"{', '.join(class_names)}"
+                f"{listing.where} has images of class {', '.join(map(repr, others))}; the classes "
+                f"here are {', '.join(class_names)}. Rename them: {rules.option('labels', pairs)}, "
+                "each CLASS one of these, or nothing to leave its images out"
             )
         unknown_splits = sorted(set(listing.splits) - set(SPLITS))
         if unknown_splits:
@@ -289,10 +320,8 @@ class ImageDataset:
                 f"{listing.where} has a split {unknown_splits[0]!r}; use train, val, test or none"
             )
         code = {name: number for number, name in enumerate(class_names)}
-        found = find_patients(
-            listing.searched, listing.sources, listing.patients, patients, hash_patients
-        )
-        inventory = _take_inventory(listing, found, patients, hash_patients is not None)
+        found = find_patients(listing.searched, listing.sources, listing.patients, rules)
+        inventory = _take_inventory(listing, found, rules)
         inventory.log()
         if found is None and labeled:
             logger.warning(
@@ -388,7 +417,7 @@ class ImageDataset:
 
 
 def _take_inventory(
-    listing: Listing, patients: Sequence[str] | None, rule: str | None, hashed: bool
+    listing: Listing, patients: Sequence[str] | None, rules: OpeningRules
 ) -> Inventory:
     counts: dict[str, dict[str, int]] = {}
     for (label, split), count in sorted(
@@ -398,9 +427,10 @@ def _take_inventory(
     patients_from = ""
     if patients is not None:
         given = listing.patients is not None
-        by_rule = "DICOM headers" if rule == "dicom" else f"rule '{rule}'"
+        in_headers = not given and str(rules.patients).lower() == "dicom"
+        by_rule = "DICOM headers" if in_headers else f"rule '{rules.patients}'"
         patients_from = listing.patients_from if given else by_rule
-        patients_from += ", hashed" if hashed or rule == "dicom" else ""
+        patients_from += ", hashed" if in_headers or rules.hash_patients is not None else ""
     return Inventory(
         where=listing.where,
         counts=counts,

@@ -14,7 +14,7 @@ __all__ = ["Group", "group_folders", "split_word", "unwrap"]
 
 _SPLITS = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
+    "val": ("val", "valid", "validate", "validation", "dev"),
     "test": ("test", "testing", "holdout", "hold out"),
 }
 _WORDS = {word: split for split, words in _SPLITS.items() for word in words}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from featx.datasets.file_tree import FileTree, StoredFile, read_tree
@@ -44,6 +44,30 @@ class Listing:
     def searched(self) -> list[str]:
         """Names as rules search them."""
         return [name.removeprefix(self.shared) for name in self.names]
+
+    def rename_labels(self, renamed: Mapping[str, str]) -> Listing:
+        """Return the images under new labels, without those whose new label is empty."""
+        unknown = sorted(set(renamed) - set(self.labels))
+        if unknown:
+            found = ", ".join(sorted(set(self.labels)))
+            raise UsageError(
+                f"{self.where} has no label {unknown[0]!r} to rename (it has: {found})"
+            )
+        labels = [renamed.get(label, label) for label in self.labels]
+        kept = [i for i, label in enumerate(labels) if label or not self.labels[i]]
+        left_out = [self.names[i] for i in set(range(len(labels))).difference(kept)]
+        return replace(
+            self,
+            names=[self.names[i] for i in kept],
+            sources=[self.sources[i] for i in kept],
+            labels=[labels[i] for i in kept],
+            splits=[self.splits[i] for i in kept],
+            patients=None if self.patients is None else [self.patients[i] for i in kept],
+            passed_over=[
+                *self.passed_over,
+                *([PassedOver.of("of labels to leave out", left_out)] if left_out else []),
+            ],
+        )
 
     def check_classes(self, class_names: Sequence[str]) -> None:
         """Refuse fewer than two classes, and a class missing from training or test images."""

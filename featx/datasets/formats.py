@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.folders import Listing, shared_folder
 from featx.datasets.locations import list_images
+from featx.datasets.rules import OpeningRules
 from featx.datasets.tables import list_frame, locate_files
 from featx.errors import UsageError
 
@@ -22,10 +22,10 @@ def as_images(
     images: Any,
     patients: str | None = None,
     *,
-    labels: str | None = None,
     labeled: bool | None = True,
     class_names: Sequence[str] | None = None,
-    hash_patients: str | None = None,
+    rules: OpeningRules | None = None,
+    **others: Any,
 ) -> ImageDataset:
     """Make an `ImageDataset` of images in any form.
 
@@ -34,13 +34,16 @@ def as_images(
     images : ImageDataset, path-like, data frame, sequence of path-like, or ndarray
         - an `ImageDataset`, returned as it is;
         - a path or URL that `ImageDataset.open` takes: a folder, archive, table or ``.npz`` file;
-        - a data frame with columns ``path``, ``label`` and optionally ``patient``, ``split``, or
-          with one column of paths;
+        - a data frame with columns as in a table, or with one column of paths;
         - a list, array or Series of image files, without labels unless `labels` is given;
         - a list of arrays of shape (height, width[, 3]), or one array of shape
           (n_images, height, width[, 3]), without labels.
-    patients, labels, labeled, class_names, hash_patients
-        Rules as in `ImageDataset.open`; not for an `ImageDataset` or arrays.
+    patients, labeled, class_names
+        As in `ImageDataset.open`; not for an `ImageDataset` or arrays.
+    rules : OpeningRules, optional
+        Further rules; or give them by name, as in `ImageDataset.open`.
+    **others
+        Single rules by name.
 
     Returns
     -------
@@ -58,26 +61,21 @@ def as_images(
     """
     if isinstance(images, ImageDataset):
         return images
+    rules = OpeningRules.of(patients=patients, **others) if rules is None else rules
+    by_class, complete = labeled if rules.labels is None else False, labeled is not False
     if isinstance(images, str | os.PathLike):
-        by_class, by_split = labeled if labels is None else False, labeled is not False
-        listing = list_images(images, by_class, by_split, patients)
-    elif hasattr(images, "columns") and "path" in images.columns:
-        listing = list_frame(images, labeled if labels is None else False, patients)
+        listing = list_images(images, by_class, complete, rules)
+    elif hasattr(images, "columns") and ("path" in images.columns or len(images.columns) > 1):
+        listing = list_frame(images, by_class, complete, rules)
     else:
         items = _items(images)
         if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
             return ImageDataset.from_arrays(items)
         _check_paths(images, items)
+        rules.check_no_table("the list of images")
         listing = _list_paths([os.fspath(item) for item in items])
-        labeled = labeled is not False and labels is not None
-    return ImageDataset.from_listing(
-        listing,
-        patients,
-        labels=labels,
-        labeled=labeled,
-        class_names=class_names,
-        hash_patients=hash_patients,
-    )
+        labeled = complete and rules.labels is not None
+    return ImageDataset.from_listing(listing, rules, labeled=labeled, class_names=class_names)
 
 
 def _items(images: Any) -> list[Any]:
@@ -105,5 +103,5 @@ def _check_paths(images: Any, items: list[Any]) -> None:
 
 def _list_paths(paths: list[str]) -> Listing:
     blank = [""] * len(paths)
-    _, sources = locate_files(paths, "the list of images", Path()) if paths else ([], [])
+    sources = locate_files(paths, "the list of images")
     return Listing(paths, sources, blank, blank, None, "the list of images", shared_folder(paths))

@@ -8,7 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from featx.datasets.folders import Listing, list_files, list_folder
 from featx.datasets.medmnist import list_medmnist
-from featx.datasets.tables import TABLE_SUFFIXES, list_table
+from featx.datasets.rules import OpeningRules
+from featx.datasets.table_files import is_table
+from featx.datasets.tables import list_table
 from featx.errors import UsageError
 from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url
@@ -20,7 +22,7 @@ def list_images(
     location: str | os.PathLike[str],
     by_class: bool | None,
     by_split: bool,
-    patient_column: str | None = None,
+    rules: OpeningRules,
 ) -> Listing:
     """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these.
 
@@ -28,14 +30,16 @@ def list_images(
     """
     text = os.fspath(location)
     if is_url(text) and not text.startswith("file://"):
-        if PurePosixPath(text).suffix.lower() in TABLE_SUFFIXES:
-            return _list_remote_table(text, by_class, patient_column)
+        if is_table(text):
+            return _list_remote_table(text, by_class, by_split, rules)
+        rules.check_no_table(text)
         return list_files(text, find_files(text), by_class, by_split)
     path = Path(text.removeprefix("file://"))
+    if is_table(path.name) and not path.is_dir():
+        return list_table(path, by_class, by_split, rules)
+    rules.check_no_table(text)
     if path.is_dir():
         return list_folder(path, by_class, by_split)
-    if path.suffix.lower() in TABLE_SUFFIXES:
-        return list_table(path, by_class, patient_column)
     if path.suffix.lower() == ".npz" and path.exists():
         return list_medmnist(path, by_class)
     if path.is_file() and is_archive(path):
@@ -47,10 +51,12 @@ def list_images(
     )
 
 
-def _list_remote_table(url: str, by_class: bool | None, patient_column: str | None) -> Listing:
+def _list_remote_table(
+    url: str, by_class: bool | None, by_split: bool, rules: OpeningRules
+) -> Listing:
     with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
         table = Path(scratch, PurePosixPath(url).name)
         table.write_bytes(RemoteFile(url).read())
-        listing = list_table(table, by_class, patient_column, base=url.rpartition("/")[0])
+        listing = list_table(table, by_class, by_split, rules, base=url.rpartition("/")[0])
     listing.where = url
     return listing

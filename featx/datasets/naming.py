@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, NamePreset]] = {
 _KNOWN = {"patient": "kermany, dicom", "label": "kermany-subtype"}
 
 
-def patients_from_names(names: Sequence[str], rule: str) -> list[str]:
+def patients_from_names(names: Sequence[str], rule: str, remedy: str = "") -> list[str]:
     r"""Read each image's patient from its name.
 
     Examples
@@ -50,7 +50,7 @@ def patients_from_names(names: Sequence[str], rule: str) -> list[str]:
     >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_")
     ['p01', 'p02']
     """
-    return _read_names("patient", names, rule)
+    return _read_names("patient", names, rule, remedy)
 
 
 def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
@@ -66,15 +66,15 @@ def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
     return _read_names("label", names, rule)
 
 
-def _read_names(what: str, names: Sequence[str], rule: str) -> list[str]:
+def _read_names(what: str, names: Sequence[str], rule: str, remedy: str = "") -> list[str]:
     find = PRESETS[what].get(rule.lower()) or _compile(what, rule)
     values = [find(name) or "" for name in names]
     unmatched = [name for name, value in zip(names, values, strict=True) if not value]
     if unmatched:
         raise UsageError(
             f"the {what} rule {rule!r} does not fit {len(unmatched):,} of {len(names):,} images, "
-            f"{unmatched[0]!r} for one; give --{what}s another regular expression, or a table with "
-            f"a column `{what}`"
+            f"{unmatched[0]!r} for one; give {remedy or f'--{what}s another regular expression'}, "
+            f"or a table with a column `{what}`"
         )
     return values
 

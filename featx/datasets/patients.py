@@ -15,6 +15,7 @@ import numpy as np
 from platformdirs import user_config_path
 
 from featx.datasets.naming import patients_from_names
+from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import is_dicom, read_patient
 from featx.images.sources import Source, content_of, read_beginning
@@ -29,14 +30,14 @@ def find_patients(
     names: Sequence[str],
     sources: Sequence[Source],
     known: Sequence[str] | None,
-    rule: str | None,
-    secret: str | None,
+    rules: OpeningRules,
 ) -> list[str] | None:
     """Return each image's patient, hashed if a secret is given, or None if unknown."""
+    rule, secret = rules.patients, rules.hash_patients
     if known is None and rule is not None and rule.lower() == "dicom":
         return _patients_from_headers(names, sources, secret)
     if known is None and rule is not None:
-        known = patients_from_names(names, rule)
+        known = patients_from_names(names, rule, rules.patient_remedy)
     if known is None or secret is None:
         return None if known is None else list(known)
     return [hash_patient(patient, secret) for patient in known]

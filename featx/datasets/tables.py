@@ -2,88 +2,337 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from featx.datasets.folders import Listing, split_word
-from featx.errors import MissingExtraError, UsageError
+from featx.datasets.cells import clean, is_missing
+from featx.datasets.columns import Choice, choose_columns
+from featx.datasets.findings import has_labels, read_labels
+from featx.datasets.folders import Listing, shared_folder, split_word
+from featx.datasets.inventory import look_alike
+from featx.datasets.locating import FileFinder, find_root, posix
+from featx.datasets.problems import RowReport
+from featx.datasets.rules import OpeningRules
+from featx.datasets.table_files import Table, read_frame, read_table
+from featx.errors import UsageError
 from featx.images.remote import RemoteFile, is_url, name_urls
 from featx.images.sources import Source
 
-__all__ = ["TABLE_SUFFIXES", "list_frame", "list_table", "locate_files"]
+__all__ = ["TableRows", "list_frame", "list_table", "locate_files", "read_rows"]
 
-TABLE_SUFFIXES = (".csv", ".parquet")
+SPLIT_NAMES = ("train", "val", "test", "")
 
-Columns = dict[str, list[str]]
+_NO_FILE = "whose file is missing"
+_SEVERAL_FILES = "whose file name is found in several folders"
+_CONTRADICTION = "contradicting another row of the same image"
+_REPEATED = "repeating another row"
+
+# A source and its identity, which links to the same file share.
+Located = tuple[Source, Hashable]
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows of a table by role; a cell is empty where its role has no column."""
+
+    table: Table
+    choice: Choice
+    paths: list[str]
+    labels: list[str]
+    patients: list[str]
+    splits: list[str]
+    labels_from: str
+    patients_from: str
+    report: RowReport
+    remark: str = ""
+
+    def keep_one_each(self, identities: Sequence[Hashable | None]) -> list[int]:
+        """Return the first row of each image; rows that contradict each other are problems."""
+        first: dict[Hashable, int] = {}
+        repeated = []
+        facts = [*zip(self.labels, self.patients, self.splits, strict=True)]
+        bad = self.report.bad | {i for places in self.report.dropped.values() for i in places}
+        for place, identity in enumerate(identities):
+            if identity is None or place in bad:
+                continue
+            other = first.setdefault(identity, place)
+            if other != place and facts[other] != facts[place]:
+                self._contradict(other, place)
+            elif other != place:
+                repeated.append(place)
+        bad |= self.report.bad
+        self.report.drop(_REPEATED, [place for place in repeated if place not in bad])
+        return [place for place in first.values() if place not in bad]
+
+    def _contradict(self, other: int, place: int) -> None:
+        values = ("labels", "patients", "splits")
+        differ = next(n for n in values if getattr(self, n)[other] != getattr(self, n)[place])
+        a, b = (getattr(self, differ)[i] or "none" for i in (other, place))
+        rows = self.report.rows
+        for one, mate in ((other, rows[place]), (place, rows[other])):
+            kind = f"and row {mate}: {differ[:-1]} {a!r} and {b!r}"
+            self.report.add(_CONTRADICTION, one, kind)
 
 
 def list_table(
-    path: Path, labeled: bool | None, patient_column: str | None = None, base: str | None = None
-) -> Listing:
-    """List the images of a Parquet file, or of a UTF-8 CSV file with commas, semicolons or tabs."""
-    if not path.exists():
-        raise UsageError(f"{path} does not exist; give a table with columns path, label")
-    read = _read_parquet if path.suffix.lower() == ".parquet" else _read_csv
-    return _arrange(read(path), str(path), path.parent, labeled, patient_column, base)
-
-
-def list_frame(frame: Any, labeled: bool | None, patient_column: str | None = None) -> Listing:
-    """List the images of a data frame; its paths are relative to the working directory."""
-    columns = {str(name): [_text(value) for value in frame[name]] for name in frame.columns}
-    return _arrange(columns, "the data frame", Path(), labeled, patient_column, None)
-
-
-def _arrange(
-    columns: Columns,
-    where: str,
-    root: Path,
+    path: Path,
     labeled: bool | None,
-    patient_column: str | None,
-    base: str | None,
+    complete: bool,
+    rules: OpeningRules,
+    base: str | None = None,
 ) -> Listing:
-    count = max(map(len, columns.values()), default=0)
-    if not count:
-        raise UsageError(f"{where} lists no image")
-    if labeled is None:
-        labeled = "label" in columns
-    for column in ("path", "label") if labeled else ("path",):
-        if column not in columns:
-            raise UsageError(
-                f"{where} has no column {column!r} (it has: {', '.join(columns) or 'none'}); the "
-                "columns are path, label, and optionally patient, split"
-            )
-    paths = columns["path"]
-    names, sources = locate_files(paths, where, root, base)
-    blank = [""] * count
-    by_column = patient_column is None or patient_column in columns
-    column = patient_column if patient_column in columns else "patient"
-    patients = columns.get(column, blank)
-    if labeled and by_column and any(patients) and not all(patients):
-        raise UsageError(
-            f"{where} names no patient of {patients.count(''):,} of its {count:,} images, "
-            f"{paths[patients.index('')]} for one; fill in the column {column!r} (an image of an "
-            "unknown patient may get one of its own), or leave it out"
-        )
-    return Listing(
-        names=names,
-        sources=sources,
-        labels=columns["label"] if labeled else blank,
-        splits=[split_word(split) for split in columns.get("split", blank)],
-        patients=patients if any(patients) else None,
-        where=where,
+    """List the images of a table file; they are complete with patients, and labels if `labeled`."""
+    return _list_rows(read_table(path), labeled, complete, rules, base)
+
+
+def list_frame(frame: Any, labeled: bool | None, complete: bool, rules: OpeningRules) -> Listing:
+    """List the images of a data frame; its paths are relative to the working directory."""
+    return _list_rows(read_frame(frame), labeled, complete, rules, None)
+
+
+def read_rows(table: Table, labeled: bool | None, complete: bool, rules: OpeningRules) -> TableRows:
+    """Read the cells of a table by role, and note what is wrong with them."""
+    if not table.rows:
+        raise UsageError(f"{table.where} lists no image")
+    report = RowReport(table.where, table.rows)
+    choice = choose_columns(table, rules, bool(labeled), report)
+    blank = [""] * len(table.rows)
+
+    def cells(role: str) -> list[str]:
+        # A column without a name is not that of a role without a column.
+        column = table.columns[choice.columns[role]] if role in choice.columns else blank
+        cleaned = map(clean, column)
+        return ["" if is_missing(cell) else cell for cell in cleaned]
+
+    # File names may hold what is cleaned elsewhere.
+    paths = [
+        "" if is_missing(clean(cell)) else cell for cell in table.columns[choice.columns["path"]]
+    ]
+    for place, text in table.too_long.items():
+        report.add("with more cells than the header", place, text)
+    for place, path in enumerate(paths):
+        if not path:
+            report.add("without a path", place)
+    labels, labels_from = blank, ""
+    remark = ""
+    if labeled:
+        labels, labels_from = read_labels(table, choice, rules, report)
+    elif labeled is None and has_labels(table, choice, rules):
+        labels, labels_from, remark = _read_known_labels(table, choice, rules, report)
+    _note_spelling("label", labels, _similar_labels(labels), report)
+    splits = [split_word(cell) for cell in cells("split")]
+    for place, split in enumerate(splits):
+        if split not in SPLIT_NAMES:
+            report.add("with an unknown split (train, val, test or none)", place, repr(split))
+    patients, patients_from = _read_patients(
+        cells("patient"), paths, choice, rules, complete, report
+    )
+    return TableRows(
+        table, choice, paths, labels, patients, splits, labels_from, patients_from, report, remark
     )
 
 
-def locate_files(
-    paths: Sequence[str], where: str, root: Path, base: str | None = None
-) -> tuple[list[str], list[Source]]:
-    """Return names and sources of files given by path, or of URLs below an optional base URL."""
-    if base is None and not any(map(is_url, paths)):
-        return _local_files(paths, where, root)
+def _read_known_labels(
+    table: Table, choice: Choice, rules: OpeningRules, report: RowReport
+) -> tuple[list[str], str, str]:
+    """Read optional labels: those that are missing or undecided are unknown."""
+    trial = RowReport(table.where, table.rows)
+    labels, labels_from = read_labels(table, choice, rules, trial)
+    if trial.questions:
+        return [""] * len(labels), "", f"labels are not read: {'; '.join(trial.questions)}"
+    for reason, places in trial.dropped.items():
+        report.drop(reason, places)
+    return labels, labels_from, ""
+
+
+def _read_patients(
+    patients: list[str],
+    paths: list[str],
+    choice: Choice,
+    rules: OpeningRules,
+    complete: bool,
+    report: RowReport,
+) -> tuple[list[str], str]:
+    """Return each row's patient, ``""`` where unknown, and where patients come from."""
+    column = choice.columns.get("patient")
+    convention = choice.convention
+    by_rule = rules.patients is not None and rules.patients != column
+    inherited = "patients" in rules.inherited
+    if not any(patients):
+        if column is not None and column == (rules.columns.get("patient") or rules.patients):
+            raise UsageError(f"{report.where}: the column {column!r} names no patient")
+        if by_rule or convention is None or convention.patient_rule is None:
+            return patients, ""
+        found = [re.search(convention.patient_rule, path) for path in paths]
+        patients = [match[1] if match else "" for match in found]
+        return patients, f"{convention.patient_rule} in paths"
+    if by_rule and not inherited:
+        raise UsageError(
+            f"{report.where}: patients are given twice, by its column {column!r} and by the rule "
+            f"{rules.patients!r}; leave the rule out to use the column, or add --columns "
+            "patient= to use the rule"
+        )
+    if not complete:
+        # Where patients do not matter, those that are known in part are of no use.
+        return (patients, f"column {column!r}") if all(patients) else ([""] * len(patients), "")
+    for place, patient in enumerate(patients):
+        if not patient:
+            report.add("without a patient", place)
+    _note_spelling("patient", patients, look_alike(filter(None, patients)), report)
+    return patients, f"column {column!r}"
+
+
+def _similar_labels(labels: Iterable[str]) -> list[tuple[str, ...]]:
+    """Group labels that look alike, also when they list the same findings in another order."""
+    orders: dict[str, list[str]] = {}
+    for label in sorted({*labels} - {""}):
+        orders.setdefault(",".join(sorted(re.split(r"\s*[,;/&]\s*", label))), []).append(label)
+    alike = look_alike(orders)
+    grouped = {order for group in alike for order in group}
+    groups = [tuple(name for order in group for name in orders[order]) for group in alike]
+    alone = (names for order, names in orders.items() if order not in grouped)
+    return [*groups, *(tuple(names) for names in alone if len(names) > 1)]
+
+
+def _note_spelling(
+    what: str, values: list[str], groups: Iterable[tuple[str, ...]], report: RowReport
+) -> None:
+    """Note the rows whose value is written in another way in more rows."""
+    counts = Counter(values)
+    instead: dict[str, str] = {}
+    for group in groups:
+        usual = max(group, key=lambda name: counts[name])
+        instead |= {name: usual for name in group if name != usual}
+    for place, value in enumerate(values):
+        if value in instead:
+            text = f"{value!r}, elsewhere {instead[value]!r}"
+            report.add(f"whose {what} is spelled in two ways", place, text)
+
+
+def _list_rows(
+    table: Table, labeled: bool | None, complete: bool, rules: OpeningRules, base: str | None
+) -> Listing:
+    rows = read_rows(table, labeled, complete, rules)
+    located = _locate(rows, rules, base)
+    kept = rows.keep_one_each([None if found is None else found[1] for found in located])
+    report = rows.report
+    report.check(rules.skip_problems)
+    if not kept:
+        raise UsageError(f"{table.where} lists no image without problems")
+    sources = [found[0] for found in (located[place] for place in kept) if found is not None]
+    patients = [rows.patients[place] for place in kept]
+    columns = rows.choice.columns
+    names = _names([rows.paths[place] for place in kept], sources)
+    listing = Listing(
+        names=names,
+        sources=sources,
+        labels=[rows.labels[place] for place in kept],
+        splits=[rows.splits[place] for place in kept],
+        patients=patients if any(patients) else None,
+        where=table.where,
+        shared=shared_folder(names),
+        labels_from=rows.labels_from,
+        splits_from=f"column {columns['split']!r}" if any(rows.splits) else "",
+        patients_from=rows.patients_from,
+        passed_over=report.passed_over(),
+    )
+    if rows.choice.convention is not None:
+        listing.remarks.append(_read_as(rows.choice))
+    if rows.remark:
+        listing.remarks.append(rows.remark)
+    return listing
+
+
+def _read_as(choice: Choice) -> str:
+    convention = choice.convention
+    assert convention is not None
+    remark = f" ({convention.remark})" if convention.remark else ""
+    named = ", ".join(f"{role} {name!r}" for role, name in choice.columns.items())
+    return f"read as {convention.name}: {named}{remark}"
+
+
+def _locate(rows: TableRows, rules: OpeningRules, base: str | None) -> list[Located | None]:
+    """Find the file of each row; missing ones are problems."""
+    if base is not None or any(map(is_url, rows.paths)):
+        return _locate_urls(rows, base)
+    folder = rows.table.folder
+    root = folder if rules.root is None else Path(rules.root)
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is not a folder; give the folder of the table's images")
+    finder = FileFinder(root, search=rules.root is not None)
+    located = [finder.find(path) if path else None for path in rows.paths]
+    absent = [place for place, path in enumerate(rows.paths) if path and located[place] is None]
+    paths = _without_shared_folder(rows.paths) if absent else rows.paths
+    if absent and rules.root is None:
+        if not any(located):
+            root, _ = find_root(folder, [paths[place] for place in absent])
+        finder = FileFinder(root, search=True)
+    for place in absent:
+        located[place] = finder.find(paths[place])
+    found = sum(located[place] is not None for place in absent)
+    if rules.root is None and found:
+        rows.report.ask(
+            f"{len(absent):,} paths are no files relative to {_shown(folder)}, the table's folder, "
+            f"but {found:,} of them are found below {_shown(root)}",
+            root=_shown(root),
+        )
+    for place in absent:
+        if located[place] is None:
+            several = finder.search and len(finder.search_below(paths[place])) > 1
+            rows.report.add(_SEVERAL_FILES if several else _NO_FILE, place, rows.paths[place])
+    return [*located]
+
+
+def _without_shared_folder(paths: list[str]) -> list[str]:
+    """Cut absolute paths, as another machine has them, to what follows their common folder."""
+    plain = [posix(path) for path in paths]
+    shared = shared_folder([path for path in plain if PureWindowsPath(path).anchor])
+    return [path.removeprefix(shared) if PureWindowsPath(path).anchor else path for path in plain]
+
+
+def _shown(folder: Path) -> str:
+    """Write a folder relative to the working directory where it lies below."""
+    absolute, here = folder.absolute(), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
+
+
+def _locate_urls(rows: TableRows, base: str | None) -> list[Located | None]:
+    known = [posix(path) if path and not is_url(path) else path for path in rows.paths]
+    urls = _urls([path for path in known if path], rows.table.where, base)
+    queue = iter(urls)
+    found = [next(queue) if path else None for path in known]
+    return [None if url is None else (RemoteFile(url), url) for url in found]
+
+
+def _names(paths: list[str], sources: list[Source]) -> list[str]:
+    """Name images as the table does, without folders of this machine."""
+    if any(isinstance(source, RemoteFile) for source in sources):
+        return name_urls([source.url for source in sources if isinstance(source, RemoteFile)])
+    # Absolute paths would carry the names of this machine's folders into matrices.
+    return _without_shared_folder(paths)
+
+
+def locate_files(paths: Sequence[str], where: str) -> list[Source]:
+    """Return files given by path or URL."""
+    if any(map(is_url, paths)):
+        return [RemoteFile(url) for url in _urls(paths, where, None)]
+    finder = FileFinder(Path(), search=False)
+    found = [finder.find(path) for path in paths]
+    missing = [path for path, file in zip(paths, found, strict=True) if file is None]
+    if missing:
+        raise UsageError(
+            f"{where} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
+            f"are absolute or relative to {Path.cwd()}"
+        )
+    return [file[0] for file in found if file is not None]
+
+
+def _urls(paths: Sequence[str], where: str, base: str | None) -> list[str]:
+    """Return URLs of files; missing ones are found when read, as a million requests take hours."""
     urls = [path if base is None or is_url(path) else f"{base}/{path}" for path in paths]
     local = [url for url in urls if not is_url(url)]
     if local:
@@ -91,60 +340,4 @@ def locate_files(
             f"{where} mixes URLs with paths, {local[0]} for one; give all of them as URLs "
             "(file:///… for files of this machine)"
         )
-    # Missing ones are found when they are read: a million requests would take hours.
-    return name_urls(urls), [RemoteFile(url) for url in urls]
-
-
-def _local_files(paths: Sequence[str], where: str, root: Path) -> tuple[list[str], list[Source]]:
-    files = [root / path for path in paths]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise UsageError(
-            f"{where} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
-            f"are absolute or relative to {root.absolute() if root == Path() else root}"
-        )
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    shared = os.path.commonpath([file.parent.absolute() for file in files])
-    return [Path(os.path.relpath(file, shared)).as_posix() for file in files], list(files)
-
-
-def _read_csv(path: Path) -> Columns:
-    try:
-        # Spreadsheets write a byte-order mark, which must not join the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            file.seek(0)
-            # Spreadsheets write semicolons where the comma is the decimal separator.
-            delimiter = max(",;\t", key=header.count)
-            reader = csv.DictReader(file, restval="", delimiter=delimiter)
-            rows = list(reader)
-            return {name: [row[name] for row in rows] for name in reader.fieldnames or []}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"{path} is not a CSV file in UTF-8 ({error}); spreadsheets save it as 'CSV UTF-8'"
-        ) from error
-
-
-def _read_parquet(path: Path) -> Columns:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("reading Parquet tables", "featx[parquet]") from error
-    try:
-        # One file as it is: no partitions are guessed from the names of its folders.
-        table = pyarrow.parquet.ParquetFile(path).read()
-        columns = table.to_pydict()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UsageError(f"{path} is not a Parquet file ({error})") from error
-    return {name: [_text(value) for value in values] for name, values in columns.items()}
-
-
-def _text(value: object) -> str:
-    """Return a cell as text; missing values (None, NaN, pandas' NA) are empty."""
-    missing = (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or type(value).__name__ in ("NAType", "NaTType")
-    )
-    return "" if missing else str(value)
+    return urls

@@ -167,6 +167,7 @@ def explain(
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
     engine: str = "auto",
+    **rules: Any,
 ) -> Explanations:
     """Map which places of images a model's decisions come from.
 
@@ -192,6 +193,9 @@ def explain(
         As in `featx.extract`; the weights must be those that the model was trained with.
     engine : {"auto", "keras", "openvino"}, default="auto"
         Engine that runs the networks for occlusion.
+    **rules
+        Rules by which images are opened, such as ``columns`` and ``root``
+        (`featx.datasets.rules.OpeningRules`).
 
     Returns
     -------
@@ -213,7 +217,7 @@ def explain(
     name = ""
     if not isinstance(model, FeatureClassifier):
         name, model = Path(model).stem, load_model(model)
-    dataset = as_images(images, labeled=False)
+    dataset = as_images(images, labeled=False, **rules)
     explainer = Explainer(model, weights=weights, weights_dir=weights_dir, engine=engine)
     n = len(dataset)
     indices = np.linspace(0, n - 1, limit if 0 < limit < n else n).round().astype(int)

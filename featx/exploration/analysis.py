@@ -50,6 +50,7 @@ def explore(
     neighbors: int = 8,
     random_state: int = 0,
     n_jobs: int | None = None,
+    **rules: Any,
 ) -> Exploration:
     """Map images by their features; find neighbors, label issues and duplicates.
 
@@ -74,6 +75,9 @@ def explore(
         Seed of cross-validation folds and of UMAP.
     n_jobs : int, optional
         Number of fits at a time; see `featx.fit`.
+    **rules
+        Rules by which `images` are opened, such as ``columns`` and ``root``
+        (`featx.datasets.rules.OpeningRules`).
 
     Returns
     -------
@@ -124,7 +128,7 @@ def explore(
             "themselves were not given. Pass images (--images)."
         )
     else:
-        own, matched = _matched(matrix, as_images(images, labeled=False))
+        own, matched = _matched(matrix, as_images(images, labeled=False, **rules))
         thumbnails = np.zeros((matrix.n_images, TILE, TILE), dtype=np.uint8)
         thumbnails[own] = map_with_progress(
             partial(_thumbnail, matched), range(len(matched)), "Making thumbnails"

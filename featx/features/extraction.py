@@ -11,6 +11,7 @@ import numpy as np
 
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
+from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
 from featx.features.cache.store import RowTarget
@@ -77,7 +78,8 @@ def extract(
     **settings
         Further settings of `featx.ExtractionConfig`: ``weights``, ``weights_dir``, ``cache``,
         ``engine``, ``random_state``, ``color``, ``pooling``, ``normalization``, ``precision``,
-        ``strict``, ``rehash``.
+        ``strict``, ``rehash``; and rules by which images are opened, such as ``columns`` and
+        ``root`` (`featx.datasets.rules.OpeningRules`).
 
     Returns
     -------
@@ -102,8 +104,9 @@ def extract(
     """
     named = {"backbones": backbones, "augmentation": augmentation, "views": views}
     given = {name: value for name, value in named.items() if value is not None}
+    rules = OpeningRules.take(settings, patients=patients)
     config = ExtractionConfig.build(config, **given, **settings)
-    images = as_images(images, patients, labeled=None)
+    images = as_images(images, labeled=None, rules=rules)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
     if quantization is not None and config.precision != "int8":

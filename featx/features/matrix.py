@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.features.columns import feature_names
 from featx.features.joining import check_joinable, join_columns
@@ -236,6 +237,30 @@ class FeatureMatrix:
             raise UsageError(f"views={views} selects no row; give at least 1")
         rows = np.flatnonzero(self.view < views)
         return replace(self, X=_take(self.X, rows), image=self.image[rows], view=self.view[rows])
+
+    def labels_from(self, table: Any, **rules: Any) -> FeatureMatrix:
+        """Return the matrix with labels from a table, and its patients and splits if it has any.
+
+        Rows are matched to images by a column ``path``, exactly or by the end of the path, or by a
+        column ``sha256`` of the files. Images without a row are unlabeled; these and rows without
+        an image are counted in a warning.
+
+        Parameters
+        ----------
+        table : path-like or data frame
+            Table as `ImageDataset.open` takes it; the image files are not needed.
+        **rules
+            Rules such as ``columns``, ``patients``, ``positive`` and ``skip_problems``
+            (`featx.datasets.rules.OpeningRules`).
+
+        Raises
+        ------
+        UsageError
+            If rows have problems, or none matches an image.
+        """
+        from featx.features.table_labels import labels_from_table
+
+        return labels_from_table(self, table, OpeningRules.of(**rules))
 
     def lazily(self) -> FeatureMatrix:
         """Return the matrix with rows that are read only where `X` is indexed.

@@ -19,13 +19,8 @@ from featx.reporting.records import BenchmarkRow
 
 __all__ = ["FlowStep", "Picture", "Results", "best_place", "read_json", "read_results"]
 
-# Names of steps as runs store them; all others end the flow.
-_ROLES = {
-    "found in the folder": "start",
-    "unreadable, left out": "excluded",
-    "copies of tested images or patients, left out": "excluded",
-    "duplicates of test images or images of test patients, left out": "excluded",
-}
+# Names of steps as runs store them.
+_STARTS = ("listed in the table", "found in the folder")
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,9 @@ class FlowStep:
     @property
     def role(self) -> str:
         """Where in the flow the step is."""
-        return _ROLES.get(self.step, "end")
+        if self.step in _STARTS:
+            return "start"
+        return "excluded" if self.step.endswith(", left out") else "end"
 
     @property
     def text(self) -> str:
@@ -91,7 +88,9 @@ class Results:
     @property
     def patients_known(self) -> bool:
         """Whether patients of the images are known."""
-        return all(step.patients is not None for step in self.flow[:1])
+        # Rows of a table that are left out have neither class nor patient.
+        counted = [step for step in self.flow if step.classes]
+        return all(step.patients is not None for step in counted[:1])
 
     @property
     def random_state(self) -> int:

@@ -1,10 +1,14 @@
+import gzip
 import sys
+import unicodedata
 
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UsageError
 
 TABLE = {
@@ -70,10 +74,18 @@ def test_delimiters_of_spreadsheets(image_folder, delimiter):
     [
         ("file,label\na,b\n", "no column 'path' .it has: file, label"),
         ("path,class\na,b\n", "no column 'label'"),
-        ("path,label\nabsent.png,b\n", "names 1 files that do not exist, .*absent.png"),
-        ("path,label\nNORMAL,no\n,yes\n", "names 2 files that do not exist"),
+        ("path,label\nabsent.png,b\n", r"1 whose file is missing: row 2 \(absent.png\)"),
+        ("path,label\nNORMAL,no\n,yes\n", "1 without a path: row 3\n .* missing: row 2"),
         ("path,label\n", "lists no image"),
-        ("path,label,split\nNORMAL/p00_0.png,a,a\nNORMAL/p00_1.png,b,a\n", "a split 'a'"),
+        (
+            "path,label,split\nNORMAL/p00_0.png,a,a\nNORMAL/p00_1.png,b,a\n",
+            "2 with an unknown split .*'a'",
+        ),
+        ("path,label\nNORMAL/p00_0.png,a,b\n", r"1 with more cells than the header: row 2 .b."),
+        ('path,label\n"NORMAL/p00_0.png,a\n', "a quotation mark without its counterpart"),
+        ("path,label,path\na,b,c\n", "more than one column 'path'"),
+        ("NORMAL/p00_0.png,a\nNORMAL/p00_1.png,b\n", "first row must name the columns"),
+        ("path,label\na\0,b\n", "holds zero bytes"),
     ],
 )
 def test_bad_csv(image_folder, text, message):
@@ -103,7 +115,7 @@ def test_patients_are_given_for_all_images_or_for_none(image_folder, blank):
     if blank == 4:
         assert not ImageDataset.open(path).patients_known
         return
-    with pytest.raises(UsageError, match=r"no patient of 1 of its 4 images, NORMAL/p00_0.png for"):
+    with pytest.raises(UsageError, match=r"1 without a patient: row 0"):
         ImageDataset.open(path)
     assert len(ImageDataset.open(path, labeled=False)) == 4
 
@@ -114,3 +126,155 @@ def test_a_missing_pyarrow_is_reported(image_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[parquet\]"'):
         ImageDataset.open(path)
+
+
+def write_rows(folder, *rows, header="path,label,patient,split"):
+    return write_csv(folder, "\n".join([header, *rows]) + "\n")
+
+
+A, B = "NORMAL/p00_0.png", "PNEUMONIA/p06_0.png"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"path,label\n{A}, no\n{B},yes\u00a0\n,,\n,,\n",
+        f"path,label\n\n{A},\u200bno\n\n{B},yes\ufeff\n\n",
+        f"sep=;\npath;label\n{A};no\n{B};yes\n",
+        f'path;"la\nbel";label\n{A};"1,5\nx";no\n{B};"2,5";yes\n',
+        f"path,label\r{A},no\r{B},yes\r",
+        f"Unnamed: 0,path,label,\n0,{A},no,\n1,{B},yes,\n",
+        "path,label\nNORMAL\\p00_0.png,no\n.\\PNEUMONIA\\p06_0.png,yes\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_what_spreadsheets_write_is_read(image_folder, content, encoding):
+    path = image_folder / "list.csv"
+    path.write_bytes(content.encode(encoding))
+    images = ImageDataset.open(path)
+    assert images.names == (A, B)
+    assert images.y.tolist() == ["no", "yes"]
+    assert images.inventory.passed_over == ()
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NaN", "NA", "N/A", "null", "None", "?", " - "])
+def test_a_missing_label_is_a_problem_and_a_missing_split_is_none(image_folder, missing):
+    rows = [f"{A},no,1,{missing}", f"{B},yes,2,", f"NORMAL/p01_0.png,{missing},3,"]
+    path = write_rows(image_folder, *rows)
+    with pytest.raises(UsageError, match="1 without a label: row 4"):
+        ImageDataset.open(path)
+    images = ImageDataset.open(path, skip_problems=True)
+    assert (images.class_names, set(images.splits)) == (("no", "yes"), {""})
+    [passed] = images.inventory.passed_over
+    assert (passed.reason, passed.count, passed.unit) == ("without a label", 1, "rows")
+
+
+@pytest.mark.parametrize("column", [1, 2])
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [
+        ("NORMAL", "Normal"),
+        ("No Finding", "no_finding"),
+        ("Röntgen", "RO\u0308NTGEN"),
+        ("12", "12.0"),
+        ("7", "007"),
+    ],
+)
+def test_values_that_look_alike_are_refused_with_both_spellings(image_folder, column, usual, other):
+    rows = [[f"NORMAL/p0{i}_0.png", "a", f"p{i}"] for i in range(3)] + [[B, "yes", "p6"]]
+    for row, value in zip(rows, [usual, other, usual], strict=False):
+        row[column] = value
+    path = write_rows(image_folder, *map(",".join, rows), header="path,label,patient")
+    what = ("label", "patient")[column - 1]
+    other = unicodedata.normalize("NFC", other)
+    with pytest.raises(UsageError, match=f"1 whose {what} is spelled in two ways: row 3 .") as no:
+        ImageDataset.open(path)
+    assert f"({other!r}, elsewhere {usual!r})" in str(no.value)
+    assert len(ImageDataset.open(path, skip_problems=True)) == 3
+
+
+def test_values_of_one_spelling_but_for_blanks_are_one(image_folder):
+    rows = [f"{A},no,P1,train", "NORMAL/p00_1.png,no ,P1 ,TEST", f"{B},yes,P\u200b2, training"]
+    images = ImageDataset.open(write_rows(image_folder, *rows, "PNEUMONIA/p06_1.png,yes,P2,test"))
+    assert images.class_names == ("no", "yes")
+    assert images.patients.tolist() == ["P1", "P1", "P2", "P2"]
+    assert images.splits.tolist() == ["train", "test", "train", "test"]
+
+
+@pytest.mark.parametrize("again", [A, f"./{A}", "NORMAL/link.png", "NORMAL/../NORMAL/p00_0.png"])
+def test_a_file_counts_once_unless_its_rows_contradict(image_folder, again):
+    (image_folder / "NORMAL" / "link.png").symlink_to("p00_0.png")
+    rows = [f"{A},no,1,", f"{B},yes,2,"]
+    images = ImageDataset.open(write_rows(image_folder, *rows, f"{again},no,1,"))
+    assert images.names == (A, B)
+    assert [each.text for each in images.inventory.passed_over] == [
+        "1 row repeating another row: row 4"
+    ]
+    for other, text in (("yes,1,", "label"), ("no,3,", "patient"), ("no,1,test", "split")):
+        path = write_rows(image_folder, *rows, "NORMAL/p01_0.png,no,9,", f"{again},{other}")
+        with pytest.raises(UsageError, match=f"2 contradicting .*row 2 .and row 5: {text}"):
+            ImageDataset.open(path)
+        assert len(ImageDataset.open(path, skip_problems=True)) == 2
+
+
+def test_all_problems_are_one_error_with_the_rows_of_the_spreadsheet(image_folder):
+    rows = [f"{A},no,1,", "gone.png,no,2,", "", f"{B},,3,", "NORMAL/p01_0.png,no,,fold1"]
+    path = write_rows(image_folder, *rows, "PNEUMONIA/p07_0.png,yes,7,")
+    with pytest.raises(UsageError) as raised:
+        ImageDataset.open(path)
+    lines = str(raised.value).splitlines()
+    assert lines[0].endswith("3 of its 5 rows have problems:")
+    assert [line.strip() for line in lines[1:5]] == [
+        "1 without a label: row 5",
+        "1 with an unknown split (train, val, test or none): row 6 ('fold1')",
+        "1 without a patient: row 6",
+        "1 whose file is missing: row 3 (gone.png)",
+    ]
+    assert "--skip-problems" in str(raised.value)
+    images = ImageDataset.open(path, skip_problems=True)
+    counts = [each.count for each in images.inventory.passed_over]
+    assert len(images) + sum(counts) == 5
+
+
+def test_missing_files_beyond_ten_are_counted(image_folder):
+    path = write_rows(image_folder, *(f"{i}.png,no,1," for i in range(30)))
+    with pytest.raises(UsageError, match=r"30 whose .*row 11 \(9.png\); and 20 more"):
+        ImageDataset.open(path)
+
+
+@pytest.mark.parametrize("rule", [r"(p\d+)_", "kermany", "dicom"])
+def test_patients_given_twice_are_refused(image_folder, rule):
+    path = write_rows(image_folder, f"{A},no,1,", f"{B},yes,2,")
+    with pytest.raises(UsageError, match="patients are given twice, by its column 'patient'"):
+        ImageDataset.open(path, rule)
+    if rule.startswith("("):
+        images = ImageDataset.open(path, rule, columns={"patient": ""})
+        assert images.patients.tolist() == ["p00", "p06"]
+
+
+def test_blank_patients_are_refused_also_where_labels_come_from_paths(image_folder):
+    path = write_rows(image_folder, f"{A},no,1,", f"{B},yes,,")
+    with pytest.raises(UsageError, match="1 without a patient"):
+        ImageDataset.open(path, labels=r"^(\w+)/")
+    assert not ImageDataset.open(path, labeled=False).patients_known
+
+
+def test_numbers_of_data_frames_are_written_as_they_look(image_folder, monkeypatch):
+    monkeypatch.chdir(image_folder)
+    frame = pandas.DataFrame({"path": [A, B], "label": [0.0, 1.0], "patient": [2**60 + 1, 7]})
+    images = as_images(frame)
+    assert images.class_names == ("0", "1")
+    assert images.patients.tolist() == [str(2**60 + 1), "7"]
+
+
+@pytest.mark.parametrize("name", ["list.xlsx", "list.ods", "list.xls"])
+def test_spreadsheets_are_refused_with_the_way_out(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(UsageError, match="save it as 'CSV UTF-8'"):
+        ImageDataset.open(tmp_path / name)
+
+
+def test_a_compressed_table_is_read(image_folder):
+    path = image_folder / "list.csv.gz"
+    path.write_bytes(gzip.compress(f"path,label\n{A},no\n{B},yes\n".encode()))
+    assert ImageDataset.open(path).names == (A, B)

@@ -1,0 +1,57 @@
+"""Cells of tables as text: cleaned, and empty where missing."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+import numpy as np
+
+__all__ = ["clean", "is_missing", "text_of"]
+
+# What pandas takes for missing, and '?' and '-'; compared without case.
+_MISSING = frozenset(
+    ("", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat", "?", "-", "--")
+)
+
+# Zero-width characters and marks that no spreadsheet shows.
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+
+
+def clean(text: str) -> str:
+    r"""Strip a cell and write it in Unicode's NFC, without invisible characters.
+
+    Examples
+    --------
+    >>> clean("\ufeff No\xa0Finding \u200b")
+    'No Finding'
+    """
+    # Most cells are plain.
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
+        text = "".join(" " if letter.isspace() else letter for letter in text)
+    return text.strip()
+
+
+def is_missing(cleaned: str) -> bool:
+    """Return whether a cleaned cell holds no value.
+
+    Examples
+    --------
+    >>> [is_missing(cell) for cell in ("", "NaN", "N/A", "?", "None", "0", "no")]
+    [True, True, True, True, True, False, False]
+    """
+    return cleaned.lower() in _MISSING
+
+
+def text_of(value: object) -> str:
+    """Return a cell of a data frame as text; missing values are empty, 7.0 is ``"7"``."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return ""
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return ""
+        return str(int(number)) if number.is_integer() else str(value)
+    return str(value)

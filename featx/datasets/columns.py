@@ -1,0 +1,151 @@
+"""Columns of a table by role: named by the user, usual, of a public data set, or proposed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from featx.datasets.cells import clean, is_missing
+from featx.datasets.conventions import Convention, recognize
+from featx.datasets.folders import split_word
+from featx.datasets.locating import find_root
+from featx.datasets.problems import RowReport
+from featx.datasets.rules import ROLES, OpeningRules
+from featx.datasets.table_files import Table
+from featx.errors import UsageError, unknown_name
+from featx.images.reading import SUFFIXES
+
+__all__ = ["Choice", "choose_columns", "finding_columns"]
+
+# Without case, spaces and punctuation; the likeliest first.
+_SYNONYMS = {
+    "path": "path filepath imagepath imgpath filename imagefilename imagefile file imageindex "
+    "image img imageid imagename dicompath dicomfile dicomid sopinstanceuid fullpath "
+    "relativepath filelocation id",
+    "label": "label labels class classname finding findings findinglabel findinglabels target "
+    "diagnosis category disease pathology outcome result groundtruth y",
+    "patient": "patient patientid patientnumber patientno patid pid subject subjectid person "
+    "personid mrn pseudonym case caseid",
+    "split": "split set subset partition fold dataset",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Column of each role, and the public data set whose table it is."""
+
+    columns: dict[str, str]
+    convention: Convention | None = None
+
+
+def choose_columns(table: Table, rules: OpeningRules, labeled: bool, report: RowReport) -> Choice:
+    """Return the columns of a table; what had to be guessed is asked for in the report."""
+    given = dict(rules.columns)
+    if "columns" in rules.inherited:
+        given = {role: name for role, name in given.items() if name in table.columns}
+    for name in filter(None, given.values()):
+        if name not in table.columns:
+            raise unknown_name(f"column in {table.where} named", name, table.header)
+    usual = {role: role for role in ROLES if role in table.columns}
+    convention = None
+    if "path" not in given and "path" not in usual:
+        convention = recognize(table.header)
+        if convention is not None:
+            own = convention.columns.items()
+            usual |= {role: name for role, name in own if name in table.columns}
+    columns = usual | given
+    if rules.patients in table.columns and "patient" not in given:
+        columns["patient"] = str(rules.patients)
+    has_findings = rules.positive in table.columns or (convention and convention.findings)
+    wanted = ["path", *(["label"] if labeled and not has_findings else [])]
+    if any(role not in columns for role in wanted):
+        columns = _propose(table, columns, wanted, report)
+    for role, name in columns.items():
+        if name in table.repeated:
+            raise UsageError(
+                f"{table.where} has more than one column {name!r}, the {role}; rename one of them"
+            )
+    return Choice({role: name for role, name in columns.items() if name}, convention)
+
+
+def _propose(
+    table: Table, known: dict[str, str], wanted: list[str], report: RowReport
+) -> dict[str, str]:
+    missing = next(role for role in wanted if role not in known)
+    columns = dict(known)
+    for role in ROLES:
+        free = [name for name in table.header if name not in columns.values()]
+        candidates = [name for name in _likely(free, role) if _fits(table, name, role)]
+        if role == "path":
+            looks = (name for name in free if _holds_paths(table.columns[name]))
+            candidates = _found_first(table, [*dict.fromkeys([*candidates, *looks])])
+        if role not in columns and candidates:
+            columns[role] = candidates[0]
+    if any(role not in columns for role in wanted):
+        unknown = next(role for role in wanted if role not in columns)
+        example = ",".join(f"{role}={columns.get(role, 'COLUMN')}" for role in wanted)
+        raise UsageError(
+            f"{table.where} has no column {unknown!r} (it has: {_listed(table.header)}); the usual "
+            "columns are path, label, and optionally patient, split. Name others by "
+            f"--columns {example}{_headless(table)}"
+        )
+    report.ask(
+        f"there is no column {missing!r} (it has: {_listed(table.header)}), which can be named",
+        columns={role: name for role, name in columns.items() if name != role},
+    )
+    return columns
+
+
+def _likely(names: Iterable[str], role: str) -> list[str]:
+    order = _SYNONYMS[role].split()
+    plain = {name: re.sub(r"[^a-z0-9]", "", name.lower()) for name in names}
+    return sorted((n for n in plain if plain[n] in order), key=lambda n: order.index(plain[n]))
+
+
+def _fits(table: Table, name: str, role: str) -> bool:
+    """Return whether the cells of a column can be of a role."""
+    values = {clean(cell) for cell in table.columns[name]}
+    values = {value for value in values if not is_missing(value)}
+    if role == "split":
+        # Folds are often numbered, which says nothing of training and test.
+        return bool(values) and {split_word(value) for value in values} <= {"train", "val", "test"}
+    return bool(values)
+
+
+def _holds_paths(cells: list[str]) -> bool:
+    some = [cell for cell in map(clean, cells) if cell][:20]
+    named = [PurePosixPath(cell.replace("\\", "/")).suffix.lower() in SUFFIXES for cell in some]
+    return sum(named) > len(some) / 2
+
+
+def _found_first(table: Table, names: list[str]) -> list[str]:
+    """Put the column first whose files are found, unless there is no doubt."""
+    if len(names) < 2:
+        return names
+    hits = {name: _count_found(table, name) for name in names}
+    return sorted(names, key=lambda name: -hits[name])
+
+
+def _count_found(table: Table, name: str) -> int:
+    paths = [cell for cell in table.columns[name] if not is_missing(clean(cell))]
+    return find_root(table.folder, paths[:20])[1]
+
+
+def finding_columns(table: Table, choice: Choice) -> list[str]:
+    """List the columns that hold one finding each: 0 and 1, also -1 and blanks."""
+    if choice.convention is not None and choice.convention.findings:
+        return [name for name in choice.convention.findings if name in table.columns]
+    others = [name for name in table.header if name not in choice.columns.values()]
+    return [name for name in others if {*map(clean, table.columns[name])} >= {"0", "1"}]
+
+
+def _headless(table: Table) -> str:
+    looks = next((n for n in table.header if PurePosixPath(n).suffix.lower() in SUFFIXES), None)
+    return "" if looks is None else f". Its first row must name the columns; {looks!r} is a file"
+
+
+def _listed(names: list[str], most: int = 20) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(names[:most]) or "none") + more

@@ -1,0 +1,114 @@
+"""Problems of a table's rows, in one list with the way out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from featx.datasets.inventory import PassedOver
+from featx.errors import UsageError, printable
+
+__all__ = ["RowReport"]
+
+_MOST_ROWS = 10
+
+
+@dataclass
+class RowReport:
+    """Collects what is wrong with a table, and the options that answer it."""
+
+    where: str
+    rows: list[str]
+    # By kind, then by place of the row; the text is its example.
+    problems: dict[str, dict[int, str]] = field(default_factory=dict)
+    # Rows that are left out without being wrong, by reason.
+    dropped: dict[str, list[int]] = field(default_factory=dict)
+    questions: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, kind: str, place: int, text: str = "") -> None:
+        """Note a problem of a row."""
+        self.problems.setdefault(kind, {})[place] = text
+
+    def drop(self, reason: str, places: Iterable[int]) -> None:
+        """Leave rows out that are no mistake."""
+        places = list(places)
+        if places:
+            self.dropped.setdefault(reason, []).extend(places)
+
+    def ask(self, question: str, **options: Any) -> None:
+        """Ask for a decision, with options that answer it."""
+        self.questions.append(question)
+        self.options |= options
+
+    @property
+    def bad(self) -> set[int]:
+        """Places of the rows with problems."""
+        return {place for places in self.problems.values() for place in places}
+
+    def check(self, skip_problems: bool) -> None:
+        """Raise everything as one error, unless it is only rows to be left out."""
+        bad = self.bad
+        if not self.questions and (skip_problems or not bad):
+            return
+        lines = list(self.questions)
+        options = self.options | ({"skip_problems": True} if bad or skip_problems else {})
+        if bad:
+            have = "has" if len(bad) == 1 else "have"
+            lines.append(f"{len(bad):,} of its {len(self.rows):,} rows {have} problems:")
+            lines += [f"  {self._line(kind, places)}" for kind, places in self.problems.items()]
+        remedy = "Correct these rows, or leave them out with" if bad else "Give"
+        if self.questions and bad:
+            remedy = "Correct these rows, or leave them out by the last of these options;"
+            remedy += " to continue, give"
+        lines.append(f"{remedy}\n  {as_options(options)}\nIn Python: {as_keywords(options)}")
+        raise UsageError(f"{self.where}: " + "\n".join(lines))
+
+    def passed_over(self) -> list[PassedOver]:
+        """Return the rows that are left out, by kind."""
+        counted: set[int] = set()
+        found = []
+        for kind, places in [*self.problems.items(), *self.dropped.items()]:
+            # A row with several problems counts once, so that the numbers add up.
+            own = [place for place in places if place not in counted]
+            counted.update(own)
+            if own:
+                found.append(PassedOver.of(kind, [f"row {self.rows[i]}" for i in own], "rows"))
+        return found
+
+    def _line(self, kind: str, places: dict[int, str]) -> str:
+        by_text: dict[str, list[str]] = {}
+        for place, text in [*places.items()][:_MOST_ROWS]:
+            by_text.setdefault(text, []).append(self.rows[place])
+        shown = "; ".join(
+            f"{'rows' if len(rows) > 1 else 'row'} {', '.join(rows)}{f' ({text})' if text else ''}"
+            for text, rows in by_text.items()
+        )
+        more = f"; and {len(places) - _MOST_ROWS:,} more" if len(places) > _MOST_ROWS else ""
+        return printable(f"{len(places):,} {kind}: {shown}{more}")
+
+
+def as_options(options: dict[str, Any]) -> str:
+    """Write options as one pastes them into a shell."""
+    parts = []
+    for name, value in options.items():
+        parts.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, dict):
+            line = io.StringIO()
+            csv.writer(line, lineterminator="").writerow([f"{k}={v}" for k, v in value.items()])
+            value = line.getvalue()
+        if value is not True:
+            parts.append(shlex.quote(str(value)))
+    return " ".join(parts)
+
+
+def as_keywords(options: dict[str, Any]) -> str:
+    """Write options as keyword arguments."""
+    return ", ".join(
+        f"{name}={value if isinstance(value, bool | dict) else str(value)!r}"
+        for name, value in options.items()
+    )

@@ -1,0 +1,158 @@
+"""Rules by which images of any form are opened."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from featx.errors import UsageError, unknown_name
+
+__all__ = ["ROLES", "UNCERTAIN", "OpeningRules", "read_pairs"]
+
+ROLES = ("path", "label", "patient", "split")
+UNCERTAIN = ("positive", "negative", "skip")
+
+
+@dataclass(frozen=True)
+class OpeningRules:
+    """Set how labels, patients, splits and files are found when images are opened.
+
+    Every function that opens images takes these by name. Pairs may also be written as text.
+
+    Parameters
+    ----------
+    patients : str, optional
+        Rule for patients, as in `ImageDataset.open`.
+    labels : str, optional
+        Rule for labels by path, as in `ImageDataset.open`.
+    columns : mapping of str to str, default={}
+        Columns of a table by role, ``{"path": "Filename", "label": "Finding", "patient": "ID",
+        "split": "Set"}`` or ``"path=Filename,label=Finding"``. An empty name ignores a column.
+    root : path-like, optional
+        Folder to which the paths of a table are relative, by default the table's. A file that is
+        not there is searched by its name in all folders below.
+    positive : str, optional
+        Finding that makes an image positive, where a table lists several per image, or has one
+        column per finding; all other images are negative.
+    uncertain : {"positive", "negative", "skip"}, optional
+        Meaning of the label -1 of CheXpert and MIMIC-CXR.
+    skip_problems : bool, default=False
+        Whether rows of a table with problems are left out, instead of an error.
+    rename_labels : mapping of str to str, default={}
+        New name of each label to rename; ``""`` leaves its images out.
+    hash_patients : str, optional
+        Secret key; patients are replaced by hashes keyed with it.
+
+    Raises
+    ------
+    UsageError
+        If a role of `columns` or a value of `uncertain` is unknown.
+
+    Examples
+    --------
+    >>> OpeningRules.of(columns="path=Filename,patient=Patient ID").columns
+    {'path': 'Filename', 'patient': 'Patient ID'}
+    """
+
+    patients: str | None = None
+    labels: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    root: str | os.PathLike[str] | None = None
+    positive: str | None = None
+    uncertain: str | None = None
+    skip_problems: bool = False
+    rename_labels: Mapping[str, str] = field(default_factory=dict)
+    hash_patients: str | None = field(default=None, repr=False)
+    # Name of the external set that is opened, and the rules taken over from the main set, which
+    # apply where the set has nothing of its own.
+    external: str = ""
+    inherited: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", read_pairs(self.columns, "="))
+        object.__setattr__(self, "rename_labels", read_pairs(self.rename_labels))
+        for role in self.columns:
+            if role not in ROLES:
+                raise unknown_name("role of a column", role, ROLES)
+        if self.uncertain is not None and self.uncertain not in UNCERTAIN:
+            raise unknown_name("meaning of uncertain labels", self.uncertain, UNCERTAIN)
+
+    @classmethod
+    def of(cls, **rules: Any) -> OpeningRules:
+        """Return the rules that are given by name; pairs may be texts, and None is the default."""
+        for name in rules:
+            if name not in cls.__dataclass_fields__:
+                raise unknown_name("rule to open images by", name, list(cls.__dataclass_fields__))
+        return cls(**{name: value for name, value in rules.items() if value is not None})
+
+    @classmethod
+    def take(cls, settings: dict[str, Any], **rules: Any) -> OpeningRules:
+        """Take rules out of settings by name, and add others."""
+        names = [each.name for each in fields(cls) if each.name in settings]
+        return cls.of(**{name: settings.pop(name) for name in names}, **rules)
+
+    def check_no_table(self, where: str) -> None:
+        """Refuse rules that only tables have."""
+        for name in ("columns", "root", "positive", "uncertain", "skip_problems"):
+            if getattr(self, name) and name not in self.inherited:
+                raise UsageError(
+                    f"{where} is not a table, and --{name.replace('_', '-')} is for tables only; "
+                    "leave it out"
+                )
+
+    def option(self, name: str, value: str) -> str:
+        """Write the option that changes a rule, for messages."""
+        if self.external:
+            return f"--external-{name} {self.external}={value}"
+        return f"--{'rename-labels' if name == 'labels' else name} {value}"
+
+    @property
+    def patient_remedy(self) -> str:
+        """What to give instead of a rule for patients that does not fit, for messages."""
+        if not self.external:
+            return ""
+        return (
+            f"the external set a rule of its own, {self.option('patients', 'REGEX')} "
+            f"({self.option('patients', 'none')} if its patients are unknown)"
+        )
+
+    def for_external(
+        self, name: str, patients: str | None, renamed: Mapping[str, str]
+    ) -> OpeningRules:
+        """Return the rules of an external set: its own, otherwise those of the main set."""
+        own = {"patients"} if patients is not None else set()
+        given = None if patients == "none" else patients
+        return replace(
+            self,
+            patients=self.patients if patients is None else given,
+            root=None,
+            rename_labels=renamed,
+            external=name,
+            inherited=frozenset(each.name for each in fields(self)) - own,
+        )
+
+
+def read_pairs(pairs: Any, separator: str = ":") -> dict[str, str]:
+    """Read a mapping, or ``NAME=VALUE,NAME=VALUE`` with quotes around a pair that holds commas.
+
+    Examples
+    --------
+    >>> read_pairs('path=File,"label=Finding, main"', "=")
+    {'path': 'File', 'label': 'Finding, main'}
+    """
+    if not isinstance(pairs, str):
+        return {str(name): str(value) for name, value in (pairs or {}).items()}
+    text, pairs = pairs, {}
+    for item in next(csv.reader([text]), []):
+        name, found, value = (part.strip() for part in item.partition(separator))
+        if not (name and found) or name in pairs:
+            problem = "names it twice" if name in pairs else f"is not NAME{separator}VALUE"
+            raise UsageError(
+                f"in {text!r}, {item!r} {problem}; separate pairs by commas, and enclose a "
+                "pair with a comma in double quotes"
+            )
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,205 @@
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.benchmarking.config import BenchmarkConfig, read_config
+from featx.cli import main
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.rules import OpeningRules
+from featx.errors import UsageError
+
+
+@pytest.fixture
+def put(tmp_path, generator, monkeypatch):
+    """Draw images below the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def draw(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = generator.integers(0, 256, (32, 32), dtype=np.uint8)
+            Image.fromarray(pixels).save(path)
+        return tmp_path
+
+    return draw
+
+
+def write(path, *rows):
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def proposal(error):
+    """Return the options that a message proposes, as a shell reads them."""
+    lines = str(error).splitlines()
+    return shlex.split(next(line for line in lines if line.startswith("  --")))
+
+
+def keywords(options):
+    """Return options as keyword arguments."""
+    found = {}
+    for option in options:
+        if option.startswith("--"):
+            name = option[2:].replace("-", "_")
+            found[name] = True
+        else:
+            found[name] = option
+    return found
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("Filename,Finding,PatientID,Set", "path=Filename,label=Finding,patient=PatientID"),
+        ("image_path,class,patient,split", "path=image_path,label=class"),
+        ("Image,target,Subject ID,Dataset", "path=Image,label=target,patient=Subject ID"),
+        ("Wo,Diagnosis,MRN,Fold", "path=Wo,label=Diagnosis,patient=MRN"),
+        ('"File, name",Category,pid,subset', "path=File, name,label=Category,patient=pid"),
+    ],
+)
+def test_unusual_columns_are_proposed_and_the_proposal_works(put, header, columns):
+    folder = put("a.png", "b.png")
+    rows = [header, "a.png,no,1,train", "b.png,yes,2,train"]
+    if header.endswith("Fold"):
+        # Numbers say nothing of training and test.
+        rows = [row.replace("train", "1") for row in rows]
+    path = write(folder / "list.csv", *rows)
+    with pytest.raises(UsageError, match=r"there is no column '(path|label)'") as raised:
+        ImageDataset.open(path)
+    rules = keywords(proposal(raised.value))
+    assert columns in rules["columns"].replace('"', "")
+    images = ImageDataset.open(path, **rules)
+    assert images.patients.tolist() == ["1", "2"]
+    assert ("split" in rules["columns"]) == header.endswith(("Set", "Dataset", "subset"))
+    assert ImageDataset.open(path, columns=OpeningRules.of(**rules).columns).names == images.names
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        (["scans/a.png", "scans/b.png"], ["a.png", "b.png"]),
+        (["scans/A/a.png", "scans/B/b.png"], ["A/a.png", "B/b.png"]),
+        (["x/01/a.png", "x/02/b.png"], ["a.png", "b.png"]),
+        (["x/01/a.png", "x/02/b.png"], ["a", "b"]),
+        (["x/A/1.png", "x/B/1.png"], ["D:\\old\\A\\1.png", "D:\\old\\B\\1.png"]),
+        (["x/A/1.png", "x/B/1.png"], ["/mnt/old/A/1.png", "/mnt/old/B/1.png"]),
+    ],
+)
+def test_a_root_is_proposed_where_files_are_below_the_table(put, files, names):
+    folder = put(*files)
+    path = write(folder / "list.csv", "path,label", f"{names[0]},no", f"{names[1]},yes")
+    with pytest.raises(UsageError, match="2 of them are found below") as raised:
+        ImageDataset.open(path)
+    rules = keywords(proposal(raised.value))
+    assert list(rules) == ["root"]
+    images = ImageDataset.open(path, **rules)
+    assert [source.samefile(file) for source, file in zip(images.sources, files, strict=True)]
+    assert images.y.tolist() == ["no", "yes"]
+
+
+def test_a_file_is_never_guessed_from_a_part_of_its_path(put):
+    folder = put("scans/B/1.png", "scans/A/2.png", "scans/C/2.png")
+    path = write(folder / "list.csv", "path,label", "A/1.png,no", "2.png,yes", "B/1.png,no")
+    with pytest.raises(UsageError) as raised:
+        ImageDataset.open(path, root="scans")
+    assert "1 whose file is missing: row 2 (A/1.png)" in str(raised.value)
+    assert "1 whose file name is found in several folders: row 3 (2.png)" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"columns": "path=Fiel"}, "did you mean 'File'"),
+        ({"columns": "file=File"}, "there is no role of a column 'file'"),
+        ({"columns": "path"}, "is not NAME=VALUE"),
+        ({"columns": "path=File,path=Class"}, "names it twice"),
+        ({"columns": "path=File", "root": "absent"}, "absent is not a folder"),
+        ({"columns": "path=File,patient=Empty"}, "the column 'Empty' names no patient"),
+    ],
+)
+def test_wrong_rules_are_refused(put, rules, message):
+    path = write(put("a.png") / "list.csv", "File,Class,Empty", "a.png,no,")
+    with pytest.raises(UsageError, match=message):
+        ImageDataset.open(path, **rules)
+
+
+@pytest.mark.parametrize(
+    "rules", [{"columns": {"path": "a"}}, {"root": "."}, {"positive": "x"}, {"skip_problems": True}]
+)
+def test_rules_of_tables_are_refused_for_folders(image_folder, rules):
+    with pytest.raises(UsageError, match="is not a table, and --"):
+        ImageDataset.open(image_folder, **rules)
+
+
+def test_a_config_records_the_rules(tmp_path):
+    config = BenchmarkConfig(columns="path=File", root="scans", skip_problems=True)
+    assert BenchmarkConfig.from_dict(config.to_dict()) == config
+    assert config.opening.columns == {"path": "File"}
+    elsewhere = BenchmarkConfig(root=tmp_path).to_dict()
+    assert str(tmp_path) not in str(elsewhere)
+    with pytest.raises(UsageError, match="give --root"):
+        BenchmarkConfig.from_dict(elsewhere)
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as ending:
+        main([str(argument) for argument in arguments])
+    return ending.value.code
+
+
+def hospital(put):
+    """Write a table of three sites, as a German Excel exports it, with images elsewhere."""
+    rows = []
+    for site in "ABC":
+        for patient in range(8):
+            finding = ("Normal", "Pneumonia")[patient % 2]
+            for view in range(2):
+                rows.append([f"site{site}/{patient}-{view}.png", finding, f"{site}{patient}"])
+    folder = put(*(f"export/scans/{row[0]}" for row in rows))
+    rows[3][1], rows[7][1], rows[9][2], rows[20][1] = "?", "", " ", " Normal\u00a0"
+    rows.insert(5, ["siteA/lost.png", "Normal", "A9"])
+    rows.append(["siteC/gone.png", "Pneumonia", "C9"])
+    table = ["Filename;Finding;PatientID;Age", *(";".join([*row, "57"]) for row in rows), ";;;"]
+    path = folder / "export" / "list.csv"
+    path.write_text("\r\n".join(table), encoding="utf-8-sig")
+    return path
+
+
+def test_two_commands_lead_from_a_hospitals_table_to_a_benchmark(put, capsys):
+    path = hospital(put)
+    command = ["benchmark", path.relative_to(path.parents[1]), "--classifiers", "logistic"]
+    command += ["--no-controls", "--no-learning-curve", "--views", "1", "--out", "results"]
+    command += ["--cache", "cache"]
+    assert run(*command) == 2
+    message = capsys.readouterr().err
+    assert "5 of its 50 rows have problems" in message
+    options = proposal(message)
+    assert options == [
+        *("--columns", "path=Filename,label=Finding,patient=PatientID"),
+        *("--root", "export/scans", "--skip-problems"),
+    ]
+    assert run(*command, *options) == 0
+    written = read_config("results/run.json")
+    assert written["columns"]["patient"] == "PatientID"
+    run_again = ["--out", "again", "--config", "results/run.json"]
+    assert run(*command[:-4], *command[-2:], *run_again) == 0
+    flows = [read_flow(folder) for folder in ("results", "again")]
+    assert flows[0] == flows[1]
+    assert flows[0][:5] == [
+        ("listed in the table", 50, None),
+        ("rows without a label, left out", 2, None),
+        ("rows without a patient, left out", 1, None),
+        ("rows whose file is missing, left out", 2, None),
+        ("found in the folder", 45, 24),
+    ]
+    assert "Rows without a label, left out" in Path("results/report.html").read_text("utf-8")
+
+
+def read_flow(folder):
+    flow = json.loads(Path(folder, "run.json").read_text())["flow"]
+    return [(step["step"], step["images"], step["patients"]) for step in flow]
