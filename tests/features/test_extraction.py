@@ -244,28 +244,27 @@ featx.extract(images, views=4, engine="keras", out=sys.argv[2])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_extraction_goes_on_and_ends_the_same(image_folder, tmp_path, how):
-    command = [sys.executable, "-c", SCRIPT, str(image_folder)]
-    whole = {**os.environ, "FEATX_CACHE": str(tmp_path / "whole")}
-    subprocess.run([*command, str(tmp_path / "whole.h5")], env=whole, check=True)
-    interrupted = {**os.environ, "FEATX_CACHE": str(tmp_path / "interrupted")}
+def test_a_stopped_extraction_goes_on_and_ends_the_same(images, image_folder, tmp_path):
+    cache, command = tmp_path / "stopped", [sys.executable, "-c", SCRIPT, str(image_folder)]
+    environment = {**os.environ, "FEATX_CACHE": str(cache)}
     stopped = [*WITH_SIGINT, *command, str(tmp_path / "no.h5")]
-    process = subprocess.Popen(stopped, env=interrupted, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "interrupted").glob("*/part-*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(how)
-    process.wait()
-    assert not (tmp_path / "no.h5").exists()
-    before = {path.name for path in (tmp_path / "interrupted").glob("*/part-*")}
-    subprocess.run([*command, str(tmp_path / "interrupted.h5")], env=interrupted, check=True)
-    after = {path.name for path in (tmp_path / "interrupted").glob("*/part-*")}
-    assert before < after
-    if how == signal.SIGINT:
-        assert not list((tmp_path / "interrupted").glob(f"*/{TEMPORARY_PREFIX}*"))
-    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "interrupted.h5").read_bytes()
+    before = set()
+    for how in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(stopped, env=environment, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while set(cache.glob("*/part-*")) <= before:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(how)
+        process.wait()
+        if how == signal.SIGINT:
+            assert not list(cache.glob(f"*/{TEMPORARY_PREFIX}*"))
+        assert not (tmp_path / "no.h5").exists()
+        before = set(cache.glob("*/part-*"))
+    subprocess.run([*command, str(tmp_path / "stopped.h5")], env=environment, check=True)
+    assert before < set(cache.glob("*/part-*"))
+    featx.extract(images, views=4, engine="keras", cache=tmp_path, out=tmp_path / "whole.h5")
+    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "stopped.h5").read_bytes()
 
 
 QUICK_COMMAND = """

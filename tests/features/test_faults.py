@@ -1,9 +1,9 @@
 """Faults that really occur, injected for real: kills, many writers, full disks."""
 
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +16,7 @@ from PIL import Image
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import smooth_image
+from tests.features import worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,17 +51,27 @@ def parts_of(cache):
 
 @pytest.mark.slow
 def test_fifty_kills_cost_at_most_the_unfinished_part(many_images, tmp_path):
-    began = time.monotonic()
-    finish(start(many_images, tmp_path / "whole.h5", tmp_path / "whole"))
-    duration = time.monotonic() - began
+    context = multiprocessing.get_context("forkserver")
+    # Imports are made once, so that a process is killed at its work.
+    context.set_forkserver_preload(["__main__", "tests.features.worker", "scipy.sparse"])
+
+    def fork(*places):
+        process = context.Process(target=worker.main, args=(many_images, *places))
+        process.start()
+        return process
+
+    for _ in range(2):  # The first starts the server.
+        began = time.monotonic()
+        fork(tmp_path / "whole.h5", tmp_path / str(began)).join()
+        duration = time.monotonic() - began
     moments = random.Random(20)
     cache, out = tmp_path / "parted", tmp_path / "parted.h5"
     for _ in range(50):
         before = parts_of(cache)
-        process = start(many_images, out, cache)
-        time.sleep(moments.uniform(0.3, 1.0) * duration)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process = fork(out, cache)
+        time.sleep(moments.uniform(0.1, 1.0) * duration)
+        process.kill()
+        process.join()
         # What was renamed into place stays, whatever happened.
         assert before <= parts_of(cache)
         if out.exists():
@@ -77,10 +88,10 @@ def test_fifty_kills_cost_at_most_the_unfinished_part(many_images, tmp_path):
 def test_four_writers_share_one_cache(many_images, tmp_path, locking):
     overlapping = []
     files = sorted(many_images.rglob("*.png"))
-    for writer in range(4):
-        folder = tmp_path / f"images{writer}"
+    for left_out in range(4):
+        folder = tmp_path / f"images{left_out}"
         for number, path in enumerate(files):
-            if number % 4 != writer:
+            if number % 4 != left_out:
                 (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, folder / path.parent.name / path.name)
         overlapping.append(folder)
@@ -89,8 +100,8 @@ def test_four_writers_share_one_cache(many_images, tmp_path, locking):
         start(folder, tmp_path / f"{number}.h5", tmp_path / "shared", HDF5_USE_FILE_LOCKING=locking)
         for number, folder in enumerate(overlapping)
     ]
-    for writer in writers:
-        assert "damaged" not in finish(writer)
+    for process in writers:
+        assert "damaged" not in finish(process)
     alone = FeatureMatrix.load(tmp_path / "alone.h5")
     for number in range(4):
         matrix = FeatureMatrix.load(tmp_path / f"{number}.h5")

@@ -1,6 +1,6 @@
 """An extraction in a process of its own, with a network quick enough to be killed often.
 
-python -m tests.features.worker IMAGES OUT [ROWS_PER_SHARD]
+python -m tests.features.worker IMAGES OUT
 """
 
 import sys
@@ -41,11 +41,13 @@ class QuickMaps(QuickEngine):
         return self.embed(pixels[None])[None]
 
 
-def main(images, out, rows_per_shard="24"):
-    pipeline.ROWS_PER_SHARD = int(rows_per_shard)
+def main(images, out, cache=None):
+    pipeline.ROWS_PER_SHARD = 24
     pipeline.ROWS_PER_BATCH = 8
     with ENGINES.using(quick_engine):
-        extract(ImageDataset.open(images, r"(p\d+)_"), views=4, out=out)
+        # Small views: the files are the point.
+        images = ImageDataset.open(images, r"(p\d+)_")
+        extract(images, "efficientnet_lite0@64", views=4, cache=cache, out=out)
 
 
 if __name__ == "__main__":
