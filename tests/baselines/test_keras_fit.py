@@ -21,7 +21,44 @@ from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation
 from tests.baselines.interruption import Interruption, fit_with, interrupt_in, no_training
 
-LITE = "finetuned:efficientnet_lite0"
+
+def convolve(pixels):
+    """Layers with batch normalization and dropout that are quick to trace."""
+    layers = import_keras().layers
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(pixels)
+    return layers.Dropout(0.2)(layers.BatchNormalization()(x))
+
+
+def small(pixels, weights=None):
+    layers = import_keras().layers
+    x = layers.Flatten()(layers.MaxPooling2D(4)(convolve(pixels)))
+    return layers.Dense(16, activation="relu")(x)
+
+
+def on_a_base(pixels, weights=None):
+    """A base that is frozen at first, as a backbone is."""
+    keras = import_keras()
+    gray = keras.Input(pixels.shape[1:])
+    return keras.layers.GlobalAveragePooling2D()(keras.Model(gray, convolve(gray))(pixels))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_recipes():
+    """Recipes with small layers, since the mechanism is the point."""
+    recipes = {
+        "small": replace(get_baseline("ramirez-cnn"), name="small", body=small),
+        "staged": replace(
+            get_baseline("finetuned:efficientnet_lite0"),
+            name="staged",
+            body=on_a_base,
+            backbone=None,
+        ),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, recipe in recipes.items():
+            patch.setitem(registry._RECIPES, name, recipe)
+        yield
+
 
 # The guarantee: sums that threads share may round differently from run to run.
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}
@@ -38,10 +75,7 @@ def assert_same(one, other):
 
 
 # Epoch 1 of the second begins a stage: its optimizer is a new one.
-@pytest.mark.parametrize(
-    ("name", "deaths"),
-    [("ramirez-cnn", (1, 3)), pytest.param(LITE, (1,), marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("name", "deaths"), [("small", (1, 3)), ("staged", (1, 2))])
 def test_interrupted_training_ends_as_an_uninterrupted_one(
     blobs, monkeypatch, tmp_path, name, deaths
 ):
@@ -64,7 +98,7 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(
 def test_plateau_and_patience_resume_with_the_epochs_before(blobs, monkeypatch, tmp_path):
     # At this learning rate hardly any epoch is better than the first.
     recipe = replace(
-        get_baseline("ramirez-cnn"),
+        get_baseline("small"),
         name="stale",
         learning_rate=1e-8,
         schedule=Plateau(factor=0.5, patience=2, floor=1e-12),
@@ -104,14 +138,14 @@ def test_training_killed_after_its_last_epoch_does_not_train_again(blobs, monkey
     with monkeypatch.context() as patch:
         patch.setattr(model, "fit", stop_and_die)
         with pytest.raises(Interruption):
-            train(images, "ramirez-cnn", **settings)
+            train(images, "small", **settings)
     monkeypatch.setattr(model, "fit", no_training)
-    assert len(train(images, "ramirez-cnn", **settings).history["loss"]) == 1
+    assert len(train(images, "small", **settings).history["loss"]) == 1
 
 
 def test_killed_process_resumes_and_ends_as_an_uninterrupted_one(tmp_path):
     make_phantoms(tmp_path / "images", patients=24, images_per_patient=(2, 2), size=64)
-    settings = {"size": 32, "epochs": 12, "batch_size": 8}
+    settings = {"size": 32, "epochs": 8, "batch_size": 8}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     flags += ["--baseline", "ramirez-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
     command = [sys.executable, "-m", "featx.cli", "train", str(tmp_path / "images")]
@@ -141,7 +175,7 @@ def test_killed_process_resumes_and_ends_as_an_uninterrupted_one(tmp_path):
 def trained_once(blobs, tmp_path_factory):
     images, folder = blobs(), tmp_path_factory.mktemp("trained")
     settings = {"size": 32, "epochs": 2, "batch_size": 16}
-    return images, settings, folder, train(images, "ramirez-cnn", out=folder, **settings)
+    return images, settings, folder, train(images, "small", out=folder, **settings)
 
 
 @pytest.fixture
@@ -155,7 +189,7 @@ def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
     images, settings, first = trained
     monkeypatch.setattr(import_keras().Model, "fit", no_training)
     (tmp_path / "network.keras").unlink()
-    again = train(images, "ramirez-cnn", operating_point="sensitivity=0.95", **settings)
+    again = train(images, "small", operating_point="sensitivity=0.95", **settings)
     np.testing.assert_array_equal(again.predict_proba(images), first.predict_proba(images))
     assert again.history == first.history
     assert again.best_epoch == first.best_epoch
@@ -176,7 +210,7 @@ def test_state_of_another_training_is_left_aside_with_a_message(
         settings[change] = {"random_state": 1, "epochs": 3, "augmentation": "none"}[change]
     monkeypatch.setattr(import_keras().Model, "fit", no_training)
     with pytest.raises(AssertionError, match="fit ran"):
-        train(images, "ramirez-cnn", **settings)
+        train(images, "small", **settings)
     assert "other settings, images or versions" in caplog.text.replace("\n", " ")
 
 
@@ -187,7 +221,7 @@ def test_damaged_state_is_left_aside_with_a_message(trained, monkeypatch, caplog
     path.write_bytes(damage(path.read_bytes()))
     monkeypatch.setattr(import_keras().Model, "fit", no_training)
     with pytest.raises(AssertionError, match="fit ran"):
-        train(images, "ramirez-cnn", **settings)
+        train(images, "small", **settings)
     assert "is damaged" in caplog.text
 
 
@@ -204,13 +238,13 @@ def test_damaged_backup_restarts_and_a_full_disk_keeps_the_last_one(
     with monkeypatch.context() as patch:
         fit_with(patch, FullDisk())
         with pytest.raises(FeatxError, match="No space left"):
-            train(images, "ramirez-cnn", **settings)
+            train(images, "small", **settings)
     shutil.copytree(tmp_path, tmp_path / "damaged")
-    kept = train(images, "ramirez-cnn", **settings)
+    kept = train(images, "small", **settings)
     assert "continues after epoch 1" in caplog.text
     (weights,) = tmp_path.glob("damaged/checkpoints/stage-1/epoch-0001/*.h5")
     weights.write_bytes(weights.read_bytes()[:3000])
-    restarted = train(images, "ramirez-cnn", **settings | {"out": tmp_path / "damaged"})
+    restarted = train(images, "small", **settings | {"out": tmp_path / "damaged"})
     assert "is damaged" in caplog.text
     assert_same(restarted, kept)
 
