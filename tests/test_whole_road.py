@@ -101,7 +101,7 @@ def without_machine(path):
 def test_the_command_line_and_python_give_equal_results(folder, tmp_path, run_featx):
     command = (
         *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
-        *("--classifiers", "logistic", "--views", "2", "--no-controls", "--no-learning-curve"),
+        *("--classifiers", "naive_bayes", "--views", "2", "--no-controls", "--no-learning-curve"),
         *("--cache", tmp_path / "cache", "--quiet"),
     )
     assert run_featx(*command, "--out", tmp_path / "typed")[0] == 0
@@ -109,7 +109,7 @@ def test_the_command_line_and_python_give_equal_results(folder, tmp_path, run_fe
     featx.benchmark(
         images,
         "efficientnet_lite0",
-        "logistic",
+        "naive_bayes",
         views=2,
         controls=False,
         learning_curve=False,
@@ -153,8 +153,8 @@ def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_pat
     words = (
         *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
         *("--classifiers", "logistic", "--views", "1", "--augmentation", "none"),
-        *("--baselines", "finetuned:efficientnet_lite0"),
-        *("--baseline-epochs", "1", "--baseline-size", "64"),
+        *("--baselines", "ramirez-cnn-corrected"),
+        *("--baseline-epochs", "1", "--baseline-size", "32"),
         *("--no-controls", "--no-learning-curve", "--cache", tmp_path / "cache", "--quiet"),
         *("--out", tmp_path / "results"),
     )
