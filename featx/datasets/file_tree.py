@@ -235,6 +235,8 @@ def _why_no_image(path: str, source: StoredFile) -> str:
     suffix = name.suffix.lower()
     if name.name.startswith("."):
         return _HIDDEN
+    if isinstance(source, Member) and source.is_dangling:
+        return "linked to what is not in the archive"
     if suffix in SUFFIXES:
         return ""
     # Hospitals name DICOM files by numbers such as 1.2.840.113619, or give them no suffix.

@@ -138,7 +138,10 @@ class Exploration:
             scripts=("page.js", "explore.js"),
             found=self,
             shown=_SHOWN,
-            n_patients=len(np.unique(self.patients)),
+            # An image of an unknown patient is its own.
+            n_patients=len(np.unique(self.patients))
+            if set(self.patients) != set(self.names)
+            else None,
             sheet=_sheet(self.thumbnails),
             data=self._data(),
         )

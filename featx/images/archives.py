@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import posixpath
 import tarfile
 import threading
 import zipfile
@@ -21,6 +22,9 @@ LARGEST_MEMBER = 1 << 30
 # Exceptions of the standard library on damaged archives.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError)
 
+# Every member of a tar archive begins after its header.
+_NOWHERE = 0
+
 _PER_THREAD = threading.local()
 
 
@@ -32,6 +36,11 @@ class Member:
     name: str
     start: int = -1
     size: int = -1
+
+    @property
+    def is_dangling(self) -> bool:
+        """Whether it is a link to no file of the archive."""
+        return self.start == _NOWHERE
 
     def absolute(self) -> Member:
         """Return the member under the archive's absolute path."""
@@ -102,11 +111,15 @@ def list_members(path: Path) -> dict[str, Member]:
                 names = [info.filename for info in archive.infolist() if not info.is_dir()]
             return {safe: Member(path, name) for name in names if (safe := _safe_name(name))}
         with tarfile.open(path, "r:") as tar:
-            return {
-                safe: Member(path, info.name, info.offset_data, info.size)
-                for info in tar
-                if info.isreg() and not info.issparse() and (safe := _safe_name(info.name))
-            }
+            infos = [info for info in tar if not info.isdir()]
+        files = {info.name: info for info in infos if info.isreg() and not info.issparse()}
+        return {
+            safe: Member(path, info.name, stored.offset_data, stored.size)
+            if (stored := files.get(_linked_name(info)))
+            else Member(path, info.name, _NOWHERE, 0)
+            for info in infos
+            if (safe := _safe_name(info.name))
+        }
     except tarfile.ReadError as error:
         raise UsageError(
             f"{path} is a compressed or damaged tar archive, of which single files cannot be read; "
@@ -114,6 +127,13 @@ def list_members(path: Path) -> dict[str, Member]:
         ) from error
     except (*_DAMAGE, OSError, NotImplementedError) as error:
         raise UsageError(f"the archive {path} is damaged ({error})") from error
+
+
+def _linked_name(info: tarfile.TarInfo) -> str:
+    """Return the name of the member that holds a member's bytes, which links name."""
+    if info.issym():
+        return posixpath.normpath(posixpath.join(posixpath.dirname(info.name), info.linkname))
+    return info.linkname if info.islnk() else info.name
 
 
 def _safe_name(name: str) -> str:

@@ -96,19 +96,28 @@ def test_names_never_leave_the_archive(tmp_path):
     assert sorted(item.name for item in tmp_path.iterdir()) == ["images.zip"]
 
 
-def test_links_in_tar_files_are_not_followed(tmp_path):
+def test_links_in_tar_files_are_followed_inside_the_archive_only(tmp_path):
     secret = tmp_path / "secret.png"
     secret.write_bytes(picture())
     path = tmp_path / "images.tar"
     with tarfile.open(path, "w") as archive:
-        for kind, name in ((tarfile.SYMTYPE, "a.png"), (tarfile.LNKTYPE, "b.png")):
+        for kind, name, target in (
+            (tarfile.SYMTYPE, "a.png", str(secret)),
+            (tarfile.LNKTYPE, "b.png", str(secret)),
+            (tarfile.SYMTYPE, "up.png", "../secret.png"),
+            (tarfile.LNKTYPE, "hard.png", "c.png"),
+            (tarfile.SYMTYPE, "x/soft.png", "../c.png"),
+        ):
             link = tarfile.TarInfo(name)
-            link.type, link.linkname = kind, str(secret)
+            link.type, link.linkname = kind, target
             archive.addfile(link)
         info = tarfile.TarInfo("c.png")
         info.size = len(picture())
         archive.addfile(info, io.BytesIO(picture()))
-    assert ImageDataset.open(path, labeled=False).names == ("c.png",)
+    images = ImageDataset.open(path, labeled=False)
+    assert images.names == ("c.png", "hard.png", "x/soft.png")
+    assert all(images.read(index).max() == 9 for index in range(3))
+    assert [each.count for each in images.inventory.passed_over] == [3]
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
