@@ -14,6 +14,7 @@ __all__ = [
     "PRECISIONS",
     "BackboneSpec",
     "canonical_name",
+    "check_backbones",
     "check_precision",
     "get_backbone",
     "list_backbones",
@@ -233,6 +234,14 @@ def split_precision(backbones: str) -> tuple[list[str], str | None]:
             "name with the same precision, or none"
         )
     return names, precisions.pop()
+
+
+def check_backbones(backbones: str) -> str | None:
+    """Check backbone names joined by plus signs; return their precision if it is given."""
+    names, precision = split_precision(backbones)
+    for name in names:
+        get_backbone(name)
+    return precision
 
 
 def with_precision(backbones: str, default: str) -> str:

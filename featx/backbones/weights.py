@@ -25,7 +25,14 @@ from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import file_digest
 
-__all__ = ["WEIGHTS_DIR_VARIABLE", "Weights", "find_local_weights", "find_weights", "load_base"]
+__all__ = [
+    "WEIGHTS_DIR_VARIABLE",
+    "Weights",
+    "check_weights",
+    "find_local_weights",
+    "find_weights",
+    "load_base",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +55,17 @@ class Weights:
         return int(self.digest.removeprefix("random-"))
 
 
+def check_weights(weights: str | os.PathLike[str]) -> None:
+    """Raise a usage error unless weights are ImageNet's, random or a file."""
+    path = Path(weights)
+    if weights not in ("imagenet", "random") and not path.is_file():
+        what = "is a directory; use --weights-dir for it" if path.is_dir() else "does not exist"
+        raise UsageError(
+            f"The weights file {str(path)!r} {what}. "
+            "Weights are 'imagenet', 'random', or the path of a file."
+        )
+
+
 def find_weights(
     backbone: BackboneSpec,
     weights: str | os.PathLike[str] = "imagenet",
@@ -66,15 +84,9 @@ def find_weights(
     """
     if weights == "random":
         return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
-    path = Path(weights)
-    if weights != "imagenet" and not path.is_file():
-        what = "is a directory; use --weights-dir for it" if path.is_dir() else "does not exist"
-        raise UsageError(
-            f"The weights file {str(path)!r} for {backbone.name} {what}. "
-            "Weights are 'imagenet', 'random', or the path of a file."
-        )
+    check_weights(weights)
     if weights != "imagenet":
-        return _from_file(backbone, path)
+        return _from_file(backbone, Path(weights))
     found = find_local_weights(backbone, weights_dir)
     if found is not None:
         logger.debug(f"Weights of {backbone.name}: {found.description}, {found.path}")

@@ -27,6 +27,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
+from featx.runtime.files import check_output
 
 __all__ = ["train"]
 
@@ -117,7 +118,7 @@ def train(
     >>> trained.predict_proba(test_images)  # doctest: +SKIP
     """
     started = time.perf_counter()
-    out = None if out is None else Path(out)
+    out = None if out is None else check_output(out, "folder")
     recipe = adjust(
         get_baseline(baseline),
         epochs=epochs,

@@ -20,6 +20,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
 from featx.errors import UsageError, unknown_name
+from featx.runtime.files import check_output
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -100,6 +101,8 @@ def benchmark(
     if not isinstance(config, BenchmarkConfig):
         config = BenchmarkConfig.from_dict(config or {})
     config = config.with_settings(**settings)
+    if out is not None:
+        check_output(out, "folder")
     dataset, others = open_sets(images, externals or {}, config, hash_patients)
     config = config.with_settings(externals=tuple(others))
     data = split_and_audit(

@@ -10,8 +10,8 @@ from typing import Any
 from featx.audit.findings import LEAKS
 from featx.backbones.registry import (
     canonical_name,
+    check_backbones,
     check_precision,
-    get_backbone,
     split_precision,
     with_precision,
 )
@@ -159,10 +159,7 @@ class BenchmarkConfig:
 
     def _check_names(self) -> None:
         for backbone in self.row_backbones:
-            names, precision = split_precision(backbone)
-            for name in names:
-                get_backbone(name)
-            check_precision(precision or "float32", self.extraction.engine)
+            check_precision(check_backbones(backbone) or "float32", self.extraction.engine)
         if not self.baselines and not (self.backbones and self.classifiers):
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"

@@ -24,8 +24,9 @@ from featx.audit.membership import membership_record
 from featx.classifiers import classifier
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
-from featx.errors import FeatxError, UsageError
+from featx.errors import FeatxError
 from featx.runtime.files import put_bytes
+from featx.runtime.kinds import expect
 from featx.runtime.versions import check_versions, decisive_versions
 
 __all__ = ["load_model", "save_model"]
@@ -106,7 +107,7 @@ def load_model(path: str | Path) -> FeatureClassifier:
     Raises
     ------
     UsageError
-        If there is no such file.
+        If there is no such file, or it is something else.
     FeatxError
         If the file is not a featx model, is damaged, or names a type that featx does not load.
 
@@ -122,9 +123,7 @@ def load_model(path: str | Path) -> FeatureClassifier:
     >>> again.predict([[38, 39]]).tolist()
     ['PNEUMONIA']
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"there is no model file {path}; make one with `featx fit`")
+    path = expect(path, "model")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from featx.cli.output import logging_to_stderr, safe
 from featx.cli.root import commands
 from featx.errors import FeatxError
 from featx.runtime.files import remove_unfinished
+from featx.runtime.kinds import shown
 
 __all__ = ["main"]
 
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     with Interrupts() as interrupts, logging_to_stderr():
         try:
             commands.main(args=arguments, prog_name="featx", standalone_mode=False)
+            _flush()
             code = 0
         except Exception as error:
             # Libraries may turn an interrupt into an error of their own.
@@ -36,17 +39,47 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
+def _flush() -> None:
+    """Write what is left of the output here, where a full disk can be reported."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # Otherwise Python tries again at its end, and reports it in its own way.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
 def _show(error: Exception) -> int:
-    """Print the message of an expected error and return the exit code; raise others."""
+    """Print the message of an error in one place, and return the exit code."""
     if isinstance(error, click.ClickException):
-        error.show()
+        context = getattr(error, "ctx", None)
+        path = "featx" if context is None else context.command_path
+        click.echo(f"featx: {error.format_message().rstrip('.')}; see `{path} --help`", err=True)
         return 2
-    if isinstance(error, FeatxError):
-        if logging.getLogger("featx").level <= logging.DEBUG:
-            traceback.print_exception(error)
-        click.echo(safe(f"featx: {error}"), err=True)
-        return error.exit_code
-    raise error
+    if logging.getLogger("featx").level <= logging.DEBUG:
+        traceback.print_exception(error)
+    text = str(error) if isinstance(error, FeatxError) else _explain(error)
+    click.echo(safe(f"featx: {text}"), err=True)
+    return error.exit_code if isinstance(error, FeatxError) else 1
+
+
+def _explain(error: Exception) -> str:
+    """Return the message of an error that no part of featx foresaw."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return (
+            f"memory ran out{text and f' ({text[:200]})'}; close other programs, use --jobs 1 or "
+            "fewer --views, or take a machine or a job with more memory"
+        )
+    if isinstance(error, OSError) and error.strerror:
+        place = "the output" if error.filename is None else shown(error.filename)
+        return f"{place}: {error.strerror}; mend this and run the same command again"
+    return (
+        f"unexpected {type(error).__name__}{text and f': {text[:400]}'}. Run the same command with "
+        "--verbose for the traceback, and report it"
+    )
 
 
 def _show_interrupted() -> int:

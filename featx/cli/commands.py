@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import featx
-from featx.cli import options
+from featx.cli import options, parameters
 from featx.cli.output import print_result, print_table, report_unreadable
 from featx.cli.root import commands
 
@@ -30,7 +30,10 @@ def demo(out: Path, random_state: int) -> None:
 @commands.command()
 @options.images_argument
 @options.names_option(
-    "backbones", ["efficientnet_lite0"], "Frozen networks; see `featx backbones`."
+    "backbones",
+    ["efficientnet_lite0"],
+    parameters.BACKBONES,
+    "Frozen networks; see `featx backbones`.",
 )
 @options.feature_options
 @options.naming_options
@@ -39,10 +42,10 @@ def demo(out: Path, random_state: int) -> None:
 @options.part_option
 @options.seed_option
 @options.computing_options
-@options.option(
+@parameters.option(
     "--quantization",
     metavar="MATRIX",
-    type=options.input_file,
+    type=parameters.InputPath("matrix"),
     help="int8 matrix of the training images, whose quantized networks to use.  "
     "[default: quantize on the IMAGES outside test splits]",
 )
@@ -98,8 +101,10 @@ def extract(
 
 
 @commands.command()
-@click.argument("matrices", type=options.input_path, nargs=-1, required=True)
-@options.names_option("classifiers", ["svm"], "Classifiers; 'all' for every one.")
+@click.argument("matrices", type=parameters.InputPath("matrix"), nargs=-1, required=True)
+@options.names_option(
+    "classifiers", ["svm"], parameters.CLASSIFIERS, "Classifiers; 'all' for every one."
+)
 @options.later_labels
 @options.hash_patients_option
 @options.fitting_options
@@ -164,32 +169,38 @@ def fit(
 @options.names_option(
     "backbones",
     ["efficientnet_lite0"],
+    parameters.BACKBONES,
     "Frozen networks; a+b joins the features of two, a@int8 computes a in int8.",
 )
-@options.names_option("classifiers", ["svm", "logistic", "xgboost"], "Classifiers.")
-@options.names_option("baselines", ["none"], "CNNs to train end to end, or 'none'.")
-@options.option(
+@options.names_option(
+    "classifiers", ["svm", "logistic", "xgboost"], parameters.CLASSIFIERS, "Classifiers."
+)
+@options.names_option(
+    "baselines", ["none"], parameters.BASELINES, "CNNs to train end to end, or 'none'."
+)
+@parameters.option(
     "--config",
     "config_file",
     type=options.input_file,
     help="YAML or JSON file of settings, or the run.json of a run; options win.",
 )
-@options.option(
+@parameters.option(
     "--preset",
-    type=options.Choice(["fast", "accurate", "varshni"]),
+    type=parameters.Choice(["fast", "accurate", "varshni"]),
     help="Settings under a name; --config and options win.",
 )
 @options.feature_options
 @options.number(
     "test-views", "Views of a test image, whose scores are averaged.  [default: as --views]"
 )
-@options.option(
+@parameters.option(
     "--test-size",
+    type=parameters.PROPORTION,
     default=0.2,
     help="Proportion of the patients held out where IMAGES has no test folder.",
 )
 @options.fitting_options
-@options.option(
+@parameters.option(
     "--controls/--no-controls",
     default=True,
     help="Shortcut controls: rows from random weights, histogram and metadata.",
@@ -197,12 +208,12 @@ def fit(
 @options.externals_option
 @options.external_rules
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
-@options.option(
+@parameters.option(
     "--learning-curve/--no-learning-curve",
     default=True,
     help="AUC of the best frozen row on 10 to 100 % of the training patients.",
 )
-@options.option(
+@parameters.option(
     "--published/--no-published",
     default=None,
     help="List published figures on Kermany et al. 2018 apart.  [default: on that data set]",

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
-from featx.cli import options
+from featx.cli import options, parameters
 from featx.cli.output import print_result
 from featx.cli.root import commands
 from featx.errors import FeatxError, UsageError
 
 
 @commands.command()
-@click.argument("name", required=False)
-@options.option("--to", type=options.input_path, help="Folder for the archive and the images.")
-@options.option(
-    "--from", "given", type=options.input_path, help="The archive, if you downloaded it yourself."
+@click.argument("name", required=False, type=parameters.PUBLIC_SET)
+@parameters.option(
+    "--to", type=parameters.OutputPath("folder"), help="Folder for the archive and the images."
+)
+@parameters.option(
+    "--from", "given", type=options.input_file, help="The archive, if you downloaded it yourself."
 )
 @options.message_options
 @options.json_option
@@ -159,12 +161,14 @@ def cache_verify(cache: Path | None) -> None:
 
 @cache_group.command("prune")
 @options.cache_option
-@options.option(
+@parameters.option(
     "--idle-days",
-    type=click.FloatRange(min=0),
+    type=parameters.FloatRange(min=0),
     help="Delete recipes without new rows for so many days.",
 )
-@options.option("--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`.")
+@parameters.option(
+    "--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`."
+)
 @options.json_option
 def cache_prune(cache: Path | None, idle_days: float | None, recipes: tuple[str, ...]) -> None:
     """Delete damaged shards, unfinished files, and recipes that are named or idle.

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 import featx
-from featx.cli import options
+from featx.cli import options, parameters
 from featx.cli.output import print_result, report_unreadable
 from featx.cli.root import commands
 
-_model = click.argument("model", type=options.input_path)
+_model = click.argument("model", type=parameters.InputPath("model"))
 
 
 @commands.command()
@@ -83,7 +83,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 @options.table_options
 @options.output_option("folder", "explained")
 @options.overwrite_option
-@options.option(
+@parameters.option(
     "--limit",
     type=click.IntRange(0),
     default=24,
@@ -119,10 +119,11 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 
 @commands.command()
 @options.images_argument
-@options.option(
+@parameters.option(
     "--baseline",
     "--baselines",
     "baseline",
+    type=parameters.BASELINE,
     required=True,
     help="Recipe to train; see `featx baselines`.",
 )
@@ -131,14 +132,14 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 @options.number("epochs", "Replaces the recipe's.")
 @options.number("size", "Height and width; replaces the recipe's.")
 @options.number("batch-size", "Replaces the recipe's.")
-@options.option(
+@parameters.option(
     "--augmentation",
-    type=options.Choice(["radiograph", "ramirez", "none"]),
+    type=parameters.Choice(["radiograph", "ramirez", "none"]),
     help="Policy of training images; replaces the recipe's.",
 )
-@options.option(
+@parameters.option(
     "--validation-size",
-    type=float,
+    type=parameters.PROPORTION,
     help="Proportion that chooses epoch and operating point; replaces the recipe's.",
 )
 @options.operating_point_option
@@ -156,9 +157,6 @@ def train(images: str | Path, baseline: str, out: Path, **given: Any) -> None:
 
     Example: featx train chest_xray --patients kermany --baseline finetuned:densenet121 --out cnn
     """
-    from featx.baselines.registry import get_baseline
-
-    get_baseline(baseline)
     dataset = featx.ImageDataset.open(images, **options.naming_rules(given))
     dataset = dataset.select(dataset.splits != "test")
     trained = featx.train(dataset, baseline, out=out, **options.given_settings(given))

@@ -7,19 +7,20 @@ repeats (tests/cli/test_environment.py).
 
 from __future__ import annotations
 
-import copy
 import logging
 import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
 
-from featx.errors import UsageError, find_name
-from featx.images.remote import is_url
+from featx.cli import parameters
+from featx.cli.parameters import Choice, InputPath, OutputPath, option
+from featx.errors import UsageError
+from featx.runtime.kinds import expect
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -27,74 +28,12 @@ Decorator = Callable[[Command], Command]
 logger = logging.getLogger(__name__)
 
 
-class Option(click.Option):
-    """Option that names its variable, and only the first of its spellings, in the help."""
-
-    def __init__(self, *declarations: Any, **settings: Any) -> None:
-        super().__init__(*declarations, **settings)
-        self.show_envvar = True
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Write the first spelling and the text."""
-        shown = copy.copy(self)
-        shown.opts = self.opts[:1]
-        return super(Option, shown).get_help_record(ctx)
-
-
-option = partial(click.option, cls=Option)
-
-
-class Choice(click.Choice[str]):
-    """One of fixed names, whatever its capitals, hyphens and underscores."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the registered spelling."""
-        known = [str(choice) for choice in self.choices]
-        try:
-            return find_name(str(param and param.name), value, known)
-        except UsageError as error:
-            self.fail(str(error), param, ctx)
-
-
-# By suffix, what files that featx writes have at their beginning.
-_SIGNATURES = {".h5": b"featx_format", ".csv": b"probability_", ".html": b"featx"}
-
-
-class OutputPath(click.ParamType):
-    """Path to write, refused before any work where it cannot be written."""
-
-    name = "path"
-
-    def __init__(self, kind: str, example: str) -> None:
-        self.kind, self.example = kind, example
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """Check that the path has a name, and is not something else already."""
-        text, path = str(value), Path(value)
-        if not text.strip() or not path.resolve().name:
-            self.fail(f"{text!r} names no {self.kind}; give one such as {self.example}", param, ctx)
-        fits = path.is_file() if self.kind == "file" else path.is_dir()
-        if path.exists() and not fits:
-            problem = f"{text!r} exists and is not a {self.kind}"
-            self.fail(f"{problem}; give one such as {self.example}", param, ctx)
-        if path.is_file() and not self._is_own(path):
-            problem = f"{text!r} exists and is no such file of featx"
-            self.fail(f"{problem}; give another path, or delete it first", param, ctx)
-        return path
-
-    def _is_own(self, path: Path) -> bool:
-        """Whether a file may be replaced: it is empty, or featx wrote it."""
-        with path.open("rb") as file:
-            beginning = file.read(1 << 16)
-        return not beginning or _SIGNATURES[Path(self.example).suffix] in beginning
-
-
 def together(*options: Decorator) -> Decorator:
     """Combine options into one decorator that keeps their order in the help."""
 
     def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
+        for each in reversed(options):
+            command = each(command)
         return command
 
     return decorate
@@ -116,7 +55,7 @@ def choice(name: str, choices: Sequence[str], text: str) -> Decorator:
     return option(f"--{name}", type=Choice(choices), default=choices[0], help=text)
 
 
-def output_option(kind: str, example: str, **more: Any) -> Decorator:
+def output_option(kind: Literal["file", "folder"], example: str, **more: Any) -> Decorator:
     """Make the option of the file or folder to write, required unless `more` says otherwise."""
     settings = {"required": True, "help": f"{kind.capitalize()} to write.", **more}
     return option("--out", type=OutputPath(kind, example), **settings)
@@ -125,18 +64,19 @@ def output_option(kind: str, example: str, **more: Any) -> Decorator:
 overwrite_option = flag("overwrite", "Replace what another run with other inputs wrote to --out.")
 
 
-def _names(_: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
-    names = [name.strip() for text in value for name in text.split(",") if name.strip()]
-    if parameter.required and not names:
-        raise click.BadParameter("name at least one")
-    return [] if names == ["none"] else names
-
-
-def names_option(name: str, default: Sequence[str], text: str) -> Decorator:
+def names_option(name: str, default: Sequence[str], kind: click.ParamType, text: str) -> Decorator:
     """Make an option of several names; its singular is accepted, too."""
+
+    def split(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str]:
+        names = [name.strip() for text in value for name in text.split(",") if name.strip()]
+        if value and not names:
+            raise click.BadParameter("name at least one")
+        checked = [kind.convert(name, parameter, ctx) for name in names]
+        return [] if checked == ["none"] else checked
+
     text = f"{text} Separate names by commas, or repeat the option."
     spellings = (f"--{name}", f"--{name.removesuffix('s')}", name)
-    return option(*spellings, multiple=True, default=default, callback=_names, help=text)
+    return option(*spellings, multiple=True, default=default, callback=split, help=text)
 
 
 def pairs_option(
@@ -145,18 +85,20 @@ def pairs_option(
     """Make an option of NAME=VALUE that can be repeated."""
 
     def parse(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
+        pairs: dict[str, str] = {}
         for given in value:
             name, _separator, right = given.partition("=")
             if name in pairs:
                 raise click.BadParameter(f"{name!r} is given twice; name each once")
-            try:
-                if not (name and right):
-                    raise ValueError
-                pairs[name] = convert(right)
-            except ValueError:
-                raise click.BadParameter(f"{given!r} is not {metavar}") from None
-        return pairs
+            if not (name and right):
+                raise click.BadParameter(f"{given!r} is not {metavar}")
+            pairs[name] = right
+        try:
+            return {name: convert(right) for name, right in pairs.items()}
+        except UsageError as error:
+            raise click.BadParameter(str(error)) from error
+        except ValueError:
+            raise click.BadParameter(f"{', '.join(value)!r} is not {metavar}") from None
 
     return option(f"--{name}", variable, metavar=metavar, multiple=True, callback=parse, help=text)
 
@@ -196,10 +138,9 @@ def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
     context.meta["featx.json"] = value
 
 
-input_path = click.Path(path_type=Path)
+input_folder = click.Path(path_type=Path, exists=True, file_okay=False)
 input_file = click.Path(path_type=Path, exists=True, dir_okay=False)
-# A URL stays as it was typed.
-images_argument = click.argument("images", type=lambda text: text if is_url(text) else Path(text))
+images_argument = click.argument("images", type=InputPath("images"))
 
 json_option = flag("json", "Print JSON to standard output.", _set_json)
 seed_option = option(
@@ -220,14 +161,18 @@ jobs_option = option(
 running_options = together(jobs_option, message_options, json_option)
 
 weights_option = option(
-    "--weights", default="imagenet", help="'imagenet', 'random', or a weights file."
+    "--weights",
+    type=parameters.WEIGHTS,
+    default="imagenet",
+    help="'imagenet', 'random', or a weights file.",
 )
 weights_dir_option = option(
-    "--weights-dir", type=input_path, envvar="FEATX_WEIGHTS_DIR", help="Folder of weights files."
+    "--weights-dir", type=input_folder, envvar="FEATX_WEIGHTS_DIR", help="Folder of weights files."
 )
 cache_option = option(
     "--cache",
-    type=input_path,
+    # A read-only cache serves what it has.
+    type=OutputPath("folder", writable=False),
     envvar="FEATX_CACHE",
     help="Folder of cached features.  [default: ~/.cache/featx]",
 )
@@ -262,6 +207,7 @@ feature_options = together(
 )
 operating_point_option = option(
     "--operating-point",
+    type=parameters.OPERATING_POINT,
     default="youden",
     help="How the threshold is chosen, without test images: youden, 0.5, f1, sensitivity=0.95, "
     "specificity=0.9 or cost=FALSE_NEGATIVE:FALSE_POSITIVE.",
@@ -277,6 +223,7 @@ fitting_options = together(
     ),
     option(
         "--memory",
+        type=parameters.MEMORY,
         metavar="SIZE",
         help="Memory that a fit may use, such as 8GiB; a larger matrix is read block by block.  "
         "[default: what is free]",
@@ -289,6 +236,7 @@ inference_options = together(
 )
 columns_option = option(
     "--columns",
+    type=parameters.COLUMNS,
     metavar="PAIRS",
     help="Columns of a table, where they have other names, such as "
     "path=Filename,label=Finding,patient=PatientID,split=Set.",
@@ -298,7 +246,7 @@ table_options = together(
     columns_option,
     option(
         "--root",
-        type=input_path,
+        type=input_folder,
         help="Folder of a table's images; a file that is not there is searched by its name in all "
         "folders below.  [default: the table's folder]",
     ),
@@ -320,7 +268,7 @@ finding_options = together(
     ),
     option(
         "--uncertain",
-        type=click.Choice(["positive", "negative", "skip"]),
+        type=Choice(["positive", "negative", "skip"]),
         help="Meaning of the label -1 of CheXpert and MIMIC-CXR.",
     ),
 )
@@ -336,6 +284,7 @@ naming_options = together(
     finding_options,
     option(
         "--rename-labels",
+        type=parameters.RENAMED,
         metavar="PAIRS",
         help="New names of labels, such as No_finding:NORMAL,Other: (the images of the last are "
         "left out).",
@@ -344,7 +293,7 @@ naming_options = together(
 later_labels = together(
     option(
         "--table",
-        type=input_path,
+        type=input_file,
         help="Table of labels, patients and splits that MATRICES have not, matched by a column "
         "path or sha256.",
     ),
@@ -355,6 +304,7 @@ later_labels = together(
 )
 hash_patients_option = option(
     "--hash-patients",
+    type=parameters.SECRET,
     metavar="SECRET",
     envvar="FEATX_PATIENT_SECRET",
     help="Store patients as hashes keyed with SECRET. File names are stored as they are.",
@@ -362,7 +312,7 @@ hash_patients_option = option(
 externals_option = pairs_option(
     "external",
     "NAME=FOLDER",
-    Path,
+    partial(expect, kind="images"),
     "External validation set of the same classes; repeat it for more.",
     "externals",
 )
@@ -393,6 +343,7 @@ part_option = option(
 cluster_options = together(
     option(
         "--scheduler",
+        type=parameters.SCHEDULER,
         metavar="ADDRESS",
         help="Dask cluster that does the work, such as tls://HOST:8786; its workers must see "
         "IMAGES and the cache. Needs featx[dask].",

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 import featx
-from featx.cli import options
+from featx.cli import options, parameters
 from featx.cli.output import print_result
 from featx.cli.root import commands
 
 
 @commands.command()
-@click.argument("folder", type=options.input_path)
+@click.argument("folder", type=parameters.InputPath("results"))
 @options.output_option(
     "file",
     "report.html",
@@ -32,8 +32,8 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 @commands.command()
-@click.argument("first", type=options.input_path)
-@click.argument("second", type=options.input_path)
+@click.argument("first", type=parameters.InputPath("results"))
+@click.argument("second", type=parameters.InputPath("results"))
 @options.json_option
 def compare(first: Path, second: Path) -> None:
     """Compare the benchmarks in two folders: SECOND minus FIRST.
@@ -47,25 +47,26 @@ def compare(first: Path, second: Path) -> None:
 
 
 @commands.command()
-@click.argument("matrix", type=options.input_path)
-@options.option(
+@click.argument("matrix", type=parameters.InputPath("matrix"))
+@parameters.option(
     "--images",
-    type=options.input_path,
+    type=parameters.InputPath("images"),
     help="The images of MATRIX, for thumbnails and near duplicates.",
 )
 @options.table_options
 @options.output_option("file", "explore.html", required=False, default="explore.html")
-@options.option(
+@parameters.option(
     "--map",
     "method",
-    type=options.Choice(["pca", "umap"]),
+    type=parameters.Choice(["pca", "umap"]),
     default="pca",
     help="Projection of the features.",
 )
-@options.option(
+@parameters.option(
     "--classifier",
     "--classifiers",
     "classifier",
+    type=parameters.CLASSIFIER,
     default="logistic",
     help="Classifier that label issues come from.",
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 import featx
@@ -59,8 +62,24 @@ EPILOG = "\n\n".join(
 )
 
 
+class Command(click.Command):
+    """Command that does not write over what it reads."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        out = ctx.params.get("out")
+        others = [value for name, value in ctx.params.items() if name != "out"]
+        flat = [each for value in others for each in (value if type(value) is tuple else [value])]
+        paths = [path for path in flat if isinstance(path, Path) and path.exists()]
+        if out is not None and out.exists() and any(map(out.samefile, paths)):
+            raise click.UsageError(f"--out {out} is what is read; give another path", ctx)
+        return super().invoke(ctx)
+
+
 class SectionedGroup(click.Group):
     """Group that lists its commands by section, with whole summaries."""
+
+    command_class = Command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""

@@ -14,6 +14,7 @@ from featx.datasets.tables import list_table
 from featx.errors import UsageError
 from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url
+from featx.runtime.kinds import expect
 
 __all__ = ["list_images"]
 
@@ -34,19 +35,18 @@ def list_images(
             return _list_remote_table(text, by_class, by_split, rules)
         rules.check_no_table(text)
         return list_files(text, find_files(text), by_class, by_split)
-    path = Path(text.removeprefix("file://"))
+    path = expect(text.removeprefix("file://"), "images")
     if is_table(path.name) and not path.is_dir():
         return list_table(path, by_class, by_split, rules)
     rules.check_no_table(text)
     if path.is_dir():
         return list_folder(path, by_class, by_split)
-    if path.suffix.lower() == ".npz" and path.exists():
+    if path.suffix.lower() == ".npz":
         return list_medmnist(path, by_class)
-    if path.is_file() and is_archive(path):
+    if is_archive(path):
         return list_files(text, list_members(path), by_class, by_split)
-    problem = "is none of these" if path.exists() else "does not exist"
     raise UsageError(
-        f"{path} {problem}; give a folder of images, a zip or tar archive of one, a CSV or "
+        f"{path} is none of these; give a folder of images, a zip or tar archive of one, a CSV or "
         "Parquet file with a column `path`, or a MedMNIST .npz file"
     )
 

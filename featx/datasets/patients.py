@@ -20,10 +20,12 @@ from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import is_dicom, read_patient
 from featx.images.sources import Source, content_of, read_beginning
 
-__all__ = ["find_patients", "hash_patient", "local_secret", "patient_secret"]
+__all__ = ["check_secret", "find_patients", "hash_patient", "local_secret", "patient_secret"]
 
 # PatientID is near a file's beginning; the pixels need not be read.
 HEADER_BYTES = 1 << 20
+
+_SHORTEST_SECRET = 16
 
 
 def find_patients(
@@ -34,6 +36,8 @@ def find_patients(
 ) -> list[str] | None:
     """Return each image's patient, hashed if a secret is given, or None if unknown."""
     rule, secret = rules.patients, rules.hash_patients
+    if secret is not None:
+        check_secret(secret)
     if known is None and rule is not None and rule.lower() == "dicom":
         return _patients_from_headers(names, sources, secret)
     if known is None and rule is not None:
@@ -79,9 +83,25 @@ def hash_patient(patient: str, secret: str) -> str:
     ).hexdigest()[:16]
 
 
+def check_secret(secret: str) -> str:
+    """Return a secret that is long enough not to be found by trying."""
+    # An unset variable gives an empty one.
+    if len(secret.strip()) < _SHORTEST_SECRET:
+        raise UsageError(
+            f"the secret for hashing patients has {len(secret.strip())} characters, and at least "
+            f"{_SHORTEST_SECRET} are needed; make one with `openssl rand -hex 16`"
+        )
+    try:
+        secret.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the secret for hashing patients is not valid UTF-8 text") from None
+    return secret
+
+
 def patient_secret() -> str:
     """Return $FEATX_PATIENT_SECRET, or this user's secret on this machine."""
-    return os.environ.get("FEATX_PATIENT_SECRET") or local_secret()
+    given = os.environ.get("FEATX_PATIENT_SECRET")
+    return check_secret(given) if given else local_secret()
 
 
 def local_secret() -> str:

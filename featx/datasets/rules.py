@@ -72,7 +72,7 @@ class OpeningRules:
     inherited: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "columns", read_pairs(self.columns, "="))
+        object.__setattr__(self, "columns", read_columns(self.columns))
         object.__setattr__(self, "rename_labels", read_pairs(self.rename_labels))
         for role in self.columns:
             if role not in ROLES:
@@ -133,6 +133,11 @@ class OpeningRules:
             external=name,
             inherited=frozenset(each.name for each in fields(self)) - own,
         )
+
+
+def read_columns(pairs: Any) -> dict[str, str]:
+    """Read ``path=Filename,label=Finding``, or a mapping."""
+    return read_pairs(pairs, "=")
 
 
 def read_pairs(pairs: Any, separator: str = ":") -> dict[str, str]:

@@ -21,7 +21,7 @@ from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
-from featx.runtime.files import put_bytes
+from featx.runtime.files import check_output, put_bytes
 from featx.runtime.progress import progress
 from featx.runtime.serialization import plain_json
 
@@ -215,6 +215,8 @@ def explain(
     Explanations(24 images by class activation map)
     """
     name = ""
+    if out is not None:
+        check_output(out, "folder")
     if not isinstance(model, FeatureClassifier):
         name, model = Path(model).stem, load_model(model)
     dataset = as_images(images, labeled=False, **rules)

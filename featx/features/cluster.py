@@ -69,16 +69,22 @@ def connected(address: str | None, *, allow_open: bool = False) -> Iterator[Clie
         yield client
 
 
-def _check_address(address: str, allow_open: bool) -> None:
-    """Refuse malformed addresses, and open ones that other machines can reach."""
+def parse_address(address: str) -> tuple[str, str]:
+    """Return the protocol and the host of a scheduler's address."""
     found = re.fullmatch(r"(?:(tcp|tls)://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if found is None:
         raise UsageError(
             f"{address!r} is not the address of a Dask scheduler; write tcp://127.0.0.1:8786 or "
             "tls://HOST:8786, as `dask scheduler` prints it"
         )
-    loopback = found[2] in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", found[2])
-    if found[1] != "tls" and not loopback and not allow_open:
+    return found[1] or "tcp", found[2]
+
+
+def _check_address(address: str, allow_open: bool) -> None:
+    """Refuse malformed addresses, and open ones that other machines can reach."""
+    protocol, host = parse_address(address)
+    loopback = host in ("localhost", "[::1]") or re.fullmatch(r"127(\.\d+){3}", host)
+    if protocol != "tls" and not loopback and not allow_open:
         raise UsageError(
             f"the scheduler {address} is open: anyone who reaches it can run code on its workers. "
             "Use TLS (tls://HOST:PORT, see docs.dask.org), or, on a network that only "

@@ -127,6 +127,8 @@ class ExtractionConfig:
             pooling=check_pooling(self.pooling),
             normalization=check_normalization(self.normalization),
         )
+        if str(self.weights).lower() in ("imagenet", "random"):
+            self._set(weights=str(self.weights).lower())
         precision, engine = check_precision(self.precision, self.engine)
         self._set(precision=precision, engine=engine)
         self._check_backbones()

@@ -21,6 +21,7 @@ from featx.features.matrix_file import map_features
 from featx.features.pipeline import Embedder, embedders_of, fill_cache, find_missing
 from featx.features.quantized import quantize_on
 from featx.images.augmentation import Augmentation
+from featx.runtime.files import check_output
 from featx.runtime.versions import decisive_versions
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def extract(
     given = {name: value for name, value in named.items() if value is not None}
     rules = OpeningRules.take(settings, patients=patients)
     config = ExtractionConfig.build(config, **given, **settings)
+    if out is not None:
+        check_output(out, "file")
     images = as_images(images, labeled=None, rules=rules)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")

@@ -21,6 +21,7 @@ from featx.features.joining import check_joinable, join_columns
 from featx.features.lazy_rows import LazyRows
 from featx.features.matrix_file import checked, read_features, unreadable_matrix
 from featx.runtime.files import write_hdf5
+from featx.runtime.kinds import expect
 from featx.runtime.versions import decisive_versions
 
 if TYPE_CHECKING:
@@ -347,12 +348,12 @@ class FeatureMatrix:
 
         Raises
         ------
+        UsageError
+            If the file is missing, or something else.
         FeatxError
-            If the file is missing, damaged, or no feature matrix of a known format.
+            If it is damaged, or no feature matrix of a known format.
         """
-        path = Path(path)
-        if not path.exists():
-            raise UsageError(f"{path} does not exist. Make it with `featx extract`")
+        path = expect(path, "matrix")
         try:
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)

@@ -22,7 +22,7 @@ from featx.reporting.notes import Note
 from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import Results, best_place, read_results
-from featx.runtime.files import put_bytes
+from featx.runtime.files import check_output, put_bytes
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -62,7 +62,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     >>> featx.report("results", out="results.html")  # doctest: +SKIP
     PosixPath('results.html')
     """
-    path = Path(folder) / PAGE if out is None else Path(out)
+    path = check_output(Path(folder) / PAGE if out is None else out, "file")
     results = read_results(folder)
     for note in results.notes:
         if note.kind == "unfinished":

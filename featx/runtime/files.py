@@ -7,13 +7,15 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from featx.errors import FeatxError
+from featx.errors import FeatxError, UsageError
+from featx.runtime.kinds import shown
 from featx.runtime.posix import sync_folder
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TEMPORARY_PREFIX",
+    "check_output",
     "file_digest",
     "library_versions",
     "put_bytes",
@@ -46,6 +49,60 @@ def library_versions(*others: str) -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
+
+
+def check_output(
+    path: str | Path, kind: Literal["file", "folder"], *, writable: bool = True
+) -> Path:
+    """Raise a usage error if a file or folder cannot be written, before any work.
+
+    Examples
+    --------
+    >>> check_output("/", "file")
+    Traceback (most recent call last):
+        ...
+    featx.errors.UsageError: '/' names no file; give the path of a file to write
+    """
+    try:
+        problem = _problem(path, kind) or (_forbidden(path) if writable else "")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problem = f"{shown(path)!r} cannot be written ({reason})"
+    if problem:
+        raise UsageError(f"{problem}; give the path of a {kind} to write")
+    return Path(path)
+
+
+def _problem(path: str | Path, kind: str) -> str:
+    target, quoted = Path(os.path.realpath(path)), repr(shown(path))
+    if not str(path).strip() or not target.name:
+        return f"{quoted} names no {kind}"
+    # What is written gets a temporary name, or a name of its own inside the folder.
+    longest = target / ("x" * 64) if kind == "folder" else target.with_name("x" * 64)
+    for each in (Path(path), longest):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            each.stat()
+    if target.exists():
+        mode = target.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return f"{quoted} is a device or pipe, not a {kind}"
+        if stat.S_ISDIR(mode) != (kind == "folder"):
+            other = "file" if kind == "folder" else "folder"
+            return f"{quoted} exists and is not a {kind} but a {other}"
+    blocking = next((each for each in target.parents if each.is_file()), None)
+    if blocking is not None:
+        return f"{quoted} cannot be written: {blocking} is a file, not a folder"
+    return ""
+
+
+def _forbidden(path: str | Path) -> str:
+    target, quoted = Path(os.path.realpath(path)), repr(shown(path))
+    if target.exists() and not os.access(target, os.W_OK):
+        return f"{quoted} cannot be written: it is read-only"
+    folder = next(each for each in (target, *target.parents) if each.is_dir())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"{quoted} cannot be written: you may not write in {folder}"
+    return ""
 
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
@@ -85,7 +142,11 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 @contextlib.contextmanager
 def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path, and rename it when the block succeeds."""
+    """Yield a temporary path, and rename it when the block succeeds.
+
+    A symbolic link is followed, and stays.
+    """
+    path = Path(os.path.realpath(path))
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     _unfinished.add(temporary)
     try:

@@ -50,7 +50,7 @@ def test_an_explicit_file_is_identified_by_its_digest(tmp_path):
         found = find_weights(MOBILENET, spelling, tmp_path)
         assert (found.source, found.path) == ("file", path)
         assert found.digest == hashlib.sha256(b"weights").hexdigest()
-    with pytest.raises(UsageError, match="'imagnet' for mobilenetv2 does not exist"):
+    with pytest.raises(UsageError, match="'imagnet' does not exist"):
         find_weights(MOBILENET, "imagnet")
     with pytest.raises(UsageError, match="is a directory; use --weights-dir"):
         find_weights(MOBILENET, tmp_path)

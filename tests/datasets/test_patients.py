@@ -8,6 +8,8 @@ from featx.datasets.patients import hash_patient, local_secret
 from featx.errors import FeatxError, UsageError
 from tests.images.dicom_files import make_dicom
 
+KEY = "0123456789abcdef"
+
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path, monkeypatch):
@@ -40,14 +42,14 @@ def test_dicom_files_are_found_without_a_suffix(series):
 
 
 def test_patients_from_headers_are_keyed_hashes(series):
-    images = ImageDataset.open(series, "dicom", hash_patients="key")
+    images = ImageDataset.open(series, "dicom", hash_patients=KEY)
     assert images.patients_known
-    expected = [hash_patient(f"MRN-{name.split('.')[3]}", "key") for name in images.names]
+    expected = [hash_patient(f"MRN-{name.split('.')[3]}", KEY) for name in images.names]
     assert images.patients.tolist() == expected
     assert len(set(expected)) == 6
     # A damaged file is a patient of its own.
     (series / "ill" / "empty.dcm").touch()
-    damaged = ImageDataset.open(series, "dicom", hash_patients="key")
+    damaged = ImageDataset.open(series, "dicom", hash_patients=KEY)
     assert len(set(damaged.patients)) == 7
 
 
@@ -86,8 +88,8 @@ def test_other_patients_are_hashed_on_request(image_folder):
     plain = ImageDataset.open(image_folder, r"(p\d+)_").patients.tolist()
     hashed, again, other = (
         ImageDataset.open(image_folder, r"(p\d+)_", hash_patients=key).patients.tolist()
-        for key in ("key", "key", "other")
+        for key in (KEY, KEY, KEY[::-1])
     )
-    assert hashed == again == [hash_patient(patient, "key") for patient in plain]
+    assert hashed == again == [hash_patient(patient, KEY) for patient in plain]
     assert not set(hashed) & {*plain, *other}
     assert len(set(zip(plain, hashed, strict=True))) == len(set(hashed)) == 12
