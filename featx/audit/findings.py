@@ -66,8 +66,10 @@ class Finding:
             return _class_proportions(self.details)
         one = self.count == 1
         words = {"s": "" if one else "s", "are": "is" if one else "are"}
+        # Early versions stored no links.
+        words |= {"links": "duplicates or patients"}
         words |= {"were": "was" if one else "were", "have": "has" if one else "have"}
-        return _TEXTS[self.kind].format(n=f"{self.count:,}", **words, **self.details)
+        return _TEXTS[self.kind].format(n=f"{self.count:,}", **{**words, **self.details})
 
     @property
     def alarm(self) -> str:
@@ -148,11 +150,10 @@ _TEXTS = {
     "are the same people, estimates on {second} are too good.",
     "patients-joined": "{n} patient{s} {are} counted as one with another patient who has the same "
     "image.",
-    "leaks-left-out": "{n} training image{s} {were} left out: test images lead to them by "
-    "duplicates or patients.",
+    "leaks-left-out": "{n} training image{s} {were} left out: test images lead to them by {links}.",
     "labels-differ": "{n} pair{s} of duplicates {have} two different labels: one label is wrong.",
     "duplicates-within": "{n} pair{s} of images in one part of the split {are} duplicates; "
-    "patients who share an image stay in one part.",
+    "they stay together.",
     "unreadable": "{n} image{s} could not be read and {were} left out.",
     "constant": "{n} image{s} {have} the same intensity everywhere.",
     "trained-on-images": "{n} image{s} {are} among the training images of the model.",

@@ -134,6 +134,9 @@ def audit_split(
     names, classes, pairs = inspection.names, inspection.classes, inspection.pairs
     patients = inspection.patients
     shared = np.intersect1d(patients[in_test], patients[in_train]).tolist()
+    known = inspection.images.patients_known
+    links = "duplicates or patients" if known else "duplicates"
+    gone = [names[i] for i in np.flatnonzero(left_out)]
     differing = [
         f"{names[i]} ({classes[i]}) = {names[j]} ({classes[j]})"
         for i, j in pairs
@@ -148,7 +151,7 @@ def audit_split(
         *make_finding("patients-across", "leak", [f"patient {name}" for name in shared]),
         *_sets_overlap(inspection, parts),
         *_patients_joined(inspection),
-        *make_finding("leaks-left-out", "warning", [names[i] for i in np.flatnonzero(left_out)]),
+        *make_finding("leaks-left-out", "warning", gone, {"links": links}),
         *make_finding("labels-differ", "warning", differing),
         *make_finding("duplicates-within", "information", within),
         *make_finding("unreadable", "warning", unreadable),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -19,6 +17,7 @@ from featx.baselines.views import ImageViews, predict
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
+from featx.runtime.csv_text import write_csv
 from featx.runtime.files import TEMPORARY_PREFIX, library_versions, put_bytes
 from featx.runtime.progress import progress
 
@@ -172,9 +171,6 @@ def write_record(out: Path, **content: Any) -> None:
 
 
 def _validation_csv(trained: TrainedBaseline, probabilities: Probabilities) -> bytes:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", *(f"probability_{name}" for name in trained.class_names)])
-    for name, row in zip(trained.validation_images, probabilities.tolist(), strict=True):
-        writer.writerow([name, *(repr(value) for value in row)])
-    return buffer.getvalue().encode("utf-8", "surrogateescape")
+    header = ["path", *(f"probability_{name}" for name in trained.class_names)]
+    names, rows = trained.validation_images, probabilities.tolist()
+    return write_csv([header, *([name, *row] for name, row in zip(names, rows, strict=True))])

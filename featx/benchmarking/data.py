@@ -203,10 +203,11 @@ class AuditedData:
         sizes = [len(images), *map(len, externals.values())]
         own, *others = np.split(readable, np.cumsum(sizes)[:-1])
         left_out = ~self.splits.in_test & ~self.splits.in_train
+        leaking = " or images of test patients" if images.patients_known else ""
         steps = {
             "found in the folder": np.ones_like(own),
             "unreadable, left out": ~own,
-            "duplicates of test images or images of test patients, left out": left_out & own,
+            f"duplicates of test images{leaking}, left out": left_out & own,
             "training": self.splits.in_train & own,
             "test": self.splits.in_test & own,
         }

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.benchmarking.data import known_patients
 from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import average_views, one_vs_rest_auc, pipeline_scores
 from featx.classifiers.out_of_core import plan_fits, select_images
@@ -59,10 +60,10 @@ def curve_point(
     plan = plan_fits(get_classifier(row.classifier), training, config)
     pipeline = plan.whole(Search(plan.spec, plan.training, plan.config).fit(parameters))
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
-    area = macro_auc_interval(test.labels, scores, patients=test.patients)
+    area = macro_auc_interval(test.labels, scores, patients=known_patients(test))
     return {
         "name": row.name,
-        "n_patients": len(np.unique(plan.training.patients)),
+        "n_patients": len(np.unique(plan.training.patients)) if train.patients_known else None,
         "n_images": len(plan.images),
         "auc": area.value,
         "auc_low": area.low,

@@ -58,8 +58,9 @@ def curve_notes(points: Sequence[Mapping[str, Any]]) -> list[Note]:
     """Return the note on a learning curve, if there is one."""
     if not points:
         return []
-    pairs = [[point["n_patients"], point["auc"]] for point in points]
-    return [Note("learning-curve", {"name": points[0]["name"], "points": pairs})]
+    unit = "images" if points[0]["n_patients"] is None else "patients"
+    pairs = [[point[f"n_{unit}"], point["auc"]] for point in points]
+    return [Note("learning-curve", {"name": points[0]["name"], "points": pairs, "unit": unit})]
 
 
 def _model(row: BenchmarkRow) -> str:

@@ -128,4 +128,4 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         if not self.rows and self.run.get("finished") is False:
             return
         put_bytes(folder / "results.json", plain_json(self._plain()).encode())
-        put_bytes(folder / "table.csv", to_csv(self.rows).encode("utf-8", "backslashreplace"))
+        put_bytes(folder / "table.csv", to_csv(self.rows))

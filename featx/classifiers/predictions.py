@@ -17,6 +17,7 @@ from featx.errors import FeatxError, UsageError
 from featx.metrics.labels import check_codes, check_of_rows
 from featx.metrics.operating_point import decide
 from featx.metrics.scores import Scores, evaluate
+from featx.runtime.csv_text import read_cell, write_csv
 from featx.runtime.files import put_bytes
 
 __all__ = ["Predictions"]
@@ -224,14 +225,11 @@ class Predictions:
         if not self.labeled or self.predicted is not None:
             columns["predicted" if self.labeled else "label"] = self.predicted_names
             columns["problem"] = [""] * len(self)
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        rows = [list(columns), *zip(*columns.values(), strict=True)]
         if "problem" in columns:
             empty = [""] * (len(columns) - 2)
-            writer.writerows([name, *empty, reason] for name, reason in self.unreadable)
-        put_bytes(Path(path), buffer.getvalue().encode("utf-8", "surrogateescape"))
+            rows += [(name, *empty, reason) for name, reason in self.unreadable]
+        put_bytes(Path(path), write_csv(rows))
 
     @classmethod
     def from_csv(cls, path: str | Path) -> Predictions:
@@ -263,7 +261,8 @@ class Predictions:
 
     @classmethod
     def _parse(cls, text: str) -> Predictions:
-        header, *lines = csv.reader(io.StringIO(text, newline=""))
+        table = csv.reader(io.StringIO(text, newline=""))
+        header, *lines = ([read_cell(cell) for cell in line] for line in table)
         place = {name: index for index, name in enumerate(header)}
         columns = [index for index, name in enumerate(header) if name.startswith(_PROBABILITY)]
         classes = [header[index].removeprefix(_PROBABILITY) for index in columns]

@@ -56,7 +56,8 @@ def _show(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         path = "featx" if context is None else context.command_path
-        click.echo(f"featx: {error.format_message().rstrip('.')}; see `{path} --help`", err=True)
+        message = f"featx: {error.format_message().rstrip('.')}; see `{path} --help`"
+        click.echo(safe(message), err=True)
         return 2
     if logging.getLogger("featx").level <= logging.DEBUG:
         traceback.print_exception(error)

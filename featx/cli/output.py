@@ -85,15 +85,22 @@ def print_result(value: Any, *shown: Any) -> None:
     if click.get_current_context().meta["featx.json"]:
         from featx.runtime.serialization import plain_json
 
-        click.echo(plain_json(json.loads(json.dumps(value, default=_plain))))
+        text = plain_json(json.loads(json.dumps(value, default=_plain)))
+        # In JSON only strings hold such characters, and its own escapes mean the same.
+        click.echo(
+            "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+        )
         return
     for part in shown:
         if isinstance(part, str):
             click.echo(safe(part))
         else:
             from rich.console import Console
+            from rich.segment import Segment, Segments
 
-            Console().print(part)
+            console = Console()
+            segments = [Segment(safe(s.text), s.style) for s in console.render(part)]
+            console.print(Segments(segments), end="")
 
 
 def _plain(value: Any) -> Any:

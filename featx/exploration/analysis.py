@@ -161,6 +161,7 @@ def explore(
         duplicates=tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds),
         thumbnails=thumbnails,
         notes=tuple(notes),
+        patients_known=bool(matrix.patients_known),
     )
 
 

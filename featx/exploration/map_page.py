@@ -98,6 +98,7 @@ class Exploration:
     duplicates: tuple[Duplicate, ...]
     thumbnails: npt.NDArray[np.uint8] | None
     notes: tuple[str, ...]
+    patients_known: bool = True
 
     def __len__(self) -> int:
         return len(self.names)
@@ -138,10 +139,7 @@ class Exploration:
             scripts=("page.js", "explore.js"),
             found=self,
             shown=_SHOWN,
-            # An image of an unknown patient is its own.
-            n_patients=len(np.unique(self.patients))
-            if set(self.patients) != set(self.names)
-            else None,
+            n_patients=len(np.unique(self.patients)) if self.patients_known else None,
             sheet=_sheet(self.thumbnails),
             data=self._data(),
         )
@@ -160,7 +158,7 @@ class Exploration:
             "names": self.names,
             "classes": self.class_names,
             "labels": self.labels.tolist(),
-            "patients": patients.tolist(),
+            "patients": patients.tolist() if self.patients_known else [],
             "patient": patient.tolist(),
             "splits": splits.tolist(),
             "split": split.tolist(),

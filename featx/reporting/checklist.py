@@ -72,7 +72,9 @@ def _values(results: Results) -> dict[str, str]:
         for role in ("start", "excluded", "end")
     }
     findings = {finding.kind: finding.text for finding in results.findings}
-    level = "By patient." if results.patients_known else "By image: patients are unknown."
+    known = results.patients_known
+    level = "By patient." if known else "By image: patients are unknown."
+    identifiers = "paths, patient identifiers (keyed hashes with --hash-patients)"
     robustness = {
         "Shortcut controls are in the table.": any(row.kind == "control" for row in rows),
         "The standard deviation over seeds is reported.": any(row.auc_seeds for row in rows),
@@ -86,6 +88,9 @@ def _values(results: Results) -> dict[str, str]:
         "evaluated": steps["end"],
         "split": " ".join(n.text for n in results.notes if n.kind == "split") or steps["end"],
         "level": f"{level} {findings.get('patients-across', '')}".strip(),
+        "stored": identifiers if known else "paths",
+        "folds": "grouped by patient" if known else "by image (patients are unknown)",
+        "clusters": "clustered by patient" if known else "by image (patients are unknown)",
         "findings": " ".join(findings.values()),
         "class_proportions": findings.get("class-share", ""),
         "classes": ", ".join(results.class_names),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
@@ -118,7 +119,8 @@ class RunComparison:
         table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
         table.add_column("Model", overflow="fold", min_width=18)
         for title in _FIGURES.values():
-            table.add_column("\n".join([title, *self.names]), justify="right", overflow="fold")
+            titles = Text("\n".join([title, *self.names]))
+            table.add_column(titles, justify="right", overflow="fold")
             table.add_column("Difference", justify="right", overflow="fold")
         for row in self.rows:
             cells = []
@@ -127,7 +129,7 @@ class RunComparison:
                 cells.append("\n" + "\n".join(map(_number, row.values[figure])))
                 interval = "" if math.isnan(found.low) else f"{found.low:+.3f} to {found.high:+.3f}"
                 cells.append(f"{_number(found.value, '+.3f')}\n{interval}\n{found.verdict}")
-            table.add_row(row.label.replace(", ", "\n"), *cells)
+            table.add_row(Text(row.label.replace(", ", "\n")), *cells)
         return table
 
 

@@ -216,24 +216,27 @@ def decision_figure(models: Models, positive: str) -> Markup:
 
 
 def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:
-    """Draw AUC against the number of training patients, with its interval."""
-    points = sorted(points, key=lambda point: point["n_patients"])
-    patients = [point["n_patients"] for point in points]
+    """Draw AUC against the number of training patients, or images where they are unknown."""
+    known = all(point.get("n_patients") is not None for point in points)
+    unit = "patients" if known else "images"
+    points = sorted(points, key=lambda point: point[f"n_{unit}"])
+    sizes = [point[f"n_{unit}"] for point in points]
     areas = [point["auc"] for point in points]
     intervals = [Scores.from_dict(point).metrics["auc"] for point in points]
     lows, highs = zip(*map(_bounds, intervals), strict=True)
     plot = Plot(
         "Learning curve",
-        "AUC on the test images against the number of training patients: "
-        + "; ".join(f"{n:,} patients, {auc:.3f}" for n, auc in zip(patients, areas, strict=True)),
-        Axis("Training patients", 0, patients[-1] * 1.04, form="{:,.0f}".format),
+        f"AUC on the test images against the number of training {unit}: "
+        + "; ".join(f"{n:,} {unit}, {auc:.3f}" for n, auc in zip(sizes, areas, strict=True)),
+        Axis(f"Training {unit}", 0, sizes[-1] * 1.04, form="{:,.0f}".format),
         Axis("AUC on test", *_with_margin(min(lows), max(highs))),
     )
-    plot.band(patients, lows, highs, style)
-    plot.line(patients, areas, style)
-    for point in points:
-        tip = f"{point['n_patients']:,} patients, {point['n_images']:,} images: {point['auc']:.3f}"
-        plot.point(point["n_patients"], point["auc"], style, "circle", tip)
+    plot.band(sizes, lows, highs, style)
+    plot.line(sizes, areas, style)
+    for size, point in zip(sizes, points, strict=True):
+        patients = f"{size:,} patients, " if known else ""
+        tip = f"{patients}{point['n_images']:,} images: {point['auc']:.3f}"
+        plot.point(size, point["auc"], style, "circle", tip)
     return plot.svg()
 
 

@@ -32,13 +32,16 @@ CARD_FORMAT = 1
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
     """Return plain values of a fitted model that its card needs."""
-    patients = dict(zip(matrix.digests, matrix.patients.tolist(), strict=True))
+    patients = None
+    if matrix.patients_known:
+        of = dict(zip(matrix.digests, matrix.patients.tolist(), strict=True))
+        patients = np.array([of[digest] for digest in model.out_of_fold_images_.tolist()])
     scores = evaluate(
         model.out_of_fold_labels_,
         model.out_of_fold_,
         threshold=model.threshold_,
         class_names=tuple(str(name) for name in model.classes_),
-        patients=np.array([patients[digest] for digest in model.out_of_fold_images_.tolist()]),
+        patients=patients,
         random_state=model.random_state,
     )
     provenance = {key: value for key, value in model.provenance_.items() if key != "candidates"}

@@ -98,14 +98,15 @@ def _split(values: Mapping[str, Any]) -> str:
     if values["test_size"] is None:
         how = "the data set's own test split; all other images are for training"
     else:
-        unit = "images (patients are unknown)" if values["test_patients"] is None else "patients"
+        unit = "images" if values["test_patients"] is None else "patients"
         how = (
             f"{100 * values['test_size']:.0f} % of the {unit} of each class held out "
             f"(seed {values['random_state']})"
         )
+    unknown = " Patients are unknown." if values["test_patients"] is None else ""
     return (
         f"Trained on {counted('train')}, tested on {counted('test')}: {how}. The test set is "
-        "evaluated once."
+        f"evaluated once.{unknown}"
     )
 
 
@@ -114,9 +115,9 @@ def _figure(value: float | None, spec: str) -> str:
 
 
 def _learning_curve(values: Mapping[str, Any]) -> str:
-    (patients, auc), *others = values["points"]
-    parts = [f"{_figure(auc, '.3f')} with {patients:,} training patients"]
-    parts += [f"{_figure(auc, '.3f')} with {patients:,}" for patients, auc in others]
+    (size, auc), *others = values["points"]
+    parts = [f"{_figure(auc, '.3f')} with {size:,} training {values.get('unit', 'patients')}"]
+    parts += [f"{_figure(auc, '.3f')} with {size:,}" for size, auc in others]
     return f"Learning curve of {values['name']}: AUC {', '.join(parts)}."
 
 
@@ -139,7 +140,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "leak": lambda v: Finding.from_dict(v).alarm,
     "learning-curve": _learning_curve,
     "reference": lambda v: (
-        f"Compared with {v['model']}, the CNN with the highest AUC on its validation patients: "
+        f"Compared with {v['model']}, the CNN with the highest AUC on its validation images: "
         "DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
     ),
     "float32": lambda v: (
@@ -147,8 +148,8 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"float32 (95 % CI {_figure(v['low'], '+.4f')} to {_figure(v['high'], '+.4f')})."
     ),
     "seeds": lambda v: (
-        f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations by "
-        "patient on the training images, settings kept."
+        f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations on the "
+        "training images, settings kept."
     ),
     "adapted": lambda _: (
         "Adapted models have seen all test images at once, without their labels (transductive "

@@ -77,6 +77,9 @@ def _render_results(results: Results) -> str:
     shown = _shown_at_first(results.rows)
     styles = assign_styles(len(results.rows), shown)
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
+    if not results.patients_known:
+        # Early versions counted each image as a patient.
+        points = [{**point, "n_patients": None} for point in points]
     names = [row.name for row in results.rows]
     learner = names.index(points[0]["name"]) if points and points[0]["name"] in names else 0
     return render(

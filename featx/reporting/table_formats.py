@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -13,6 +11,7 @@ from rich.text import Text
 from featx.metrics.scores import Scores
 from featx.reporting.columns import MAIN, make_cell
 from featx.reporting.records import BenchmarkRow
+from featx.runtime.csv_text import write_csv
 
 __all__ = ["to_csv", "to_markdown", "to_terminal"]
 
@@ -112,15 +111,11 @@ def _escaped(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def to_csv(rows: Sequence[BenchmarkRow]) -> str:
+def to_csv(rows: Sequence[BenchmarkRow]) -> bytes:
     """Lay rows out as comma-separated values, unrounded, every field a column."""
     records = [row.to_dict() for row in rows]
-    columns = dict.fromkeys(name for record in records for name in record)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return buffer.getvalue()
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    return write_csv([columns, *([record.get(n, "") for n in columns] for record in records)])
 
 
 def _score(scores: Scores | None, name: str) -> str:

@@ -59,7 +59,7 @@ def test_external_sets_have_their_own_columns():
 
 
 def test_csv_is_unrounded_and_complete():
-    (row,) = csv.DictReader(io.StringIO(to_csv([ROW])))
+    (row,) = csv.DictReader(io.StringIO(to_csv([ROW]).decode()))
     assert float(row["auc"]) == 0.98765
     assert row["specificity"] == ""
     assert list(row) == list(ROW.to_dict())

@@ -134,7 +134,8 @@
   }
   function label(i) { return data.labels[i] < 0 ? "no label" : data.classes[data.labels[i]]; }
   function facts(i) {
-    var found = [["class", label(i)], ["patient", data.patients[data.patient[i]]]];
+    var found = [["class", label(i)]];
+    if (data.patients.length) found.push(["patient", data.patients[data.patient[i]]]);
     if (data.splits[data.split[i]]) found.push(["split", data.splits[data.split[i]]]);
     data.classes.forEach(function (name, k) {
       var p = data.probabilities[i][k];
