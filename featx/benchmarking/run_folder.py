@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 _FREE = {"backbones", "classifiers", "baselines", "externals", "controls", "repeats", "adapt"}
 _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine", "strict"}
 _FREE |= {"rehash", "weights_dir", "cache"}
-_OF_IMAGES = {"patients", "labels", "test_size", "leaks"}
+_OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
+_OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 
 _FILES = ("results.json", "run.json", "report.html", "table.md", "table.csv", "table.tex")
 _TRAINING = ("log.csv", "network.keras", "validation.csv", "training.json", "curves.svg")
