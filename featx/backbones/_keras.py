@@ -2,28 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import logging
+import importlib.util
+import json
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
+from featx.errors import FeatxError, UsageError, unknown_name
+from featx.runtime.process_state import (
+    check_process,
+    occupy_standard_descriptors,
+    usable_stderr,
+    warnings_ignored,
+)
+
 __all__ = ["import_keras", "quiet_stderr"]
+
+# Keras has further back ends, which do not train.
+_BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def import_keras() -> ModuleType:
     """Import Keras without the start-up messages of its back end."""
     if "keras" not in sys.modules:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
-        with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("keras")
+        check_process()
+        _check_backend(*_chosen_backend())
+        occupy_standard_descriptors()
+        with _little_logging(), quiet_stderr(), warnings_ignored():
+            try:
+                importlib.import_module("keras")
+            except Exception as error:
+                raise FeatxError(_explain(error)) from error
             _initialize_tensorflow()
-    return importlib.import_module("keras")
+    keras = importlib.import_module("keras")
+    if keras.config.backend() not in _BACKENDS:
+        _check_backend(keras.config.backend(), "the Keras that this process imported")
+    return keras
+
+
+def _chosen_backend() -> tuple[str, str]:
+    """Return the name of the back end that Keras will import, and where it was chosen."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name, "$KERAS_BACKEND"
+    path = _settings_file()
+    try:
+        return str(json.loads(path.read_bytes())["backend"]), f'"backend" in {path}'
+    except (OSError, ValueError, LookupError, TypeError):
+        return "tensorflow", "Keras' default"
+
+
+def _settings_file() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+
+
+def _check_backend(name: str, where: str) -> None:
+    if name not in _BACKENDS:
+        raise UsageError(f"{where}: {unknown_name('Keras back end for featx', name, _BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        raise UsageError(
+            f"{where} is {name!r}, which is not installed: pip install {name}, or choose another "
+            f"back end ({', '.join(_BACKENDS)}) with $KERAS_BACKEND"
+        )
+
+
+def _explain(error: Exception) -> str:
+    given = [f"${name}={value}" for name, value in os.environ.items() if name.startswith("KERAS_")]
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return (
+        f"Keras cannot be imported ({reason}); check its settings: "
+        f"{', '.join([*sorted(given), str(_settings_file())])}"
+    )
+
+
+@contextmanager
+def _little_logging() -> Iterator[None]:
+    """Have TensorFlow's C++ log errors only; it reads the variable as it is loaded."""
+    before = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = before or "3"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+        else:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = before
 
 
 def _initialize_tensorflow() -> None:
@@ -31,8 +99,6 @@ def _initialize_tensorflow() -> None:
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         tensorflow.zeros(())
-        # From the fifth network on it warns of retracing.
-        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextmanager
@@ -42,9 +108,8 @@ def quiet_stderr() -> Iterator[None]:
     They write to file descriptor 2 before their log levels apply, so the descriptor itself is
     redirected.
     """
-    # Daemons have neither stream nor descriptor.
-    if sys.stderr is not None:
-        sys.stderr.flush()
+    if stream := usable_stderr():
+        stream.flush()
     try:
         kept = os.dup(2)
     except OSError:
@@ -57,7 +122,9 @@ def quiet_stderr() -> Iterator[None]:
         except BaseException:
             os.dup2(kept, 2)
             held.seek(0)
-            os.write(2, held.read())
+            # A daemon's terminal may be gone.
+            with contextlib.suppress(OSError):
+                os.write(2, held.read())
             raise
         finally:
             os.dup2(kept, 2)

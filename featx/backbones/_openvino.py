@@ -18,7 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import quiet_stderr
+from featx.errors import UsageError
 from featx.runtime.parallel import engine_threads
+from featx.runtime.process_state import check_process, conversion_state, note_running
 
 __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
 
@@ -27,12 +29,14 @@ class OneByOne:
     """A network on the CPU that runs single images, several at a time on separate cores."""
 
     def __init__(self, network: Any) -> None:
+        check_process()
         openvino = import_openvino()
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
         if threads := engine_threads():
             # Processes that share the machine must not be pinned to the same core.
             settings |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
+        note_running("OpenVINO")
         self._width = compiled.output(0).shape[1]
         self._make_requests = partial(openvino.AsyncInferQueue, compiled)
         self._idle: list[Any] = []
@@ -48,6 +52,7 @@ class OneByOne:
         -------
         ndarray of float32, shape (n, features)
         """
+        check_process()
         features = np.empty((len(pixels), self._width), dtype=np.float32)
         try:
             requests = self._idle.pop()
@@ -78,12 +83,23 @@ def import_openvino() -> ModuleType:
 
 def convert(model: Any) -> Any:
     """Convert a Keras model on TensorFlow to OpenVINO, for batches of one image."""
+    if sys.flags.optimize > 1:
+        raise UsageError(
+            "the openvino engine cannot load a network under python -OO ($PYTHONOPTIMIZE=2), "
+            "which removes the docstrings that OpenVINO's converter reads; use python -O, or "
+            "--engine keras"
+        )
     tensorflow = sys.modules["tensorflow"]
     signature = tensorflow.TensorSpec((1, *model.input_shape[1:]), tensorflow.float32)
     traced = tensorflow.function(
         lambda pixels: model(pixels, training=False), input_signature=[signature], autograph=False
     )
-    with quiet_stderr(), _without_telemetry(), _without_environment_check():
+    with (
+        conversion_state(),
+        quiet_stderr(),
+        _without_telemetry(),
+        _without_environment_check(),
+    ):
         return import_openvino().convert_model(traced)
 
 

@@ -16,6 +16,7 @@ from featx.backbones.pooling import POOLINGS, pool
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
+from featx.runtime.process_state import network_state
 
 __all__ = [
     "Engine",
@@ -83,7 +84,7 @@ class KerasEngine:
         features = np.empty(
             (len(pixels), self.backbone.features * POOLINGS[self.pooling]), dtype=np.float32
         )
-        with self._alone:
+        with self._alone, network_state():
             run = self._runner(pixels.shape[-1])
             for start in range(0, len(pixels), self.batch_size):
                 batch = pixels[start : start + self.batch_size]
@@ -133,8 +134,9 @@ class OpenVinoEngine:
         channels = pixels.shape[-1]
         with self._building:
             if channels not in self._runners:
-                model = pooled_model(self.base, self.backbone, channels, self.pooling)
-                self._runners[channels] = OneByOne(convert(model))
+                with network_state():
+                    model = pooled_model(self.base, self.backbone, channels, self.pooling)
+                    self._runners[channels] = OneByOne(convert(model))
         return self._runners[channels](pixels)
 
     def versions(self) -> dict[str, str]:

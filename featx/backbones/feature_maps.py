@@ -10,6 +10,7 @@ import numpy.typing as npt
 from featx.backbones.engines import as_batch, pooled_model
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
+from featx.runtime.process_state import network_state
 
 __all__ = ["FeatureMaps", "make_maps"]
 
@@ -25,6 +26,7 @@ class FeatureMaps:
         self.backbone = backbone
         self._models: dict[int, Any] = {}
 
+    @network_state()
     def of(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
         """Compute the maps of one view (intensities 0 to 255): shape (rows, columns, features)."""
         batch = as_batch(pixels[None], self.base.input_shape[1:3], self.backbone)

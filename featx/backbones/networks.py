@@ -5,9 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +16,14 @@ from featx.backbones._keras import import_keras
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.torch_file import read_torch_state
 from featx.errors import FeatxError, UsageError
+from featx.runtime.process_state import warnings_ignored
 
-__all__ = ["build_base", "dtype_policy", "fill_from_file", "fill_randomly", "freeze"]
+__all__ = ["build_base", "fill_from_file", "fill_randomly", "freeze"]
 
 _TORCH_SUFFIXES = (".pth", ".pt")
 
 
-def build_base(
-    backbone: BackboneSpec, input_shape: tuple[int, int] | None = None, policy: str | None = None
-) -> Any:
+def build_base(backbone: BackboneSpec, input_shape: tuple[int, int] | None = None) -> Any:
     """Build the network without its classification layer, with initial weights."""
     height, width = input_shape or backbone.size
     if min(height, width) < backbone.minimum_size:
@@ -38,22 +34,9 @@ def build_base(
     import_keras()
     module, _, name = backbone.builder.rpartition(".")
     builder = getattr(importlib.import_module(module), name)
-    with dtype_policy(policy):
-        if module == efficientnet_lite.__name__:
-            return builder(input_shape=(height, width, 3))
-        return builder(include_top=False, weights=None, input_shape=(height, width, 3))
-
-
-@contextmanager
-def dtype_policy(policy: str | None) -> Iterator[None]:
-    """Set Keras' dtype policy for the layers built inside."""
-    config = import_keras().config
-    before = config.dtype_policy()
-    config.set_dtype_policy(policy or before)
-    try:
-        yield
-    finally:
-        config.set_dtype_policy(before)
+    if module == efficientnet_lite.__name__:
+        return builder(input_shape=(height, width, 3))
+    return builder(include_top=False, weights=None, input_shape=(height, width, 3))
 
 
 def fill_randomly(base: Any, random_state: int) -> None:
@@ -84,8 +67,7 @@ def fill_from_file(base: Any, backbone: BackboneSpec, path: Path) -> None:
         efficientnet_lite.load_torch_state(base, read_torch_state(path, sha256))
         return
     layout = _check_hdf5(backbone, path)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as folder, warnings_ignored():
         # Keras distinguishes its two layouts by the file name alone.
         link = Path(folder, f"link{layout}")
         link.symlink_to(path.resolve())

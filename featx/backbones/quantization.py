@@ -24,6 +24,7 @@ from featx.backbones._openvino import (
 from featx.backbones.engines import as_batch, pooled_model
 from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.runtime.process_state import network_state
 
 __all__ = ["QuantizedEngine", "check_quantizer", "quantize"]
 
@@ -72,6 +73,7 @@ def check_quantizer() -> None:
         raise MissingExtraError("int8", "featx[int8]")
 
 
+@network_state()
 def quantize(
     base: Any, backbone: BackboneSpec, views: npt.NDArray[np.float32], pooling: str = "average"
 ) -> bytes:

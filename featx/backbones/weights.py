@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import io
 import logging
 import os
 import socket
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from featx.backbones.networks import build_base, fill_from_file, fill_randomly, 
 from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import file_digest
+from featx.runtime.process_state import network_state, usable_stderr
 
 __all__ = [
     "WEIGHTS_DIR_VARIABLE",
@@ -124,15 +125,17 @@ def load_base(
     *,
     input_shape: tuple[int, int] | None = None,
     trainable: bool = False,
-    policy: str | None = None,
+    policy: str = "float32",
 ) -> Any:
     """Build a backbone with its weights, without the classification layer."""
-    base = build_base(backbone, input_shape, policy)
-    if weights.path is None:
-        fill_randomly(base, weights.random_state)
-    else:
-        fill_from_file(base, backbone, weights.path)
-    return base if trainable else freeze(base)
+    import_keras()
+    with network_state(policy):
+        base = build_base(backbone, input_shape)
+        if weights.path is None:
+            fill_randomly(base, weights.random_state)
+        else:
+            fill_from_file(base, backbone, weights.path)
+        return base if trainable else freeze(base)
 
 
 def _from_file(backbone: BackboneSpec, path: Path) -> Weights:
@@ -183,7 +186,7 @@ def _download(backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None
         # Keras writes progress to standard output, which is reserved for results.
         with (
             tempfile.TemporaryDirectory(dir=cache, prefix="featx-") as scratch,
-            contextlib.redirect_stdout(sys.stderr),
+            contextlib.redirect_stdout(usable_stderr() or io.StringIO()),
             _connection_timeout(_CONNECTION_SECONDS),
         ):
             partial = keras.utils.get_file(

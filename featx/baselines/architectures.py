@@ -100,8 +100,16 @@ def pretrained(
     pooling: Literal["average", "flatten"] = "average",
 ) -> KerasTensor:
     """Add pooling and dropout to a backbone."""
-    layers = import_keras().layers
-    base = load_base(backbone, weights, input_shape=tuple(pixels.shape[1:3]), trainable=True)
+    keras = import_keras()
+    layers = keras.layers
+    base = load_base(
+        backbone,
+        weights,
+        input_shape=tuple(pixels.shape[1:3]),
+        trainable=True,
+        # That of the recipe, which the training has set.
+        policy=keras.config.dtype_policy().name,
+    )
     pool = layers.GlobalAveragePooling2D if pooling == "average" else layers.Flatten
     x = pool(name="features")(base(pixels))
     return layers.Dropout(dropout)(x) if dropout else x

@@ -17,6 +17,7 @@ from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.keras_fit import FitResult, fit_network, fit_recipe
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Indices, run_network
+from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class FeatureTables:
         return tables
 
 
+@network_state()
 def fit_ensemble(
     data: TrainingData,
     recipe: BaselineRecipe,

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.backbones._keras import import_keras
-from featx.backbones.networks import dtype_policy
 from featx.backbones.weights import Weights
 from featx.baselines.architectures import build_network, freeze
 from featx.baselines.baseline_recipe import BaselineRecipe, Plateau, WarmCosine
@@ -27,6 +26,7 @@ from featx.baselines.session import DamagedCheckpointError, Row, Session, damage
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Probabilities, TrainingBatches
 from featx.errors import FeatxError
+from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
 from featx.runtime.serialization import digest_of_values
 
@@ -61,7 +61,7 @@ def fit_recipe(
         return build_network(recipe, recipe.size, data.n_classes, weights)
 
     start = None if weights is None else weights.digest
-    with dtype_policy(recipe.precision):
+    with network_state(recipe.precision):
         return recipe, fit_network(build, FitTask(recipe, data, views.render), folder, start)
 
 

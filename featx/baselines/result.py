@@ -19,6 +19,7 @@ from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.runtime.csv_text import write_csv
 from featx.runtime.files import TEMPORARY_PREFIX, library_versions, put_bytes
+from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class TrainedBaseline:
         """Number of weights of the network, trained or not."""
         return int(self.network.count_params())
 
+    @network_state()
     def predict_proba(self, images: ImageDataset) -> Probabilities:
         """Return the probability of each class for each image.
 

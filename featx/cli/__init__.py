@@ -19,12 +19,14 @@ from featx.cli.root import commands
 from featx.errors import FeatxError
 from featx.runtime.files import remove_unfinished
 from featx.runtime.kinds import shown
+from featx.runtime.process_state import occupy_standard_descriptors
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code: see `featx.cli.root.EXIT_CODES`."""
+    occupy_standard_descriptors()
     with Interrupts() as interrupts, logging_to_stderr():
         try:
             commands.main(args=arguments, prog_name="featx", standalone_mode=False)

@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from featx.errors import printable
+from featx.runtime.process_state import usable_stderr
 
 if TYPE_CHECKING:
     from featx.benchmarking.table import BenchmarkTable
@@ -30,14 +31,17 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Resolved at each record, because tests and notebooks replace the stream.
-        if sys.stderr is None:
+        stream = usable_stderr()
+        if stream is None:
             return
-        if "tqdm" in sys.modules:
-            from tqdm import tqdm
+        # Hours of work must not end because a terminal is gone.
+        with suppress(OSError):
+            if "tqdm" in sys.modules:
+                from tqdm import tqdm
 
-            tqdm.write(safe(self.format(record)), file=sys.stderr)
-        else:
-            click.echo(safe(self.format(record)), err=True)
+                tqdm.write(safe(self.format(record)), file=stream)
+            else:
+                click.echo(safe(self.format(record)), err=True)
 
 
 @contextmanager

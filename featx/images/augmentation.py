@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UsageError, find_name
+from featx.runtime.process_state import image_state
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -142,6 +143,7 @@ POLICIES: dict[str, Augmentation] = {
 }
 
 
+@image_state()
 def make_view(
     image: npt.NDArray,
     digest: str,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import find_name
+from featx.runtime.process_state import image_state
 
 __all__ = ["NORMALIZATIONS", "check_normalization", "normalize"]
 
@@ -19,6 +20,7 @@ _CLIP_LIMIT = 2.0
 _TILES = (8, 8)
 
 
+@image_state()
 def normalize(image: npt.NDArray, method: str) -> npt.NDArray:
     """Normalize an image's intensities (0 to 255) by its own; colors separately.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -28,6 +27,7 @@ from featx.images.layouts import (
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
 from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
 from featx.images.tiff_tags import is_tiff
+from featx.runtime.process_state import image_state
 
 __all__ = [
     "LARGEST_PIXELS",
@@ -99,9 +99,7 @@ def begins_as_image(beginning: bytes) -> bool:
 def _naming_damage(content: bytes) -> Iterator[None]:
     """Turn exceptions of decoders into `UnreadableImageError`."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of unusual metadata that does not affect pixels.
-            warnings.simplefilter("ignore")
+        with image_state():
             yield
     except UnreadableImageError:
         raise

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from featx.runtime.process_state import usable_stderr
+
 __all__ = ["progress"]
 
 SECONDS_BEFORE_FIRST = 2.0
@@ -41,7 +43,8 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     from tqdm.auto import tqdm
 
     common = {"desc": description, "total": total, "unit": f" {unit}" if unit else ""}
-    if (sys.stderr is not None and sys.stderr.isatty()) or _in_notebook():
+    stream = usable_stderr()
+    if (stream is not None and stream.isatty()) or _in_notebook():
         bar = tqdm(**common, delay=SECONDS_BEFORE_FIRST, dynamic_ncols=True, bar_format=_BAR)
     else:
         bar = tqdm(

@@ -17,6 +17,7 @@ from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.images.reading import read_image
 from featx.runtime.files import library_versions, write_hdf5
+from featx.runtime.process_state import rounding_variables
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
@@ -46,6 +47,7 @@ def check_drift(store: FeatureStore, engine: Engine, *, trusting: bool = True) -
     library versions are the same.
     """
     versions = {**library_versions(), **engine.versions(), "engine": engine.name}
+    versions |= rounding_variables()
     path = store.folder / _NAME
     try:
         with h5py.File(io.BytesIO(path.read_bytes()), "r") as file:

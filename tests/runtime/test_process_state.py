@@ -1,0 +1,273 @@
+"""What the program around featx has set changes no feature, or is named in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+import featx
+from featx.features.pipeline import ENGINES
+from featx.runtime.process_state import image_state, rounding_variables
+from tests.conftest import smooth_image
+from tests.process_states import STATES, state
+
+BACKBONE = "efficientnet_lite0@64"
+ENGINE_NAMES = ("keras", *(["openvino"] if importlib.util.find_spec("openvino") else []))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Gray and color images, and a TIFF that was cut short."""
+    root, generator = tmp_path_factory.mktemp("state") / "xrays", np.random.default_rng(0)
+    for name in ("NORMAL", "PNEUMONIA"):
+        (root / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = smooth_image(generator, (90, 110))
+            Image.fromarray(pixels).save(root / name / f"{name}{number}.png")
+    Image.fromarray(pixels).convert("RGB").save(root / "NORMAL" / "color.jpg")
+    cut = root / "NORMAL" / "cut.tif"
+    Image.fromarray(pixels).save(cut)
+    cut.write_bytes(cut.read_bytes()[:6000])
+    return root
+
+
+def extract(folder, engine, cache, views=2):
+    ENGINES.clear()
+    return featx.extract(
+        folder, BACKBONE, views=views, engine=engine, cache=cache, patients=r"(\w+)\."
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(folder, tmp_path_factory):
+    """Features in a process as it is, by engine, and a cache with the first view of each image."""
+    found = {}
+    for engine in ENGINE_NAMES:
+        cache = tmp_path_factory.mktemp(engine)
+        extract(folder, engine, cache, views=1)
+        shutil.copytree(cache, half := tmp_path_factory.mktemp(engine) / "half")
+        found[engine] = extract(folder, engine, cache), half
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+@pytest.mark.parametrize(
+    "name", ["all together", *(pytest.param(each, marks=pytest.mark.slow) for each in STATES)]
+)
+def test_features_are_the_same_in_every_state(
+    name, engine, folder, expected, tmp_path, networks_loaded_anew
+):
+    plain, half = expected[engine]
+    shutil.copytree(half, tmp_path / "warm")
+    with state(name):
+        found = [extract(folder, engine, tmp_path / cache) for cache in ("cold", "warm")]
+    for matrix in found:
+        np.testing.assert_array_equal(matrix.X, plain.X)
+        assert [path for path, _ in matrix.unreadable] == ["NORMAL/cut.tif"]
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "svm", "xgboost"])
+def test_predictions_are_the_same_in_every_state(classifier, folder, expected, tmp_path):
+    matrix, _ = expected["keras"]
+    model = featx.FeatureClassifier(classifier, cv=2, n_jobs=1).fit(
+        matrix.X, matrix.labels[matrix.image], patients=matrix.image.astype(str)
+    )
+    plain = model.predict_proba(matrix.X)
+    with state("all together"):
+        np.testing.assert_array_equal(model.predict_proba(matrix.X), plain)
+
+
+def test_the_last_thread_restores_what_the_program_set(monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    entered, leave = threading.Event(), threading.Event()
+
+    def decode():
+        with image_state():
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=decode)
+    thread.start()
+    entered.wait(60)
+    with image_state():
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    # The program changes it while an image is decoded; the next image is decoded by our own.
+    ImageFile.LOAD_TRUNCATED_IMAGES = "the program's"
+    with image_state():
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    leave.set()
+    thread.join()
+    assert ImageFile.LOAD_TRUNCATED_IMAGES == "the program's"
+
+
+def run(code, *words, environment=(), stdio=""):
+    """Run Python code in a process of its own; `stdio` are redirections of the shell."""
+    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **dict(environment)}
+    command = ["sh", "-c", f'exec "$@" {stdio}', "sh", sys.executable, "-c", code, *map(str, words)]
+    return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False)
+
+
+COMMAND = "import sys; from featx.cli import main; main(sys.argv[1:])"
+
+
+def settings_file(tmp_path, **settings):
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    return {"KERAS_HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KERAS_BACKEND", "pytorch"),
+        ("KERAS_BACKEND", "TensorFlow"),
+        ("KERAS_BACKEND", "numpy"),
+        ("keras.json", {"backend": "theano"}),
+        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16"),
+        ("DNNL_DEFAULT_FPMATH_MODE", "any"),
+        ("TF_SET_ONEDNN_FPMATH_MODE", "BF16"),
+        pytest.param("PYTHONOPTIMIZE", "2", marks=pytest.mark.slow),
+        pytest.param("KERAS_NNX_ENABLED", "true", marks=pytest.mark.slow),
+        pytest.param("KERAS_MAX_EPOCHS", "many", marks=pytest.mark.slow),
+        pytest.param("keras.json", {"floatx": "float8"}, marks=pytest.mark.slow),
+    ],
+)
+def test_an_environment_that_would_change_features_is_named_in_one_line(
+    name, value, folder, tmp_path
+):
+    environment = {name: value} if isinstance(value, str) else settings_file(tmp_path, **value)
+    options = ("--patients", r"(\w+)\.", "--cache", tmp_path / "cache", "--out", tmp_path / "m.h5")
+    ended = run(COMMAND, "extract", folder, *options, environment=environment)
+    assert ended.returncode in (1, 2)
+    message = ended.stderr.strip().splitlines()[-1]
+    assert message.startswith("featx: ")
+    assert name in message
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
+def test_a_back_end_that_is_not_installed_is_named(folder, tmp_path):
+    options = ("--cache", tmp_path / "cache", "--out", tmp_path / "m.h5")
+    ended = run(COMMAND, "extract", folder, *options, environment={"KERAS_BACKEND": "torch"})
+    assert ended.returncode == 2
+    assert "$KERAS_BACKEND is 'torch', which is not installed" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+# Extracts by each engine, and writes errors where the process has no streams.
+EXTRACTION = """
+import sys, traceback, numpy as np, featx
+from pathlib import Path
+folder, out, *engines = sys.argv[1:]
+try:
+    for engine in engines:
+        matrix = featx.extract(
+            folder, "efficientnet_lite0@64", views=2, engine=engine, cache=f"{out}/{engine}",
+            patients=r"(\\w+)\\.",
+        )
+        np.save(f"{out}/{engine}.npy", matrix.X)
+except BaseException:
+    Path(out, "error.txt").write_text(traceback.format_exc())
+"""
+ENVIRONMENTS = {
+    "legacy Keras": {"TF_USE_LEGACY_KERAS": "1"},
+    "empty back end": {"KERAS_BACKEND": ""},
+    "warnings are errors": {"PYTHONWARNINGS": "error"},
+    "no assertions": {"PYTHONOPTIMIZE": "1"},
+    "epochs": {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"},
+    "oneDNN strict": {"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT"},
+    "keras.json": {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"},
+    "no streams": {},
+    "no standard error": {},
+}
+STREAMS = {"no streams": "<&- >&- 2>&-", "no standard error": "2>&-"}
+
+
+@pytest.mark.parametrize(
+    "name", ["all together", *(pytest.param(e, marks=pytest.mark.slow) for e in ENVIRONMENTS)]
+)
+def test_features_are_the_same_in_every_environment(name, folder, expected, tmp_path):
+    names = ENVIRONMENTS if name == "all together" else [name]
+    environment = {}
+    for each in names:
+        given = ENVIRONMENTS[each]
+        environment |= settings_file(tmp_path, **given) if each == "keras.json" else given
+    stdio = STREAMS["no streams"] if name == "all together" else STREAMS.get(name, "")
+    ended = run(EXTRACTION, folder, tmp_path, *ENGINE_NAMES, environment=environment, stdio=stdio)
+    assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "error.txt").exists(), (tmp_path / "error.txt").read_text()
+    for engine in ENGINE_NAMES:
+        np.testing.assert_array_equal(np.load(tmp_path / f"{engine}.npy"), expected[engine][0].X)
+
+
+def test_variables_that_change_rounding_are_part_of_the_drift_check(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    assert rounding_variables() == {}
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.setenv("OPENCV_CPU_DISABLE", "AVX2")
+    assert rounding_variables() == {"$TF_ENABLE_ONEDNN_OPTS": "0", "$OPENCV_CPU_DISABLE": "AVX2"}
+
+
+# In the parent a network runs, by featx or by the program itself; children are forked.
+FORK = """
+import multiprocessing, sys, featx
+from pathlib import Path
+from featx.errors import FeatxError
+folder, cache, parent = sys.argv[1:]
+settings = {"backbones": "efficientnet_lite0@64", "cache": cache, "patients": r"(\\w+)\\."}
+
+def child(views, out):
+    try:
+        text = repr(featx.extract(folder, views=views, **settings))
+    except FeatxError as error:
+        text = str(error)
+    Path(out).write_text(text)
+
+if parent == "TensorFlow":
+    import tensorflow
+    tensorflow.zeros(3)
+elif parent == "import":
+    import tensorflow
+else:
+    featx.extract(folder, views=1, engine=parent, **settings)
+for views in (1, 2):
+    out = f"{cache}/{views}.txt"
+    process = multiprocessing.get_context("fork").Process(target=child, args=(views, out))
+    process.start()
+    process.join(120)
+    hangs = process.is_alive()
+    process.kill()
+    print("hangs" if hangs else Path(out).read_text())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "keras",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ENGINE_NAMES[1:]),
+        pytest.param("TensorFlow", marks=pytest.mark.slow),
+        pytest.param("import", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_forked_from_a_network_uses_the_cache_and_never_hangs(
+    parent, image_folder, tmp_path
+):
+    # Without an unreadable image, which would be tried anew each time.
+    ended = run(FORK, image_folder, tmp_path, parent)
+    assert ended.returncode == 0, ended.stderr
+    one, two = ended.stdout.strip().splitlines()
+    if parent in ("keras", "openvino", "import"):
+        assert one.startswith("FeatureMatrix(")
+    assert ("spawn" in two) == (parent != "import")
+    assert "hangs" not in ended.stdout
