@@ -23,27 +23,65 @@ def test_deep_pixels_without_a_window_fill_the_range_between_percentiles(generat
     expect(make_dicom(pixels, BitsStored=12), expected)
 
 
-def test_a_linear_window_worked_by_hand():
-    # PS3.3 C.11.2.1.2.1: c = 2048, w = 1024, so y = ((x - 2047.5) / 1023 + 0.5) * range.
-    pixels = np.array([[0, 1536, 1537, 2048], [2303, 2559, 2560, 4095]], dtype=np.uint16)
-    fractions = [[0, 0, 0.5 - 510.5 / 1023, 0.5 + 0.5 / 1023], [0.5 + 255.5 / 1023, 1, 1, 1]]
-    content = make_dicom(pixels, BitsStored=12, WindowCenter=2048, WindowWidth=1024)
-    expect(content, np.array(fractions) * 255)
+EXACT, SIGMOID = {"VOILUTFunction": "LINEAR_EXACT"}, {"VOILUTFunction": "SIGMOID"}
+
+# Stored values, elements of the header, and the fraction of the range that is shown.
+BY_HAND = {
+    # PS3.3 C.11.2.1.2.1: c = 2048, w = 1024, so y = (x - 2047.5) / 1023 + 0.5.
+    "linear window": (
+        np.uint16([[0, 1536, 1537, 2048], [2303, 2559, 2560, 4095]]),
+        {"BitsStored": 12, "WindowCenter": 2048, "WindowWidth": 1024},
+        [[0, 0, 0.5 - 510.5 / 1023, 0.5 + 0.5 / 1023], [0.5 + 255.5 / 1023, 1, 1, 1]],
+    ),
+    # C.11.2.1.3.2: y = (x - c) / w + 0.5.
+    "exact linear window": (
+        np.uint16([[0, 100, 150], [200, 250, 4095]]),
+        {"BitsStored": 12, "WindowCenter": 150, "WindowWidth": 100, **EXACT},
+        [[0, 0, 0.5], [1, 1, 1]],
+    ),
+    # C.11.2.1.3.1: y = 1 / (1 + exp(-4 (x - c) / w)).
+    "sigmoid window": (
+        np.uint16([[1000, 1250, 1500, 2000]]),
+        {"BitsStored": 12, "WindowCenter": 1500, "WindowWidth": 1000, **SIGMOID},
+        1 / (1 + np.exp([[2.0, 1.0, 0.0, -2.0]])),
+    ),
+    "rescaled to Hounsfield units -1000, 0, 40, 400": (
+        np.int16([[48, 2048, 2128, 2848]]),
+        {"RescaleSlope": "0.5", "RescaleIntercept": "-1024"}
+        | {"WindowCenter": 0, "WindowWidth": 1000, **EXACT},
+        [[0, 0.5, 0.54, 0.9]],
+    ),
+    "negative slope": (
+        np.uint16([[0, 50, 100]]),
+        {"RescaleSlope": "-1", "RescaleIntercept": "100"}
+        | {"WindowCenter": 50, "WindowWidth": 100, **EXACT},
+        [[1, 0.5, 0]],
+    ),
+    # Stored 10, 11, 12, 13 become 0, 1000, 3000, 4095, below and above held at the ends.
+    "modality table of 12 bits": (
+        np.uint16([[0, 10, 11], [12, 13, 200]]),
+        {"BitsStored": 12, "ModalityLUTSequence": [lookup_table([0, 1000, 3000, 4095], 10, 12)]}
+        | {"WindowCenter": 2000, "WindowWidth": 4000, **EXACT},
+        [[0, 0, 0.25], [0.75, 1, 1]],
+    ),
+    "table with more bits than declared": (
+        np.uint16([[0, 1, 2]]),
+        {"VOILUTSequence": [lookup_table([0, 1023, 4095], 0, 8)]},
+        [[0, 1023 / 4095, 1]],
+    ),
+    "table before window": (
+        np.uint16([[50, 100, 101, 900]]),
+        {"BitsStored": 12, "VOILUTSequence": [lookup_table([0, 2**12 - 1], 100, 12)]}
+        | {"WindowCenter": 50, "WindowWidth": 10},
+        [[0, 0, 1, 1]],
+    ),
+}
 
 
-def test_an_exact_linear_window_worked_by_hand():
-    # PS3.3 C.11.2.1.3.2: y = ((x - c) / w + 0.5) * range.
-    pixels = np.array([[0, 100, 150], [200, 250, 4095]], dtype=np.uint16)
-    settings = {"WindowCenter": 150, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"}
-    expect(make_dicom(pixels, BitsStored=12, **settings), [[0, 0, 127.5], [255, 255, 255]])
-
-
-def test_a_sigmoid_window_worked_by_hand():
-    # PS3.3 C.11.2.1.3.1: y = range / (1 + exp(-4 (x - c) / w)).
-    pixels = np.array([[1000, 1250, 1500, 2000]], dtype=np.uint16)
-    settings = {"WindowCenter": 1500, "WindowWidth": 1000, "VOILUTFunction": "SIGMOID"}
-    expected = 255 / (1 + np.exp([[2.0, 1.0, 0.0, -2.0]]))
-    expect(make_dicom(pixels, BitsStored=12, **settings), expected)
+@pytest.mark.parametrize("name", BY_HAND)
+def test_intensities_worked_by_hand(name):
+    stored, elements, fractions = BY_HAND[name]
+    expect(make_dicom(stored, **elements), np.array(fractions) * 255)
 
 
 def test_only_the_first_of_several_windows_counts():
@@ -59,68 +97,10 @@ def test_a_window_without_width_is_none(width):
     np.testing.assert_array_equal(read_image(content), read_image(none))
 
 
-def test_rescaled_signed_values_meet_the_window_in_their_own_units():
-    # Hounsfield units -1000, 0, 40, 400 through a window 0 +- 500, exact.
-    stored = np.array([[-1000, 0, 40, 400]], dtype=np.int16) * 2 + 2048
-    content = make_dicom(
-        stored.astype(np.int16),
-        RescaleSlope="0.5",
-        RescaleIntercept="-1024",
-        WindowCenter=0,
-        WindowWidth=1000,
-        VOILUTFunction="LINEAR_EXACT",
-    )
-    expect(content, np.array([[0, 0.5, 0.54, 0.9]]) * 255)
-
-
-def test_a_negative_slope_inverts_the_image():
-    content = make_dicom(
-        np.array([[0, 50, 100]], dtype=np.uint16),
-        RescaleSlope="-1",
-        RescaleIntercept="100",
-        WindowCenter=50,
-        WindowWidth=100,
-        VOILUTFunction="LINEAR_EXACT",
-    )
-    expect(content, [[255, 127.5, 0]])
-
-
-def test_modality_table_of_twelve_bits():
-    # Stored 10, 11, 12, 13 become 0, 1000, 3000, 4095, below and above held at the ends.
-    table = lookup_table([0, 1000, 3000, 4095], 10, 12)
-    content = make_dicom(
-        np.array([[0, 10, 11], [12, 13, 200]], dtype=np.uint16),
-        BitsStored=12,
-        ModalityLUTSequence=[table],
-        WindowCenter=2000,
-        WindowWidth=4000,
-        VOILUTFunction="LINEAR_EXACT",
-    )
-    expect(content, np.array([[0, 0, 0.25], [0.75, 1, 1]]) * 255)
-
-
 def test_voi_table_of_eight_bit_entries_over_deep_pixels():
     entries = [min(255, value // 16) for value in range(4096)]
     content = make_dicom(RAMP, BitsStored=12, VOILUTSequence=[lookup_table(entries, 0, 8)])
     expect(content, RAMP // 16)
-
-
-def test_a_table_with_more_bits_than_declared_fills_the_range():
-    entries = lookup_table([0, 1023, 4095], 0, 8)
-    content = make_dicom(np.array([[0, 1, 2]], np.uint16), VOILUTSequence=[entries])
-    expect(content, [[0, 1023 / 4095 * 255, 255]])
-
-
-def test_a_voi_table_comes_before_a_window():
-    table = lookup_table([0, 2**12 - 1], 100, 12)
-    content = make_dicom(
-        np.array([[50, 100, 101, 900]], dtype=np.uint16),
-        BitsStored=12,
-        VOILUTSequence=[table],
-        WindowCenter=50,
-        WindowWidth=10,
-    )
-    expect(content, [[0, 0, 255, 255]])
 
 
 def test_a_table_shorter_than_declared_is_unreadable():
