@@ -96,9 +96,19 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
     """
     if method == "none":
         return NoCalibration()
+    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
     if method == "sigmoid":
-        return _fit_sigmoid(scores, labels)
-    return _fit_isotonic(scores, labels)
+        lines = [_platt(column, labels == label) for label, column in columns.items()]
+        slopes, intercepts = zip(*lines, strict=True)
+        return SigmoidCalibration(np.array(slopes), np.array(intercepts))
+    fitted = [
+        IsotonicRegression(y_min=0, y_max=1).fit(column, labels == label)
+        for label, column in columns.items()
+    ]
+    return IsotonicCalibration(
+        tuple(regression.X_thresholds_ for regression in fitted),
+        tuple(regression.y_thresholds_ for regression in fitted),
+    )
 
 
 def probabilities(logits: Scores) -> Scores:
@@ -107,13 +117,6 @@ def probabilities(logits: Scores) -> Scores:
         positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
         return np.column_stack([1 - positive, positive])
     return softmax(logits, axis=1)
-
-
-def _fit_sigmoid(scores: Scores, labels: npt.NDArray[np.int64]) -> SigmoidCalibration:
-    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
-    lines = [_platt(column, labels == label) for label, column in columns.items()]
-    slopes, intercepts = zip(*lines, strict=True)
-    return SigmoidCalibration(np.array(slopes), np.array(intercepts))
 
 
 def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -133,15 +136,3 @@ def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, floa
         # Scores that do not rank carry no information; they must not be reversed.
         slope, intercept = _FLAT_SLOPE, logit(n_positive / n)
     return slope / spread, intercept - center * slope / spread
-
-
-def _fit_isotonic(scores: Scores, labels: npt.NDArray[np.int64]) -> IsotonicCalibration:
-    columns = {1: scores} if scores.ndim == 1 else dict(enumerate(scores.T))
-    fitted = [
-        IsotonicRegression(y_min=0, y_max=1).fit(column, labels == label)
-        for label, column in columns.items()
-    ]
-    return IsotonicCalibration(
-        tuple(regression.X_thresholds_ for regression in fitted),
-        tuple(regression.y_thresholds_ for regression in fitted),
-    )
