@@ -25,7 +25,7 @@ from featx.runtime.versions import check_known_changes, decisive_versions
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["audited", "evaluate", "log_findings", "predict"]
+__all__ = ["audited", "evaluate", "log_findings", "predict", "training_views"]
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +164,7 @@ def audited(
     facts = model.provenance_
     check_known_changes(facts["versions"], decisive_versions(), "the model", "the features")
     if views is None:
-        # The threshold was chosen on means over so many views.
-        views = int(facts["rows"] // facts["images"])
+        views = training_views(model)
     matrix = extract_by_recipes(images, model.recipes_, views, **settings)
     patients = matrix.patients if matrix.patients_known else None
     members = find_members(model.membership_, matrix.names, matrix.digests, patients)
@@ -190,6 +189,11 @@ def audited(
         unreadable=matrix.unreadable,
         findings=findings,
     ).decide(threshold)
+
+
+def training_views(model: FeatureClassifier) -> int:
+    """Return the views per training image; the threshold was chosen on means over so many."""
+    return int(model.provenance_["rows"] // model.provenance_["images"])
 
 
 def _labels_for(model: FeatureClassifier, matrix: FeatureMatrix) -> npt.NDArray[np.int64]:

@@ -91,6 +91,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 )
 @options.weights_option
 @options.weights_dir_option
+@options.cache_option
 @options.engine_option
 @options.running_options
 def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:

@@ -57,24 +57,26 @@ CELLS = 8
 _PATCHES = [np.s_[top : top + 2, left : left + 2] for top in range(7) for left in range(7)]
 
 Map = npt.NDArray[np.float64]
+# Probabilities and the predicted class, each None where the original view decides.
+_Decided = tuple[npt.NDArray[np.float64] | None, str | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Hold the evidence for a model's decision on one image, from its original view.
+    """Hold a model's decision on one image, and the evidence for it in the original view.
 
     Parameters
     ----------
     name : str
         Name of the image.
     probabilities : ndarray of float64, shape (n_classes,)
-        Calibrated probabilities of this view alone.
+        Calibrated probabilities of `featx.predict`, of scores averaged over views.
     label : str
         Predicted class.
     toward : str
         Class that positive values of the map speak for: of two the last, otherwise the predicted.
     decision : float
-        Decision value for that class, before calibration.
+        Decision value of the original view for that class, before calibration.
     map : ndarray of float64, shape (rows, columns)
         Evidence by place. The mean of a class activation map is the decision value minus the
         bias; a map by occlusion holds the decrease of the decision value under a gray patch.
@@ -157,22 +159,32 @@ class Explainer:
         """`ACTIVATION` where the model is linear on averages of feature maps, else `OCCLUSION`."""
         return OCCLUSION if self._linear is None else ACTIVATION
 
-    def explain(self, images: ImageDataset, index: int) -> Explanation:
-        """Explain the decision on one image; an image that cannot be decoded is an error."""
+    def explain(
+        self,
+        images: ImageDataset,
+        index: int,
+        probabilities: npt.NDArray[np.float64] | None = None,
+        label: str | None = None,
+    ) -> Explanation:
+        """Explain the decision on one image; an image that cannot be decoded is an error.
+
+        By default the decision is that on the original view alone.
+        """
         views = []
         for recipe in self._recipes:
             image = normalize(images.read(index, recipe.color), recipe.normalization)
             views.append(make_view(image, "", 0, recipe.size, recipe.augmentation))
+        decided = probabilities, label
         if self._linear is None:
-            return self._occlude(images.names[index], views)
-        return self._activate(images.names[index], views, self._linear)
+            return self._occlude(images.names[index], views, decided)
+        return self._activate(images.names[index], views, self._linear, decided)
 
     def _activate(
-        self, name: str, views: Sequence[npt.NDArray], linear: LinearWeights
+        self, name: str, views: Sequence[npt.NDArray], linear: LinearWeights, decided: _Decided
     ) -> Explanation:
         maps = [each.of(view) for each, view in zip(self._maps, views, strict=True)]
         row = np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
-        probabilities, label, toward, score = self._predict(row)
+        probabilities, label, toward, score = self._predict(row, decided)
         ends = np.cumsum([each.shape[2] for each in maps])[:-1]
         blocks = (np.split(array, ends) for array in (linear.center, linear.weights[score]))
         evidence = [
@@ -183,23 +195,28 @@ class Explainer:
         bias = float(linear.bias[score])
         return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 
-    def _occlude(self, name: str, views: Sequence[npt.NDArray]) -> Explanation:
+    def _occlude(self, name: str, views: Sequence[npt.NDArray], decided: _Decided) -> Explanation:
         blocks = [
             engine.embed(_covered(view)) for engine, view in zip(self._engines, views, strict=True)
         ]
         rows = np.concatenate(blocks, axis=1)
-        probabilities, label, toward, score = self._predict(rows[:1])
+        probabilities, label, toward, score = self._predict(rows[:1], decided)
         scores = pipeline_scores(self.model.pipeline_, rows)
         decisions = scores if scores.ndim == 1 else scores[:, score]
         decision = float(decisions[0])
         effects = mean_effects(decision - decisions[1:])
         return Explanation(name, probabilities, label, toward, decision, effects, None)
 
-    def _predict(self, row: npt.NDArray) -> tuple[npt.NDArray[np.float64], str, str, int]:
+    def _predict(
+        self, row: npt.NDArray, decided: _Decided
+    ) -> tuple[npt.NDArray[np.float64], str, str, int]:
         """Return probabilities, predicted class, mapped class, and the index of its score."""
-        scores = pipeline_scores(self.model.pipeline_, row)
-        probabilities = class_probabilities(self.model.calibration_.logits(scores))
-        label = str(self.model.decide(probabilities)[0])
+        own, label = decided
+        if own is None:
+            scores = pipeline_scores(self.model.pipeline_, row)
+            own = class_probabilities(self.model.calibration_.logits(scores))[0]
+        probabilities = own[None]
+        label = label or str(self.model.decide(probabilities)[0])
         classes = [str(name) for name in self.model.classes_]
         if len(classes) == 2:
             return probabilities[0], label, classes[1], 0

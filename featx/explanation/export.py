@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from featx.audit.findings import Finding
-from featx.audit.membership import find_members
 from featx.classifiers.classifier import FeatureClassifier
-from featx.classifiers.inference import log_findings
+from featx.classifiers.inference import audited, log_findings, training_views
 from featx.classifiers.model_file import load_model
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
-from featx.errors import FeatxError, UnreadableImageError, UsageError
+from featx.errors import FeatxError, UsageError
 from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
 from featx.runtime.files import check_output, put_bytes
@@ -61,6 +61,8 @@ class Explanations(Sequence[Explanation]):
         Name of the model, for titles.
     findings : tuple of Finding, default=()
         Which of the images and patients the model was trained on.
+    views : int, default=1
+        Number of views that the probabilities are averaged over.
     """
 
     explanations: tuple[Explanation, ...]
@@ -72,6 +74,7 @@ class Explanations(Sequence[Explanation]):
     indices: tuple[int, ...]
     model: str = ""
     findings: tuple[Finding, ...] = ()
+    views: int = 1
 
     def __len__(self) -> int:
         return len(self.explanations)
@@ -94,8 +97,9 @@ class Explanations(Sequence[Explanation]):
             "format": FORMAT,
             "model": self.model,
             "method": self.method,
-            "about": f"{METHODS[self.method]} Probabilities are those of the original view alone; "
-            "`featx predict` averages over views.",
+            "about": f"{METHODS[self.method]} Probabilities are those of `featx predict`, of "
+            f"scores averaged over {self.views} views; a map and its decision value are of the "
+            "original view.",
             "threshold": self.threshold,
             "toward": sorted({each.toward for each in self}),
             "full_color_at": self.scale,
@@ -147,12 +151,18 @@ class Explanations(Sequence[Explanation]):
         content = plain_json(self.to_dict())
         put_bytes(out / NUMBERS, content.encode("utf-8", "surrogateescape"))
 
-    def _caption(self, each: Explanation) -> tuple[str, str]:
-        probability = each.probabilities[self.class_names.index(each.toward)]
-        cut = "" if self.threshold is None else f", threshold {self.threshold:.3f}"
+    def _caption(self, each: Explanation) -> tuple[str, str, str]:
+        """Write the predicted class with its probability, the reason, and the decision value."""
+        probability = dict(zip(self.class_names, each.probabilities, strict=True))
+        reason = f"the most probable of {len(self.class_names)} classes"
+        if self.threshold is not None:
+            last = probability[self.class_names[-1]]
+            sign = ">=" if last >= self.threshold else "<"
+            reason = f"{self.class_names[-1]} {last:.3f} {sign} threshold {self.threshold:.3f}"
         parts = "" if each.bias is None else f" (map {each.map.mean():+.2f}, bias {each.bias:+.2f})"
         return (
-            f"predicted {each.label}; {each.toward} {probability:.3f}{cut}",
+            f"{each.label}, probability {probability[each.label]:.3f}",
+            reason,
             f"decision {each.decision:+.2f}{parts}",
         )
 
@@ -166,6 +176,7 @@ def explain(
     limit: int = 24,
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
+    cache: str | Path | None = None,
     engine: str = "auto",
     **rules: Any,
 ) -> Explanations:
@@ -189,10 +200,8 @@ def explain(
         error otherwise.
     limit : int, default=24
         Greatest number of images, chosen evenly from first to last; 0 for all.
-    weights, weights_dir
+    weights, weights_dir, cache, engine
         As in `featx.extract`; the weights must be those that the model was trained with.
-    engine : {"auto", "keras", "openvino"}, default="auto"
-        Engine that runs the networks for occlusion.
     **rules
         Rules by which images are opened, such as ``columns`` and ``root``
         (`featx.datasets.rules.OpeningRules`).
@@ -226,10 +235,37 @@ def explain(
     if out is not None and not overwrite:
         names = [dataset.names[index] for index in indices]
         _check_folder(Path(out), name, explainer, names)
-    explanations = _explain_all(explainer, dataset, indices.tolist(), name)
-    if not len(explanations):
-        path, reason = (*explanations.unreadable, ("none", "there is no image"))[0]
+    predictions = audited(
+        model,
+        dataset.select(indices),
+        weights=weights,
+        weights_dir=weights_dir,
+        cache=cache,
+        engine=engine,
+    )
+    unreadable = dict(predictions.unreadable)
+    kept = [index for index in indices.tolist() if dataset.names[index] not in unreadable]
+    if not kept:
+        path, reason = (*unreadable.items(), ("none", "there is no image"))[0]
         raise FeatxError(f"no image could be read, among them {path}: {reason}; give readable ones")
+    explanations = Explanations(
+        explanations=_explain_all(
+            explainer,
+            dataset,
+            kept,
+            predictions.probabilities,
+            predictions.predicted_names.tolist(),
+        ),
+        unreadable=tuple(predictions.unreadable),
+        method=explainer.method,
+        class_names=tuple(predictions.class_names),
+        threshold=predictions.threshold,
+        images=dataset,
+        indices=tuple(kept),
+        model=name,
+        findings=tuple(predictions.findings),
+        views=training_views(model),
+    )
     log_findings(explanations.findings)
     if out is not None:
         explanations.save(out)
@@ -262,36 +298,21 @@ def _check_folder(out: Path, model: str, explainer: Explainer, names: Sequence[s
 
 
 def _explain_all(
-    explainer: Explainer, images: ImageDataset, indices: Sequence[int], model: str = ""
-) -> Explanations:
-    """Explain images; those that cannot be read are listed."""
-    found: dict[int, Explanation] = {}
-    unreadable = []
+    explainer: Explainer,
+    images: ImageDataset,
+    indices: Sequence[int],
+    probabilities: Iterable[npt.NDArray[np.float64] | None],
+    labels: Iterable[str | None],
+) -> tuple[Explanation, ...]:
+    """Explain decisions that are given; where they are None, those on the original view."""
+    found = []
     with progress("Explaining", len(indices), "images") as advance:
-        for index in indices:
-            try:
-                found[index] = explainer.explain(images, index)
-            except UnreadableImageError as error:
-                unreadable.append((images.names[index], str(error)))
+        for index, row, label in zip(indices, probabilities, labels, strict=True):
+            found.append(
+                explainer.explain(images, index, row, None if label is None else str(label))
+            )
             advance()
-    given = images.select(list(found))
-    members = find_members(
-        explainer.model.membership_,
-        given.names,
-        [given.digest(index) for index in range(len(given))],
-        given.patients if given.patients_known else None,
-    )
-    return Explanations(
-        explanations=tuple(found.values()),
-        unreadable=tuple(unreadable),
-        method=explainer.method,
-        class_names=tuple(str(name) for name in explainer.model.classes_),
-        threshold=explainer.model.threshold_,
-        images=images,
-        indices=tuple(found),
-        model=model,
-        findings=tuple(members.findings),
-    )
+    return tuple(found)
 
 
 def add_heat_maps(
@@ -304,11 +325,14 @@ def add_heat_maps(
     gallery = folder / "gallery"
     content = json.loads((gallery / "gallery.json").read_text(encoding="utf-8"))
     place = {name.encode("utf-8", "replace").decode(): i for i, name in enumerate(images.names)}
-    files = {place[shown["path"]]: gallery / shown["file"] for shown in content["pictures"]}
-    found = _explain_all(explainer, images, list(files))
-    for index, each in zip(found.indices, found, strict=True):
-        image = overlay(images.read(index), each.map, found.scale, _GALLERY_SIDE)
-        put_bytes(files[index].with_suffix(".heat.jpg"), encode(image, "JPEG"))
+    pictures = content["pictures"]
+    indices = [place[shown["path"]] for shown in pictures]
+    called = [shown["called"] for shown in pictures]
+    found = _explain_all(explainer, images, indices, [None] * len(indices), called)
+    scale = shared_scale([each.map for each in found])
+    for index, shown, each in zip(indices, pictures, found, strict=True):
+        image = overlay(images.read(index), each.map, scale, _GALLERY_SIDE)
+        put_bytes((gallery / shown["file"]).with_suffix(".heat.jpg"), encode(image, "JPEG"))
 
 
 def _file_name(number: int, name: str) -> str:

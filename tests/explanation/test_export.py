@@ -18,7 +18,7 @@ from tests.benchmarking.conftest import draw
 
 @pytest.fixture
 def model(quick):
-    return fit(extract(draw(), views=1), "logistic", cv=2)
+    return fit(extract(draw(), views=3), "logistic", cv=2)
 
 
 @pytest.fixture
@@ -56,11 +56,23 @@ def test_the_numbers_are_those_of_the_model(model, tmp_path):
     assert (content["model"], content["threshold"]) == ("my", model.threshold_)
     assert explanations.indices[0] == 0 and explanations.indices[-1] == len(images) - 1
     assert [path.name for path in tmp_path.iterdir()] == ["my.skops"], "nothing else is written"
-    matrix = extract(images.select(explanations.indices), views=1)
-    expected = model.predict_images(matrix)
-    for entry, row, label in zip(content["images"], expected, model.decide(expected), strict=True):
-        assert list(entry["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
+    expected = featx.predict(model, images.select(explanations.indices))
+    assert explanations.views == 3
+    rows = zip(
+        content["images"],
+        expected.probabilities,
+        expected.predicted_names,
+        explanations,
+        strict=True,
+    )
+    for entry, row, label, each in rows:
+        assert list(entry["probabilities"].values()) == row.tolist()
         assert entry["label"] == label
+        caption = " ".join(explanations._caption(each))
+        named = entry["probabilities"][label]
+        assert f"{label}, probability {named:.3f}" in caption
+        sign = ">=" if label == "well" else "<"
+        assert f"well {row[1]:.3f} {sign} threshold {model.threshold_:.3f}" in caption
         assert entry["map_mean_plus_bias"] == pytest.approx(entry["decision_value"], abs=1e-4)
         assert np.mean(entry["map"]) + entry["bias"] == pytest.approx(entry["map_mean_plus_bias"])
 
