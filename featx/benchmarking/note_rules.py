@@ -10,8 +10,10 @@ from featx.benchmarking.comparison import pick_reference
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["curve_notes", "row_notes", "shortcut_notes"]
+__all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes"]
 
+# Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
+FEWEST_PATIENTS = 10
 # A control that reaches this proportion of the way from chance to the best model is near it.
 NEAR_BEST = 0.8
 
@@ -39,7 +41,21 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
                 notes.append(Note("collapsed", {"model": _model(row), **reason}))
     for row in rows:
         notes += [Note("diagnosis", {"model": row.backbone, "text": t}) for t in row.diagnosis]
-    return notes + shortcut_notes(rows)
+    return notes + few_patients_notes(rows) + shortcut_notes(rows)
+
+
+def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Name the sets with too few patients of a class for the intervals to be trusted."""
+    fewest: dict[str, float] = {}
+    for row in rows:
+        for name, scores in {"": row.scores, **row.externals}.items():
+            if scores.fewest_patients is not None:
+                fewest[name] = min(scores.fewest_patients, fewest.get(name, math.inf))
+    return [
+        Note("few-patients", {"set": name, "patients": patients, "needed": FEWEST_PATIENTS})
+        for name, patients in fewest.items()
+        if patients < FEWEST_PATIENTS
+    ]
 
 
 def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:

@@ -4,9 +4,9 @@ Every resample draws patients, not images, because a patient's images are correl
 interval suits all metrics; simulation (300 to 624 images, with and without several images per
 patient, nominal 95 %) decided:
 
-- Proportions (F1, balanced accuracy, average precision, Brier score): bootstrap standard error
-  on the logit scale. The percentile interval covers 90 to 94 % for an average precision near 1,
-  because every resample repeats images and so looks easier; this one covers 92 to 95 %.
+- Average precision and Brier score: bootstrap standard error, in Wilson's interval. The
+  percentile interval covers 90 to 94 % for an average precision near 1, because every resample
+  repeats images and so looks easier; this one covers 92 to 95 %.
 - Calibration slope and intercept: the basic (reversed percentile) interval, 94 to 96 %. The
   percentile interval of the slope covers 89 to 92 %, for the slope's bias is doubled in it.
 - Expected calibration error: see `calibration_error_interval`. The percentile interval never
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from featx.metrics.intervals import Floats, Integers, Interval, extreme_interval, logit_interval
+from featx.metrics.intervals import Floats, Integers, Interval, wilson_interval
 
 __all__ = [
     "basic_interval",
@@ -69,9 +69,13 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
 
 
 def share_interval(
-    value: float, replicates: Floats, trials: int, confidence: float = 0.95
+    value: float, replicates: Floats, patients: float, confidence: float = 0.95
 ) -> Interval:
-    """Return the bootstrap interval of a proportion, on the logit scale.
+    """Return the bootstrap interval of a figure from 0 to 1, after Wilson.
+
+    It is that of a proportion among the effective number of trials, value (1 - value) over the
+    variance of resamples. To both is added what half a wrong trial among the patients would give:
+    where the figure is 0 or 1, and resamples cannot vary, the trials are the patients.
 
     Parameters
     ----------
@@ -79,25 +83,24 @@ def share_interval(
         The figure on the data themselves.
     replicates : ndarray of float64, shape (n_bootstrap,)
         The figure in each resample; nan where undefined.
-    trials : int
-        Number of patients of the rarer class, for the bound where the figure is exactly 0 or 1
-        and resamples cannot vary.
+    patients : float
+        Effective number of patients of the rarer class.
     confidence : float, default=0.95
         Coverage of the interval.
 
     Examples
     --------
-    >>> print(share_interval(0.9, np.array([0.88, 0.92, 0.9, 0.86, 0.94]), trials=30))
-    0.900 (0.819 to 0.947)
-    >>> print(share_interval(1.0, np.ones(5), trials=30))
-    1.000 (0.884 to 1.000)
+    >>> print(share_interval(0.9, np.array([0.88, 0.92, 0.9, 0.86, 0.94]), patients=30))
+    0.900 (0.806 to 0.951)
+    >>> print(share_interval(1.0, np.ones(5), patients=30))
+    1.000 (0.886 to 1.000)
     """
-    if value in (0.0, 1.0):
-        return extreme_interval(value, trials, confidence)
     defined = _defined(value, replicates, confidence)
     if defined is None:
         return Interval(value, math.nan, math.nan)
-    return logit_interval(value, float(defined.var(ddof=1)), confidence)
+    added = 0.5 / patients
+    trials = (value * (1 - value) + added) / (float(defined.var(ddof=1)) + added / patients)
+    return wilson_interval(value * trials, trials, confidence)
 
 
 def basic_interval(value: float, replicates: Floats, confidence: float = 0.95) -> Interval:

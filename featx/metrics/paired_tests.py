@@ -202,6 +202,8 @@ def mcnemar_test(
         return ComparisonResult(math.nan, math.nan, math.nan, math.nan)
     numbers = number_patients(patients, n)
     of_patients = np.rint(np.bincount(numbers, weights=gained)).astype(np.int64)
+    if np.array_equal(predicted_a, predicted_b):
+        return ComparisonResult(0.0, 0.0, 0.0, 1.0)
     low, high = _bonett_price(gained, design_effect(gained, numbers), confidence)
     return ComparisonResult(float(gained.mean()), low, high, _sign_flip_mid_p(of_patients))
 

@@ -6,15 +6,17 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import optimize, stats
 
 from featx.metrics.intervals import (
     Floats,
     Integers,
     Interval,
-    extreme_interval,
-    logit_interval,
+    effective_patients,
+    mean_interval,
     number_patients,
+    two_sided_quantile,
+    without_one,
 )
 from featx.metrics.labels import check_binary, check_codes, check_scores
 
@@ -29,16 +31,19 @@ def auc_interval(
 ) -> Interval:
     """Return the area under the ROC curve with its interval.
 
-    The variance is DeLong's, found by ranks in O(n log n) [1]_ [2]_, and Obuchowski's [3]_
-    where patients have several images. The interval is symmetric on the logit scale, so that it
-    stays within 0 and 1 and keeps its coverage near 1 [4]_.
+    The variance V is DeLong's, found by ranks in O(n log n) [1]_ [2]_; where patients have several
+    images, Obuchowski's [3]_, by the jackknife. The bounds are those areas A that lie as far from
+    the estimate as their own standard error times the quantile, as in Wilson's interval of a
+    proportion. How the variance changes with the area is Newcombe's V0(A) [4]_, by which the area
+    1, with a variance of 0, has an interval, too:
 
-    Three cases have a variance of 0 or none. (a) Perfect separation: with m positive and n
-    negative patients, min(m, n) pairs of different people can be formed, which are independent
-    trials that were all won; the lower bound is therefore Clopper and Pearson's
-    ``((1 - confidence) / 2) ** (1 / min(m, n))``. It is safe rather than sharp. An area of 0 is
-    its mirror. (b) The same score for every image, and (c) a class with one patient only: the
-    variance is Hanley and McNeil's [5]_ with the numbers of patients.
+    (A - estimate)² = t² V0(A) (V + 0.8 V1) / (V0(estimate) + V1), with V1 = V0(1 - 0.5 / images)
+
+    V1 is that of half an image of the rarer class ranked wrongly: near 1, the few wrong pairs say
+    little of the variance. V0 takes the `effective_patients` m and n of the classes, and t has
+    Satterthwaite's degrees of freedom for variances of m and n components. Simulation chose 0.5
+    and 0.8, see ``scripts/bench/coverage.py``. Where V is 0 because all scores are the same, or
+    unknown because a class has one patient, V0(A) itself is used.
 
     Parameters
     ----------
@@ -69,30 +74,34 @@ def auc_interval(
        Letters 21:1389-1393.
     .. [3] Obuchowski NA (1997). Nonparametric analysis of clustered ROC curve data. Biometrics
        53:567-578.
-    .. [4] Pepe MS (2003). The statistical evaluation of medical tests for classification and
-       prediction, section 5.2. Oxford University Press.
-    .. [5] Hanley JA, McNeil BJ (1982). The meaning and use of the area under a receiver
-       operating characteristic (ROC) curve. Radiology 143:29-36.
+    .. [4] Newcombe RG (2006). Confidence intervals for an effect size measure based on the
+       Mann-Whitney statistic. Part 2: asymptotic methods and evaluation. Statistics in Medicine
+       25:559-573; method 5.
 
     Examples
     --------
     >>> print(auc_interval([0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 5, 4, 6, 7, 8]))
-    0.938 (0.438 to 0.997)
+    0.938 (0.464 to 0.996)
     >>> print(auc_interval([0, 0, 0, 0, 1, 1, 1, 1], [1, 2, 3, 4, 5, 6, 7, 8]))
-    1.000 (0.398 to 1.000)
+    1.000 (0.527 to 1.000)
     """
     positive = check_binary(labels)
     numbers = number_patients(patients, len(positive))
-    area, influence = auc_influence(positive, check_scores(scores, len(positive)), numbers)
+    area, of_positive, of_negative = _sides(positive, check_scores(scores, len(positive)), numbers)
     if math.isnan(area):
         return Interval.undefined()
-    n_positive, n_negative = (len(np.unique(numbers[side])) for side in (positive, ~positive))
-    if area in (0.0, 1.0):
-        return extreme_interval(area, min(n_positive, n_negative), confidence)
-    variance = float(influence @ influence)
-    if not variance > 0:
-        variance = _hanley_mcneil_variance(area, n_positive, n_negative)
-    return logit_interval(area, variance, confidence)
+    m, n = (effective_patients(numbers[side]) for side in (positive, ~positive))
+    ratio, degrees = 1.0, math.inf
+    both = of_positive + of_negative
+    variance = float(both @ both)
+    if variance > 0 or (variance == 0 and area in (0.0, 1.0)):
+        assumed = _newcombe_variance(1 - 0.5 / min(positive.sum(), (~positive).sum()), m, n)
+        added = 0.8 * assumed
+        ratio = (variance + added) / (_newcombe_variance(area, m, n) + assumed)
+        first = float(of_positive @ of_positive) + added * n / (m + n)
+        second = float(of_negative @ of_negative) + added * m / (m + n)
+        degrees = (first + second) ** 2 / (first**2 / max(m - 1, 1) + second**2 / max(n - 1, 1))
+    return _score_interval(area, ratio, two_sided_quantile(confidence, degrees), m, n)
 
 
 def macro_auc_interval(
@@ -103,8 +112,8 @@ def macro_auc_interval(
 ) -> Interval:
     """Return the macro-averaged one-vs-rest area under the ROC curve.
 
-    The areas of the classes come from the same patients: their influences are averaged before the
-    variance is taken. Where that is 0, the bounds are the means of the bounds of the classes.
+    The interval is made from those of the classes (`mean_interval`), whose areas are correlated
+    because they come from the same patients.
 
     Parameters
     ----------
@@ -125,22 +134,20 @@ def macro_auc_interval(
     >>> labels = [0, 0, 0, 1, 1, 1, 2, 2, 2]
     >>> scores = np.eye(3)[[0, 0, 1, 1, 1, 0, 2, 2, 2]]
     >>> print(macro_auc_interval(labels, scores))
-    0.833 (0.494 to 0.962)
+    0.833 (0.468 to 0.966)
     """
     if scores.ndim == 1:
         return auc_interval(labels, scores, confidence, patients)
     truth = check_codes(labels, scores.shape[1])
     numbers = number_patients(patients, len(truth))
-    _, influence = macro_auc_influence(truth, scores, numbers)
-    variance = float(influence @ influence)
     areas = [
         auc_interval(truth == label, column, confidence, numbers)
         for label, column in enumerate(scores.T)
     ]
-    value, low, high = np.mean([(area.value, area.low, area.high) for area in areas], axis=0)
-    if variance > 0:
-        return logit_interval(float(value), variance, confidence)
-    return Interval(float(value), float(low), float(high))
+    influences = [
+        auc_influence(truth == label, column, numbers)[1] for label, column in enumerate(scores.T)
+    ]
+    return mean_interval(areas, np.nan_to_num(influences))
 
 
 def auc_influence(
@@ -150,8 +157,8 @@ def auc_influence(
 
     The sum of squares of one classifier's influences is the variance of its area; the sum of
     products of two classifiers' influences is the covariance of theirs. With one image per patient
-    both are DeLong's; otherwise Obuchowski's, but for a factor (number of patients over one less)
-    of the term for patients who have images of both classes.
+    both are DeLong's; otherwise Obuchowski's by the jackknife, which is unbiased also where
+    patients have different numbers of images.
 
     Parameters
     ----------
@@ -176,26 +183,32 @@ def auc_influence(
     >>> area, round(float(influence @ influence), 6)
     (0.75, 0.125)
     """
+    area, of_positive, of_negative = _sides(positive, scores, patients)
+    return area, of_positive + of_negative
+
+
+def _sides(
+    positive: npt.NDArray[np.bool_], scores: Floats, patients: Integers
+) -> tuple[float, Floats, Floats]:
+    """Return the ROC AUC and each patient's influence by positive and by negative images."""
     n_patients = int(patients.max()) + 1 if len(patients) else 0
     n_positive = int(positive.sum())
     n_negative = len(positive) - n_positive
+    unknown = np.full(n_patients, math.nan)
     if n_positive == 0 or n_negative == 0:
-        return math.nan, np.full(n_patients, math.nan)
+        return math.nan, unknown, unknown
     ranks = stats.rankdata(scores)
     # Proportion of the other class on the right side of each image: DeLong's structural components.
     beaten = (ranks[positive] - stats.rankdata(scores[positive])) / n_negative
     beating = 1 - (ranks[~positive] - stats.rankdata(scores[~positive])) / n_positive
     area = float(beaten.mean())
-    influence = np.zeros(n_patients)
+    influences = []
     for side, components in ((positive, beaten), (~positive, beating)):
-        members = len(np.unique(patients[side]))
-        if members < 2:
-            return area, np.full(n_patients, math.nan)
-        residuals = (components - area) / len(components)
-        influence += math.sqrt(members / (members - 1)) * np.bincount(
-            patients[side], weights=residuals, minlength=n_patients
-        )
-    return area, influence
+        if len(np.unique(patients[side])) < 2:
+            return area, unknown, unknown
+        found = without_one((components - area) / len(components), patients[side])
+        influences.append(np.pad(found, (0, n_patients - len(found))))
+    return area, influences[0], influences[1]
 
 
 def macro_auc_influence(
@@ -235,11 +248,20 @@ def ranked(probabilities: Floats) -> Floats:
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
-def _hanley_mcneil_variance(area: float, n_positive: int, n_negative: int) -> float:
-    both_above = area / (2 - area)
-    above_both = 2 * area**2 / (1 + area)
-    return (
-        area * (1 - area)
-        + (n_positive - 1) * (both_above - area**2)
-        + (n_negative - 1) * (above_both - area**2)
-    ) / (n_positive * n_negative)
+def _newcombe_variance(area: float, m: float, n: float) -> float:
+    """Return the variance that an area has under exponential scores, alike for either class."""
+    others = (m + n) / 2 - 1
+    shape = 1 + others * ((1 - area) / (2 - area) + area / (1 + area))
+    return area * (1 - area) * shape / (m * n)
+
+
+def _score_interval(area: float, ratio: float, quantile: float, m: float, n: float) -> Interval:
+    """Return the areas whose squared distance from the estimate is their squared error."""
+
+    def excess(other: float) -> float:
+        return (other - area) ** 2 - quantile**2 * ratio * _newcombe_variance(other, m, n)
+
+    inside = min(max(area, 1e-9), 1 - 1e-9)
+    low = 0.0 if area == 0 else float(optimize.brentq(excess, 0.0, inside, xtol=1e-13))
+    high = 1.0 if area == 1 else float(optimize.brentq(excess, inside, 1.0, xtol=1e-13))
+    return Interval(area, low, high)

@@ -82,8 +82,8 @@ class TwoWayTask:
     ...     predicted=np.array([False, True, False, True]),
     ... )
     >>> figures = task.measure(np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 3.0]]))
-    >>> figures["sensitivity"], figures["average_precision"].round(3)
-    (array([0.5, 1. ]), array([0.833, 1.   ]))
+    >>> figures["average_precision"].round(3)
+    array([0.833, 1.   ])
     """
 
     positive: npt.NDArray[np.bool_]
@@ -91,7 +91,7 @@ class TwoWayTask:
     predicted: npt.NDArray[np.bool_]
 
     def measure(self, weights: Floats) -> dict[str, Floats]:
-        """Measure everything but the area under the ROC curve.
+        """Measure the figures without an interval in closed form.
 
         Parameters
         ----------
@@ -101,14 +101,13 @@ class TwoWayTask:
         Returns
         -------
         dict of str to ndarray of float64, shape (n_weightings,)
-            sensitivity, specificity, ppv, npv, balanced_accuracy, f1, average_precision, brier,
-            calibration_slope, calibration_intercept and expected_calibration_error, nan where
-            undefined; and calibration_shift, the sum over bins of the absolute change of their
-            gaps from those of equal weights.
+            average_precision, brier, calibration_slope, calibration_intercept and
+            expected_calibration_error, nan where undefined; and calibration_shift, the sum over
+            bins of the absolute change of their gaps from those of equal weights.
         """
         slope, intercept = calibration_fit(self.positive, self._log_odds, weights)
         gaps = calibration_gaps(self.positive, self.probability, weights)
-        return self._of_calls(weights) | {
+        return {
             "average_precision": self._average_precision(weights),
             "brier": weights @ (self.probability - self.positive) ** 2 / weights.sum(axis=1),
             "calibration_slope": slope,
@@ -130,27 +129,16 @@ class TwoWayTask:
     def _gaps(self) -> Floats:
         return calibration_gaps(self.positive, self.probability, np.ones((1, len(self.positive))))
 
-    def _of_calls(self, weights: Floats) -> dict[str, Floats]:
-        cells = np.stack(
-            [
-                self.positive & self.predicted,
-                self.positive & ~self.predicted,
-                ~self.positive & self.predicted,
-                ~self.positive & ~self.predicted,
-            ],
-            axis=1,
-        ).astype(np.float64)
-        tp, fn, fp, tn = (weights @ cells).T
-        sensitivity = divide(tp, tp + fn)
-        specificity = divide(tn, tn + fp)
+    @cached_property
+    def proportions(self) -> dict[str, tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+        """Each proportion by name: which images have the outcome, and among which."""
+        positive, predicted = self.positive, self.predicted
         return {
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "ppv": divide(tp, tp + fp),
-            "npv": divide(tn, tn + fn),
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-            # Without a positive image there is nothing to find; without a call it is 0.
-            "f1": np.where(tp + fn > 0, divide(2 * tp, 2 * tp + fn + fp), np.nan),
+            "sensitivity": (predicted, positive),
+            "specificity": (~predicted, ~positive),
+            "ppv": (positive, predicted),
+            "npv": (~positive, ~predicted),
+            "jaccard": (positive & predicted, positive | predicted),
         }
 
     @cached_property

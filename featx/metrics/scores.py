@@ -21,6 +21,8 @@ from featx.metrics.intervals import (
     Floats,
     Integers,
     Interval,
+    effective_patients,
+    mean_interval,
     number_patients,
     proportion_interval,
 )
@@ -48,7 +50,7 @@ METRICS = (
 )
 """Names of all figures, in the order of a table."""
 
-_RESAMPLED = tuple(name for name in METRICS if name not in ("auc", "accuracy"))
+_RESAMPLED = METRICS[METRICS.index("average_precision") :]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +81,10 @@ class Scores:
     per_class : dict of str to dict of str to Interval
         With more than two classes, one-vs-rest metrics by class name, without accuracy; otherwise
         empty.
+    fewest_patients : float or None
+        Effective number of patients of the class that has fewest
+        (`featx.metrics.intervals.effective_patients`); intervals need about 10. None in results of
+        before.
     """
 
     metrics: dict[str, Interval]
@@ -90,6 +96,7 @@ class Scores:
     collapsed: bool = False
     collapse_reason: str = ""
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    fewest_patients: float | None = None
 
     def __repr__(self) -> str:
         names = [name for name in ("auc", "accuracy") if name in self.metrics]
@@ -119,6 +126,7 @@ class Scores:
             "threshold": self.threshold,
             "confusion": self.confusion.tolist(),
             "n_patients_test": self.n_patients,
+            "fewest_patients": self.fewest_patients,
             "collapsed": self.collapsed,
             "collapse_reason": self.collapse_reason,
         }
@@ -135,6 +143,7 @@ class Scores:
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
             per_class={k: _read(v) for k, v in values.get("per_class", {}).items()},
+            fewest_patients=values.get("fewest_patients"),
         )
 
 
@@ -189,11 +198,12 @@ def evaluate(
     one-vs-rest metrics, except accuracy; the balanced accuracy is the mean sensitivity. An average
     is undefined where that of any class is. Use `featx.evaluate` for a model and images.
 
-    Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy and, with two
-    classes, sensitivity, specificity, PPV and NPV; the bootstrap by patient
-    (`featx.metrics.bootstrap`) for the others. All are clustered by patient; with one image per
-    patient, AUC and proportions have the plain intervals of DeLong and Wilson. The balanced
-    accuracy of a collapsed classifier is always 1 / n_classes, so its interval has no width.
+    Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy,
+    sensitivity, specificity, PPV, NPV and, by the Jaccard index, F1; `mean_interval` for the
+    balanced accuracy and means over classes; the bootstrap by patient (`featx.metrics.bootstrap`)
+    for the others. All are clustered by patient; with one image per patient, proportions have
+    Wilson's plain interval. With an effective number of under 10 patients of a class
+    (`Scores.fewest_patients`), coverage was not found to be near 95 %.
 
     Parameters
     ----------
@@ -251,7 +261,7 @@ def evaluate(
         _of_class(task, replicates, numbers, confidence)
         for task, replicates in zip(tasks, resampled, strict=True)
     ]
-    metrics = classes[0] if two_way else _macro(tasks, resampled, numbers, confidence)
+    metrics = classes[0] if two_way else _macro(tasks, classes, resampled, numbers, confidence)
     metrics = metrics | {"accuracy": proportion_interval(predicted == labels, numbers, confidence)}
     collapse_reason = _collapse_reason(labels, predicted, class_names)
     n = len(class_names)
@@ -266,6 +276,7 @@ def evaluate(
         collapsed=bool(collapse_reason),
         collapse_reason=collapse_reason,
         per_class={} if two_way else dict(zip(class_names, classes, strict=True)),
+        fewest_patients=min(effective_patients(numbers[labels == each]) for each in set(labels)),
     )
 
 
@@ -310,49 +321,72 @@ def _of_class(
     task: TwoWayTask, replicates: dict[str, Floats], numbers: Integers, confidence: float
 ) -> dict[str, Interval]:
     """Return the figures of one class against the rest."""
-
-    def proportion(outcome: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Interval:
-        return proportion_interval(outcome[among], numbers[among], confidence)
-
-    positive, predicted = task.positive, task.predicted
+    figures = {
+        name: proportion_interval(outcome[among], numbers[among], confidence)
+        for name, (outcome, among) in task.proportions.items()
+    }
+    influences = _influences([task], ("sensitivity", "specificity"), numbers)
+    parts = [figures["sensitivity"], figures["specificity"]]
+    # F1 is 2 J / (1 + J) of the Jaccard index J, a proportion; nothing to find leaves it undefined.
+    jaccard = figures.pop("jaccard") if task.positive.any() else Interval.undefined()
+    f1 = [2 * bound / (1 + bound) for bound in (jaccard.value, jaccard.low, jaccard.high)]
     values = {name: float(whole[0]) for name, whole in task.unweighted.items()}
+    trials = _patients_of_rarer(task.positive, numbers)
     return (
-        {"auc": auc_interval(positive, task.probability, confidence, numbers)}
-        | _by_bootstrap(values, replicates, _patients_of_rarer(task, numbers), confidence)
+        figures
         | {
-            "sensitivity": proportion(predicted, positive),
-            "specificity": proportion(~predicted, ~positive),
-            "ppv": proportion(positive, predicted),
-            "npv": proportion(~positive, ~predicted),
+            "auc": auc_interval(task.positive, task.probability, confidence, numbers),
+            "balanced_accuracy": mean_interval(parts, influences),
+            "f1": Interval(*f1),
         }
+        | _by_bootstrap(values, replicates, trials, confidence)
     )
 
 
 def _macro(
     tasks: list[TwoWayTask],
+    classes: list[dict[str, Interval]],
     resampled: list[dict[str, Floats]],
     numbers: Integers,
     confidence: float,
 ) -> dict[str, Interval]:
-    """Return means over classes, of estimates and of resamples."""
+    """Return means over classes of figures that share patients."""
+    figures = {
+        name: mean_interval(
+            [of_class["f1" if name == "jaccard" else name] for of_class in classes],
+            _influences(tasks, (name,), numbers),
+        )
+        for name in tasks[0].proportions
+    }
+    figures["f1"] = figures.pop("jaccard")
+    # Not the mean over classes against the rest, to which specificities would add.
+    figures["balanced_accuracy"] = figures["sensitivity"]
     values = {
         name: float(np.mean([task.unweighted[name][0] for task in tasks])) for name in _RESAMPLED
     }
     replicates = {
         name: np.mean([measured[name] for measured in resampled], axis=0) for name in resampled[0]
     }
-    # Not the mean over classes against the rest, to which specificities would add.
-    values["balanced_accuracy"] = values["sensitivity"]
-    replicates["balanced_accuracy"] = replicates["sensitivity"]
-    trials = min(_patients_of_rarer(task, numbers) for task in tasks)
+    trials = min(_patients_of_rarer(task.positive, numbers) for task in tasks)
     truth = np.argmax([task.positive for task in tasks], axis=0)
     columns = np.column_stack([task.probability for task in tasks])
     auc = macro_auc_interval(truth, columns, confidence, numbers)
-    return {"auc": auc} | _by_bootstrap(values, replicates, trials, confidence)
+    return {"auc": auc} | figures | _by_bootstrap(values, replicates, trials, confidence)
+
+
+def _influences(tasks: list[TwoWayTask], names: tuple[str, ...], numbers: Integers) -> Floats:
+    """Return each patient's influence on proportions, a row for each task and name."""
+    rows = []
+    for task in tasks:
+        for name in names:
+            outcome, among = task.proportions[name]
+            proportion = outcome[among].mean() if among.any() else 0.0
+            rows.append(np.bincount(numbers, weights=(outcome - proportion) * among))
+    return np.array(rows)
 
 
 def _by_bootstrap(
-    values: dict[str, float], replicates: dict[str, Floats], trials: int, confidence: float
+    values: dict[str, float], replicates: dict[str, Floats], trials: float, confidence: float
 ) -> dict[str, Interval]:
     intervals = {}
     for name in _RESAMPLED:
@@ -367,10 +401,10 @@ def _by_bootstrap(
     return intervals
 
 
-def _patients_of_rarer(task: TwoWayTask, numbers: Integers) -> int:
-    """Count the patients of the rarer class that is present."""
-    counts = [len(np.unique(numbers[side])) for side in (task.positive, ~task.positive)]
-    return min(count for count in counts if count > 0)
+def _patients_of_rarer(positive: npt.NDArray[np.bool_], numbers: Integers) -> float:
+    """Return the effective number of patients of the rarer class that is present."""
+    sides = (numbers[positive], numbers[~positive])
+    return min(effective_patients(side) for side in sides if len(side))
 
 
 def _collapse_reason(labels: Integers, predicted: Integers, class_names: tuple[str, ...]) -> str:

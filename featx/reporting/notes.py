@@ -29,7 +29,7 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
-        ``shortcut``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
+        ``few-patients``, ``shortcut``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -158,6 +158,11 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "collapsed": _collapsed,
     "diagnosis": lambda v: f"{v['model']}: {v['text']}",
+    "few-patients": lambda v: (
+        f"Few patients: the rarest class of {v['set'] or 'the test set'} has an effective number "
+        f"of {v['patients']:.1f} (patients with many images outweigh others). With fewer than "
+        f"{v['needed']}, intervals may hold the true figure less often than in 95 %."
+    ),
     "shortcut": lambda v: (
         f"SHORTCUT: {v['model']} alone reaches AUC {v['auc']:.3f}, where the best model reaches "
         f"{v['best']:.3f}. The classes of these images can largely be predicted without any sign "

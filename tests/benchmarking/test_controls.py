@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from featx.benchmarking.controls import control_matrix
-from featx.benchmarking.note_rules import shortcut_notes
+from featx.benchmarking.note_rules import few_patients_notes, shortcut_notes
 from featx.datasets.dataset import ImageDataset
 from featx.metrics.intervals import Interval
 from featx.metrics.scores import Scores
@@ -43,3 +43,15 @@ def test_no_shortcut_no_alarm():
     assert shortcut_notes([row("frozen", 0.95), row("control", 0.80)]) == []
     (note,) = shortcut_notes([row("frozen", 0.95), row("control", 0.90)])
     assert note.values == {"model": "control", "auc": 0.90, "best": 0.95}
+
+
+def test_too_few_patients_for_intervals_are_named():
+    def row(fewest, **externals):
+        return BenchmarkRow(
+            "a", "a", "svm", "frozen", Scores({}, 9, fewest_patients=fewest), externals
+        )
+
+    adults = Scores({}, 9, fewest_patients=6.04)
+    (note,) = few_patients_notes([row(12.0, adults=adults), row(11.0), row(None)])
+    assert note.values == {"set": "adults", "patients": 6.04, "needed": 10}
+    assert "the rarest class of adults has an effective number of 6.0" in note.text

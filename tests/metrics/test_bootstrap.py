@@ -10,6 +10,7 @@ from featx.metrics.bootstrap import (
     resample_patients,
     share_interval,
 )
+from featx.metrics.intervals import wilson_interval
 from featx.metrics.resampled import TwoWayTask
 
 
@@ -45,8 +46,11 @@ def test_intervals_without_enough_resamples_are_undefined():
 
 
 def test_a_perfect_share_keeps_a_doubt():
-    assert share_interval(1.0, np.ones(100), trials=40).low == pytest.approx(0.025 ** (1 / 40))
-    assert share_interval(0.0, np.zeros(100), trials=40).high < 0.1
+    perfect = share_interval(1.0, np.ones(100), patients=40)
+    assert perfect.low == pytest.approx(wilson_interval(40, 40).low)
+    assert share_interval(0.0, np.zeros(100), patients=40).high == pytest.approx(1 - perfect.low)
+    nearly = share_interval(0.9999, np.linspace(0.9998, 1, 100), patients=40)
+    assert nearly.low == pytest.approx(perfect.low, abs=2e-3)
 
 
 @pytest.mark.parametrize("sharpness", [1.0, 1.6])
@@ -61,8 +65,7 @@ def test_resampled_intervals_cover_about_as_they_claim(sharpness):
         return TwoWayTask(positive, probability, probability >= 0.5)
 
     truth = {name: float(value[0]) for name, value in draw(1_000_000).unweighted.items()}
-    names = ("f1", "balanced_accuracy", "average_precision", "brier")
-    names += ("calibration_slope", "calibration_intercept")
+    names = ("average_precision", "brier", "calibration_slope", "calibration_intercept")
     covered = {name: [] for name in (*names, "expected_calibration_error")}
     for random_state in range(200):
         task = draw(300)

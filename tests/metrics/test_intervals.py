@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from featx.metrics.intervals import (
-    Interval,
     design_effect,
-    extreme_interval,
-    logit_interval,
+    mean_interval,
     proportion_interval,
     wilson_interval,
+    without_one,
 )
 from tests.metrics.worked_examples import binormal
 
@@ -31,22 +30,30 @@ def test_wilson_without_trials_is_undefined():
     assert math.isnan(wilson_interval(0, 0).value)
 
 
-def test_extreme_interval_is_that_of_clopper_and_pearson():
-    low, high = proportion_confint(37, 37, alpha=0.05, method="beta")
-    assert extreme_interval(1.0, 37, 0.95) == Interval(1.0, pytest.approx(low), 1.0)
-    low, high = proportion_confint(0, 37, alpha=0.05, method="beta")
-    assert extreme_interval(0.0, 37, 0.95) == Interval(0.0, 0.0, pytest.approx(high))
+def test_means_of_figures_are_newcombes_square_and_add():
+    # Newcombe (1998), method 10: 56/70 - 48/80 has 0.0524 to 0.3339. As a mean, of p and 1 - q.
+    p, q = wilson_interval(56, 70), wilson_interval(80 - 48, 80)
+    mean = mean_interval([p, q], np.eye(2))
+    bounds = [2 * bound - 1 for bound in (mean.value, mean.low, mean.high)]
+    assert bounds == pytest.approx([0.2, 0.0524, 0.3339], abs=5e-5)
 
 
-@given(st.floats(1e-6, 1 - 1e-6), st.floats(1e-12, 0.2))
-def test_logit_interval_stays_inside_and_is_the_delta_method(value, variance):
-    interval = logit_interval(value, variance, 0.95)
-    assert 0 <= interval.low <= value <= interval.high <= 1
-    half = 1.959963984540054 * math.sqrt(variance) / (value * (1 - value))
-    if half < 500:
-        logit = math.log(value / (1 - value))
-        assert interval.low == pytest.approx(1 / (1 + math.exp(half - logit)))
-        assert interval.high == pytest.approx(1 / (1 + math.exp(-half - logit)))
+def test_figures_that_move_together_have_a_mean_as_wide_as_they_are():
+    part = wilson_interval(15, 20)
+    same = mean_interval([part, part], np.array([[1.0, -1.0, 0.5]] * 2))
+    assert (same.low, same.high) == pytest.approx((part.low, part.high))
+    opposed = mean_interval([part, part], np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    assert opposed.low == pytest.approx(opposed.value, abs=1e-6)
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=12), st.integers(0, 99))
+def test_the_variance_between_patients_is_that_of_the_jackknife(sizes, random_state):
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+    values = np.random.default_rng(random_state).normal(size=len(patients))
+    left = [values[patients != patient].mean() for patient in range(len(sizes))]
+    jackknife = (len(sizes) - 1) / len(sizes) * ((np.array(left) - values.mean()) ** 2).sum()
+    influence = without_one((values - values.mean()) / len(values), patients)
+    assert influence @ influence == pytest.approx(jackknife)
 
 
 def test_one_image_a_patient_is_plain_wilson():
@@ -65,9 +72,30 @@ def test_copies_of_images_bring_no_certainty():
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high), abs=2e-3)
 
 
-def test_all_correct_counts_patients_not_images():
-    all_correct = proportion_interval(np.ones(60), np.repeat(np.arange(20), 3))
-    assert all_correct == wilson_interval(20, 20)
+@pytest.mark.parametrize(("n_patients", "images"), [(20, 3), (10, 10), (100, 3), (30, 10)])
+def test_intervals_of_patients_change_smoothly_up_to_all_correct(n_patients, images):
+    patients = np.repeat(np.arange(n_patients), images)
+    wrong = [np.isin(np.arange(len(patients)), images * np.arange(k)) for k in range(4)]
+    lows = [proportion_interval(~each, patients).low for each in wrong]
+    independent = wilson_interval(n_patients * images, n_patients * images).low
+    assert wilson_interval(n_patients, n_patients).low - 0.01 < lows[0] < independent
+    assert (np.diff(lows) < 0.12 * (1 - lows[0])).all()
+    assert (np.diff(lows) > -0.25 * (1 - lows[0])).all()
+
+
+@pytest.mark.parametrize("sizes", [[10] * 10, range(1, 31), [1] * 27 + [30] * 3])
+def test_few_or_uneven_patients_cover_as_they_claim(sizes):
+    generator = np.random.default_rng(2)
+    sizes = np.array(sizes)
+    patients = np.repeat(np.arange(len(sizes)), sizes)
+    covered = []
+    for _ in range(1000):
+        # Beta-binomial: an intraclass correlation of 0.3.
+        truth = generator.uniform(0.7, 0.95)
+        own = generator.beta(truth * 7 / 3, (1 - truth) * 7 / 3, len(sizes))
+        interval = proportion_interval(generator.random(len(patients)) < own[patients], patients)
+        covered.append(interval.low <= truth <= interval.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
 
 
 def test_design_effect_never_claims_more_than_independence():

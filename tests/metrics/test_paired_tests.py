@@ -10,6 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from featx.metrics.paired_tests import delong_test, holm, mcnemar_test, verdict
+from featx.metrics.ranking import auc_interval
 from tests.metrics.worked_examples import binormal, delong_by_definition, ovarian_cancer
 
 paired_scores = st.lists(
@@ -66,7 +67,7 @@ def test_delong_where_nothing_varies():
     assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     also_perfect = np.concatenate([np.arange(10)[::-1], np.arange(10, 20)]).astype(float)
     both = delong_test(positive, perfect, also_perfect)
-    bound = 1 - 0.025 ** (1 / 10)
+    bound = 1 - auc_interval(positive, perfect).low
     assert (both.difference, both.p_value) == (0, 1)
     assert (both.low, both.high) == pytest.approx((-bound, bound))
     against_constant = delong_test(positive, perfect, np.zeros(20))
@@ -160,8 +161,10 @@ def test_mcnemar_with_patients_holds_its_level():
 
 def test_equal_predictions_show_nothing():
     result = mcnemar_test([0, 1, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0])
-    assert (result.difference, result.p_value) == (0, 1)
-    assert result.low < 0 < result.high
+    assert (result.difference, result.low, result.high, result.p_value) == (0, 0, 0, 1)
+    as_accurate = mcnemar_test([0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0])
+    assert (as_accurate.difference, as_accurate.p_value) == (0, 1)
+    assert as_accurate.low < 0 < as_accurate.high
     assert math.isnan(mcnemar_test([], [], []).p_value)
 
 

@@ -81,7 +81,7 @@ def test_the_seed_decides():
         for random_state in (1, 1, 2)
     )
     assert first == again
-    assert first["f1_low"] != other["f1_low"]
+    assert first["brier_low"] != other["brier_low"]
     assert first["accuracy_low"] == other["accuracy_low"]
 
 
@@ -139,9 +139,10 @@ def test_one_patient_gives_no_bounds_from_resamples():
     metrics = evaluate(
         labels, probabilities, class_names=NAMES, patients=["p"] * 30, n_bootstrap=20
     ).metrics
-    assert math.isnan(metrics["f1"].low)
+    assert math.isnan(metrics["average_precision"].low)
     assert math.isnan(metrics["calibration_intercept"].low)
-    assert metrics["accuracy"].high - metrics["accuracy"].low > 0.5
+    for name in ("accuracy", "f1"):
+        assert metrics[name].high - metrics[name].low > 0.3, name
 
 
 def test_three_classes_are_means_of_one_against_the_rest():
@@ -202,4 +203,4 @@ def test_patients_may_have_any_names():
         for who in (patients, named)
     )
     assert by_name["auc"].low == pytest.approx(numbered["auc"].low)
-    assert by_name["accuracy"] == numbered["accuracy"]
+    assert by_name["accuracy"].low == pytest.approx(numbered["accuracy"].low)
