@@ -58,8 +58,9 @@ def choose_columns(table: Table, rules: OpeningRules, labeled: bool, report: Row
     columns = usual | given
     if rules.patients in table.columns and "patient" not in given:
         columns["patient"] = str(rules.patients)
-    has_findings = rules.positive in table.columns or (convention and convention.findings)
-    wanted = ["path", *(["label"] if labeled and not has_findings else [])]
+    wanted = ["path"]
+    if labeled and not _has_findings(table, Choice(columns, convention), rules):
+        wanted.append("label")
     if any(role not in columns for role in wanted):
         columns = _propose(table, columns, wanted, report)
     for role, name in columns.items():
@@ -68,6 +69,13 @@ def choose_columns(table: Table, rules: OpeningRules, labeled: bool, report: Row
                 f"{table.where} has more than one column {name!r}, the {role}; rename one of them"
             )
     return Choice({role: name for role, name in columns.items() if name}, convention)
+
+
+def _has_findings(table: Table, choice: Choice, rules: OpeningRules) -> bool:
+    """Return whether labels are in columns of findings, without a column that may be the label."""
+    if rules.positive in table.columns or (choice.convention and choice.convention.findings):
+        return True
+    return not _likely(table.header, "label") and bool(finding_columns(table, choice))
 
 
 def _propose(
@@ -138,7 +146,12 @@ def finding_columns(table: Table, choice: Choice) -> list[str]:
     if choice.convention is not None and choice.convention.findings:
         return [name for name in choice.convention.findings if name in table.columns]
     others = [name for name in table.header if name not in choice.columns.values()]
-    return [name for name in others if {*map(clean, table.columns[name])} >= {"0", "1"}]
+    return [name for name in others if _holds_findings(table.columns[name])]
+
+
+def _holds_findings(cells: list[str]) -> bool:
+    values = {clean(cell).removesuffix(".0") for cell in cells}
+    return {"0", "1"} <= {value for value in values if not is_missing(value)} <= {"0", "1", "-1"}
 
 
 def _headless(table: Table) -> str:

@@ -106,6 +106,8 @@ def _joined(paths: list[str], lists: list[list[str]]) -> list[list[str]]:
 
 def _decide_uncertain(cells: list[str], rules: OpeningRules, report: RowReport) -> list[str]:
     """Give -1 the meaning that the user chose, where labels are -1, 0 and 1."""
+    if any(cell in rules.rename_labels for cell in cells):
+        return cells
     values = {_NUMBERS.get(cell) for cell in cells if cell}
     uncertain = [place for place, cell in enumerate(cells) if _NUMBERS.get(cell) == -1]
     if None in values or not uncertain or len(values) == 1:
@@ -113,7 +115,8 @@ def _decide_uncertain(cells: list[str], rules: OpeningRules, report: RowReport) 
     if rules.uncertain is None:
         report.ask(
             f"{len(uncertain):,} of {len(cells):,} labels are -1, CheXpert's sign for uncertain; "
-            f"decide what it means: --uncertain {', '.join(UNCERTAIN[:-1])} or {UNCERTAIN[-1]}",
+            f"decide what it means: --uncertain {', '.join(UNCERTAIN[:-1])} or {UNCERTAIN[-1]}; "
+            "or name the classes, where -1 is one: --rename-labels -1:NAME,1:NAME",
             uncertain="skip",
         )
         return cells

@@ -19,6 +19,9 @@ __all__ = ["FileFinder", "PathEnds", "find_root", "posix"]
 _MOST_FILES = 1_000_000
 _SAMPLE = 50
 
+# A file and its identity.
+Located = tuple[Path, Hashable]
+
 
 def posix(path: str) -> str:
     r"""Write a path with slashes, without ``.`` and doubled slashes.
@@ -48,7 +51,8 @@ class PathEnds:
         self._by_name: dict[str, list[int]] = {}
         self._by_stem: dict[str, list[int]] = {}
         for place, path in enumerate(paths):
-            parts = unicodedata.normalize("NFC", path).split("/")
+            # Other systems ignore case, and so do the tables that they export.
+            parts = unicodedata.normalize("NFC", path).casefold().split("/")
             self._parts.append(parts[:-1])
             self._by_name.setdefault(parts[-1], []).append(place)
             # Some tables list identifiers without the suffix of the file.
@@ -56,9 +60,9 @@ class PathEnds:
 
     def find(self, path: str, *, shortened: bool = False) -> list[int]:
         """Return the places of the paths that end with this one, or that are its end."""
-        *folders, name = posix(path).split("/")
+        *folders, name = posix(path).casefold().split("/")
         places = self._by_name.get(name, [])
-        if not places and PurePosixPath(name).suffix.lower() not in SUFFIXES:
+        if not places and PurePosixPath(name).suffix not in SUFFIXES:
             places = self._by_stem.get(name, [])
         return [place for place in places if _ends(self._parts[place], folders, shortened)]
 
@@ -72,27 +76,31 @@ def _ends(known: list[str], given: list[str], shortened: bool) -> bool:
 
 @dataclass
 class FileFinder:
-    """Finds files below a folder; where `search` is set, also by name in folders below."""
+    """Finds files of paths that are relative to a folder, or end the paths of files below it."""
 
     root: Path
-    search: bool
 
-    def find(self, path: str) -> tuple[Path, Hashable] | None:
+    def find(self, path: str) -> Located | None:
         """Return a file and its identity, which links to it share."""
         # As it is written: file names may be in NFD, or end with a space.
         variants = [path, posix(path)]
         if not path.isascii():
             variants += [unicodedata.normalize(form, posix(path)) for form in ("NFC", "NFD")]
-        for variant in dict.fromkeys(variants):
-            found = _regular_file(self.root / variant)
-            if found is not None:
-                return found
-        if not self.search:
-            return None
-        below = self.search_below(path)
-        return _regular_file(self.root / below[0]) if len(below) == 1 else None
+        files = (_regular_file(self.root / variant) for variant in dict.fromkeys(variants))
+        return next((file for file in files if file is not None), None)
 
-    def search_below(self, path: str) -> list[str]:
+    def search(self, path: str) -> Located | None:
+        """Return the only file at a path or below the folder whose path ends like this one."""
+        file = self.find(path)
+        return self._only(path) if file is None else file
+
+    def _only(self, path: str) -> Located | None:
+        files = [_regular_file(self.root / name) for name in self.below(path)]
+        # Links lead to one file under several paths.
+        identities = {file[1] for file in files if file is not None}
+        return files[0] if len(identities) == 1 else None
+
+    def below(self, path: str) -> list[str]:
         """Return the files in folders below whose path ends like this one."""
         files, ends = self._below
         return [files[place] for place in ends.find(path)]
@@ -103,7 +111,7 @@ class FileFinder:
         return files, PathEnds(files)
 
 
-def _regular_file(path: Path) -> tuple[Path, Hashable] | None:
+def _regular_file(path: Path) -> Located | None:
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -115,8 +123,13 @@ def _regular_file(path: Path) -> tuple[Path, Hashable] | None:
 
 def walk_files(root: Path) -> Iterator[str]:
     """List files below a folder by relative path, without hidden ones, up to a great number."""
-    count = 0
-    for parent, folders, files in os.walk(root):
+    count, seen = 0, set()
+    for parent, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         inside = Path(parent).relative_to(root).as_posix()
         for name in sorted(files):

@@ -28,6 +28,8 @@ class RowReport:
     # Rows that are left out without being wrong, by reason.
     dropped: dict[str, list[int]] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
 
     def add(self, kind: str, place: int, text: str = "") -> None:
@@ -50,22 +52,26 @@ class RowReport:
         """Places of the rows with problems."""
         return {place for places in self.problems.values() for place in places}
 
-    def check(self, skip_problems: bool) -> None:
+    def check(self, skip_problems: bool, advice: str = "") -> None:
         """Raise everything as one error, unless it is only rows to be left out."""
         bad = self.bad
         if not self.questions and (skip_problems or not bad):
             return
+        some = 0 < len(bad) < len(self.rows)
+        options = self.options | ({"skip_problems": True} if some or skip_problems else {})
         lines = list(self.questions)
-        options = self.options | ({"skip_problems": True} if bad or skip_problems else {})
         if bad:
             have = "has" if len(bad) == 1 else "have"
             lines.append(f"{len(bad):,} of its {len(self.rows):,} rows {have} problems:")
             lines += [f"  {self._line(kind, places)}" for kind, places in self.problems.items()]
-        remedy = "Correct these rows, or leave them out with" if bad else "Give"
-        if self.questions and bad:
-            remedy = "Correct these rows, or leave them out by the last of these options;"
-            remedy += " to continue, give"
-        lines.append(f"{remedy}\n  {as_options(options)}\nIn Python: {as_keywords(options)}")
+        lines += self.hints
+        if some:
+            lines.append("Correct these rows, or leave them out by --skip-problems.")
+        if options:
+            lines.append(f"To continue, give\n  {as_options(options)}")
+            lines.append(f"In Python: {as_keywords(options)}")
+        if advice:
+            lines.append(f"({advice})")
         raise UsageError(f"{self.where}: " + "\n".join(lines))
 
     def passed_over(self) -> list[PassedOver]:

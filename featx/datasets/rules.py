@@ -103,6 +103,16 @@ class OpeningRules:
                     "leave it out"
                 )
 
+    @property
+    def advice(self) -> str:
+        """What to do instead of giving options, where these are of the main set, for messages."""
+        if not self.external:
+            return ""
+        return (
+            f"these options are for the main set's table; for the external set {self.external} "
+            "mend the table, or open it in Python with these keywords of ImageDataset.open"
+        )
+
     def option(self, name: str, value: str) -> str:
         """Write the option that changes a rule, for messages."""
         if self.external:

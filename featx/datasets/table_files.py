@@ -19,6 +19,8 @@ __all__ = ["SPREADSHEETS", "Table", "is_table", "read_frame", "read_table"]
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
+_SAVE_AS_CSV = "{} is a spreadsheet; save it as 'CSV UTF-8' and give that file"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,7 +37,8 @@ class Table:
     @property
     def header(self) -> list[str]:
         """Names of the columns, without those that spreadsheets and pandas add."""
-        return [name for name in self.columns if not re.fullmatch(r"(Unnamed: \d+)?", name)]
+        added = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")
+        return [name for name in self.columns if not added.fullmatch(name)]
 
 
 def is_table(name: str) -> bool:
@@ -49,7 +52,7 @@ def read_table(path: Path) -> Table:
         raise UsageError(f"{path} does not exist; give a table with columns path, label")
     name = path.name.lower()
     if name.endswith(SPREADSHEETS):
-        raise UsageError(f"{path} is a spreadsheet; save it as 'CSV UTF-8' and give that file")
+        raise UsageError(_SAVE_AS_CSV.format(path))
     return _read_parquet(path) if name.endswith(".parquet") else _read_csv(path)
 
 
@@ -111,6 +114,8 @@ def _decode(path: Path) -> str:
             content = gzip.decompress(content)
     except (OSError, EOFError) as error:
         raise UsageError(f"{path} cannot be read ({error})") from error
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise UsageError(_SAVE_AS_CSV.format(path))
     encoding = "utf-8-sig"
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         encoding = "utf-16"

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from featx.datasets.cells import clean, is_missing
@@ -14,25 +14,19 @@ from featx.datasets.columns import Choice, choose_columns
 from featx.datasets.findings import has_labels, read_labels
 from featx.datasets.folders import Listing, shared_folder, split_word
 from featx.datasets.inventory import look_alike
-from featx.datasets.locating import FileFinder, find_root, posix
 from featx.datasets.problems import RowReport
+from featx.datasets.row_files import image_names, locate_rows, locate_urls
 from featx.datasets.rules import OpeningRules
 from featx.datasets.table_files import Table, read_frame, read_table
 from featx.errors import UsageError
-from featx.images.remote import RemoteFile, is_url, name_urls
-from featx.images.sources import Source
+from featx.images.remote import is_url
 
-__all__ = ["TableRows", "list_frame", "list_table", "locate_files", "read_rows"]
+__all__ = ["TableRows", "list_frame", "list_table", "read_rows"]
 
 SPLIT_NAMES = ("train", "val", "test", "")
 
-_NO_FILE = "whose file is missing"
-_SEVERAL_FILES = "whose file name is found in several folders"
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
-
-# A source and its identity, which links to the same file share.
-Located = tuple[Source, Hashable]
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,6 @@ class TableRows:
     labels_from: str
     patients_from: str
     report: RowReport
-    remark: str = ""
 
     def keep_one_each(self, identities: Sequence[Hashable | None]) -> list[int]:
         """Return the first row of each image; rows that contradict each other are problems."""
@@ -118,11 +111,10 @@ def read_rows(table: Table, labeled: bool | None, complete: bool, rules: Opening
         if not path:
             report.add("without a path", place)
     labels, labels_from = blank, ""
-    remark = ""
     if labeled:
         labels, labels_from = read_labels(table, choice, rules, report)
     elif labeled is None and has_labels(table, choice, rules):
-        labels, labels_from, remark = _read_known_labels(table, choice, rules, report)
+        labels, labels_from = _read_known_labels(table, choice, rules, report)
     _note_spelling("label", labels, _similar_labels(labels), report)
     splits = [split_word(cell) for cell in cells("split")]
     for place, split in enumerate(splits):
@@ -132,21 +124,22 @@ def read_rows(table: Table, labeled: bool | None, complete: bool, rules: Opening
         cells("patient"), paths, choice, rules, complete, report
     )
     return TableRows(
-        table, choice, paths, labels, patients, splits, labels_from, patients_from, report, remark
+        table, choice, paths, labels, patients, splits, labels_from, patients_from, report
     )
 
 
 def _read_known_labels(
     table: Table, choice: Choice, rules: OpeningRules, report: RowReport
-) -> tuple[list[str], str, str]:
+) -> tuple[list[str], str]:
     """Read optional labels: those that are missing or undecided are unknown."""
     trial = RowReport(table.where, table.rows)
     labels, labels_from = read_labels(table, choice, rules, trial)
     if trial.questions:
-        return [""] * len(labels), "", f"labels are not read: {'; '.join(trial.questions)}"
+        report.remarks.append(f"labels are not read: {'; '.join(trial.questions)}")
+        return [""] * len(labels), ""
     for reason, places in trial.dropped.items():
         report.drop(reason, places)
-    return labels, labels_from, ""
+    return labels, labels_from
 
 
 def _read_patients(
@@ -169,6 +162,7 @@ def _read_patients(
             return patients, ""
         found = [re.search(convention.patient_rule, path) for path in paths]
         patients = [match[1] if match else "" for match in found]
+        _note_missing_patients(patients, report, complete)
         return patients, f"{convention.patient_rule} in paths"
     if by_rule and not inherited:
         raise UsageError(
@@ -179,11 +173,15 @@ def _read_patients(
     if not complete:
         # Where patients do not matter, those that are known in part are of no use.
         return (patients, f"column {column!r}") if all(patients) else ([""] * len(patients), "")
-    for place, patient in enumerate(patients):
-        if not patient:
-            report.add("without a patient", place)
+    _note_missing_patients(patients, report, complete)
     _note_spelling("patient", patients, look_alike(filter(None, patients)), report)
     return patients, f"column {column!r}"
+
+
+def _note_missing_patients(patients: list[str], report: RowReport, complete: bool) -> None:
+    for place, patient in enumerate(patients if complete else ()):
+        if not patient:
+            report.add("without a patient", place)
 
 
 def _similar_labels(labels: Iterable[str]) -> list[tuple[str, ...]]:
@@ -217,16 +215,19 @@ def _list_rows(
     table: Table, labeled: bool | None, complete: bool, rules: OpeningRules, base: str | None
 ) -> Listing:
     rows = read_rows(table, labeled, complete, rules)
-    located = _locate(rows, rules, base)
+    if base is not None or any(map(is_url, rows.paths)):
+        located = locate_urls(rows.paths, table.where, base)
+    else:
+        located = locate_rows(rows.paths, table.folder, rules.root, rows.report)
     kept = rows.keep_one_each([None if found is None else found[1] for found in located])
     report = rows.report
-    report.check(rules.skip_problems)
+    report.check(rules.skip_problems, rules.advice)
     if not kept:
         raise UsageError(f"{table.where} lists no image without problems")
     sources = [found[0] for found in (located[place] for place in kept) if found is not None]
     patients = [rows.patients[place] for place in kept]
     columns = rows.choice.columns
-    names = _names([rows.paths[place] for place in kept], sources)
+    names = image_names([rows.paths[place] for place in kept], sources)
     listing = Listing(
         names=names,
         sources=sources,
@@ -239,11 +240,10 @@ def _list_rows(
         splits_from=f"column {columns['split']!r}" if any(rows.splits) else "",
         patients_from=rows.patients_from,
         passed_over=report.passed_over(),
+        remarks=report.remarks,
     )
     if rows.choice.convention is not None:
         listing.remarks.append(_read_as(rows.choice))
-    if rows.remark:
-        listing.remarks.append(rows.remark)
     return listing
 
 
@@ -253,91 +253,3 @@ def _read_as(choice: Choice) -> str:
     remark = f" ({convention.remark})" if convention.remark else ""
     named = ", ".join(f"{role} {name!r}" for role, name in choice.columns.items())
     return f"read as {convention.name}: {named}{remark}"
-
-
-def _locate(rows: TableRows, rules: OpeningRules, base: str | None) -> list[Located | None]:
-    """Find the file of each row; missing ones are problems."""
-    if base is not None or any(map(is_url, rows.paths)):
-        return _locate_urls(rows, base)
-    folder = rows.table.folder
-    root = folder if rules.root is None else Path(rules.root)
-    if not root.is_dir():
-        raise UsageError(f"--root {root} is not a folder; give the folder of the table's images")
-    finder = FileFinder(root, search=rules.root is not None)
-    located = [finder.find(path) if path else None for path in rows.paths]
-    absent = [place for place, path in enumerate(rows.paths) if path and located[place] is None]
-    paths = _without_shared_folder(rows.paths) if absent else rows.paths
-    if absent and rules.root is None:
-        if not any(located):
-            root, _ = find_root(folder, [paths[place] for place in absent])
-        finder = FileFinder(root, search=True)
-    for place in absent:
-        located[place] = finder.find(paths[place])
-    found = sum(located[place] is not None for place in absent)
-    if rules.root is None and found:
-        rows.report.ask(
-            f"{len(absent):,} paths are no files relative to {_shown(folder)}, the table's folder, "
-            f"but {found:,} of them are found below {_shown(root)}",
-            root=_shown(root),
-        )
-    for place in absent:
-        if located[place] is None:
-            several = finder.search and len(finder.search_below(paths[place])) > 1
-            rows.report.add(_SEVERAL_FILES if several else _NO_FILE, place, rows.paths[place])
-    return [*located]
-
-
-def _without_shared_folder(paths: list[str]) -> list[str]:
-    """Cut absolute paths, as another machine has them, to what follows their common folder."""
-    plain = [posix(path) for path in paths]
-    shared = shared_folder([path for path in plain if PureWindowsPath(path).anchor])
-    return [path.removeprefix(shared) if PureWindowsPath(path).anchor else path for path in plain]
-
-
-def _shown(folder: Path) -> str:
-    """Write a folder relative to the working directory where it lies below."""
-    absolute, here = folder.absolute(), Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
-
-
-def _locate_urls(rows: TableRows, base: str | None) -> list[Located | None]:
-    known = [posix(path) if path and not is_url(path) else path for path in rows.paths]
-    urls = _urls([path for path in known if path], rows.table.where, base)
-    queue = iter(urls)
-    found = [next(queue) if path else None for path in known]
-    return [None if url is None else (RemoteFile(url), url) for url in found]
-
-
-def _names(paths: list[str], sources: list[Source]) -> list[str]:
-    """Name images as the table does, without folders of this machine."""
-    if any(isinstance(source, RemoteFile) for source in sources):
-        return name_urls([source.url for source in sources if isinstance(source, RemoteFile)])
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    return _without_shared_folder(paths)
-
-
-def locate_files(paths: Sequence[str], where: str) -> list[Source]:
-    """Return files given by path or URL."""
-    if any(map(is_url, paths)):
-        return [RemoteFile(url) for url in _urls(paths, where, None)]
-    finder = FileFinder(Path(), search=False)
-    found = [finder.find(path) for path in paths]
-    missing = [path for path, file in zip(paths, found, strict=True) if file is None]
-    if missing:
-        raise UsageError(
-            f"{where} names {len(missing):,} files that do not exist, {missing[0]} for one; paths "
-            f"are absolute or relative to {Path.cwd()}"
-        )
-    return [file[0] for file in found if file is not None]
-
-
-def _urls(paths: Sequence[str], where: str, base: str | None) -> list[str]:
-    """Return URLs of files; missing ones are found when read, as a million requests take hours."""
-    urls = [path if base is None or is_url(path) else f"{base}/{path}" for path in paths]
-    local = [url for url in urls if not is_url(url)]
-    if local:
-        raise UsageError(
-            f"{where} mixes URLs with paths, {local[0]} for one; give all of them as URLs "
-            "(file:///… for files of this machine)"
-        )
-    return urls

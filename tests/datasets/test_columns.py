@@ -86,6 +86,7 @@ def test_unusual_columns_are_proposed_and_the_proposal_works(put, header, column
         (["scans/A/a.png", "scans/B/b.png"], ["A/a.png", "B/b.png"]),
         (["x/01/a.png", "x/02/b.png"], ["a.png", "b.png"]),
         (["x/01/a.png", "x/02/b.png"], ["a", "b"]),
+        (["x/01/a.png", "x/02/b.png"], ["A.PNG", "B.PNG"]),
         (["x/A/1.png", "x/B/1.png"], ["D:\\old\\A\\1.png", "D:\\old\\B\\1.png"]),
         (["x/A/1.png", "x/B/1.png"], ["/mnt/old/A/1.png", "/mnt/old/B/1.png"]),
     ],
@@ -109,6 +110,56 @@ def test_a_file_is_never_guessed_from_a_part_of_its_path(put):
         ImageDataset.open(path, root="scans")
     assert "1 whose file is missing: row 2 (A/1.png)" in str(raised.value)
     assert "1 whose file name is found in several folders: row 3 (2.png)" in str(raised.value)
+
+
+def test_links_to_one_file_are_one_file_and_loops_end(put):
+    folder = put("scans/A/1.png", "scans/A/2.png")
+    (folder / "scans" / "A" / "loop").symlink_to("..")
+    (folder / "scans" / "again.png").symlink_to("A/1.png")
+    (folder / "scans" / "B").mkdir()
+    (folder / "scans" / "B" / "1.png").symlink_to("../A/1.png")
+    path = write(folder / "list.csv", "path,label", "1.png,no", "2.png,yes", "again.png,no")
+    images = ImageDataset.open(path, root="scans")
+    assert images.names == ("1.png", "2.png")
+    assert images.inventory.remarks == ("2 files were found by name in folders below the root",)
+
+
+def test_where_no_file_exists_the_folder_is_asked_for_and_no_row_is_skipped(put):
+    path = write(put("a.png") / "list.csv", "path,label", "x.png,no", "y.png,yes")
+    with pytest.raises(UsageError, match="give their folder by --root") as raised:
+        ImageDataset.open(path)
+    assert "skip" not in str(raised.value)
+    with pytest.raises(UsageError, match="without problems"):
+        ImageDataset.open(path, skip_problems=True)
+
+
+@pytest.mark.parametrize("numbers", ["1,0 0,1 1,1 0,0", "1.0,0.0 0.0,1.0 1.0, 0.0,0.0"])
+def test_columns_of_findings_need_a_choice(put, numbers):
+    names = [f"{number}.png" for number in range(4)]
+    rows = [f"{name},{row}" for name, row in zip(names, numbers.split(), strict=True)]
+    path = write(put(*names) / "list.csv", "path,Pneumonia,Effusion", *rows)
+    with pytest.raises(UsageError, match="one of: Pneumonia 2, Effusion") as raised:
+        ImageDataset.open(path)
+    images = ImageDataset.open(path, **keywords(proposal(raised.value)))
+    assert images.labels.tolist() == [1, 0, 1, 0]
+    assert images.class_names == ("Pneumonia absent", "Pneumonia present")
+
+
+def test_the_positive_class_of_two_can_be_chosen(put):
+    path = write(put("a.png", "b.png") / "list.csv", "path,label", "a.png,Abnormal", "b.png,Normal")
+    assert ImageDataset.open(path, positive="Abnormal").labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("one", ["1", "1.0"])
+def test_minus_one_is_uncertain_unless_it_is_named(put, one):
+    folder = put("a.png", "b.png", "c.png")
+    path = write(
+        folder / "list.csv", "path,label", f"a.png,-{one}", f"b.png,{one}", f"c.png,-{one}"
+    )
+    with pytest.raises(UsageError, match="2 of 3 labels are -1"):
+        ImageDataset.open(path)
+    images = ImageDataset.open(path, rename_labels=f"-{one}:well,{one}:ill")
+    assert images.y.tolist() == ["well", "ill", "well"]
 
 
 @pytest.mark.parametrize(

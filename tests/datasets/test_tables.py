@@ -267,9 +267,9 @@ def test_numbers_of_data_frames_are_written_as_they_look(image_folder, monkeypat
     assert images.patients.tolist() == [str(2**60 + 1), "7"]
 
 
-@pytest.mark.parametrize("name", ["list.xlsx", "list.ods", "list.xls"])
+@pytest.mark.parametrize("name", ["list.xlsx", "list.ods", "list.csv"])
 def test_spreadsheets_are_refused_with_the_way_out(tmp_path, name):
-    (tmp_path / name).write_bytes(b"PK")
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
     with pytest.raises(UsageError, match="save it as 'CSV UTF-8'"):
         ImageDataset.open(tmp_path / name)
 
@@ -278,3 +278,35 @@ def test_a_compressed_table_is_read(image_folder):
     path = image_folder / "list.csv.gz"
     path.write_bytes(gzip.compress(f"path,label\n{A},no\n{B},yes\n".encode()))
     assert ImageDataset.open(path).names == (A, B)
+
+
+def test_drawn_tables_of_reported_cases(image_folder):
+    """Tables as users reported them; each was misread in silence, or refused without need."""
+    names = sorted(
+        path.relative_to(image_folder).as_posix() for path in image_folder.rglob("*.png")
+    )
+    kinds = [name.partition("/")[0] for name in names]
+    patients = [f"P{number // 4}" for number in range(24)]
+
+    def opened(values, *more, tail=(), **rules):
+        rows = [",".join(row) for row in zip(names, values, *more, strict=True)]
+        header = ["path", "label", "patient", "split"][: 2 + len(more)]
+        return ImageDataset.open(
+            write_rows(image_folder, *rows, *tail, header=",".join(header)), **rules
+        )
+
+    spaced = [f"{patient}{' ' * (i % 2)}" for i, patient in enumerate(patients)]
+    assert len(set(opened(kinds, spaced).patients)) == 6
+    labels = [f"{kind}{' ' * (i % 3 == 0)}" for i, kind in enumerate(kinds)]
+    assert opened(labels, patients).class_names == ("NORMAL", "PNEUMONIA")
+    assert len(opened(kinds, patients, tail=[",,", ",,"])) == 24
+    for values, message in (
+        ([kind if i % 3 else kind.title() for i, kind in enumerate(kinds)], "in two ways"),
+        ([kind if i % 4 else "nan" for i, kind in enumerate(kinds)], "6 without a label"),
+        (["-1.0" if i % 4 == 0 else "0.0" if i < 12 else "1.0" for i in range(24)], "uncertain"),
+        (["No Finding" if i < 12 else ["A|B", "B|A", "A"][i % 3] for i in range(24)], "several"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            opened(values, patients)
+    twice = opened(kinds, names, tail=[f"{name},{kinds[i]},{name}" for i, name in enumerate(names)])
+    assert len(twice) == 24
