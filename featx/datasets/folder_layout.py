@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from featx.datasets.cells import clean
 from featx.datasets.file_tree import FileTree
 from featx.datasets.inventory import look_alike
 from featx.errors import UsageError, printable
@@ -136,7 +137,8 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
         return []
     _check_labels(tree, groups)
     _check_subfolders(tree, groups, top)
-    return [replace(group, label=printable(group.label)) for group in groups]
+    # As a table's cells are cleaned, so that classes of both are the same.
+    return [replace(group, label=printable(clean(group.label) or group.label)) for group in groups]
 
 
 def unwrap(tree: FileTree, top: str = "") -> str:

@@ -210,6 +210,10 @@ def test_a_copy_inside_is_said(make):
     assert images.inventory.remarks == ("x/copy seems to be a copy",)
 
 
+def test_classes_have_the_names_that_tables_give_them(make):
+    assert ImageDataset.open(make("cafe\u0301 /*", "ill\u200b/*")).class_names == ("caf\xe9", "ill")
+
+
 def test_folders_with_odd_names_are_named_safely(tmp_path):
     odd = [os.fsdecode(b"r\xf6ntgen"), "red\x1b[31m", "line\nbreak"]
     for name in odd:
