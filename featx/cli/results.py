@@ -84,4 +84,5 @@ def explore(matrix: Path, images: Path | None, out: Path, **given: Any) -> None:
         f"{len(found):,} images, {len(found.label_issues):,} label issues, "
         f"{len(found.duplicates):,} pairs of duplicates. Open {out}."
     )
-    print_result({**found.to_dict(), "out": out}, text)
+    alarms = [finding.alarm for finding in found.findings]
+    print_result({**found.to_dict(), "out": out}, *alarms, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from featx.audit.duplicates import exact_pairs, near_pairs
+from featx.audit.findings import Finding, make_finding
 from featx.audit.fingerprints import take_fingerprints
 from featx.audit.label_issues import find_label_issues
 from featx.backbones._keras import quiet_stderr
@@ -144,6 +146,8 @@ def explore(
     kinds: dict[tuple[int, int], str] = {}
     for kind, found in pairs.items():
         kinds |= {pair: kind for pair in found if pair not in kinds}
+    duplicates = tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds)
+    findings = _leaks(matrix, duplicates)
     return Exploration(
         title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
         names=matrix.names,
@@ -158,11 +162,30 @@ def explore(
         distances=distances,
         probabilities=probabilities,
         label_issues=issues,
-        duplicates=tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds),
+        duplicates=duplicates,
         thumbnails=thumbnails,
-        notes=tuple(notes),
+        notes=(*(finding.alarm for finding in findings), *notes),
+        findings=findings,
         patients_known=bool(matrix.patients_known),
     )
+
+
+def _leaks(matrix: FeatureMatrix, duplicates: Sequence[Duplicate]) -> tuple[Finding, ...]:
+    """Find duplicates and patients on both sides of the matrix's own test split."""
+    names, in_test = matrix.names, matrix.splits == "test"
+    found = []
+    for exact, kind in ((True, "exact-duplicates-across"), (False, "near-duplicates-across")):
+        across = [
+            f"{names[pair.first]} = {names[pair.second]}"
+            for pair in duplicates
+            if in_test[pair.first] != in_test[pair.second]
+            and (pair.kind != "near duplicate") == exact
+        ]
+        found += make_finding(kind, "leak", across, {"set": "test"})
+    if matrix.patients_known:
+        shared = np.intersect1d(matrix.patients[in_test], matrix.patients[~in_test])
+        found += make_finding("patients-across", "leak", [f"patient {name}" for name in shared])
+    return tuple(found)
 
 
 def _check(matrix: FeatureMatrix, method: str, neighbors: int) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from featx.audit.findings import Finding
 from featx.reporting.page import render
 from featx.runtime.files import put_bytes
 
@@ -99,6 +100,7 @@ class Exploration:
     thumbnails: npt.NDArray[np.uint8] | None
     notes: tuple[str, ...]
     patients_known: bool = True
+    findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,6 +131,7 @@ class Exploration:
                 {"paths": [self.names[pair.first], self.names[pair.second]], "kind": pair.kind}
                 for pair in self.duplicates
             ],
+            "findings": [finding.to_dict() for finding in self.findings],
             "notes": list(self.notes),
         }
 

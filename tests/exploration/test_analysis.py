@@ -111,6 +111,23 @@ def test_umap_is_an_extra(monkeypatch):
         featx.explore(make_matrix(), method="umap")
 
 
+def test_leaks_across_the_test_split_are_named(tmp_path, run_featx):
+    matrix = make_matrix()
+    assert featx.explore(matrix, n_jobs=1).findings == ()
+    digests, patients = list(matrix.digests), matrix.patients.copy()
+    digests[110], patients[105] = digests[3], "p7"
+    leaking = replace(matrix, digests=tuple(digests), patients=patients)
+    found = featx.explore(leaking, n_jobs=1)
+    kinds = [(each.kind, each.count, each.severity) for each in found.findings]
+    assert kinds == [("exact-duplicates-across", 1, "leak"), ("patients-across", 1, "leak")]
+    leaking.save(tmp_path / "m.h5")
+    code, text, _ = run_featx("explore", tmp_path / "m.h5", "--out", tmp_path / "e.html")
+    assert code == 0 and text.startswith("LEAK: 1 pair of pixel-identical images is in both")
+    assert "LEAK: 1 patient has images in both" in (tmp_path / "e.html").read_text()
+    nameless = replace(leaking, patients=np.array(matrix.names), patients_known=False)
+    assert len(featx.explore(nameless, n_jobs=1).findings) == 1
+
+
 def test_duplicates_without_images():
     matrix = make_matrix()
     X = matrix.X.copy()
