@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from featx.datasets.cells import clean, is_missing
 from featx.datasets.conventions import Convention, recognize
-from featx.datasets.folders import split_word
+from featx.datasets.folder_layout import split_word
 from featx.datasets.locating import find_root
 from featx.datasets.problems import RowReport
 from featx.datasets.rules import ROLES, OpeningRules

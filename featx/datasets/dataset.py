@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.datasets.folders import Listing
-from featx.datasets.inventory import Inventory, look_alike
+from featx.datasets.inventory import Inventory
+from featx.datasets.listing import Listing
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
@@ -321,7 +320,7 @@ class ImageDataset:
             )
         code = {name: number for number, name in enumerate(class_names)}
         found = find_patients(listing.searched, listing.sources, listing.patients, rules)
-        inventory = _take_inventory(listing, found, rules)
+        inventory = listing.take_inventory(found, rules)
         inventory.log()
         if found is None and labeled:
             logger.warning(
@@ -414,32 +413,3 @@ class ImageDataset:
             64 hexadecimal digits.
         """
         return digest_of(self.sources[index])
-
-
-def _take_inventory(
-    listing: Listing, patients: Sequence[str] | None, rules: OpeningRules
-) -> Inventory:
-    counts: dict[str, dict[str, int]] = {}
-    for (label, split), count in sorted(
-        Counter(zip(listing.labels, listing.splits, strict=True)).items()
-    ):
-        counts.setdefault(label, {})[split] = count
-    patients_from = ""
-    if patients is not None:
-        given = listing.patients is not None
-        in_headers = not given and str(rules.patients).lower() == "dicom"
-        by_rule = "DICOM headers" if in_headers else f"rule '{rules.patients}'"
-        patients_from = listing.patients_from if given else by_rule
-        patients_from += ", hashed" if in_headers or rules.hash_patients is not None else ""
-    return Inventory(
-        where=listing.where,
-        counts=counts,
-        n_patients=None if patients is None else len(set(patients)),
-        labels_from=listing.labels_from,
-        splits_from=listing.splits_from,
-        patients_from=patients_from,
-        passed_over=tuple(listing.passed_over),
-        similar_classes=look_alike(listing.labels),
-        similar_patients=look_alike(patients or ()),
-        remarks=tuple(listing.remarks),
-    )

@@ -2,106 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from featx.datasets.file_tree import FileTree, StoredFile, read_tree
-from featx.datasets.folder_layout import Group, group_folders, split_word, unwrap
+from featx.datasets.folder_layout import Group, group_folders, unwrap
 from featx.datasets.inventory import PassedOver
+from featx.datasets.listing import Listing
 from featx.errors import UsageError
 from featx.images.reading import SUFFIXES
-from featx.images.sources import Source
 
-__all__ = ["Listing", "list_files", "list_folder", "shared_folder", "split_word"]
-
-
-@dataclass
-class Listing:
-    """Names, sources, labels, splits and patients as found, before they are checked.
-
-    Rules for patients and labels search names without `shared`, the folders around all images. The
-    fields after it become the `Inventory`: sources such as ``"folder names"`` and ``"column
-    'label'"``, and files or rows that are not used.
-    """
-
-    names: list[str]
-    sources: list[Source]
-    labels: list[str]
-    splits: list[str]
-    patients: list[str] | None
-    where: str
-    shared: str = ""
-    labels_from: str = ""
-    splits_from: str = ""
-    patients_from: str = ""
-    passed_over: list[PassedOver] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def searched(self) -> list[str]:
-        """Names as rules search them."""
-        return [name.removeprefix(self.shared) for name in self.names]
-
-    def rename_labels(self, renamed: Mapping[str, str]) -> Listing:
-        """Return the images under new labels, without those whose new label is empty."""
-        unknown = sorted(set(renamed) - set(self.labels))
-        if unknown:
-            found = ", ".join(sorted(set(self.labels)))
-            raise UsageError(
-                f"{self.where} has no label {unknown[0]!r} to rename (it has: {found})"
-            )
-        labels = [renamed.get(label, label) for label in self.labels]
-        kept = [i for i, label in enumerate(labels) if label or not self.labels[i]]
-        left_out = [self.names[i] for i in set(range(len(labels))).difference(kept)]
-        return replace(
-            self,
-            names=[self.names[i] for i in kept],
-            sources=[self.sources[i] for i in kept],
-            labels=[labels[i] for i in kept],
-            splits=[self.splits[i] for i in kept],
-            patients=None if self.patients is None else [self.patients[i] for i in kept],
-            passed_over=[
-                *self.passed_over,
-                *([PassedOver.of("of labels to leave out", left_out)] if left_out else []),
-            ],
-        )
-
-    def check_classes(self, class_names: Sequence[str]) -> None:
-        """Refuse fewer than two classes, and a class missing from training or test images."""
-        if len(class_names) < 2:
-            found = f"only the class {class_names[0]!r}" if class_names else "no class"
-            raise UsageError(
-                f"{self.where} has {found}; put the images of each class into a folder of its own, "
-                "at least two (of two, the alphabetically last is the positive one)"
-            )
-        # Images of 'train', 'val' and no split are all training images.
-        for splits in ({"test"}, set(self.splits) - {"test"}):
-            pairs = zip(self.splits, self.labels, strict=True)
-            present = {label for split, label in pairs if split in splits}
-            missing = sorted(set(class_names) - present)
-            if present and missing:
-                named = ", ".join(filter(None, sorted(splits))) or "(none)"
-                raise UsageError(
-                    f"{self.where}: the split {named!r} has no image of class {missing[0]!r}; "
-                    "training and testing both need every class"
-                )
-
-
-def shared_folder(paths: Sequence[str]) -> str:
-    """Return the folders that all paths begin with.
-
-    Examples
-    --------
-    >>> shared_folder(["/data/x/a/1.png", "/data/x/b/1.png"]), shared_folder(["a.png", "b.png"])
-    ('/data/x/', '')
-    """
-    steps = [path.split("/")[:-1] for path in paths]
-    # Of lists of steps, not of characters.
-    shared = os.path.commonprefix(steps)  # noqa: RUF071
-    return "/".join([*shared, ""]) if shared else ""
+__all__ = ["list_files", "list_folder"]
 
 
 def list_folder(root: Path, by_class: bool | None, by_split: bool) -> Listing:

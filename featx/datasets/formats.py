@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.folders import Listing, shared_folder
+from featx.datasets.listing import Listing, shared_folder
 from featx.datasets.locations import list_images
 from featx.datasets.row_files import locate_files
 from featx.datasets.rules import OpeningRules

@@ -6,7 +6,8 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders import Listing, list_files, list_folder
+from featx.datasets.folders import list_files, list_folder
+from featx.datasets.listing import Listing
 from featx.datasets.medmnist import list_medmnist
 from featx.datasets.rules import OpeningRules
 from featx.datasets.table_files import is_table

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featx.datasets.folders import Listing
+from featx.datasets.listing import Listing
 from featx.errors import UsageError
 from featx.runtime.memory import available_memory
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from os import PathLike
 from pathlib import Path, PureWindowsPath
 
-from featx.datasets.folders import shared_folder
+from featx.datasets.listing import shared_folder
 from featx.datasets.locating import FileFinder, find_root, posix
 from featx.datasets.problems import RowReport
 from featx.errors import UsageError

@@ -12,8 +12,9 @@ from typing import Any
 from featx.datasets.cells import clean, is_missing
 from featx.datasets.columns import Choice, choose_columns
 from featx.datasets.findings import has_labels, read_labels
-from featx.datasets.folders import Listing, shared_folder, split_word
+from featx.datasets.folder_layout import split_word
 from featx.datasets.inventory import look_alike
+from featx.datasets.listing import Listing, shared_folder
 from featx.datasets.problems import RowReport
 from featx.datasets.row_files import image_names, locate_rows, locate_urls
 from featx.datasets.rules import OpeningRules
