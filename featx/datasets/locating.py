@@ -31,7 +31,10 @@ def posix(path: str) -> str:
     >>> posix(r".\scans\a.png"), posix("/x//y"), posix("../x")
     ('scans/a.png', '/x/y', '../x')
     """
-    return PurePosixPath(clean(path).replace("\\", "/")).as_posix()
+    text = clean(path).replace("\\", "/")
+    # Most paths are plain, and tables may have a million.
+    plain = "//" not in text and "./" not in text and not text.endswith(("/", "."))
+    return text if plain and text else PurePosixPath(text).as_posix()
 
 
 class PathEnds:

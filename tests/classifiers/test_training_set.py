@@ -55,6 +55,13 @@ def test_a_class_that_a_fold_takes_whole():
         training_set([0, 1, 1], ["a", "a", "b"]).folds(2, 0)
 
 
+@pytest.mark.parametrize("random_state", range(6))
+def test_few_patients_are_divided_whatever_the_seed(random_state):
+    labels, patients = [1, 0, 0, 0, 1, 1, 0, 0, 1], [1, 0, 2, 3, 1, 2, 3, 2, 1]
+    for learn, _ in training_set(labels, patients).folds(5, random_state):
+        assert {labels[image] for image in learn} == {0, 1}
+
+
 def test_rows_of_images_and_views():
     training = training_set([0, 1, 0], list("abc"), image=[0, 0, 0, 2, 1, 1, 2])
     assert training.order_of_view.tolist() == [0, 1, 2, 0, 0, 1, 1]
