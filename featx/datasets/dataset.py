@@ -20,7 +20,7 @@ from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
 from featx.images.reading import Color
-from featx.images.sources import Source, digest_of, pixels_of
+from featx.images.sources import Source, anchored, digest_of, pixels_of
 from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
 __all__ = ["SPLITS", "ImageDataset"]
@@ -334,7 +334,7 @@ class ImageDataset:
             patients=np.array(listing.names if found is None else found, dtype=np.str_),
             patients_known=found is not None,
             splits=np.array(listing.splits, dtype=np.str_),
-            sources=tuple(listing.sources),
+            sources=tuple(map(anchored, listing.sources)),
             inventory=inventory,
         )
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -22,7 +21,7 @@ from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, Us
 from featx.features import pipeline
 from featx.features.cache.file_hashes import Hashed, strict_error
 from featx.features.pipeline import Embedder, Failures, Mask, find_here, images_to_read
-from featx.images.archives import Member
+from featx.images.sources import anchored
 from featx.runtime.memory import keeping_freed_memory
 from featx.runtime.parallel import set_engine_threads, set_jobs
 from featx.runtime.progress import progress
@@ -161,10 +160,7 @@ def _sendable(
     missing: Mapping[Embedder, Mask], hashed: Hashed
 ) -> tuple[dict[Embedder, Mask], Hashed]:
     """Copy without large indexes, labels and patients, and with absolute paths."""
-    sources = tuple(
-        source.absolute() if isinstance(source, Path | Member) else source
-        for source in hashed.images.sources
-    )
+    sources = tuple(map(anchored, hashed.images.sources))
     rows = {
         replace(own, config=replace(own.config, cache=own.config.cache_folder)): mask
         for own, mask in missing.items()

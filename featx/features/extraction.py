@@ -107,6 +107,9 @@ def extract(
     given = {name: value for name, value in named.items() if value is not None}
     rules = OpeningRules.take(settings, patients=patients)
     config = ExtractionConfig.build(config, **given, **settings)
+    # The program may change the working directory in the meantime.
+    config = replace(config, cache=config.cache_folder.absolute())
+    out = None if out is None else Path(out).absolute()
     if out is not None:
         check_output(out, "file")
     images = as_images(images, labeled=None, rules=rules)

@@ -27,7 +27,7 @@ from featx.images.layouts import (
 from featx.images.png import SIGNATURE, Png, check_png, decode_deep_colors, find_declared_bits
 from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
 from featx.images.tiff_tags import is_tiff
-from featx.runtime.process_state import image_state
+from featx.runtime.process_state import image_state, warnings_ignored
 
 __all__ = [
     "LARGEST_PIXELS",
@@ -99,7 +99,8 @@ def begins_as_image(beginning: bytes) -> bool:
 def _naming_damage(content: bytes) -> Iterator[None]:
     """Turn exceptions of decoders into `UnreadableImageError`."""
     try:
-        with image_state():
+        # Pillow warns of unusual metadata that does not affect pixels.
+        with image_state(), warnings_ignored():
             yield
     except UnreadableImageError:
         raise

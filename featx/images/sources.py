@@ -21,6 +21,7 @@ from featx.images.tiff_tags import is_tiff
 
 __all__ = [
     "Source",
+    "anchored",
     "content_of",
     "describe",
     "digest_of",
@@ -36,6 +37,11 @@ _NUMBERS = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "floating-poin
 Source = Path | Member | RemoteFile | npt.NDArray
 Loaded = bytes | npt.NDArray
 """What `load` returns: the functions of this module take it as they take a source."""
+
+
+def anchored(source: Source) -> Source:
+    """Return a source with its absolute path, since the working directory may change."""
+    return source.absolute() if isinstance(source, Path | Member) else source
 
 
 def load(source: Source) -> Loaded:

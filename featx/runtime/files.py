@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -158,6 +159,13 @@ def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
         sync_folder(path.parent)
     except OSError as error:
         raise FeatxError(_explain(error, path, needed)) from error
+    except RuntimeError as error:
+        # HDF5 reports what the system refuses as it closes a file in this way.
+        found = re.search(r"errno = (\d+)", str(error))
+        if found is None:
+            raise
+        refused = OSError(int(found[1]), os.strerror(int(found[1])))
+        raise FeatxError(_explain(refused, path, needed)) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

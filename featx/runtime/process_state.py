@@ -98,7 +98,6 @@ _FLOATING_POINT = _Setting(
 )
 
 _IMAGE_SETTINGS = (
-    _WARNINGS,
     _FLOATING_POINT,
     # Pads images that were cut short with gray, in place of an error.
     _attribute("PIL.ImageFile", "LOAD_TRUNCATED_IMAGES", False),
@@ -112,6 +111,7 @@ _IMAGE_SETTINGS = (
 
 _DTYPE_POLICY = _keras("dtype_policy", "float32", per_thread=True)
 _NETWORK_SETTINGS = (
+    _WARNINGS,
     _FLOATING_POINT,
     # TensorFlow warns of retracing from the fifth network on.
     _Setting(

@@ -18,6 +18,7 @@ from featx.baselines.vision_transformer import vision_transformer
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.images.augmentation import Augmentation
 from tests.baselines.interruption import fit_with
+from tests.process_states import NETWORK_STATES
 
 SETTINGS = {"size": 32, "epochs": 2, "batch_size": 16, "augmentation": "none"}
 
@@ -69,6 +70,13 @@ def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
     np.testing.assert_allclose(
         loaded.predict_on_batch(pixels), trained.network.predict_on_batch(pixels), rtol=1e-5
     )
+
+
+def test_the_program_s_dtype_policy_does_not_reach_an_ensemble(blobs, trio):
+    with NETWORK_STATES["dtype policy mixed_float16"]():
+        trained = train(blobs(), "trio", **SETTINGS)
+    layers = trained.network._flatten_layers(include_self=False)
+    assert {layer.compute_dtype for layer in layers if layer.weights} == {"float32"}
 
 
 def test_finished_pieces_are_not_trained_again(blobs, trio, tmp_path, monkeypatch):

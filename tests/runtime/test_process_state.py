@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from PIL import Image, ImageFile
 
 import featx
 from featx.features.pipeline import ENGINES
-from featx.runtime.process_state import image_state, rounding_variables
+from featx.runtime.process_state import image_state
 from tests.conftest import smooth_image
+from tests.features.worker import QuickEngine
 from tests.process_states import STATES, state
 
 BACKBONE = "efficientnet_lite0@64"
@@ -209,12 +211,45 @@ def test_features_are_the_same_in_every_environment(name, folder, expected, tmp_
         np.testing.assert_array_equal(np.load(tmp_path / f"{engine}.npy"), expected[engine][0].X)
 
 
-def test_variables_that_change_rounding_are_part_of_the_drift_check(monkeypatch):
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-    assert rounding_variables() == {}
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    monkeypatch.setenv("OPENCV_CPU_DISABLE", "AVX2")
-    assert rounding_variables() == {"$TF_ENABLE_ONEDNN_OPTS": "0", "$OPENCV_CPU_DISABLE": "AVX2"}
+def test_the_working_directory_may_change_during_an_extraction(
+    folder, tmp_path, monkeypatch, use_engine
+):
+    shutil.copytree(folder, tmp_path / "xrays")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    class Moving(QuickEngine):
+        def embed(self, pixels):
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            return super().embed(pixels)
+
+    use_engine(lambda embedder: Moving(embedder.backbone.features))
+    images = featx.ImageDataset.open("xrays", r"(\w+)\.")
+    matrix = featx.extract(images, views=1, cache="cache", out="m.h5")
+    assert len(matrix.X[:]) == 5
+    assert Path.cwd() == tmp_path / "elsewhere"
+    assert list(Path.cwd().iterdir()) == []
+    # Opened in one directory, read in another.
+    assert len(featx.extract(images, views=1, cache=tmp_path / "new").X) == 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_limit_on_the_size_of_files_is_named(folder, tmp_path):
+    code = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from featx.features.pipeline import ENGINES
+from tests.features.worker import quick_engine
+ENGINES.factory = quick_engine
+from featx.cli import main
+main(sys.argv[1:])
+"""
+    options = ("--patients", r"(\w+)\.", "--cache", tmp_path / "cache", "--out", tmp_path / "m.h5")
+    ended = run(code, "extract", folder, *options)
+    # HDF5 itself complains, and may crash, as the process ends.
+    assert ended.returncode != 0
+    [message] = [line for line in ended.stderr.splitlines() if line.startswith("featx: ")]
+    assert "cannot be written (File too large)" in message
 
 
 # In the parent a network runs, by featx or by the program itself; children are forked.

@@ -38,6 +38,15 @@ def test_the_same_versions_are_trusted_and_others_may_differ_by_rounding(store):
         assert engine.calls == calls
 
 
+@pytest.mark.parametrize("name", ["TF_ENABLE_ONEDNN_OPTS", "OPENCV_CPU_DISABLE"])
+def test_a_variable_that_changes_rounding_is_another_version(store, monkeypatch, name):
+    for value, calls in (("0", 1), ("", 0)):
+        monkeypatch.setenv(name, value)
+        engine = Drifting("1", 1.0)
+        check_drift(store, engine)
+        assert engine.calls == calls
+
+
 @pytest.mark.parametrize("factor", [1 + 2 * TOLERANCE, 0.0, np.nan])
 def test_other_versions_with_other_features_are_not_mixed_in(store, factor):
     with pytest.raises(FeatxError, match=r"with quick 1; this is quick 2, .*other features.*prune"):
