@@ -45,6 +45,8 @@ _LITTER = frozenset(
 _NO_IMAGES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy"})
 
 _HIDDEN = "hidden"
+_TOO_DEEP = "in more than 100 nested folders"
+_DEEPEST = 100
 _BY_SUFFIX = "with a suffix that no image has"
 _EXPECTED = (_HIDDEN, _BY_SUFFIX)
 
@@ -61,7 +63,7 @@ class FileTree:
     folders: dict[str, list[str]] = field(default_factory=lambda: {"": []})
     images: dict[str, list[str]] = field(default_factory=dict)
     sources: dict[str, StoredFile] = field(default_factory=dict)
-    others: dict[str, list[str]] = field(default_factory=dict)
+    others: dict[str, dict[str, None]] = field(default_factory=dict)
     links: list[tuple[str, str]] = field(default_factory=list)
 
     def add_folder(self, path: str) -> None:
@@ -78,10 +80,14 @@ class FileTree:
             return
         reason = _why_no_image(path, source)
         if reason:
-            self.others.setdefault(reason, []).append(path)
+            self.pass_over(reason, path)
             return
         self.sources[path] = source
         self.images.setdefault(path.rpartition("/")[0], []).append(path)
+
+    def pass_over(self, reason: str, path: str) -> None:
+        """Count a file, or a folder as a whole, that is not used."""
+        self.others.setdefault(reason, {})[path] = None
 
     def inside(self, folder: str) -> list[str]:
         """Return the direct subfolders of a folder."""
@@ -150,11 +156,13 @@ def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
     for path, source in files.items():
         parts = path.split("/")
         odd = _first_odd(parts[:-1])
-        if odd is None:
+        if odd is not None:
+            _hide(tree, "/".join(parts[:odd]), parts[odd])
+        elif len(parts) > _DEEPEST:
+            tree.pass_over(_TOO_DEEP, path)
+        else:
             tree.add_folder("/".join(parts[:-1]))
             tree.add_file(path, source)
-        elif parts[odd].lower() not in _LITTER:
-            _hide(tree, "/".join(parts[: odd + 1]) + "/")
     return tree
 
 
@@ -168,10 +176,10 @@ def _is_odd(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in _LITTER
 
 
-def _hide(tree: FileTree, folder: str) -> None:
-    hidden = tree.others.setdefault(_HIDDEN, [])
-    if folder not in hidden:
-        hidden.append(folder)
+def _hide(tree: FileTree, above: str, folder: str) -> None:
+    """Count a hidden folder once; litter is not counted."""
+    if folder.lower() not in _LITTER:
+        tree.pass_over(_HIDDEN, f"{above}/{folder}/".lstrip("/"))
 
 
 def _walk(root: Path, tree: FileTree) -> None:
@@ -179,9 +187,8 @@ def _walk(root: Path, tree: FileTree) -> None:
     first: dict[object, str] = {}
     for path, folders, files in _folders(root, tree, first):
         tree.add_folder(path)
-        for name in folders:
-            if name.startswith(".") and name.lower() not in _LITTER:
-                _hide(tree, f"{path}/{name}/".lstrip("/"))
+        for name in filter(_is_odd, folders):
+            _hide(tree, path, name)
         for name in files:
             inside = f"{path}/{name}" if path else name
             tree.add_file(inside, root / inside)
@@ -194,8 +201,10 @@ def _folders(
     again: set[object] = set()
     while pending:
         path, above = pending.pop()
-        place = root / path
-        identity = _identity(place)
+        if len(above) > _DEEPEST:
+            tree.pass_over(_TOO_DEEP, f"{path}/")
+            continue
+        identity, folders, files = _entries(root / path)
         # A link to a folder above, or to one that two paths have led to.
         if identity in above or identity in again:
             continue
@@ -203,14 +212,15 @@ def _folders(
             again.add(identity)
             tree.links.append((first[identity], path))
         first.setdefault(identity, path)
-        folders, files = _entries(place)
         yield path, folders, files
         inner = sorted((name for name in folders if not _is_odd(name)), reverse=True)
         pending += [(f"{path}/{name}" if path else name, (*above, identity)) for name in inner]
 
 
-def _entries(folder: Path) -> tuple[list[str], list[str]]:
+def _entries(folder: Path) -> tuple[object, list[str], list[str]]:
+    """Return a folder's identity, its subfolders and its files."""
     try:
+        status = folder.stat()
         with os.scandir(folder) as entries:
             listed = [(entry.name, entry.is_dir()) for entry in entries]
     except OSError as error:
@@ -218,15 +228,10 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
             f"the folder {printable(str(folder))} cannot be listed ({error.strerror}); make it "
             "readable, or move it away"
         ) from error
-    return [name for name, is_folder in listed if is_folder], [
-        name for name, is_folder in listed if not is_folder
-    ]
-
-
-def _identity(folder: Path) -> object:
-    status = folder.stat()
     # Some file systems number no files.
-    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+    identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
+    folders = [name for name, is_folder in listed if is_folder]
+    return identity, folders, [name for name, is_folder in listed if not is_folder]
 
 
 def _why_no_image(path: str, source: StoredFile) -> str:

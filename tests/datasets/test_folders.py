@@ -210,6 +210,23 @@ def test_a_copy_inside_is_said(make):
     assert images.inventory.remarks == ("x/copy seems to be a copy",)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_no_depth_of_folders_is_too_deep(make, packed):
+    root = make("{}/*", "NORMAL/" + "d/" * 120 + "*", "NORMAL/.git/*", "NORMAL/.git/x/*")
+    opened = root
+    if packed:
+        opened = root.with_suffix(".zip")
+        with zipfile.ZipFile(opened, "w") as archive:
+            for path in root.rglob("*.png"):
+                archive.write(path, path.relative_to(root))
+            archive.writestr("NORMAL/" + "d/" * 3000 + "a.png", b"x")
+    images = ImageDataset.open(opened)
+    assert counts(images) == each("")
+    found = passed_over(images)
+    assert sum(found["hidden"].values()) == 1
+    assert sum(found["in more than 100 nested folders"].values()) == (4 if packed else 1)
+
+
 def test_classes_have_the_names_that_tables_give_them(make):
     assert ImageDataset.open(make("cafe\u0301 /*", "ill\u200b/*")).class_names == ("caf\xe9", "ill")
 

@@ -43,6 +43,18 @@ def test_folders_and_archives_behind_urls_equal_those_on_disk(
     same(ImageDataset.open("memory://bucket/xrays.zip", r"(p\d+)_"), images)
 
 
+def test_files_behind_urls_are_judged_by_suffix_and_the_rest_is_counted(bucket, images):
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/xrays/NORMAL/a.webp", b"RIFF1234WEBPVP8 ")
+    store.pipe("/bucket/xrays/NORMAL/b.csv", b"x")
+    # Only these are worth a request each.
+    store.copy(f"/bucket/xrays/{images.names[0]}", "/bucket/xrays/NORMAL/p00_without")
+    found = ImageDataset.open(bucket, r"(p\d+)_")
+    assert len(found) == len(images) + 1
+    passed_over = {next(iter(each.kinds)): each.expected for each in found.inventory.passed_over}
+    assert passed_over == {".webp": False, ".csv": True}
+
+
 def test_tables_of_urls_and_tables_behind_urls(bucket, images, tmp_path):
     rows = [
         f"{name},{images.class_names[label]},{patient}"
