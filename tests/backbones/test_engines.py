@@ -117,14 +117,15 @@ def test_engines_agree_on_real_weights(lite0, lite0_weights, lite0_base):
 @needs_openvino
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(BACKBONES))
-def test_engines_agree_on_every_backbone(name):
+def test_engines_agree_on_every_backbone_at_its_smallest_size(name):
     backbone = get_backbone(name)
-    side = max(64, backbone.minimum_size)
+    side = backbone.minimum_size
     base = load_base(backbone, find_weights(backbone, "random"), input_shape=(side, side))
     pixels = np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype(np.float32)
     keras = import_keras()
     model = keras.Model(base.input, keras.layers.GlobalAveragePooling2D()(base.output))
-    expected = model.predict(backbone.preprocessing(pixels), verbose=0)
+    # Called directly, which is quicker than to trace it for one batch.
+    expected = keras.ops.convert_to_numpy(model(backbone.preprocessing(pixels), training=False))
     assert expected.std() > 0
     assert relative_error(KerasEngine(base, backbone, batch_size=2).embed(pixels), expected) < 1e-4
     assert relative_error(OpenVinoEngine(base, backbone).embed(pixels), expected) < 1e-4
