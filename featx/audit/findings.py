@@ -29,9 +29,8 @@ class Finding:
         ``duplicates-between-sets``, ``patients-between-sets``, ``patients-joined``,
         ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
         ``depths-differ`` and ``class-share``; of the images given to a model
-        ``trained-on-images``, ``trained-on-patients``, ``patients-not-compared`` and
-        ``trained-on-left-out`` and
-        ``training-unknown``.
+        ``trained-on-images``, ``trained-on-copies``, ``trained-on-patients``,
+        ``patients-not-compared``, ``trained-on-left-out`` and ``training-unknown``.
     severity : {"leak", "warning", "information"}
         A leak makes scores too good.
     count : int
@@ -157,6 +156,7 @@ _TEXTS = {
     "unreadable": "{n} image{s} could not be read and {were} left out.",
     "constant": "{n} image{s} {have} the same intensity everywhere.",
     "trained-on-images": "{n} image{s} {are} among the training images of the model.",
+    "trained-on-copies": "{n} image{s} {have} the features of a training image of the model.",
     "trained-on-patients": "{n} patient{s} {have} the name of a patient that the model was trained "
     "on.",
     "trained-on-left-out": "{n} image{s} {were} left out: the model was trained on the same images "

@@ -1,15 +1,22 @@
 """Membership: which images and patients of a set a model was trained on.
 
-A model keeps a hash of 48 bits of the digest of each training image, sorted, so that it recognizes
-the same file. Patients' names are few and short, and any plain hash of them could be reversed by
-trying names, so they are kept as hashes keyed with this user's secret (`featx.datasets.patients`)
-and are compared only where that secret is known.
+A model keeps a hash of 48 bits of the digest of each training image, by which it recognizes the
+same file, and a sketch of its features: the signs of 128 random projections. Two sketches that
+differ in at most 4 bits are of the same picture. Measured with EfficientNet-Lite0 on radiographs of
+Kermany et al. at 224 x 224: of 82,215 pairs of different images the closest differ in 27 bits; of
+102 images that were saved again all are recognized as PNG, 96 % as JPEG of the same quality, 28 %
+of quality 90, none of quality 60 or at another size. Features whose sketches of different training
+images are alike get none. Both are sorted, which links them with nothing else.
+
+Patients' names are few and short, and any plain hash of them could be reversed by trying names, so
+they are kept as hashes keyed with this user's secret (`featx.datasets.patients`) and are compared
+only where that secret is known.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,20 +26,49 @@ import numpy.typing as npt
 from featx.audit.findings import Finding, leak_error, make_finding
 from featx.datasets.patients import hash_patient, patient_secret
 from featx.errors import FeatxError, UsageError
+from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Members", "digest_codes", "find_members", "membership_record"]
+__all__ = ["Members", "digest_codes", "find_members", "membership_record", "original_views"]
 
+# Each call reads the rows again, block by block.
+Blocks = Callable[[], Iterator[npt.NDArray[np.float32]]]
 Codes = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _BYTES = 6
 
+_BITS = 128
+_NEAR = 4
+_ROWS = 1024
+_FEWEST_FEATURES = 256
+
+# Proportion of images that may be near to another one, of those that are compared.
+_ALIKE = 0.01
+_JUDGED = 2000
+
 
 def membership_record(
-    digests: Sequence[str], patients: npt.NDArray[np.str_] | None
+    digests: Sequence[str],
+    patients: npt.NDArray[np.str_] | None,
+    features: Blocks | None = None,
 ) -> dict[str, Any]:
-    """Return what a model keeps of its training images, and of its patients where known."""
+    """Return what a model keeps of its training images, and of its patients where known.
+
+    Parameters
+    ----------
+    digests : sequence of str, length n_images
+        SHA-256 of each image.
+    patients : ndarray of str, shape (n_images,), or None
+        Patient of each image; None where unknown.
+    features : callable, optional
+        Reader of the features of the images themselves, as `original_views` returns it.
+    """
     record: dict[str, Any] = {"images": np.unique(digest_codes(digests))}
+    if features is not None:
+        moments = _moments(features)
+        sketches = np.unique(np.concatenate([*_sketches(moments, features)]), axis=0)
+        if _differ(sketches):
+            record |= {**moments, "sketches": sketches}
     secret = None if patients is None else _secret()
     if patients is not None and secret is not None:
         record |= {
@@ -86,6 +122,7 @@ def find_members(
     names: Sequence[str],
     digests: Sequence[str],
     patients: npt.NDArray[np.str_] | None,
+    features: Blocks | None = None,
 ) -> Members:
     """Find the images, and patients where known, that a model was trained on.
 
@@ -112,6 +149,11 @@ def find_members(
     images = np.isin(digest_codes(digests), record["images"])
     members = [names[i] for i in np.flatnonzero(images).tolist()]
     found = make_finding("trained-on-images", "leak", members)
+    if features is not None and "sketches" in record:
+        alike = ~images & _seen(record, features)
+        members = [names[i] for i in np.flatnonzero(alike).tolist()]
+        found += make_finding("trained-on-copies", "leak", members)
+        images = images | alike
     if patients is None or "patients" not in record:
         return Members(names, images, nobody, found)
     secret = _secret()
@@ -123,6 +165,76 @@ def find_members(
     shared = [f"patient {name}" for name in np.unique(patients[known])]
     found += make_finding("trained-on-patients", "leak", shared)
     return Members(names, images, known, found)
+
+
+def _seen(record: Mapping[str, Any], features: Blocks) -> Mask:
+    """Return which images have nearly the sketch of a training image."""
+    known = _bits(record["sketches"])
+    found = [np.zeros(0, dtype=bool)]
+    for sketches in _sketches(record, features):
+        found.append(_distances(_bits(sketches), known).min(axis=1) <= _NEAR)
+    return np.concatenate(found)
+
+
+def _differ(sketches: npt.NDArray[np.uint8]) -> bool:
+    """Return whether sketches of different pictures differ, judged by some training images."""
+    bits = _bits(sketches[:: 1 + len(sketches) // _JUDGED])
+    distances = _distances(bits, bits)
+    np.fill_diagonal(distances, _BITS)
+    return bool((distances.min(axis=1) <= 3 * _NEAR).mean() <= _ALIKE)
+
+
+def _distances(
+    bits: npt.NDArray[np.float32], others: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return the number of differing bits of each pair."""
+    return bits.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * bits @ others.T
+
+
+def _sketches(moments: Mapping[str, Any], features: Blocks) -> Iterator[npt.NDArray[np.uint8]]:
+    """Yield 128 bits of each image, shape (n_images, 16), block by block."""
+    n_features = len(moments["mean"])
+    # Signs from a hash are the same under every version of NumPy.
+    stream = hashlib.shake_256(b"featx sketch").digest(n_features * _BITS // 8)
+    signs = np.unpackbits(np.frombuffer(stream, np.uint8)).reshape(n_features, _BITS)
+    directions = (signs.astype(np.float32) * 2 - 1) / moments["deviation"][:, None]
+    for block in features():
+        yield np.packbits((block - moments["mean"]) @ directions > 0, axis=1)
+
+
+def _bits(sketches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return np.unpackbits(sketches, axis=1).astype(np.float32)
+
+
+def _moments(features: Blocks) -> dict[str, npt.NDArray[np.float32]]:
+    """Return means and standard deviations of the columns, read block by block."""
+    count, total, squares = 0, 0.0, 0.0
+    for block in features():
+        count, total = count + len(block), total + block.sum(axis=0, dtype=np.float64)
+    mean = total / count
+    for block in features():
+        squares = squares + ((block - mean) ** 2).sum(axis=0)
+    deviation = np.sqrt(squares / count)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    moments = {"mean": mean, "deviation": deviation}
+    return {name: np.asarray(value, dtype=np.float32) for name, value in moments.items()}
+
+
+def original_views(matrix: FeatureMatrix) -> Blocks | None:
+    """Return a reader of the features of the images themselves, in the order of images.
+
+    None where the features are too few for sketches of different images to differ.
+    """
+    if matrix.X.shape[1] < _FEWEST_FEATURES:
+        return None
+    rows = np.flatnonzero(matrix.view == 0)
+    rows = rows[np.argsort(matrix.image[rows], kind="stable")]
+
+    def read() -> Iterator[npt.NDArray[np.float32]]:
+        for start in range(0, len(rows), _ROWS):
+            yield np.asarray(matrix.X[rows[start : start + _ROWS]])
+
+    return read
 
 
 def digest_codes(digests: Sequence[str]) -> Codes:

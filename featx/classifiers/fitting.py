@@ -9,7 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from featx.audit.membership import membership_record
+from featx.audit.membership import membership_record, original_views
 from featx.classifiers.calibration import calibrate, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_finite
@@ -126,7 +126,7 @@ def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     # Pixels and features may have been computed elsewhere.
     model.provenance_["versions"] |= versions_of_features(matrix.versions)
     patients = chosen.patients if chosen.patients_known else None
-    model.membership_ = membership_record(chosen.digests, patients)
+    model.membership_ = membership_record(chosen.digests, patients, original_views(chosen))
     if patients is None:
         model.provenance_["patients"] = None
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
-from featx.audit.membership import find_members
+from featx.audit.membership import find_members, original_views
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.formats import as_images
@@ -167,7 +167,9 @@ def audited(
         views = training_views(model)
     matrix = extract_by_recipes(images, model.recipes_, views, **settings)
     patients = matrix.patients if matrix.patients_known else None
-    members = find_members(model.membership_, matrix.names, matrix.digests, patients)
+    members = find_members(
+        model.membership_, matrix.names, matrix.digests, patients, original_views(matrix)
+    )
     findings = members.findings
     if members.any() and leaks == "error":
         raise members.error()

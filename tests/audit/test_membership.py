@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 import featx
-from featx.audit.membership import find_members, membership_record
+from featx.audit.membership import find_members, membership_record, original_views
 from featx.backbones import feature_maps
 from featx.classifiers.model_file import load_model, save_model
 from featx.errors import UsageError
@@ -96,6 +97,46 @@ def test_the_command_prints_the_leak_before_the_estimates(model, image_folder, r
     code, text, _ = run_featx("predict", model, image_folder, "--out", model.with_suffix(".csv"),
                               "--json")  # fmt: skip
     assert [each["count"] for each in json.loads(text)["findings"]] == [16]
+
+
+def test_copies_in_other_files_are_known_by_their_features(image_folder, tmp_path):
+    """Saved again as TIFF, or upside down: the same pictures, and other ones."""
+    for name, change in (("again", lambda image: image), ("turned", ImageOps.flip)):
+        (tmp_path / name).mkdir()
+        for path in sorted(image_folder.rglob("*.png")):
+            change(Image.open(path)).save(tmp_path / name / f"{path.stem}.tif")
+    model = featx.fit(featx.extract(image_folder, views=2), "naive_bayes", cv=2, n_jobs=1)
+    assert kinds(featx.predict(model, tmp_path / "again").findings) == [("trained-on-copies", 24)]
+    assert featx.predict(model, tmp_path / "turned").findings == ()
+
+
+def test_features_of_one_dimension_are_not_sketched(generator):
+    features = np.float32(generator.normal(size=(60, 1)) * generator.normal(size=300))
+    assert list(membership_record(["x"] * 60, None, lambda: iter([features]))) == ["images"]
+
+
+def test_few_features_are_not_sketched():
+    """Directions of few features are alike by chance."""
+    from tests.classifiers.makers import make_matrix
+
+    matrix = make_matrix()
+    assert original_views(matrix) is None
+    assert "sketches" not in featx.fit(matrix, "naive_bayes", cv=2).membership_
+
+
+def test_sketches_do_not_depend_on_the_order_or_on_rounding(generator):
+    features = generator.normal(size=(60, 300)).astype(np.float32)
+    digests = [str(number) for number in range(60)]
+    record = membership_record(digests, None, lambda: iter([features[:40], features[40:]]))
+    order = generator.permutation(60)
+    again = membership_record(digests, None, lambda: iter([features[order]]))
+    assert (np.bitwise_xor(record["sketches"], again["sketches"]) > 0).sum() <= 1
+    noisy = features * (1 + 1e-4 * generator.normal(size=features.shape)).astype(np.float32)
+    names = list("x" * 60)
+    members = find_members(record, names, ["new"] * 60, None, lambda: iter([noisy]))
+    assert kinds(members.findings) == [("trained-on-copies", 60)]
+    others = generator.normal(size=(500, 300)).astype(np.float32)
+    assert not find_members(record, ["x"] * 500, ["n"] * 500, None, lambda: iter([others])).any()
 
 
 def test_patients_are_compared_only_under_the_same_secret(model, images, monkeypatch, caplog):
