@@ -64,8 +64,9 @@ def _differences(
 ) -> list[str]:
     if not isinstance(old, dict) or not isinstance(rows, list) or "settings" not in old:
         return ["its run.json says nothing of its settings"]
-    now = json.loads(json.dumps(config.to_dict()))
-    then = {name: value for name, value in current_names(old["settings"]).items() if name in now}
+    now = _effective(json.loads(json.dumps(config.to_dict())))
+    then = _effective(current_names(old["settings"]))
+    then = {name: value for name, value in then.items() if name in now}
     changed = [name for name in then if name not in _FREE and then[name] != now[name]]
     found = [
         f"{name} {then[name]!r}, now {now[name]!r}" for name in changed if name not in _OF_IMAGES
@@ -82,6 +83,12 @@ def _differences(
     if missing:
         found.append(f"models that this run would not have ({', '.join(missing)})")
     return found
+
+
+def _effective(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in the default that follows from another setting; early versions stored it."""
+    views = settings.get("test_views")
+    return {**settings, "test_views": settings.get("views") if views is None else views}
 
 
 def _images_differ(old: Mapping[str, Any], data: AuditedData) -> bool:
