@@ -134,14 +134,19 @@ def open_sets(
             f"the settings name the external set {missing[0]!r}, whose path is not recorded; pass "
             f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
         )
-    for name in [*config.external_patients, *config.external_labels]:
+    for name in config.names_with_rules:
         if name not in externals:
             raise unknown_name("external set", name, externals)
     rules = replace(config.opening, hash_patients=hash_patients)
     dataset = as_images(images, rules=rules)
     others = {}
     for name, each in externals.items():
-        renamed = config.external_labels.get(name, {})
-        own = rules.for_external(name, config.external_patients.get(name), renamed)
+        own = rules.for_external(
+            name,
+            patients=config.external_patients.get(name),
+            rename_labels=config.external_labels.get(name),
+            columns=config.external_columns.get(name),
+            root=config.external_root.get(name),
+        )
         others[name] = as_images(each, class_names=dataset.class_names, rules=own)
     return dataset, others

@@ -70,6 +70,8 @@ class BenchmarkConfig:
         ``"none"`` where patients are unknown. A table's own columns need none.
     external_labels : mapping of str to mapping of str to str, default={}
         New names of labels of external sets by name; ``""`` leaves the images of a label out.
+    external_columns, external_root : mapping of str to mapping or path, default={}
+        `columns` and `root` of external sets that are tables, by name.
     controls : bool, default=True
         Whether to add shortcut controls: random weights, histogram, metadata.
     repeats : int, default=1
@@ -118,6 +120,8 @@ class BenchmarkConfig:
     rename_labels: Mapping[str, str] = field(default_factory=dict)
     external_patients: Mapping[str, str] = field(default_factory=dict)
     external_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    external_columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    external_root: Mapping[str, str] = field(default_factory=dict)
     externals: Sequence[str] = ()
     controls: bool = True
     repeats: int = 1
@@ -145,11 +149,15 @@ class BenchmarkConfig:
         object.__setattr__(self, "columns", rules.columns)
         object.__setattr__(self, "root", None if rules.root is None else str(rules.root))
         object.__setattr__(self, "rename_labels", rules.rename_labels)
-        renamed = {name: read_pairs(pairs) for name, pairs in self.external_labels.items()}
-        object.__setattr__(self, "external_labels", renamed)
+        for name, separator in (("external_labels", ":"), ("external_columns", "=")):
+            pairs = {n: read_pairs(given, separator) for n, given in getattr(self, name).items()}
+            object.__setattr__(self, name, pairs)
+        roots = {name: str(root) for name, root in self.external_root.items()}
+        object.__setattr__(self, "external_root", roots)
         self._check_names()
-        if self.root == _FOLDER:
-            raise UsageError("the root was an absolute path, which is not recorded; give --root")
+        if _FOLDER in (self.root, *self.external_root.values()):
+            option = "--root" if self.root == _FOLDER else "--external-root"
+            raise UsageError(f"a root was an absolute path, which is not recorded; give {option}")
         if self.repeats < 1:
             raise UsageError(f"repeats={self.repeats}: at least 1 is needed")
         if self.test_views is not None and self.test_views < 1:
@@ -164,6 +172,12 @@ class BenchmarkConfig:
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
             )
+
+    @property
+    def names_with_rules(self) -> set[str]:
+        """Names of the external sets that have rules of their own."""
+        rules = ("external_patients", "external_labels", "external_columns", "external_root")
+        return {name for rule in rules for name in getattr(self, rule)}
 
     @property
     def opening(self) -> OpeningRules:
@@ -248,9 +262,9 @@ class BenchmarkConfig:
         values = {name: getattr(self, name) for name in _settings_of(BenchmarkConfig)}
         values |= {n: extraction[n] for n in _settings_of(ExtractionConfig) if n in extraction}
         values |= {name: getattr(self.fit, name) for name in _settings_of(FitConfig)}
-        if self.root is not None:
-            # As of weights, no folder of this machine is recorded.
-            values["root"] = _FOLDER if Path(self.root).is_absolute() else str(self.root)
+        # As of weights, no folder of this machine is recorded.
+        values["root"] = None if self.root is None else _recorded(self.root)
+        values["external_root"] = {n: _recorded(root) for n, root in self.external_root.items()}
         return {
             n: list(value) if isinstance(value, tuple) else value for n, value in values.items()
         }
@@ -265,6 +279,10 @@ class BenchmarkConfig:
             If a setting is unknown, or a weights file is needed whose path was not recorded.
         """
         return cls().with_settings(**values)
+
+
+def _recorded(root: str) -> str:
+    return _FOLDER if Path(root).is_absolute() else root
 
 
 def _settings_of(kind: type) -> list[str]:

@@ -332,6 +332,20 @@ external_rules = together(
         "Labels of an external set under the names of IMAGES; THEIR: alone leaves its images out.",
         "external_labels",
     ),
+    pairs_option(
+        "external-columns",
+        "NAME=PAIRS",
+        str,
+        "--columns of an external set that is a table.",
+        "external_columns",
+    ),
+    pairs_option(
+        "external-root",
+        "NAME=FOLDER",
+        Path,
+        "--root of an external set that is a table.",
+        "external_root",
+    ),
 )
 part_option = option(
     "--part",

@@ -16,6 +16,9 @@ __all__ = ["RowReport"]
 
 _MOST_ROWS = 10
 
+# Options that an external set has for itself.
+_OF_EXTERNALS = ("columns", "root")
+
 
 @dataclass
 class RowReport:
@@ -52,7 +55,7 @@ class RowReport:
         """Places of the rows with problems."""
         return {place for places in self.problems.values() for place in places}
 
-    def check(self, skip_problems: bool, advice: str = "") -> None:
+    def check(self, skip_problems: bool, external: str = "") -> None:
         """Raise everything as one error, unless it is only rows to be left out."""
         bad = self.bad
         if not self.questions and (skip_problems or not bad):
@@ -68,10 +71,8 @@ class RowReport:
         if some:
             lines.append("Correct these rows, or leave them out by --skip-problems.")
         if options:
-            lines.append(f"To continue, give\n  {as_options(options)}")
-            lines.append(f"In Python: {as_keywords(options)}")
-        if advice:
-            lines.append(f"({advice})")
+            lines.append(f"To continue, give\n  {as_options(options, external)}")
+            lines.append(f"In Python: {as_keywords(options, external)}")
         raise UsageError(f"{self.where}: " + "\n".join(lines))
 
     def passed_over(self) -> list[PassedOver]:
@@ -98,23 +99,27 @@ class RowReport:
         return printable(f"{len(places):,} {kind}: {shown}{more}")
 
 
-def as_options(options: dict[str, Any]) -> str:
-    """Write options as one pastes them into a shell."""
+def as_options(options: dict[str, Any], external: str = "") -> str:
+    """Write options as one pastes them into a shell; an external set has some of its own."""
     parts = []
     for name, value in options.items():
-        parts.append(f"--{name.replace('_', '-')}")
         if isinstance(value, dict):
             line = io.StringIO()
             csv.writer(line, lineterminator="").writerow([f"{k}={v}" for k, v in value.items()])
             value = line.getvalue()
+        own = external and name in _OF_EXTERNALS
+        parts.append(f"--{'external-' if own else ''}{name.replace('_', '-')}")
         if value is not True:
-            parts.append(shlex.quote(str(value)))
+            parts.append(shlex.quote(f"{external}={value}" if own else str(value)))
     return " ".join(parts)
 
 
-def as_keywords(options: dict[str, Any]) -> str:
+def as_keywords(options: dict[str, Any], external: str = "") -> str:
     """Write options as keyword arguments."""
-    return ", ".join(
-        f"{name}={value if isinstance(value, bool | dict) else str(value)!r}"
-        for name, value in options.items()
-    )
+    plain = {n: v if isinstance(v, bool | dict) else str(v) for n, v in options.items()}
+    if external:
+        plain = {
+            f"external_{n}" if n in _OF_EXTERNALS else n: {external: v} if n in _OF_EXTERNALS else v
+            for n, v in plain.items()
+        }
+    return ", ".join(f"{name}={value!r}" for name, value in plain.items())

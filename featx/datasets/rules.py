@@ -96,22 +96,12 @@ class OpeningRules:
 
     def check_no_table(self, where: str) -> None:
         """Refuse rules that only tables have."""
-        for name in ("columns", "root", "positive", "uncertain", "skip_problems"):
+        for name in ("columns", "root", "positive", "uncertain"):
             if getattr(self, name) and name not in self.inherited:
                 raise UsageError(
                     f"{where} is not a table, and --{name.replace('_', '-')} is for tables only; "
                     "leave it out"
                 )
-
-    @property
-    def advice(self) -> str:
-        """What to do instead of giving options, where these are of the main set, for messages."""
-        if not self.external:
-            return ""
-        return (
-            f"these options are for the main set's table; for the external set {self.external} "
-            "mend the table, or open it in Python with these keywords of ImageDataset.open"
-        )
 
     def option(self, name: str, value: str) -> str:
         """Write the option that changes a rule, for messages."""
@@ -129,20 +119,15 @@ class OpeningRules:
             f"({self.option('patients', 'none')} if its patients are unknown)"
         )
 
-    def for_external(
-        self, name: str, patients: str | None, renamed: Mapping[str, str]
-    ) -> OpeningRules:
+    def for_external(self, name: str, **own: Any) -> OpeningRules:
         """Return the rules of an external set: its own, otherwise those of the main set."""
-        own = {"patients"} if patients is not None else set()
-        given = None if patients == "none" else patients
-        return replace(
-            self,
-            patients=self.patients if patients is None else given,
-            root=None,
-            rename_labels=renamed,
-            external=name,
-            inherited=frozenset(each.name for each in fields(self)) - own,
-        )
+        given = {rule: value for rule, value in own.items() if value is not None}
+        inherited = frozenset(each.name for each in fields(self)) - set(given)
+        if given.get("patients") == "none":
+            given["patients"] = None
+        # Another set's images lie elsewhere, under other labels.
+        others: dict[str, Any] = {"root": None, "rename_labels": {}}
+        return replace(self, **others | given, external=name, inherited=inherited)
 
 
 def read_columns(pairs: Any) -> dict[str, str]:

@@ -222,7 +222,7 @@ def _list_rows(
         located = locate_rows(rows.paths, table.folder, rules.root, rows.report)
     kept = rows.keep_one_each([None if found is None else found[1] for found in located])
     report = rows.report
-    report.check(rules.skip_problems, rules.advice)
+    report.check(rules.skip_problems, rules.external)
     if not kept:
         raise UsageError(f"{table.where} lists no image without problems")
     sources = [found[0] for found in (located[place] for place in kept) if found is not None]

@@ -69,6 +69,32 @@ def test_wrong_rules_are_refused(image_folder, clinic, settings, message):
         featx.benchmark(image_folder, patients=RULE, externals={"clinic": clinic}, **settings)
 
 
+def test_a_table_of_another_hospital_is_opened_by_what_its_message_proposes(
+    image_folder, clinic, tmp_path
+):
+    files = sorted(clinic.rglob("CR.[CN]*.png"))
+    rows = [
+        f"{path.name},{('PNEUMONIA', 'NORMAL')['No' in path.name]},{path.stem}" for path in files
+    ]
+    table = tmp_path / "clinic.csv"
+    table.write_text("\n".join(["Filename,Finding,PatientID", *rows, "gone.png,NORMAL,x"]))
+    settings = {"patients": RULE, "externals": {"clinic": table}}
+    with pytest.raises(UsageError) as raised:
+        featx.benchmark(image_folder, **settings)
+    lines = str(raised.value).splitlines()
+    options = shlex.split(next(line for line in lines if line.startswith("  --")))
+    columns = "clinic=path=Filename,label=Finding,patient=PatientID"
+    assert options == [
+        *("--external-columns", columns, "--external-root", f"clinic={clinic}"),
+        "--skip-problems",
+    ]
+    given = eval(f"dict({lines[-1].removeprefix('In Python: ')})")
+    config = featx.BenchmarkConfig(patients=RULE, **given)
+    _, others = open_sets(image_folder, {"clinic": table}, config, None)
+    assert others["clinic"].patients.tolist() == [path.stem for path in files]
+    assert str(clinic) not in str(config.to_dict())
+
+
 def test_a_tables_own_columns_come_before_the_rules_of_the_main_set(image_folder, tmp_path):
     rows = [f"NORMAL/p{i:02}_0.png,NORMAL,x{i}" for i in range(3)]
     rows += [f"PNEUMONIA/p{i:02}_0.png,PNEUMONIA,y{i}" for i in range(6, 9)]

@@ -180,7 +180,7 @@ def test_wrong_rules_are_refused(put, rules, message):
 
 
 @pytest.mark.parametrize(
-    "rules", [{"columns": {"path": "a"}}, {"root": "."}, {"positive": "x"}, {"skip_problems": True}]
+    "rules", [{"columns": {"path": "a"}}, {"root": "."}, {"positive": "x"}, {"uncertain": "skip"}]
 )
 def test_rules_of_tables_are_refused_for_folders(image_folder, rules):
     with pytest.raises(UsageError, match="is not a table, and --"):
