@@ -79,6 +79,11 @@ class OpeningRules:
                 raise unknown_name("role of a column", role, ROLES)
         if self.uncertain is not None and self.uncertain not in UNCERTAIN:
             raise unknown_name("meaning of uncertain labels", self.uncertain, UNCERTAIN)
+        if self.labels is not None and self.positive is not None:
+            raise UsageError(
+                f"labels are given twice, by the rule {self.labels!r} for paths and by the finding "
+                f"{self.positive!r} of a table; leave out --labels or --positive"
+            )
 
     @classmethod
     def of(cls, **rules: Any) -> OpeningRules:

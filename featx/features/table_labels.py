@@ -114,7 +114,7 @@ def _report(
             f"no row of {where} names an image of the matrix{name}; the matrix has, for example, "
             f"{matrix.names[0]}. Give a table with these paths, or with a column `sha256`"
         )
-    left_out = [f"{each.text} (left out)" for each in rows.report.passed_over()]
+    left_out = [f"left out: {each.text}" for each in rows.report.passed_over()]
     without = [place for place in range(matrix.n_images) if place not in labeled]
     facts = [f"{where}: labels of {len(labeled):,} of {matrix.n_images:,} images", *left_out]
     if alone:

@@ -169,6 +169,7 @@ def test_minus_one_is_uncertain_unless_it_is_named(put, one):
         ({"columns": "file=File"}, "there is no role of a column 'file'"),
         ({"columns": "path"}, "is not NAME=VALUE"),
         ({"columns": "path=File,path=Class"}, "names it twice"),
+        ({"labels": "(a)", "positive": "no"}, "labels are given twice"),
         ({"columns": "path=File", "root": "absent"}, "absent is not a folder"),
         ({"columns": "path=File,patient=Empty"}, "the column 'Empty' names no patient"),
     ],

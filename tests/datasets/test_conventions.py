@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.formats import as_images
 from featx.errors import UsageError
 
 CHEXPERT = (
@@ -137,6 +138,10 @@ def test_what_only_the_user_can_decide_is_asked_for(collection):
     with pytest.raises(UsageError, match="--positive, one of: ") as raised:
         ImageDataset.open(path, **rules)
     assert decisions["positive"] in str(raised.value)
+    # Features can be extracted without a decision.
+    unlabeled = as_images(path, labeled=None, **rules)
+    assert set(unlabeled.y) == {""}
+    assert any(text.startswith("labels are not read") for text in unlabeled.inventory.remarks)
     if "uncertain" in decisions:
         with pytest.raises(UsageError, match=r"1 of 4 labels are -1, .*uncertain"):
             ImageDataset.open(path, **rules, positive=decisions["positive"])
