@@ -45,6 +45,7 @@ _OBJECTS = frozenset(
         "featx.classifiers.calibration.SigmoidCalibration",
         "featx.classifiers.classifier.FeatureClassifier",
         "featx.classifiers.model.FeatureClassifier",  # name in files of the first version
+        "featx.classifiers.smooth_trees.SmoothForest",
         "sklearn.decomposition._pca.PCA",
         "sklearn.ensemble._forest.RandomForestClassifier",
         "sklearn.linear_model._logistic.LogisticRegression",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from featx.classifiers.shared_fits import PrecomputedKernels, SharedFits, WarmPath
+from featx.classifiers.smooth_trees import SMOOTHING, SmoothForest
 from featx.errors import find_name
 
 if TYPE_CHECKING:
@@ -115,15 +116,20 @@ def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
 def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
     from featx.classifiers.boosting import BoostedTrees
 
-    trees = BoostedTrees(n_estimators=300, subsample=0.8, colsample=0.5, random_state=random_state)
+    trees = BoostedTrees(
+        n_estimators=300,
+        subsample=0.8,
+        colsample=0.5,
+        random_state=random_state,
+        smoothing=SMOOTHING,
+    )
     return _compressed(trees, shape, random_state)
 
 
 def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
-    from sklearn.ensemble import RandomForestClassifier
 
     rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
-    forest = RandomForestClassifier(200, max_samples=rows, random_state=random_state)
+    forest = SmoothForest(200, max_samples=rows, random_state=random_state)
     return _compressed(forest, shape, random_state)
 
 

@@ -25,6 +25,7 @@ from featx.classifiers.registry import ClassifierSpec
 from featx.classifiers.sample_weight import row_weights
 from featx.classifiers.shared_fits import PreparedFold, SharedFits
 from featx.classifiers.training_set import Fold, Indices, TrainingSet
+from featx.errors import UsageError
 from featx.runtime.progress import progress
 
 __all__ = ["Candidate", "Search", "fit_pipeline"]
@@ -162,9 +163,11 @@ def _prepare(
     image = training.image[rows]
     labels = training.labels[image]
     held_out, position = _rows_and_positions(training, validation)
+    X = training.X[rows]
+    _check_varies(pipeline, X)
     return PreparedFold(
         classifier=pipeline.steps[-1][1],
-        training=shared.fit_transform(training.X[rows]),
+        training=shared.fit_transform(X),
         training_labels=labels,
         weights=row_weights(labels, image) if spec.weighted else None,
         validation=shared.transform(training.X[held_out]),
@@ -187,11 +190,23 @@ def _refit(
     pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
     pipeline[-1].set_params(**parameters)
     weights = row_weights(labels, image) if spec.weighted else None
-    fit_pipeline(pipeline, training.X[rows], labels, weights)
+    X = training.X[rows]
+    _check_varies(pipeline, X)
+    fit_pipeline(pipeline, X, labels, weights)
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)
     return average_views(pipeline_scores(pipeline, training.X[held_out]), position, len(validation))
+
+
+def _check_varies(pipeline: Pipeline, X: npt.NDArray) -> None:
+    """Refuse rows that are all equal, which have no principal component."""
+    if "compress" in pipeline.named_steps and (X[:1] == X).all():
+        raise UsageError(
+            f"the features of all {len(X):,} training rows (of all folds or of one) are equal, so "
+            "that nothing can be learned from them; look for blank images, or use the classifier "
+            "'logistic', which then predicts the proportions of the classes"
+        )
 
 
 def fit_pipeline(

@@ -9,10 +9,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.config import FitConfig
-from featx.classifiers.registry import ClassifierSpec
+from featx.classifiers.registry import CLASSIFIERS, ClassifierSpec
 from featx.classifiers.search import Search, fit_pipeline
 from featx.classifiers.training_set import TrainingSet
+from featx.errors import UsageError
 
 
 class Remembers(ClassifierMixin, BaseEstimator):
@@ -226,3 +228,17 @@ def test_small_svms_are_fitted_by_scikit_learn(finder):
 def test_with_scikit_learn_intelex_itself(settings, classes):
     pytest.importorskip("sklearnex", reason="scikit-learn-intelex is not installed")
     check_against_plain(settings, classes)
+
+
+@pytest.mark.parametrize("classifier", list(CLASSIFIERS))
+@pytest.mark.parametrize("rows", ["constant", "zeros", "constant in one fold"])
+def test_features_without_variance_are_refused_or_work(classifier, rows):
+    y = np.arange(40) % 2
+    X = np.full((40, 5), 0.0 if rows == "zeros" else 3.0)
+    X[3] += rows == "constant in one fold"
+    model = FeatureClassifier(classifier, n_jobs=1, cv=3)
+    if classifier == "logistic":
+        assert model.fit(X, y).predict_proba(X[:1]) == pytest.approx(0.5, abs=0.05)
+        return
+    with pytest.raises(UsageError, match="are equal, so that nothing can be learned"):
+        model.fit(X, y)
