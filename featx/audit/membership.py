@@ -39,12 +39,12 @@ _BYTES = 6
 
 _BITS = 128
 _NEAR = 4
-_ROWS = 1024
+_ROWS = 256
 _FEWEST_FEATURES = 256
 
 # Proportion of images that may be near to another one, of those that are compared.
 _ALIKE = 0.01
-_JUDGED = 2000
+_JUDGED = 500
 
 
 def membership_record(
