@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium, driven by Playwright."""
 
+import re
 import shutil
 
 import pytest
@@ -151,7 +152,23 @@ def test_paper_shows_what_was_closed(folder, visit):
     assert page.locator("table.checklist").first.is_visible()
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("table.checklist").first.is_hidden()
-    assert page.pdf()[:5] == b"%PDF-"
+    sizes = re.findall(rb"/MediaBox \[0 0 (\d+)[\d.]* (\d+)", page.pdf(prefer_css_page_size=True))
+    assert {int(width) > int(height) for width, height in sizes} == {True, False}
+
+
+# Width of A4 in pixels, without margins: upright, and on its side for tables of many columns.
+@pytest.mark.parametrize(
+    ("width", "within"), [(688, "table:not(.many), svg, img, pre"), (1017, "*")]
+)
+def test_nothing_is_cut_on_paper(folder, visit, width, within):
+    page = visit(report(folder.write()), width)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    right = page.locator(f"main :is({within})").evaluate_all(
+        "found => Math.max(...found.filter(e => e.checkVisibility())"
+        ".map(e => e.getBoundingClientRect().right))"
+    )
+    assert 0 < right <= width
 
 
 def test_hostile_names_do_nothing(tmp_path, visit):
