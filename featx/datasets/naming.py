@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from featx.errors import UsageError
+from featx.runtime.kinds import shown
 
 __all__ = ["labels_from_names", "patients_from_names"]
 
@@ -82,13 +83,14 @@ def _read_names(what: str, names: Sequence[str], rule: str, remedy: str = "") ->
 def _compile(what: str, rule: str) -> NamePreset:
     try:
         pattern = re.compile(rule)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
+        # Of thousands of nested groups, Python runs out of stack.
         raise UsageError(
-            f"the {what} rule {rule!r} is not a regular expression: {error}"
+            f"the {what} rule {shown(rule)!r} is not a regular expression: {error}"
         ) from error
     if pattern.groups != 1:
         raise UsageError(
-            f"the {what} rule {rule!r} is neither a preset ({_KNOWN[what]}) nor a regular "
+            f"the {what} rule {shown(rule)!r} is neither a preset ({_KNOWN[what]}) nor a regular "
             rf"expression with one group for the {what}, such as '(person\d+)_'"
         )
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
-from featx.reporting.results_folder import Results, read_results
+from featx.reporting.results_folder import Results, damaged, read_results
 
 __all__ = ["ComparedRow", "RunComparison", "compare"]
 
@@ -162,6 +162,12 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
     'no difference shown'
     """
     runs = read_results(first), read_results(second)
+    names = Path(first).resolve().name, Path(second).resolve().name
+    with damaged(f"{first} or {second}"):
+        return _compare(runs, names if names[0] != names[1] else ("first", "second"))
+
+
+def _compare(runs: tuple[Results, Results], names: tuple[str, str]) -> RunComparison:
     here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
     pairs = [(row, there[key]) for key, row in here.items() if key in there]
     found = [_test(runs, *pair) for pair in pairs]
@@ -179,8 +185,6 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
             row.values[figure] = values
             tested = None if test is None else test[figure]
             row.differences[figure] = _difference(values, tested, float(p_value))
-    names = Path(first).resolve().name, Path(second).resolve().name
-    names = names if names[0] != names[1] else ("first", "second")
     return RunComparison(
         names=names,
         rows=tuple(rows),

@@ -21,7 +21,7 @@ from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.notes import Note
 from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import Results, best_place, read_results
+from featx.reporting.results_folder import Results, best_place, damaged, read_results
 from featx.runtime.files import check_output, put_bytes
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     for note in results.notes:
         if note.kind == "unfinished":
             logger.warning(note.text)
-    page = _render_results(results)
+    # Values of wrong types show here at the latest.
+    with damaged(Path(folder)):
+        page = _render_results(results)
     # File names need not be valid Unicode, a page must be.
     put_bytes(path, page.encode("utf-8", "replace"))
     return path

@@ -5,19 +5,28 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
 from featx.datasets.inventory import Inventory
-from featx.errors import UsageError
+from featx.errors import FeatxError, UsageError
 from featx.reporting.notes import Note, read_notes
 from featx.reporting.records import BenchmarkRow
+from featx.runtime.kinds import expect
 
-__all__ = ["FlowStep", "Picture", "Results", "best_place", "read_json", "read_results"]
+__all__ = ["FlowStep", "Picture", "Results", "best_place", "damaged", "read_json", "read_results"]
+
+# What content of wrong types causes: in Python, in NumPy, and in a template.
+_CONTENT_ERRORS: tuple[type[Exception], ...]
+_CONTENT_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError)
+_CONTENT_ERRORS += (TypeError, ValueError, TemplateError)
 
 # Names of steps as runs store them.
 _STARTS = ("listed in the table", "found in the folder")
@@ -100,8 +109,28 @@ class Results:
 
 def read_results(folder: str | Path) -> Results:
     """Read what a benchmark of any version wrote; no image and no network is needed."""
-    folder = Path(folder)
-    run = read_json(folder / "run.json") or {}
+    folder = expect(folder, "results")
+    with damaged(folder):
+        return _read(folder)
+
+
+@contextmanager
+def damaged(path: str | Path) -> Iterator[None]:
+    """Say that a file or folder is damaged, whatever error its content causes."""
+    try:
+        yield
+    except FeatxError:
+        raise
+    except _CONTENT_ERRORS as error:
+        raise FeatxError(
+            f"{path} is damaged, or was edited ({type(error).__name__}: {str(error)[:200]}); copy "
+            "the results folder again from where it was made, or run the benchmark again"
+        ) from error
+
+
+def _read(folder: Path) -> Results:
+    with damaged(folder / "run.json"):
+        run = dict(read_json(folder / "run.json") or {})
     content = read_json(folder / "results.json")
     if content is None and run.get("finished") is False:
         # Stopped before its first row.
@@ -111,16 +140,23 @@ def read_results(folder: str | Path) -> Results:
             f"{folder / 'results.json'} is missing or not of a benchmark; give the folder that "
             "`featx benchmark --out` wrote"
         )
-    rows = [BenchmarkRow.from_dict(entry) for entry in content]
+    with damaged(folder / "results.json"):
+        rows = [BenchmarkRow.from_dict(entry) for entry in content]
     predictions: dict[str, dict[str, Predictions]] = {}
     for row in rows:
         for name in ("", *row.externals):
-            path = folder / "scores" / (f"{row.name}@{name}.csv" if name else f"{row.name}.csv")
-            if path.is_file():
+            # Only the file's own name: nothing outside this folder is read.
+            file = Path(f"{row.name}@{name}.csv" if name else f"{row.name}.csv").name
+            path = folder / "scores" / file
+            if not path.is_file():
+                continue
+            with damaged(path):
                 predictions.setdefault(name, {})[row.name] = Predictions.from_csv(path)
     known = [each.class_names for each in predictions.get("", {}).values()]
-    logs = {row.name: _read_log(folder / "baselines" / row.name / "log.csv") for row in rows}
-    pictures, gallery_of = _read_gallery(folder / "gallery")
+    trained = folder / "baselines"
+    logs = {row.name: _read_log(trained / Path(row.name).name / "log.csv") for row in rows}
+    with damaged(folder / "gallery" / "gallery.json"):
+        pictures, gallery_of = _read_gallery(folder / "gallery")
     return Results(
         rows=rows,
         run=run,
@@ -162,7 +198,7 @@ def read_json(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
 
 
@@ -180,10 +216,10 @@ def _read_flow(run: Mapping[str, Any], rows: Sequence[BenchmarkRow]) -> list[Flo
 def _read_log(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with damaged(path), path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    columns = lines[0] if lines else {}
-    return {name: [float(line[name] or "nan") for line in lines] for name in columns}
+        columns = lines[0] if lines else {}
+        return {name: [float(line[name] or "nan") for line in lines] for name in columns}
 
 
 def _read_gallery(folder: Path) -> tuple[list[Picture], str]:
