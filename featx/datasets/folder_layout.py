@@ -11,7 +11,7 @@ from featx.datasets.file_tree import FileTree
 from featx.datasets.inventory import look_alike
 from featx.errors import UsageError, printable
 
-__all__ = ["Group", "group_folders", "split_word", "unwrap"]
+__all__ = ["Group", "group_folders", "say_subfolders", "split_word", "unwrap"]
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -253,6 +253,17 @@ def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None
                 f"takes the class from its place in the path: {_pattern(example, top)!r} for "
                 f"{printable(example.label)!r}, '([^/]+)/[^/]+$' for the innermost folder"
             )
+
+
+def say_subfolders(tree: FileTree, groups: Sequence[Group], most: int = 5) -> list[str]:
+    """Say which classes are made of a few named subfolders, as bacteria and virus."""
+    said = []
+    for group in groups:
+        inner = [folder for folder in tree.inside(group.folder) if tree.has_images(folder)]
+        kinds = len(inner) + bool(tree.images.get(group.folder))
+        if group.label and inner and 1 < kinds <= most and not any(map(_has_digit, inner)):
+            said.append(f"{group.folder} includes the images in {_listed(inner)}")
+    return said[:most]
 
 
 def _pattern(group: Group, top: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from featx.datasets.file_tree import FileTree, StoredFile, read_tree
-from featx.datasets.folder_layout import Group, group_folders, unwrap
+from featx.datasets.folder_layout import Group, group_folders, say_subfolders, unwrap
 from featx.datasets.inventory import PassedOver
 from featx.datasets.listing import Listing
 from featx.errors import UsageError
@@ -34,7 +34,8 @@ def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
     remarks = []
     if by_class is None and len({group.label for group in groups}) < 2:
         remarks.append(f"labels are unknown: {_without_classes(groups)}")
-        groups, by_class = [Group("", "", "")], False
+        groups = group_folders(tree, False, by_split)
+    remarks += say_subfolders(tree, groups)
     listing = Listing([], [], [], [], None, tree.where, shared and f"{shared}/", remarks=remarks)
     remarks += [f"{folder} seems to be a copy" for folder in tree.copies()]
     if empty := tree.empty():

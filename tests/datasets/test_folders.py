@@ -198,6 +198,17 @@ def test_labels_are_optional_where_they_are_not_needed(make, patterns):
     assert "labels are unknown: " in images.inventory.text
 
 
+def test_splits_are_kept_where_labels_are_unknown(make):
+    images = as_images(make("train/*", "test/*"), labeled=None)
+    assert Counter(images.splits) == {"train": 3, "test": 3}
+    assert "there are no class folders" in images.inventory.text
+
+
+def test_subfolders_of_one_class_are_said(make):
+    images = ImageDataset.open(make("NORMAL/*", "NORMAL/p1/*", "ILL/bacteria/*", "ILL/virus/*"))
+    assert images.inventory.remarks[0] == "ILL includes the images in bacteria, virus"
+
+
 def test_labels_are_never_dropped_where_there_are_class_folders(make):
     mixed = as_images(make("{}/*", "loose*"), labeled=None)
     assert set(mixed.labels) == {0, 1}
