@@ -28,6 +28,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
+from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
 from featx.reporting.records import BenchmarkRow, Costs
 from featx.runtime.files import library_versions
@@ -221,7 +222,7 @@ class ModelEvaluator:
         name: str,
         data: TrainTestData[Any],
         predict: Callable[[Any], npt.NDArray[np.float64]],
-        threshold: float | None,
+        threshold: Threshold,
     ) -> dict[str, Scores]:
         """Predict the test images and the external sets, and score the predictions as saved."""
         scores = {}

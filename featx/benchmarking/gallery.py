@@ -12,7 +12,7 @@ from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.explanation.heatmaps import encode, gray_image
-from featx.metrics.operating_point import decide
+from featx.metrics.operating_point import Threshold, decide
 from featx.reporting.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -66,7 +66,7 @@ def gallery_files(folder: Path) -> list[Path]:
     return [path for path in folder.glob("gallery/*") if own.fullmatch(path.name)]
 
 
-def pick_pictures(predictions: Predictions, threshold: float | None) -> list[tuple[int, int, str]]:
+def pick_pictures(predictions: Predictions, threshold: Threshold) -> list[tuple[int, int, str]]:
     """Choose the most confident wrong predictions, and right ones of every class.
 
     A patient appears at most once among either.

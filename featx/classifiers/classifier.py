@@ -26,7 +26,7 @@ from featx.errors import UsageError
 from featx.features.columns import feature_names
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.labels import check_of_rows
-from featx.metrics.operating_point import decide
+from featx.metrics.operating_point import Threshold, decide
 from featx.runtime.versions import check_versions
 
 # Fitting is imported where it begins, so that prediction does not load it.
@@ -64,15 +64,16 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Scaling, PCA where useful, and the classifier, fitted on all training rows.
     calibration_ : Calibration
         Map from scores to log-odds.
-    threshold_ : float or None
-        Probability from which `predict` returns the positive class; None for more than two
-        classes, where the most probable one is returned.
+    threshold_ : float, tuple of float or None
+        Probability from which `predict` returns the positive class. With more than two classes,
+        one cutoff per class (`featx.metrics.operating_point.decide`), or None for the most
+        probable class.
     best_params_ : dict
         Chosen settings of the pipeline's last step.
     recipes_ : tuple of dict
         Recipes of the features it was fitted on; empty after `fit`.
     out_of_fold_ : ndarray of float64, shape (n_images, n_classes)
-        Calibrated probabilities of the training images, each by a fit without its patient.
+        Probabilities of the training images, each by a fit and a calibration without its fold.
     out_of_fold_labels_ : ndarray of int64, shape (n_images,)
         Class codes of these images.
     out_of_fold_images_ : ndarray, shape (n_images,)
@@ -102,7 +103,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     classes_: npt.NDArray
     pipeline_: Pipeline
     calibration_: Calibration
-    threshold_: float | None
+    threshold_: Threshold
     best_params_: dict[str, Any]
     recipes_: tuple[dict[str, Any], ...]
     out_of_fold_: Scores
@@ -156,7 +157,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         if not hasattr(self, "pipeline_"):
             return super().__repr__(N_CHAR_MAX)
-        threshold = "" if self.threshold_ is None else f", threshold={self.threshold_:.3f}"
+        one = isinstance(self.threshold_, float)
+        threshold = f", threshold={self.threshold_:.3f}" if one else ""
         return (
             f"FeatureClassifier({self.classifier!r}, classes={self.classes_.tolist()}, "
             f"features={self.n_features_in_}{threshold})"
@@ -248,11 +250,13 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         -------
         ndarray of float64, shape (n_rows,) or (n_rows, n_classes)
             With two classes, above 0 where `predict` returns the positive one; with more,
-            logarithms of probabilities.
+            logarithms of probabilities over cutoffs, of which the greatest is predicted.
         """
         logits = self._logits(X)
         if self.threshold_ is None:
             return log_softmax(logits, axis=1)
+        if isinstance(self.threshold_, tuple):
+            return log_softmax(logits, axis=1) - np.log(self.threshold_)
         return logits - logit(self.threshold_)
 
     def predict_proba(self, X: Any) -> Scores:

@@ -33,6 +33,8 @@ class FitConfig:
     operating_point : str or float, default="youden"
         Rule that chooses the threshold of two classes on out-of-fold probabilities: ``"youden"``,
         ``"f1"``, a probability, ``"sensitivity=0.95"``, ``"specificity=0.9"`` or ``"cost=FN:FP"``.
+        With more classes, ``"youden"`` chooses cutoffs for the greatest mean sensitivity, and 0.5
+        predicts the most probable class.
     calibration : {"sigmoid", "isotonic", "none"}, default="sigmoid"
         Probability calibration on out-of-fold scores.
     random_state : int, default=0

@@ -10,7 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from featx.audit.membership import membership_record, original_views
-from featx.classifiers.calibration import calibrate, probabilities
+from featx.classifiers.calibration import calibrate, cross_calibrate, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_finite
 from featx.classifiers.config import FitConfig
@@ -144,11 +144,13 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
     model.classes_ = training.classes
     model.best_params_ = best.parameters
     model.calibration_ = calibrate(config.calibration, scores, labels)
-    model.out_of_fold_ = probabilities(model.calibration_.logits(scores))
+    calibrated = probabilities(model.calibration_.logits(scores))
+    model.out_of_fold_ = cross_calibrate(config.calibration, scores, labels, search.folds)
     model.out_of_fold_labels_ = labels
-    model.threshold_ = None
     if len(training.classes) == 2:
-        model.threshold_ = point.threshold(labels == 1, model.out_of_fold_[:, 1])
+        model.threshold_ = point.threshold(labels == 1, calibrated[:, 1])
+    else:
+        model.threshold_ = point.cutoffs(labels, calibrated)
     reduced = plan.steps is not None
     model.provenance_ = describe_fit(
         config, plan.training, candidates, scores, n_splits=len(search.folds), reduced=reduced

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from featx.audit.findings import Finding
 from featx.errors import FeatxError, UsageError
 from featx.metrics.labels import check_codes, check_of_rows
-from featx.metrics.operating_point import decide
+from featx.metrics.operating_point import Threshold, decide
 from featx.metrics.scores import Scores, evaluate
 from featx.runtime.csv_text import read_cell, write_csv
 from featx.runtime.files import put_bytes
@@ -47,7 +47,7 @@ class Predictions:
         Patient of each image; None where unknown.
     predicted : array-like of int64, shape (n_images,), optional
         Index of the predicted class of each image; None before a threshold is applied.
-    threshold : float, optional
+    threshold : float or tuple of float, optional
         Probability from which the positive class is predicted; None if unknown, and for more than
         two classes.
     unreadable : sequence of (str, str), default=()
@@ -71,7 +71,7 @@ class Predictions:
     labels: Any = None
     patients: Any = None
     predicted: Any = None
-    threshold: float | None = None
+    threshold: Threshold = None
     unreadable: Sequence[tuple[str, str]] = ()
     findings: Sequence[Finding] = ()
 
@@ -119,16 +119,16 @@ class Predictions:
         counted = np.bincount(self.predicted, minlength=len(self.class_names))
         return dict(zip(self.class_names, counted.tolist(), strict=True))
 
-    def decide(self, threshold: float | None) -> Predictions:
+    def decide(self, threshold: Threshold) -> Predictions:
         """Return these predictions with the classes predicted at a threshold.
 
         Parameters
         ----------
-        threshold : float or None
+        threshold : float, tuple of float or None
             As in `featx.metrics.operating_point.decide`.
         """
         predicted = decide(self.probabilities, threshold)
-        kept = threshold if len(self.class_names) == 2 else None
+        kept = threshold if len(self.class_names) == 2 or isinstance(threshold, tuple) else None
         return replace(self, predicted=predicted, threshold=kept)
 
     def select(self, places: npt.ArrayLike) -> Predictions:

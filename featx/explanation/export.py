@@ -21,6 +21,7 @@ from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
 from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale
+from featx.metrics.operating_point import Threshold
 from featx.runtime.files import check_output, put_bytes
 from featx.runtime.progress import progress
 from featx.runtime.serialization import plain_json
@@ -51,7 +52,7 @@ class Explanations(Sequence[Explanation]):
         ``"class activation map"`` (exact) or ``"occlusion"``.
     class_names : tuple of str
         Names of the classes.
-    threshold : float or None
+    threshold : float, tuple of float or None
         Probability from which the last of two classes is predicted.
     images : ImageDataset
         The images, to draw on.
@@ -69,7 +70,7 @@ class Explanations(Sequence[Explanation]):
     unreadable: tuple[tuple[str, str], ...]
     method: str
     class_names: tuple[str, ...]
-    threshold: float | None
+    threshold: Threshold
     images: ImageDataset
     indices: tuple[int, ...]
     model: str = ""
@@ -155,7 +156,10 @@ class Explanations(Sequence[Explanation]):
         """Write the predicted class with its probability, the reason, and the decision value."""
         probability = dict(zip(self.class_names, each.probabilities, strict=True))
         reason = f"the most probable of {len(self.class_names)} classes"
-        if self.threshold is not None:
+        if isinstance(self.threshold, tuple):
+            cutoff = dict(zip(self.class_names, self.threshold, strict=True))[each.label]
+            reason = f"the greatest multiple of its class's cutoff, {cutoff:.3f}"
+        elif self.threshold is not None:
             last = probability[self.class_names[-1]]
             sign = ">=" if last >= self.threshold else "<"
             reason = f"{self.class_names[-1]} {last:.3f} {sign} threshold {self.threshold:.3f}"

@@ -163,7 +163,7 @@ def proportion_interval(
     >>> print(proportion_interval([1, 1, 1, 0, 0, 1, 1, 1]))
     0.750 (0.409 to 0.929)
     >>> print(proportion_interval([1, 1, 1, 0, 0, 1, 1, 1], patients=list("aaabbccc")))
-    0.750 (0.176 to 0.977)
+    0.750 (0.245 to 0.965)
     """
     outcome = check_binary(outcomes, "outcomes").astype(np.float64)
     n = len(outcome)
@@ -215,7 +215,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
 
     Examples
     --------
-    >>> design_effect(np.array([1.0, 1.0, 1.0, 1.0]), np.array([0, 0, 1, 1]))
+    >>> round(design_effect(np.array([1.0, 1.0, 1.0, 1.0]), np.array([0, 0, 1, 1])), 3)
     1.4
     """
     n = len(values)

@@ -1,4 +1,4 @@
-"""Operating point: the threshold of a two-class model.
+"""Operating point: the threshold of a model, or its cutoffs with more than two classes.
 
 scikit-learn's `confusion_matrix_at_thresholds` (1.8) has no midpoints and is above our floor.
 """
@@ -13,7 +13,13 @@ import numpy.typing as npt
 from featx.errors import UsageError
 from featx.metrics.labels import check_binary, check_scores
 
-__all__ = ["OperatingPoint", "decide"]
+__all__ = ["OperatingPoint", "Threshold", "decide"]
+
+Threshold = float | tuple[float, ...] | None
+"""Of two classes a probability; of more, one cutoff per class; None for the most probable class."""
+
+# Powers of the class proportions, the likeliest first: calibrated probabilities need 1.
+_POWERS = (1.0, 0.75, 1.25, 0.5, 1.5, 0.25, 0.0)
 
 _ALLOWED = (
     "youden, f1, a probability such as 0.5, sensitivity=0.95, specificity=0.9, or cost=FN:FP such "
@@ -21,16 +27,17 @@ _ALLOWED = (
 )
 
 
-def decide(probabilities: npt.ArrayLike, threshold: float | None) -> npt.NDArray[np.int64]:
+def decide(probabilities: npt.ArrayLike, threshold: Threshold) -> npt.NDArray[np.int64]:
     """Return the index of the class that probabilities predict at a threshold.
 
     Parameters
     ----------
     probabilities : array-like of float, shape (n_images, n_classes)
         Probability of each class.
-    threshold : float or None
-        With two classes, the least probability at which the last one is predicted. None, and with
-        more classes, the most probable class is predicted.
+    threshold : float, tuple of float or None
+        With two classes, the least probability at which the last one is predicted. With more, one
+        cutoff per class: the class is predicted whose probability is the greatest multiple of its
+        cutoff. None, or one number with more classes: the most probable class is predicted.
 
     Returns
     -------
@@ -40,8 +47,12 @@ def decide(probabilities: npt.ArrayLike, threshold: float | None) -> npt.NDArray
     --------
     >>> decide([[0.7, 0.3], [0.4, 0.6]], threshold=0.3).tolist()
     [1, 1]
+    >>> decide([[0.7, 0.2, 0.1], [0.8, 0.15, 0.05]], threshold=(0.62, 0.33, 0.05)).tolist()
+    [2, 0]
     """
     table = np.asarray(probabilities, dtype=np.float64)
+    if isinstance(threshold, tuple):
+        return (table / np.array(threshold)).argmax(axis=1)
     if threshold is None or table.shape[1] > 2:
         return table.argmax(axis=1)
     return (table[:, 1] >= threshold).astype(np.int64)
@@ -49,7 +60,7 @@ def decide(probabilities: npt.ArrayLike, threshold: float | None) -> npt.NDArray
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Choose the threshold of a two-class task by a rule.
+    """Choose the threshold of a two-class task, or cutoffs of more classes, by a rule.
 
     `featx.fit` applies it to out-of-fold probabilities.
 
@@ -143,6 +154,49 @@ class OperatingPoint:
         fp = _counts_from(rank[~positive], len(cuts))
         return float(cuts[self._best(tp, fp)])
 
+    def cutoffs(self, labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> Threshold:
+        """Choose one cutoff per class, of more than two, for the greatest mean sensitivity.
+
+        Calibrated probabilities divided by the class proportions have it [1]_: what class weights
+        aim at in training, calibration takes back. As probabilities may not be calibrated, the
+        proportions are taken to the power with the greatest mean sensitivity out of fold.
+
+        Parameters
+        ----------
+        labels : array-like of int, shape (n_images,)
+            Class codes from 0; every class occurs.
+        probabilities : array-like of float, shape (n_images, n_classes)
+            Out-of-fold probabilities.
+
+        Returns
+        -------
+        tuple of float or None
+            They sum to 1; None with a fixed probability, for the most probable class.
+
+        References
+        ----------
+        .. [1] A. K. Menon, S. Jayasumana, et al. (2021), "Long-tail learning via logit adjustment",
+           ICLR.
+
+        Examples
+        --------
+        >>> probabilities = [[0.8, 0.1, 0.1], [0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.5, 0.2, 0.3]]
+        >>> OperatingPoint("youden").cutoffs([0, 0, 1, 2], probabilities)
+        (0.5, 0.25, 0.25)
+        """
+        if self.criterion == "fixed":
+            return None
+        counts = np.bincount(np.asarray(labels))
+        best, chosen = -1.0, None
+        for power in _POWERS:
+            weights = (counts / counts.sum()) ** power
+            cutoffs = tuple((weights / weights.sum()).tolist())
+            correct = decide(probabilities, cutoffs) == labels
+            mean = float(np.mean(np.bincount(labels, weights=correct) / counts))
+            if mean > best + 1e-12:
+                best, chosen = mean, cutoffs
+        return chosen
+
     def check_classes(self, n_classes: int) -> None:
         """Check that the rule suits the number of classes.
 
@@ -156,7 +210,8 @@ class OperatingPoint:
             name = self.value if self.criterion == "fixed" else self.criterion
             raise UsageError(
                 f"operating point {name!r} is for two classes, and there are {n_classes}, of "
-                "which the most probable is predicted; omit it"
+                "which cutoffs are chosen for the greatest mean sensitivity; omit it, or give 0.5 "
+                "to predict the most probable class"
             )
 
     def _best(self, tp: npt.NDArray[np.int64], fp: npt.NDArray[np.int64]) -> int:

@@ -27,7 +27,7 @@ from featx.metrics.intervals import (
     proportion_interval,
 )
 from featx.metrics.labels import check_codes
-from featx.metrics.operating_point import decide
+from featx.metrics.operating_point import Threshold, decide
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
 
@@ -71,9 +71,9 @@ class Scores:
         Counts of images; a row is a true class, a column a predicted class.
     class_names : tuple of str
         Names of rows and columns; empty where read from ``results.json``.
-    threshold : float or None
-        Probability from which the last class is predicted; None with more than two classes, where
-        the most probable class is predicted.
+    threshold : float, tuple of float or None
+        Probability from which the last class is predicted; with more than two classes their
+        cutoffs, or None where the most probable class is predicted.
     collapsed : bool
         Whether one class is predicted for all images although they are of several classes.
     collapse_reason : str
@@ -92,7 +92,7 @@ class Scores:
     n_patients: int | None = None
     confusion: Integers = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     class_names: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: Threshold = None
     collapsed: bool = False
     collapse_reason: str = ""
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
@@ -134,12 +134,13 @@ class Scores:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Scores:
         """Read what `to_dict` of any version returned."""
+        stored = values.get("threshold")
         return cls(
             metrics=_read(values),
             n=values.get("n_test", 0),
             n_patients=values.get("n_patients_test"),
             confusion=np.array(values.get("confusion") or np.zeros((0, 0)), dtype=np.int64),
-            threshold=values.get("threshold"),
+            threshold=tuple(stored) if isinstance(stored, list) else stored,
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
             per_class={k: _read(v) for k, v in values.get("per_class", {}).items()},
@@ -185,7 +186,7 @@ def evaluate(
     labels: npt.ArrayLike,
     probabilities: npt.ArrayLike,
     *,
-    threshold: float | None = 0.5,
+    threshold: Threshold = 0.5,
     class_names: tuple[str, ...],
     patients: npt.ArrayLike | None = None,
     confidence: float = 0.95,
@@ -211,9 +212,9 @@ def evaluate(
         Index of the true class of each image.
     probabilities : array-like of float, shape (n_images, n_classes)
         Probability of each class, 0 to 1.
-    threshold : float or None, default=0.5
-        Least probability at which the last of two classes is predicted; None is 0.5. Not used with
-        more classes.
+    threshold : float, tuple of float or None, default=0.5
+        Least probability at which the last of two classes is predicted; None is 0.5. With more
+        classes, one cutoff per class; otherwise the most probable class is predicted.
     class_names : tuple of str
         Names of the classes, at least two.
     patients : array-like, shape (n_images,), optional
@@ -250,7 +251,10 @@ def evaluate(
     labels, probabilities = _checked(labels, probabilities, len(class_names))
     numbers = number_patients(patients, len(labels))
     two_way = len(class_names) == 2
-    threshold = (0.5 if threshold is None else threshold) if two_way else None
+    if two_way:
+        threshold = 0.5 if threshold is None else threshold
+    elif not isinstance(threshold, tuple):
+        threshold = None
     predicted = decide(probabilities, threshold)
     tasks = [
         TwoWayTask(labels == index, probabilities[:, index], predicted == index)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from string import Formatter
 
+from featx.metrics.operating_point import Threshold
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import Results
 
@@ -117,5 +118,6 @@ def _count(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def _figure(name: str, value: float | None) -> str:
-    return "" if value is None else f"{name} {value:.3f}"
+def _figure(name: str, value: Threshold) -> str:
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return f"{name} {', '.join(f'{each:.3f}' for each in values)}" if values else ""

@@ -11,7 +11,7 @@ from featx.reporting.records import BenchmarkRow
 
 __all__ = ["MAIN", "MORE", "Cell", "Column", "columns_of", "make_cell"]
 
-Value = Interval | float | str | None
+Value = Interval | float | str | tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ def make_cell(value: Value, form: str = "{:.3f}") -> Cell:
     """
     if isinstance(value, str):
         return Cell(value or "-", order=value)
+    if isinstance(value, tuple):
+        return Cell(", ".join(map(form.format, value)))
     number = value.value if isinstance(value, Interval) else value
     if number is None or not math.isfinite(number):
         return Cell("-")

@@ -114,7 +114,7 @@ def _models(
             positive=predictions.labels == klass,
             probability=predictions.probabilities[:, klass],
             patients=predictions.patients,
-            threshold=row.threshold if two else None,
+            threshold=row.threshold if isinstance(row.threshold, float) else None,
             auc=estimates.get("auc", Interval.undefined()).value,
             shown=place in shown,
         )

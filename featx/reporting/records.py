@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featx.metrics.intervals import Interval
+from featx.metrics.operating_point import Threshold
 from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import Scores
 
@@ -204,8 +205,8 @@ class BenchmarkRow:
         return self.estimates.get("auc", Interval.undefined()).value
 
     @property
-    def threshold(self) -> float | None:
-        """Probability from which the last class is predicted."""
+    def threshold(self) -> Threshold:
+        """Probability from which the last class is predicted, or cutoffs of more classes."""
         return self.scores.threshold
 
     @property

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 from joblib import parallel_config
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import recall_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.classifiers.calibration import probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import classifier_scores
+from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
 from tests.classifiers.makers import RECIPE, make_matrix
 
@@ -101,7 +104,7 @@ def test_processes_of_parallel_config(matrix, model):
 def test_three_classes(classifier, calibration):
     matrix = make_matrix(classes=3, views=1, strength=1.5)
     model = FeatureClassifier(classifier, cv=3, calibration=calibration).fit_matrix(matrix)
-    assert model.threshold_ is None
+    assert model.threshold_ == pytest.approx((1 / 3,) * 3)
     probability = model.predict_images(matrix)
     assert probability.shape == (90, 3)
     assert probability.sum(axis=1) == pytest.approx(1)
@@ -152,3 +155,28 @@ def test_features_that_are_not_finite_are_named(matrix, model):
         FeatureClassifier("logistic").fit_matrix(broken)
     with pytest.raises(UsageError, match=message):
         model.predict_images(broken)
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "svm", "random_forest", "naive_bayes"])
+def test_a_rare_class_is_found_as_by_scikit_learns_class_weights(classifier, tmp_path):
+    generator = np.random.default_rng(0)
+    centers = 0.55 * generator.normal(size=(3, 12))
+    y, truth = (np.repeat([0, 1, 2], np.array([62, 33, 5]) * n) for n in (8, 40))
+    X, other = (centers[labels] + generator.normal(size=(len(labels), 12)) for labels in (y, truth))
+    model = FeatureClassifier(classifier, cv=3, n_jobs=1).fit(X, y)
+    balanced = LogisticRegression(class_weight="balanced", max_iter=1000).fit(X, y)
+    found, wanted, before = (
+        recall_score(truth, called, average=None)
+        for called in (
+            model.predict(other),
+            balanced.predict(other),
+            model.predict_proba(other).argmax(axis=1),
+        )
+    )
+    assert found[2] > before[2] + 0.05
+    if classifier == "logistic":
+        assert found[2] >= wanted[2]
+        assert found.mean() > wanted.mean() - 0.02
+    assert (model.decision_function(other).argmax(axis=1) == model.predict(other)).all()
+    model.save(tmp_path / "model.skops")
+    assert load_model(tmp_path / "model.skops").threshold_ == model.threshold_

@@ -5,9 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import featx
+from featx.classifiers.calibration import cross_calibrate
 from featx.classifiers.fitting import fit
 from featx.classifiers.registry import CLASSIFIERS
 from featx.errors import UsageError
+from featx.metrics.scores import evaluate
 from tests.classifiers.makers import make_matrix
 
 
@@ -27,6 +29,36 @@ def test_noise_is_not_learned():
     matrix = make_matrix(n_images=200, strength=0.0)
     model = fit(matrix, "logistic")
     assert 0.3 < model.provenance_["auc_out_of_fold"] < 0.65
+
+
+def test_calibration_finds_no_signal_in_noise():
+    found = []
+    for random_state in range(6):
+        X = np.random.default_rng(random_state).normal(size=(100, 8))
+        model = featx.FeatureClassifier("logistic", calibration="isotonic", n_jobs=1)
+        model.fit(X, np.arange(100) % 2)
+        scores = evaluate(
+            model.out_of_fold_labels_, model.out_of_fold_, class_names=("a", "b"), n_bootstrap=2
+        )
+        slope = scores.metrics["calibration_slope"].value
+        found.append((scores.metrics["auc"].value, slope, model.provenance_["auc_out_of_fold"]))
+    auc, _, raw = np.mean(found, axis=0)
+    assert auc == pytest.approx(raw, abs=0.03)
+    assert np.median(found, axis=0)[1] == pytest.approx(0, abs=0.3)
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+def test_an_images_label_does_not_reach_its_own_calibration(calibration):
+    generator = np.random.default_rng(0)
+    scores, labels = generator.normal(size=60), np.arange(60) % 2
+    folds = [(np.flatnonzero(np.arange(60) % 3 != k), np.arange(k, 60, 3)) for k in range(3)]
+    before = cross_calibrate(calibration, scores, labels, folds)
+    held_out = folds[0][1]
+    other = labels.copy()
+    other[held_out] = 1 - labels[held_out]
+    after = cross_calibrate(calibration, scores, other, folds)
+    assert (after[held_out] == before[held_out]).all()
+    assert (after[folds[1][1]] != before[folds[1][1]]).any()
 
 
 def test_test_images_and_unlabeled_ones_are_never_looked_at():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import recall_score
 
 from featx.errors import UsageError
 from featx.metrics.operating_point import OperatingPoint, decide
@@ -97,3 +98,29 @@ def test_decisions():
 
 def test_fixed_looks_at_nothing():
     assert OperatingPoint.parse("0.2").threshold([False, True], [0.6, 0.7]) == 0.2
+
+
+def test_cutoffs_undo_what_calibration_does_to_rare_classes():
+    generator = np.random.default_rng(0)
+    shares = np.array([0.62, 0.33, 0.05])
+    labels = generator.choice(3, size=20_000, p=shares)
+    evidence = generator.normal(size=(20_000, 3)) + 1.2 * np.eye(3)[labels]
+    calibrated = shares * np.exp(1.2 * evidence)
+    calibrated /= calibrated.sum(axis=1, keepdims=True)
+    youden = OperatingPoint("youden")
+    assert youden.cutoffs(labels, calibrated) == pytest.approx(shares, rel=0.3)
+    # Probabilities that know nothing of the class proportions need no cutoffs.
+    uniform = calibrated / shares
+    uniform /= uniform.sum(axis=1, keepdims=True)
+    assert youden.cutoffs(labels, uniform) == pytest.approx([1 / 3] * 3, abs=0.15)
+    for probabilities in (calibrated, uniform):
+        called = decide(probabilities, youden.cutoffs(labels, probabilities))
+        assert called.tolist() != calibrated.argmax(axis=1).tolist()
+        recalls = recall_score(labels, called, average=None)
+        assert recalls.min() > 0.6
+    assert OperatingPoint("fixed", 0.5).cutoffs(labels, calibrated) is None
+
+
+def test_two_cutoffs_decide_as_one_threshold():
+    probabilities = np.random.default_rng(1).dirichlet([1, 1], size=200)
+    assert (decide(probabilities, (0.7, 0.3)) == decide(probabilities, 0.3)).all()

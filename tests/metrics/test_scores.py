@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from featx.errors import UsageError
 from featx.metrics.ranking import auc_interval
-from featx.metrics.scores import METRICS, evaluate
+from featx.metrics.scores import METRICS, Scores, evaluate
 from tests.metrics.worked_examples import binormal
 
 NAMES = ("NORMAL", "PNEUMONIA")
@@ -166,6 +167,15 @@ def test_three_classes_are_means_of_one_against_the_rest():
     assert {name: scores.metrics[name].value for name in expected} == pytest.approx(expected)
     assert (scores.confusion == reference.confusion_matrix(labels, called)).all()
     assert scores.threshold is None
+    at_cutoffs = evaluate(
+        labels, probabilities, threshold=(0.5, 0.3, 0.2), class_names=names, n_bootstrap=2
+    )
+    recalls = reference.recall_score(
+        labels, (probabilities / (0.5, 0.3, 0.2)).argmax(axis=1), average="macro"
+    )
+    assert at_cutoffs.metrics["balanced_accuracy"].value == pytest.approx(recalls)
+    stored = json.loads(json.dumps(at_cutoffs.to_dict()))
+    assert Scores.from_dict(stored).threshold == (0.5, 0.3, 0.2)
     assert list(scores.per_class) == list(names)
     virus = scores.per_class["VIRUS"]
     assert virus["auc"] == auc_interval(labels == 2, probabilities[:, 2])

@@ -44,9 +44,9 @@ def test_it_names_data_recipe_and_limits():
     assert "without test images" in card and "not checked" in card
 
 
-def test_more_classes_have_no_operating_point():
+def test_more_classes_have_cutoffs():
     _, card = card_of(make_matrix(classes=3))
-    assert "The most probable class is predicted." in card
+    assert "cutoff: BACTERIA 0.3333, NORMAL 0.3333, VIRUS 0.3333." in card
     assert "predicts BACTERIA, NORMAL and VIRUS" in card
 
 
