@@ -17,6 +17,8 @@ __all__ = ["FileFinder", "PathEnds", "find_root", "posix"]
 
 # Enough for the largest public collections, and soon reached in a home folder.
 _MOST_FILES = 1_000_000
+# To propose a folder.
+_MOST_LOOKED_AT = 200_000
 _SAMPLE = 50
 
 # A file and its identity.
@@ -124,7 +126,7 @@ def _regular_file(path: Path) -> Located | None:
     return (path, identity) if stat.S_ISREG(status.st_mode) else None
 
 
-def walk_files(root: Path) -> Iterator[str]:
+def walk_files(root: Path, most: int = _MOST_FILES) -> Iterator[str]:
     """List files below a folder by relative path, without hidden ones, up to a great number."""
     count, seen = 0, set()
     for parent, folders, files in os.walk(root, followlinks=True):
@@ -139,7 +141,7 @@ def walk_files(root: Path) -> Iterator[str]:
             if not name.startswith("."):
                 yield name if inside == "." else f"{inside}/{name}"
                 count += 1
-        if count > _MOST_FILES:
+        if count > most:
             return
 
 
@@ -154,7 +156,7 @@ def find_root(folder: Path, paths: Sequence[str]) -> tuple[Path, int]:
     best = max(hits, key=lambda above: hits[above])
     if hits[best]:
         return best, hits[best]
-    files = list(walk_files(folder))
+    files = list(walk_files(folder, _MOST_LOOKED_AT))
     ends = PathEnds(files)
     roots = []
     for path in sample:

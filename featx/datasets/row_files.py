@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from os import PathLike
 from pathlib import Path, PureWindowsPath
 
@@ -32,32 +32,56 @@ def locate_rows(
     direct = FileFinder(start).find
     located: list[Located | None] = [direct(path) if path else None for path in given]
     absent = [place for place, path in enumerate(given) if path and located[place] is None]
-    paths = _without_shared_folder(given) if absent else given
-    if absent and root is None and not any(located):
-        start, _ = find_root(folder, [paths[place] for place in absent])
+    if absent and root is None and any(located):
+        # To search a home folder for one file would take minutes, and find copies.
+        report.hints.append(
+            f"With --root {_shown(folder)} files are also searched in the folders below it."
+        )
+        _note_missing(given, absent, report)
+    elif absent:
+        _search(given, absent, located, folder, root, report)
+    return located
+
+
+def _search(
+    given: list[str],
+    absent: list[int],
+    located: list[Located | None],
+    folder: Path,
+    root: str | PathLike[str] | None,
+    report: RowReport,
+) -> None:
+    """Find absent files below the root, or below a folder near the table to propose as root."""
+    paths = _without_shared_folder(given)
+    start = Path(root) if root else find_root(folder, [paths[place] for place in absent])[0]
     finder = FileFinder(start)
     for place in absent:
         located[place] = finder.search(paths[place])
-    found = sum(located[place] is not None for place in absent)
+    missing = [place for place in absent if located[place] is None]
+    found = len(absent) - len(missing)
     if found:
         report.remarks.append(f"{found:,} files were found by name in folders below the root")
-    if root is None and found:
+    if found and root is None:
         report.ask(
             f"{len(absent):,} paths are no files relative to {_shown(folder)}, the table's folder, "
             f"but {found:,} of them are found below {_shown(start)}",
             root=_shown(start),
         )
-    if absent and not any(located):
+    if missing and not any(located):
         where = "the table's folder" if root is None else "--root"
         report.hints.append(
             f"Paths are relative to {_shown(start)}, {where}; if the images are elsewhere, give "
-            "their folder by --root"
+            "their folder by --root."
         )
-    for place in absent:
-        if located[place] is None:
-            several = len(finder.below(paths[place])) > 1
-            report.add(_SEVERAL_FILES if several else _NO_FILE, place, given[place])
-    return located
+    several = {place for place in missing if len(finder.below(paths[place])) > 1}
+    _note_missing(given, missing, report, several)
+
+
+def _note_missing(
+    given: list[str], missing: Sequence[int], report: RowReport, several: Collection[int] = ()
+) -> None:
+    for place in missing:
+        report.add(_SEVERAL_FILES if place in several else _NO_FILE, place, given[place])
 
 
 def _without_shared_folder(paths: list[str]) -> list[str]:
