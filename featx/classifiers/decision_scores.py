@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
+from sklearn.svm import SVC
 
 __all__ = [
     "FORMAT",
@@ -49,9 +50,10 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     """
     if hasattr(classifier, "decision_function"):
         decision = np.asarray(classifier.decision_function(X), dtype=np.float64)
-        # A support vector machine's columns are one-vs-rest already.
-        alone = decision.ndim == 1 or not hasattr(classifier, "predict_proba")
-        return decision if alone else _against_the_rest(decision)
+        # Only where probabilities follow from them by softmax are they logarithms; a support vector
+        # machine's are one-vs-rest already, although some have a method `predict_proba`.
+        logarithmic = hasattr(classifier, "predict_proba") and not isinstance(classifier, SVC)
+        return _against_the_rest(decision) if decision.ndim == 2 and logarithmic else decision
     if hasattr(classifier, "predict_joint_log_proba"):
         logarithms = classifier.predict_joint_log_proba(X)
     else:

@@ -34,7 +34,7 @@ Shape = tuple[int, int]
 Grid = dict[str, list[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassifierSpec:
     """Describe a classifier: how to build it, and which settings to search.
 
@@ -76,6 +76,9 @@ class ClassifierSpec:
     reference: str
     weighted: bool = True
     shared_fits: SharedFits = field(default_factory=SharedFits)
+
+    def __repr__(self) -> str:
+        return f"<ClassifierSpec {self.name}: {self.title}>"
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
         """List the settings to search for training rows of a shape."""

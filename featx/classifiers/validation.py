@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import sklearn
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.utils import validation
@@ -15,6 +17,8 @@ from sklearn.utils import validation
 from featx.metrics.labels import check_of_rows
 
 __all__ = ["check_rows", "check_rows_and_labels", "own_settings"]
+
+_SCIKIT_LEARN = tuple(int(part) for part in re.findall(r"\d+", sklearn.__version__)[:2])
 
 # Features are float32; float64 stays float64.
 _DTYPES = [np.float64, np.float32]
@@ -43,6 +47,6 @@ def own_settings() -> Iterator[None]:
 
 
 def _validate(estimator: Any, *arrays: Any, **settings: Any) -> Any:
-    if hasattr(validation, "validate_data"):
-        return validation.validate_data(estimator, *arrays, **settings)
-    return estimator._validate_data(*arrays, **settings)  # scikit-learn 1.5
+    if _SCIKIT_LEARN < (1, 6):
+        return estimator._validate_data(*arrays, **settings)
+    return validation.validate_data(estimator, *arrays, **settings)

@@ -17,7 +17,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature na
 
 
 # scikit-learn expects the likelier class, which any other operating point rightly is not.
-@parametrize_with_checks([FeatureClassifier("logistic", cv=2, operating_point=0.5, n_jobs=1)])
+@parametrize_with_checks(
+    [
+        FeatureClassifier(name, cv=2, operating_point=0.5, n_jobs=1)
+        for name in ("logistic", "naive_bayes")
+    ]
+)
 def test_scikit_learn_contract(estimator, check):
     check(estimator)
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import SVC
 
 from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.decision_scores import (
@@ -13,6 +14,20 @@ from featx.classifiers.decision_scores import (
     classifier_scores,
     one_vs_rest_auc,
 )
+
+
+class ProbableSVC(SVC):
+    """A support vector machine with probabilities, as some versions and settings make it."""
+
+    def predict_proba(self, X):
+        return softmax(self.decision_function(X), axis=1)
+
+
+def test_columns_of_a_support_vector_machine_are_against_the_rest_with_probabilities_or_without():
+    y = np.arange(60) % 3
+    X = np.random.default_rng(0).normal(size=(60, 4)) + y[:, None]
+    plain, probable = (kind().fit(X, y) for kind in (SVC, ProbableSVC))
+    np.testing.assert_array_equal(classifier_scores(probable, X), plain.decision_function(X))
 
 
 def test_views_are_averaged_by_image_whatever_their_number_and_order():

@@ -27,6 +27,10 @@ def test_every_candidate_fits_every_shape(spec, shape):
         assert pipeline[:-1].transform(X).shape[1] == COMPONENTS
 
 
+def test_records_are_shown_in_a_line():
+    assert repr(get_classifier("knn")) == "<ClassifierSpec knn: k nearest neighbors>"
+
+
 def test_balanced_weights_make_naive_bayes_uniform():
     spec = get_classifier("naive_bayes")
     y = np.repeat([0, 1], [20, 80])

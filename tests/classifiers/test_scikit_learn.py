@@ -32,14 +32,15 @@ def quick(**settings):
     return FeatureClassifier(**{"classifier": "naive_bayes", "cv": 2, "n_jobs": 1, **settings})
 
 
-# Of logistic regression, tests/classifiers/test_model.py makes every check.
-@pytest.mark.parametrize("classifier", ["svm", "knn", "naive_bayes"])
+# Of two quick classifiers, tests/classifiers/test_classifier.py makes every check.
+@pytest.mark.parametrize("classifier", ["svm", "knn", "xgboost", "random_forest"])
 def test_the_contract_holds_of_other_classifiers(classifier):
     model = quick(classifier=classifier, operating_point=0.5)
     for check in (
         estimator_checks.check_fit_idempotent,
         estimator_checks.check_estimators_pickle,
         estimator_checks.check_classifiers_one_label,
+        estimator_checks.check_classifiers_train,
     ):
         check("FeatureClassifier", model)
 
