@@ -10,6 +10,7 @@ from featx.datasets.cells import clean
 from featx.datasets.file_tree import FileTree
 from featx.datasets.inventory import look_alike
 from featx.errors import UsageError, printable
+from featx.images.archives import Member
 
 __all__ = ["Group", "group_folders", "say_subfolders", "split_word", "unwrap"]
 
@@ -162,8 +163,8 @@ def _split_folders(tree: FileTree, top: str) -> list[Group]:
         said = f" {tree.name(copies[0])} seems to be a copy of the others." if copies else ""
         raise UsageError(
             f"{tree.name(top)} has {_listed(named)} beside {_listed(others)}, so which folders are "
-            f"splits and which are classes is unclear.{said} Give the folder that is meant, move "
-            f"{_listed(others)} away, or {_OUT}"
+            f"splits and which are classes is unclear.{said} {_give(tree)} the folder that "
+            f"is meant, move {_listed(others)} away, or {_OUT}"
         )
     unclear = [each.folder for each in splits if not each.split]
     if unclear:
@@ -219,9 +220,9 @@ def _check_labels(tree: FileTree, groups: Sequence[Group]) -> None:
         # A single folder of images is reported as a missing class.
         if wrong and len(labels) > 1:
             raise UsageError(
-                f"the folders of {tree.where} would be classes, but {_listed(wrong)} {what}. Give "
-                "the folder whose subfolders are the classes; or --labels REGEX, searched in each "
-                f"path; or {_OUT}"
+                f"the folders of {tree.where} would be classes, but {_listed(wrong)} {what}. "
+                f"{_give(tree)} the folder whose subfolders are the classes; or --labels REGEX, "
+                f"searched in each path; or {_OUT}"
             )
 
 
@@ -291,9 +292,14 @@ def _check_other_pictures(tree: FileTree) -> None:
     if odd and usual:
         raise UsageError(
             f"{tree.where} has pictures in {_listed(dict.fromkeys(odd), whole=True)} that are no "
-            "radiographs by the folder's name, beside images elsewhere. Give the folder of the "
-            f"images, move the other pictures away, or {_OUT}"
+            f"radiographs by the folder's name, beside images elsewhere. {_give(tree)} the "
+            f"folder of the images, move the other pictures away, or {_OUT}"
         )
+
+
+def _give(tree: FileTree) -> str:
+    packed = any(isinstance(source, Member) for source in tree.sources.values())
+    return "Unpack it and give" if packed else "Give"
 
 
 def _listed(folders: Iterable[str], most: int = 6, *, whole: bool = False) -> str:

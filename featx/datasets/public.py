@@ -121,7 +121,7 @@ def _check_archive(public_set: PublicSet, archive: Path) -> None:
         raise FeatxError(
             f"{archive} is not {public_set.file} as published: its SHA-256 is {found}, not "
             f"{public_set.sha256}. Delete it and download it again. (A copy packed by others, such "
-            "as Kaggle's, can be given to every command as it is.)"
+            "as Kaggle's, can be given to every command, unpacked.)"
         )
 
 

@@ -106,6 +106,16 @@ def test_layouts_that_are_refused_with_what_was_seen(make, patterns, message):
     with pytest.raises(UsageError, match=message) as stop:
         ImageDataset.open(make(*patterns))
     assert "a table with columns path" in str(stop.value) or "one name" in str(stop.value)
+    assert "Unpack" not in str(stop.value)
+
+
+def test_what_is_refused_in_an_archive_is_to_be_unpacked(make):
+    root = make("train/{}/*", "test/{}/*", "x/train/{}/*")
+    with zipfile.ZipFile(root.with_suffix(".zip"), "w") as archive:
+        for path in root.rglob("*.png"):
+            archive.write(path, path.relative_to(root))
+    with pytest.raises(UsageError, match="Unpack it and give the folder that is meant"):
+        ImageDataset.open(root.with_suffix(".zip"))
 
 
 def test_the_way_out_of_recurring_subfolders_works(make):
