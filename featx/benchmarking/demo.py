@@ -12,10 +12,22 @@ from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.reporting.notes import Note
 from featx.reporting.page import report
 
-__all__ = ["run_demo"]
+__all__ = ["NEXT_STEPS", "run_demo"]
 
 logger = logging.getLogger(__name__)
 
+NEXT_STEPS = """
+How to read the table: the first rows are classical classifiers on features of
+a frozen network, which take seconds; the last is a CNN trained end to end.
+Controls see no anatomy: if one comes near the best row, the classes can be told
+apart without looking for disease.
+
+Next, with your own images, in one folder per class:
+    featx benchmark FOLDER --patients RULE --out results   (the same table)
+    featx extract FOLDER --out features.h5                 (features only)
+    featx fit features.h5 --classifiers svm --out models
+    featx predict models/svm.skops NEW_FOLDER --out predictions.csv
+RULE says which images are of one patient; see `featx benchmark --help`."""
 
 # Small enough for two busy cores and two minutes; a real comparison takes the defaults.
 _PATIENTS = 120

@@ -157,7 +157,6 @@ class BenchmarkRunner:
         images = self.data.images
         if self.config.row_backbones and self.config.extraction.weights != "random":
             backbone = self.config.row_backbones[0].split("+")[0]
-            logger.info(f"Shortcut control: {backbone} with random weights")
             features = self._extract(backbone, views=1, weights="random")
             yield self.evaluator.evaluate_frozen("random weights", "logistic", features, "control")
         for name in CONTROLS:

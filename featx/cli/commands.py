@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import featx
 from featx.cli import options, parameters
 from featx.cli.output import print_result, print_table, report_unreadable
 from featx.cli.root import commands
+
+logger = logging.getLogger(__name__)
 
 
 @commands.command()
@@ -22,9 +25,10 @@ def demo(out: Path, random_state: int) -> None:
 
     Example: featx demo --out featx-demo
     """
-    from featx.benchmarking.demo import run_demo
+    from featx.benchmarking.demo import NEXT_STEPS, run_demo
 
-    print_table(run_demo(out, random_state=random_state), out / "results")
+    table = run_demo(out, random_state=random_state)
+    print_table(table, out / "results", NEXT_STEPS)
 
 
 @commands.command()
@@ -127,6 +131,7 @@ def fit(
     Example: featx fit features.h5 --classifiers svm,logistic --out models
     """
     from featx.classifiers.provenance import check_replaceable
+    from featx.datasets.dataset import summarize
     from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 
@@ -141,6 +146,7 @@ def fit(
     matrix = featx.FeatureMatrix.join([featx.FeatureMatrix.load(path) for path in matrices])
     if table is not None:
         matrix = matrix.labels_from(table, **rules)
+    logger.info(f"{', '.join(map(str, matrices))}: {summarize(matrix)}")
     if not overwrite:
         for config in configs:
             check_replaceable(out / f"{config.classifier}.skops", matrix, config)

@@ -72,8 +72,8 @@ def report_unreadable(result: _Result) -> list[dict[str, str]]:
     return [{"path": path, "reason": reason} for path, reason in result.unreadable]
 
 
-def print_table(table: BenchmarkTable, out: Path) -> None:
-    """Print a benchmark's table, its notes and where the page is."""
+def print_table(table: BenchmarkTable, out: Path, *more: str) -> None:
+    """Print a benchmark's table, its notes, where the page is, and more."""
     from rich.console import Console
 
     from featx.reporting.table_formats import to_terminal
@@ -81,7 +81,7 @@ def print_table(table: BenchmarkTable, out: Path) -> None:
     shown = to_terminal(table.rows, Console().width)
     page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"
     notes = [note.text for note in table.notes]
-    print_result([row.to_dict() for row in table], shown, *notes, page)
+    print_result([row.to_dict() for row in table], shown, *notes, page, *more)
 
 
 def print_result(value: Any, *shown: Any) -> None:

@@ -23,7 +23,7 @@ from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
 from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
-__all__ = ["SPLITS", "ImageDataset"]
+__all__ = ["SPLITS", "ImageDataset", "summarize"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,16 +118,7 @@ class ImageDataset:
         ...                          patients=list("pqrs")).summary()
         '4 images: a 2, b 2; 4 patients'
         """
-        classes = [*zip(self.class_names, range(len(self.class_names)), strict=True)]
-        if (self.labels < 0).any():
-            classes.append(("unlabeled", -1))
-        counts = ", ".join(f"{name} {(self.labels == code).sum():,}" for name, code in classes)
-        number = len(np.unique(self.patients))
-        patients = f"{number:,} patients" if self.patients_known else "patients unknown"
-        sizes = [(name or "no split", int((self.splits == name).sum())) for name in SPLITS]
-        splits = ", ".join(f"{name} {size:,}" for name, size in sizes if size)
-        text = f"{len(self):,} images: {counts}; {patients}" if len(self) else "no images"
-        return f"{text}; {splits}" if any(self.splits) else text
+        return summarize(self)
 
     @classmethod
     def open(
@@ -413,3 +404,18 @@ class ImageDataset:
             64 hexadecimal digits.
         """
         return digest_of(self.sources[index])
+
+
+def summarize(images: Any) -> str:
+    """Describe classes, patients and splits of a data set or a matrix in one line."""
+    labels, n = images.labels, len(images.labels)
+    classes = [*zip(images.class_names, range(len(images.class_names)), strict=True)]
+    if (labels < 0).any():
+        classes.append(("unlabeled", -1))
+    counts = ", ".join(f"{name} {(labels == code).sum():,}" for name, code in classes)
+    number = len(np.unique(images.patients))
+    patients = f"{number:,} patients" if images.patients_known else "patients unknown"
+    sizes = [(name or "no split", int((images.splits == name).sum())) for name in SPLITS]
+    splits = ", ".join(f"{name} {size:,}" for name, size in sizes if size)
+    text = f"{n:,} images: {counts}; {patients}" if n else "no images"
+    return f"{text}; {splits}" if any(images.splits) else text

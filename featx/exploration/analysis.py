@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,7 +27,7 @@ from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import average_views
 from featx.classifiers.registry import get_classifier
-from featx.datasets.dataset import ImageDataset
+from featx.datasets.dataset import ImageDataset, summarize
 from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, find_name
 from featx.explanation.heatmaps import gray_image
@@ -37,6 +38,8 @@ from featx.runtime.parallel import map_with_progress
 __all__ = ["MAPS", "explore"]
 
 MAPS = ("pca", "umap")
+
+logger = logging.getLogger(__name__)
 
 Features = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -111,7 +114,9 @@ def explore(
     >>> [found.names[issue.image] for issue in found.label_issues]
     ['7.png']
     """
-    matrix = matrix if isinstance(matrix, FeatureMatrix) else FeatureMatrix.load(matrix)
+    if not isinstance(matrix, FeatureMatrix):
+        path, matrix = matrix, FeatureMatrix.load(matrix)
+        logger.info(f"{path}: {summarize(matrix)}")
     method, classifier = find_name("map", method, MAPS), get_classifier(classifier).name
     _check(matrix, method, neighbors)
     means = average_views(np.asarray(matrix.X), matrix.image, matrix.n_images)

@@ -84,6 +84,12 @@ class Embedder:
         return self.backbone.features * POOLINGS[self.recipe.pooling]
 
     @property
+    def title(self) -> str:
+        """Name of the network for progress."""
+        suffix = " with random weights" if self.recipe.random_weights else ""
+        return f"{self.backbone.name}{suffix}"
+
+    @property
     def network_key(self) -> tuple[object, ...]:
         """Everything that decides which network is loaded."""
         recipe = self.recipe
@@ -229,7 +235,7 @@ def fill_cache(
         check_drift(track.embedder.store, track.engine, trusting=trust_versions)
     numbers = images_to_read(hashed, missing)
     total = sum(int(track.mask[numbers].sum()) for track in tracks)
-    names = ", ".join(f"{track.embedder.backbone.name} ({track.engine.name})" for track in tracks)
+    names = ", ".join(f"{track.embedder.title} ({track.engine.name})" for track in tracks)
     with ExitStack() as stack:
         advance = stack.enter_context(progress(f"Embedding with {names}", total, "views"))
         for track in tracks:

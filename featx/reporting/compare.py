@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results_folder import Results, damaged, read_results
 
 __all__ = ["ComparedRow", "RunComparison", "compare"]
+
+logger = logging.getLogger(__name__)
 
 # Kinds of notes that hold for a whole run.
 _ALARMS = ("unfinished", "leak", "synthetic", "alarm")
@@ -168,6 +171,10 @@ def compare(first: str | Path, second: str | Path) -> RunComparison:
 
 
 def _compare(runs: tuple[Results, Results], names: tuple[str, str]) -> RunComparison:
+    for name, run in zip(names, runs, strict=True):
+        for step in run.flow:
+            if step.step in ("training", "test"):
+                logger.info(f"{name}: {step.text}")
     here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
     pairs = [(row, there[key]) for key, row in here.items() if key in there]
     found = [_test(runs, *pair) for pair in pairs]

@@ -33,6 +33,8 @@ def road(tmp_path_factory):
     images = featx.ImageDataset.open(root / "images", PATIENTS)
     matrix = featx.extract(images, views=2, cache=root / "cache")
     matrix.save(root / "matrix.h5")
+    other = featx.extract(images, views=2, cache=root / "cache", backbones="efficientnet_lite0@160")
+    other.save(root / "small.h5")
     return root
 
 
@@ -48,7 +50,7 @@ def test_extract_writes_a_matrix(run_featx, image_folder, tmp_path, networks_loa
     out = tmp_path / "m.h5"
     command = ["extract", image_folder, "--views", 2, "--patients", PATIENTS, "--out", out]
     code, text, error = run_featx(*command, "--json", "--verbose", "--jobs", 1)
-    assert code == 0
+    assert code == 0, error
     for told in ("Weights of efficientnet_lite0", "runs on ", "0 of 48 rows are in the cache"):
         assert told in error
     summary = json.loads(text)
@@ -68,10 +70,18 @@ def test_an_archive_with_labels_by_name(run_featx, image_folder, tmp_path):
 
 def test_fit_joins_matrices_and_tells_what_it_chose(run_featx, road, tmp_path):
     matrix = road / "matrix.h5"
-    code, text, _ = run_featx(
-        "fit", matrix, matrix, "--classifier", "naive_bayes,knn", "--out", tmp_path, "--json"
+    code, text, error = run_featx(
+        "fit",
+        matrix,
+        road / "small.h5",
+        "--classifier",
+        "naive_bayes,knn",
+        "--out",
+        tmp_path,
+        "--json",
     )
-    assert code == 0
+    assert code == 0, error
+    assert "40 images: dark 20, light 20; 20 patients" in error.splitlines()[0]
     summaries = json.loads(text)
     assert [summary["classifier"] for summary in summaries] == ["naive_bayes", "knn"]
     assert featx.load_model(summaries[0]["model"]).n_features_in_ == 2560

@@ -129,6 +129,18 @@ def test_defaults_in_help_are_those_of_the_config(words, config):
                 assert typed == expected, name
 
 
+def test_the_demo_ends_with_commands_that_exist():
+    from featx.benchmarking.demo import NEXT_STEPS
+
+    lines = NEXT_STEPS.splitlines()
+    assert max(map(len, lines)) <= 80
+    named = [line.split() for line in lines if line.startswith("    featx ")]
+    assert [words[1] for words in named] == ["benchmark", "extract", "fit", "predict"]
+    for words in named:
+        known = options_of(COMMANDS[(words[1],)])
+        assert {word for word in words if word.startswith("--")} <= known
+
+
 def test_empty_variables_count_as_unset(run_featx, monkeypatch):
     for name in VARIABLES:
         if name != "KERAS_BACKEND":

@@ -29,8 +29,9 @@ def test_report_without_a_benchmark_is_a_usage_error(tmp_path, run_featx):
 
 
 def test_compare_prints_the_table_and_its_notes_or_json(results, run_featx):
-    code, text, _ = run_featx("compare", results, results)
+    code, text, error = run_featx("compare", results, results)
     assert code == 0 and "resnet50" in text and "Paired tests" in text
+    assert "test: 100 images (50 NORMAL, 50 PNEUMONIA)" in error.splitlines()[1]
     code, text, _ = run_featx("compare", results, results, "--json")
     assert code == 0
     assert json.loads(text)["rows"][0]["differences"]["auc"]["value"] == 0
