@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from featx.backbones.registry import split_precision
+from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.evaluation import Evaluation
 from featx.metrics.paired_tests import (
     ComparisonResult,
@@ -17,6 +18,9 @@ from featx.metrics.ranking import ranked
 from featx.reporting.records import BenchmarkRow, Comparison, Difference
 
 __all__ = ["compare", "pick_reference"]
+
+# At the end of each backbone's name in a row's.
+_PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
 
 
 def compare(evaluations: Sequence[Evaluation]) -> list[BenchmarkRow]:
@@ -81,11 +85,12 @@ def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Compar
     by_models = {(each.row.backbone, each.row.classifier): each for each in frozen}
     found = {}
     for each in frozen:
-        names, precision = split_precision(each.row.backbone)
-        exact = by_models.get(("+".join(names), each.row.classifier))
-        if precision is None or exact is None:
+        # Not by the registry, which need not have the networks of an earlier run.
+        name = re.sub(_PRECISION, "", each.row.backbone)
+        exact = by_models.get((name, each.row.classifier))
+        if name == each.row.backbone or exact is None:
             continue
-        here, there = each.predictions, exact.predictions
+        here, there = each.predictions.paired_with(exact.predictions)
         test = delong_test(
             here.labels,
             ranked(here.probabilities),

@@ -142,41 +142,56 @@ class Predictions:
         return replace(self, names=tuple(self.names[place] for place in chosen), **fields)
 
     def paired_with(self, other: Predictions) -> tuple[Predictions, Predictions]:
-        """Return both predictions on their common images, in this order."""
-        place = {name: index for index, name in enumerate(other.names)}
-        common = [index for index, name in enumerate(self.names) if name in place]
-        counterparts = [place[self.names[index]] for index in common]
-        return self.select(common), other.select(counterparts)
+        """Return both predictions on their common images, in this order.
+
+        Raises
+        ------
+        UsageError
+            If classes differ, an image occurs twice, or has another label or patient in both.
+        """
+        difference = self._contradiction(other)
+        if difference:
+            raise UsageError(f"these predictions cannot be compared: {difference}")
+        return self._on_common_images(other)
 
     def difference_from(self, other: Predictions) -> str:
         """Describe the first difference in classes, images, labels or patients; "" if none.
 
         The order of images does not matter.
         """
+        only = sorted(set(self.names) ^ set(other.names))
+        if only and self.class_names == other.class_names:
+            twice = [each for each in (self, other) if len(set(each.names)) < len(each)]
+            if not twice:
+                return (
+                    f"there are {len(self):,} and {len(other):,} test images, and {only[0]} is in "
+                    "one run alone"
+                )
+        return self._contradiction(other)
+
+    def _on_common_images(self, other: Predictions) -> tuple[Predictions, Predictions]:
+        place = {name: index for index, name in enumerate(other.names)}
+        common = [index for index, name in enumerate(self.names) if name in place]
+        counterparts = [place[self.names[index]] for index in common]
+        return self.select(common), other.select(counterparts)
+
+    def _contradiction(self, other: Predictions) -> str:
+        """Describe what both say otherwise of classes and common images; "" if nothing."""
         if self.class_names != other.class_names:
             both = (", ".join(each.class_names) for each in (self, other))
             return f"the classes are {' and '.join(both)}"
-        for each in (self, other):
-            if len(set(each.names)) < len(each):
-                return "an image occurs twice"
-        only = sorted(set(self.names) ^ set(other.names))
-        if only:
-            return (
-                f"there are {len(self):,} and {len(other):,} test images, and {only[0]} is in one "
-                "run alone"
-            )
-        mine, theirs = self.paired_with(other)
+        if any(len(set(each.names)) < len(each) for each in (self, other)):
+            return "an image occurs twice"
+        mine, theirs = self._on_common_images(other)
+        classes = np.array([*self.class_names, "unknown"], dtype=np.str_)
         for what, values, others in (
-            ("label", mine.labels, theirs.labels),
+            ("label", classes[mine.labels], classes[theirs.labels]),
             ("patient", mine.patients, theirs.patients),
         ):
             if values is None or others is None or np.array_equal(values, others):
                 continue
             place = int(np.flatnonzero(values != others)[0])
-            pair = [str(each[place]) for each in (values, others)]
-            if what == "label":
-                pair = [[*self.class_names, "unknown"][int(code)] for code in pair]
-            return f"the {what} of {self.names[place]} is {pair[0]} and {pair[1]}"
+            return f"the {what} of {mine.names[place]} is {values[place]} and {others[place]}"
         return ""
 
     def score(self, random_state: int = 0) -> Scores:

@@ -51,6 +51,16 @@ def evaluations():
     ]
 
 
+def test_rows_of_another_precision_are_paired_by_image():
+    exact, other = predictions([0.8, 2.5], 200)
+    ends = [
+        [evaluation("net", exact), evaluation("net@int8", each)]
+        for each in (other, other.select(np.arange(200)[::-1]))
+    ]
+    rows = [compare(each)[1].to_dict() for each in ends]
+    assert rows[0] == rows[1]
+
+
 def test_verdicts(evaluations):
     reference, strong, alike, weak = compare(evaluations)
     assert reference.comparison is None

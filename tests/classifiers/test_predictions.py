@@ -80,6 +80,30 @@ def test_pairs_are_matched_by_name():
     assert there.probabilities.tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"class_names": ["yes", "no"]}, "classes are no, yes and yes, no"),
+        ({"labels": [0, 1, 1]}, "label of c is no and yes"),
+        ({"labels": [0, 1, -1]}, "label of c is no and unknown"),
+        ({"patients": ["p", "q", "other"]}, "patient of c is r and other"),
+        ({"names": "abb"}, "an image occurs twice"),
+    ],
+)
+def test_predictions_that_contradict_each_other_are_not_paired(changes, words):
+    given = {
+        "names": "abc",
+        "class_names": ["no", "yes"],
+        "probabilities": np.eye(3)[:, :2],
+        "labels": [0, 1, 0],
+        "patients": ["p", "q", "r"],
+    }
+    first = Predictions(**given)
+    assert first.difference_from(first.select([2, 0, 1])) == ""
+    with pytest.raises(UsageError, match=words):
+        first.paired_with(Predictions(**{**given, **changes}))
+
+
 def test_unlabeled_images_cannot_be_scored():
     with pytest.raises(UsageError, match=r"2 of 2 images is unknown"):
         Predictions(NAMES, ["no", "yes"], PROBABILITIES).score()
