@@ -20,7 +20,17 @@ from featx.metrics.intervals import (
 )
 from featx.metrics.labels import check_binary, check_codes, check_scores
 
-__all__ = ["auc_influence", "auc_interval", "macro_auc_influence", "macro_auc_interval", "ranked"]
+__all__ = [
+    "added_variance",
+    "auc_influence",
+    "auc_interval",
+    "macro_auc_influence",
+    "macro_auc_interval",
+    "ranked",
+]
+
+# Of Newcombe's variance; normal scores have about so much of it near 1.
+_ADDED = 0.8
 
 
 def auc_interval(
@@ -95,8 +105,8 @@ def auc_interval(
     both = of_positive + of_negative
     variance = float(both @ both)
     if variance > 0 or (variance == 0 and area in (0.0, 1.0)):
-        assumed = _newcombe_variance(1 - 0.5 / min(positive.sum(), (~positive).sum()), m, n)
-        added = 0.8 * assumed
+        added = added_variance(positive, numbers)
+        assumed = added / _ADDED
         ratio = (variance + added) / (_newcombe_variance(area, m, n) + assumed)
         first = float(of_positive @ of_positive) + added * n / (m + n)
         second = float(of_negative @ of_negative) + added * m / (m + n)
@@ -246,6 +256,19 @@ def ranked(probabilities: Floats) -> Floats:
         Of each class.
     """
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+
+def added_variance(positive: npt.NDArray[np.bool_], patients: Integers) -> float:
+    """Return the variance that half an image of the rarer class gives, ranked wrongly.
+
+    Examples
+    --------
+    >>> round(added_variance(np.repeat([True, False], 10), np.arange(20)), 5)
+    0.00221
+    """
+    m, n = (effective_patients(patients[side]) for side in (positive, ~positive))
+    images = min(int(positive.sum()), int((~positive).sum()))
+    return _ADDED * _newcombe_variance(1 - 0.5 / images, m, n)
 
 
 def _newcombe_variance(area: float, m: float, n: float) -> float:
