@@ -16,8 +16,9 @@ from featx.metrics.paired_tests import (
 )
 from featx.metrics.ranking import ranked
 from featx.reporting.records import BenchmarkRow, Comparison, Difference
+from featx.reporting.reference import pick_reference
 
-__all__ = ["compare", "pick_reference"]
+__all__ = ["compare"]
 
 # At the end of each backbone's name in a row's.
 _PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
@@ -35,15 +36,6 @@ def compare(evaluations: Sequence[Evaluation]) -> list[BenchmarkRow]:
         )
         for each in evaluations
     ]
-
-
-def pick_reference(rows: Sequence[BenchmarkRow]) -> BenchmarkRow | None:
-    """Return the baseline with the highest AUC on its own validation patients.
-
-    Picking it on the test images would make it look better than it is.
-    """
-    baselines = [row for row in rows if row.kind == "baseline"]
-    return max(baselines, key=lambda row: row.validation_auc or 0.0, default=None)
 
 
 def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:

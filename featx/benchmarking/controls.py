@@ -1,4 +1,4 @@
-"""Shortcut controls: features without anatomical information.
+"""Shortcut controls: features with little or no anatomical information.
 
 If a control comes near the best model, the data set has a shortcut, which that model may use too.
 """

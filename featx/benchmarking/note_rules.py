@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featx.benchmarking.comparison import pick_reference
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
+from featx.reporting.reference import comparable, pick_reference, validation_unit
 
 __all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes"]
 
@@ -21,9 +21,8 @@ NEAR_BEST = 0.8
 def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     """Return notes on comparisons, repeats, adaptation, collapses, training and shortcuts."""
     notes = []
-    reference = pick_reference(rows)
-    if reference is not None and any(row.comparison for row in rows):
-        notes.append(Note("reference", {"model": reference.backbone}))
+    if any(row.comparison for row in rows):
+        notes += _reference_note(rows)
     for row in rows:
         if row.float32 is not None:
             auc = row.float32.differences["auc"]
@@ -44,6 +43,23 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     return notes + few_patients_notes(rows) + shortcut_notes(rows)
 
 
+def _reference_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Say which CNN rows are compared with, which were no candidates, and on how many views."""
+    reference = pick_reference(rows)
+    if reference is None:
+        return []
+    compared = [row for row in rows if row.comparison]
+    baselines = [row for row in rows if row.kind == "baseline"]
+    values = {
+        "model": reference.backbone,
+        "by": validation_unit(reference),
+        "no_candidates": [row.backbone for row in baselines if not comparable(row, reference)],
+        "test_views": reference.test_views,
+        "others_views": sorted({row.test_views for row in compared if row.test_views}),
+    }
+    return [Note("reference", values)]
+
+
 def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     """Name the sets with too few patients of a class for the intervals to be trusted."""
     fewest: dict[str, float] = {}
@@ -59,14 +75,16 @@ def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
 
 
 def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
-    """Name the controls whose AUC comes near that of the best model."""
+    """Name the controls that rank better than chance and nearly as well as the best model."""
     measured = [row for row in rows if math.isfinite(row.auc)]
     models = (row.auc for row in measured if row.kind not in ("control", "adapted"))
     best = max(models, default=1.0)
     return [
         Note("shortcut", {"model": row.backbone, "auc": row.auc, "best": best})
         for row in measured
-        if row.kind == "control" and row.auc - 0.5 >= NEAR_BEST * (best - 0.5)
+        if row.kind == "control"
+        and row.estimates["auc"].low > 0.5
+        and row.auc - 0.5 >= NEAR_BEST * (best - 0.5)
     ]
 
 

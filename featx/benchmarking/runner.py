@@ -29,6 +29,7 @@ from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, report
 from featx.reporting.records import BenchmarkRow
+from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
@@ -226,5 +227,5 @@ def _auc(evaluation: Evaluation) -> float:
 
 def _best(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
     """Choose the row of the gallery on training patients, never on test images."""
-    places = (best_place(rows, figure) for figure in ("auc_out_of_fold", "validation_auc"))
-    return next((rows[place] for place in places if place is not None), None)
+    place = best_place(rows)
+    return pick_reference(rows) if place is None else rows[place]

@@ -127,6 +127,47 @@ def _collapsed(values: Mapping[str, Any]) -> str:
     return f"COLLAPSED: {values['model']} {values['reason']}. It is no result."
 
 
+def _reference(values: Mapping[str, Any]) -> str:
+    unit = "images (of patients who also train)" if values.get("by") == "image" else "images"
+    parts = [
+        f"Compared with {values['model']}, the CNN with the highest AUC on its validation {unit}: "
+        "DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
+    ]
+    if values.get("no_candidates"):
+        names = ", ".join(values["no_candidates"])
+        parts.append(f"Validated on other images, so no candidates: {names}.")
+    views, others = values.get("test_views"), values.get("others_views") or []
+    if views and set(others) - {views}:
+        counts = " or ".join(map(str, others))
+        parts.append(
+            f"It is tested on {views} view{'s' if views > 1 else ''} of each image, the others on "
+            f"{counts}, so differences are of model and views together."
+        )
+    return " ".join(parts)
+
+
+# What a control knows of the images, by its name.
+_CONTROLS = {
+    "metadata": "It holds sizes and color mode, nothing of the lungs.",
+    "histogram": "It holds how often each gray level occurs, not where.",
+    "random weights": "Its network was never trained on images, but sees the lungs.",
+}
+
+
+def _shortcut(values: Mapping[str, Any]) -> str:
+    area, best = values["auc"], values["best"]
+    if area >= best:
+        size = "no model ranks better"
+    else:
+        size = f"{100 * (area - 0.5) / (best - 0.5):.0f} % of its distance from 0.5"
+    known = _CONTROLS.get(values["model"], "")
+    return (
+        f"SHORTCUT: {values['model']} alone reaches AUC {area:.3f}, where the best model reaches "
+        f"{best:.3f}: {size}. {known}{' ' if known else ''}Models may use the same differences, "
+        "which may come from how the images were taken instead of from disease."
+    )
+
+
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda v: str(v["text"]),
     "alarm": lambda v: str(v["text"]),
@@ -139,10 +180,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "finding": lambda v: Finding.from_dict(v).text,
     "leak": lambda v: Finding.from_dict(v).alarm,
     "learning-curve": _learning_curve,
-    "reference": lambda v: (
-        f"Compared with {v['model']}, the CNN with the highest AUC on its validation images: "
-        "DeLong's test for AUC, McNemar's for accuracy, Holm's correction."
-    ),
+    "reference": _reference,
     "float32": lambda v: (
         f"{v['model']}: AUC {_figure(v['auc'], '.4f')}, {_figure(v['difference'], '+.4f')} against "
         f"float32 (95 % CI {_figure(v['low'], '+.4f')} to {_figure(v['high'], '+.4f')})."
@@ -163,10 +201,6 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"of {v['patients']:.1f} (patients with many images outweigh others). With fewer than "
         f"{v['needed']}, intervals may hold the true figure less often than in 95 %."
     ),
-    "shortcut": lambda v: (
-        f"SHORTCUT: {v['model']} alone reaches AUC {v['auc']:.3f}, where the best model reaches "
-        f"{v['best']:.3f}. The classes of these images can largely be predicted without any sign "
-        "of disease."
-    ),
+    "shortcut": _shortcut,
     "synthetic": lambda _: "SYNTHETIC images: these figures say nothing of patients.",
 }

@@ -21,6 +21,7 @@ from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.notes import Note
 from featx.reporting.panels import assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
+from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import Results, best_place, damaged, read_results
 from featx.runtime.files import check_output, put_bytes
 
@@ -91,7 +92,7 @@ def _render_results(results: Results) -> str:
         rows=results.rows,
         styles=styles,
         shown=shown,
-        best=best_place(results.rows, "auc_out_of_fold"),
+        best=best_place(results.rows),
         main=columns_of(MAIN, results.rows),
         more=columns_of(MORE, results.rows),
         scores=MAIN[:5],
@@ -167,7 +168,9 @@ def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
     """Choose the best frozen row and baseline, not by test images, and the best control."""
     controls = [i for i, row in enumerate(rows) if row.kind == "control" and row.auc == row.auc]
     control = max(controls, key=lambda place: rows[place].auc, default=None)
-    found = [best_place(rows, "auc_out_of_fold"), best_place(rows, "validation_auc"), control]
+    reference = pick_reference(rows)
+    baseline = None if reference is None else rows.index(reference)
+    found = [best_place(rows), baseline, control]
     return sorted({place for place in found if place is not None}) or list(range(len(rows)))[:3]
 
 

@@ -174,20 +174,20 @@ def _read(folder: Path) -> Results:
     )
 
 
-def best_place(rows: Sequence[BenchmarkRow], figure: str) -> int | None:
-    """Return the place of the row with the greatest value that no test image contributed to.
+def best_place(rows: Sequence[BenchmarkRow]) -> int | None:
+    """Return the place of the model with the greatest AUC out of fold, None without one.
 
     Examples
     --------
     >>> from featx.metrics.scores import Scores
     >>> first = BenchmarkRow("a", "a", "svm", "frozen", Scores({}, 8), auc_out_of_fold=0.8)
-    >>> best_place([first], "auc_out_of_fold"), best_place([first], "validation_auc")
-    (0, None)
+    >>> best_place([first])
+    0
     """
     known = {
-        place: getattr(row, figure)
+        place: row.auc_out_of_fold
         for place, row in enumerate(rows)
-        if row.kind != "control" and getattr(row, figure) is not None
+        if row.kind != "control" and row.auc_out_of_fold is not None
     }
     return max(known, key=lambda place: known[place], default=None)
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from featx.benchmarking.comparison import compare, pick_reference
+from featx.benchmarking.comparison import compare
 from featx.benchmarking.evaluation import Evaluation
 from featx.benchmarking.note_rules import row_notes
 from featx.classifiers.predictions import Predictions
@@ -11,13 +11,14 @@ from featx.metrics.intervals import Interval
 from featx.metrics.paired_tests import delong_test, holm
 from featx.metrics.scores import Scores
 from featx.reporting.records import BenchmarkRow
+from featx.reporting.reference import pick_reference
 
 
-def evaluation(name, predictions, kind="frozen", validation_auc=None):
+def evaluation(name, predictions, kind="frozen", validation_auc=None, backbone="vgg16"):
     threshold = 0.5 if len(predictions.class_names) == 2 else None
     figures = {"auc": Interval(0.9, 0.8, 1.0)}
     scores = Scores(figures, len(predictions), threshold=threshold)
-    row = BenchmarkRow(name, name, "svm", kind, scores, validation_auc=validation_auc)
+    row = BenchmarkRow(name, backbone, "svm", kind, scores, validation_auc=validation_auc)
     return Evaluation(row, predictions, "")
 
 
@@ -105,6 +106,44 @@ def test_the_reference_is_picked_by_validation_auc(evaluations):
     assert compare(evaluations[1:3])[0].comparison is None
 
 
+@pytest.mark.parametrize(
+    ("validated", "expected"),
+    [
+        # Patients of validation images that were drawn by image train, too.
+        ([("image", 0.2, 0.99), ("patient", 0.2, 0.8), ("patient", 0.2, 0.7)], 1),
+        ([("patient", 0.2, 0.99), ("patient", 0.15, 0.8), ("patient", 0.15, 0.7)], 1),
+        ([("patient", 0.15, 0.99), ("patient", 0.2, 0.8)], 1),
+        ([("image", 0.2, 0.8), ("image", 0.2, 0.9)], 1),
+        ([("patient", 0.2, None), ("patient", 0.2, float("nan")), ("patient", 0.2, 0.6)], 2),
+    ],
+)
+def test_the_reference_is_picked_among_networks_validated_on_the_same_images(
+    evaluations, validated, expected
+):
+    cnn, model = evaluations[:2]
+    rows = [
+        replace(
+            cnn.row,
+            name=f"cnn-{place}",
+            backbone=f"cnn-{place}",
+            validation_auc=area,
+            settings={"validation_by": unit, "validation_size": size},
+            test_views=1,
+        )
+        for place, (unit, size, area) in enumerate(validated)
+    ]
+    reference = rows[expected]
+    assert pick_reference(rows) is reference
+    model = replace(model, row=replace(model.row, test_views=8))
+    compared = compare([model, *(replace(cnn, row=row) for row in rows)])
+    (note,) = [note for note in row_notes(compared) if note.kind == "reference"]
+    others = [row.backbone for row in rows if row.settings != reference.settings]
+    assert note.values["no_candidates"] == others
+    assert all(name in note.text for name in others)
+    assert ("of patients who also train" in note.text) == (validated[expected][0] == "image")
+    assert "tested on 1 view of each image, the others on 1 or 8" in note.text
+
+
 def test_more_than_two_classes_are_compared_too():
     cnn, strong = predictions([0.5, 3.0], 300, "abc")
     rows = compare([evaluation("cnn", cnn, "baseline", 0.8), evaluation("strong", strong)])
@@ -116,8 +155,8 @@ def test_more_than_two_classes_are_compared_too():
 
 def test_the_cost_of_a_precision_is_tested_and_reported():
     exact, quantized, other = predictions([1.0, 0.9, 2.0], 200)
-    found = {"a@160": exact, "a@160@int8": quantized, "b@int8": other}
-    rows = compare([evaluation(name, each) for name, each in found.items()])
+    found = {"vgg16@160": exact, "vgg16@160@int8": quantized, "resnet50@int8": other}
+    rows = compare([evaluation(name, each, backbone=name) for name, each in found.items()])
     assert [row.float32 is not None for row in rows] == [False, True, False]
     expected = delong_test(
         exact.labels,
@@ -125,8 +164,8 @@ def test_the_cost_of_a_precision_is_tested_and_reported():
         exact.probabilities[:, 1],
         patients=exact.patients,
     )
-    assert rows[1].float32.other == "a@160"
+    assert rows[1].float32.other == "vgg16@160"
     auc = rows[1].float32.differences["auc"]
     assert (auc.value, auc.p_value) == (expected.difference, expected.p_value)
     (note,) = [note for note in row_notes(rows) if note.kind == "float32"]
-    assert f"a@160@int8, svm: AUC 0.9000, {expected.difference:+.4f} against" in note.text
+    assert f"vgg16@160@int8, svm: AUC 0.9000, {expected.difference:+.4f} against" in note.text

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from featx.benchmarking.controls import control_matrix
@@ -35,14 +36,31 @@ def test_dicom_files_have_metadata_too(tmp_path, generator):
     assert (metadata.X[:, -1] == 1).all()
 
 
-def test_no_shortcut_no_alarm():
-    def row(kind, auc):
-        scores = Scores({"auc": Interval(auc, auc, auc)}, 10)
-        return BenchmarkRow(kind, kind, "logistic", kind, scores)
+@pytest.mark.parametrize(
+    ("best", "control", "low", "said"),
+    [
+        (0.95, 0.80, 0.70, None),
+        (0.95, 0.90, 0.85, "89 % of its distance from 0.5"),
+        (0.95, 0.97, 0.90, "no model ranks better"),
+        (0.45, 0.60, 0.52, "no model ranks better"),
+        # Controls that may be no better than chance, whatever the models are.
+        (0.52, 0.517, 0.40, None),
+        (0.45, 0.47, 0.38, None),
+        (0.40, 0.45, float("nan"), None),
+    ],
+)
+def test_a_shortcut_is_better_than_chance_and_near_the_best_model(best, control, low, said):
+    def row(kind, auc, low):
+        scores = Scores({"auc": Interval(auc, low, 1.0)}, 10)
+        return BenchmarkRow(kind, "random weights", "logistic", kind, scores)
 
-    assert shortcut_notes([row("frozen", 0.95), row("control", 0.80)]) == []
-    (note,) = shortcut_notes([row("frozen", 0.95), row("control", 0.90)])
-    assert note.values == {"model": "control", "auc": 0.90, "best": 0.95}
+    notes = shortcut_notes([row("frozen", best, best), row("control", control, low)])
+    assert [note.values for note in notes] == (
+        [{"model": "random weights", "auc": control, "best": best}] if said else []
+    )
+    for note in notes:
+        assert said in note.text
+        assert "sees the lungs" in note.text
 
 
 def test_too_few_patients_for_intervals_are_named():
