@@ -63,12 +63,18 @@ def _reference_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
 def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     """Name the sets with too few patients of a class for the intervals to be trusted."""
     fewest: dict[str, float] = {}
+    unknown = set()
     for row in rows:
         for name, scores in {"": row.scores, **row.externals}.items():
             if scores.fewest_patients is not None:
                 fewest[name] = min(scores.fewest_patients, fewest.get(name, math.inf))
+                if scores.n_patients is None:
+                    unknown.add(name)
     return [
-        Note("few-patients", {"set": name, "patients": patients, "needed": FEWEST_PATIENTS})
+        Note(
+            "few-images" if name in unknown else "few-patients",
+            {"set": name, "patients": patients, "needed": FEWEST_PATIENTS},
+        )
         for name, patients in fewest.items()
         if patients < FEWEST_PATIENTS
     ]

@@ -83,8 +83,8 @@ class Scores:
         empty.
     fewest_patients : float or None
         Effective number of patients of the class that has fewest
-        (`featx.metrics.intervals.effective_patients`); intervals need about 10. None in results of
-        before.
+        (`featx.metrics.intervals.effective_patients`), or of images where patients are unknown;
+        intervals need about 10. None in results of before.
     """
 
     metrics: dict[str, Interval]

@@ -29,7 +29,8 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
-        ``few-patients``, ``shortcut``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
+        ``few-patients``, ``few-images``, ``shortcut``, ``synthetic``, and ``text`` and ``alarm``
+        for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -196,6 +197,10 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "collapsed": _collapsed,
     "diagnosis": lambda v: f"{v['model']}: {v['text']}",
+    "few-images": lambda v: (
+        f"Few images: {v['set'] or 'the test set'} has {v['patients']:.0f} of its rarest class. "
+        f"With fewer than {v['needed']}, intervals may hold the true figure less often than in 95 %."
+    ),
     "few-patients": lambda v: (
         f"Few patients: the rarest class of {v['set'] or 'the test set'} has an effective number "
         f"of {v['patients']:.1f} (patients with many images outweigh others). With fewer than "

@@ -66,10 +66,13 @@ def test_a_shortcut_is_better_than_chance_and_near_the_best_model(best, control,
 def test_too_few_patients_for_intervals_are_named():
     def row(fewest, **externals):
         return BenchmarkRow(
-            "a", "a", "svm", "frozen", Scores({}, 9, fewest_patients=fewest), externals
+            "a", "a", "svm", "frozen", Scores({}, 9, 9, fewest_patients=fewest), externals
         )
 
-    adults = Scores({}, 9, fewest_patients=6.04)
+    adults = Scores({}, 9, 9, fewest_patients=6.04)
     (note,) = few_patients_notes([row(12.0, adults=adults), row(11.0), row(None)])
     assert note.values == {"set": "adults", "patients": 6.04, "needed": 10}
     assert "the rarest class of adults has an effective number of 6.0" in note.text
+    nameless = Scores({}, 9, fewest_patients=6.0)
+    (note,) = few_patients_notes([row(12.0, adults=nameless)])
+    assert note.text.startswith("Few images: adults has 6 of its rarest class.")

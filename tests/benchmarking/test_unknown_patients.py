@@ -45,10 +45,10 @@ def claims(text):
 
 
 def numbers(content, path=""):
-    """Yield every value in JSON whose name speaks of patients."""
+    """Yield every value in JSON whose name speaks of patients, and not also of images."""
     if isinstance(content, dict):
         for name, value in content.items():
-            if "patient" in name and name != "external_patients":
+            if "patient" in name and name not in ("external_patients", "fewest_patients"):
                 yield path + name, value
             yield from numbers(value, f"{path}{name}.")
     elif isinstance(content, list):
