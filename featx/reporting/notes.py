@@ -199,7 +199,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "diagnosis": lambda v: f"{v['model']}: {v['text']}",
     "few-images": lambda v: (
         f"Few images: {v['set'] or 'the test set'} has {v['patients']:.0f} of its rarest class. "
-        f"With fewer than {v['needed']}, intervals may hold the true figure less often than in 95 %."
+        f"With fewer than {v['needed']}, intervals may hold the true figure in less than 95 %."
     ),
     "few-patients": lambda v: (
         f"Few patients: the rarest class of {v['set'] or 'the test set'} has an effective number "
