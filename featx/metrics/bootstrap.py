@@ -69,13 +69,17 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
 
 
 def share_interval(
-    value: float, replicates: Floats, patients: float, confidence: float = 0.95
+    value: float,
+    replicates: Floats,
+    patients: float,
+    confidence: float = 0.95,
+    assumed: float = 0.5,
 ) -> Interval:
     """Return the bootstrap interval of a figure from 0 to 1, after Wilson.
 
     It is that of a proportion among the effective number of trials, value (1 - value) over the
-    variance of resamples. To both is added what half a wrong trial among the patients would give:
-    where the figure is 0 or 1, and resamples cannot vary, the trials are the patients.
+    variance of resamples. To both is added what half a wrong trial among the patients would give,
+    or less: where the figure is 0 or 1, and resamples cannot vary, the trials are the patients.
 
     Parameters
     ----------
@@ -87,6 +91,8 @@ def share_interval(
         Effective number of patients of the rarer class.
     confidence : float, default=0.95
         Coverage of the interval.
+    assumed : float, default=0.5
+        Number of wrong trials that is added; next to nothing for a mean that is not of trials.
 
     Examples
     --------
@@ -98,7 +104,7 @@ def share_interval(
     defined = _defined(value, replicates, confidence)
     if defined is None:
         return Interval(value, math.nan, math.nan)
-    added = 0.5 / patients
+    added = assumed / patients
     trials = (value * (1 - value) + added) / (float(defined.var(ddof=1)) + added / patients)
     return wilson_interval(value * trials, trials, confidence)
 

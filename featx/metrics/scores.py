@@ -401,7 +401,8 @@ def _by_bootstrap(
         elif name.startswith("calibration"):
             intervals[name] = basic_interval(value, resampled, confidence)
         else:
-            intervals[name] = share_interval(value, resampled, trials, confidence)
+            assumed = 1e-6 if name == "brier" else 0.5
+            intervals[name] = share_interval(value, resampled, trials, confidence, assumed)
     return intervals
 
 

@@ -49,6 +49,9 @@ def test_a_perfect_share_keeps_a_doubt():
     perfect = share_interval(1.0, np.ones(100), patients=40)
     assert perfect.low == pytest.approx(wilson_interval(40, 40).low)
     assert share_interval(0.0, np.zeros(100), patients=40).high == pytest.approx(1 - perfect.low)
+    # A Brier score is no share of patients: few of a class do not widen what hardly varies.
+    brier = share_interval(0.05, np.linspace(0.045, 0.055, 100), patients=2, assumed=1e-6)
+    assert (brier.low, brier.high) == pytest.approx((0.0447, 0.0559), abs=5e-4)
     nearly = share_interval(0.9999, np.linspace(0.9998, 1, 100), patients=40)
     assert nearly.low == pytest.approx(perfect.low, abs=2e-3)
 
