@@ -15,8 +15,9 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TextIO
 
 from featx.errors import FeatxError, UsageError
@@ -159,6 +160,25 @@ _NETWORK_SETTINGS = (
         lambda tensorflow, on: tensorflow.config.set_soft_device_placement(on),
         True,
     ),
+    # The same of Keras' other back ends.
+    _Setting(
+        "jax",
+        lambda jax: jax.config.jax_disable_jit,
+        lambda jax, off: jax.config.update("jax_disable_jit", off),
+        False,
+    ),
+    _Setting(
+        "jax",
+        lambda jax: jax.config.jax_default_matmul_precision,
+        lambda jax, precision: jax.config.update("jax_default_matmul_precision", precision),
+        None,
+    ),
+    _Setting(
+        "torch",
+        lambda torch: torch.get_float32_matmul_precision(),
+        lambda torch, precision: torch.set_float32_matmul_precision(precision),
+        "highest",
+    ),
 )
 
 # OpenVINO asks for classes of `tf.keras`, which TF_USE_LEGACY_KERAS makes another package.
@@ -174,6 +194,7 @@ _REFUSED_VARIABLES = (
 _ROUNDING_VARIABLES = {
     "TF_ENABLE_ONEDNN_OPTS": "1",
     "TF_XLA_FLAGS": "",
+    "XLA_FLAGS": "",
     "ONEDNN_MAX_CPU_ISA": "",
     "DNNL_MAX_CPU_ISA": "",
     "OPENCV_CPU_DISABLE": "",
@@ -192,9 +213,7 @@ _lost: set[str] = set()
 @contextmanager
 def image_state() -> Iterator[None]:
     """Hold the settings that decide pixels; also a decorator."""
-    with ExitStack() as stack:
-        for setting in _IMAGE_SETTINGS:
-            stack.enter_context(_held(setting))
+    with _held(*_IMAGE_SETTINGS):
         yield
 
 
@@ -206,9 +225,14 @@ def network_state(policy: str = "float32") -> Iterator[None]:
     """
     check_process()
     _check_tensorflow()
-    with ExitStack() as stack:
-        for setting in (*_NETWORK_SETTINGS, replace(_DTYPE_POLICY, value=policy)):
-            stack.enter_context(_held(setting))
+    with _held(*_NETWORK_SETTINGS, replace(_DTYPE_POLICY, value=policy)):
+        yield
+
+
+@contextmanager
+def conversion_state() -> Iterator[None]:
+    """Hold the settings that decide whether OpenVINO can convert a Keras model."""
+    with _held(_WARNINGS, replace(_KERAS_OF_TENSORFLOW, value=sys.modules["keras"])):
         yield
 
 
@@ -218,26 +242,24 @@ def warnings_ignored() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def conversion_state() -> Iterator[None]:
-    """Hold the settings that decide whether OpenVINO can convert a Keras model."""
-    with _held(replace(_KERAS_OF_TENSORFLOW, value=sys.modules["keras"])), warnings_ignored():
+def _held(*settings: _Setting) -> Iterator[None]:
+    taken = []
+    try:
+        for setting in settings:
+            if module := sys.modules.get(setting.module):
+                taken.append((setting, module, _take(setting, module)))
         yield
+    finally:
+        for setting, module, own in reversed(taken):
+            _give_back(setting, module, own)
 
 
-@contextmanager
-def _held(setting: _Setting) -> Iterator[None]:
-    module = sys.modules.get(setting.module)
-    if module is None:
-        yield
-        return
+def _take(setting: _Setting, module: Any) -> Any:
+    """Set a setting; return this thread's former value of one that each thread has."""
     if setting.per_thread:
-        before = setting.read(module)
+        own = setting.read(module)
         setting.write(module, setting.value)
-        try:
-            yield
-        finally:
-            setting.write(module, before)
-        return
+        return own
     with _lock:
         # Each holder looks anew: the program may have changed the setting in the meantime.
         now = setting.read(module)
@@ -246,13 +268,18 @@ def _held(setting: _Setting) -> Iterator[None]:
                 _before[setting] = now
             setting.write(module, setting.value)
         _holders[setting] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _holders[setting] -= 1
-            if not _holders[setting] and setting in _before:
-                setting.write(module, _before.pop(setting))
+    return None
+
+
+def _give_back(setting: _Setting, module: Any, own: Any) -> None:
+    """Restore a setting; one that threads share when its last holder leaves."""
+    if setting.per_thread:
+        setting.write(module, own)
+        return
+    with _lock:
+        _holders[setting] -= 1
+        if not _holders[setting] and setting in _before:
+            setting.write(module, _before.pop(setting))
 
 
 def _check_tensorflow() -> None:
@@ -340,9 +367,17 @@ def _start_forked() -> None:
     _before.clear()
     _holders.clear()
     _lost.update(_running)
-    if getattr(_tensorflow_context(), "_context_handle", None) is not None:
+    if _tensorflow_started():
         _lost.add("TensorFlow")
+
+
+def _tensorflow_started() -> bool:
+    return getattr(_tensorflow_context(), "_context_handle", None) is not None
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_forked)
+    # Where featx is first imported after the fork: TensorFlow had some ten threads.
+    tasks = Path("/proc/self/task")
+    if _tensorflow_started() and tasks.is_dir() and len(list(tasks.iterdir())) == 1:
+        _start_forked()

@@ -77,15 +77,16 @@ def test_features_are_the_same_in_every_state(
         assert [path for path, _ in matrix.unreadable] == ["NORMAL/cut.tif"]
 
 
-@pytest.mark.parametrize("classifier", ["logistic", "svm", "xgboost"])
-def test_predictions_are_the_same_in_every_state(classifier, folder, expected, tmp_path):
-    matrix, _ = expected["keras"]
-    model = featx.FeatureClassifier(classifier, cv=2, n_jobs=1).fit(
-        matrix.X, matrix.labels[matrix.image], patients=matrix.image.astype(str)
-    )
-    plain = model.predict_proba(matrix.X)
+def test_predictions_are_the_same_in_every_state(folder, expected, tmp_path, networks_loaded_anew):
+    model = featx.fit(expected["keras"][0], "naive_bayes", cv=2, n_jobs=1)
+
+    def predict(cache):
+        ENGINES.clear()
+        return model.predict_files(folder, engine="keras", cache=tmp_path / cache).probabilities
+
+    plain = predict("plain")
     with state("all together"):
-        np.testing.assert_array_equal(model.predict_proba(matrix.X), plain)
+        np.testing.assert_array_equal(predict("cold"), plain)
 
 
 def test_the_last_thread_restores_what_the_program_set(monkeypatch):
@@ -254,13 +255,15 @@ main(sys.argv[1:])
 
 # In the parent a network runs, by featx or by the program itself; children are forked.
 FORK = """
-import multiprocessing, sys, featx
+import multiprocessing, sys
 from pathlib import Path
-from featx.errors import FeatxError
 folder, cache, parent = sys.argv[1:]
 settings = {"backbones": "efficientnet_lite0@64", "cache": cache, "patients": r"(\\w+)\\."}
 
 def child(views, out):
+    import featx
+    from featx.errors import FeatxError
+
     try:
         text = repr(featx.extract(folder, views=views, **settings))
     except FeatxError as error:
@@ -273,6 +276,7 @@ if parent == "TensorFlow":
 elif parent == "import":
     import tensorflow
 else:
+    import featx
     featx.extract(folder, views=1, engine=parent, **settings)
 for views in (1, 2):
     out = f"{cache}/{views}.txt"
