@@ -7,6 +7,7 @@ its class.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from featx.errors import UsageError
+from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 
 __all__ = ["PHANTOM_PATIENT_PATTERN", "make_phantoms"]
@@ -84,7 +86,7 @@ def make_phantoms(
     note = NOTE_TEXT.format(
         patients=patients, random_state=random_state, prevalence=prevalence, size=size
     )
-    (folder / NOTE).write_text(note, encoding="utf-8")
+    put_bytes(folder / NOTE, note.encode())
     ill = np.random.default_rng((random_state, 0)).permutation(patients) < ill_count
     paths: list[Path] = []
     with progress("Making synthetic radiographs", total=patients, unit="patients") as advance:
@@ -99,7 +101,9 @@ def make_phantoms(
             for image in range(exposure.integers(fewest, most, endpoint=True)):
                 name = f"patient{number + 1:04d}_{image + 1}.jpeg"
                 paths.append(folder / CLASSES[int(ill[number])] / name)
-                Image.fromarray(_expose(exposure, chest, size)).save(paths[-1], quality=90)
+                content = io.BytesIO()
+                Image.fromarray(_expose(exposure, chest, size)).save(content, "JPEG", quality=90)
+                put_bytes(paths[-1], content.getvalue())
             advance()
     return paths
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -317,7 +318,7 @@ class FeatureMatrix:
             self._write_tables(file)
             fill(file.create_dataset("features", shape=shape, dtype=np.float32))
 
-        write_hdf5(Path(path), write)
+        write_hdf5(Path(path), write, needed=4 * math.prod(shape))
 
     def _write_tables(self, file: h5py.File) -> None:
         file.attrs["featx_format"] = FORMAT

@@ -6,14 +6,13 @@ import contextlib
 import errno
 import hashlib
 import os
-import re
 import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from featx.errors import FeatxError, UsageError
 from featx.runtime.kinds import shown
@@ -106,12 +105,39 @@ def _forbidden(path: str | Path) -> str:
     return ""
 
 
-def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file atomically, also if the machine stops."""
+def write_hdf5(path: Path, fill: Callable[[h5py.File], None], needed: int = 0) -> None:
+    """Write an HDF5 file of at least the needed bytes atomically, also if the machine stops."""
     import h5py
 
-    with _put(path) as temporary, h5py.File(temporary, "w") as file:
-        fill(file)
+    with _put(path, needed or None) as temporary:
+        if shutil.disk_usage(temporary.parent).free < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with temporary.open("x+b", buffering=0) as file:
+            guarded = _GuardedFile(file)
+            with h5py.File(guarded, "w") as content:
+                fill(content)
+        if guarded.error is not None:
+            raise guarded.error
+
+
+class _GuardedFile:
+    """File whose failed writes are kept for later: HDF5 crashes where it cannot flush."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, content: memoryview) -> int:
+        rest = memoryview(content)
+        try:
+            while self.error is None and len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return len(content)
 
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -158,24 +184,20 @@ def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        _discard(temporary)
         raise FeatxError(_explain(error, path, needed)) from error
-    except RuntimeError as error:
-        # HDF5 reports what the system refuses as it closes a file in this way.
-        found = re.search(r"errno = (\d+)", str(error))
-        if found is None:
-            raise
-        refused = OSError(int(found[1]), os.strerror(int(found[1])))
-        raise FeatxError(_explain(refused, path, needed)) from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        _unfinished.discard(temporary)
+        _discard(temporary)
+
+
+def _discard(temporary: Path) -> None:
+    with contextlib.suppress(OSError):
+        temporary.unlink()
+    _unfinished.discard(temporary)
 
 
 def _explain(error: OSError, path: Path, needed: int | None) -> str:
-    # HDF5 raises its own texts, without an error number.
-    full = errno.ENOSPC, getattr(errno, "EDQUOT", None)
-    if error.errno in full or "No space left" in str(error):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         need = "more space" if needed is None else f"{needed:,} bytes"
         return (
             f"the disk is full: {path} needs {need} and {path.parent} has "
@@ -191,5 +213,4 @@ def _explain(error: OSError, path: Path, needed: int | None) -> str:
 def remove_unfinished() -> None:
     """Remove every file that is being written, before the process ends."""
     for path in list(_unfinished):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        _discard(path)
