@@ -158,7 +158,7 @@ class Explanations(Sequence[Explanation]):
         reason = f"the most probable of {len(self.class_names)} classes"
         if isinstance(self.threshold, tuple):
             cutoff = dict(zip(self.class_names, self.threshold, strict=True))[each.label]
-            reason = f"the greatest multiple of its class's cutoff, {cutoff:.3f}"
+            reason = f"{probability[each.label] / cutoff:.2f} times its cutoff {cutoff:.3f}"
         elif self.threshold is not None:
             last = probability[self.class_names[-1]]
             sign = ">=" if last >= self.threshold else "<"

@@ -275,7 +275,9 @@ def test_three_classes_all_the_way(tmp_path):
         mean = np.mean([figures["auc"].value for figures in per_class.values()])
         assert row.auc == pytest.approx(mean)
         assert np.shape(row.scores.confusion) == (3, 3)
-        assert row.threshold is row.comparison is None
+        assert len(row.threshold) == 3
+        assert sum(row.threshold) == pytest.approx(1)
+        assert row.comparison is None
     frozen = table[0]
     assert frozen.auc > 0.9
     assert table.run["learning_curve"][-1]["auc"] > 0.9
