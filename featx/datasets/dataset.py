@@ -18,16 +18,15 @@ from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
+from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
 from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
-__all__ = ["SPLITS", "ImageDataset", "summarize"]
+__all__ = ["ImageDataset", "summarize"]
 
 logger = logging.getLogger(__name__)
-
-SPLITS = ("train", "val", "test", "")
 
 _NO_RULES = OpeningRules()
 _NO_INVENTORY = Inventory("the images given", {})

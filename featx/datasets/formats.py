@@ -11,9 +11,9 @@ import numpy as np
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.listing import Listing, shared_folder
 from featx.datasets.locations import list_images
-from featx.datasets.row_files import locate_files
 from featx.datasets.rules import OpeningRules
-from featx.datasets.tables import list_frame
+from featx.datasets.tables.files import locate_files
+from featx.datasets.tables.images import list_frame
 from featx.errors import UsageError
 
 __all__ = ["as_images"]

@@ -6,12 +6,12 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders import list_files, list_folder
+from featx.datasets.folders.images import list_files, list_folder
 from featx.datasets.listing import Listing
 from featx.datasets.medmnist import list_medmnist
 from featx.datasets.rules import OpeningRules
-from featx.datasets.table_files import is_table
-from featx.datasets.tables import list_table
+from featx.datasets.tables.images import list_table
+from featx.datasets.tables.table import is_table
 from featx.errors import UsageError
 from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url

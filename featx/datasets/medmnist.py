@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.datasets.listing import Listing
+from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.runtime.memory import available_memory
 
 __all__ = ["list_medmnist"]
-
-SPLITS = ("train", "val", "test")
 
 # Yang et al. 2023, doi 10.1038/s41597-022-01721-8.
 CLASS_NAMES = {
@@ -36,7 +35,7 @@ def list_medmnist(path: Path, labeled: bool | None) -> Listing:
         _check_size(path)
         # Pickled objects in a file could run code.
         with np.load(path, allow_pickle=False) as arrays:
-            for split in SPLITS:
+            for split in filter(None, SPLITS):
                 if f"{split}_images" in arrays:
                     labels = arrays.get(f"{split}_labels")
                     if labels is None and labeled:

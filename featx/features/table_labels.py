@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.datasets.locating import PathEnds, posix
 from featx.datasets.naming import patients_from_names
+from featx.datasets.paths import PathEnds, posix
 from featx.datasets.patients import hash_patient
 from featx.datasets.rules import OpeningRules
-from featx.datasets.table_files import Table, read_frame, read_table
-from featx.datasets.tables import TableRows, read_rows
+from featx.datasets.tables.rows import TableRows, read_rows
+from featx.datasets.tables.table import Table, read_frame, read_table
 from featx.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.cells import clean
+from featx.datasets.tables.cells import clean
 from featx.images.reading import SUFFIXES
 
 __all__ = ["FileFinder", "PathEnds", "find_root", "posix"]

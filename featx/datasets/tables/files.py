@@ -7,8 +7,8 @@ from os import PathLike
 from pathlib import Path, PureWindowsPath
 
 from featx.datasets.listing import shared_folder
-from featx.datasets.locating import FileFinder, find_root, posix
-from featx.datasets.problems import RowReport
+from featx.datasets.paths import FileFinder, find_root, posix
+from featx.datasets.tables.report import RowReport
 from featx.errors import UsageError
 from featx.images.remote import RemoteFile, is_url, name_urls
 from featx.images.sources import Source

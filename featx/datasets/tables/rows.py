@@ -1,4 +1,4 @@
-"""Images named by the rows of a table: a CSV or Parquet file, or a data frame."""
+"""Rows of a table by role: paths, labels, patients and splits, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from featx.datasets.cells import clean, is_missing
-from featx.datasets.columns import Choice, choose_columns
-from featx.datasets.findings import has_labels, read_labels
-from featx.datasets.folder_layout import split_word
 from featx.datasets.inventory import look_alike
-from featx.datasets.listing import Listing, shared_folder
-from featx.datasets.problems import RowReport
-from featx.datasets.row_files import image_names, locate_rows, locate_urls
 from featx.datasets.rules import OpeningRules
-from featx.datasets.table_files import Table, read_frame, read_table
+from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.columns import Choice, choose_columns
+from featx.datasets.tables.labels import has_labels, read_labels
+from featx.datasets.tables.report import RowReport
+from featx.datasets.tables.table import Table
+from featx.datasets.words import SPLITS, split_word
 from featx.errors import UsageError
-from featx.images.remote import is_url
 
-__all__ = ["TableRows", "list_frame", "list_table", "read_rows"]
-
-SPLIT_NAMES = ("train", "val", "test", "")
+__all__ = ["TableRows", "read_rows"]
 
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
@@ -72,22 +65,6 @@ class TableRows:
             self.report.add(_CONTRADICTION, one, kind)
 
 
-def list_table(
-    path: Path,
-    labeled: bool | None,
-    complete: bool,
-    rules: OpeningRules,
-    base: str | None = None,
-) -> Listing:
-    """List the images of a table file; they are complete with patients, and labels if `labeled`."""
-    return _list_rows(read_table(path), labeled, complete, rules, base)
-
-
-def list_frame(frame: Any, labeled: bool | None, complete: bool, rules: OpeningRules) -> Listing:
-    """List the images of a data frame; its paths are relative to the working directory."""
-    return _list_rows(read_frame(frame), labeled, complete, rules, None)
-
-
 def read_rows(table: Table, labeled: bool | None, complete: bool, rules: OpeningRules) -> TableRows:
     """Read the cells of a table by role, and note what is wrong with them."""
     if not table.rows:
@@ -119,7 +96,7 @@ def read_rows(table: Table, labeled: bool | None, complete: bool, rules: Opening
     _note_spelling("label", labels, _similar_labels(labels), report)
     splits = [split_word(cell) for cell in cells("split")]
     for place, split in enumerate(splits):
-        if split not in SPLIT_NAMES:
+        if split not in SPLITS:
             report.add("with an unknown split (train, val, test or none)", place, repr(split))
     patients, patients_from = _read_patients(
         cells("patient"), paths, choice, rules, complete, report
@@ -210,47 +187,3 @@ def _note_spelling(
         if value in instead:
             text = f"{value!r}, elsewhere {instead[value]!r}"
             report.add(f"whose {what} is spelled in two ways", place, text)
-
-
-def _list_rows(
-    table: Table, labeled: bool | None, complete: bool, rules: OpeningRules, base: str | None
-) -> Listing:
-    rows = read_rows(table, labeled, complete, rules)
-    if base is not None or any(map(is_url, rows.paths)):
-        located = locate_urls(rows.paths, table.where, base)
-    else:
-        located = locate_rows(rows.paths, table.folder, rules.root, rows.report)
-    kept = rows.keep_one_each([None if found is None else found[1] for found in located])
-    report = rows.report
-    report.check(rules.skip_problems, rules.external)
-    if not kept:
-        raise UsageError(f"{table.where} lists no image without problems")
-    sources = [found[0] for found in (located[place] for place in kept) if found is not None]
-    patients = [rows.patients[place] for place in kept]
-    columns = rows.choice.columns
-    names = image_names([rows.paths[place] for place in kept], sources)
-    listing = Listing(
-        names=names,
-        sources=sources,
-        labels=[rows.labels[place] for place in kept],
-        splits=[rows.splits[place] for place in kept],
-        patients=patients if any(patients) else None,
-        where=table.where,
-        shared=shared_folder(names),
-        labels_from=rows.labels_from,
-        splits_from=f"column {columns['split']!r}" if any(rows.splits) else "",
-        patients_from=rows.patients_from,
-        passed_over=report.passed_over(),
-        remarks=report.remarks,
-    )
-    if rows.choice.convention is not None:
-        listing.remarks.append(_read_as(rows.choice))
-    return listing
-
-
-def _read_as(choice: Choice) -> str:
-    convention = choice.convention
-    assert convention is not None
-    remark = f" ({convention.remark})" if convention.remark else ""
-    named = ", ".join(f"{role} {name!r}" for role, name in choice.columns.items())
-    return f"read as {convention.name}: {named}{remark}"

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.file_tree import FileTree, StoredFile, read_tree
-from featx.datasets.folder_layout import Group, group_folders, say_subfolders, unwrap
+from featx.datasets.folders.layout import Group, group_folders, say_subfolders, unwrap
+from featx.datasets.folders.tree import FileTree, StoredFile, read_tree
 from featx.datasets.inventory import PassedOver
 from featx.datasets.listing import Listing
 from featx.errors import UsageError

@@ -6,32 +6,23 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from featx.datasets.cells import clean
-from featx.datasets.file_tree import FileTree
+from featx.datasets.folders.tree import FileTree
 from featx.datasets.inventory import look_alike
+from featx.datasets.tables.cells import clean
+from featx.datasets.words import (
+    WORDS_OF_SPLITS,
+    has_digit,
+    last_of,
+    says_nothing,
+    says_other_pictures,
+    says_split,
+    split_of,
+)
 from featx.errors import UsageError, printable
 from featx.images.archives import Member
 
-__all__ = ["Group", "group_folders", "say_subfolders", "split_word", "unwrap"]
+__all__ = ["Group", "group_folders", "say_subfolders", "unwrap"]
 
-_SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validate", "validation", "dev"),
-    "test": ("test", "testing", "holdout", "hold out"),
-}
-_WORDS = {word: split for split, words in _SPLITS.items() for word in words}
-# Names of splits that could be more than one, so that they are refused.
-_UNCLEAR_SPLITS = frozenset({"fold", "split", "cv", "eval", "evaluation", "trainval"})
-_OTHER_PICTURE = re.compile(
-    "annotat(?:ed|ions?)|augment(?:ed|ations?)|bbox(?:es)?|contours?|groundtruth|heatmaps?|masks?|"
-    "overlays?|segment(?:ed|ations?)|thumb(?:nail)?s?"
-)
-# Names of any folder of images, and of persons if they are numbered.
-_IMAGES = re.compile(
-    "batch|chunk|cxr|data|dataset|dir|export|files?|folder|images?|imgs?|jpe?g|parts?|pictures?|"
-    "png|radiographs?|scans?|series|xrays?"
-)
-_PERSON = re.compile("cases?|patients?|stud(?:y|ies)|subjects?")
 _OUT = (
     "list the images in a table with columns path, label and optionally split (docs: Use your own "
     "images and tables)"
@@ -53,64 +44,6 @@ class Group:
         return not self.folder or path == self.folder or path.startswith(f"{self.folder}/")
 
 
-def split_word(text: str) -> str:
-    """Return the split that a word names, or the word itself."""
-    return _split_of(text) or text.strip()
-
-
-def _split_of(name: str) -> str:
-    """Return the split that a folder's name says, or nothing.
-
-    Examples
-    --------
-    >>> [_split_of(name) for name in ("a/Train", "test_set", "dev", "train2", "x/NORMAL")]
-    ['train', 'test', 'val', '', '']
-    """
-    words = [word for word in _words(name) if word not in ("set", "data", "images", "split")]
-    return "" if _has_digit(name) else _WORDS.get(" ".join(words), "")
-
-
-def _says_split(name: str) -> bool:
-    """Return whether a name speaks of splits, and of nothing else."""
-    words = [
-        word
-        for word in _words(name)
-        if not _IMAGES.fullmatch(word) and word not in ("set", "stage")
-    ]
-    return bool(words) and all(word in _WORDS or word in _UNCLEAR_SPLITS for word in words)
-
-
-def _says_other_pictures(folder: str) -> bool:
-    return any(map(_OTHER_PICTURE.fullmatch, _words(folder)))
-
-
-def _says_nothing(name: str) -> bool:
-    """Return whether a name is that of any images, or of a numbered patient."""
-    words = _words(name)
-    known = bool(words) and all(_IMAGES.fullmatch(w) or _PERSON.fullmatch(w) for w in words)
-    return known and (_has_digit(name) or any(map(_IMAGES.fullmatch, words)))
-
-
-def _has_digit(folder: str) -> bool:
-    return any(letter.isdigit() for letter in _last(folder))
-
-
-def _last(folder: str) -> str:
-    return folder.rpartition("/")[2]
-
-
-def _words(folder: str) -> list[str]:
-    """Return the words of a folder's own name.
-
-    Examples
-    --------
-    >>> _words("xrays/stage_2_trainImages")
-    ['stage', 'train', 'images']
-    """
-    spaced = re.sub(r"([a-z])([A-Z][a-z])", r"\1 \2", _last(folder))
-    return re.findall(r"[^\W\d_]+", spaced.lower())
-
-
 def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list[Group]:
     """Find the folders of classes and splits; an empty list if there are no class folders.
 
@@ -122,19 +55,19 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
     top = unwrap(tree)
     splits = _split_folders(tree, top)
     if not splits:
-        groups = _split_inside(tree, [Group(each, _last(each), "") for each in tree.inside(top)])
+        groups = _split_inside(tree, [Group(each, last_of(each), "") for each in tree.inside(top)])
         if by_class is False:
             groups = [replace(each, label="") for each in groups]
             return groups if any(each.split for each in groups) else [Group("", "", "")]
     elif by_class is not False:
         groups = [
-            Group(inner, _last(inner), split.split)
+            Group(inner, last_of(inner), split.split)
             for split in splits
             for inner in tree.inside(unwrap(tree, split.folder))
         ]
     else:
         return splits
-    if by_class is None and groups and all(_says_nothing(_last(each.folder)) for each in groups):
+    if by_class is None and groups and all(says_nothing(last_of(each.folder)) for each in groups):
         return []
     _check_labels(tree, groups)
     _check_subfolders(tree, groups, top)
@@ -145,7 +78,7 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
 def unwrap(tree: FileTree, top: str = "") -> str:
     """Skip single folders around the class or split folders."""
     folders = tree.inside(top)
-    if len(folders) != 1 or _split_of(folders[0]) or not tree.inside(folders[0]):
+    if len(folders) != 1 or split_of(folders[0]) or not tree.inside(folders[0]):
         return top
     return unwrap(tree, folders[0])
 
@@ -153,8 +86,8 @@ def unwrap(tree: FileTree, top: str = "") -> str:
 def _split_folders(tree: FileTree, top: str) -> list[Group]:
     """Return the split folders in a folder, or none if it has none; refuse a mixture."""
     folders = tree.inside(top)
-    splits = [Group(folder, "", _split_of(folder)) for folder in folders]
-    named = [each.folder for each in splits if each.split or _says_split(each.folder)]
+    splits = [Group(folder, "", split_of(folder)) for folder in folders]
+    named = [each.folder for each in splits if each.split or says_split(each.folder)]
     if not named:
         return []
     others = [folder for folder in folders if folder not in named]
@@ -172,7 +105,7 @@ def _split_folders(tree: FileTree, top: str) -> list[Group]:
             f"{tree.name(top)} has {_listed(unclear)}, which could be training, validation or test "
             f"images. Rename each to train, val or test; or {_OUT}"
         )
-    for split in _SPLITS:
+    for split in WORDS_OF_SPLITS:
         same = [each.folder for each in splits if each.split == split]
         if len(same) > 1:
             raise UsageError(
@@ -197,7 +130,7 @@ def _split_inside(tree: FileTree, classes: list[Group]) -> list[Group]:
             f"unclear. Sort every class into train, val and test; or {_OUT}"
         )
     parts = [replace(part, label=each.label) for each, parts in found.items() for part in parts]
-    order = list(_SPLITS)
+    order = list(WORDS_OF_SPLITS)
     return sorted(parts, key=lambda part: (order.index(part.split), part.label))
 
 
@@ -211,9 +144,9 @@ def _check_labels(tree: FileTree, groups: Sequence[Group]) -> None:
             "how they are written. Give them one name"
         )
     for says, what in (
-        (_says_split, "speak of splits"),
-        (_says_other_pictures, "speak of pictures drawn from radiographs"),
-        (_says_nothing, "name no class"),
+        (says_split, "speak of splits"),
+        (says_other_pictures, "speak of pictures drawn from radiographs"),
+        (says_nothing, "name no class"),
         (_numbered(labels), "are numbered like patients or studies"),
     ):
         wrong = [label for label in labels if says(label)]
@@ -237,7 +170,7 @@ def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None
     named: dict[int, dict[str, set[str]]] = {}
     for group in groups:
         for folder, depth in _walk(tree, group.folder):
-            name = re.sub(r"[\W\d_]+", " ", _last(folder)).strip() if depth else ""
+            name = re.sub(r"[\W\d_]+", " ", last_of(folder)).strip() if depth else ""
             if tree.has_images(folder) and len(name) > 2:
                 named.setdefault(depth, {}).setdefault(name, set()).add(group.label)
             if tree.images.get(folder):
@@ -262,7 +195,7 @@ def say_subfolders(tree: FileTree, groups: Sequence[Group], most: int = 5) -> li
     for group in groups:
         inner = [folder for folder in tree.inside(group.folder) if tree.has_images(folder)]
         kinds = len(inner) + bool(tree.images.get(group.folder))
-        if group.label and inner and 1 < kinds <= most and not any(map(_has_digit, inner)):
+        if group.label and inner and 1 < kinds <= most and not any(map(has_digit, inner)):
             said.append(f"{group.folder} includes the images in {_listed(inner)}")
     return said[:most]
 
@@ -287,7 +220,7 @@ def _check_other_pictures(tree: FileTree) -> None:
     usual: list[str] = []
     for folder in tree.images:
         parts = folder.split("/") if folder else []
-        place = next((i for i, part in enumerate(parts) if _says_other_pictures(part)), None)
+        place = next((i for i, part in enumerate(parts) if says_other_pictures(part)), None)
         (usual if place is None else odd).append("/".join(parts[: (place or 0) + 1]))
     if odd and usual:
         raise UsageError(
@@ -303,6 +236,6 @@ def _give(tree: FileTree) -> str:
 
 
 def _listed(folders: Iterable[str], most: int = 6, *, whole: bool = False) -> str:
-    names = [folder if whole else _last(folder) for folder in folders]
+    names = [folder if whole else last_of(folder) for folder in folders]
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return printable(", ".join(names[:most]) + more)

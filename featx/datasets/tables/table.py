@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from featx.datasets.cells import clean, text_of
+from featx.datasets.tables.cells import clean, text_of
 from featx.errors import MissingExtraError, UsageError
 
 __all__ = ["SPREADSHEETS", "Table", "is_table", "read_frame", "read_table"]

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from featx.datasets.cells import clean, is_missing
-from featx.datasets.conventions import Convention, recognize
-from featx.datasets.folder_layout import split_word
-from featx.datasets.locating import find_root
-from featx.datasets.problems import RowReport
+from featx.datasets.paths import find_root
 from featx.datasets.rules import ROLES, OpeningRules
-from featx.datasets.table_files import Table
+from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.conventions import Convention, recognize
+from featx.datasets.tables.report import RowReport
+from featx.datasets.tables.table import Table
+from featx.datasets.words import split_word
 from featx.errors import UsageError, unknown_name
 from featx.images.reading import SUFFIXES
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-from featx.datasets.cells import clean, is_missing
-from featx.datasets.columns import Choice, finding_columns
-from featx.datasets.problems import RowReport
 from featx.datasets.rules import UNCERTAIN, OpeningRules
-from featx.datasets.table_files import Table
+from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.columns import Choice, finding_columns
+from featx.datasets.tables.report import RowReport
+from featx.datasets.tables.table import Table
 from featx.errors import UsageError
 
 __all__ = ["NO_LABEL", "has_labels", "read_labels"]

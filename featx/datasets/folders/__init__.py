@@ -1,0 +1,1 @@
+"""Images of folders, archives and URLs, with classes and splits by folder name."""

@@ -1,0 +1,1 @@
+"""Images of tables: CSV and Parquet files, and data frames."""
