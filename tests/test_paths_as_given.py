@@ -14,17 +14,14 @@ from featx.classifiers.predictions import Predictions
 from tests.features.worker import QuickMaps
 
 
-@pytest.fixture
-def table(image_folder, tmp_path):
-    """A table in another folder than its images, which all lie in one.
-
-    Of absolute paths the folders that all share are left out, which name this machine.
-    """
+@pytest.fixture(params=["relative", "absolute"])
+def table(image_folder, tmp_path, request):
+    """A table in another folder than its images."""
     place = tmp_path / "lists"
     place.mkdir()
     rows = []
     for path in sorted(image_folder.rglob("*.png")):
-        given = os.path.relpath(path, place)
+        given = str(path) if request.param == "absolute" else os.path.relpath(path, place)
         rows.append({"path": given, "label": path.parent.name, "patient": path.name[:3]})
     pd.DataFrame(rows).to_csv(place / "images.csv", index=False)
     return place / "images.csv"

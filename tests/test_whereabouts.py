@@ -105,7 +105,10 @@ def test_matrices_models_and_cache_tell_nothing(place):
     folder = str(place / "xrays")
     shared = ["--patients", r"(p\d+)_", "--views", "2"]
     listed = place / "list.csv"
-    lines = [f"{path.absolute()},{path.parent.name}" for path in place.glob("xrays/*/*.png")]
+    # Paths are stored as they are given: absolute ones would name the folders.
+    lines = [
+        f"{path.relative_to(place)},{path.parent.name}" for path in place.glob("xrays/*/*.png")
+    ]
     listed.write_text("\n".join(["path,label", *sorted(lines)]))
     svm = str(place / "models" / "svm.skops")
     models = ["--classifier", "logistic,svm,knn,random_forest,xgboost", "--folds", "2"]

@@ -53,10 +53,15 @@ def test_patients_of_a_named_column_or_of_paths_and_missing_splits(image_folder)
     assert ImageDataset.open(path, r"(p\d+)_").patients.tolist() == ["p00", "p06"]
 
 
-def test_names_never_hold_absolute_paths(image_folder, tmp_path):
-    lines = [f"{path},{path.parent.name}" for path in sorted(image_folder.rglob("*.png"))]
-    path = write_csv(tmp_path, "path,label\n" + "\n".join(lines) + "\n")
-    assert ImageDataset.open(path, r"(p\d+)_").names[0] == "NORMAL/p00_0.png"
+@pytest.mark.parametrize("form", ["{}", "./{}", "../xrays/{}", "{root}/{}"])
+def test_images_are_named_as_the_table_names_them(image_folder, form):
+    files = [path.relative_to(image_folder) for path in sorted(image_folder.rglob("*.png"))]
+    given = [form.format(file, root=image_folder) for file in files]
+    lines = [f"{path},{file.parent.name}" for path, file in zip(given, files, strict=True)]
+    path = write_csv(image_folder, "path,label\n" + "\n".join(lines) + "\n")
+    images = ImageDataset.open(path, r"(p\d+)_")
+    assert list(images.names) == given
+    assert set(images.patients) == {f"p{number:02d}" for number in range(12)}
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

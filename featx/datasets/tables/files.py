@@ -107,11 +107,10 @@ def locate_urls(paths: list[str], where: str, base: str | None) -> list[Located 
 
 
 def image_names(paths: list[str], sources: list[Source]) -> list[str]:
-    """Name images as the table does, without folders of this machine."""
+    """Name images as the table does, so that results can be joined with it."""
     if any(isinstance(source, RemoteFile) for source in sources):
         return name_urls([source.url for source in sources if isinstance(source, RemoteFile)])
-    # Absolute paths would carry the names of this machine's folders into matrices.
-    return _without_shared_folder(paths)
+    return paths
 
 
 def locate_files(paths: Sequence[str], where: str) -> list[Source]:
