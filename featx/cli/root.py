@@ -33,8 +33,8 @@ VARIABLES = {
     "KERAS_BACKEND": "tensorflow, jax or torch.",
     "KERAS_HOME": "Folder of Keras' own weights, instead of ~/.keras.",
     "XDG_CACHE_HOME": "Instead of ~/.cache.",
-    "XDG_CONFIG_HOME": "Instead of ~/.config, where the secret for DICOM patients is kept.",
-    "TF_CPP_MIN_LOG_LEVEL": "Messages of TensorFlow's C++; featx sets 3, errors only.",
+    "XDG_CONFIG_HOME": "Instead of ~/.config, for DICOM patients' secret.",
+    "TF_CPP_MIN_LOG_LEVEL": "Messages of TensorFlow's C++; featx sets 3, errors.",
     "https_proxy": "Proxy for weights and data sets.",
     "NO_COLOR": "Any value: no colors.",
 }
@@ -80,12 +80,14 @@ class SectionedGroup(click.Group):
     """Group that lists its commands by section, with whole summaries."""
 
     command_class = Command
+    # A group inside it is of its class, too.
+    group_class = type
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections."""
-        del ctx
         width = max(map(len, self.commands))
-        for section, names in SECTIONS.items():
+        sections = SECTIONS if ctx.parent is None else {"Commands": tuple(self.commands)}
+        for section, names in sections.items():
             with formatter.section(section):
                 formatter.write_dl(
                     [

@@ -129,6 +129,17 @@ def test_defaults_in_help_are_those_of_the_config(words, config):
                 assert typed == expected, name
 
 
+@pytest.mark.parametrize("words", [("--help",), *([*each, "--help"] for each in COMMANDS)])
+def test_help_fits_80_columns_whole(run_featx, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, text, _ = run_featx(*words)
+    # The last lines are to be copied as they are.
+    lines = text.partition("Completion in your shell")[0].splitlines()
+    assert code == 0 and max(map(len, lines)) <= 80
+    texts = [line for line in lines[1:] if not line.startswith("  --")]
+    assert not any(line.rstrip().endswith(("...", "\u2026")) for line in texts)
+
+
 def test_the_demo_ends_with_commands_that_exist():
     from featx.benchmarking.demo import NEXT_STEPS
 
