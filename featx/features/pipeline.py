@@ -29,6 +29,7 @@ from featx.images.normalization import normalize
 from featx.images.reading import Color, read_image
 from featx.images.sources import Source, content_of, pixels_of
 from featx.runtime.parallel import prefetch
+from featx.runtime.process_state import check_process
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -159,6 +160,8 @@ class EnginePool:
 
     def load(self, embedders: Iterable[Embedder]) -> list[Engine]:
         """Return the engine of each backbone, loading those that are not in memory."""
+        # Before networks of a parent process are dropped, which would wait for their threads.
+        check_process()
         keys = {embedder.network_key: embedder for embedder in embedders}
         idle = [key for key in self._engines if key not in keys]
         for key in idle[: max(0, len(idle) + len(keys) - self.size)]:
