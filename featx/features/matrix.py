@@ -20,6 +20,7 @@ from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.features.columns import feature_names
 from featx.features.joining import check_joinable, join_columns
 from featx.features.lazy_rows import LazyRows
+from featx.features.matrix_checksums import MARK, append_checksums, verify_checksums
 from featx.features.matrix_file import checked, read_features, unreadable_matrix
 from featx.runtime.files import write_hdf5
 from featx.runtime.kinds import expect
@@ -318,9 +319,10 @@ class FeatureMatrix:
             self._write_tables(file)
             fill(file.create_dataset("features", shape=shape, dtype=np.float32))
 
-        write_hdf5(Path(path), write, needed=4 * math.prod(shape))
+        write_hdf5(Path(path), write, append_checksums, needed=4 * math.prod(shape))
 
     def _write_tables(self, file: h5py.File) -> None:
+        file.attrs[MARK] = 1
         file.attrs["featx_format"] = FORMAT
         file.attrs["recipe"] = json.dumps(list(self.recipes), sort_keys=True)
         file.attrs["class_names"] = list(self.class_names)
@@ -340,7 +342,7 @@ class FeatureMatrix:
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureMatrix:
-        """Read a matrix file; features stay on disk until they are needed.
+        """Read a matrix file; features are checked, and stay on disk until they are needed.
 
         Parameters
         ----------
@@ -356,9 +358,13 @@ class FeatureMatrix:
         """
         path = expect(path, "matrix")
         try:
+            verify_checksums(path)
             with h5py.File(path, "r") as file:
                 return cls._read(file, path)
-        except (OSError, KeyError, ValueError) as error:
+        except FeatxError:
+            raise
+        # HDF5 and what reads its contents can raise anything where a file has no checksums.
+        except Exception as error:
             raise unreadable_matrix(path, error) from error
 
     @classmethod

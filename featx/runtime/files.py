@@ -105,8 +105,16 @@ def _forbidden(path: str | Path) -> str:
     return ""
 
 
-def write_hdf5(path: Path, fill: Callable[[h5py.File], None], needed: int = 0) -> None:
-    """Write an HDF5 file of at least the needed bytes atomically, also if the machine stops."""
+def write_hdf5(
+    path: Path,
+    fill: Callable[[h5py.File], None],
+    finish: Callable[[Path], None] | None = None,
+    needed: int = 0,
+) -> None:
+    """Write an HDF5 file of at least the needed bytes atomically, also if the machine stops.
+
+    What follows the HDF5 content is written by `finish`.
+    """
     import h5py
 
     with _put(path, needed or None) as temporary:
@@ -118,6 +126,8 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File], None], needed: int = 0) -
                 fill(content)
         if guarded.error is not None:
             raise guarded.error
+        if finish is not None:
+            finish(temporary)
 
 
 class _GuardedFile:

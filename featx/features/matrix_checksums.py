@@ -1,0 +1,86 @@
+"""Checksums at the end of matrix files, checked before HDF5 sees a byte.
+
+HDF5 ignores what follows its own end, so that other programs and earlier versions read the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from featx.runtime.progress import progress
+
+__all__ = ["MARK", "append_checksums", "verify_checksums"]
+
+logger = logging.getLogger(__name__)
+
+# Name of an attribute of files with checksums; without it a cut file would pass for an old one.
+MARK = "featx_checksums"
+
+_MAGIC = b"\nfeatx checksums\n"
+_END = len(_MAGIC) + 8 + 32
+_BLOCK = 4 * 2**20
+
+# The mark is written first.
+_HEAD = 2**20
+
+
+def append_checksums(path: Path) -> None:
+    """Append the checksum of each block of a finished file."""
+    with path.open("r+b") as file:
+        record = json.dumps({"block": _BLOCK, "sha256": list(_digests(file, _BLOCK))}).encode()
+        file.write(record + hashlib.sha256(record).digest())
+        file.write(len(record).to_bytes(8, "little") + _MAGIC)
+
+
+def verify_checksums(path: Path) -> None:
+    """Raise a ValueError that says where a file is damaged; files of before have no checksums."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _END))
+        end = file.read()
+        length = int.from_bytes(end[32:40], "little")
+        if len(end) < _END or end[40:] != _MAGIC or length > size - _END:
+            file.seek(0)
+            if MARK.encode() in file.read(_HEAD):
+                raise ValueError("its end is missing or was changed")
+            _say_unchecked(path)
+            return
+        stop = size - _END - length
+        file.seek(stop)
+        record = file.read(length)
+        if hashlib.sha256(record).digest() != end[:32]:
+            raise ValueError("its checksums are damaged")
+        facts = json.loads(record)
+        block, stored = facts["block"], facts["sha256"]
+        if len(stored) != -(-stop // block):
+            raise ValueError(f"it has {stop:,} bytes and {len(stored):,} checksums")
+        file.seek(0)
+        with progress(f"Checking {path.name}", len(stored), "blocks") as advance:
+            for number, digest in enumerate(_digests(file, block, stop)):
+                if digest != stored[number]:
+                    first, last = number * block, min(stop, (number + 1) * block) - 1
+                    raise ValueError(f"its bytes {first:,} to {last:,} do not match their checksum")
+                advance()
+
+
+def _digests(file: BinaryIO, block: int, stop: int | None = None) -> Iterator[str]:
+    """Yield the SHA-256 of each block from the file's position to its end or a given one."""
+    left = file.seek(0, 2) if stop is None else stop
+    file.seek(0)
+    while left and (content := file.read(min(block, left))):
+        left -= len(content)
+        yield hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _say_unchecked(path: Path) -> None:
+    logger.info(
+        f"{path} was written before matrix files had checksums, so that damage may go unnoticed; "
+        "extract again to get one that has them (rows in the cache are reused)"
+    )
