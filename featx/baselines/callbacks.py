@@ -4,10 +4,11 @@ Keras' `BackupAndRestore` restores weights, optimizer and epoch. A killed traini
 was not killed only if the following is restored as well (tests/baselines/test_keras_fit.py):
 
 - `EpochBackup` makes a backup complete at any moment; Keras overwrites its file in place.
-- `StateFromLog` recomputes the state of EarlyStopping and ReduceLROnPlateau from the log.
+- `StateFromLog` recomputes the state of ReduceLROnPlateau from the log.
 - `EpochSeeds` seeds dropout by epoch; Keras' weights files have no random generators.
 
-`ValidationScores` adds AUC as scikit-learn computes it; Keras' AUC metric interpolates.
+`ValidationScores` adds AUC as scikit-learn computes it; Keras' AUC metric interpolates. It also
+keeps the best epoch and stops by one rule; Keras' EarlyStopping has no second criterion for ties.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class ValidationScores(_Callback):
     """Add validation scores, learning rate and seconds to the logs of each epoch.
 
     ``val_best`` is the epoch (from 1) if it is the best so far by the recipe's rule, else 0; Keras
-    compares monitored values in float32, which would lose ties of AUC. Training stops at
-    probabilities that are not finite.
+    compares monitored values in float32, which would lose ties of AUC. By the same rule training
+    stops when the recipe's patience has passed since the best epoch after the head's, and at once
+    at probabilities that are not finite.
     """
 
     def __init__(self, task: FitTask, before: Sequence[Mapping[str, float]]) -> None:
@@ -70,8 +72,15 @@ class ValidationScores(_Callback):
         self._merits.append(merit)
         logs["learning_rate"] = float(rate)
         logs["seconds"] = time.perf_counter() - self._started
-        if not np.isfinite(probabilities).all():
+        if not np.isfinite(probabilities).all() or self._out_of_patience():
             self.model.stop_training = True
+
+    def _out_of_patience(self) -> bool:
+        patience, since_head = self._task.recipe.patience, self._merits[self._task.head_epochs :]
+        if patience is None or not since_head:
+            return False
+        waited = len(since_head) - 1 - since_head.index(max(since_head))
+        return waited >= max(patience, 1)
 
     def _merit(self, scores: Mapping[str, float]) -> tuple[float, float]:
         area, loss = scores["val_auc"], scores["val_loss"]

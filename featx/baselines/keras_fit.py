@@ -1,7 +1,7 @@
 """Train networks by Keras' `fit`; a killed training resumes and ends as one that was not killed.
 
-Keras does the work: `fit` with ModelCheckpoint, EarlyStopping, ReduceLROnPlateau, CSVLogger and
-BackupAndRestore. `featx.baselines.callbacks` names what is ours and why.
+Keras does the work: `fit` with ModelCheckpoint, ReduceLROnPlateau, CSVLogger and BackupAndRestore.
+ `featx.baselines.callbacks` names what is ours and why.
 """
 
 from __future__ import annotations
@@ -137,8 +137,10 @@ def _fit_stages(
                 backup.restore(model)
             epochs_done = max(backup.epochs, first)
             if not backup.stopped and epochs_done < last:
+                # Epochs of the stage before count, too, whether this process trained them or not.
+                done = session.read_log(epochs_done)
                 log = import_keras().callbacks.CSVLogger(session.log, append=True)
-                callbacks = _make_callbacks(task, session, before, first, advance)
+                callbacks = _make_callbacks(task, session, done, first, advance)
                 try:
                     model.fit(
                         TrainingBatches(task.render, task.targets, task.order, epochs_done),
@@ -175,15 +177,6 @@ def _make_callbacks(
                 factor=recipe.schedule.factor,
                 patience=recipe.schedule.patience,
                 min_lr=recipe.schedule.floor,
-            )
-        )
-    if recipe.patience is not None:
-        stateful.append(
-            callbacks.EarlyStopping(
-                monitor=recipe.monitor,
-                mode="max" if recipe.monitor == "val_auc" else "min",
-                patience=recipe.patience,
-                start_from_epoch=task.head_epochs,
             )
         )
     checkpoint = callbacks.ModelCheckpoint(

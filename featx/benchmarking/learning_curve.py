@@ -54,11 +54,8 @@ def curve_point(
     if min(per_class) < _FEWEST_PATIENTS:
         return None
     training = TrainingSet.of(select_images(train, chosen, config))
-    parameters = dict(row.settings["chosen"])
-    if "n_neighbors" in parameters:
-        parameters["n_neighbors"] = min(parameters["n_neighbors"], len(training.X))
     plan = plan_fits(get_classifier(row.classifier), training, config)
-    pipeline = plan.whole(Search(plan.spec, plan.training, plan.config).fit(parameters))
+    pipeline = plan.whole(Search(plan.spec, plan.training, plan.config).fit(row.settings["chosen"]))
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
     area = macro_auc_interval(test.labels, scores, patients=known_patients(test))
     return {

@@ -24,7 +24,7 @@ __all__ = [
 Scores = npt.NDArray[np.float64]
 
 # Raised whenever the same classifier gets other scores.
-FORMAT = 2
+FORMAT = 3
 
 # A vote of all trees or neighbors is not certainty.
 LEAST_PROPORTION = 1e-3

@@ -25,7 +25,7 @@ from featx.classifiers.config import FitConfig
 from featx.classifiers.parallel import n_workers
 from featx.classifiers.registry import ClassifierSpec, Shape
 from featx.classifiers.shared_fits import SharedFits
-from featx.classifiers.training_set import Indices, TrainingSet
+from featx.classifiers.training_set import Indices, TrainingSet, check_varies
 from featx.errors import UsageError
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.features.matrix import FeatureMatrix
@@ -192,6 +192,7 @@ def reduce_rows(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) 
         f"{spec.name} is fitted to {len(kept):,} reduced rows."
     )
     block = min(BLOCK_BYTES, free // (4 * _BLOCKS))
+    check_varies(training.X)
     reduced = np.empty((len(kept), components), dtype=np.float32)
     with progress("Reading the matrix", rows + len(kept), "rows") as advance:
         first = next(row_blocks(training.X, size=block))[1]

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from featx.classifiers.shared_fits import PrecomputedKernels, SharedFits, WarmPath
 from featx.classifiers.smooth_trees import SMOOTHING, SmoothForest
 from featx.errors import find_name
@@ -52,11 +55,15 @@ class ClassifierSpec:
         state.
     grid : callable
         Returns the settings of the last step to search, as lists of
-        `sklearn.model_selection.ParameterGrid`, for training rows of a shape.
+        `sklearn.model_selection.ParameterGrid`, for training images of shape (n_images,
+        n_features).
     reference : str
         Publication of the method.
     weighted : bool, default=True
         Whether its ``fit`` takes sample weights.
+    counts_images : str, optional
+        Setting of the last step that counts images; it is multiplied by the number of views per
+        image, since the classifier sees rows.
     shared_fits : SharedFits, optional
         Faster fits of many settings in one fold; by default one by one.
 
@@ -75,16 +82,31 @@ class ClassifierSpec:
     grid: Callable[[Shape], list[Grid]]
     reference: str
     weighted: bool = True
+    counts_images: str | None = None
     shared_fits: SharedFits = field(default_factory=SharedFits)
 
     def __repr__(self) -> str:
         return f"<ClassifierSpec {self.name}: {self.title}>"
 
     def candidates(self, shape: Shape) -> list[dict[str, Any]]:
-        """List the settings to search for training rows of a shape."""
+        """List the settings to search for training images of shape (n_images, n_features)."""
         from sklearn.model_selection import ParameterGrid
 
         return list(ParameterGrid(self.grid(shape)))
+
+    def of_rows(self, parameters: dict[str, Any], image: npt.NDArray[np.int64]) -> dict[str, Any]:
+        """Return settings for training rows; `image` is the image of each.
+
+        Examples
+        --------
+        >>> get_classifier("knn").of_rows({"n_neighbors": 5}, np.array([0, 0, 1, 1]))
+        {'n_neighbors': 4}
+        """
+        name = self.counts_images
+        if name is None:
+            return parameters
+        rows, images = len(image), len(np.unique(image))
+        return {**parameters, name: round(min(parameters[name], images) * rows / images)}
 
 
 def _compressed(classifier: Any, shape: Shape, random_state: int) -> Pipeline:
@@ -206,6 +228,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             "T. Cover, P. Hart (1967), Nearest neighbor pattern classification, "
             "doi 10.1109/TIT.1967.1053964",
             weighted=False,
+            counts_images="n_neighbors",
         ),
         # Balanced weights make its prior uniform.
         ClassifierSpec(

@@ -24,8 +24,7 @@ from featx.classifiers.parallel import n_workers, run_all
 from featx.classifiers.registry import ClassifierSpec
 from featx.classifiers.sample_weight import row_weights
 from featx.classifiers.shared_fits import PreparedFold, SharedFits
-from featx.classifiers.training_set import Fold, Indices, TrainingSet
-from featx.errors import UsageError
+from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies
 from featx.runtime.progress import progress
 
 __all__ = ["Candidate", "Search", "fit_pipeline"]
@@ -62,13 +61,17 @@ class Search:
     @cached_property
     def candidates(self) -> list[dict[str, Any]]:
         """Settings to try; they fit the smallest fold."""
-        smallest = min(len(rows) for rows in self._training_rows)
+        smallest = min(len(np.unique(image)) for image in self._training_images)
         return self.spec.candidates((smallest, self.training.X.shape[1]))
 
     @cached_property
     def _training_rows(self) -> list[Indices]:
         limit, random_state = self.config.search_rows, self.config.random_state
         return [self.training.some_rows_of(images, limit, random_state) for images, _ in self.folds]
+
+    @property
+    def _training_images(self) -> list[Indices]:
+        return [self.training.image[rows] for rows in self._training_rows]
 
     def fit_best(self) -> tuple[list[Candidate], Candidate, Pipeline, Scores]:
         """Search and refit; return candidates, the best, pipeline and scores."""
@@ -92,7 +95,11 @@ class Search:
         groups = shared.groups(self.candidates)
         found = run_all(
             shared.scores,
-            [(fold, [self.candidates[i] for i in group]) for fold in prepared for group in groups],
+            [
+                (fold, [self.spec.of_rows(self.candidates[i], image) for i in group])
+                for fold, image in zip(prepared, self._training_images, strict=True)
+                for group in groups
+            ],
             n_jobs=min(workers, affordable),
             done=lambda scores: advance(len(scores)),
         )
@@ -164,7 +171,7 @@ def _prepare(
     labels = training.labels[image]
     held_out, position = _rows_and_positions(training, validation)
     X = training.X[rows]
-    _check_varies(pipeline, X)
+    check_varies(X)
     return PreparedFold(
         classifier=pipeline.steps[-1][1],
         training=shared.fit_transform(X),
@@ -188,25 +195,15 @@ def _refit(
     image = training.image[rows]
     labels = training.labels[image]
     pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
-    pipeline[-1].set_params(**parameters)
+    pipeline[-1].set_params(**spec.of_rows(parameters, image))
     weights = row_weights(labels, image) if spec.weighted else None
     X = training.X[rows]
-    _check_varies(pipeline, X)
+    check_varies(X)
     fit_pipeline(pipeline, X, labels, weights)
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)
     return average_views(pipeline_scores(pipeline, training.X[held_out]), position, len(validation))
-
-
-def _check_varies(pipeline: Pipeline, X: npt.NDArray) -> None:
-    """Refuse rows that are all equal, which have no principal component."""
-    if "compress" in pipeline.named_steps and (X[:1] == X).all():
-        raise UsageError(
-            f"the features of all {len(X):,} training rows (of all folds or of one) are equal, so "
-            "that nothing can be learned from them; look for blank images, or use the classifier "
-            "'logistic', which then predicts the proportions of the classes"
-        )
 
 
 def fit_pipeline(

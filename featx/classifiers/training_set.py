@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
+from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Fold", "TrainingSet"]
+__all__ = ["Fold", "TrainingSet", "check_varies"]
 
 Indices = npt.NDArray[np.int64]
 Fold = tuple[Indices, Indices]
@@ -106,4 +107,14 @@ class TrainingSet:
                 )
         return patient_folds(
             self.labels, self.patients, n_splits=n_splits, random_state=random_state
+        )
+
+
+def check_varies(X: npt.NDArray) -> None:
+    """Refuse training rows that are all equal."""
+    first = X[:1]
+    if all((first == rows).all() for _, rows in row_blocks(X)):
+        raise UsageError(
+            f"the features of all {len(X):,} training rows (of all folds or of one) are equal, so "
+            "that nothing can be learned from them; look for blank images"
         )

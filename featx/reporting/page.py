@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from featx.reporting import figures
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.notes import Note
-from featx.reporting.panels import assign_styles, make_panels, operating_cost
+from featx.reporting.panels import LOSSES, assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import Results, best_place, damaged, read_results
@@ -102,7 +102,8 @@ def _render_results(results: Results) -> str:
         learning=figures.learning_figure(points, styles[learner]) if len(points) > 1 else None,
         learning_of=results.rows[learner].label if points else "",
         draw=figures,
-        operating_cost=operating_cost,
+        operating_cost=partial(operating_cost, point=results.operating_point),
+        loss=LOSSES.get(results.operating_point.criterion),
         recipes=_recipes(results.rows),
         checklists=fill_checklists(results),
     )

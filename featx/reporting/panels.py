@@ -9,10 +9,19 @@ from typing import NamedTuple
 import numpy as np
 
 from featx.metrics.intervals import Interval
+from featx.metrics.operating_point import OperatingPoint
 from featx.reporting.figures import SHAPES, DrawnModel
 from featx.reporting.results_folder import Results
 
-__all__ = ["COLORS", "OperatingCost", "Panel", "assign_styles", "make_panels", "operating_cost"]
+__all__ = [
+    "COLORS",
+    "LOSSES",
+    "OperatingCost",
+    "Panel",
+    "assign_styles",
+    "make_panels",
+    "operating_cost",
+]
 
 COLORS = 6
 """Colors of the style sheet; the seventh model has the first again, dashed."""
@@ -26,8 +35,18 @@ _MAX_CURVES = 36
 _MAX_WEIGHTS = 4_000_000
 
 
+# What an operating point loses by its criterion; a fixed threshold has no better one.
+LOSSES = {
+    "youden": "Youden index lost",
+    "f1": "F1 lost",
+    "cost": "Cost added per image",
+    "sensitivity": "Sensitivity missing",
+    "specificity": "Specificity missing",
+}
+
+
 class OperatingCost(NamedTuple):
-    """Operating point on these images, and the best one in hindsight."""
+    """Operating point on these images, the best one in hindsight, and what it is better by."""
 
     threshold: float
     sensitivity: float
@@ -35,7 +54,7 @@ class OperatingCost(NamedTuple):
     best_threshold: float
     best_sensitivity: float
     best_specificity: float
-    youden_lost: float
+    lost: float
 
 
 @dataclass(frozen=True)
@@ -121,15 +140,29 @@ def _models(
     return found
 
 
-def operating_cost(model: DrawnModel, threshold: float) -> OperatingCost:
-    """Compare a threshold with the best one on a model's images, by Youden's index."""
-    cuts = np.append(np.unique(model.probability), threshold)
-    positive, negative = (
-        np.sort(model.probability[chosen]) for chosen in (model.positive, ~model.positive)
-    )
-    sensitivity = 1 - np.searchsorted(positive, cuts) / len(positive)
-    specificity = np.searchsorted(negative, cuts) / len(negative)
-    youden = sensitivity + specificity - 1
-    best = int(np.argmax(youden[:-1]))
-    figures = [(cuts[i], sensitivity[i], specificity[i]) for i in (-1, best)]
-    return OperatingCost(*figures[0], *figures[1], youden[best] - youden[-1])
+def operating_cost(model: DrawnModel, threshold: float, point: OperatingPoint) -> OperatingCost:
+    """Compare a threshold with the one that its criterion would choose on a model's images."""
+    best = point.threshold(model.positive, model.probability)
+    figures = []
+    for cut in (threshold, best):
+        called = model.probability >= cut
+        figures.append((cut, called[model.positive].mean(), 1 - called[~model.positive].mean()))
+    prevalence = float(model.positive.mean())
+    here, there = (_merit(point, found, spared, prevalence) for _, found, spared in figures)
+    return OperatingCost(*figures[0], *figures[1], there - here)
+
+
+def _merit(
+    point: OperatingPoint, sensitivity: float, specificity: float, prevalence: float
+) -> float:
+    """Return what a criterion maximizes; of one to be reached, what is missing, below 0."""
+    if point.criterion in ("sensitivity", "specificity"):
+        reached = sensitivity if point.criterion == "sensitivity" else specificity
+        return min(reached - point.value, 0.0)
+    fn, fp = (1 - sensitivity) * prevalence, (1 - specificity) * (1 - prevalence)
+    if point.criterion == "cost":
+        return -(point.value * fn + fp)
+    if point.criterion == "f1":
+        tp = sensitivity * prevalence
+        return 2 * tp / (2 * tp + fp + fn)
+    return sensitivity + specificity - 1

@@ -17,6 +17,7 @@ from featx.audit.findings import Finding
 from featx.classifiers.predictions import Predictions
 from featx.datasets.inventory import Inventory
 from featx.errors import FeatxError, UsageError
+from featx.metrics.operating_point import OperatingPoint
 from featx.reporting.notes import Note, read_notes
 from featx.reporting.records import BenchmarkRow
 from featx.runtime.kinds import expect
@@ -100,6 +101,11 @@ class Results:
         # Rows of a table that are left out have neither class nor patient.
         counted = [step for step in self.flow if step.classes]
         return all(step.patients is not None for step in counted[:1])
+
+    @property
+    def operating_point(self) -> OperatingPoint:
+        """Rule that chose the thresholds of all models."""
+        return OperatingPoint.parse(self.settings.get("operating_point") or "youden")
 
     @property
     def random_state(self) -> int:

@@ -10,7 +10,9 @@ import pytest
 
 from featx.backbones._keras import import_keras
 from featx.baselines import registry
+from featx.baselines.architectures import build_network
 from featx.baselines.baseline_recipe import Plateau
+from featx.baselines.keras_fit import fit_network
 from featx.baselines.registry import get_baseline
 from featx.baselines.train import train
 from featx.baselines.training_data import FitTask, TrainingData
@@ -119,6 +121,53 @@ def test_plateau_and_patience_resume_with_the_epochs_before(blobs, monkeypatch, 
     assert whole.history["learning_rate"][-1] < 1e-8
     assert resumed.history["learning_rate"] == whole.history["learning_rate"]
     assert len(resumed.history["loss"]) == len(whole.history["loss"])
+
+
+class ScriptedTask(FitTask):
+    """A task whose validation predictions have a margin that depends on the epoch."""
+
+    margins = ()
+
+    def predict(self, network):
+        epoch = min(self.calls, len(self.margins) - 1)
+        object.__setattr__(self, "calls", self.calls + 1)
+        positive = 0.5 + self.margins[epoch] * np.where(self.validation_labels, 1, -1)
+        return np.column_stack([1 - positive, positive])
+
+    calls = 0
+
+
+RISE = (0.01, 0.02, 0.03, 0.04, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("margins", "settings", "best", "trained"),
+    [
+        # AUC is 1 from the first epoch on, so that only the loss tells them apart.
+        ((*RISE, 0.05, 0.04, 0.03, 0.02), {}, 5, 8),
+        (tuple(np.linspace(0.01, 0.3, 9)), {}, 9, 9),
+        ((0.05, -0.1, 0.04, -0.1, -0.1), {}, 1, 4),
+        ((*RISE, 0.05, 0.05, 0.05, 0.05), {"monitor": "val_loss"}, 5, 8),
+        # The best epoch may be one of the head's, but patience counts after it.
+        ((0.3, *RISE, 0.04, 0.04, 0.04), {"head_epochs": 1, "backbone": None}, 1, 9),
+        # The last epoch is kept, and patience counts from the best.
+        ((0.05, 0.04, 0.03, 0.02, 0.01), {"keep": "last"}, 4, 4),
+    ],
+)
+def test_patience_counts_from_the_epoch_that_is_kept(
+    blobs, tmp_path, margins, settings, best, trained
+):
+    recipe = replace(
+        get_baseline("staged"), epochs=9, size=(32, 32), batch_size=16, patience=3, head_epochs=0
+    )
+    recipe = replace(recipe, **settings)
+    images = blobs(32)
+    views = ImageViews(images, (32, 32), Augmentation.named("none"))
+    data = TrainingData(images, views, np.arange(20), np.arange(20, 32), random_state=0)
+    task = ScriptedTask(recipe, data, views.render)
+    object.__setattr__(task, "margins", margins)
+    result = fit_network(lambda: build_network(recipe, (32, 32), 2, None), task, tmp_path, None)
+    assert (result.best_epoch, len(result.history["loss"])) == (best, trained)
 
 
 def test_training_killed_after_its_last_epoch_does_not_train_again(blobs, monkeypatch, tmp_path):

@@ -11,7 +11,8 @@ from sklearn.svm import SVC
 
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.config import FitConfig
-from featx.classifiers.registry import CLASSIFIERS, ClassifierSpec
+from featx.classifiers.out_of_core import reduce_rows
+from featx.classifiers.registry import CLASSIFIERS, ClassifierSpec, get_classifier
 from featx.classifiers.search import Search, fit_pipeline
 from featx.classifiers.training_set import TrainingSet
 from featx.errors import UsageError
@@ -232,13 +233,47 @@ def test_with_scikit_learn_intelex_itself(settings, classes):
 
 @pytest.mark.parametrize("classifier", list(CLASSIFIERS))
 @pytest.mark.parametrize("rows", ["constant", "zeros", "constant in one fold"])
-def test_features_without_variance_are_refused_or_work(classifier, rows):
+def test_features_without_variance_are_refused(classifier, rows):
     y = np.arange(40) % 2
     X = np.full((40, 5), 0.0 if rows == "zeros" else 3.0)
     X[3] += rows == "constant in one fold"
     model = FeatureClassifier(classifier, n_jobs=1, cv=3)
-    if classifier == "logistic":
-        assert model.fit(X, y).predict_proba(X[:1]) == pytest.approx(0.5, abs=0.05)
-        return
     with pytest.raises(UsageError, match="are equal, so that nothing can be learned"):
         model.fit(X, y)
+
+
+@pytest.mark.parametrize("classifier", list(CLASSIFIERS))
+def test_features_without_variance_are_refused_beyond_memory_too(classifier):
+    y = np.arange(200) % 2
+    each = np.arange(200)
+    rows = np.full((200, 5), 3.0, np.float32)
+    training = TrainingSet(rows, each, y, each, np.array(["ill", "well"]))
+    config = FitConfig(classifier=classifier, n_jobs=1)
+    with pytest.raises(UsageError, match="are equal, so that nothing can be learned"):
+        reduce_rows(get_classifier(classifier), training, config)
+
+
+@pytest.mark.parametrize("views", [1, 4, 8])
+def test_neighbors_count_images_whatever_the_views(views, generator):
+    y = np.arange(60) % 2
+    X = generator.normal(size=(60, 6)) + y[:, None]
+    rows = np.repeat(X, views, axis=0)
+    images = np.repeat(np.arange(60), views)
+    alone = FeatureClassifier("knn", n_jobs=1).fit(X, y)
+    model = FeatureClassifier("knn", n_jobs=1).fit(rows, np.repeat(y, views), images=images)
+    assert model.best_params_ == alone.best_params_
+    assert model.pipeline_[-1].n_neighbors == views * model.best_params_["n_neighbors"]
+    # Equal views hold no more than the image itself.
+    np.testing.assert_allclose(model.predict_proba(X), alone.predict_proba(X), atol=1e-6)
+
+
+def test_neighbors_chosen_on_some_views_mean_the_same_on_all(generator):
+    y = np.arange(60) % 2
+    X = np.repeat(generator.normal(size=(60, 6)) + y[:, None], 8, axis=0)
+    X += generator.normal(scale=0.1, size=X.shape)
+    images = np.repeat(np.arange(60), 8)
+    model = FeatureClassifier("knn", n_jobs=1, search_rows=60)
+    model.fit(X, np.repeat(y, 8), images=images)
+    chosen = max(c["auc"] for c in model.provenance_["candidates"])
+    assert model.pipeline_[-1].n_neighbors == 8 * model.best_params_["n_neighbors"]
+    assert model.provenance_["auc_out_of_fold"] == pytest.approx(chosen, abs=0.03)

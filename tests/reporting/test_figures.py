@@ -2,8 +2,10 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score, recall_score
 
 from featx.metrics.intervals import wilson_interval
+from featx.metrics.operating_point import OperatingPoint
 from featx.reporting.figures import (
     DrawnModel,
     cost_figure,
@@ -37,19 +39,30 @@ def test_reliability_is_clustered_by_patient(generator):
     assert together.high - together.low > 1.5 * (alone.high - alone.low)
 
 
-def test_the_best_threshold_is_found_among_all(generator):
+def youden(truth, called):
+    return recall_score(truth, called) + recall_score(~truth, ~called) - 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "merit"),
+    [
+        ("youden", youden),
+        ("f1", f1_score),
+        ("cost=5:1", lambda truth, called: -(5 * (truth & ~called) + (called & ~truth)).mean()),
+        ("sensitivity=0.9", lambda truth, called: min(recall_score(truth, called) - 0.9, 0)),
+        ("specificity=0.9", lambda truth, called: min(recall_score(~truth, ~called) - 0.9, 0)),
+    ],
+)
+def test_a_threshold_is_judged_by_the_rule_that_chose_it(rule, merit, generator):
     positive = generator.random(80) < 0.4
     probability = np.clip(generator.normal(0.4 + 0.2 * positive, 0.2), 0, 1).round(2)
-    cost = operating_cost(model(positive, probability), 0.7)
-
-    def youden(cut):
-        called = probability >= cut
-        return called[positive].mean() + (~called[~positive]).mean() - 1
-
-    assert cost.sensitivity + cost.specificity - 1 == pytest.approx(youden(0.7))
-    best = max(youden(cut) for cut in np.append(probability, 2.0))
-    assert cost.youden_lost == pytest.approx(best - youden(0.7))
-    assert youden(cost.best_threshold) == pytest.approx(best)
+    for threshold in (0.2, 0.7):
+        cost = operating_cost(model(positive, probability), threshold, OperatingPoint.parse(rule))
+        assert cost.sensitivity == recall_score(positive, probability >= threshold)
+        here = merit(positive, probability >= threshold)
+        best = max(merit(positive, probability >= cut) for cut in np.append(probability, 2.0))
+        assert cost.lost == pytest.approx(best - here)
+        assert merit(positive, probability >= cost.best_threshold) == pytest.approx(best)
 
 
 def test_histogram_heights_are_roots_of_proportions():
