@@ -10,7 +10,6 @@ from scipy.special import logsumexp
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
-from sklearn.svm import SVC
 
 __all__ = [
     "FORMAT",
@@ -48,6 +47,9 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     >>> classifier_scores(fitted, X).argmax(axis=1).tolist()
     [0, 0, 1, 1, 2, 2]
     """
+    # Here, so that a registry of names needs no scikit-learn.
+    from sklearn.svm import SVC
+
     if hasattr(classifier, "decision_function"):
         decision = np.asarray(classifier.decision_function(X), dtype=np.float64)
         # Only where probabilities follow from them by softmax are they logarithms; a support vector

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.classifiers.shared_fits import PrecomputedKernels, SharedFits, WarmPath
-from featx.classifiers.smooth_trees import SMOOTHING, SmoothForest
 from featx.errors import find_name
 
 if TYPE_CHECKING:
@@ -140,6 +139,7 @@ def _make_logistic(_shape: Shape, _random_state: int) -> Pipeline:
 
 def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
     from featx.classifiers.boosting import BoostedTrees
+    from featx.classifiers.smooth_trees import SMOOTHING
 
     trees = BoostedTrees(
         n_estimators=300,
@@ -152,6 +152,7 @@ def _make_xgboost(shape: Shape, random_state: int) -> Pipeline:
 
 
 def _make_random_forest(shape: Shape, random_state: int) -> Pipeline:
+    from featx.classifiers.smooth_trees import SmoothForest
 
     rows = None if shape[0] <= _ROWS_PER_TREE else _ROWS_PER_TREE
     forest = SmoothForest(200, max_samples=rows, random_state=random_state)

@@ -18,7 +18,7 @@ def place(tmp_path_factory):
     for name in ("svm", "logistic"):
         with zipfile.ZipFile(root / "models" / f"{name}.skops", "w") as archive:
             archive.writestr("schema.json", "{}")
-    (root / "features.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (root / "features.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"featx_format")
     (root / "table.csv").write_text("path,label\n")
     (root / "file").touch()
     os.mkfifo(root / "pipe")

@@ -82,7 +82,7 @@ def wrong_values(parameter):
     kind = parameter.type
     if parameter.name == "externals":
         return ["nothing", "=chest_xray", "a=", "a=absent", "a=features.h5"]
-    if parameter.name in ("external_patients", "external_labels"):
+    if parameter.name.startswith("external_"):
         return ["nothing", "a=", "=b"]
     if parameter.name == "resources":
         return ["GPU", "GPU=x"]
