@@ -23,8 +23,8 @@ from featx.baselines.training_data import (
     split,
 )
 from featx.baselines.views import ImageViews
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.files import check_output
@@ -63,7 +63,7 @@ def train(
     Parameters
     ----------
     images : ImageDataset, path-like, data frame, sequence of path-like, or ndarray
-        Labeled training images; see `featx.datasets.formats.as_images`. Images of the split
+        Labeled training images; see `featx.datasets.conversion.as_images`. Images of the split
         ``"test"`` are left out, except from an `ImageDataset`, which is used as it is.
     baseline : str
         Name of the recipe; see `featx.list_baselines`.

@@ -17,8 +17,8 @@ from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import UsageError, unknown_name
 from featx.runtime.files import check_output
 
@@ -55,8 +55,8 @@ def benchmark(
     Parameters
     ----------
     images : ImageDataset, path-like, data frame or sequence
-        Labeled images, as `featx.datasets.formats.as_images` takes them. A split ``"test"`` is the
-        test set; without one, a proportion of the patients of each class is held out.
+        Labeled images, as `featx.datasets.conversion.as_images` takes them. A split ``"test"`` is
+        the test set; without one, a proportion of the patients of each class is held out.
     backbones, classifiers, baselines : str or sequence of str, optional
         Names; see `BenchmarkConfig`.
     config : BenchmarkConfig or mapping, optional

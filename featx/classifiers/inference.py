@@ -13,8 +13,8 @@ import numpy.typing as npt
 from featx.audit.findings import LEAKS, Finding
 from featx.audit.membership import find_members, original_views
 from featx.classifiers.predictions import Predictions
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, unknown_name
 from featx.features.matrix import FeatureMatrix

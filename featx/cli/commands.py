@@ -131,7 +131,7 @@ def fit(
     Example: featx fit features.h5 --classifiers svm,logistic --out models
     """
     from featx.classifiers.provenance import check_replaceable
-    from featx.datasets.dataset import summarize
+    from featx.datasets.inventory import summarize
     from featx.reporting.model_card import card_facts, model_card
     from featx.runtime.files import put_bytes
 

@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.datasets.inventory import Inventory
+from featx.datasets.inventory import Inventory, summarize
 from featx.datasets.listing import Listing
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
-from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
 from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
-__all__ = ["ImageDataset", "summarize"]
+__all__ = ["ImageDataset"]
 
 logger = logging.getLogger(__name__)
 
@@ -295,19 +294,9 @@ class ImageDataset:
             class_names = sorted(set(listing.labels) - {""}) if labeled else ()
             if labeled:
                 listing.check_classes(class_names)
-        others = sorted(set(listing.labels) - {"", *class_names}) if labeled else []
-        if others:
-            pairs = ",".join(f"{name}:CLASS" for name in others)
-            raise UsageError(
-                f"{listing.where} has images of class {', '.join(map(repr, others))}; the classes "
-                f"here are {', '.join(class_names)}. Rename them: {rules.option('labels', pairs)}, "
-                "each CLASS one of these, or nothing to leave its images out"
-            )
-        unknown_splits = sorted(set(listing.splits) - set(SPLITS))
-        if unknown_splits:
-            raise UsageError(
-                f"{listing.where} has a split {unknown_splits[0]!r}; use train, val, test or none"
-            )
+        if labeled:
+            listing.check_known(class_names, rules.option("labels", ""))
+        listing.check_splits()
         code = {name: number for number, name in enumerate(class_names)}
         found = find_patients(listing.searched, listing.sources, listing.patients, rules)
         inventory = listing.take_inventory(found, rules)
@@ -403,18 +392,3 @@ class ImageDataset:
             64 hexadecimal digits.
         """
         return digest_of(self.sources[index])
-
-
-def summarize(images: Any) -> str:
-    """Describe classes, patients and splits of a data set or a matrix in one line."""
-    labels, n = images.labels, len(images.labels)
-    classes = [*zip(images.class_names, range(len(images.class_names)), strict=True)]
-    if (labels < 0).any():
-        classes.append(("unlabeled", -1))
-    counts = ", ".join(f"{name} {(labels == code).sum():,}" for name, code in classes)
-    number = len(np.unique(images.patients))
-    patients = f"{number:,} patients" if images.patients_known else "patients unknown"
-    sizes = [(name or "no split", int((images.splits == name).sum())) for name in SPLITS]
-    splits = ", ".join(f"{name} {size:,}" for name, size in sizes if size)
-    text = f"{n:,} images: {counts}; {patients}" if n else "no images"
-    return f"{text}; {splits}" if any(images.splits) else text

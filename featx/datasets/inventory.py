@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
+
+from featx.datasets.words import SPLITS
 from featx.errors import printable
 
-__all__ = ["Inventory", "PassedOver", "look_alike"]
+__all__ = ["Inventory", "PassedOver", "look_alike", "summarize"]
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +202,21 @@ class Inventory:
             known[name] = tuple(tuple(group) for group in values.get(name, ()))
         remarks = tuple(values.get("remarks", ()))
         return cls(**{**known, "passed_over": tuple(passed), "remarks": remarks})
+
+
+def summarize(images: Any) -> str:
+    """Describe classes, patients and splits of a data set or a matrix in one line."""
+    labels, n = images.labels, len(images.labels)
+    classes = [*zip(images.class_names, range(len(images.class_names)), strict=True)]
+    if (labels < 0).any():
+        classes.append(("unlabeled", -1))
+    counts = ", ".join(f"{name} {(labels == code).sum():,}" for name, code in classes)
+    number = len(np.unique(images.patients))
+    patients = f"{number:,} patients" if images.patients_known else "patients unknown"
+    sizes = [(name or "no split", int((images.splits == name).sum())) for name in SPLITS]
+    splits = ", ".join(f"{name} {size:,}" for name, size in sizes if size)
+    text = f"{n:,} images: {counts}; {patients}" if n else "no images"
+    return f"{text}; {splits}" if any(images.splits) else text
 
 
 def look_alike(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from featx.datasets.inventory import Inventory, PassedOver, look_alike
 from featx.datasets.rules import OpeningRules
+from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.images.sources import Source
 
-__all__ = ["Listing", "shared_folder"]
+__all__ = ["FOLDER_NAMES", "Listing", "shared_folder"]
+
+# Where labels or splits come from, if from folders.
+FOLDER_NAMES = "folder names"
 
 
 @dataclass
@@ -70,9 +74,16 @@ class Listing:
         """Refuse fewer than two classes, and a class missing from training or test images."""
         if len(class_names) < 2:
             found = f"only the class {class_names[0]!r}" if class_names else "no class"
+            by_folder = self.labels_from in ("", FOLDER_NAMES)
+            remedy = (
+                "Put the images of each class into a folder of its own"
+                if by_folder
+                else "Add images of another class, or correct the labels"
+            )
             raise UsageError(
-                f"{self.where} has {found}; put the images of each class into a folder of its own, "
-                "at least two (of two, the alphabetically last is the positive one)"
+                f"{self.where} has {found}{'' if by_folder else f' by {self.labels_from}'}, and at "
+                "least two are needed (of two, the alphabetically last is the positive one). "
+                f"{remedy}"
             )
         # Images of 'train', 'val' and no split are all training images.
         for splits in ({"test"}, set(self.splits) - {"test"}):
@@ -85,6 +96,25 @@ class Listing:
                     f"{self.where}: the split {named!r} has no image of class {missing[0]!r}; "
                     "training and testing both need every class"
                 )
+
+    def check_known(self, class_names: Sequence[str], option: str) -> None:
+        """Refuse labels that are none of the classes; `option` renames labels."""
+        others = sorted(set(self.labels) - {"", *class_names})
+        if others:
+            pairs = ",".join(f"{name}:CLASS" for name in others)
+            raise UsageError(
+                f"{self.where} has images of class {', '.join(map(repr, others))}; the classes "
+                f"here are {', '.join(class_names)}. Rename them: {option}{pairs}, "
+                "each CLASS one of these, or nothing to leave its images out"
+            )
+
+    def check_splits(self) -> None:
+        """Refuse unknown splits."""
+        unknown = sorted(set(self.splits) - set(SPLITS))
+        if unknown:
+            raise UsageError(
+                f"{self.where} has a split {unknown[0]!r}; use train, val, test or none"
+            )
 
     def take_inventory(self, patients: Sequence[str] | None, rules: OpeningRules) -> Inventory:
         """Count what was found; `patients` are those that the rules gave, None if unknown."""

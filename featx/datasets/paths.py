@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from featx.datasets.folders.walk import identity_of, joined, walk_folders
 from featx.datasets.tables.cells import clean
 from featx.images.reading import SUFFIXES
 
@@ -17,8 +18,8 @@ __all__ = ["FileFinder", "PathEnds", "find_root", "posix"]
 
 # Enough for the largest public collections, and soon reached in a home folder.
 _MOST_FILES = 1_000_000
-# To propose a folder.
-_MOST_LOOKED_AT = 200_000
+# Fewer to propose a folder, which the user may not want.
+_MOST_TO_PROPOSE = 200_000
 _SAMPLE = 50
 
 # A file and its identity.
@@ -112,7 +113,7 @@ class FileFinder:
 
     @cached_property
     def _below(self) -> tuple[list[str], PathEnds]:
-        files = list(walk_files(self.root))
+        files = list(_files_below(self.root))
         return files, PathEnds(files)
 
 
@@ -121,26 +122,18 @@ def _regular_file(path: Path) -> Located | None:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    # Some file systems number no files.
-    identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
-    return (path, identity) if stat.S_ISREG(status.st_mode) else None
+    return (path, identity_of(path, status)) if stat.S_ISREG(status.st_mode) else None
 
 
-def walk_files(root: Path, most: int = _MOST_FILES) -> Iterator[str]:
+def _files_below(root: Path, most: int = _MOST_FILES) -> Iterator[str]:
     """List files below a folder by relative path, without hidden ones, up to a great number."""
-    count, seen = 0, set()
-    for parent, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inside = Path(parent).relative_to(root).as_posix()
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield name if inside == "." else f"{inside}/{name}"
-                count += 1
+    count = 0
+    # Folders that cannot be listed have no files to be found.
+    for folder in walk_folders(root, lambda *_: None):
+        if folder.same_as is None:
+            files = [name for name in folder.files if not name.startswith(".")]
+            yield from (joined(folder.path, name) for name in files)
+            count += len(files)
         if count > most:
             return
 
@@ -156,7 +149,7 @@ def find_root(folder: Path, paths: Sequence[str]) -> tuple[Path, int]:
     best = max(hits, key=lambda above: hits[above])
     if hits[best]:
         return best, hits[best]
-    files = list(walk_files(folder, _MOST_LOOKED_AT))
+    files = list(_files_below(folder, _MOST_TO_PROPOSE))
     ends = PathEnds(files)
     roots = []
     for path in sample:

@@ -16,8 +16,8 @@ from featx.audit.findings import Finding
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.inference import audited, log_findings, training_views
 from featx.classifiers.model_file import load_model
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import FeatxError, UsageError
 from featx.explanation.evidence import ACTIVATION, METHODS, Explainer, Explanation
 from featx.explanation.heatmaps import contact_sheet, encode, overlay, picture, shared_scale

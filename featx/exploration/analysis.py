@@ -27,8 +27,9 @@ from featx.backbones._keras import quiet_stderr
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import average_views
 from featx.classifiers.registry import get_classifier
-from featx.datasets.dataset import ImageDataset, summarize
-from featx.datasets.formats import as_images
+from featx.datasets.conversion import as_images
+from featx.datasets.dataset import ImageDataset
+from featx.datasets.inventory import summarize
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError, find_name
 from featx.explanation.heatmaps import gray_image
 from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue

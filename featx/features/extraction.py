@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
@@ -53,7 +53,7 @@ def extract(
     Parameters
     ----------
     images : ImageDataset, path-like, data frame, list of path-like, or ndarray
-        Images in any form that `featx.datasets.formats.as_images` takes.
+        Images in any form that `featx.datasets.conversion.as_images` takes.
     backbones : str or sequence of str, default="efficientnet_lite0"
         Names from `featx.list_backbones`; features of several are concatenated.
     augmentation : str or Augmentation, default="radiograph"

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.backbones.pooling import POOLINGS
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import UsageError, find_name
 from featx.features.columns import feature_names
 from featx.features.config import ExtractionConfig

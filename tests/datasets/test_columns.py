@@ -112,8 +112,8 @@ def test_a_file_is_never_guessed_from_a_part_of_its_path(put):
     assert "1 whose file name is found in several folders: row 3 (2.png)" in str(raised.value)
 
 
-def test_links_to_one_file_are_one_file_and_loops_end(put):
-    folder = put("scans/A/1.png", "scans/A/2.png")
+def test_links_to_one_file_are_one_file_loops_end_and_waste_is_not_searched(put):
+    folder = put("scans/A/1.png", "scans/A/2.png", "scans/#recycle/2.png")
     (folder / "scans" / "A" / "loop").symlink_to("..")
     (folder / "scans" / "again.png").symlink_to("A/1.png")
     (folder / "scans" / "B").mkdir()

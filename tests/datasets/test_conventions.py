@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import UsageError
 
 CHEXPERT = (

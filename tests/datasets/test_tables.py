@@ -7,8 +7,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import MissingExtraError, UsageError
 
 TABLE = {
@@ -91,6 +91,10 @@ def test_delimiters_of_spreadsheets(image_folder, delimiter):
         ("path,label,path\na,b,c\n", "more than one column 'path'"),
         ("NORMAL/p00_0.png,a\nNORMAL/p00_1.png,b\n", "first row must name the columns"),
         ("path,label\na\0,b\n", "holds zero bytes"),
+        (
+            "path,label\nNORMAL/p00_0.png,a\n",
+            "only the class 'a' by column 'label', and at least two are needed .* Add images",
+        ),
     ],
 )
 def test_bad_csv(image_folder, text, message):

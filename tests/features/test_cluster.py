@@ -16,7 +16,7 @@ import pytest
 
 import featx
 from featx.cli import main
-from featx.datasets.formats import as_images
+from featx.datasets.conversion import as_images
 from featx.errors import FeatxError, UsageError
 from featx.features import pipeline
 from featx.features.cluster import connected

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from featx.datasets.folders.layout import Group, group_folders, say_subfolders, unwrap
 from featx.datasets.folders.tree import FileTree, StoredFile, read_tree
 from featx.datasets.inventory import PassedOver
-from featx.datasets.listing import Listing
+from featx.datasets.listing import FOLDER_NAMES, Listing
 from featx.errors import UsageError
 from featx.images.reading import SUFFIXES
 
@@ -57,8 +57,8 @@ def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
         listing.splits += [group.split] * len(found)
     if not listing.names:
         raise UsageError(_nothing_found(tree))
-    listing.labels_from = "folder names" if any(listing.labels) else ""
-    listing.splits_from = "folder names" if any(listing.splits) else ""
+    listing.labels_from = FOLDER_NAMES if any(listing.labels) else ""
+    listing.splits_from = FOLDER_NAMES if any(listing.splits) else ""
     listing.passed_over = tree.passed_over()
     for reason, names in (
         ("beside the folders of classes and splits", sorted(set(tree.sources) - used - again)),

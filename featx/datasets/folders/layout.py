@@ -169,7 +169,7 @@ def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None
     """Refuse subfolders that recur in several classes under different names."""
     named: dict[int, dict[str, set[str]]] = {}
     for group in groups:
-        for folder, depth in _walk(tree, group.folder):
+        for folder, depth in _with_depth(tree, group.folder):
             name = re.sub(r"[\W\d_]+", " ", last_of(folder)).strip() if depth else ""
             if tree.has_images(folder) and len(name) > 2:
                 named.setdefault(depth, {}).setdefault(name, set()).add(group.label)
@@ -208,10 +208,10 @@ def _pattern(group: Group, top: str) -> str:
     return "^" + "[^/]+/" * len(above) + "([^/]+)/"
 
 
-def _walk(tree: FileTree, folder: str, depth: int = 0) -> Iterator[tuple[str, int]]:
+def _with_depth(tree: FileTree, folder: str, depth: int = 0) -> Iterator[tuple[str, int]]:
     yield folder, depth
     for inner in tree.inside(folder):
-        yield from _walk(tree, inner, depth + 1)
+        yield from _with_depth(tree, inner, depth + 1)
 
 
 def _check_other_pictures(tree: FileTree) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from featx.datasets.folders.walk import DEEPEST, is_litter, is_passed_over, joined, walk_folders
 from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError, printable
 from featx.images.archives import Member
@@ -20,33 +20,11 @@ __all__ = ["FileTree", "StoredFile", "read_tree"]
 
 StoredFile = Path | Member | RemoteFile
 
-# Added by operating systems, network storage and tools; passed over without a word.
-_LITTER = frozenset(
-    {
-        "__macosx",
-        "@eadir",
-        "#recycle",
-        "#snapshot",
-        "@recycle",
-        "@recently-snapshot",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-        ".ipynb_checkpoints",
-        ".ds_store",
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        "icon\r",
-        "dicomdir",
-    }
-)
 # Annotations, one per image in many collections; not worth a look into each.
 _NO_IMAGES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy"})
 
 _HIDDEN = "hidden"
-_TOO_DEEP = "in more than 100 nested folders"
-_DEEPEST = 100
+_TOO_DEEP = f"in more than {DEEPEST} nested folders"
 _BY_SUFFIX = "with a suffix that no image has"
 _EXPECTED = (_HIDDEN, _BY_SUFFIX)
 
@@ -76,7 +54,7 @@ class FileTree:
 
     def add_file(self, path: str, source: StoredFile) -> None:
         """Add a file as an image or as one that is passed over."""
-        if path.rpartition("/")[2].lower() in _LITTER:
+        if is_litter(path.rpartition("/")[2]):
             return
         reason = _why_no_image(path, source)
         if reason:
@@ -151,14 +129,14 @@ def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
     """List the images below a folder, or among the files of an archive or a URL."""
     tree = FileTree(where)
     if isinstance(files, Path):
-        _walk(files, tree)
+        _add_folders(files, tree)
         return tree
     for path, source in files.items():
         parts = path.split("/")
-        odd = _first_odd(parts[:-1])
-        if odd is not None:
-            _hide(tree, "/".join(parts[:odd]), parts[odd])
-        elif len(parts) > _DEEPEST:
+        place = next((i for i, name in enumerate(parts[:-1]) if is_passed_over(name)), None)
+        if place is not None:
+            _hide(tree, "/".join(parts[:place]), parts[place])
+        elif len(parts) > DEEPEST:
             tree.pass_over(_TOO_DEEP, path)
         else:
             tree.add_folder("/".join(parts[:-1]))
@@ -166,72 +144,32 @@ def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
     return tree
 
 
-def _first_odd(folders: Iterable[str]) -> int | None:
-    """Return the place of the first folder that is hidden or litter."""
-    odd = (place for place, name in enumerate(folders) if _is_odd(name))
-    return next(odd, None)
+def _add_folders(root: Path, tree: FileTree) -> None:
+    for folder in walk_folders(root, _refuse):
+        if folder.too_deep:
+            tree.pass_over(_TOO_DEEP, f"{folder.path}/")
+            continue
+        if folder.same_as is not None:
+            tree.links.append((folder.same_as, folder.path))
+        tree.add_folder(folder.path)
+        for name in folder.folders:
+            _hide(tree, folder.path, name)
+        for name in folder.files:
+            inside = joined(folder.path, name)
+            tree.add_file(inside, root / inside)
 
 
-def _is_odd(folder: str) -> bool:
-    return folder.startswith(".") or folder.lower() in _LITTER
+def _refuse(folder: Path, error: OSError) -> None:
+    raise UsageError(
+        f"the folder {printable(str(folder))} cannot be listed ({error.strerror}); make it "
+        "readable, or move it away"
+    ) from error
 
 
 def _hide(tree: FileTree, above: str, folder: str) -> None:
     """Count a hidden folder once; litter is not counted."""
-    if folder.lower() not in _LITTER:
-        tree.pass_over(_HIDDEN, f"{above}/{folder}/".lstrip("/"))
-
-
-def _walk(root: Path, tree: FileTree) -> None:
-    """Add what is below a folder; one that links lead to twice is listed twice."""
-    first: dict[object, str] = {}
-    for path, folders, files in _folders(root, tree, first):
-        tree.add_folder(path)
-        for name in filter(_is_odd, folders):
-            _hide(tree, path, name)
-        for name in files:
-            inside = f"{path}/{name}" if path else name
-            tree.add_file(inside, root / inside)
-
-
-def _folders(
-    root: Path, tree: FileTree, first: dict[object, str]
-) -> Iterator[tuple[str, list[str], list[str]]]:
-    pending: list[tuple[str, tuple[object, ...]]] = [("", ())]
-    again: set[object] = set()
-    while pending:
-        path, above = pending.pop()
-        if len(above) > _DEEPEST:
-            tree.pass_over(_TOO_DEEP, f"{path}/")
-            continue
-        identity, folders, files = _entries(root / path)
-        # A link to a folder above, or to one that two paths have led to.
-        if identity in above or identity in again:
-            continue
-        if identity in first:
-            again.add(identity)
-            tree.links.append((first[identity], path))
-        first.setdefault(identity, path)
-        yield path, folders, files
-        inner = sorted((name for name in folders if not _is_odd(name)), reverse=True)
-        pending += [(f"{path}/{name}" if path else name, (*above, identity)) for name in inner]
-
-
-def _entries(folder: Path) -> tuple[object, list[str], list[str]]:
-    """Return a folder's identity, its subfolders and its files."""
-    try:
-        status = folder.stat()
-        with os.scandir(folder) as entries:
-            listed = [(entry.name, entry.is_dir()) for entry in entries]
-    except OSError as error:
-        raise UsageError(
-            f"the folder {printable(str(folder))} cannot be listed ({error.strerror}); make it "
-            "readable, or move it away"
-        ) from error
-    # Some file systems number no files.
-    identity = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
-    folders = [name for name, is_folder in listed if is_folder]
-    return identity, folders, [name for name, is_folder in listed if not is_folder]
+    if folder.startswith(".") and not is_litter(folder):
+        tree.pass_over(_HIDDEN, f"{joined(above, folder)}/")
 
 
 def _why_no_image(path: str, source: StoredFile) -> str:

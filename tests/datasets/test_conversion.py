@@ -5,8 +5,8 @@ import numpy as np
 import pandas
 import pytest
 
+from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.formats import as_images
 from featx.errors import UsageError
 
 RULE = r"(p\d+)_"
