@@ -23,8 +23,8 @@ from featx.classifiers.compatibility import (
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import check_rows, check_rows_and_labels, own_settings
 from featx.errors import UsageError
-from featx.features.columns import feature_names
 from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import feature_names
 from featx.metrics.labels import check_of_rows
 from featx.metrics.operating_point import Threshold, decide
 from featx.runtime.versions import check_versions

@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, MissingExtraError, UsageError
-from featx.features.columns import feature_names
 from featx.features.joining import check_joinable, join_columns
 from featx.features.lazy_rows import LazyRows
 from featx.features.matrix_checksums import MARK, append_checksums, verify_checksums
 from featx.features.matrix_file import checked, read_features, unreadable_matrix
+from featx.features.recipe import feature_names
 from featx.runtime.files import write_hdf5
 from featx.runtime.kinds import expect
 from featx.runtime.versions import decisive_versions

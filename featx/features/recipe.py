@@ -1,4 +1,4 @@
-"""The recipe: everything that decides a feature's value, and nothing else."""
+"""The recipe: all that decides a feature's value, and its name."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from featx.backbones.registry import BackboneSpec
+from featx.backbones.pooling import QUADRANTS
+from featx.backbones.registry import BackboneSpec, get_backbone
+from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
+from featx.runtime.serialization import digest_of_values
 
 if TYPE_CHECKING:
     from featx.features.config import ExtractionConfig
 
-__all__ = ["SHARED_SETTINGS", "VIEWS_ONLY", "Recipe", "differing_settings"]
+__all__ = ["SHARED_SETTINGS", "VIEWS_ONLY", "Recipe", "differing_settings", "feature_names"]
 
 # Settings that recipes have under the names of `ExtractionConfig`.
 SHARED_SETTINGS = ("random_state", "color", "pooling", "normalization", "precision")
 
 # Stored names that decide which augmented views exist, not the meaning of a feature.
 VIEWS_ONLY = ("augmentation", "seed")
+
+# Digits of the digest in names of features.
+_DIGITS = 8
 
 _LATER_FIELDS = {"normalization": "none", "precision": "float32", "network": ""}
 # The digest covers these words as files have always spelled them.
@@ -52,6 +58,43 @@ def differing_settings(
             if one != two:
                 found.append(f"{shown.get(name, name)} {one!r} {places[0]}, {two!r} {places[1]}")
     return found
+
+
+def feature_names(recipes: Sequence[Mapping[str, Any]], n_features: int) -> list[str]:
+    """Return a name for each column: backbone, digest of its recipe, place, and number.
+
+    The digest covers all that decides a feature of view 0: weights, size, color, normalization,
+    pooling and precision. Scikit-learn then refuses a frame with another network's features.
+
+    Examples
+    --------
+    >>> feature_names([{"backbone": "vgg16", "weights": "random-0"}], 2)
+    ['vgg16_793615e2_0', 'vgg16_793615e2_1']
+    >>> feature_names([], 2)
+    ['feature_0', 'feature_1']
+    """
+    names = [name for recipe in recipes for name in _of_backbone(recipe)]
+    if len(names) == n_features:
+        return names
+    # The registry does not know a backbone that was registered elsewhere.
+    prefix = "+".join(map(_prefix, recipes)) or "feature"
+    return [f"{prefix}_{number}" for number in range(n_features)]
+
+
+def _of_backbone(recipe: Mapping[str, Any]) -> list[str]:
+    try:
+        width = get_backbone(recipe["backbone"]).features
+    except FeatxError:
+        return []
+    quadrants = recipe.get("pooling") == "quadrants"
+    places = [f"{name}_" for name in QUADRANTS] if quadrants else [""]
+    prefix = _prefix(recipe)
+    return [f"{prefix}_{place}{number}" for place in places for number in range(width)]
+
+
+def _prefix(recipe: Mapping[str, Any]) -> str:
+    decisive = {name: value for name, value in recipe.items() if name not in VIEWS_ONLY}
+    return f"{recipe.get('backbone', 'feature')}_{digest_of_values(decisive)[:_DIGITS]}"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from featx.backbones.pooling import POOLINGS
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, find_name
-from featx.features.columns import feature_names
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.features.pipeline import embedders_of
 from featx.features.quantized import quantize_on
+from featx.features.recipe import feature_names
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
 

@@ -1,7 +1,6 @@
 import hashlib
 import os
 import shutil
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -19,17 +18,6 @@ def test_class_folders(images, image_folder):
     assert len(set(images.patients)) == 12
     assert set(images.splits) == {""}
     assert ImageDataset.open(image_folder / "NORMAL", labeled=False).labels.tolist() == [-1] * 12
-
-
-def test_split_folders_under_an_archive_s_own_folder(image_folder, tmp_path):
-    top = tmp_path / "unpacked" / "chest_xray"
-    for split in ("train", "Validation", "TEST"):
-        shutil.copytree(image_folder, top / split)
-    (tmp_path / "unpacked" / "__MACOSX" / "junk").mkdir(parents=True)
-    (tmp_path / "unpacked" / ".hidden").mkdir()
-    images = ImageDataset.open(tmp_path / "unpacked", r"(p\d+)_")
-    assert Counter(images.splits.tolist()) == {"train": 24, "val": 24, "test": 24}
-    assert images.names[0].startswith("chest_xray/TEST/NORMAL/")
 
 
 def test_unknown_patients_are_reported_once(image_folder, caplog):

@@ -64,8 +64,10 @@ def each(*splits):
     ],
 )
 def test_layouts_that_are_understood(make, patterns, splits):
-    images = ImageDataset.open(make(*patterns))
+    root = make(*patterns)
+    images = ImageDataset.open(root)
     assert counts(images) == each(*splits)
+    assert all((root / name).is_file() for name in images.names)
     found = {"folder names"} if splits != [""] else {""}
     assert {images.inventory.splits_from} == found
     # Litter is not worth a word.

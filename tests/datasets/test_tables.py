@@ -15,7 +15,7 @@ TABLE = {
     "path": ["NORMAL/p00_0.png", "PNEUMONIA/p06_0.png", "NORMAL/p01_0.png", "PNEUMONIA/p07_0.png"],
     "label": ["no", "yes", "no", "yes"],
     "patient": [10, 11, 12, 13],
-    "split": ["train", "training", "test", "test"],
+    "split": ["train", "training", "test", "TEST "],
 }
 
 
@@ -202,14 +202,6 @@ def test_values_that_look_alike_are_refused_with_both_spellings(image_folder, co
     assert len(ImageDataset.open(path, skip_problems=True)) == 3
 
 
-def test_values_of_one_spelling_but_for_blanks_are_one(image_folder):
-    rows = [f"{A},no,P1,train", "NORMAL/p00_1.png,no ,P1 ,TEST", f"{B},yes,P\u200b2, training"]
-    images = ImageDataset.open(write_rows(image_folder, *rows, "PNEUMONIA/p06_1.png,yes,P2,test"))
-    assert images.class_names == ("no", "yes")
-    assert images.patients.tolist() == ["P1", "P1", "P2", "P2"]
-    assert images.splits.tolist() == ["train", "test", "train", "test"]
-
-
 @pytest.mark.parametrize("again", [A, f"./{A}", "NORMAL/link.png", "NORMAL/../NORMAL/p00_0.png"])
 def test_a_file_counts_once_unless_its_rows_contradict(image_folder, again):
     (image_folder / "NORMAL" / "link.png").symlink_to("p00_0.png")
@@ -287,35 +279,3 @@ def test_a_compressed_table_is_read(image_folder):
     path = image_folder / "list.csv.gz"
     path.write_bytes(gzip.compress(f"path,label\n{A},no\n{B},yes\n".encode()))
     assert ImageDataset.open(path).names == (A, B)
-
-
-def test_drawn_tables_of_reported_cases(image_folder):
-    """Tables as users reported them; each was misread in silence, or refused without need."""
-    names = sorted(
-        path.relative_to(image_folder).as_posix() for path in image_folder.rglob("*.png")
-    )
-    kinds = [name.partition("/")[0] for name in names]
-    patients = [f"P{number // 4}" for number in range(24)]
-
-    def opened(values, *more, tail=(), **rules):
-        rows = [",".join(row) for row in zip(names, values, *more, strict=True)]
-        header = ["path", "label", "patient", "split"][: 2 + len(more)]
-        return ImageDataset.open(
-            write_rows(image_folder, *rows, *tail, header=",".join(header)), **rules
-        )
-
-    spaced = [f"{patient}{' ' * (i % 2)}" for i, patient in enumerate(patients)]
-    assert len(set(opened(kinds, spaced).patients)) == 6
-    labels = [f"{kind}{' ' * (i % 3 == 0)}" for i, kind in enumerate(kinds)]
-    assert opened(labels, patients).class_names == ("NORMAL", "PNEUMONIA")
-    assert len(opened(kinds, patients, tail=[",,", ",,"])) == 24
-    for values, message in (
-        ([kind if i % 3 else kind.title() for i, kind in enumerate(kinds)], "in two ways"),
-        ([kind if i % 4 else "nan" for i, kind in enumerate(kinds)], "6 without a label"),
-        (["-1.0" if i % 4 == 0 else "0.0" if i < 12 else "1.0" for i in range(24)], "uncertain"),
-        (["No Finding" if i < 12 else ["A|B", "B|A", "A"][i % 3] for i in range(24)], "several"),
-    ):
-        with pytest.raises(UsageError, match=message):
-            opened(values, patients)
-    twice = opened(kinds, names, tail=[f"{name},{kinds[i]},{name}" for i, name in enumerate(names)])
-    assert len(twice) == 24
