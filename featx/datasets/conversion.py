@@ -11,6 +11,7 @@ import numpy as np
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.listing import Listing, shared_folder
 from featx.datasets.locations import list_images
+from featx.datasets.paths import posix
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.files import locate_files
 from featx.datasets.tables.images import list_frame
@@ -105,4 +106,5 @@ def _check_paths(images: Any, items: list[Any]) -> None:
 def _list_paths(paths: list[str]) -> Listing:
     blank = [""] * len(paths)
     sources = locate_files(paths, "the list of images")
-    return Listing(paths, sources, blank, blank, None, "the list of images", shared_folder(paths))
+    shared = shared_folder([*map(posix, paths)])
+    return Listing(paths, sources, blank, blank, None, "the list of images", shared, as_given=True)

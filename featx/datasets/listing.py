@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from featx.datasets.inventory import Inventory, PassedOver, look_alike
+from featx.datasets.paths import posix
 from featx.datasets.rules import OpeningRules
 from featx.datasets.words import SPLITS
 from featx.errors import UsageError
@@ -23,9 +24,10 @@ FOLDER_NAMES = "folder names"
 class Listing:
     """Names, sources, labels, splits and patients as found, before they are checked.
 
-    Rules for patients and labels search names without `shared`, the folders around all images. The
-    fields after it become the `Inventory`: sources such as ``"folder names"`` and ``"column
-    'label'"``, and files or rows that are not used.
+    Rules for patients and labels search names without `shared`, the folders around all images;
+    names `as_given` in a table or list are searched as plain paths. The fields after these become
+    the `Inventory`: sources such as ``"folder names"`` and ``"column 'label'"``, and files or rows
+    that are not used.
     """
 
     names: list[str]
@@ -35,6 +37,7 @@ class Listing:
     patients: list[str] | None
     where: str
     shared: str = ""
+    as_given: bool = False
     labels_from: str = ""
     splits_from: str = ""
     patients_from: str = ""
@@ -44,7 +47,8 @@ class Listing:
     @property
     def searched(self) -> list[str]:
         """Names as rules search them."""
-        return [name.removeprefix(self.shared) for name in self.names]
+        names = map(posix, self.names) if self.as_given else self.names
+        return [name.removeprefix(self.shared) for name in names]
 
     def rename_labels(self, renamed: Mapping[str, str]) -> Listing:
         """Return the images under new labels, without those whose new label is empty."""

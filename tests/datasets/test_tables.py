@@ -9,6 +9,7 @@ import pytest
 
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
+from featx.datasets.paths import posix
 from featx.errors import MissingExtraError, UsageError
 
 TABLE = {
@@ -161,9 +162,11 @@ def test_what_spreadsheets_write_is_read(image_folder, content, encoding):
     path = image_folder / "list.csv"
     path.write_bytes(content.encode(encoding))
     images = ImageDataset.open(path)
-    assert images.names == (A, B)
+    assert tuple(map(posix, images.names)) == (A, B)
     assert images.y.tolist() == ["no", "yes"]
     assert images.inventory.passed_over == ()
+    # Rules for paths search plain ones.
+    assert ImageDataset.open(path, labels=r"^(\w+)/").class_names == ("NORMAL", "PNEUMONIA")
 
 
 @pytest.mark.parametrize("missing", ["", "nan", "NaN", "NA", "N/A", "null", "None", "?", " - "])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.datasets.listing import Listing, shared_folder
+from featx.datasets.paths import posix
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.columns import Choice
 from featx.datasets.tables.files import image_names, locate_rows, locate_urls
@@ -57,7 +58,8 @@ def _list_rows(
         splits=[rows.splits[place] for place in kept],
         patients=patients if any(patients) else None,
         where=table.where,
-        shared=shared_folder(names),
+        shared=shared_folder([*map(posix, names)]),
+        as_given=True,
         labels_from=rows.labels_from,
         splits_from=f"column {columns['split']!r}" if any(rows.splits) else "",
         patients_from=rows.patients_from,
