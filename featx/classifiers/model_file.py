@@ -5,6 +5,7 @@ skops trusts many more types than a model of featx holds, and unpacks before it 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -24,6 +25,7 @@ from featx.audit.membership import membership_record
 from featx.classifiers import classifier
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
+from featx.classifiers.model_checks import check_model
 from featx.errors import FeatxError
 from featx.runtime.files import put_bytes
 from featx.runtime.kinds import expect
@@ -78,6 +80,9 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
 }
 
+# Before the checksum in the comment of an archive.
+_SEAL = b"featx sha256 "
+
 _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -87,7 +92,20 @@ _NPY_HEADERS = {
 def save_model(model: FeatureClassifier, path: str | Path) -> None:
     """Write a fitted model as one ``.skops`` file, atomically."""
     check_is_fitted(model)
-    put_bytes(Path(path), skops.io.dumps(model, compression=zipfile.ZIP_STORED))
+    put_bytes(Path(path), _sealed(skops.io.dumps(model, compression=zipfile.ZIP_STORED)))
+
+
+def _sealed(content: bytes) -> bytes:
+    """Append the SHA-256 of an archive as its comment, whose length ends the archive itself."""
+    comment = _SEAL + hashlib.sha256(content[:-2]).hexdigest().encode()
+    return content[:-2] + len(comment).to_bytes(2, "little") + comment
+
+
+def _check_seal(content: bytes, comment: bytes) -> None:
+    """Refuse an archive that was changed; those of before have no seal."""
+    whole = content[: -2 - len(comment)]
+    if comment and content != _sealed(whole + bytes(2)):
+        raise ValueError("its bytes do not match their checksum")
 
 
 def load_model(path: str | Path) -> FeatureClassifier:
@@ -143,6 +161,9 @@ def load_model(path: str | Path) -> FeatureClassifier:
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             trusted = sorted(frozenset().union(*_ALLOWED.values()))
             model = skops.io.loads(content, trusted=trusted)
+        if isinstance(model, FeatureClassifier):
+            _rename(model)
+            check_model(model)
     except FeatxError:
         raise
     # A damaged or crafted file can raise anything; the user gets one clear message.
@@ -155,7 +176,6 @@ def load_model(path: str | Path) -> FeatureClassifier:
         raise FeatxError(
             f"{path} holds a {type(model).__name__}, not a featx model; make one with `featx fit`"
         )
-    _rename(model)
     if len(model.classes_) > 2 and model.provenance_.get("score_format") != FORMAT:
         raise FeatxError(
             f"{path} has {len(model.classes_)} classes and was fitted by an older featx, which "
@@ -195,6 +215,7 @@ def _check(content: bytes, path: Path) -> None:
                 f"{len(packed)} compressed entries; featx never compresses its models, so this is "
                 "not one, and it was not unpacked"
             )
+        _check_seal(content, archive.comment)
         for entry in entries:
             if entry.filename.endswith(".npy"):
                 _check_array(archive.read(entry), f"{path}:{entry.filename}")

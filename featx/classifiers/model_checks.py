@@ -1,0 +1,236 @@
+"""Checks of a loaded model: compiled predictors read out of bounds where its arrays disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from featx.classifiers.boosting import BoostedTrees
+from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
+from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.decision_scores import pipeline_scores
+from featx.classifiers.registry import get_classifier
+from featx.classifiers.ubjson import read_ubjson
+from featx.classifiers.validation import own_settings
+
+__all__ = ["check_model"]
+
+
+def check_model(model: FeatureClassifier) -> None:
+    """Check shapes, ranges and finiteness, then predict two rows.
+
+    Raises
+    ------
+    Exception
+        If anything of the model contradicts the rest.
+    """
+    n_features, n_classes = model.n_features_in_, len(model.classes_)
+    _require(type(n_features) is int and n_features > 0, "n_features_in_")
+    _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")
+    _check_decision(model, n_classes)
+    n_images = len(model.out_of_fold_)
+    _array(model, "out_of_fold_", (n_images, n_classes), 0)
+    labels = _array(model, "out_of_fold_labels_", (n_images,), 0)
+    _require(bool((labels < n_classes).all()), "out_of_fold_labels_")
+    made = get_classifier(model.classifier).make((n_features + 1, n_features), 0)
+    _require(
+        [name for name, _ in made.steps] == [name for name, _ in model.pipeline_.steps], "steps"
+    )
+    width = n_features
+    for (name, step), (_, expected) in zip(model.pipeline_.steps, made.steps, strict=True):
+        # The forest of the first version was scikit-learn's own.
+        _require(isinstance(expected, type(step)), f"step {name}")
+        _require(getattr(step, "n_features_in_", width) == width, f"n_features_in_ of {name}")
+        check = next(check for kind, check in _CHECKS.items() if isinstance(step, kind))
+        check(step, width, n_classes)
+        if isinstance(step, PCA):
+            width = len(step.components_)
+    with own_settings():
+        scores = pipeline_scores(model.pipeline_, np.eye(2, n_features, dtype=np.float32))
+    found = probabilities(model.calibration_.logits(scores))
+    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise ValueError(f"{what} is not that of a fitted model")
+
+
+def _array(
+    owner: Any, name: str, shape: tuple[int, ...], least: float | None = None
+) -> npt.NDArray:
+    """Return an attribute that must be a finite array of a shape."""
+    values = getattr(owner, name)
+    where = f"{name} of {type(owner).__name__}"
+    _require(isinstance(values, np.ndarray) and values.shape == shape, where)
+    _require(values.dtype.kind in "iufb" and bool(np.isfinite(values).all()), where)
+    _require(least is None or not values.size or values.min() >= least, where)
+    return values
+
+
+def _check_decision(model: FeatureClassifier, n_classes: int) -> None:
+    threshold = model.threshold_
+    if threshold is not None:
+        cutoffs = np.array(threshold, dtype=np.float64)
+        _require(cutoffs.shape == (() if n_classes == 2 else (n_classes,)), "threshold_")
+        _require(bool(((cutoffs >= 0) & (cutoffs <= 1)).all()), "threshold_")
+    n_scores = 1 if n_classes == 2 else n_classes
+    calibration = model.calibration_
+    if isinstance(calibration, SigmoidCalibration):
+        for name in ("slope", "intercept"):
+            _array(calibration, name, (n_scores,))
+    elif isinstance(calibration, IsotonicCalibration):
+        _require(len(calibration.scores) == len(calibration.values) == n_scores, "calibration_")
+        for scores, values in zip(calibration.scores, calibration.values, strict=True):
+            _require(scores.shape == values.shape == (len(scores),) and len(scores) > 0, "knots")
+            _require(bool(np.isfinite(scores).all() and (np.diff(scores) >= 0).all()), "knots")
+            _require(bool(((values >= 0) & (values <= 1)).all()), "knots")
+
+
+def _check_scaler(step: Any, width: int, _: int) -> None:
+    _array(step, "mean_", (width,))
+    _require(bool((_array(step, "scale_", (width,)) > 0).all()), "scale_")
+
+
+def _check_pca(step: Any, width: int, _: int) -> None:
+    _array(step, "components_", (len(step.components_), width))
+    _array(step, "mean_", (width,))
+
+
+def _check_logistic(step: Any, width: int, n_classes: int) -> None:
+    n_scores = 1 if n_classes == 2 else n_classes
+    _check_labels(step, n_classes)
+    _array(step, "coef_", (n_scores, width))
+    _array(step, "intercept_", (n_scores,))
+
+
+def _check_naive_bayes(step: Any, width: int, n_classes: int) -> None:
+    _check_labels(step, n_classes)
+    _array(step, "theta_", (n_classes, width))
+    _require(bool((_array(step, "var_", (n_classes, width)) > 0).all()), "var_")
+    _array(step, "class_prior_", (n_classes,), 0)
+
+
+def _check_neighbors(step: Any, width: int, n_classes: int) -> None:
+    _check_labels(step, n_classes)
+    n_rows = len(step._fit_X)
+    _array(step, "_fit_X", (n_rows, width))
+    labels = _array(step, "_y", (n_rows,), 0)
+    _require(labels.dtype.kind == "i" and labels.max() < n_classes, "_y")
+    _require(0 < step.n_neighbors <= n_rows == step.n_samples_fit_, "n_neighbors")
+
+
+def _check_svm(step: Any, width: int, n_classes: int) -> None:
+    _check_labels(step, n_classes)
+    _require(step.kernel in ("linear", "rbf") and step._sparse is False, "kernel")
+    _require(bool(np.isfinite(step._gamma)) and step._gamma >= 0, "_gamma")
+    n_vectors, n_pairs = len(step.support_vectors_), n_classes * (n_classes - 1) // 2
+    _array(step, "support_vectors_", (n_vectors, width))
+    rows = _array(step, "support_", (n_vectors,), 0)
+    _require(len(np.unique(rows)) == n_vectors and rows.max() < step.shape_fit_[0], "support_")
+    counts = _array(step, "_n_support", (n_classes,), 0)
+    _require(counts.sum() == n_vectors, "_n_support")
+    for name in ("dual_coef_", "_dual_coef_"):
+        _array(step, name, (n_classes - 1, n_vectors))
+    for name in ("intercept_", "_intercept_"):
+        _array(step, name, (n_pairs,))
+
+
+def _check_forest(step: Any, width: int, n_classes: int) -> None:
+    _check_labels(step, n_classes)
+    _require(len(step.estimators_) > 0 and step.n_outputs_ == 1, "estimators_")
+    if hasattr(step, "half_widths_"):
+        _array(step, "half_widths_", (width,), 0)
+    for each in step.estimators_:
+        tree = each.tree_
+        _require(tree.n_features == width and tree.n_outputs == 1, "tree_")
+        # The arrays below are as long as the first, and reach beyond the second.
+        _require(tree.node_count == tree.capacity and tree.max_n_classes == n_classes, "tree_")
+        children = tree.children_left, tree.children_right
+        _check_tree(*children, tree.feature, tree.threshold, width)
+        values = tree.value
+        _require(bool(np.isfinite(values).all() and (values >= 0).all()), "values of a tree")
+        _require(bool((values.sum(axis=2) > 0).all()), "values of a tree")
+
+
+def _check_boosted(step: Any, width: int, n_classes: int) -> None:
+    _check_labels(step, n_classes)
+    if step.smoothing > 0:
+        _array(step, "spread_", (width,), 0)
+    learner = read_ubjson(step.booster_.tobytes())["learner"]
+    facts = learner["learner_model_param"]
+    n_outputs = 1 if n_classes == 2 else n_classes
+    _require(int(facts["num_feature"]) == width and int(facts["num_target"]) == 1, "num_feature")
+    _require(int(facts["num_class"]) == (0 if n_classes == 2 else n_classes), "num_class")
+    objective = "binary:logistic" if n_classes == 2 else "multi:softprob"
+    _require(learner["objective"]["name"] == objective, "objective")
+    booster = learner["gradient_booster"]
+    trees, groups = booster["model"]["trees"], booster["model"]["tree_info"]
+    _require(booster["name"] == "gbtree", "gradient_booster")
+    _require(len(trees) == int(booster["model"]["gbtree_model_param"]["num_trees"]) > 0, "trees")
+    _require(np.array_equal(groups, np.arange(len(trees)) % n_outputs), "tree_info")
+    rounds = np.arange(0, len(trees) + 1, n_outputs)
+    _require(np.array_equal(booster["model"]["iteration_indptr"], rounds), "iteration_indptr")
+    for number, tree in enumerate(trees):
+        size = len(tree["left_children"])
+        _require(tree["id"] == number, "id of a tree")
+        _require(int(tree["tree_param"]["num_nodes"]) == size, "num_nodes")
+        _require(int(tree["tree_param"]["num_feature"]) == width, "num_feature of a tree")
+        _require(len(tree["categories"]) == 0 and not np.any(tree["split_type"]), "split_type")
+        lengths = {len(tree[name]) for name in _NODE_ARRAYS}
+        _require(lengths == {size}, "number of nodes")
+        children = tree["left_children"], tree["right_children"]
+        _check_tree(*children, tree["split_indices"], tree["split_conditions"], width)
+
+
+_NODE_ARRAYS = (
+    "base_weights",
+    "default_left",
+    "loss_changes",
+    "parents",
+    "split_conditions",
+    "split_indices",
+    "split_type",
+    "sum_hessian",
+)
+
+
+def _check_tree(
+    left: npt.NDArray, right: npt.NDArray, feature: npt.NDArray, cut: npt.NDArray, width: int
+) -> None:
+    """Require that each walk from the root ends at a leaf, and reads existing features."""
+    size, inner = len(left), left >= 0
+    _require(size > 0 and np.array_equal(inner, right >= 0), "children of a tree")
+    children = np.concatenate([left[inner], right[inner]])
+    # No node has two parents, and the root none.
+    _require(len(np.unique(children)) == len(children), "children of a tree")
+    _require(not len(children) or (children.min() > 0 and children.max() < size), "children")
+    split = feature[inner]
+    _require(not len(split) or (split.min() >= 0 and split.max() < width), "feature of a tree")
+    _require(bool(np.isfinite(cut).all()), "split of a tree")
+
+
+def _check_labels(step: Any, n_classes: int) -> None:
+    _require(np.array_equal(step.classes_, np.arange(n_classes)), "classes_ of the classifier")
+
+
+_CHECKS: dict[type, Callable[[Any, int, int], None]] = {
+    StandardScaler: _check_scaler,
+    PCA: _check_pca,
+    LogisticRegression: _check_logistic,
+    GaussianNB: _check_naive_bayes,
+    KNeighborsClassifier: _check_neighbors,
+    SVC: _check_svm,
+    RandomForestClassifier: _check_forest,
+    BoostedTrees: _check_boosted,
+}
