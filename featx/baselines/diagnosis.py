@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from featx.metrics.one_class import OneClass
 from featx.metrics.operating_point import decide
+from featx.metrics.ranking import macro_auc_interval, ranked
 
 __all__ = ["area_under_curve", "diagnose"]
 
@@ -20,9 +22,6 @@ EXPLODED = 5.0
 # rises when a network with an equally good ranking becomes more confident.
 OVERFIT = 1.5
 OVERFIT_AUC = 0.02
-
-# From this AUC on, a network with all images on one side of 0.5 has still learned to rank them.
-RANKS = 0.7
 
 
 def diagnose(
@@ -39,7 +38,7 @@ def diagnose(
     >>> for line in diagnose(history, np.array([0, 1, 1]), np.tile([0.1, 0.9], (3, 1)), "ab"):
     ...     print(line)
     Collapsed: all 3 validation images are called b, right for the 67 % that are, and their
-    ranking is no better (AUC 0.50).
+    ranking is not shown to be better than chance (AUC 0.50).
     Validation loss exploded in epoch 1: 7.90, where guessing costs 0.69.
     """
     found = [
@@ -64,23 +63,25 @@ def _one_class(
     probabilities: npt.NDArray[np.float64],
     class_names: Sequence[str],
 ) -> str | None:
-    called = decide(probabilities, None)
-    if len(np.unique(called)) > 1:
+    auc = macro_auc_interval(labels, ranked(probabilities))
+    found = OneClass.find(labels, decide(probabilities, None), class_names, auc)
+    if found is None:
         return None
-    share = float((labels == called[0]).mean())
-    area = area_under_curve(labels, probabilities)
     what = (
-        f"all {len(labels):,} validation images are called {class_names[called[0]]}, right for the "
-        f"{100 * share:.0f} % that are"
+        f"all {len(labels):,} validation images are called {found.name}, right for the "
+        f"{100 * found.proportion:.0f} % that are"
     )
-    if area < RANKS:
+    if not found.off_center:
         shares = history.get("val_majority", ())
         first = next((epoch for epoch, part in enumerate(shares, start=1) if part == 1), None)
         since = f" The first epoch to do so is {first} of {len(shares)}." if first else ""
-        return f"Collapsed: {what}, and their ranking is no better (AUC {area:.2f}).{since}"
+        return (
+            f"Collapsed: {what}, and their ranking is not shown to be better than chance "
+            f"(AUC {auc.value:.2f}).{since}"
+        )
     return (
-        f"Off center: by the likelier class, {what}; their ranking is good (AUC {area:.2f}), so "
-        "a threshold chosen for it still separates them."
+        f"Off center: by the likelier class, {what}; their ranking is better than chance "
+        f"(AUC {auc.value:.2f}), so that a threshold chosen for it separates them as well as that."
     )
 
 

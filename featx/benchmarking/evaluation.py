@@ -22,6 +22,7 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.data import TrainTestData, known_patients
 from featx.benchmarking.result_cache import ResultCache, result_key
+from featx.classifiers.config import FIT_FORMAT
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
@@ -84,7 +85,7 @@ class ModelEvaluator:
         key = result_key(
             kind=kind,
             classifier=classifier,
-            fitting=self.config.fit_settings,
+            fitting={**self.config.fit_settings, "format": FIT_FORMAT},
             recipes=data.train.recipes,
             images=data.identity,
             scores=SCORE_FORMAT,

@@ -35,9 +35,13 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
         notes.append(Note("adapted"))
     for row in rows:
         for name, scores in {"": row.scores, **row.externals}.items():
+            values = {"model": _model(row), "set": name}
             if scores.collapsed:
-                reason = {"reason": scores.collapse_reason, "set": name}
-                notes.append(Note("collapsed", {"model": _model(row), **reason}))
+                notes.append(Note("collapsed", {**values, "reason": scores.collapse_reason}))
+            elif scores.off_center:
+                area = scores.metrics["auc"]
+                figures = {"auc": area.value, "low": area.low, "high": area.high}
+                notes.append(Note("off-center", {**values, "reason": scores.off_center, **figures}))
     for row in rows:
         notes += [Note("diagnosis", {"model": row.backbone, "text": t}) for t in row.diagnosis]
     return notes + few_patients_notes(rows) + shortcut_notes(rows)

@@ -11,7 +11,10 @@ from featx.errors import UsageError, find_name, unknown_name
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.memory import parse_size
 
-__all__ = ["CALIBRATIONS", "FitConfig"]
+__all__ = ["CALIBRATIONS", "FIT_FORMAT", "FitConfig"]
+
+# Raised whenever the same settings and features give another model; a benchmark fits anew.
+FIT_FORMAT = 1
 
 CALIBRATIONS = ("sigmoid", "isotonic", "none")
 

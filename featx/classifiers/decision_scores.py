@@ -23,7 +23,7 @@ __all__ = [
 Scores = npt.NDArray[np.float64]
 
 # Raised whenever the same classifier gets other scores.
-FORMAT = 3
+FORMAT = 2
 
 # A vote of all trees or neighbors is not certainty.
 LEAST_PROPORTION = 1e-3

@@ -72,6 +72,11 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     lines += [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
+    if scores.off_center:
+        lines.append(
+            f"Off center: it {scores.off_center}, though it ranks them better than chance; its "
+            "threshold does not fit these images"
+        )
     findings = [finding.to_dict() for finding in result.findings]
     row = {"findings": findings, **scores.to_dict(), "unreadable": unreadable}
     print_result(row, "\n".join(lines))

@@ -27,6 +27,7 @@ from featx.metrics.intervals import (
     proportion_interval,
 )
 from featx.metrics.labels import check_codes
+from featx.metrics.one_class import OneClass
 from featx.metrics.operating_point import Threshold, decide
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
@@ -75,7 +76,8 @@ class Scores:
         Probability from which the last class is predicted; with more than two classes their
         cutoffs, or None where the most probable class is predicted.
     collapsed : bool
-        Whether one class is predicted for all images although they are of several classes.
+        Whether one class is predicted for all images although they are of several classes, and
+        they are not shown to be ranked better than by chance (lower bound of the AUC above 0.5).
     collapse_reason : str
         What a collapsed classifier predicts, in words; otherwise empty.
     per_class : dict of str to dict of str to Interval
@@ -85,6 +87,9 @@ class Scores:
         Effective number of patients of the class that has fewest
         (`featx.metrics.intervals.effective_patients`), or of images where patients are unknown;
         intervals need about 10. None in results of before.
+    off_center : str
+        What a classifier predicts, in words, that ranks better than by chance but predicts one
+        class for all images, since its threshold does not fit them; otherwise empty.
     """
 
     metrics: dict[str, Interval]
@@ -97,6 +102,7 @@ class Scores:
     collapse_reason: str = ""
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
     fewest_patients: float | None = None
+    off_center: str = ""
 
     def __repr__(self) -> str:
         names = [name for name in ("auc", "accuracy") if name in self.metrics]
@@ -129,6 +135,7 @@ class Scores:
             "fewest_patients": self.fewest_patients,
             "collapsed": self.collapsed,
             "collapse_reason": self.collapse_reason,
+            "off_center": self.off_center,
         }
 
     @classmethod
@@ -143,6 +150,7 @@ class Scores:
             threshold=tuple(stored) if isinstance(stored, list) else stored,
             collapsed=values.get("collapsed", False),
             collapse_reason=values.get("collapse_reason", ""),
+            off_center=values.get("off_center", ""),
             per_class={k: _read(v) for k, v in values.get("per_class", {}).items()},
             fewest_patients=values.get("fewest_patients"),
         )
@@ -267,7 +275,8 @@ def evaluate(
     ]
     metrics = classes[0] if two_way else _macro(tasks, classes, resampled, numbers, confidence)
     metrics = metrics | {"accuracy": proportion_interval(predicted == labels, numbers, confidence)}
-    collapse_reason = _collapse_reason(labels, predicted, class_names)
+    found = OneClass.find(labels, predicted, class_names, metrics["auc"])
+    collapsed = found is not None and not found.off_center
     n = len(class_names)
     confusion = np.bincount(labels * n + predicted, minlength=n**2).reshape(n, n).astype(np.int64)
     return Scores(
@@ -277,8 +286,9 @@ def evaluate(
         confusion=confusion,
         class_names=tuple(class_names),
         threshold=threshold,
-        collapsed=bool(collapse_reason),
-        collapse_reason=collapse_reason,
+        collapsed=collapsed,
+        collapse_reason=found.text if found and collapsed else "",
+        off_center=found.text if found and not collapsed else "",
         per_class={} if two_way else dict(zip(class_names, classes, strict=True)),
         fewest_patients=min(effective_patients(numbers[labels == each]) for each in set(labels)),
     )
@@ -410,11 +420,3 @@ def _patients_of_rarer(positive: npt.NDArray[np.bool_], numbers: Integers) -> fl
     """Return the effective number of patients of the rarer class that is present."""
     sides = (numbers[positive], numbers[~positive])
     return min(effective_patients(side) for side in sides if len(side))
-
-
-def _collapse_reason(labels: Integers, predicted: Integers, class_names: tuple[str, ...]) -> str:
-    only = int(predicted[0])
-    if (predicted != only).any() or (labels == labels[0]).all():
-        return ""
-    proportion = float((labels == only).mean())
-    return f"calls every image {class_names[only]} ({100 * proportion:.1f} % of the images are)"

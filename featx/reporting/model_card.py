@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 
 # Of what `card_facts` returns: a benchmark keeps it.
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:
@@ -55,6 +55,7 @@ def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any
         "provenance": provenance,
         "out_of_fold": flatten(scores.metrics),
         "collapsed": scores.collapse_reason,
+        "off_center": scores.off_center,
     }
 
 
@@ -73,12 +74,12 @@ def model_card(
     """
     provenance = current_names(facts["provenance"])
     sets = {"Out of fold": Scores.from_dict(facts["out_of_fold"]).metrics}
-    collapsed = {"out of fold": facts["collapsed"]}
+    places = {"out of fold": (facts["collapsed"], facts.get("off_center", ""))}
     if row is not None:
         sets["Test"] = row.scores.metrics
-        collapsed["on the test images"] = row.scores.collapse_reason
         sets |= {external: scores.metrics for external, scores in row.externals.items()}
-        collapsed |= {f"on {e}": scores.collapse_reason for e, scores in row.externals.items()}
+        found = {"the test images": row.scores, **row.externals}
+        places |= {f"on {e}": (s.collapse_reason, s.off_center) for e, s in found.items()}
     return _template().render(
         name=name,
         facts=facts,
@@ -95,7 +96,8 @@ def model_card(
             ]
             for column in sorted((*MAIN[:5], *MORE[:7]), key=lambda c: METRICS.index(c.field))
         },
-        collapsed={place: reason for place, reason in collapsed.items() if reason},
+        collapsed={place: reason for place, (reason, _) in places.items() if reason},
+        off_center={place: reason for place, (_, reason) in places.items() if reason},
         limits=limits,
     )
 

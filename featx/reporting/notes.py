@@ -28,9 +28,9 @@ class Note:
     ----------
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
-        ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``diagnosis``,
-        ``few-patients``, ``few-images``, ``shortcut``, ``synthetic``, and ``text`` and ``alarm``
-        for stored texts.
+        ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``off-center``,
+        ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``synthetic``, and ``text``
+        and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -196,6 +196,11 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "compared with those of other models."
     ),
     "collapsed": _collapsed,
+    "off-center": lambda v: (
+        f"Off center{' on ' + v['set'] if v.get('set') else ''}: {v['model']} {v['reason']}, but "
+        f"ranks them better than chance (AUC {v['auc']:.3f}, {v['low']:.3f} to {v['high']:.3f}). "
+        "Its threshold does not fit these images; its AUC is a result, its accuracy is none."
+    ),
     "diagnosis": lambda v: f"{v['model']}: {v['text']}",
     "few-images": lambda v: (
         f"Few images: {v['set'] or 'the test set'} has {v['patients']:.0f} of its rarest class. "

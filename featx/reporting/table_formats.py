@@ -55,6 +55,8 @@ def _model_lines(row: BenchmarkRow, width: int) -> Text:
     """Write backbone and classifier; the middle of a long name is cut out."""
     if row.collapsed:
         details = f"COLLAPSED, {row.classifier}"
+    elif row.scores.off_center:
+        details = f"off center, {row.classifier}"
     else:
         kind = "" if row.kind in ("frozen", "baseline") else f" ({row.kind})"
         spread = "" if row.auc_seeds_sd is None else f", SD {row.auc_seeds_sd:.4f}"
@@ -103,6 +105,8 @@ def to_markdown(rows: Sequence[BenchmarkRow]) -> str:
         found = [row.externals.get(name) for name in externals]
         other = [_score(each, score) for each in found for score in ("auc", "accuracy")]
         reason = f": COLLAPSED, {row.scores.collapse_reason}" if row.collapsed else ""
+        if row.scores.off_center:
+            reason = f": off center, {row.scores.off_center}"
         lines.append([row.label + reason, *scores, *costs, *verdicts, *other])
     return "".join(f"| {' | '.join(_escaped(cell) for cell in line)} |\n" for line in lines)
 

@@ -6,6 +6,7 @@ import pytest
 from sklearn import metrics as reference
 from statsmodels.stats.proportion import proportion_confint
 
+from featx.baselines.diagnosis import diagnose
 from featx.errors import UsageError
 from featx.metrics.ranking import auc_interval
 from featx.metrics.scores import METRICS, Scores, evaluate
@@ -102,7 +103,7 @@ def test_patients_with_several_images_widen_every_interval():
 
 def test_a_collapsed_model_is_named():
     labels = np.repeat([0, 1], [234, 390])
-    scores = evaluate(labels, two_way(np.linspace(0.6, 0.9, 624)), class_names=NAMES)
+    scores = evaluate(labels, two_way(np.tile(np.linspace(0.6, 0.9, 78), 8)), class_names=NAMES)
     assert scores.collapsed
     assert scores.collapse_reason == "calls every image PNEUMONIA (62.5 % of the images are)"
     assert scores.metrics["accuracy"].value == 0.625
@@ -114,6 +115,32 @@ def test_a_collapsed_model_is_named():
     assert math.isnan(silent.metrics["ppv"].value)
     assert silent.metrics["f1"].value == 0
     assert 0.4 < silent.metrics["auc"].low < 0.5
+
+
+@pytest.mark.parametrize(("rank", "off_center"), [(True, True), (False, False)])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_one_class_by_the_threshold_alone_is_off_center(classes, rank, off_center, generator):
+    # Rare classes whose probabilities stay below those of the common one.
+    labels = generator.choice(
+        classes, size=800, p=[1 - 0.1 * (classes - 1), *[0.1] * (classes - 1)]
+    )
+    evidence = generator.normal(scale=0.3, size=(800, classes))
+    evidence[:, 0] += 3
+    evidence[np.arange(800), labels] += 0.3 * rank
+    probabilities = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
+    names = ("well", "ill", "other")[:classes]
+    scores = evaluate(labels, probabilities, class_names=names, n_bootstrap=10)
+    assert (scores.confusion[:, 1:] == 0).all()
+    ranked = probabilities[:, 1] if classes == 2 else probabilities
+    area = reference.roc_auc_score(labels, ranked, multi_class="ovr")
+    assert scores.metrics["auc"].value == pytest.approx(area)
+    assert (scores.collapsed, bool(scores.off_center)) == (not off_center, off_center)
+    said = scores.off_center or scores.collapse_reason
+    assert said.startswith("calls every image well (") and said.endswith("of the images are)")
+    assert Scores.from_dict(scores.to_dict()) == scores
+    history = {"loss": [0.5], "val_loss": [0.5], "val_auc": [area]}
+    (line,) = diagnose(history, labels, probabilities, names)
+    assert line.startswith("Off center" if off_center else "Collapsed")
 
 
 def test_one_class_alone_is_no_collapse_and_leaves_figures_undefined():

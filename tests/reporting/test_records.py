@@ -65,6 +65,17 @@ NOTES = [
     Note("leak", Finding("patients-across", "leak", 1, ("patient 7",)).to_dict()),
     Note("learning-curve", {"name": "x-svm", "points": [[9, 0.7], [20, 0.9]]}),
     Note("collapsed", {"model": "vgg16, svm", "reason": "predicts A", "set": "other"}),
+    Note(
+        "off-center",
+        {
+            "model": "vgg16, svm",
+            "reason": "predicts A",
+            "set": "other",
+            "auc": 0.7,
+            "low": 0.6,
+            "high": 0.8,
+        },
+    ),
 ]
 
 
