@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LazyRows", "consecutive_runs", "open_rows", "row_blocks"]
+__all__ = ["LazyRows", "consecutive_runs", "open_rows", "row_blocks", "take"]
 
 BLOCK_BYTES = 16 * 2**20
 
@@ -132,3 +132,10 @@ def row_blocks(
     for start in range(0, count, step):
         place = slice(start, min(start + step, count))
         yield place, X[place] if rows is None else X[rows[place]]
+
+
+def take(X: Rows, rows: npt.NDArray[np.int64]) -> Rows:
+    """Select rows of an array, or of lazy rows without reading them."""
+    lazy: Any = X
+    selected: Rows = lazy.select(rows) if isinstance(X, LazyRows) else X[rows]
+    return selected

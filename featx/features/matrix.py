@@ -18,9 +18,15 @@ import numpy.typing as npt
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.features.joining import check_joinable, join_columns
-from featx.features.lazy_rows import LazyRows
+from featx.features.lazy_rows import LazyRows, take
 from featx.features.matrix_checksums import MARK, append_checksums, verify_checksums
-from featx.features.matrix_file import checked, read_features, unreadable_matrix
+from featx.features.matrix_file import (
+    check_tables,
+    checked,
+    read_features,
+    read_flag,
+    unreadable_matrix,
+)
 from featx.features.recipe import feature_names
 from featx.runtime.files import write_hdf5
 from featx.runtime.kinds import expect
@@ -60,7 +66,7 @@ class FeatureMatrix:
     view : ndarray of int64, shape (n_rows,)
         View of each row: 0 for the image itself, 1, 2, ... for augmented views.
     names : tuple of str, length n_images
-        Path of each image relative to the root of its collection.
+        Path of each image, as in `ImageDataset`.
     digests : tuple of str, length n_images
         SHA-256 of each image's bytes, in hexadecimal.
     labels : ndarray of int64, shape (n_images,)
@@ -76,8 +82,7 @@ class FeatureMatrix:
     unreadable : tuple of (str, str)
         Name and reason of each image that was left out.
     seconds : float
-        Time that the rows took to compute, whenever that was. It is not saved, so that equal
-        features give equal files.
+        Time that the rows took to compute; not saved, so that equal features give equal files.
     patients_known : bool, optional
         Whether patients were given; by default unless each image's patient is its own name.
     versions : dict of str to str
@@ -124,7 +129,7 @@ class FeatureMatrix:
         )
 
     def _repr_html_(self) -> str:
-        counts = {name: int(n) for name, n in zip(self.class_names, self._counts(), strict=True)}
+        counts = {name: (self.labels == code).sum() for code, name in enumerate(self.class_names)}
         rows = {
             "features": f"{self.X.shape[1]:,} of {self._backbones()}",
             "images": f"{self.n_images:,}",
@@ -134,9 +139,6 @@ class FeatureMatrix:
         }
         cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items())
         return f"<table><caption>FeatureMatrix</caption>{''.join(cells)}</table>"
-
-    def _counts(self) -> npt.NDArray[np.int64]:
-        return np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
 
     def _backbones(self) -> str:
         return "+".join(recipe["backbone"] for recipe in self.recipes) or "features"
@@ -218,7 +220,7 @@ class FeatureMatrix:
         rows = rows[np.lexsort((self.view[rows], new_image[rows]))]
         return replace(
             self,
-            X=_take(self.X, rows),
+            X=take(self.X, rows),
             image=new_image[rows],
             view=self.view[rows],
             names=tuple(self.names[i] for i in indices),
@@ -239,7 +241,7 @@ class FeatureMatrix:
         if views < 1:
             raise UsageError(f"views={views} selects no row; give at least 1")
         rows = np.flatnonzero(self.view < views)
-        return replace(self, X=_take(self.X, rows), image=self.image[rows], view=self.view[rows])
+        return replace(self, X=take(self.X, rows), image=self.image[rows], view=self.view[rows])
 
     def labels_from(self, table: Any, **rules: Any) -> FeatureMatrix:
         """Return the matrix with labels from a table, and its patients and splits if it has any.
@@ -388,45 +390,11 @@ class FeatureMatrix:
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
             versions=json.loads(file.attrs.get("versions", "{}")),
-            patients_known=_flag(file.attrs.get("patients_known")),
+            patients_known=read_flag(file.attrs.get("patients_known")),
             unreadable=tuple(
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
             ),
             **tables,
         )
-        matrix._check()
+        check_tables(matrix)
         return matrix
-
-    def _check(self) -> None:
-        """Refuse tables that contradict each other."""
-        rows, images = len(self.X), len(self.names)
-        per_image = (self.digests, self.labels, self.patients, self.splits)
-        if self.X.ndim != 2 or {len(self.image), len(self.view)} != {rows}:
-            raise ValueError("its tables of rows differ in length")
-        if {len(table) for table in per_image} != {images}:
-            raise ValueError("its tables of images differ in length")
-        if rows and not (self.image.min() >= 0 and self.image.max() < images):
-            raise ValueError("a row names an image that does not exist")
-        if images and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
-            raise ValueError("a label names a class that does not exist")
-        if len(set(self.class_names)) < len(self.class_names):
-            raise ValueError(f"its classes repeat: {', '.join(self.class_names)}")
-        if rows and self.view.min() < 0:
-            raise ValueError(f"a row has the view {self.view.min()}")
-        if len(np.unique(np.column_stack([self.image, self.view]), axis=0)) < rows:
-            raise ValueError("it has a view of an image twice")
-        if len(np.unique(self.image)) < images:
-            raise ValueError("it has images without rows")
-        if len(set(self.names)) < images:
-            raise ValueError("it has an image twice under one path")
-
-
-def _flag(value: Any) -> bool | None:
-    """Read a flag that files of early versions lack."""
-    return None if value is None else bool(value)
-
-
-def _take(X: npt.NDArray[np.float32], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    if isinstance(X, LazyRows):
-        return cast("npt.NDArray[np.float32]", X.select(rows))
-    return X[rows]

@@ -48,7 +48,9 @@ def verify_checksums(path: Path) -> None:
         if len(end) < _END or end[40:] != _MAGIC or length > size - _END:
             file.seek(0)
             if MARK.encode() in file.read(_HEAD):
-                raise ValueError("its end is missing or was changed")
+                raise ValueError(
+                    "its end is missing or was changed, as by a program that opens it for writing"
+                )
             _say_unchecked(path)
             return
         stop = size - _END - length

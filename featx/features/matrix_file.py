@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -11,8 +12,19 @@ import numpy.typing as npt
 
 from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import open_rows
+from featx.runtime.posix import is_locked
 
-__all__ = ["checked", "map_features", "read_features", "unreadable_matrix"]
+if TYPE_CHECKING:
+    from featx.features.matrix import FeatureMatrix
+
+__all__ = [
+    "check_tables",
+    "checked",
+    "map_features",
+    "read_features",
+    "read_flag",
+    "unreadable_matrix",
+]
 
 
 def unreadable_matrix(path: Path, error: Exception) -> FeatxError:
@@ -24,7 +36,8 @@ def unreadable_matrix(path: Path, error: Exception) -> FeatxError:
         )
     if isinstance(error, PermissionError):
         return UsageError(f"{path} may not be read by this user. Ask its owner for permission")
-    if isinstance(error, BlockingIOError):
+    # A file that is being written matches no checksum.
+    if isinstance(error, BlockingIOError) or is_locked(path):
         return FeatxError(
             f"another program has {path} open for writing, perhaps a notebook, a viewer or a run "
             "that is not finished. The file itself may be whole: close it there, and try again"
@@ -84,3 +97,32 @@ def read_features(file: h5py.File, path: Path) -> npt.NDArray[np.float32]:
         # No rows, or so few that HDF5 keeps them in the header.
         return dataset[:]
     return open_rows(path, offset, dataset.shape)
+
+
+def check_tables(matrix: FeatureMatrix) -> None:
+    """Refuse tables that contradict each other."""
+    rows, images = len(matrix.X), len(matrix.names)
+    per_image = (matrix.digests, matrix.labels, matrix.patients, matrix.splits)
+    if matrix.X.ndim != 2 or {len(matrix.image), len(matrix.view)} != {rows}:
+        raise ValueError("its tables of rows differ in length")
+    if {len(table) for table in per_image} != {images}:
+        raise ValueError("its tables of images differ in length")
+    if rows and not (matrix.image.min() >= 0 and matrix.image.max() < images):
+        raise ValueError("a row names an image that does not exist")
+    if images and not (matrix.labels.min() >= -1 and matrix.labels.max() < len(matrix.class_names)):
+        raise ValueError("a label names a class that does not exist")
+    if len(set(matrix.class_names)) < len(matrix.class_names):
+        raise ValueError(f"its classes repeat: {', '.join(matrix.class_names)}")
+    if rows and matrix.view.min() < 0:
+        raise ValueError(f"a row has the view {matrix.view.min()}")
+    if len(np.unique(np.column_stack([matrix.image, matrix.view]), axis=0)) < rows:
+        raise ValueError("it has a view of an image twice")
+    if len(np.unique(matrix.image)) < images:
+        raise ValueError("it has images without rows")
+    if len(set(matrix.names)) < images:
+        raise ValueError("it has an image twice under one path")
+
+
+def read_flag(value: Any) -> bool | None:
+    """Read a flag that files of early versions lack."""
+    return None if value is None else bool(value)

@@ -14,6 +14,7 @@ from types import ModuleType
 
 __all__ = [
     "describe_exit",
+    "is_locked",
     "limit_cpu_seconds",
     "limit_memory",
     "memory_limit",
@@ -106,3 +107,20 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another program has locked a file for writing."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        # Of file systems without locks.
+        except OSError:
+            return False
+    return False

@@ -1,6 +1,7 @@
 """Rows that are read only where they are indexed are the rows of the file."""
 
 import errno
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,9 +72,10 @@ def test_a_lazy_matrix_selects_and_saves_as_one_in_memory(tmp_path):
 
 def test_matrices_too_large_to_join_in_memory_stay_where_they_are(monkeypatch):
     matrix = make_matrix(n_images=20, features=5)
-    together = FeatureMatrix.join([matrix, matrix])
-    monkeypatch.setattr("featx.features.matrix.available_memory", lambda: 100)
-    lazy = FeatureMatrix.join([matrix, matrix])
+    pair = [matrix, replace(matrix, recipes=({**matrix.recipes[0], "backbone": "vgg16"},))]
+    together = FeatureMatrix.join(pair)
+    monkeypatch.setattr("featx.features.joining.available_memory", lambda: 100)
+    lazy = FeatureMatrix.join(pair)
     assert isinstance(lazy.X, LazyRows)
     np.testing.assert_array_equal(np.asarray(lazy.X), together.X)
     assert FeatureMatrix.join([matrix]).X is matrix.X
