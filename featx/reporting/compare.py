@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from featx.classifiers.predictions import Predictions
 from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results_folder import Results, damaged, read_results
@@ -222,6 +223,7 @@ def _test(
     )
     if here is None or there is None:
         return "a run has no predictions of it"
+    here, there = _named_alike(here, there), _named_alike(there, here)
     difference = here.difference_from(there)
     if difference:
         return difference
@@ -234,6 +236,17 @@ def _test(
     patients = a.patients if a.patients is not None else b.patients
     probabilities = (b.probabilities, a.probabilities)
     return paired_tests(a.labels, *probabilities, b.predicted, a.predicted, patients)
+
+
+def _named_alike(own: Predictions, other: Predictions) -> Predictions:
+    """Add folders that early versions left off all names, where the other run names them."""
+    if len(own) != len(other) or not len(own) or set(own.names) == set(other.names):
+        return own
+    whole, short = min(other.names), min(own.names)
+    prefix = whole.removesuffix(short)
+    names = [f"{prefix}{name}" for name in own.names]
+    added = whole.endswith(f"/{short}") and set(names) == set(other.names)
+    return replace(own, names=names) if added else own
 
 
 def _difference(

@@ -59,6 +59,25 @@ def test_the_order_of_images_does_not_matter(runs):
     assert compare(first.root, second.root).to_dict() == before.to_dict()
 
 
+def rename(folder, path):
+    """Change the path of each test image, as the function says."""
+    for row in folder.rows:
+        file = folder.root / "scores" / f"{row['name']}.csv"
+        header, *lines = file.read_text().splitlines()
+        file.write_text("\n".join([header, *map(path, lines)]) + "\n")
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_folders_around_all_images_that_one_run_leaves_off_make_no_difference(runs, older):
+    roots = [folder.write() for folder in runs]
+    before = compare(*roots).to_dict()
+    rename(runs[1 - older], lambda line: f"chest_xray/{line}")
+    assert compare(*roots).to_dict() == before
+    # Other folders may be other images.
+    rename(runs[older], lambda line: f"elsewhere/{line}")
+    assert not any(row.same_images for row in compare(*roots).rows)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
