@@ -155,8 +155,13 @@ def cache_verify(cache: Path | None) -> None:
         for row in findings
     ]
     print_result(findings, "\n".join(lines) or "The cache is empty.")
-    if any(row["set_aside"] for row in findings):
-        raise FeatxError("damaged shards were set aside; the next extraction computes them again")
+    unusable = sum(len(row["unusable"]) for row in findings)
+    if unusable:
+        aside = sum(len(row["set_aside"]) for row in findings)
+        raise FeatxError(
+            f"{unusable:,} shards are damaged or cannot be read, {aside:,} of them set aside; "
+            "extractions compute their rows again"
+        )
 
 
 @cache_group.command("prune")

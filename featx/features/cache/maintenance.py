@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import FeatxError, UsageError, unknown_name
-from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, FeatureStore
+from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, TAG_NAME, FeatureStore
 from featx.features.recipe import Recipe
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.progress import progress
@@ -23,7 +23,7 @@ __all__ = ["list_recipes", "prune", "verify"]
 ABANDONED_SECONDS = 3600.0
 
 # What a recipe's folder holds besides damaged and temporary files.
-_OWN_FILES = (SHARD_PATTERN, "*.json", "probe.h5", INDEX_NAME)
+_OWN_FILES = (SHARD_PATTERN, "recipe.json", "probe.h5", INDEX_NAME)
 
 
 def _stores(cache: Path) -> dict[Path, FeatureStore | None]:
@@ -90,6 +90,9 @@ def verify(cache: Path) -> list[dict[str, Any]]:
                 "sound_shards": sound,
                 "rows": rows,
                 "set_aside": sorted(_aside(folder) - before),
+                "unusable": {}
+                if store is None
+                else {path.name: reason for path, reason in sorted(store.unusable.items())},
             }
         )
     return findings
@@ -106,15 +109,19 @@ def prune(
 
     Safe while extractions run: no file is touched that a process still writes.
     """
-    rows = {row["folder"]: row for row in list_recipes(cache)}
+    if idle_days is not None and not idle_days >= 0:
+        raise UsageError(f"idle_days={idle_days} is no number of days; give 0 or more")
+    # Another program's folder may have a recipe.json, too.
+    own = {folder.name for folder, store in _stores(cache).items() if store is not None}
+    rows = {row["folder"]: row for row in list_recipes(cache) if row["folder"] in own}
     for name in folders:
         if name not in rows:
             raise unknown_name("cached recipe", name, rows)
     limit = math.inf if idle_days is None else idle_days
     deleted = [name for name in rows if name in folders or (rows[name]["idle_days"] or 0) >= limit]
-    files = list(_abandoned(cache))
+    files = list(_abandoned(cache)) if rows or (cache / TAG_NAME).is_file() else []
     for name in rows:
-        files += [*(cache / name).glob("damaged/*"), *_abandoned(cache / name)]
+        files += [*(cache / name / "damaged").glob(SHARD_PATTERN), *_abandoned(cache / name)]
     for name in deleted:
         files += [path for pattern in _OWN_FILES for path in (cache / name).glob(pattern)]
     sizes = [size for size in map(_delete, files) if size is not None]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import json
 import logging
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +29,7 @@ from featx.runtime.files import library_versions, put_bytes, put_checked, read_c
 __all__ = [
     "INDEX_NAME",
     "SHARD_PATTERN",
+    "TAG_NAME",
     "FeatureStore",
     "Features",
     "RowKey",
@@ -40,6 +45,13 @@ FORMAT = 1
 # Names in caches of every version.
 SHARD_PATTERN = "part-*.h5"
 INDEX_NAME = "keys.index"
+
+# Marks a cache for featx and for backups (https://bford.info/cachedir/).
+TAG_NAME = "CACHEDIR.TAG"
+TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Features that featx can compute again.\n"
+
+# Why a cache that can be read cannot be written.
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 RowKey = tuple[str, int]
 """SHA-256 of an image in hexadecimal, and the number of one of its views."""
@@ -83,7 +95,11 @@ class FeatureStore:
     def __init__(self, cache: Path, recipe: Recipe) -> None:
         self.recipe = recipe
         self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
+        self.unusable: dict[Path, str] = {}
+        """Shards that were found damaged or unreadable, with the reason."""
         self._index = _ShardIndex(self.folder / INDEX_NAME, recipe.digest)
+        # Folder of new shards where the cache cannot be written, for the life of this object.
+        self._aside: Path | None = None
 
     def missing(self, digests: Sequence[str], views: int) -> npt.NDArray[np.bool_]:
         """Find the rows that the cache lacks, shape (n_images, views), by the index where it can.
@@ -140,15 +156,28 @@ class FeatureStore:
     def shard_paths(self) -> Iterator[Path]:
         """Yield the shards, also those that other processes write meanwhile."""
         seen: set[Path] = set()
-        while fresh := sorted(set(self.folder.glob(SHARD_PATTERN)) - seen):
+        folders = [self.folder] if self._aside is None else [self.folder, self._aside]
+        while fresh := sorted(
+            {path for folder in folders for path in folder.glob(SHARD_PATTERN)} - seen
+        ):
             yield from fresh
             seen.update(fresh)
 
     def read(self, path: Path) -> Shard | None:
         """Read one shard; a damaged one is set aside, with a message."""
+        if path in self.unusable:
+            return None
         try:
             content = path.read_bytes()
         except FileNotFoundError:
+            return None
+        except OSError as error:
+            self.unusable[path] = str(error.strerror)
+            remedy = " Ask its owner for permission (chmod a+r)." * (error.errno == errno.EACCES)
+            logger.warning(
+                f"Cache shard {path} cannot be read ({error.strerror}); its rows are computed "
+                f"again.{remedy}"
+            )
             return None
         try:
             shard = self._parse(path, content)
@@ -171,6 +200,7 @@ class FeatureStore:
             )
 
     def _set_aside(self, path: Path, reason: str) -> None:
+        self.unusable[path] = reason
         aside = self.folder / "damaged" / path.name
         try:
             aside.parent.mkdir(exist_ok=True)
@@ -198,9 +228,26 @@ class FeatureStore:
         self.describe()
         content = buffer.getvalue()
         path = self.folder / _shard_name(content)
-        put_bytes(path, content)
+        try:
+            put_bytes(path, content)
+        except FeatxError as error:
+            if getattr(error.__cause__, "errno", None) not in _REFUSED:
+                raise
+            path = self._folder_aside(error) / path.name
+            put_bytes(path, content)
+        self.unusable.pop(path, None)
         self._index.put(path.name, (digests, views))
         return path
+
+    def _folder_aside(self, error: FeatxError) -> Path:
+        if self._aside is None:
+            self._aside = Path(tempfile.mkdtemp(prefix="featx-rows-"))
+            weakref.finalize(self, shutil.rmtree, self._aside, ignore_errors=True)
+            logger.warning(
+                f"New rows are kept for this run only: {error.__cause__}. Ask for permission to "
+                f"write in {self.folder}, or name another --cache"
+            )
+        return self._aside
 
     def describe(self) -> None:
         """Write the recipe next to the shards; this fails early in an unwritable cache."""
@@ -208,6 +255,10 @@ class FeatureStore:
         if not path.exists():
             text = json.dumps(self.recipe.to_dict(), indent=2, sort_keys=True)
             put_bytes(path, f"{text}\n".encode())
+        tag = self.folder.parent / TAG_NAME
+        if not tag.exists():
+            with contextlib.suppress(FeatxError):
+                put_bytes(tag, TAG)
 
     def save_index(self) -> None:
         """Write the index of shards, for later runs."""

@@ -1,4 +1,5 @@
 import hashlib
+import mmap
 import os
 import time
 
@@ -56,6 +57,20 @@ def test_a_change_that_keeps_size_and_modification_time_shows(
     assert sorted(hashed_names) == sorted([*images.names, images.names[3]])
     assert again.digests[3] == hashlib.sha256(bytes(before.st_size)).hexdigest()
     assert again.digests[3] != first.digests[3]
+
+
+def test_a_write_through_a_map_that_changes_no_time_needs_rehash(images, tmp_path, settled):
+    source = images.sources[3]
+    with source.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        content[-1] ^= 1
+        first = hash_images(images, tmp_path).digests
+        before = source.stat()
+        content[-1] ^= 1
+        if source.stat().st_ctime_ns == before.st_ctime_ns:
+            assert hash_images(images, tmp_path).digests == first
+        again = hash_images(images, tmp_path, rehash=True).digests
+    assert again != first
+    assert again[3] == hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def test_another_file_of_the_same_name_is_not_taken_for_it(images, tmp_path, settled):

@@ -98,4 +98,35 @@ def test_prune_deletes_named_and_idle_recipes(store, tmp_path):
     with pytest.raises(UsageError, match="no cached recipe 'nothing'"):
         prune(tmp_path, folders=("nothing",))
     assert prune(tmp_path, folders=(store.folder.name,))["recipes"] == [store.folder.name]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["CACHEDIR.TAG"]
+
+
+def test_prune_touches_nothing_of_other_programs(store, tmp_path):
+    for name in ("cooking/recipe.json", "cooking/part-1.h5", "cooking/damaged/photo.png"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    for path in ("notes.json", "damaged/notes.txt"):
+        (store.folder / path).parent.mkdir(exist_ok=True)
+        (store.folder / path).write_text("mine")
+    others = {path for path in tmp_path.rglob("*") if path.is_file() and "vgg16" not in str(path)}
+    assert prune(tmp_path, idle_days=0)["recipes"] == [store.folder.name]
+    assert others <= set(tmp_path.rglob("*"))
+    left = sorted(path.name for path in store.folder.rglob("*") if path.is_file())
+    assert left == ["notes.json", "notes.txt"]
+    with pytest.raises(UsageError, match="no cached recipe 'cooking'"):
+        prune(tmp_path, folders=("cooking",))
+
+
+def test_prune_leaves_a_folder_alone_that_is_no_cache(tmp_path):
+    path = tmp_path / f"{TEMPORARY_PREFIX}of-another-program"
+    path.write_text("mine")
+    os.utime(path, (time.time() - 7200,) * 2)
+    assert prune(tmp_path)["files"] == 0
+    assert path.exists()
+
+
+@pytest.mark.parametrize("days", [-1, float("nan")])
+def test_prune_refuses_days_that_are_none(store, tmp_path, days):
+    with pytest.raises(UsageError, match="no number of days"):
+        prune(tmp_path, idle_days=days)
