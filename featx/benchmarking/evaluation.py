@@ -90,11 +90,21 @@ class ModelEvaluator:
             images=data.identity,
             scores=SCORE_FORMAT,
             versions=_versions(),
+            **self._revisions(classifier),
         )
         files = [self.model_file(name)] if kind == "frozen" else []
         files += [self._scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
         return self._evaluation(name, key, compute, files, data)
+
+    def _revisions(self, classifier: str) -> dict[str, int]:
+        """Return what gives other rows than the first version; rows without it stay found."""
+        from featx.classifiers.registry import get_classifier
+
+        # Decisions among three and more classes know class weights since.
+        decision = int(len(self.class_names) > 2)
+        revisions = {"model": get_classifier(classifier).revision, "decision": decision}
+        return {name: number for name, number in revisions.items() if number}
 
     def _fit(self, name: ModelName, data: TrainTestData[FeatureMatrix]) -> BenchmarkRow:
         from featx.classifiers.fitting import fit

@@ -68,6 +68,9 @@ class ClassifierSpec:
         no information for no information.
     shared_fits : SharedFits, optional
         Faster fits of many settings in one fold; by default one by one.
+    revision : int, default=0
+        Raised whenever the same training data give another model, so that a benchmark does not
+        mix rows of both.
 
     Examples
     --------
@@ -87,6 +90,7 @@ class ClassifierSpec:
     counts_images: str | None = None
     needs_variance: bool = True
     shared_fits: SharedFits = field(default_factory=SharedFits)
+    revision: int = 0
 
     def __repr__(self) -> str:
         return f"<ClassifierSpec {self.name}: {self.title}>"
@@ -217,6 +221,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             lambda _: [{"max_depth": [2, 4], "learning_rate": [0.05, 0.15]}],
             "T. Chen, C. Guestrin (2016), XGBoost: a scalable tree boosting system, "
             "doi 10.1145/2939672.2939785",
+            revision=1,
         ),
         ClassifierSpec(
             "random_forest",
@@ -224,6 +229,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             _make_random_forest,
             lambda _: [{"min_samples_leaf": [8, 3]}],
             "L. Breiman (2001), Random forests, doi 10.1023/A:1010933404324",
+            revision=1,
         ),
         # Votes cannot be weighted; the operating point, chosen out of fold, balances the classes.
         ClassifierSpec(
@@ -235,6 +241,7 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             "doi 10.1109/TIT.1967.1053964",
             weighted=False,
             counts_images="n_neighbors",
+            revision=1,
         ),
         # Balanced weights make its prior uniform.
         ClassifierSpec(
