@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.benchmarking.data import known_patients
+from featx.classifiers.calibration import calibrate, probabilities
 from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import average_views, one_vs_rest_auc, pipeline_scores
 from featx.classifiers.out_of_core import plan_fits, select_images
@@ -15,7 +16,7 @@ from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
 from featx.features.matrix import FeatureMatrix
-from featx.metrics.ranking import macro_auc_interval
+from featx.metrics.ranking import macro_auc_interval, ranked
 from featx.reporting.records import BenchmarkRow
 
 __all__ = ["CURVE_PROPORTIONS", "curve_point", "repeated_auc", "select_patients"]
@@ -31,7 +32,9 @@ def repeated_auc(row: BenchmarkRow, train: FeatureMatrix, config: FitConfig) -> 
     matrix = select_images(train, np.arange(train.n_images), config)
     plan = plan_fits(get_classifier(row.classifier), TrainingSet.of(matrix), config)
     search = Search(plan.spec, plan.training, plan.config)
-    return one_vs_rest_auc(plan.training.labels, search.out_of_fold(row.settings["chosen"]))
+    scores, labels = search.out_of_fold(row.settings["chosen"]), plan.training.labels
+    calibration = calibrate(config.calibration, scores, labels)
+    return one_vs_rest_auc(labels, ranked(probabilities(calibration.logits(scores))))
 
 
 def curve_point(
@@ -55,8 +58,14 @@ def curve_point(
         return None
     training = TrainingSet.of(select_images(train, chosen, config))
     plan = plan_fits(get_classifier(row.classifier), training, config)
-    pipeline = plan.whole(Search(plan.spec, plan.training, plan.config).fit(row.settings["chosen"]))
+    search, parameters = Search(plan.spec, plan.training, plan.config), row.settings["chosen"]
+    pipeline = plan.whole(search.fit(parameters))
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
+    if len(train.class_names) > 2:
+        # Of two classes, calibration keeps the order; of more, it decides how columns compare.
+        out_of_fold = search.out_of_fold(parameters)
+        calibration = calibrate(config.calibration, out_of_fold, plan.training.labels)
+        scores = probabilities(calibration.logits(scores))
     area = macro_auc_interval(test.labels, scores, patients=known_patients(test))
     return {
         "name": row.name,

@@ -27,10 +27,11 @@ __all__ = [
 
 Scores = npt.NDArray[np.float64]
 
-# Beyond, a float64 probability rounds to 0 or 1, and no finite set of images shows that much.
-_LARGEST_LOGIT = 30.0
-_LEAST_PROBABILITY = 1e-9
+# At twice as much a float64 probability rounds to 1, and no set of images shows more than this.
+_LARGE_LOGIT = 15.0
+_LEAST_PROBABILITY = 1e-6
 _FLAT_SLOPE = 1e-3
+_TIE_BREAK = 1e-3
 
 
 class Calibration(Protocol):
@@ -65,7 +66,11 @@ class SigmoidCalibration:
 
 @dataclass(frozen=True)
 class IsotonicCalibration:
-    """Probability as an increasing step function of the score, interpolated between steps."""
+    """Probability as an increasing step function of the score, interpolated between steps.
+
+    On a step, too, log-odds increase with the score, by at most 2e-3 in all, so that calibration
+    leaves the ranking of images, and their AUC, as it is.
+    """
 
     scores: tuple[npt.NDArray[np.float64], ...]
     values: tuple[npt.NDArray[np.float64], ...]
@@ -76,7 +81,15 @@ class IsotonicCalibration:
         knots = zip(columns, self.scores, self.values, strict=True)
         probability = np.column_stack([np.interp(*knot) for knot in knots])
         probability = probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
-        return logit(probability[:, 0]) if scores.ndim == 1 else np.log(probability)
+        ends = [(knots[0], knots[-1]) for knots in self.scores]
+        position = np.column_stack(
+            [
+                (column - low) / ((high - low) or 1.0) - 0.5
+                for column, (low, high) in zip(columns, ends, strict=True)
+            ]
+        )
+        log_odds = logit(probability) + _TIE_BREAK * position / (1 + abs(position))
+        return log_odds[:, 0] if scores.ndim == 1 else log_expit(log_odds)
 
 
 def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Calibration:
@@ -140,7 +153,10 @@ def cross_calibrate(
 def probabilities(logits: Scores) -> Scores:
     """Turn the log-odds of a `Calibration` into probabilities, a column per class."""
     if logits.ndim == 1:
-        positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
+        # Larger log-odds are compressed, not cut, so that their order stays.
+        beyond = np.maximum(abs(logits) - _LARGE_LOGIT, 0)
+        bounded = abs(logits) - beyond + _LARGE_LOGIT * beyond / (_LARGE_LOGIT + beyond)
+        positive = expit(np.copysign(bounded, logits))
         return np.column_stack([1 - positive, positive])
     return softmax(logits, axis=1)
 

@@ -74,6 +74,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Recipes of the features it was fitted on; empty after `fit`.
     out_of_fold_ : ndarray of float64, shape (n_images, n_classes)
         Probabilities of the training images, each by a fit and a calibration without its fold.
+    out_of_fold_scores_ : ndarray of float64, shape (n_images,) or (n_images, n_classes)
+        Scores of these images before calibration. AUC out of fold ranks them by the calibration of
+        the model, as of any other image: each fold's own calibration would mix up their order.
     out_of_fold_labels_ : ndarray of int64, shape (n_images,)
         Class codes of these images.
     out_of_fold_images_ : ndarray, shape (n_images,)
@@ -107,6 +110,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     best_params_: dict[str, Any]
     recipes_: tuple[dict[str, Any], ...]
     out_of_fold_: Scores
+    out_of_fold_scores_: Scores
     out_of_fold_labels_: npt.NDArray[np.int64]
     out_of_fold_images_: npt.NDArray
     membership_: dict[str, Any] | None

@@ -154,6 +154,7 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
     model.calibration_ = calibrate(config.calibration, scores, labels)
     calibrated = probabilities(model.calibration_.logits(scores))
     model.out_of_fold_ = cross_calibrate(config.calibration, scores, labels, search.folds)
+    model.out_of_fold_scores_ = scores
     model.out_of_fold_labels_ = labels
     if len(training.classes) == 2:
         model.threshold_ = point.threshold(labels == 1, calibrated[:, 1])
@@ -161,6 +162,6 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
         model.threshold_ = point.cutoffs(labels, calibrated)
     reduced = plan.steps is not None
     model.provenance_ = describe_fit(
-        config, plan.training, candidates, scores, n_splits=len(search.folds), reduced=reduced
+        config, plan.training, candidates, calibrated, n_splits=len(search.folds), reduced=reduced
     )
     return plan.images

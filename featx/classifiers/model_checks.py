@@ -40,6 +40,9 @@ def check_model(model: FeatureClassifier) -> None:
     _check_decision(model, n_classes)
     n_images = len(model.out_of_fold_)
     _array(model, "out_of_fold_", (n_images, n_classes), 0)
+    if hasattr(model, "out_of_fold_scores_"):
+        shape = (n_images,) if n_classes == 2 else (n_images, n_classes)
+        _array(model, "out_of_fold_scores_", shape)
     labels = _array(model, "out_of_fold_labels_", (n_images,), 0)
     _require(bool((labels < n_classes).all()), "out_of_fold_labels_")
     made = get_classifier(model.classifier).make((n_features + 1, n_features), 0)

@@ -20,6 +20,7 @@ from featx.classifiers.training_set import TrainingSet
 from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
+from featx.metrics.ranking import ranked
 from featx.runtime.files import library_versions
 from featx.runtime.versions import decisive_versions
 
@@ -30,7 +31,7 @@ def describe_fit(
     config: FitConfig,
     training: TrainingSet,
     candidates: Sequence[Candidate],
-    scores: Scores,
+    calibrated: Scores,
     n_splits: int,
     reduced: bool,
 ) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def describe_fit(
         "n_splits": n_splits,
         "candidates": [{"parameters": c.parameters, "auc": c.auc} for c in candidates],
         "score_format": FORMAT,
-        "auc_out_of_fold": one_vs_rest_auc(training.labels, scores),
+        "auc_out_of_fold": one_vs_rest_auc(training.labels, ranked(calibrated)),
         **({"reduced": {"components": features, "rows": rows}} if reduced else {}),
     }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featx.backbones.registry import BACKBONES
+from featx.classifiers.calibration import probabilities
 from featx.classifiers.registry import CLASSIFIERS
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
@@ -36,14 +38,21 @@ def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any
     if matrix.patients_known:
         of = dict(zip(matrix.digests, matrix.patients.tolist(), strict=True))
         patients = np.array([of[digest] for digest in model.out_of_fold_images_.tolist()])
-    scores = evaluate(
+    score = partial(
+        evaluate,
         model.out_of_fold_labels_,
-        model.out_of_fold_,
         threshold=model.threshold_,
         class_names=tuple(str(name) for name in model.classes_),
         patients=patients,
         random_state=model.random_state,
     )
+    scores = score(model.out_of_fold_)
+    # Models of before have none.
+    if hasattr(model, "out_of_fold_scores_"):
+        logits = model.calibration_.logits(model.out_of_fold_scores_)
+        of_ranks = score(probabilities(logits)).metrics
+        metrics = {**scores.metrics, **{n: of_ranks[n] for n in ("auc", "average_precision")}}
+        scores = replace(scores, metrics=metrics)
     provenance = {key: value for key, value in model.provenance_.items() if key != "candidates"}
     return {
         "class_names": [str(name) for name in model.classes_],

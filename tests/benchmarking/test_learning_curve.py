@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from featx import FitConfig
-from featx.benchmarking.learning_curve import curve_point, select_patients
+from featx.benchmarking.learning_curve import curve_point, repeated_auc, select_patients
+from featx.classifiers.fitting import fit
 from featx.metrics.scores import Scores
+from featx.reporting.model_card import card_facts
 from featx.reporting.records import BenchmarkRow
 from tests.classifiers.makers import make_matrix
 
@@ -38,6 +41,22 @@ def test_more_patients_more_auc(classes):
     assert small["n_images"] == 2 * small["n_patients"]
     assert small["auc"] < large["auc"]
     assert large["auc_low"] < large["auc"] < large["auc_high"]
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic", "none"])
+@pytest.mark.parametrize(("classifier", "classes"), [("naive_bayes", 2), ("svm", 3), ("knn", 3)])
+def test_table_curve_and_repeats_rank_one_score(classifier, classes, calibration):
+    matrix = make_matrix(n_images=300, classes=classes, strength=0.5)
+    train, test = matrix.select_images(range(200)), matrix.select_images(range(200, 300))
+    config = FitConfig(classifier=classifier, calibration=calibration, n_jobs=1)
+    model = fit(train, config=config)
+    row = make_row(classifier, **model.best_params_)
+    shown = model.predict_images(test)
+    area = roc_auc_score(test.labels, shown if classes > 2 else shown[:, 1], multi_class="ovr")
+    assert curve_point(row, train, test, 1.0, config)["auc"] == pytest.approx(area)
+    out_of_fold = model.provenance_["auc_out_of_fold"]
+    assert repeated_auc(row, train, config) == pytest.approx(out_of_fold)
+    assert card_facts(model, train)["out_of_fold"]["auc"] == pytest.approx(out_of_fold)
 
 
 def test_too_few_patients_give_no_point_and_neighbors_are_limited():

@@ -45,7 +45,17 @@ def test_isotonic_is_scikit_learns(scored):
     grid = np.linspace(scores.min() - 5, scores.max() + 5, 200)
     expected = IsotonicRegression(out_of_bounds="clip").fit(scores, labels).predict(grid)
     fitted = calibrate("isotonic", scores, labels)
-    np.testing.assert_allclose(probabilities(fitted.logits(grid))[:, 1], expected, atol=1e-8)
+    np.testing.assert_allclose(probabilities(fitted.logits(grid))[:, 1], expected, atol=2.5e-4)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "none"])
+def test_calibration_keeps_the_ranking_of_two_classes(scored, method):
+    scores, labels = scored
+    steps = np.array([1.0, 2.0, 20.0])
+    # Scores beyond those of fitting are on the outermost steps.
+    others = np.sort(np.concatenate([scores, scores.max() + steps, scores.min() - steps]))
+    probability = probabilities(calibrate(method, scores, labels).logits(others))[:, 1]
+    assert (np.diff(probability)[np.diff(others) > 1e-5] > 0).all()
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "none"])
