@@ -143,9 +143,9 @@ def find_members(
     >>> [each.kind for each in find_members(None, ["x.png"], ["ab" * 32], None).findings]
     ['training-unknown']
     """
-    nobody = np.zeros(len(names), dtype=bool)
+    none = np.zeros(len(names), dtype=bool)
     if record is None:
-        return Members(names, nobody, nobody, [Finding("training-unknown", "warning", len(names))])
+        return Members(names, none, none, [Finding("training-unknown", "warning", len(names))])
     images = np.isin(digest_codes(digests), record["images"])
     members = [names[i] for i in np.flatnonzero(images).tolist()]
     found = make_finding("trained-on-images", "leak", members)
@@ -155,12 +155,12 @@ def find_members(
         found += make_finding("trained-on-copies", "leak", members)
         images = images | alike
     if patients is None or "patients" not in record:
-        return Members(names, images, nobody, found)
+        return Members(names, images, none, found)
     secret = _secret()
     if secret is None or _key_name(secret) != record["key"]:
         number = len(np.unique(patients))
         found.append(Finding("patients-not-compared", "information", number))
-        return Members(names, images, nobody, found)
+        return Members(names, images, none, found)
     known = np.isin(_patient_codes(patients, secret), record["patients"])
     shared = [f"patient {name}" for name in np.unique(patients[known])]
     found += make_finding("trained-on-patients", "leak", shared)

@@ -1,1 +1,1 @@
-"""Convolutional networks trained on the images themselves: what the frozen road has to beat."""
+"""Convolutional networks trained on the images themselves: the reference for frozen features."""

@@ -98,7 +98,7 @@ class EpochSeeds(_Callback):
         self._random_state = random_state
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:  # noqa: ARG002
-        """Seed every generator anew."""
+        """Seed every generator again."""
         generator = np.random.default_rng([self._random_state, epoch])
         for variable in self.model.variables:
             if variable.path.endswith("seed_generator_state"):

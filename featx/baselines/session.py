@@ -67,7 +67,7 @@ class Session:
         return EpochBackup(self.checkpoints / f"stage-{stage}")
 
     def open(self) -> None:
-        """Start anew unless the files belong to this training."""
+        """Start again unless the files belong to this training."""
         if self._read().get("key") == self.key:
             return
         if self.checkpoints.is_dir():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageViews", "Render", "TrainingBatches", "predict", "run_network"]
 
-# Decoded images kept in memory; images beyond it are decoded anew each epoch.
+# Decoded images kept in memory; images beyond it are decoded again in each epoch.
 MEMORY_BYTES = 512 * 2**20
 
 Indices = npt.NDArray[np.int64]
@@ -153,7 +153,7 @@ def run_network(
 ) -> npt.NDArray[np.float32]:
     """Return the output for one view of each image; batches are rendered ahead."""
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    # The last batch is filled up, since another size would be traced anew.
+    # The last batch is filled up, since another size would be traced again.
     batches = prefetch(
         lambda part: render(np.resize(part, batch_size), view), parts, workers=1, ahead=2
     )

@@ -13,7 +13,7 @@ from featx.runtime.memory import parse_size
 
 __all__ = ["CALIBRATIONS", "FIT_FORMAT", "FitConfig"]
 
-# Raised whenever the same settings and features give another model; a benchmark fits anew.
+# Raised whenever the same settings and features give another model; a benchmark fits again.
 FIT_FORMAT = 1
 
 CALIBRATIONS = ("sigmoid", "isotonic", "none")

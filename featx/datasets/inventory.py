@@ -41,7 +41,7 @@ class PassedOver:
     unit : {"files", "rows"}, default="files"
         What is counted.
     expected : bool, default=False
-        Whether nobody would take them for images, such as hidden files.
+        Whether such files are usual beside images, as hidden ones are.
 
     Examples
     --------

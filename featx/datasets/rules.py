@@ -130,7 +130,7 @@ class OpeningRules:
         inherited = frozenset(each.name for each in fields(self)) - set(given)
         if given.get("patients") == "none":
             given["patients"] = None
-        # Another set's images lie elsewhere, under other labels.
+        # Another set has other folders and other labels.
         others: dict[str, Any] = {"root": None, "rename_labels": {}}
         return replace(self, **others | given, external=name, inherited=inherited)
 

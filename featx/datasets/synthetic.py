@@ -234,7 +234,7 @@ def _expose(rng: np.random.Generator, chest: Map, size: int) -> npt.NDArray[np.u
     film = -np.log(signal * np.maximum(1 + grain / np.sqrt(signal), 0.05) + rng.uniform(0.02, 0.08))
     low, high = np.percentile(film, (rng.uniform(0.5, 4), rng.uniform(98.5, 99.9)))
     gray = np.clip((film - low) / (high - low), 0, 1)
-    # Opacities brighten an image: a mean gray drawn at random keeps brightness from telling them.
+    # Opacities brighten an image: a mean gray drawn at random keeps brightness from revealing them.
     gray = gray ** float(np.log(rng.uniform(0.4, 0.62)) / np.log(gray.mean()))
     gray = rng.uniform(0.85, 1.0) * gray + rng.uniform(0, 0.05)
     sides = np.array([height, height, width, width])

@@ -346,7 +346,7 @@ def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
     if hashlib.sha256(content).hexdigest() != digest:
         raise FeatxError(
             f"{name} has other bytes than when it was listed, though its size and times may be the "
-            "same. Run again with --rehash (rehash=True) to read every file anew; on a cluster, "
+            "same. Run again with --rehash (rehash=True) to read every file again; on a cluster, "
             "check that all machines read the same files"
         )
     return read_image(content, color)

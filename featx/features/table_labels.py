@@ -70,7 +70,7 @@ def labels_from_table(matrix: FeatureMatrix, table: Any, rules: OpeningRules) ->
 
 
 def _with_digests(table: Table, rules: OpeningRules) -> OpeningRules:
-    """Take a column `sha256` for want of a path."""
+    """Match by a column `sha256` where there is no column `path`."""
     usual = "path" in table.columns or "path" in rules.columns
     if usual or "sha256" not in table.columns:
         return rules

@@ -225,7 +225,7 @@ def decode_values(tiff: Tiff) -> npt.NDArray:
     packed = with_directory(page, _STORAGE, changed)
     with open_tiff(packed) as image:
         rows = np.asarray(image)
-    # A predictor begins anew in every tile.
+    # A predictor starts again in every tile.
     blocks = np.split(rows, stored_width // tile if tile else 1, axis=1)
     predictor = page.number(_PREDICTOR, 1)
     values = np.concatenate(

@@ -71,7 +71,7 @@ def expect(path: str | Path, kind: Kind) -> Path:
 
 
 def shown(path: str | Path) -> str:
-    """Return a path for a message, shortened where nobody would read it all."""
+    """Return a path for a message, shortened if it is long."""
     text = str(path)
     return text if len(text) <= 200 else f"{text[:100]}...{text[-20:]}"
 

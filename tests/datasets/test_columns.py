@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from featx.benchmarking.config import BenchmarkConfig, read_config
-from featx.cli import main
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
@@ -198,12 +197,6 @@ def test_a_config_records_the_rules(tmp_path):
         BenchmarkConfig.from_dict(elsewhere)
 
 
-def run(*arguments):
-    with pytest.raises(SystemExit) as ending:
-        main([str(argument) for argument in arguments])
-    return ending.value.code
-
-
 def hospital(put):
     """Write a table of three sites, as a German Excel exports it, with images elsewhere."""
     rows = []
@@ -222,24 +215,23 @@ def hospital(put):
     return path
 
 
-def test_two_commands_lead_from_a_hospitals_table_to_a_benchmark(put, capsys):
+def test_two_commands_lead_from_a_hospitals_table_to_a_benchmark(put, run_featx):
     path = hospital(put)
     command = ["benchmark", path.relative_to(path.parents[1]), "--classifiers", "logistic"]
     command += ["--no-controls", "--no-learning-curve", "--views", "1", "--out", "results"]
     command += ["--cache", "cache"]
-    assert run(*command) == 2
-    message = capsys.readouterr().err
-    assert "5 of its 50 rows have problems" in message
+    code, _, message = run_featx(*command)
+    assert code == 2 and "5 of its 50 rows have problems" in message
     options = proposal(message)
     assert options == [
         *("--columns", "path=Filename,label=Finding,patient=PatientID"),
         *("--root", "export/scans", "--skip-problems"),
     ]
-    assert run(*command, *options) == 0
+    assert run_featx(*command, *options)[0] == 0
     written = read_config("results/run.json")
     assert written["columns"]["patient"] == "PatientID"
     run_again = ["--out", "again", "--config", "results/run.json"]
-    assert run(*command[:-4], *command[-2:], *run_again) == 0
+    assert run_featx(*command[:-4], *command[-2:], *run_again)[0] == 0
     flows = [read_flow(folder) for folder in ("results", "again")]
     assert flows[0] == flows[1]
     assert flows[0][:5] == [

@@ -4,7 +4,6 @@ import numpy as np
 import pandas
 import pytest
 
-from featx.cli import main
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 
@@ -80,13 +79,7 @@ def test_problems_are_refused(matrix, rows, message):
         matrix.labels_from(pandas.DataFrame(rows, columns=["path", "label"]))
 
 
-def run(*arguments):
-    with pytest.raises(SystemExit) as ending:
-        main([str(argument) for argument in arguments])
-    return ending.value.code
-
-
-def test_a_matrix_without_labels_is_fitted_to_a_table(tmp_path, generator, capsys):
+def test_a_matrix_without_labels_is_fitted_to_a_table(tmp_path, generator, run_featx):
     labels = np.arange(24) % 2
     names = tuple(f"{number}.png" for number in range(24))
     FeatureMatrix(
@@ -105,11 +98,11 @@ def test_a_matrix_without_labels_is_fitted_to_a_table(tmp_path, generator, capsy
     (tmp_path / "labels.csv").write_text("\n".join(["File,Finding,PatientID", *rows]))
     command = ["fit", tmp_path / "features.h5", "--classifiers", "naive_bayes"]
     command += ["--out", tmp_path / "models"]
-    assert run(*command, "--columns", "path=File") == 2
-    assert "give one by --table" in capsys.readouterr().err
+    code, _, error = run_featx(*command, "--columns", "path=File")
+    assert code == 2 and "give one by --table" in error
     command += ["--table", tmp_path / "labels.csv"]
-    assert run(*command) == 2
+    code, _, error = run_featx(*command)
     proposed = "path=File,label=Finding,patient=PatientID"
-    assert f"--columns {proposed}" in capsys.readouterr().err
-    assert run(*command, "--columns", proposed) == 0
+    assert code == 2 and f"--columns {proposed}" in error
+    assert run_featx(*command, "--columns", proposed)[0] == 0
     assert (tmp_path / "models" / "naive_bayes.skops").exists()

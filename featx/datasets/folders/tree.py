@@ -104,7 +104,7 @@ class FileTree:
         found = []
         for folder in filter(None, self.folders):
             above = folder.rpartition("/")[0]
-            # Counted first, since this is seldom so.
+            # Counts are compared first, since names are slower.
             if 0 < 2 * counts[folder] == counts[above]:
                 start = len(above) + 1 if above else 0
                 own = {name[len(folder) + 1 :] for name in self.below(folder)}

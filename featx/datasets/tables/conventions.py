@@ -90,7 +90,7 @@ CONVENTIONS = (
         frozenset(("image_id", "class_name")),
         {"path": "image_id", "label": "class_name"},
         lists=True,
-        remark="an image has the findings of all its rows, whichever reader marked them",
+        remark="an image has the findings of all its rows and readers",
     ),
 )
 

@@ -92,7 +92,7 @@ def _without_shared_folder(paths: list[str]) -> list[str]:
 
 
 def _shown(folder: Path) -> str:
-    """Write a folder relative to the working directory where it lies below."""
+    """Write a folder relative to the working directory if it is below."""
     absolute, here = folder.absolute(), Path.cwd()
     return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
 
