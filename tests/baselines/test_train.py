@@ -72,10 +72,10 @@ def test_batch_norm_trains_only_from_random_weights(blobs, monkeypatch, weights,
         raise Interruption
 
     monkeypatch.setattr(keras.Model, "fit", stop)
-    recipe = replace(get_baseline(LITE), head_epochs=0)
-    monkeypatch.setitem(registry._RECIPES, LITE, recipe)
+    recipe = replace(get_baseline(LITE), name="no-head", head_epochs=0)
+    monkeypatch.setitem(registry._RECIPES, recipe.name, recipe)
     with pytest.raises(Interruption):
-        train(blobs(), LITE, weights=weights, size=32)
+        train(blobs(), recipe.name, weights=weights, size=32)
     assert found == [{trains}]
 
 
