@@ -11,6 +11,7 @@ __all__ = [
     "UnreadableImageError",
     "UsageError",
     "find_name",
+    "listed",
     "printable",
     "unknown_name",
 ]
@@ -67,7 +68,7 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
     names = list(known)
     close = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return UsageError(f"there is no {what} {name!r}{hint} (known: {', '.join(names)})")
+    return UsageError(f"there is no {what} {name!r}{hint} (known: {listed(names, 60)})")
 
 
 def find_name(what: str, name: object, known: Iterable[str]) -> str:
@@ -96,6 +97,19 @@ def find_name(what: str, name: object, known: Iterable[str]) -> str:
 
 def _plain(name: str) -> str:
     return name.casefold().translate(_IGNORED)
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """Join names by commas, at most so many, and count the others.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c", "d"], 2), listed(["a"], 2)
+    ('a, b and 2 more', 'a')
+    """
+    names = list(names)
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def printable(text: str) -> str:

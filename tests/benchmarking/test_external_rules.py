@@ -8,7 +8,6 @@ from PIL import Image
 
 import featx
 from featx.benchmarking.benchmark import open_sets
-from featx.cli import main
 from featx.errors import UsageError
 
 RULE = r"(p\d+)_"
@@ -26,29 +25,23 @@ def clinic(tmp_path, generator):
     return root
 
 
-def run(*arguments):
-    with pytest.raises(SystemExit) as ending:
-        main([str(argument) for argument in arguments])
-    return ending.value.code
-
-
 def test_messages_lead_to_a_run_with_an_external_set_of_other_names(
-    image_folder, clinic, tmp_path, capsys
+    image_folder, clinic, tmp_path, run_featx
 ):
     command = ["benchmark", image_folder, "--patients", RULE, "--external", f"clinic={clinic}"]
     command += ["--classifiers", "naive_bayes", "--no-controls", "--no-learning-curve"]
     command += ["--views", "1", "--out", tmp_path / "results", "--cache", tmp_path / "cache"]
-    assert run(*command) == 2
-    message = capsys.readouterr().err
+    code, _, message = run_featx(*command)
+    assert code == 2
     assert "'COVID-19', 'No_finding', 'Rib fracture'; the classes here are NORMAL, PNE" in message
     assert "--external-labels clinic=COVID-19:CLASS,No_finding:CLASS,Rib fracture:CLASS" in message
     labels = "clinic=COVID-19:PNEUMONIA,No_finding:NORMAL,Rib fracture:"
     command += ["--external-labels", labels]
-    assert run(*command) == 2
-    message = capsys.readouterr().err
+    code, _, message = run_featx(*command)
+    assert code == 2
     assert "does not fit 12 of 12 images, 'COVID-19/CR.CO00.png' for one" in message
     assert "--external-patients clinic=REGEX (--external-patients clinic=none if" in message
-    assert run(*command, "--external-patients", r"clinic=(CR\.\w+)") == 0
+    assert run_featx(*command, "--external-patients", r"clinic=(CR\.\w+)")[0] == 0
     table = featx.BenchmarkTable.load(tmp_path / "results")
     assert table[0].externals["clinic"].n == 12
     settings = table.run["settings"]

@@ -10,7 +10,7 @@ from featx.datasets.folders.layout import Group, group_folders, say_subfolders, 
 from featx.datasets.folders.tree import FileTree, StoredFile, read_tree
 from featx.datasets.inventory import PassedOver
 from featx.datasets.listing import FOLDER_NAMES, Listing
-from featx.errors import UsageError
+from featx.errors import UsageError, listed
 from featx.images.reading import SUFFIXES
 
 __all__ = ["list_files", "list_folder"]
@@ -39,8 +39,7 @@ def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
     listing = Listing([], [], [], [], None, tree.where, shared and f"{shared}/", remarks=remarks)
     remarks += [f"{folder} seems to be a copy" for folder in tree.copies()]
     if empty := tree.empty():
-        more = f" and {len(empty) - 5:,} more folders" if len(empty) > 5 else ""
-        remarks.append(f"no image in {', '.join(empty[:5])}{more}")
+        remarks.append(f"no image in {listed(empty, 5)}")
     again = _linked_twice(tree, groups)
     used: set[str] = set()
     for group in groups:

@@ -18,7 +18,7 @@ from featx.datasets.words import (
     says_split,
     split_of,
 )
-from featx.errors import UsageError, printable
+from featx.errors import UsageError, listed, printable
 from featx.images.archives import Member
 
 __all__ = ["Group", "group_folders", "say_subfolders", "unwrap"]
@@ -224,7 +224,7 @@ def _check_other_pictures(tree: FileTree) -> None:
         (usual if place is None else odd).append("/".join(parts[: (place or 0) + 1]))
     if odd and usual:
         raise UsageError(
-            f"{tree.where} has pictures in {_listed(dict.fromkeys(odd), whole=True)} that are no "
+            f"{tree.where} has pictures in {printable(listed(dict.fromkeys(odd), 6))} that are no "
             f"radiographs by the folder's name, beside images elsewhere. {_give(tree)} the "
             f"folder of the images, move the other pictures away, or {_OUT}"
         )
@@ -235,7 +235,5 @@ def _give(tree: FileTree) -> str:
     return "Unpack it and give" if packed else "Give"
 
 
-def _listed(folders: Iterable[str], most: int = 6, *, whole: bool = False) -> str:
-    names = [folder if whole else last_of(folder) for folder in folders]
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return printable(", ".join(names[:most]) + more)
+def _listed(folders: Iterable[str]) -> str:
+    return printable(listed(map(last_of, folders), 6))

@@ -14,7 +14,7 @@ from featx.datasets.tables.conventions import Convention, recognize
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.datasets.words import split_word
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, listed, unknown_name
 from featx.images.reading import SUFFIXES
 
 __all__ = ["Choice", "choose_columns", "finding_columns"]
@@ -82,6 +82,7 @@ def _propose(
     table: Table, known: dict[str, str], wanted: list[str], report: RowReport
 ) -> dict[str, str]:
     missing = next(role for role in wanted if role not in known)
+    has = listed(table.header, 20) or "none"
     columns = dict(known)
     for role in ROLES:
         free = [name for name in table.header if name not in columns.values()]
@@ -95,12 +96,12 @@ def _propose(
         unknown = next(role for role in wanted if role not in columns)
         example = ",".join(f"{role}={columns.get(role, 'COLUMN')}" for role in wanted)
         raise UsageError(
-            f"{table.where} has no column {unknown!r} (it has: {_listed(table.header)}); the usual "
+            f"{table.where} has no column {unknown!r} (it has: {has}); the usual "
             "columns are path, label, and optionally patient, split. Name others by "
             f"--columns {example}{_headless(table)}"
         )
     report.ask(
-        f"there is no column {missing!r} (it has: {_listed(table.header)}), which can be named",
+        f"there is no column {missing!r} (it has: {has}), which can be named",
         columns={role: name for role, name in columns.items() if name != role},
     )
     return columns
@@ -157,8 +158,3 @@ def _holds_findings(cells: list[str]) -> bool:
 def _headless(table: Table) -> str:
     looks = next((n for n in table.header if PurePosixPath(n).suffix.lower() in SUFFIXES), None)
     return "" if looks is None else f". Its first row must name the columns; {looks!r} is a file"
-
-
-def _listed(names: list[str], most: int = 20) -> str:
-    more = f", and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable
 
 from featx.datasets.rules import UNCERTAIN, OpeningRules
 from featx.datasets.tables.cells import clean, is_missing
 from featx.datasets.tables.columns import Choice, finding_columns
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
-from featx.errors import UsageError
+from featx.errors import UsageError, listed, unknown_name
 
 __all__ = ["NO_LABEL", "has_labels", "read_labels"]
 
@@ -52,7 +51,7 @@ def read_labels(
             lists = _joined(table.columns[choice.columns["path"]], lists)
         known = {name for each in lists for name in each}
         if positive not in known:
-            raise _unknown_finding(positive, known, f"column {column!r} of {table.where}")
+            raise unknown_name(f"finding in {table.where} named", positive, sorted(known))
         labels = [_binary(positive, positive in each) if each else "" for each in lists]
         _note_missing(labels, cells, report)
         return labels, f"finding {positive!r} in column {column!r}"
@@ -136,7 +135,7 @@ def _ask_for_finding(
         elsewhere = convention.labels_elsewhere if convention else "add a column `label`"
         raise UsageError(f"{table.where} has no labels: {elsewhere}")
     if positive is not None:
-        raise _unknown_finding(positive, names, table.where)
+        raise unknown_name(f"finding in {table.where} named", positive, names)
     counts = {name: _count_positive(table.columns[name]) for name in names}
     _ask(counts, "it has one column per finding", report)
 
@@ -146,23 +145,12 @@ def _count_positive(cells: Iterable[str]) -> int:
 
 
 def _ask(counts: dict[str, int], problem: str, report: RowReport) -> None:
-    by_count: Callable[[str], int] = lambda name: -counts[name]  # noqa: E731
-    names = sorted(counts, key=by_count)
-    shown = ", ".join(f"{name} {counts[name]:,}" for name in names[:20])
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    names = sorted(counts, key=lambda name: -counts[name])
+    shown = listed((f"{name} {counts[name]:,}" for name in names), 20)
     normal = ("no finding", "normal")
     best = next((name for name in names if name.lower() not in normal), names[0])
     report.ask(
         f"{problem}; choose the one that is positive, all other images being negative, by "
-        f"--positive, one of: {shown}{more}",
+        f"--positive, one of: {shown}",
         positive=best,
-    )
-
-
-def _unknown_finding(positive: str, known: Iterable[str], where: str) -> UsageError:
-    names = sorted(known)
-    close = get_close_matches(positive, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return UsageError(
-        f"{where} has no finding {positive!r}{hint} (it has: {', '.join(names[:30])})"
     )
