@@ -101,9 +101,13 @@ class ModelEvaluator:
         """Return what gives other rows than the first version; rows without it stay found."""
         from featx.classifiers.registry import get_classifier
 
-        # Decisions among three and more classes know class weights since.
-        decision = int(len(self.class_names) > 2)
-        revisions = {"model": get_classifier(classifier).revision, "decision": decision}
+        revisions = {
+            "model": get_classifier(classifier).revision,
+            # Decisions among three and more classes know class weights since.
+            "decision": int(len(self.class_names) > 2),
+            # Isotonic calibration makes no ties since.
+            "calibration": int(self.config.fit.calibration == "isotonic"),
+        }
         return {name: number for name, number in revisions.items() if number}
 
     def _fit(self, name: ModelName, data: TrainTestData[FeatureMatrix]) -> BenchmarkRow:
