@@ -128,31 +128,9 @@ def explore(
     search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
     distances, nearest = search.kneighbors()
     probabilities, issues, notes = _label_issues(matrix, classifier, random_state, n_jobs)
-    own, thumbnails = np.arange(matrix.n_images), None
-    if images is None:
-        pairs = _pairs_by_features(matrix)
-        notes.append(
-            "No thumbnails, and only duplicates with equal bytes or equal features: the images "
-            "themselves were not given. Pass images (--images)."
-        )
-    else:
-        own, matched = _matched(matrix, as_images(images, labeled=False, **rules))
-        thumbnails = np.zeros((matrix.n_images, TILE, TILE), dtype=np.uint8)
-        thumbnails[own] = map_with_progress(
-            partial(_thumbnail, matched), range(len(matched)), "Making thumbnails"
-        )
-        pairs = _pairs_by_pixels(matched)
-        if len(own) < matrix.n_images:
-            notes.append(
-                f"{matrix.n_images - len(own):,} of {matrix.n_images:,} images of the matrix are "
-                "not among the images given: they have no thumbnail, and their duplicates are "
-                "not searched."
-            )
-    # Each pair is listed once, by the first kind that it is of.
-    kinds: dict[tuple[int, int], str] = {}
-    for kind, found in pairs.items():
-        kinds |= {pair: kind for pair in found if pair not in kinds}
-    duplicates = tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds)
+    given = None if images is None else as_images(images, labeled=False, **rules)
+    thumbnails, duplicates, more = _see(matrix, given)
+    notes += more
     findings = _leaks(matrix, duplicates)
     return Exploration(
         title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
@@ -174,6 +152,38 @@ def explore(
         findings=findings,
         patients_known=bool(matrix.patients_known),
     )
+
+
+def _see(
+    matrix: FeatureMatrix, images: ImageDataset | None
+) -> tuple[npt.NDArray[np.uint8] | None, tuple[Duplicate, ...], list[str]]:
+    """Return thumbnails, duplicates and notes, from the images as far as they are given."""
+    own, thumbnails, notes = np.arange(matrix.n_images), None, []
+    if images is None:
+        pairs = _pairs_by_features(matrix)
+        notes.append(
+            "No thumbnails, and only duplicates with equal bytes or equal features: the images "
+            "themselves were not given. Pass images (--images)."
+        )
+    else:
+        own, matched = _matched(matrix, images)
+        thumbnails = np.zeros((matrix.n_images, TILE, TILE), dtype=np.uint8)
+        thumbnails[own] = map_with_progress(
+            partial(_thumbnail, matched), range(len(matched)), "Making thumbnails"
+        )
+        pairs = _pairs_by_pixels(matched)
+        if len(own) < matrix.n_images:
+            notes.append(
+                f"{matrix.n_images - len(own):,} of {matrix.n_images:,} images of the matrix are "
+                "not among the images given: they have no thumbnail, and their duplicates are "
+                "not searched."
+            )
+    # Each pair is listed once, by the first kind that it is of.
+    kinds: dict[tuple[int, int], str] = {}
+    for kind, found in pairs.items():
+        kinds |= {pair: kind for pair in found if pair not in kinds}
+    duplicates = tuple(Duplicate(int(own[i]), int(own[j]), kinds[i, j]) for i, j in kinds)
+    return thumbnails, duplicates, notes
 
 
 def _leaks(matrix: FeatureMatrix, duplicates: Sequence[Duplicate]) -> tuple[Finding, ...]:
