@@ -45,6 +45,10 @@ def check_model(model: FeatureClassifier) -> None:
         _array(model, "out_of_fold_scores_", shape)
     labels = _array(model, "out_of_fold_labels_", (n_images,), 0)
     _require(bool((labels < n_classes).all()), "out_of_fold_labels_")
+    _require(all(type(recipe) is dict for recipe in model.recipes_), "recipes_")
+    if model.recipes_:
+        counts = [model.provenance_[name] for name in ("rows", "images")]
+        _require(all(type(count) is int and count > 0 for count in counts), "provenance_")
     made = get_classifier(model.classifier).make((n_features + 1, n_features), 0)
     _require(
         [name for name, _ in made.steps] == [name for name, _ in model.pipeline_.steps], "steps"
@@ -83,6 +87,7 @@ def _array(
 
 def _check_decision(model: FeatureClassifier, n_classes: int) -> None:
     threshold = model.threshold_
+    _require(threshold is not None or n_classes > 2, "threshold_")
     if threshold is not None:
         cutoffs = np.array(threshold, dtype=np.float64)
         _require(cutoffs.shape == (() if n_classes == 2 else (n_classes,)), "threshold_")

@@ -28,7 +28,9 @@ def changed(values, draw):
             name = draw.choice(flat.dtype.names)
             flat[name][draw.randrange(len(flat))] = draw.choice([10**6, -7, 0])
         case 0 | 1 if len(flat) and flat.dtype.kind == "f":
-            flat[draw.randrange(len(flat))] = draw.choice([np.nan, np.inf, -1e300])
+            flat[draw.randrange(len(flat))] = draw.choice(
+                [np.nan, np.inf, np.finfo(flat.dtype).min]
+            )
         case 2 if len(flat) and flat.dtype.kind in "iu":
             flat[draw.randrange(len(flat))] = draw.choice([100, 0, np.iinfo(flat.dtype).max])
         case 3:

@@ -11,6 +11,7 @@ from typing import Any
 
 from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError, printable
+from featx.runtime.kinds import shown
 
 __all__ = ["RowReport"]
 
@@ -37,7 +38,7 @@ class RowReport:
 
     def add(self, kind: str, place: int, text: str = "") -> None:
         """Note a problem of a row."""
-        self.problems.setdefault(kind, {})[place] = text
+        self.problems.setdefault(kind, {})[place] = shown(text)
 
     def drop(self, reason: str, places: Iterable[int]) -> None:
         """Leave rows out that are no mistake."""
@@ -91,12 +92,12 @@ class RowReport:
         by_text: dict[str, list[str]] = {}
         for place, text in [*places.items()][:_MOST_ROWS]:
             by_text.setdefault(text, []).append(self.rows[place])
-        shown = "; ".join(
+        examples = "; ".join(
             f"{'rows' if len(rows) > 1 else 'row'} {', '.join(rows)}{f' ({text})' if text else ''}"
             for text, rows in by_text.items()
         )
         more = f"; and {len(places) - _MOST_ROWS:,} more" if len(places) > _MOST_ROWS else ""
-        return printable(f"{len(places):,} {kind}: {shown}{more}")
+        return printable(f"{len(places):,} {kind}: {examples}{more}")
 
 
 def as_options(options: dict[str, Any], external: str = "") -> str:
