@@ -22,7 +22,6 @@ from featx.benchmarking.costs import (
 )
 from featx.benchmarking.data import TrainTestData, known_patients
 from featx.benchmarking.result_cache import ResultCache, result_key
-from featx.classifiers.config import FIT_FORMAT
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
@@ -85,7 +84,7 @@ class ModelEvaluator:
         key = result_key(
             kind=kind,
             classifier=classifier,
-            fitting={**self.config.fit_settings, "format": FIT_FORMAT},
+            fitting=self.config.fit_settings,
             recipes=data.train.recipes,
             images=data.identity,
             scores=SCORE_FORMAT,
@@ -103,8 +102,9 @@ class ModelEvaluator:
 
         revisions = {
             "model": get_classifier(classifier).revision,
-            # Decisions among three and more classes know class weights since.
-            "decision": int(len(self.class_names) > 2),
+            # Of three and more classes, decisions know class weights, and AUC out of fold ranks
+            # probabilities.
+            "decision": 2 if len(self.class_names) > 2 else 0,
             # Isotonic calibration makes no ties since.
             "calibration": int(self.config.fit.calibration == "isotonic"),
         }

@@ -61,8 +61,8 @@ def curve_point(
     search, parameters = Search(plan.spec, plan.training, plan.config), row.settings["chosen"]
     pipeline = plan.whole(search.fit(parameters))
     scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
-    if len(train.class_names) > 2:
-        # Of two classes, calibration keeps the order; of more, it decides how columns compare.
+    # Calibrations fitted to two classes keep the order; of more, they decide how columns compare.
+    if len(train.class_names) > 2 or config.calibration == "none":
         out_of_fold = search.out_of_fold(parameters)
         calibration = calibrate(config.calibration, out_of_fold, plan.training.labels)
         scores = probabilities(calibration.logits(scores))

@@ -27,9 +27,10 @@ __all__ = [
 
 Scores = npt.NDArray[np.float64]
 
-# At twice as much a float64 probability rounds to 1, and no set of images shows more than this.
-_LARGE_LOGIT = 15.0
+# Beyond, a float64 probability rounds to 0 or 1, and no finite set of images shows that much.
+_LARGEST_LOGIT = 30.0
 _LEAST_PROBABILITY = 1e-6
+_LEAST_PROBABILITY_BEFORE = 1e-9
 _FLAT_SLOPE = 1e-3
 _TIE_BREAK = 1e-3
 
@@ -68,19 +69,28 @@ class SigmoidCalibration:
 class IsotonicCalibration:
     """Probability as an increasing step function of the score, interpolated between steps.
 
-    On a step, too, log-odds increase with the score, by at most 2e-3 in all, so that calibration
-    leaves the ranking of images, and their AUC, as it is.
+    If `strict`, log-odds increase with the score on a step, too, by at most 2e-3 in all, so that
+    the ranking of images, and their AUC, stays as it is.
     """
 
     scores: tuple[npt.NDArray[np.float64], ...]
     values: tuple[npt.NDArray[np.float64], ...]
+    # Files of before have no such field, and predict as they did.
+    strict: bool = False
 
     def logits(self, scores: Scores) -> Scores:
         """Return calibrated log-odds."""
         columns = scores.reshape(len(scores), -1).T
         knots = zip(columns, self.scores, self.values, strict=True)
         probability = np.column_stack([np.interp(*knot) for knot in knots])
-        probability = probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        least = _LEAST_PROBABILITY if self.strict else _LEAST_PROBABILITY_BEFORE
+        log_odds = logit(probability.clip(least, 1 - least))
+        if self.strict:
+            log_odds = log_odds + _TIE_BREAK * self._positions(columns)
+        return log_odds[:, 0] if scores.ndim == 1 else log_expit(log_odds)
+
+    def _positions(self, columns: Scores) -> Scores:
+        """Return where scores lie between the ends of the steps, increasing from -1 to 1."""
         ends = [(knots[0], knots[-1]) for knots in self.scores]
         position = np.column_stack(
             [
@@ -88,8 +98,7 @@ class IsotonicCalibration:
                 for column, (low, high) in zip(columns, ends, strict=True)
             ]
         )
-        log_odds = logit(probability) + _TIE_BREAK * position / (1 + abs(position))
-        return log_odds[:, 0] if scores.ndim == 1 else log_expit(log_odds)
+        return position / (1 + abs(position))
 
 
 def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Calibration:
@@ -123,6 +132,7 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
     return IsotonicCalibration(
         tuple(regression.X_thresholds_ for regression in fitted),
         tuple(regression.y_thresholds_ for regression in fitted),
+        strict=True,
     )
 
 
@@ -153,10 +163,7 @@ def cross_calibrate(
 def probabilities(logits: Scores) -> Scores:
     """Turn the log-odds of a `Calibration` into probabilities, a column per class."""
     if logits.ndim == 1:
-        # Larger log-odds are compressed, not cut, so that their order stays.
-        beyond = np.maximum(abs(logits) - _LARGE_LOGIT, 0)
-        bounded = abs(logits) - beyond + _LARGE_LOGIT * beyond / (_LARGE_LOGIT + beyond)
-        positive = expit(np.copysign(bounded, logits))
+        positive = expit(logits.clip(-_LARGEST_LOGIT, _LARGEST_LOGIT))
         return np.column_stack([1 - positive, positive])
     return softmax(logits, axis=1)
 

@@ -11,10 +11,7 @@ from featx.errors import UsageError, find_name, unknown_name
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.memory import parse_size
 
-__all__ = ["CALIBRATIONS", "FIT_FORMAT", "FitConfig"]
-
-# Raised whenever the same settings and features give another model; a benchmark fits again.
-FIT_FORMAT = 1
+__all__ = ["CALIBRATIONS", "FitConfig"]
 
 CALIBRATIONS = ("sigmoid", "isotonic", "none")
 

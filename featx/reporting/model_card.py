@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["CARD_FORMAT", "card_facts", "model_card"]
 
 # Of what `card_facts` returns: a benchmark keeps it.
-CARD_FORMAT = 2
+CARD_FORMAT = 1
 
 
 def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any]:

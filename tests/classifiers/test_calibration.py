@@ -48,7 +48,7 @@ def test_isotonic_is_scikit_learns(scored):
     np.testing.assert_allclose(probabilities(fitted.logits(grid))[:, 1], expected, atol=2.5e-4)
 
 
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "none"])
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_calibration_keeps_the_ranking_of_two_classes(scored, method):
     scores, labels = scored
     steps = np.array([1.0, 2.0, 20.0])
