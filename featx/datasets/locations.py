@@ -15,7 +15,7 @@ from featx.datasets.tables.table import is_table
 from featx.errors import UsageError
 from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url
-from featx.runtime.kinds import expect
+from featx.runtime.kinds import expect, remedy
 
 __all__ = ["list_images"]
 
@@ -46,10 +46,7 @@ def list_images(
         return list_medmnist(path, by_class)
     if is_archive(path):
         return list_files(text, list_members(path), by_class, by_split)
-    raise UsageError(
-        f"{path} is none of these; give a folder of images, a zip or tar archive of one, a CSV or "
-        "Parquet file with a column `path`, or a MedMNIST .npz file"
-    )
+    raise UsageError(f"{path} is no file of images; {remedy('images')}")
 
 
 def _list_remote_table(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from featx.errors import UsageError
 
-__all__ = ["Kind", "expect", "shown"]
+__all__ = ["Kind", "expect", "remedy", "shown"]
 
 Kind = Literal["images", "matrix", "model", "results"]
 
@@ -54,20 +54,25 @@ def expect(path: str | Path, kind: Kind) -> Path:
         ...
     featx.errors.UsageError: / is a folder, not a matrix file; make one with `featx extract ...
     """
-    expected, remedy = _EXPECTED[kind]
+    expected, way_out = _EXPECTED[kind]
     if not str(path).strip():
-        raise UsageError(f"{str(path)!r} is no path; {remedy}")
+        raise UsageError(f"{str(path)!r} is no path; {way_out}")
     path = Path(path)
     try:
         found = _recognize(path)
     except FileNotFoundError:
-        raise UsageError(f"{shown(path)} does not exist; {remedy}") from None
+        raise UsageError(f"{shown(path)} does not exist; {way_out}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{shown(path)} cannot be read ({reason}); {remedy}") from error
+        raise UsageError(f"{shown(path)} cannot be read ({reason}); {way_out}") from error
     if found not in (expected, *_LEFT_TO_READERS[kind]):
-        raise UsageError(f"{shown(path)} is {found}, not {expected}; {remedy}")
+        raise UsageError(f"{shown(path)} is {found}, not {expected}; {way_out}")
     return path
+
+
+def remedy(kind: Kind) -> str:
+    """Return what to give, for messages."""
+    return _EXPECTED[kind][1]
 
 
 def shown(path: str | Path) -> str:

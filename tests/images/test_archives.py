@@ -166,7 +166,7 @@ def test_bad_archives(tmp_path, image_folder):
     with pytest.raises(UsageError, match="unpack it, or pack the images as zip or plain tar"):
         ImageDataset.open(tar_folder(image_folder, tmp_path / "images.tar.gz", "w:gz"))
     (tmp_path / "text.zip").write_text("no archive")
-    with pytest.raises(UsageError, match="is none of these"):
+    with pytest.raises(UsageError, match="is no file of images"):
         ImageDataset.open(tmp_path / "text.zip")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
         archive.writestr("notes.txt", "nothing")
