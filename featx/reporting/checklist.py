@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from string import Formatter
 
-from featx.metrics.operating_point import Threshold
-from featx.reporting.records import BenchmarkRow
+from featx.reporting.methods import figure, listed, method_answers
 from featx.reporting.results_folder import Results
 
 __all__ = ["Checklist", "Item", "fill_checklists"]
@@ -81,7 +79,8 @@ def _values(results: Results) -> dict[str, str]:
         "The standard deviation over seeds is reported.": any(row.auc_seeds for row in rows),
     }
     return {
-        "models": _listed(rows, lambda row: row.label),
+        **method_answers(results),
+        "models": listed(rows, lambda row: row.label),
         "n_published": _count(len(run.get("published", []))),
         "flow": "; ".join(step.text for step in flow),
         "found": steps["start"],
@@ -95,29 +94,17 @@ def _values(results: Results) -> dict[str, str]:
         "findings": " ".join(findings.values()),
         "class_proportions": findings.get("class-share", ""),
         "classes": ", ".join(results.class_names),
-        "thresholds": _listed(rows, lambda row: _figure(row.name, row.threshold)),
         "robustness": " ".join(text for text, known in robustness.items() if known),
         "versions": ", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()),
-        "frozen": _listed(frozen, lambda row: row.backbone),
-        "features": _listed(frozen, lambda row: f"{row.backbone} {row.costs.n_features or 0:,}"),
-        "calibration": str(first.settings.get("calibration") or "") if first else "",
+        "frozen": listed(frozen, lambda row: row.backbone),
+        "features": listed(frozen, lambda row: f"{row.backbone} {row.costs.n_features or 0:,}"),
         "views": _count(first.views or 1) if first else "",
-        "test_views": _count(first.test_views or 1) if first else "",
-        "out_of_fold": _listed(frozen, lambda row: _figure(row.name, row.auc_out_of_fold)),
+        "out_of_fold": listed(frozen, lambda row: figure(row.name, row.auc_out_of_fold)),
         "externals": ", ".join(sorted({name for row in rows for name in row.externals})),
         "n_errors": _count(sum(picture.kind == "miss" for picture in results.gallery)),
         "n_heat_maps": _count(sum(bool(picture.heat_map) for picture in results.gallery)),
     }
 
 
-def _listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
-    return "; ".join(dict.fromkeys(filter(None, map(text, rows))))
-
-
 def _count(number: int) -> str:
     return f"{number:,}" if number else ""
-
-
-def _figure(name: str, value: Threshold) -> str:
-    values = value if isinstance(value, tuple) else () if value is None else (value,)
-    return f"{name} {', '.join(f'{each:.3f}' for each in values)}" if values else ""

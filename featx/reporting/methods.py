@@ -1,0 +1,178 @@
+"""What a run did with each kind of row, in sentences for the checklists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from featx.classifiers.registry import CLASSIFIERS
+from featx.metrics.operating_point import Threshold
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results_folder import Results
+
+__all__ = ["figure", "listed", "method_answers"]
+
+
+def method_answers(results: Results) -> dict[str, str]:
+    """Return what was fitted on what, by kind of row; empty where no row is of the kind."""
+    by_kind = {kind: [r for r in results.rows if r.kind == kind] for kind in _KINDS}
+    frozen, adapted, cnns = (by_kind[kind] for kind in _KINDS[:3])
+    fitted = [*frozen, *adapted, *by_kind["control"]]
+    thresholds = listed(results.rows, lambda row: figure(row.name, row.threshold))
+    return {
+        "handling": _handling(frozen, adapted, cnns),
+        "imbalance": _sentences(_weighting(fitted, cnns), _operating_point(results, fitted, cnns)),
+        "calibrating": _calibrating(fitted, cnns),
+        "prediction": _prediction(results, fitted, cnns),
+        "output": _sentences(
+            "Probabilities of each class, and a class." if results.rows else "",
+            _operating_point(results, fitted, cnns),
+            thresholds and f"Thresholds: {thresholds}.",
+        ),
+        "files": _sentences(
+            "models/*.skops hold the fitted classifiers; recipes name the networks by digest."
+            if frozen
+            else "",
+            "baselines/*/network.keras hold the trained networks." if cnns else "",
+        ),
+        "initial": _sentences(
+            _of(frozen, "Frozen networks ({}): weights by SHA-256, or random by seed, in recipes."),
+            _of([r for r in cnns if _backbones(r)], "Trained from a network's weights: {}."),
+            _of([r for r in cnns if not _backbones(r)], "Trained from random weights: {}."),
+        ),
+        "selection": _sentences(
+            _of(frozen, "{}: by cross-validation on training images, without test images."),
+            *_epochs(cnns),
+        ),
+        "ensembles": _ensembles(results.rows),
+    }
+
+
+_KINDS = ("frozen", "adapted", "baseline", "control")
+
+
+def listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
+    """Return the distinct texts of rows, joined."""
+    return "; ".join(dict.fromkeys(filter(None, map(text, rows))))
+
+
+def figure(name: str, value: Threshold) -> str:
+    """Return a name with its number or numbers, empty without any."""
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return f"{name} {', '.join(f'{each:.3f}' for each in values)}" if values else ""
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _of(rows: Iterable[BenchmarkRow], template: str) -> str:
+    names = listed(rows, lambda row: row.backbone)
+    return template.format(names) if names else ""
+
+
+def _handling(
+    frozen: list[BenchmarkRow], adapted: list[BenchmarkRow], cnns: list[BenchmarkRow]
+) -> str:
+    scaled = "Features of {} are standardized in each cross-validation fold where needed."
+    nothing = "Nothing is fitted on test images" if frozen or cnns else ""
+    if nothing and adapted:
+        labels = listed(adapted, lambda row: row.label)
+        nothing += f", except that these rows are fitted on all of them, without labels: {labels}"
+    cnn = "Pixels of {} are scaled as in their recipes."
+    return _sentences(_of(frozen, scaled), _of(cnns, cnn), nothing and f"{nothing}.")
+
+
+def _weighting(fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
+    known = [row for row in fitted if row.classifier in CLASSIFIERS]
+    groups = {True: "weighted by n / (k n_class) in fitting", False: "not weighted in"}
+    found = []
+    for weighted, words in groups.items():
+        rows = [row for row in known if CLASSIFIERS[row.classifier].weighted is weighted]
+        names = [listed(rows, lambda row: row.classifier)]
+        names.append(
+            listed(
+                (row for row in cnns if row.settings.get("class_weights") is weighted),
+                lambda row: row.backbone,
+            )
+        )
+        if any(names):
+            found.append(f"{words} {'; '.join(filter(None, names))}")
+    return f"Classes are {', and '.join(found)}." if found else ""
+
+
+def _operating_point(results: Results, fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
+    if len(results.class_names) > 2:
+        chosen = [row for row in fitted if isinstance(row.threshold, tuple)]
+        others = [row for row in (*fitted, *cnns) if row.threshold is None]
+        cutoffs = listed(chosen, lambda row: row.label)
+        probable = listed(others, lambda row: row.label)
+        return _sentences(
+            cutoffs and f"One cutoff per class is chosen out of fold for {cutoffs}.",
+            probable and f"The most probable class is predicted by {probable}.",
+        )
+    point = results.operating_point
+    if point.criterion == "fixed":
+        return f"The operating point is a given probability, {point.value:g}."
+    where = [
+        "out-of-fold probabilities of training images" if fitted else "",
+        "validation images for CNNs" if cnns else "",
+    ]
+    rule = results.settings.get("operating_point") or "youden"
+    return (
+        f"The operating point is chosen by the rule {rule} on {' and '.join(filter(None, where))}."
+        if any(where)
+        else ""
+    )
+
+
+def _calibrating(fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
+    methods = listed(fitted, lambda row: str(row.settings.get("calibration") or ""))
+    fit = "Calibration of classifiers: {}, on out-of-fold scores of training images."
+    return _sentences(fit.format(methods) if methods else "", _of(cnns, "Not calibrated: {}."))
+
+
+def _prediction(results: Results, fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
+    several = [row for row in fitted if (row.test_views or 1) > 1]
+    views = listed(several, lambda row: f"{row.test_views}")
+    one = [row for row in (*fitted, *cnns) if (row.test_views or 1) == 1]
+    of_each = "one-vs-rest log-odds" if len(results.class_names) > 2 else "log-odds"
+    return _sentences(
+        f"Mean of the {of_each} of a test image's views, calibrated afterwards; views: {views}."
+        if several
+        else "",
+        f"One view of each test image: {listed(one, lambda row: row.label)}." if one else "",
+    )
+
+
+def _epochs(cnns: list[BenchmarkRow]) -> list[str]:
+    """Say by which images the epoch of each CNN was chosen."""
+    found = []
+    for unit in ("patient", "image"):
+        rows = [row for row in cnns if row.settings.get("validation_by") == unit]
+        best = [row for row in rows if row.settings.get("keep") != "last"]
+        last = [row for row in rows if row.settings.get("keep") == "last"]
+        held_out = f"training images held out by {unit}"
+        found += [
+            _of(best, f"{{}}: the epoch that is best on {held_out}."),
+            _of(last, f"{{}}: the last epoch; {held_out} choose the operating point."),
+        ]
+    return found
+
+
+def _backbones(row: BenchmarkRow) -> list[str]:
+    networks = [row.settings, *row.settings.get("pieces", ())]
+    return [str(each["backbone"]) for each in networks if each.get("backbone")]
+
+
+def _ensembles(rows: list[BenchmarkRow]) -> str:
+    joined = [row for row in rows if "+" in row.backbone and row.kind != "baseline"]
+    pieces = [row for row in rows if row.settings.get("pieces")]
+    if not rows:
+        return ""
+    return (
+        _sentences(
+            _of(joined, "Features of several frozen networks are concatenated: {}."),
+            _of(pieces, "Networks trained one by one, their features combined: {}."),
+        )
+        or "No row combines several networks."
+    )
