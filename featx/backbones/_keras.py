@@ -71,9 +71,18 @@ def _check_backend(name: str, where: str) -> None:
         )
 
 
+# Of the dynamic loader and of the system.
+_NO_MEMORY = ("failed to map segment", "Cannot allocate memory")
+
+
 def _explain(error: Exception) -> str:
     given = [f"${name}={value}" for name, value in os.environ.items() if name.startswith("KERAS_")]
     reason = str(error).partition("\n")[0] or type(error).__name__
+    if any(text in reason for text in _NO_MEMORY):
+        return (
+            f"memory ran out while Keras was imported ({reason}); close other programs, or raise "
+            "the limit of memory (ulimit -v)"
+        )
     return (
         f"Keras cannot be imported ({reason}); check its settings: "
         f"{', '.join([*sorted(given), str(_settings_file())])}"

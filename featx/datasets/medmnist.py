@@ -87,6 +87,11 @@ def _add(listing: Listing, split: str, images: npt.NDArray, labels: npt.NDArray 
                 f"{listing.where}: {split}_labels has the shape {labels.shape} for {len(images):,} "
                 "images; each image must have one label"
             )
+        if numbers.dtype.kind not in "iufb":
+            raise UsageError(
+                f"{listing.where}: {split}_labels holds values of the type {numbers.dtype}; labels "
+                "must be integers"
+            )
         broken = numbers[numbers % 1 != 0]
         if len(broken):
             raise UsageError(

@@ -19,6 +19,10 @@ __all__ = ["LARGEST_MEMBER", "Member", "is_archive", "list_members"]
 # Three times an uncompressed radiograph of the most pixels that are read.
 LARGEST_MEMBER = 1 << 30
 
+# Pictures that pack better are blank, and many of them would take hours to unpack.
+_LARGEST_RATIO = 200
+_ALWAYS_UNPACKED = 1 << 26
+
 # Exceptions of the standard library on damaged archives.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, ValueError)
 
@@ -73,8 +77,14 @@ class Member:
 
     def _read_zip(self, length: int | None) -> bytes:
         archive = _zip_of_this_thread(self.archive)
-        size = archive.getinfo(self.name).file_size
+        info = archive.getinfo(self.name)
+        size = info.file_size
         _check_size(size if length is None else length)
+        if length is None and size > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * info.compress_size):
+            raise UnreadableImageError(
+                f"unreasonably compressed: {info.compress_size:,} bytes of the archive claim to be "
+                f"{size:,}"
+            )
         with archive.open(self.name) as file:
             # The declared size may be wrong; no more than it is ever unpacked.
             return file.read(size if length is None else length)

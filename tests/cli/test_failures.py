@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,11 @@ def test_python_names_what_a_path_holds(place, monkeypatch, function, kind, give
     (place / "table.csv").write_text("path,label\n")
     with pytest.raises(UsageError, match=kind):
         function(given)
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not installed")
+def test_too_little_memory_for_keras_is_said(image_folder, tmp_path):
+    limited = ["prlimit", f"--as={1200 * 10**6}", *FEATX, "extract", image_folder]
+    done = subprocess.run([*limited, "--out", tmp_path / "m.h5"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "memory ran out" in done.stderr.splitlines()[-1], done.stderr

@@ -132,6 +132,20 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     assert images.read(1).max() == 9
 
 
+@pytest.mark.parametrize("length", [1 << 20, (1 << 27)])
+def test_a_member_that_packs_like_no_picture_is_not_unpacked(tmp_path, length):
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("A/zeros.png", bytes(length))
+    member = archives.list_members(path)["A/zeros.png"]
+    if length < 1 << 26:
+        assert len(member.read()) == length
+    else:
+        with pytest.raises(UnreadableImageError, match="unreasonably compressed"):
+            member.read()
+        assert member.read(8) == bytes(8)
+
+
 def test_a_member_with_a_wrong_declared_size_is_damaged(tmp_path):
     path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
