@@ -24,27 +24,18 @@ class OpeningRules:
 
     Parameters
     ----------
-    patients : str, optional
-        Rule for patients, as in `ImageDataset.open`.
-    labels : str, optional
-        Rule for labels by path, as in `ImageDataset.open`.
-    columns : mapping of str to str, default={}
-        Columns of a table by role, ``{"path": "Filename", "label": "Finding", "patient": "ID",
-        "split": "Set"}`` or ``"path=Filename,label=Finding"``. An empty name ignores a column.
-    root : path-like, optional
-        Folder to which the paths of a table are relative, by default the table's. A file that is
-        not there is searched by its name in all folders below.
-    positive : str, optional
-        Finding that makes an image positive, where a table lists several per image, or has one
-        column per finding; all other images are negative.
-    uncertain : {"positive", "negative", "skip"}, optional
-        Meaning of the label -1 of CheXpert and MIMIC-CXR.
-    skip_problems : bool, default=False
-        Whether rows of a table with problems are left out, instead of an error.
-    rename_labels : mapping of str to str, default={}
-        New name of each label to rename; ``""`` leaves its images out.
-    hash_patients : str, optional
-        Secret key; patients are replaced by hashes keyed with it.
+    patients, labels, root, positive, uncertain, skip_problems, hash_patients
+        As in `ImageDataset.open`.
+    columns : mapping of str to str, or str, default={}
+        Columns of a table by role, also as text: ``"path=Filename,label=Finding"``.
+    rename_labels : mapping of str to str, or str, default={}
+        New name of each label to rename, also as text: ``"No_finding:NORMAL"``; an empty name
+        leaves the images of a label out.
+    external : str, default=""
+        Name of the external set that is opened.
+    inherited : frozenset of str, default=frozenset()
+        Rules taken over from the main set, which apply where the external set has nothing of its
+        own.
 
     Raises
     ------
@@ -66,8 +57,6 @@ class OpeningRules:
     skip_problems: bool = False
     rename_labels: Mapping[str, str] = field(default_factory=dict)
     hash_patients: str | None = field(default=None, repr=False)
-    # Name of the external set that is opened, and the rules taken over from the main set, which
-    # apply where the set has nothing of its own.
     external: str = ""
     inherited: frozenset[str] = frozenset()
 
