@@ -149,6 +149,13 @@ class _GuardedFile:
             self.error = error
         return len(content)
 
+    def truncate(self, size: int) -> int:
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write bytes to a file atomically."""
