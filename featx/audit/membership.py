@@ -28,7 +28,14 @@ from featx.datasets.patients import hash_patient, patient_secret
 from featx.errors import FeatxError, UsageError
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Members", "digest_codes", "find_members", "membership_record", "original_views"]
+__all__ = [
+    "SKETCH_BYTES",
+    "Members",
+    "digest_codes",
+    "find_members",
+    "membership_record",
+    "original_views",
+]
 
 # Each call reads the rows again, block by block.
 Blocks = Callable[[], Iterator[npt.NDArray[np.float32]]]
@@ -38,6 +45,9 @@ Mask = npt.NDArray[np.bool_]
 _BYTES = 6
 
 _BITS = 128
+SKETCH_BYTES = _BITS // 8
+"""Length of the sketch of an image's features."""
+
 _NEAR = 4
 _ROWS = 256
 _FEWEST_FEATURES = 256

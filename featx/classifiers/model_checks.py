@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from featx.audit.membership import SKETCH_BYTES
 from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
 from featx.classifiers.classifier import FeatureClassifier
@@ -37,7 +39,12 @@ def check_model(model: FeatureClassifier) -> None:
     n_features, n_classes = model.n_features_in_, len(model.classes_)
     _require(type(n_features) is int and n_features > 0, "n_features_in_")
     _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")
+    # NumPy holds numbers that are no characters.
+    texts = [name for name in model.classes_.tolist() if isinstance(name, str)]
+    _require(all(ord(each) <= sys.maxunicode for each in "".join(texts)), "classes_")
     _check_decision(model, n_classes)
+    if model.membership_ is not None:
+        _check_membership(model.membership_, n_features)
     n_images = len(model.out_of_fold_)
     _array(model, "out_of_fold_", (n_images, n_classes), 0)
     if hasattr(model, "out_of_fold_scores_"):
@@ -103,6 +110,18 @@ def _check_decision(model: FeatureClassifier, n_classes: int) -> None:
             _require(scores.shape == values.shape == (len(scores),) and len(scores) > 0, "knots")
             _require(bool(np.isfinite(scores).all() and (np.diff(scores) >= 0).all()), "knots")
             _require(bool(((values >= 0) & (values <= 1)).all()), "knots")
+
+
+def _check_membership(record: dict[str, Any], n_features: int) -> None:
+    one_row = [record[name].ndim == 1 for name in ("images", "patients") if name in record]
+    _require(all(one_row), "membership_")
+    if "sketches" in record:
+        moments = [record[name] for name in ("mean", "deviation")]
+        _require(all(each.shape == (n_features,) for each in moments), "membership_")
+        _require(all(bool(np.isfinite(each).all()) for each in moments), "membership_")
+        sketches = record["sketches"]
+        shape = len(sketches), SKETCH_BYTES
+        _require(sketches.dtype == np.uint8 and sketches.shape == shape, "membership_")
 
 
 def _check_scaler(step: Any, width: int, _: int) -> None:

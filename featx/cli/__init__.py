@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -59,13 +60,18 @@ def _show(error: Exception) -> int:
         context = getattr(error, "ctx", None)
         path = "featx" if context is None else context.command_path
         message = f"featx: {error.format_message().rstrip('.')}; see `{path} --help`"
-        click.echo(safe(message), err=True)
+        click.echo(safe(_shorten(message)), err=True)
         return 2
     if logging.getLogger("featx").level <= logging.DEBUG:
         traceback.print_exception(error)
     text = str(error) if isinstance(error, FeatxError) else _explain(error)
-    click.echo(safe(f"featx: {text}"), err=True)
+    click.echo(safe(_shorten(f"featx: {text}")), err=True)
     return error.exit_code if isinstance(error, FeatxError) else 1
+
+
+def _shorten(message: str) -> str:
+    """Shorten words that nobody would read to their end, such as cells of damaged tables."""
+    return re.sub(r"\S{1000,}", lambda word: shown(word[0]), message)
 
 
 def _explain(error: Exception) -> str:
