@@ -22,6 +22,7 @@ __all__ = [
     "output_layer",
     "pretrained",
     "ramirez_cnn",
+    "split_output",
     "staged_cnn",
 ]
 
@@ -47,6 +48,14 @@ def output_layer(n_classes: int) -> keras.layers.Layer:
         dtype="float32",
         name="probability",
     )
+
+
+def split_output(network: keras.Model) -> tuple[keras.Model, keras.layers.Layer] | None:
+    """Return a network without its output layer, and that layer; None of an ensemble."""
+    last = network.layers[-1]
+    if last.name != "probability":
+        return None
+    return import_keras().Model(network.input, last.input), last
 
 
 def ramirez_cnn(

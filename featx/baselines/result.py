@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit, softmax
 
+from featx.baselines.architectures import split_output
 from featx.baselines.baseline_recipe import BaselineRecipe
-from featx.baselines.views import ImageViews, predict
+from featx.baselines.views import ImageViews, predict, run_network
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
@@ -111,7 +113,18 @@ class TrainedBaseline:
         views = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
         batch_size = self.recipe.batch_size
         with progress(f"Predicting with {self.name}", len(images), "images") as advance:
-            return predict(self.network, views.render, np.arange(len(images)), batch_size, advance)
+            inputs = views.render, np.arange(len(images)), batch_size
+            found = split_output(self.network)
+            if found is None:
+                return predict(self.network, *inputs, advance)
+            body, output = found
+            features = run_network(body, *inputs, advance=advance).astype(np.float64)
+            # In float32 a sigmoid of more than 17 is 1, and sure images would tie.
+            kernel, bias = (np.asarray(w, dtype=np.float64) for w in output.get_weights())
+            logits = features @ kernel + bias
+            if logits.shape[1] == 1:
+                return expit(np.hstack([-logits, logits]))
+            return softmax(logits, axis=1)
 
 
 def save_trained(

@@ -123,6 +123,23 @@ def test_plateau_and_patience_resume_with_the_epochs_before(blobs, monkeypatch, 
     assert len(resumed.history["loss"]) == len(whole.history["loss"])
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probabilities_of_a_sure_network_do_not_tie(blobs, classes):
+    images = blobs(24, 32, classes)
+    trained = train(images, "small", size=32, epochs=1, batch_size=8)
+    plain = trained.network.predict(
+        np.stack(images.sources)[..., None].astype("float32"), verbose=0
+    )
+    expected = np.hstack([1 - plain, plain]) if classes == 2 else plain
+    np.testing.assert_allclose(trained.predict_proba(images), expected, atol=1e-6)
+    output = trained.network.layers[-1]
+    kernel, bias = output.get_weights()
+    output.set_weights([kernel, bias + 20 * np.eye(len(bias), dtype="float32")[-1]])
+    sure = trained.predict_proba(images)
+    assert len(np.unique(sure[:, -1])) > 20
+    assert sure.sum(axis=1) == pytest.approx(1)
+
+
 class ScriptedTask(FitTask):
     """A task whose validation predictions have a margin that depends on the epoch."""
 
