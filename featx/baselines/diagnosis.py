@@ -81,7 +81,7 @@ def _one_class(
         )
     return (
         f"Off center: by the likelier class, {what}; their ranking is better than chance "
-        f"(AUC {auc.value:.2f}), so that a threshold chosen for it separates them as well as that."
+        f"(AUC {auc.value:.2f}), so another threshold separates them better."
     )
 
 

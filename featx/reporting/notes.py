@@ -199,7 +199,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "off-center": lambda v: (
         f"Off center{' on ' + v['set'] if v.get('set') else ''}: {v['model']} {v['reason']}, but "
         f"ranks them better than chance (AUC {v['auc']:.3f}, {v['low']:.3f} to {v['high']:.3f}). "
-        "Its threshold does not fit these images; its AUC is a result, its accuracy is none."
+        "Its threshold does not fit these images: use its AUC, not its accuracy."
     ),
     "diagnosis": lambda v: f"{v['model']}: {v['text']}",
     "few-images": lambda v: (
