@@ -24,6 +24,7 @@ from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.ubjson import read_ubjson
 from featx.classifiers.validation import own_settings
+from featx.images.augmentation import Augmentation
 
 __all__ = ["check_model"]
 
@@ -52,7 +53,11 @@ def check_model(model: FeatureClassifier) -> None:
         _array(model, "out_of_fold_scores_", shape)
     labels = _array(model, "out_of_fold_labels_", (n_images,), 0)
     _require(bool((labels < n_classes).all()), "out_of_fold_labels_")
-    _require(all(type(recipe) is dict for recipe in model.recipes_), "recipes_")
+    for recipe in model.recipes_:
+        numbers = [*recipe.get("size", ()), recipe.get("seed", 0), recipe.get("format", 1)]
+        _require(all(type(number) is int and number >= 0 for number in numbers), "recipes_")
+        if "augmentation" in recipe:
+            Augmentation(**recipe["augmentation"])
     if model.recipes_:
         counts = [model.provenance_[name] for name in ("rows", "images")]
         _require(all(type(count) is int and count > 0 for count in counts), "provenance_")
