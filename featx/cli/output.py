@@ -66,7 +66,7 @@ class _Result(Protocol):
 def report_unreadable(result: _Result) -> list[dict[str, str]]:
     """Warn of the images that were left out, ten by name; return all as JSON shows them."""
     for path, reason in result.unreadable[:10]:
-        logger.warning(f"left out: {path}: {reason}")
+        logger.warning(f"left out: {printable(path)}: {reason}")
     if len(result.unreadable) > 10:
         logger.warning(f"left out: {len(result.unreadable) - 10:,} more")
     return [{"path": path, "reason": reason} for path, reason in result.unreadable]

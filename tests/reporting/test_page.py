@@ -136,7 +136,7 @@ def test_missing_parts_are_left_out(folder, gone):
 
 
 def test_a_folder_without_a_benchmark_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="is missing or not of a benchmark"):
+    with pytest.raises(UsageError, match="not the results folder of a benchmark"):
         report(tmp_path)
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(UsageError, match="is not JSON"):
