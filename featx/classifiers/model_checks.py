@@ -17,13 +17,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.audit.membership import SKETCH_BYTES
-from featx.classifiers.boosting import BoostedTrees
 from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.ubjson import read_ubjson
 from featx.classifiers.validation import own_settings
+from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 
 __all__ = ["check_model"]
@@ -57,27 +57,42 @@ def check_model(model: FeatureClassifier) -> None:
         numbers = [*recipe.get("size", ()), recipe.get("seed", 0), recipe.get("format", 1)]
         _require(all(type(number) is int and number >= 0 for number in numbers), "recipes_")
         if "augmentation" in recipe:
-            Augmentation(**recipe["augmentation"])
+            try:
+                Augmentation(**recipe["augmentation"])
+            except UsageError as error:
+                raise ValueError(f"recipes_: {error}") from error
     if model.recipes_:
         counts = [model.provenance_[name] for name in ("rows", "images")]
         _require(all(type(count) is int and count > 0 for count in counts), "provenance_")
     made = get_classifier(model.classifier).make((n_features + 1, n_features), 0)
-    _require(
-        [name for name, _ in made.steps] == [name for name, _ in model.pipeline_.steps], "steps"
-    )
+    names = [name for name, _ in model.pipeline_.steps]
+    # Beyond memory, the rows of every classifier are scaled and compressed.
+    beyond_memory = ["scale", "compress", made.steps[-1][0]]
+    _require(names in ([name for name, _ in made.steps], beyond_memory), "steps")
+    wanted = {"scale": StandardScaler(), "compress": PCA(), **dict(made.steps)}
     width = n_features
-    for (name, step), (_, expected) in zip(model.pipeline_.steps, made.steps, strict=True):
+    for name, step in model.pipeline_.steps:
         # The forest of the first version was scikit-learn's own.
-        _require(isinstance(expected, type(step)), f"step {name}")
+        _require(isinstance(wanted[name], type(step)), f"step {name}")
         _require(getattr(step, "n_features_in_", width) == width, f"n_features_in_ of {name}")
-        check = next(check for kind, check in _CHECKS.items() if isinstance(step, kind))
-        check(step, width, n_classes)
+        check = _find_check(step)
+        if check is not None:
+            check(step, width, n_classes)
         if isinstance(step, PCA):
             width = len(step.components_)
     with own_settings():
         scores = pipeline_scores(model.pipeline_, np.eye(2, n_features, dtype=np.float32))
     found = probabilities(model.calibration_.logits(scores))
     _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
+
+
+def _find_check(step: Any) -> Callable[[Any, int, int], None] | None:
+    """Return the check of a step; of a type that a user added to the registry there is none."""
+    boosting = sys.modules.get("featx.classifiers.boosting")
+    # A model without boosted trees needs no XGBoost.
+    if boosting is not None and isinstance(step, boosting.BoostedTrees):
+        return _check_boosted
+    return next((check for kind, check in _CHECKS.items() if isinstance(step, kind)), None)
 
 
 def _require(condition: bool, what: str) -> None:
@@ -264,5 +279,4 @@ _CHECKS: dict[type, Callable[[Any, int, int], None]] = {
     KNeighborsClassifier: _check_neighbors,
     SVC: _check_svm,
     RandomForestClassifier: _check_forest,
-    BoostedTrees: _check_boosted,
 }

@@ -23,7 +23,7 @@ def write_csv(rows: Iterable[Sequence[Any]]) -> bytes:
     Examples
     --------
     >>> write_csv([["path", "score"], ["=1+1.png", -0.5]])
-    b"path,score\\n'=1+1.png,-0.5\\n"
+    b"path,score\n'=1+1.png,-0.5\n"
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

@@ -80,7 +80,7 @@ def test_train_writes_network_log_and_record(run_featx, folder, tmp_path):
         (["--baseline", "ramirez-cn"], "did you mean 'ramirez-cnn'"),
         (["--baseline", "ramirez-cnn"], "batches of 128"),
         (["--baseline", "ramirez-resnet", "--batch-size", 8, "--size", 16], "32 x 32 or more"),
-        (["--baseline", "ramirez-cnn", "--validation-size", 2], "between 0 and 1"),
+        (["--baseline", "ramirez-cnn", "--validation-size", 2], "not in the range 0<x<1"),
     ],
 )
 def test_usage_errors_end_with_2(run_featx, folder, tmp_path, flags, message):

@@ -19,7 +19,7 @@ from featx.baselines.training_data import FitTask, TrainingData
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
-from featx.errors import FeatxError
+from featx.errors import FeatxError, UsageError
 from featx.images.augmentation import Augmentation
 from tests.baselines.interruption import Interruption, fit_with, interrupt_in, no_training
 
@@ -264,9 +264,7 @@ def test_finished_training_is_not_done_again(trained, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["images", "labels", "random_state", "epochs", "augmentation"])
-def test_state_of_another_training_is_left_aside_with_a_message(
-    trained, monkeypatch, blobs, caplog, change
-):
+def test_another_training_is_kept_unless_it_is_to_be_replaced(trained, monkeypatch, blobs, change):
     images, settings, _ = trained
     if change == "images":
         images = blobs(random_state=1)
@@ -275,9 +273,10 @@ def test_state_of_another_training_is_left_aside_with_a_message(
     else:
         settings[change] = {"random_state": 1, "epochs": 3, "augmentation": "none"}[change]
     monkeypatch.setattr(import_keras().Model, "fit", no_training)
-    with pytest.raises(AssertionError, match="fit ran"):
+    with pytest.raises(UsageError, match="holds another training"):
         train(images, "small", **settings)
-    assert "other settings, images or versions" in caplog.text.replace("\n", " ")
+    with pytest.raises(AssertionError, match="fit ran"):
+        train(images, "small", overwrite=True, **settings)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:3000], lambda b: b"", lambda b: b"x" * 500])

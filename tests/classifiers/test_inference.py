@@ -74,7 +74,7 @@ def test_prediction_imports_nothing_of_fitting_or_training(model, tmp_path):
     done = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True)
     imported = set(done.stdout.split())
     assert "featx.classifiers.inference" in imported
-    fitting = ("search", "registry", "config", "training_set", "shared_fits", "out_of_core")
+    fitting = ("search", "config", "training_set", "out_of_core", "fitting", "boosting")
     unwanted = {f"featx.classifiers.{name}" for name in (*fitting, "adaptation", "provenance")}
     unwanted |= {"featx.baselines", "featx.benchmarking", "featx.reporting"}
     unwanted |= {f"featx.audit.{name}" for name in ("leakage", "duplicates", "fingerprints")}

@@ -73,7 +73,7 @@ def main(path, tries):
         try:
             model = load_model(path)
         except FeatxError as error:
-            assert str(path) in str(error)
+            assert str(path) in str(error), str(error)
             refused += 1
             continue
         rows = np.random.default_rng(0).normal(size=(3, model.n_features_in_))

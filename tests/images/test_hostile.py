@@ -16,8 +16,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.extraction import extract
-from featx.images.dicom.reader import is_dicom
-from featx.images.reading import read_image
+from featx.images.reading import begins_as_image, read_image
 from tests.images.dicom_files import lookup_table, make_dicom
 from tests.images.writers import encode
 
@@ -154,9 +153,9 @@ def test_mutated_files_are_read_or_reported(tmp_path, quick):
             suffix = chance.choice(suffixes)
         name = f"image{number:04d}{suffix}"
         (tmp_path / name).write_bytes(damaged)
-        # Without suffix and without the beginning of DICOM it is no image file.
-        kept += bool(suffix) or is_dicom(damaged)
-        if how == "none" and (suffix or is_dicom(damaged)):
+        # Without suffix and without the beginning of an image it is no image file.
+        kept += bool(suffix) or begins_as_image(damaged)
+        if how == "none" and (suffix or begins_as_image(damaged)):
             untouched.add((name, number % len(valid)))
     images = ImageDataset.open(tmp_path, labeled=False)
     assert len(images) == kept > 2000
