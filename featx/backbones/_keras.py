@@ -17,6 +17,7 @@ from types import ModuleType
 from featx.errors import FeatxError, UsageError, unknown_name
 from featx.runtime.process_state import (
     check_process,
+    environment_variable,
     occupy_standard_descriptors,
     usable_stderr,
     warnings_ignored,
@@ -34,7 +35,10 @@ def import_keras() -> ModuleType:
         check_process()
         _check_backend(*_chosen_backend())
         occupy_standard_descriptors()
-        with _little_logging(), quiet_stderr(), warnings_ignored():
+        # TensorFlow's C++ reads it as it is loaded: log errors only.
+        level = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
+        quiet = environment_variable("TF_CPP_MIN_LOG_LEVEL", level)
+        with quiet, quiet_stderr(), warnings_ignored():
             try:
                 importlib.import_module("keras")
             except Exception as error:
@@ -87,20 +91,6 @@ def _explain(error: Exception) -> str:
         f"Keras cannot be imported ({reason}); check its settings: "
         f"{', '.join([*sorted(given), str(_settings_file())])}"
     )
-
-
-@contextmanager
-def _little_logging() -> Iterator[None]:
-    """Have TensorFlow's C++ log errors only; it reads the variable as it is loaded."""
-    before = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = before or "3"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
-        else:
-            os.environ["TF_CPP_MIN_LOG_LEVEL"] = before
 
 
 def _initialize_tensorflow() -> None:

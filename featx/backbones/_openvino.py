@@ -6,10 +6,9 @@ import contextlib
 import importlib
 import importlib.util
 import io
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -20,7 +19,12 @@ import numpy.typing as npt
 from featx.backbones._keras import quiet_stderr
 from featx.errors import UsageError
 from featx.runtime.parallel import engine_threads
-from featx.runtime.process_state import check_process, conversion_state, note_running
+from featx.runtime.process_state import (
+    check_process,
+    conversion_state,
+    environment_variable,
+    note_running,
+)
 
 __all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
 
@@ -110,6 +114,15 @@ def quiet_and_private() -> Iterator[None]:
         yield
 
 
+def _without_telemetry() -> AbstractContextManager[None]:
+    """Disable OpenVINO's reports of its use to Google Analytics.
+
+    They are on by default. Posing as continuous integration leaves the user's own choice, a file
+    in the home directory, unchanged.
+    """
+    return environment_variable("CI", "true")
+
+
 @contextmanager
 def _without_environment_check() -> Iterator[None]:
     """Skip OpenVINO's check of TensorFlow's version, which raises NameError on Python 3.13.
@@ -125,21 +138,3 @@ def _without_environment_check() -> Iterator[None]:
         yield
     finally:
         module.get_environment_setup = check
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Disable OpenVINO's reports of its use to Google Analytics.
-
-    They are on by default. Posing as continuous integration leaves the user's own choice, a file
-    in the home directory, unchanged.
-    """
-    before = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = before

@@ -25,6 +25,7 @@ from featx.errors import FeatxError, UsageError
 __all__ = [
     "check_process",
     "conversion_state",
+    "environment_variable",
     "image_state",
     "network_state",
     "note_running",
@@ -326,6 +327,20 @@ def check_process() -> None:
 def note_running(library: str) -> None:
     """Note that a library's threads run, which a forked process will lack."""
     _running.add(library)
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable within a block, and restore it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def rounding_variables() -> dict[str, str]:

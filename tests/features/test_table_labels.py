@@ -10,21 +10,27 @@ from featx.features.matrix import FeatureMatrix
 NAMES = [f"scans/{name}" for name in ("A/1.png", "A/2.png", "B/1.png", "B/3.png")]
 
 
-@pytest.fixture
-def matrix():
-    """Four unlabeled images of two views."""
+def unlabeled(X, names, views):
+    """Features of images of which nothing is known."""
+    count = len(names)
     return FeatureMatrix(
-        X=np.arange(24, dtype=np.float32).reshape(8, 3),
-        image=np.repeat(np.arange(4), 2),
-        view=np.tile([0, 1], 4),
-        names=tuple(NAMES),
-        digests=tuple(f"{number:064x}" for number in range(4)),
-        labels=np.full(4, -1),
-        patients=np.array(NAMES),
-        splits=np.array([""] * 4),
+        X=X,
+        image=np.repeat(np.arange(count), views),
+        view=np.tile(np.arange(views), count),
+        names=tuple(names),
+        digests=tuple(f"{number:064x}" for number in range(count)),
+        labels=np.full(count, -1),
+        patients=np.array(names),
+        splits=np.array([""] * count),
         class_names=(),
         patients_known=False,
     )
+
+
+@pytest.fixture
+def matrix():
+    """Four unlabeled images of two views."""
+    return unlabeled(np.arange(24, dtype=np.float32).reshape(8, 3), NAMES, 2)
 
 
 @pytest.mark.parametrize(
@@ -81,19 +87,9 @@ def test_problems_are_refused(matrix, rows, message):
 
 def test_a_matrix_without_labels_is_fitted_to_a_table(tmp_path, generator, run_featx):
     labels = np.arange(24) % 2
-    names = tuple(f"{number}.png" for number in range(24))
-    FeatureMatrix(
-        X=(generator.normal(size=(24, 3)) + 3 * labels[:, None]).astype(np.float32),
-        image=np.arange(24),
-        view=np.zeros(24, dtype=int),
-        names=names,
-        digests=tuple(f"{number:064x}" for number in range(24)),
-        labels=np.full(24, -1),
-        patients=np.array(names),
-        splits=np.array([""] * 24),
-        class_names=(),
-        patients_known=False,
-    ).save(tmp_path / "features.h5")
+    names = [f"{number}.png" for number in range(24)]
+    X = (generator.normal(size=(24, 3)) + 3 * labels[:, None]).astype(np.float32)
+    unlabeled(X, names, 1).save(tmp_path / "features.h5")
     rows = [f"{name},{'ny'[label]},p{name}" for name, label in zip(names, labels, strict=True)]
     (tmp_path / "labels.csv").write_text("\n".join(["File,Finding,PatientID", *rows]))
     command = ["fit", tmp_path / "features.h5", "--classifiers", "naive_bayes"]
