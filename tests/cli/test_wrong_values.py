@@ -166,7 +166,8 @@ def test_no_command_writes_over_what_it_reads(place, run_featx, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_folder_without_permission_is_refused(kind):
-    with tempfile.TemporaryDirectory() as folder:
+    # Another user may not enter a private $TMPDIR.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o555)
         child = os.fork()
         if child == 0:

@@ -71,7 +71,9 @@ def test_new_rows_of_a_read_only_cache_are_right(images, cache, tmp_path):
     np.testing.assert_array_equal(found.X, again(images, tmp_path / "own", views=3).X)
 
 
-def test_a_shard_that_may_not_be_read_is_named(caplog, run_featx):
+def test_a_shard_that_may_not_be_read_is_named(caplog, run_featx, monkeypatch):
+    # Another user may not enter a private $TMPDIR.
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         shard = FeatureStore(Path(folder), RECIPE).add(keys_of([1, 2]), rows_of([1, 2]), 1.0)
