@@ -143,10 +143,11 @@ def open_sets(
     for name, each in externals.items():
         own = rules.for_external(
             name,
+            class_names=dataset.class_names,
             patients=config.external_patients.get(name),
             rename_labels=config.external_labels.get(name),
             columns=config.external_columns.get(name),
             root=config.external_root.get(name),
         )
-        others[name] = as_images(each, class_names=dataset.class_names, rules=own)
+        others[name] = as_images(each, rules=own)
     return dataset, others

@@ -85,7 +85,7 @@ def predict(
     (2, 2)
     """
     fitted = _loaded(model)
-    dataset = as_images(images, labeled=False, rules=OpeningRules.take(settings))
+    dataset = as_images(images, rules=OpeningRules.take(settings, labeled=False))
     found = audited(fitted, dataset, views, adapt, **settings)
     log_findings(found.findings)
     return found
@@ -133,8 +133,8 @@ def evaluate(
     """
     fitted = _loaded(model)
     classes = [str(name) for name in fitted.classes_]
-    rules = OpeningRules.take(settings, patients=patients, labels=labels)
-    dataset = as_images(images, class_names=classes, rules=rules)
+    rules = OpeningRules.take(settings, patients=patients, labels=labels, class_names=classes)
+    dataset = as_images(images, rules=rules)
     if list(dataset.class_names) != classes:
         raise UsageError(
             f"the images have the classes {', '.join(dataset.class_names)} and the model "

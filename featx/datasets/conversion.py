@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,6 @@ def as_images(
     images: Any,
     patients: str | None = None,
     *,
-    labeled: bool | None = True,
-    class_names: Sequence[str] | None = None,
     rules: OpeningRules | None = None,
     **others: Any,
 ) -> ImageDataset:
@@ -40,10 +39,10 @@ def as_images(
         - a list, array or Series of image files, without labels unless `labels` is given;
         - a list of arrays of shape (height, width[, 3]), or one array of shape
           (n_images, height, width[, 3]), without labels.
-    patients, labeled, class_names
-        As in `ImageDataset.open`; not for an `ImageDataset` or arrays.
+    patients : str, optional
+        As in `ImageDataset.open`; no rule is for an `ImageDataset` or arrays.
     rules : OpeningRules, optional
-        Further rules; or give them by name, as in `ImageDataset.open`.
+        All rules; or give them by name, as in `ImageDataset.open`.
     **others
         Single rules by name.
 
@@ -64,11 +63,10 @@ def as_images(
     if isinstance(images, ImageDataset):
         return images
     rules = OpeningRules.of(patients=patients, **others) if rules is None else rules
-    by_class, complete = labeled if rules.labels is None else False, labeled is not False
     if isinstance(images, str | os.PathLike):
-        listing = list_images(images, by_class, complete, rules)
+        listing = list_images(images, rules)
     elif hasattr(images, "columns") and ("path" in images.columns or len(images.columns) > 1):
-        listing = list_frame(images, by_class, complete, rules)
+        listing = list_frame(images, rules)
     else:
         items = _items(images)
         if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):
@@ -76,8 +74,8 @@ def as_images(
         _check_paths(images, items)
         rules.check_no_table("the list of images")
         listing = _list_paths([os.fspath(item) for item in items])
-        labeled = complete and rules.labels is not None
-    return ImageDataset.from_listing(listing, rules, labeled=labeled, class_names=class_names)
+        rules = replace(rules, labeled=rules.complete and rules.labels is not None)
+    return ImageDataset.from_listing(listing, rules)
 
 
 def _items(images: Any) -> list[Any]:

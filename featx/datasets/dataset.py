@@ -27,7 +27,6 @@ __all__ = ["ImageDataset"]
 
 logger = logging.getLogger(__name__)
 
-_NO_RULES = OpeningRules()
 _NO_INVENTORY = Inventory("the images given", {})
 
 
@@ -198,6 +197,8 @@ class ImageDataset:
         rules = OpeningRules.of(
             patients=patients,
             labels=labels,
+            labeled=labeled,
+            class_names=class_names,
             columns=columns,
             root=root,
             positive=positive,
@@ -206,9 +207,7 @@ class ImageDataset:
             rename_labels=rename_labels,
             hash_patients=hash_patients,
         )
-        by_class, by_split = labeled if labels is None else False, labeled is not False
-        listing = list_images(path, by_class, by_split, rules)
-        return cls.from_listing(listing, rules, labeled=labeled, class_names=class_names)
+        return cls.from_listing(list_images(path, rules), rules)
 
     @classmethod
     def from_arrays(
@@ -271,25 +270,19 @@ class ImageDataset:
             splits_from="" if splits is None else "given splits",
             patients_from="" if patients is None else "given patients",
         )
-        return cls.from_listing(listing, labeled=labels is not None, class_names=class_names)
+        rules = OpeningRules(labeled=labels is not None, class_names=class_names)
+        return cls.from_listing(listing, rules)
 
     @classmethod
-    def from_listing(
-        cls,
-        listing: Listing,
-        rules: OpeningRules = _NO_RULES,
-        *,
-        labeled: bool | None = True,
-        class_names: Sequence[str] | None = None,
-    ) -> ImageDataset:
+    def from_listing(cls, listing: Listing, rules: OpeningRules) -> ImageDataset:
         """Apply the rules of `open` to listed images."""
-        if labeled is not False and rules.labels is not None:
+        if rules.complete and rules.labels is not None:
             listing.labels = labels_from_names(listing.searched, rules.labels)
             listing.labels_from = f"rule '{rules.labels}'"
-        if labeled is not False and rules.rename_labels:
+        if rules.complete and rules.rename_labels:
             listing = listing.rename_labels(rules.rename_labels)
-        if labeled is None:
-            labeled = any(listing.labels)
+        labeled = any(listing.labels) if rules.labeled is None else rules.labeled
+        class_names = rules.class_names
         if class_names is None:
             class_names = sorted(set(listing.labels) - {""}) if labeled else ()
             if labeled:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders.images import list_files, list_folder
+from featx.datasets.folders.images import list_files
 from featx.datasets.listing import Listing
 from featx.datasets.medmnist import list_medmnist
 from featx.datasets.rules import OpeningRules
@@ -20,41 +20,31 @@ from featx.runtime.kinds import expect, remedy
 __all__ = ["list_images"]
 
 
-def list_images(
-    location: str | os.PathLike[str],
-    by_class: bool | None,
-    by_split: bool,
-    rules: OpeningRules,
-) -> Listing:
-    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these.
-
-    Labels are optional where `by_class` is None.
-    """
+def list_images(location: str | os.PathLike[str], rules: OpeningRules) -> Listing:
+    """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""
     text = os.fspath(location)
     if is_url(text) and not text.startswith("file://"):
         if is_table(text):
-            return _list_remote_table(text, by_class, by_split, rules)
+            return _list_remote_table(text, rules)
         rules.check_no_table(text)
-        return list_files(text, find_files(text), by_class, by_split)
+        return list_files(text, find_files(text), rules)
     path = expect(text.removeprefix("file://"), "images")
     if is_table(path.name) and not path.is_dir():
-        return list_table(path, by_class, by_split, rules)
+        return list_table(path, rules)
     rules.check_no_table(text)
     if path.is_dir():
-        return list_folder(path, by_class, by_split)
+        return list_files(str(path), path, rules)
     if path.suffix.lower() == ".npz":
-        return list_medmnist(path, by_class)
+        return list_medmnist(path, rules.by_class)
     if is_archive(path):
-        return list_files(text, list_members(path), by_class, by_split)
+        return list_files(text, list_members(path), rules)
     raise UsageError(f"{path} is no file of images; {remedy('images')}")
 
 
-def _list_remote_table(
-    url: str, by_class: bool | None, by_split: bool, rules: OpeningRules
-) -> Listing:
+def _list_remote_table(url: str, rules: OpeningRules) -> Listing:
     with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
         table = Path(scratch, PurePosixPath(url).name)
         table.write_bytes(RemoteFile(url).read())
-        listing = list_table(table, by_class, by_split, rules, base=url.rpartition("/")[0])
+        listing = list_table(table, rules, base=url.rpartition("/")[0])
     listing.where = url
     return listing

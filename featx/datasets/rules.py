@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ class OpeningRules:
 
     Parameters
     ----------
-    patients, labels, root, positive, uncertain, skip_problems, hash_patients
+    patients, labels, labeled, class_names, root, positive, uncertain, skip_problems, hash_patients
         As in `ImageDataset.open`.
     columns : mapping of str to str, or str, default={}
         Columns of a table by role, also as text: ``"path=Filename,label=Finding"``.
@@ -50,6 +50,8 @@ class OpeningRules:
 
     patients: str | None = None
     labels: str | None = None
+    labeled: bool | None = True
+    class_names: Sequence[str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     root: str | os.PathLike[str] | None = None
     positive: str | None = None
@@ -80,13 +82,24 @@ class OpeningRules:
         for name in rules:
             if name not in cls.__dataclass_fields__:
                 raise unknown_name("rule to open images by", name, list(cls.__dataclass_fields__))
-        return cls(**{name: value for name, value in rules.items() if value is not None})
+        given = {n: value for n, value in rules.items() if value is not None or n == "labeled"}
+        return cls(**given)
 
     @classmethod
     def take(cls, settings: dict[str, Any], **rules: Any) -> OpeningRules:
         """Take rules out of settings by name, and add others."""
-        names = [each.name for each in fields(cls) if each.name in settings]
+        names = [n for n in cls.__dataclass_fields__ if n in settings and n not in rules]
         return cls.of(**{name: settings.pop(name) for name in names}, **rules)
+
+    @property
+    def by_class(self) -> bool | None:
+        """Whether folders or columns name the classes; None where they need not."""
+        return self.labeled if self.labels is None else False
+
+    @property
+    def complete(self) -> bool:
+        """Whether patients and splits matter, as they do of labeled images."""
+        return self.labeled is not False
 
     def check_no_table(self, where: str) -> None:
         """Refuse rules that only tables have."""

@@ -105,14 +105,14 @@ def extract(
     """
     named = {"backbones": backbones, "augmentation": augmentation, "views": views}
     given = {name: value for name, value in named.items() if value is not None}
-    rules = OpeningRules.take(settings, patients=patients)
+    rules = OpeningRules.take(settings, patients=patients, labeled=None)
     config = ExtractionConfig.build(config, **given, **settings)
     # The program may change the working directory in the meantime.
     config = replace(config, cache=config.cache_folder.absolute())
     out = None if out is None else Path(out).absolute()
     if out is not None:
         check_output(out, "file")
-    images = as_images(images, labeled=None, rules=rules)
+    images = as_images(images, rules=rules)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
     if quantization is not None and config.precision != "int8":

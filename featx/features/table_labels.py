@@ -37,7 +37,7 @@ def labels_from_table(matrix: FeatureMatrix, table: Any, rules: OpeningRules) ->
             raise UsageError(f"a table of labels for a matrix takes no {name}; leave it out")
     is_file = isinstance(table, str | os.PathLike)
     content = read_table(Path(table)) if is_file else read_frame(table)
-    rows = read_rows(content, True, True, _with_digests(content, rules))
+    rows = read_rows(content, _with_digests(content, rules))
     images = _match(matrix, rows)
     kept = rows.keep_one_each([tuple(places) if places else None for places in images])
     rows.report.check(rules.skip_problems)

@@ -10,31 +10,22 @@ from featx.datasets.folders.layout import Group, group_folders, say_subfolders, 
 from featx.datasets.folders.tree import FileTree, StoredFile, read_tree
 from featx.datasets.inventory import PassedOver
 from featx.datasets.listing import FOLDER_NAMES, Listing
+from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, listed
 from featx.images.reading import SUFFIXES
 
-__all__ = ["list_files", "list_folder"]
+__all__ = ["list_files"]
 
 
-def list_folder(root: Path, by_class: bool | None, by_split: bool) -> Listing:
-    """List the images below a folder; labels are optional where `by_class` is None."""
-    return _list(read_tree(str(root), root), by_class, by_split)
-
-
-def list_files(
-    where: str, files: Mapping[str, StoredFile], by_class: bool | None, by_split: bool
-) -> Listing:
-    """List the images among files of an archive or a URL, by their folders."""
-    return _list(read_tree(where, files), by_class, by_split)
-
-
-def _list(tree: FileTree, by_class: bool | None, by_split: bool) -> Listing:
-    groups = group_folders(tree, by_class, by_split)
-    shared = unwrap(tree) if by_split else ""
+def list_files(where: str, files: Path | Mapping[str, StoredFile], rules: OpeningRules) -> Listing:
+    """List the images below a folder, or among the files of an archive or a URL."""
+    tree = read_tree(where, files)
+    groups = group_folders(tree, rules.by_class, rules.complete)
+    shared = unwrap(tree) if rules.complete else ""
     remarks = []
-    if by_class is None and len({group.label for group in groups}) < 2:
+    if rules.by_class is None and len({group.label for group in groups}) < 2:
         remarks.append(f"labels are unknown: {_without_classes(groups)}")
-        groups = group_folders(tree, False, by_split)
+        groups = group_folders(tree, False, rules.complete)
     remarks += say_subfolders(tree, groups)
     listing = Listing([], [], [], [], None, tree.where, shared and f"{shared}/", remarks=remarks)
     remarks += [f"{folder} seems to be a copy" for folder in tree.copies()]

@@ -40,7 +40,7 @@ class Choice:
     convention: Convention | None = None
 
 
-def choose_columns(table: Table, rules: OpeningRules, labeled: bool, report: RowReport) -> Choice:
+def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choice:
     """Return the columns of a table; what had to be guessed is asked for in the report."""
     given = dict(rules.columns)
     if "columns" in rules.inherited:
@@ -59,7 +59,7 @@ def choose_columns(table: Table, rules: OpeningRules, labeled: bool, report: Row
     if rules.patients in table.columns and "patient" not in given:
         columns["patient"] = str(rules.patients)
     wanted = ["path"]
-    if labeled and not _has_findings(table, Choice(columns, convention), rules):
+    if rules.by_class and not _has_findings(table, Choice(columns, convention), rules):
         wanted.append("label")
     if any(role not in columns for role in wanted):
         columns = _propose(table, columns, wanted, report)

@@ -18,26 +18,18 @@ from featx.images.remote import is_url
 __all__ = ["list_frame", "list_table"]
 
 
-def list_table(
-    path: Path,
-    labeled: bool | None,
-    complete: bool,
-    rules: OpeningRules,
-    base: str | None = None,
-) -> Listing:
-    """List the images of a table file; they are complete with patients, and labels if `labeled`."""
-    return _list_rows(read_table(path), labeled, complete, rules, base)
+def list_table(path: Path, rules: OpeningRules, base: str | None = None) -> Listing:
+    """List the images of a table file, whose paths may be relative to a base URL."""
+    return _list_rows(read_table(path), rules, base)
 
 
-def list_frame(frame: Any, labeled: bool | None, complete: bool, rules: OpeningRules) -> Listing:
+def list_frame(frame: Any, rules: OpeningRules) -> Listing:
     """List the images of a data frame; its paths are relative to the working directory."""
-    return _list_rows(read_frame(frame), labeled, complete, rules, None)
+    return _list_rows(read_frame(frame), rules, None)
 
 
-def _list_rows(
-    table: Table, labeled: bool | None, complete: bool, rules: OpeningRules, base: str | None
-) -> Listing:
-    rows = read_rows(table, labeled, complete, rules)
+def _list_rows(table: Table, rules: OpeningRules, base: str | None) -> Listing:
+    rows = read_rows(table, rules)
     if base is not None or any(map(is_url, rows.paths)):
         located = locate_urls(rows.paths, table.where, base)
     else:

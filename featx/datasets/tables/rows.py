@@ -65,12 +65,12 @@ class TableRows:
             self.report.add(_CONTRADICTION, one, kind)
 
 
-def read_rows(table: Table, labeled: bool | None, complete: bool, rules: OpeningRules) -> TableRows:
+def read_rows(table: Table, rules: OpeningRules) -> TableRows:
     """Read the cells of a table by role, and note what is wrong with them."""
     if not table.rows:
         raise UsageError(f"{table.where} lists no image")
     report = RowReport(table.where, table.rows)
-    choice = choose_columns(table, rules, bool(labeled), report)
+    choice = choose_columns(table, rules, report)
     blank = [""] * len(table.rows)
 
     def cells(role: str) -> list[str]:
@@ -89,18 +89,16 @@ def read_rows(table: Table, labeled: bool | None, complete: bool, rules: Opening
         if not path:
             report.add("without a path", place)
     labels, labels_from = blank, ""
-    if labeled:
+    if rules.by_class:
         labels, labels_from = read_labels(table, choice, rules, report)
-    elif labeled is None and has_labels(table, choice, rules):
+    elif rules.by_class is None and has_labels(table, choice, rules):
         labels, labels_from = _read_known_labels(table, choice, rules, report)
     _note_spelling("label", labels, _similar_labels(labels), report)
     splits = [split_word(cell) for cell in cells("split")]
     for place, split in enumerate(splits):
         if split not in SPLITS:
             report.add("with an unknown split (train, val, test or none)", place, repr(split))
-    patients, patients_from = _read_patients(
-        cells("patient"), paths, choice, rules, complete, report
-    )
+    patients, patients_from = _read_patients(cells("patient"), paths, choice, rules, report)
     return TableRows(
         table, choice, paths, labels, patients, splits, labels_from, patients_from, report
     )
@@ -125,7 +123,6 @@ def _read_patients(
     paths: list[str],
     choice: Choice,
     rules: OpeningRules,
-    complete: bool,
     report: RowReport,
 ) -> tuple[list[str], str]:
     """Return each row's patient, ``""`` where unknown, and where patients come from."""
@@ -140,7 +137,7 @@ def _read_patients(
             return patients, ""
         found = [re.search(convention.patient_rule, path) for path in paths]
         patients = [match[1] if match else "" for match in found]
-        _note_missing_patients(patients, report, complete)
+        _note_missing_patients(patients, rules, report)
         return patients, f"{convention.patient_rule} in paths"
     if by_rule and not inherited:
         raise UsageError(
@@ -148,16 +145,16 @@ def _read_patients(
             f"{rules.patients!r}; leave the rule out to use the column, or add --columns "
             "patient= to use the rule"
         )
-    if not complete:
+    if not rules.complete:
         # Where patients do not matter, those that are known in part are of no use.
         return (patients, f"column {column!r}") if all(patients) else ([""] * len(patients), "")
-    _note_missing_patients(patients, report, complete)
+    _note_missing_patients(patients, rules, report)
     _note_spelling("patient", patients, look_alike(filter(None, patients)), report)
     return patients, f"column {column!r}"
 
 
-def _note_missing_patients(patients: list[str], report: RowReport, complete: bool) -> None:
-    for place, patient in enumerate(patients if complete else ()):
+def _note_missing_patients(patients: list[str], rules: OpeningRules, report: RowReport) -> None:
+    for place, patient in enumerate(patients if rules.complete else ()):
         if not patient:
             report.add("without a patient", place)
 
