@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import keras
@@ -12,28 +15,38 @@ import tensorflow as tf
 from PIL import Image, ImageFile, TiffImagePlugin
 
 
-@contextmanager
-def changed(read, write, value):
-    """Change a setting as the program does, and check that featx leaves it so."""
-    before = read()
-    write(value)
-    try:
-        yield
-        now = read()
-        assert getattr(now, "name", now) == value
-    finally:
-        write(before)
+@dataclass(frozen=True)
+class State:
+    """A setting with the value that a program gives it."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    value: Any
+
+    @property
+    def is_set(self):
+        now = self.read()
+        return getattr(now, "name", now) == self.value
+
+    @contextmanager
+    def applied(self):
+        """Change the setting as the program does, and check that featx leaves it so."""
+        before = self.read()
+        self.write(self.value)
+        try:
+            yield
+            assert self.is_set
+        finally:
+            self.write(before)
 
 
 def attribute(owner, name, value):
-    return lambda: changed(
-        lambda: getattr(owner, name), lambda new: setattr(owner, name, new), value
-    )
+    return State(lambda: getattr(owner, name), lambda new: setattr(owner, name, new), value)
 
 
 def configured(name, value):
     read, write = (getattr(keras.config, each) for each in (name, f"set_{name}"))
-    return lambda: changed(read, write, value)
+    return State(read, write, value)
 
 
 def graph_options(**options):
@@ -45,7 +58,7 @@ def graph_options(**options):
         optimizer.set_experimental_options(dict.fromkeys(optimizer.get_experimental_options()))
         optimizer.set_experimental_options(new)
 
-    return lambda: changed(optimizer.get_experimental_options, write, {**usual, **options})
+    return State(optimizer.get_experimental_options, write, {**usual, **options})
 
 
 def set_filters(filters):
@@ -61,35 +74,31 @@ NETWORK_STATES = {
     "image_data_format": configured("image_data_format", "channels_first"),
     "max_epochs": configured("max_epochs", 1),
     "max_steps_per_epoch": configured("max_steps_per_epoch", 1),
-    "functions run eagerly": lambda: changed(
+    "functions run eagerly": State(
         tf.config.functions_run_eagerly, tf.config.run_functions_eagerly, True
     ),
     "automatic mixed precision": graph_options(auto_mixed_precision_onednn_bfloat16=True),
     "unfolded constants": graph_options(constant_folding=False, remapping=False),
-    "XLA": lambda: changed(
-        tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, "autoclustering"
-    ),
-    "no tensor float 32": lambda: changed(
+    "XLA": State(tf.config.optimizer.get_jit, tf.config.optimizer.set_jit, "autoclustering"),
+    "no tensor float 32": State(
         tf.config.experimental.tensor_float_32_execution_enabled,
         tf.config.experimental.enable_tensor_float_32_execution,
         False,
     ),
-    "no soft placement": lambda: changed(
+    "no soft placement": State(
         tf.config.get_soft_device_placement, tf.config.set_soft_device_placement, False
     ),
-    "NumPy raises": lambda: changed(
+    "NumPy raises": State(
         np.geterr,
         lambda errors: np.seterr(**errors),
         dict.fromkeys(("divide", "over", "under", "invalid"), "raise"),
     ),
-    "warnings are errors": lambda: changed(
+    "warnings are errors": State(
         lambda: list(warnings.filters), set_filters, [("error", None, Warning, None, 0)]
     ),
 }
 IMAGE_STATES = {
-    "OpenCV without vector instructions": lambda: changed(
-        cv2.useOptimized, cv2.setUseOptimized, False
-    ),
+    "OpenCV without vector instructions": State(cv2.useOptimized, cv2.setUseOptimized, False),
     "truncated images": attribute(ImageFile, "LOAD_TRUNCATED_IMAGES", True),
     "few pixels": attribute(Image, "MAX_IMAGE_PIXELS", 1000),
     "unlimited pixels": attribute(Image, "MAX_IMAGE_PIXELS", None),
@@ -97,17 +106,17 @@ IMAGE_STATES = {
 }
 STATES = NETWORK_STATES | IMAGE_STATES
 
-# One of each kind.
-_TOGETHER = STATES.keys() - {
+# Further values of settings that another state has.
+_OTHER_VALUES = {
     *("dtype policy mixed_bfloat16", "dtype policy float64"),
     *("unfolded constants", "unlimited pixels"),
 }
 
 
 @contextmanager
-def state(name):
-    """One state by its name, or all together."""
+def all_together(states=STATES):
+    """One value of each setting."""
     with ExitStack() as stack:
-        for each in sorted(_TOGETHER) if name == "all together" else [name]:
-            stack.enter_context(STATES[each]())
+        for name in sorted(states.keys() - _OTHER_VALUES):
+            stack.enter_context(states[name].applied())
         yield

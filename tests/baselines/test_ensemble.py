@@ -20,7 +20,7 @@ from featx.images.augmentation import Augmentation
 from tests.baselines.interruption import fit_with
 from tests.process_states import NETWORK_STATES
 
-SETTINGS = {"size": 32, "epochs": 2, "batch_size": 16, "augmentation": "none"}
+SETTINGS = {"size": 32, "epochs": 5, "batch_size": 16, "augmentation": "none"}
 
 has_hub = importlib.util.find_spec("keras_hub") is not None
 needs_hub = pytest.mark.skipif(not has_hub, reason="KerasHub is an extra (featx[hub]), not here")
@@ -36,8 +36,8 @@ def tiny(pixels, weights=None, *, filters):
     return layers.GlobalMaxPooling2D(name="features")(x)
 
 
-@pytest.fixture
-def trio(monkeypatch):
+@pytest.fixture(scope="module")
+def trio():
     """The ensemble with three tiny pieces, since the mechanism is the point."""
     base = get_baseline("ramirez-cnn-corrected")
     pieces = tuple(
@@ -45,56 +45,58 @@ def trio(monkeypatch):
         for filters in (4, 6, 8)
     )
     recipe = replace(get_baseline("mabrouk-ensemble"), name="trio", pieces=pieces)
-    monkeypatch.setitem(registry._RECIPES, "trio", recipe)
-    return recipe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._RECIPES, "trio", recipe)
+        yield recipe
 
 
-def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, tmp_path):
-    settings = SETTINGS | {"epochs": 6}
-    trained = train(blobs(160), "trio", out=tmp_path, **settings)
+@pytest.fixture(scope="module")
+def trained(blobs, trio, tmp_path_factory):
+    """Its folder after a training in a program that set a dtype policy."""
+    out = tmp_path_factory.mktemp("trio") / "out"
+    with NETWORK_STATES["dtype policy mixed_float16"].applied():
+        return out, train(blobs(), "trio", out=out, **SETTINGS)
+
+
+def test_ensemble_learns_from_the_features_of_its_pieces(blobs, trio, trained):
+    out, trained = trained
     fresh = blobs(60, random_state=1)
     values = trained.predict_proba(fresh)
     assert roc_auc_score(fresh.labels, values[:, 1]) > 0.9
-    assert sorted(path.name for path in (tmp_path / "pieces").iterdir()) == [
+    assert sorted(path.name for path in (out / "pieces").iterdir()) == [
         "tiny-4", "tiny-6", "tiny-8",
     ]  # fmt: skip
     # Epochs asked for are those of the pieces; the classifier on top keeps its own.
-    assert [piece.epochs for piece in trained.recipe.pieces] == [6, 6, 6]
+    assert [piece.epochs for piece in trained.recipe.pieces] == [SETTINGS["epochs"]] * 3
     assert trained.recipe.epochs == trio.epochs
     # The features of all three reach the classifier: 2 x (4 + 6 + 8), with scale and offset each.
     widths = (8, 12, 16)
     dense = (sum(widths) + 1) * 256 + 257
     assert trained.parameters == sum(TINY_PARAMETERS.values()) + 2 * sum(widths) + dense
-    loaded = import_keras().models.load_model(tmp_path / "network.keras")
+    loaded = import_keras().models.load_model(out / "network.keras")
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 1)).astype(np.float32)
     np.testing.assert_allclose(
         loaded.predict_on_batch(pixels), trained.network.predict_on_batch(pixels), rtol=1e-5
     )
-
-
-def test_the_program_s_dtype_policy_does_not_reach_an_ensemble(blobs, trio):
-    with NETWORK_STATES["dtype policy mixed_float16"]():
-        trained = train(blobs(), "trio", **SETTINGS)
     layers = trained.network._flatten_layers(include_self=False)
     assert {layer.compute_dtype for layer in layers if layer.weights} == {"float32"}
 
 
-def test_finished_pieces_are_not_trained_again(blobs, trio, tmp_path, monkeypatch):
+def test_finished_pieces_are_not_trained_again(blobs, trained, tmp_path, monkeypatch):
+    folder, first = trained
+    shutil.copytree(folder, out := tmp_path / "out")
     images, ran = blobs(), []
     note = import_keras().callbacks.LambdaCallback()
     note.on_epoch_end = lambda epoch, logs=None: ran.append(note.model.count_params())
     fit_with(monkeypatch, note)
-    first = train(images, "trio", out=tmp_path, **SETTINGS)
-    assert all(ran.count(TINY_PARAMETERS[filters] + 2 * filters + 1) == 2 for filters in (4, 6, 8))
-    ran.clear()
-    again = train(images, "trio", out=tmp_path, **SETTINGS)
+    again = train(images, "trio", out=out, **SETTINGS)
     assert ran == []
     np.testing.assert_array_equal(again.predict_proba(images), first.predict_proba(images))
     assert again.seconds > sum(first.history["seconds"])
 
-    shutil.rmtree(tmp_path / "checkpoints")
-    shutil.rmtree(tmp_path / "pieces" / "tiny-6" / "checkpoints")
-    repaired = train(images, "trio", out=tmp_path, **SETTINGS)
+    shutil.rmtree(out / "checkpoints")
+    shutil.rmtree(out / "pieces" / "tiny-6" / "checkpoints")
+    repaired = train(images, "trio", out=out, **SETTINGS)
     head = first.parameters - sum(TINY_PARAMETERS.values())
     assert set(ran) == {TINY_PARAMETERS[6] + 2 * 6 + 1, head}
     np.testing.assert_allclose(

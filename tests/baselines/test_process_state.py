@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from featx.backbones._keras import import_keras
 from featx.baselines.train import train
-from tests.process_states import NETWORK_STATES, state
+from tests.process_states import NETWORK_STATES, all_together
 
 SETTINGS = {"size": 32, "epochs": 2, "batch_size": 16, "augmentation": "none"}
 
 
-@pytest.fixture(scope="module")
-def plain(blobs):
-    trained = train(blobs(), "ramirez-cnn-corrected", **SETTINGS)
-    return trained, trained.predict_proba(blobs(9, random_state=1))
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["all together", *(pytest.param(e, marks=pytest.mark.slow) for e in NETWORK_STATES)],
-)
-def test_a_network_is_trained_the_same_in_every_state(name, plain, blobs):
-    expected, probabilities = plain
+def test_a_network_is_trained_the_same_in_every_state(blobs):
     fresh = blobs(9, random_state=1)
-    with state(name):
+    expected = train(blobs(), "ramirez-cnn-corrected", **SETTINGS)
+    probabilities = expected.predict_proba(fresh)
+    with all_together(NETWORK_STATES):
         trained = train(blobs(), "ramirez-cnn-corrected", **SETTINGS)
         found = trained.predict_proba(fresh)
         kept = expected.predict_proba(fresh)

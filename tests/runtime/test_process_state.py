@@ -16,11 +16,10 @@ import pytest
 from PIL import Image, ImageFile
 
 import featx
-from featx.features.pipeline import ENGINES
-from featx.runtime.process_state import image_state
+from featx.runtime.process_state import image_state, network_state
 from tests.conftest import smooth_image
 from tests.features.worker import QuickEngine
-from tests.process_states import STATES, state
+from tests.process_states import IMAGE_STATES, STATES, all_together
 
 BACKBONE = "efficientnet_lite0@64"
 ENGINE_NAMES = ("keras", *(["openvino"] if importlib.util.find_spec("openvino") else []))
@@ -43,7 +42,6 @@ def folder(tmp_path_factory):
 
 
 def extract(folder, engine, cache, views=2):
-    ENGINES.clear()
     return featx.extract(
         folder, BACKBONE, views=views, engine=engine, cache=cache, patients=r"(\w+)\."
     )
@@ -61,32 +59,30 @@ def expected(folder, tmp_path_factory):
     return found
 
 
+@pytest.mark.parametrize("name", STATES)
+def test_every_state_is_held_at_another_value(name):
+    hold = image_state if name in IMAGE_STATES else network_state
+    with STATES[name].applied():
+        assert STATES[name].is_set
+        with hold():
+            assert not STATES[name].is_set
+
+
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
-@pytest.mark.parametrize(
-    "name", ["all together", *(pytest.param(each, marks=pytest.mark.slow) for each in STATES)]
-)
 def test_features_are_the_same_in_every_state(
-    name, engine, folder, expected, tmp_path, networks_loaded_anew
+    engine, folder, expected, tmp_path, networks_loaded_anew
 ):
     plain, half = expected[engine]
-    shutil.copytree(half, tmp_path / "warm")
-    with state(name):
-        found = [extract(folder, engine, tmp_path / cache) for cache in ("cold", "warm")]
+    with all_together():
+        found = [extract(folder, engine, tmp_path / "cold"), extract(folder, engine, half)]
+        if engine == "keras":
+            model = featx.fit(plain, "naive_bayes", cv=2, n_jobs=1)
+            predicted = model.predict_files(folder, engine=engine, cache=tmp_path / "predict")
     for matrix in found:
         np.testing.assert_array_equal(matrix.X, plain.X)
         assert [path for path, _ in matrix.unreadable] == ["NORMAL/cut.tif"]
-
-
-def test_predictions_are_the_same_in_every_state(folder, expected, tmp_path, networks_loaded_anew):
-    model = featx.fit(expected["keras"][0], "naive_bayes", cv=2, n_jobs=1)
-
-    def predict(cache):
-        ENGINES.clear()
-        return model.predict_files(folder, engine="keras", cache=tmp_path / cache).probabilities
-
-    plain = predict("plain")
-    with state("all together"):
-        np.testing.assert_array_equal(predict("cold"), plain)
+    if engine == "keras":
+        np.testing.assert_array_equal(predicted.probabilities, model.predict_images(plain))
 
 
 def test_the_last_thread_restores_what_the_program_set(monkeypatch):
@@ -128,42 +124,48 @@ def settings_file(tmp_path, **settings):
     return {"KERAS_HOME": str(tmp_path)}
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("KERAS_BACKEND", "pytorch"),
-        ("KERAS_BACKEND", "TensorFlow"),
-        ("KERAS_BACKEND", "numpy"),
-        ("keras.json", {"backend": "theano"}),
-        ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16"),
-        ("DNNL_DEFAULT_FPMATH_MODE", "any"),
-        ("TF_SET_ONEDNN_FPMATH_MODE", "BF16"),
-        pytest.param("PYTHONOPTIMIZE", "2", marks=pytest.mark.slow),
-        pytest.param("KERAS_NNX_ENABLED", "true", marks=pytest.mark.slow),
-        pytest.param("KERAS_MAX_EPOCHS", "many", marks=pytest.mark.slow),
-        pytest.param("keras.json", {"floatx": "float8"}, marks=pytest.mark.slow),
-    ],
+# One process imports featx and is forked for each case, since importing takes seconds.
+NAMED = """
+import json, os, sys
+from featx.cli import main
+from featx.features import extraction
+cases, out, *words = sys.argv[1:]
+for number, environment in enumerate(json.loads(cases)):
+    if not (child := os.fork()):
+        os.environ.update(environment)
+        os.dup2(os.open(f"{out}/{number}", os.O_CREAT | os.O_WRONLY), 2)
+        main(words)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (1, 2), environment
+"""
+NAMED_VARIABLES = (
+    ("KERAS_BACKEND", "pytorch"),
+    ("KERAS_BACKEND", "TensorFlow"),
+    ("KERAS_BACKEND", "numpy"),
+    ("ONEDNN_DEFAULT_FPMATH_MODE", "BF16"),
+    ("DNNL_DEFAULT_FPMATH_MODE", "any"),
+    ("TF_SET_ONEDNN_FPMATH_MODE", "BF16"),
+    ("KERAS_MAX_EPOCHS", "many"),
+    *([] if importlib.util.find_spec("torch") else [("KERAS_BACKEND", "torch")]),
 )
-def test_an_environment_that_would_change_features_is_named_in_one_line(
-    name, value, folder, tmp_path
-):
-    environment = {name: value} if isinstance(value, str) else settings_file(tmp_path, **value)
-    options = ("--patients", r"(\w+)\.", "--cache", tmp_path / "cache", "--out", tmp_path / "m.h5")
-    ended = run(COMMAND, "extract", folder, *options, environment=environment)
-    assert ended.returncode in (1, 2)
-    message = ended.stderr.strip().splitlines()[-1]
-    assert message.startswith("featx: ")
-    assert name in message
-    assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="torch is installed")
-def test_a_back_end_that_is_not_installed_is_named(folder, tmp_path):
-    options = ("--cache", tmp_path / "cache", "--out", tmp_path / "m.h5")
-    ended = run(COMMAND, "extract", folder, *options, environment={"KERAS_BACKEND": "torch"})
-    assert ended.returncode == 2
-    assert "$KERAS_BACKEND is 'torch', which is not installed" in ended.stderr
-    assert "Traceback" not in ended.stderr
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_an_environment_that_would_change_features_is_named_in_one_line(folder, tmp_path):
+    environments = [dict([each]) for each in NAMED_VARIABLES]
+    environments.append(settings_file(tmp_path, backend="theano"))
+    words = ("extract", folder, "--patients", r"(\w+)\.", "--cache", tmp_path / "cache")
+    words += ("--out", tmp_path / "m.h5")
+    ended = run(NAMED, json.dumps(environments), tmp_path, *words)
+    assert ended.returncode == 0, ended.stderr
+    errors = [(tmp_path / str(number)).read_text() for number in range(len(environments))]
+    ended = run(COMMAND, *words, environment={"PYTHONOPTIMIZE": "2"})
+    names = [*(name for name, _ in NAMED_VARIABLES), "keras.json", "PYTHONOPTIMIZE"]
+    for name, error in zip(names, [*errors, ended.stderr], strict=True):
+        message = error.strip().splitlines()[-1]
+        assert message.startswith("featx: ") and name in message
+        assert "Traceback" not in error
+    if importlib.util.find_spec("torch") is None:
+        assert "$KERAS_BACKEND is 'torch', which is not installed" in errors[7]
 
 
 # Extracts by each engine, and writes errors where the process has no streams.
@@ -181,32 +183,27 @@ try:
 except BaseException:
     Path(out, "error.txt").write_text(traceback.format_exc())
 """
-ENVIRONMENTS = {
-    "legacy Keras": {"TF_USE_LEGACY_KERAS": "1"},
-    "empty back end": {"KERAS_BACKEND": ""},
-    "warnings are errors": {"PYTHONWARNINGS": "error"},
-    "no assertions": {"PYTHONOPTIMIZE": "1"},
-    "epochs": {"KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1"},
-    "oneDNN strict": {"ONEDNN_DEFAULT_FPMATH_MODE": "STRICT"},
-    "keras.json": {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"},
-    "no streams": {},
-    "no standard error": {},
+ENVIRONMENT = {
+    "TF_USE_LEGACY_KERAS": "1",
+    "KERAS_BACKEND": "",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "1",
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_MAX_STEPS_PER_EPOCH": "1",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "STRICT",
 }
-STREAMS = {"no streams": "<&- >&- 2>&-", "no standard error": "2>&-"}
 
 
-@pytest.mark.parametrize(
-    "name", ["all together", *(pytest.param(e, marks=pytest.mark.slow) for e in ENVIRONMENTS)]
-)
-def test_features_are_the_same_in_every_environment(name, folder, expected, tmp_path):
-    names = ENVIRONMENTS if name == "all together" else [name]
-    environment = {}
-    for each in names:
-        given = ENVIRONMENTS[each]
-        environment |= settings_file(tmp_path, **given) if each == "keras.json" else given
-    stdio = STREAMS["no streams"] if name == "all together" else STREAMS.get(name, "")
-    ended = run(EXTRACTION, folder, tmp_path, *ENGINE_NAMES, environment=environment, stdio=stdio)
-    assert ended.returncode == 0, ended.stderr
+def test_features_are_the_same_in_every_environment(folder, expected, tmp_path):
+    """All together and without standard streams; what any of them changed would show."""
+    odd = {"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}
+    environment = ENVIRONMENT | settings_file(tmp_path, **odd)
+    ended = run(
+        *(EXTRACTION, folder, tmp_path, *ENGINE_NAMES),
+        environment=environment,
+        stdio="<&- >&- 2>&-",
+    )
+    assert ended.returncode == 0
     assert not (tmp_path / "error.txt").exists(), (tmp_path / "error.txt").read_text()
     for engine in ENGINE_NAMES:
         np.testing.assert_array_equal(np.load(tmp_path / f"{engine}.npy"), expected[engine][0].X)
@@ -253,60 +250,54 @@ main(sys.argv[1:])
     assert "cannot be written (File too large)" in message
 
 
-# In the parent a network runs, by featx or by the program itself; children are forked.
+# A process that is forked before a network runs in it, after the program's own, and after featx's.
 FORK = """
-import multiprocessing, sys
+import json, multiprocessing, sys
 from pathlib import Path
-folder, cache, parent = sys.argv[1:]
-settings = {"backbones": "efficientnet_lite0@64", "cache": cache, "patients": r"(\\w+)\\."}
+folder, cache, *engines = sys.argv[1:]
+settings = {"backbones": "efficientnet_lite0@64", "patients": r"(\\w+)\\."}
 
-def child(views, out):
+def child(views, cache, out):
     import featx
     from featx.errors import FeatxError
 
     try:
-        text = repr(featx.extract(folder, views=views, **settings))
+        text = repr(featx.extract(folder, views=views, cache=cache, **settings))
     except FeatxError as error:
         text = str(error)
     Path(out).write_text(text)
 
-if parent == "TensorFlow":
-    import tensorflow
-    tensorflow.zeros(3)
-elif parent == "import":
-    import tensorflow
-else:
-    import featx
-    featx.extract(folder, views=1, engine=parent, **settings)
-for views in (1, 2):
-    out = f"{cache}/{views}.txt"
-    process = multiprocessing.get_context("fork").Process(target=child, args=(views, out))
+def fork(views, cache):
+    out = f"{cache}.txt"
+    process = multiprocessing.get_context("fork").Process(target=child, args=(views, cache, out))
     process.start()
     process.join(120)
     hangs = process.is_alive()
     process.kill()
-    print("hangs" if hangs else Path(out).read_text())
+    return "hangs" if hangs else Path(out).read_text()
+
+import tensorflow
+found = {"import": fork(1, f"{cache}/import")}
+tensorflow.zeros(3)
+found["TensorFlow"] = fork(1, f"{cache}/TensorFlow")
+import featx
+for engine in engines:
+    featx.extract(folder, views=1, engine=engine, cache=f"{cache}/{engine}", **settings)
+    found[engine] = fork(2, f"{cache}/{engine}")
+    found[f"{engine}, cached"] = fork(1, f"{cache}/{engine}")
+print(json.dumps(found))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize(
-    "parent",
-    [
-        "keras",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ENGINE_NAMES[1:]),
-        pytest.param("TensorFlow", marks=pytest.mark.slow),
-        pytest.param("import", marks=pytest.mark.slow),
-    ],
-)
-def test_a_process_forked_from_a_network_uses_the_cache_and_never_hangs(
-    parent, image_folder, tmp_path
-):
+def test_a_process_forked_from_a_network_uses_the_cache_and_never_hangs(image_folder, tmp_path):
     # Without an unreadable image, which would be tried anew each time.
-    ended = run(FORK, image_folder, tmp_path, parent)
+    ended = run(FORK, image_folder, tmp_path, *ENGINE_NAMES)
     assert ended.returncode == 0, ended.stderr
-    one, two = ended.stdout.strip().splitlines()
-    if parent in ("keras", "openvino", "import"):
-        assert one.startswith("FeatureMatrix(")
-    assert ("spawn" in two) == (parent != "import")
-    assert "hangs" not in ended.stdout
+    found = json.loads(ended.stdout)
+    computed = ["import", *(f"{engine}, cached" for engine in ENGINE_NAMES)]
+    assert all(found.pop(name).startswith("FeatureMatrix(") for name in computed)
+    titles = {"openvino": "OpenVINO and TensorFlow"}
+    for name, text in found.items():
+        assert f"forked after {titles.get(name, 'TensorFlow')} had run" in text
+        assert "get_context('spawn')" in text
