@@ -1,14 +1,31 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
-from featx.backbones.registry import BackboneSpec, get_backbone
+from featx.backbones._keras import import_keras
+from featx.backbones.registry import BACKBONES, BackboneSpec, get_backbone
 from featx.backbones.weights import Weights, find_weights, load_base
 
 
 def relative_error(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def keras_preprocessing(name):
+    """The preprocessing that Keras publishes with a network."""
+    import_keras()
+    folder = "resnet" if name.startswith("resnet") else BACKBONES[name].keras_name
+    folder = "densenet" if name.startswith("densenet") else folder
+    return importlib.import_module(f"keras.applications.{folder}").preprocess_input
+
+
+def check_record(backbone, base):
+    """Check what the registry says of a network."""
+    assert base.count_params() == backbone.parameters
+    assert base.output_shape[-1] == backbone.features
 
 
 @pytest.fixture(autouse=True)
