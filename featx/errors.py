@@ -10,6 +10,7 @@ __all__ = [
     "MissingExtraError",
     "UnreadableImageError",
     "UsageError",
+    "check_names",
     "find_name",
     "listed",
     "printable",
@@ -69,6 +70,14 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
     close = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     return UsageError(f"there is no {what} {name!r}{hint} (known: {listed(names, 60)})")
+
+
+def check_names(what: str, names: Iterable[object], known: Iterable[str]) -> None:
+    """Refuse names of which one is unknown."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise unknown_name(what, name, known)
 
 
 def find_name(what: str, name: object, known: Iterable[str]) -> str:

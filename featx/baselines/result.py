@@ -20,9 +20,10 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.runtime.csv_text import write_csv
-from featx.runtime.files import TEMPORARY_PREFIX, library_versions, put_bytes
+from featx.runtime.files import TEMPORARY_PREFIX, put_bytes
 from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
+from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
     import keras

@@ -22,8 +22,8 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
-from featx.runtime.files import library_versions
 from featx.runtime.serialization import digest_of_values
+from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
     import keras

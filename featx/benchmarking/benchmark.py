@@ -19,7 +19,7 @@ from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, check_names
 from featx.runtime.files import check_output
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def open_sets(
             f"the settings name the external set {missing[0]!r}, whose path is not recorded; pass "
             f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
         )
-    for name in config.names_with_rules:
-        if name not in externals:
-            raise unknown_name("external set", name, externals)
+    check_names("external set", config.names_with_rules, externals)
     rules = replace(config.opening, hash_patients=hash_patients)
     dataset = as_images(images, rules=rules)
     others = {}

@@ -19,7 +19,7 @@ from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
 from featx.datasets.rules import OpeningRules, read_pairs
-from featx.errors import UsageError, find_name, unknown_name
+from featx.errors import UsageError, check_names, find_name
 from featx.features.config import ExtractionConfig
 
 __all__ = ["BenchmarkConfig", "read_config"]
@@ -239,9 +239,7 @@ class BenchmarkConfig:
         settings = {_OTHER_NAMES.get(name, name): value for name, value in settings.items()}
         kinds = (BenchmarkConfig, ExtractionConfig, FitConfig)
         known = {name for kind in kinds for name in _settings_of(kind)}
-        for name in settings:
-            if name not in known:
-                raise unknown_name("setting of a benchmark", name, sorted(known))
+        check_names("setting of a benchmark", settings, sorted(known))
         own, extraction, fit = (
             {name: settings[name] for name in _settings_of(kind) if name in settings}
             for kind in kinds

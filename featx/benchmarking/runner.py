@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import CONTROLS, control_matrix
-from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
 from featx.benchmarking.note_rules import curve_notes, row_notes, shortcut_notes
 from featx.benchmarking.result_cache import result_key
-from featx.benchmarking.run_metadata import run_metadata
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
@@ -32,7 +30,9 @@ from featx.reporting.records import BenchmarkRow
 from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
+from featx.runtime.memory import peak_memory, start_memory_watch
 from featx.runtime.progress import progress
+from featx.runtime.versions import environment_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["BenchmarkRunner"]
 
 logger = logging.getLogger(__name__)
+
+# Of ``run.json``.
+_RUN_FORMAT = 1
 
 Features = TrainTestData[FeatureMatrix]
 
@@ -182,8 +185,27 @@ class BenchmarkRunner:
         notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
-        args = (self.config, self.data, self.published, self.started, self.curve, finished)
-        return BenchmarkTable(rows, notes, run_metadata(*args))
+        return BenchmarkTable(rows, notes, self._metadata(finished))
+
+    def _metadata(self, finished: bool) -> dict[str, Any]:
+        """Return the plain values of ``run.json``, with the seconds since the start."""
+        images, externals = self.data.inspection.images, self.data.inspection.externals
+        return {
+            "format": _RUN_FORMAT,
+            "finished": finished,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 1),
+            "class_names": list(images.class_names),
+            "versions": environment_versions(),
+            "settings": self.config.to_dict(),
+            "inputs": self.data.inputs,
+            "learning_curve": list(self.curve),
+            # Of all images under "", of external validation sets under their names.
+            "inventory": {n: i.inventory.to_dict() for n, i in {"": images, **externals}.items()},
+            "flow": self.data.flow(),
+            "audit": self.data.audit.to_dict(),
+            "published": list(self.published),
+        }
 
     def _show(self, rows: list[BenchmarkRow]) -> None:
         """Write cards and the gallery of the row chosen without test images."""

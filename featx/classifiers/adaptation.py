@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_classes, check_recipes
 from featx.classifiers.registry import get_classifier
-from featx.classifiers.sample_weight import row_weights
+from featx.classifiers.training_set import row_weights
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from featx.classifiers.registry import get_classifier
-from featx.errors import UsageError, find_name, unknown_name
+from featx.errors import UsageError, check_names, find_name
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.memory import parse_size
 
@@ -100,8 +100,5 @@ class FitConfig:
             If a setting is unknown.
         """
         values = {**values, **overrides}
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown_name("setting of a fit", name, known)
+        check_names("setting of a fit", values, [field.name for field in fields(cls)])
         return cls(**values)

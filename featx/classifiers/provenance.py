@@ -21,8 +21,7 @@ from featx.errors import FeatxError, UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import ranked
-from featx.runtime.files import library_versions
-from featx.runtime.versions import decisive_versions
+from featx.runtime.versions import decisive_versions, library_versions
 
 __all__ = ["check_replaceable", "describe_fit", "matrix_digest", "usable_images"]
 

@@ -22,9 +22,8 @@ from featx.classifiers.decision_scores import (
 )
 from featx.classifiers.parallel import n_workers, run_all
 from featx.classifiers.registry import ClassifierSpec
-from featx.classifiers.sample_weight import row_weights
 from featx.classifiers.shared_fits import PreparedFold, SharedFits
-from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies
+from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies, row_weights
 from featx.runtime.progress import progress
 
 __all__ = ["Candidate", "Search", "fit_pipeline"]

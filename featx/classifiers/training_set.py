@@ -1,4 +1,4 @@
-"""Training rows with images and patients, and folds by patient."""
+"""Training rows with images and patients, folds by patient, and weights by class."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.utils.class_weight import compute_class_weight
 
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Fold", "TrainingSet", "all_equal", "check_varies"]
+__all__ = ["Fold", "TrainingSet", "all_equal", "check_varies", "row_weights"]
 
 Indices = npt.NDArray[np.int64]
 Fold = tuple[Indices, Indices]
@@ -124,3 +125,29 @@ def check_varies(X: npt.NDArray) -> None:
             "that nothing can be learned from them; look for blank images, or use the classifier "
             "'logistic', which then predicts the proportions of the classes"
         )
+
+
+def row_weights(
+    labels: npt.NDArray[np.int64], image: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return balanced class weights, divided by the views of each image.
+
+    So a penalty means the same for any number of views; weights sum to the number of images, and
+    to the same in every class.
+
+    References
+    ----------
+    .. [1] G. King, L. Zeng (2001), "Logistic regression in rare events data", Political Analysis
+       9(2), 137-163.
+
+    Examples
+    --------
+    >>> row_weights(np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 2, 3])).round(3).tolist()
+    [1.0, 1.0, 0.667, 0.667, 0.667]
+    """
+    _, first, inverse, views = np.unique(
+        image, return_index=True, return_inverse=True, return_counts=True
+    )
+    classes, codes = np.unique(labels[first], return_inverse=True)
+    weights = compute_class_weight("balanced", classes=classes, y=labels[first])
+    return (weights[codes] / views)[inverse]

@@ -15,14 +15,10 @@ from rich.table import Table
 from featx.backbones.registry import list_backbones
 from featx.backbones.weights import find_local_weights
 from featx.features.config import default_cache
-from featx.runtime.files import TEMPORARY_PREFIX, library_versions
+from featx.runtime.files import TEMPORARY_PREFIX
+from featx.runtime.versions import environment_versions
 
-__all__ = ["OTHER_LIBRARIES", "backbone_rows", "backbone_table", "examine", "findings_table"]
-
-OTHER_LIBRARIES = (
-    *("tensorflow", "tensorflow-cpu", "openvino", "scikit-learn"),
-    *("scipy", "xgboost", "xgboost-cpu", "skops"),
-)
+__all__ = ["backbone_rows", "backbone_table", "examine", "findings_table"]
 
 
 def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
@@ -70,9 +66,8 @@ def examine(weights_dir: Path | None = None, cache: Path | None = None) -> dict[
     """Collect versions, engines, weights and the cache's state."""
     rows = backbone_rows(weights_dir)
     return {
-        "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": library_versions(*OTHER_LIBRARIES),
+        "versions": environment_versions(),
         "engines": [name for name in ("keras", "openvino") if util.find_spec(name)],
         "weights found": [row["name"] for row in rows if row["has_weights"]],
         "weights to download": [row["name"] for row in rows if not row["has_weights"]],

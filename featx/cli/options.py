@@ -8,7 +8,6 @@ repeats (tests/cli/test_environment.py).
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -114,12 +113,11 @@ def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
 
 def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
     if value:
-        from featx.cli.doctor import OTHER_LIBRARIES
-        from featx.runtime.files import library_versions
+        from featx.runtime.versions import environment_versions
 
         logging.getLogger("featx").setLevel(logging.DEBUG)
-        versions = {"python": platform.python_version(), **library_versions(*OTHER_LIBRARIES)}
-        logger.debug(", ".join(f"{name} {version}" for name, version in versions.items()))
+        versions = environment_versions().items()
+        logger.debug(", ".join(f"{name} {version}" for name, version in versions))
 
 
 def _set_quiet(_: click.Context, __: click.Parameter, value: bool) -> None:

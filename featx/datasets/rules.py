@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from featx.errors import UsageError, unknown_name
+from featx.errors import UsageError, check_names
 
 __all__ = ["ROLES", "UNCERTAIN", "OpeningRules", "read_pairs"]
 
@@ -65,11 +65,8 @@ class OpeningRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", read_columns(self.columns))
         object.__setattr__(self, "rename_labels", read_pairs(self.rename_labels))
-        for role in self.columns:
-            if role not in ROLES:
-                raise unknown_name("role of a column", role, ROLES)
-        if self.uncertain is not None and self.uncertain not in UNCERTAIN:
-            raise unknown_name("meaning of uncertain labels", self.uncertain, UNCERTAIN)
+        check_names("role of a column", self.columns, ROLES)
+        check_names("meaning of uncertain labels", filter(None, [self.uncertain]), UNCERTAIN)
         if self.labels is not None and self.positive is not None:
             raise UsageError(
                 f"labels are given twice, by the rule {self.labels!r} for paths and by the finding "
@@ -79,9 +76,7 @@ class OpeningRules:
     @classmethod
     def of(cls, **rules: Any) -> OpeningRules:
         """Return the rules that are given by name; pairs may be texts, and None is the default."""
-        for name in rules:
-            if name not in cls.__dataclass_fields__:
-                raise unknown_name("rule to open images by", name, list(cls.__dataclass_fields__))
+        check_names("rule to open images by", rules, cls.__dataclass_fields__)
         given = {n: value for n, value in rules.items() if value is not None or n == "labeled"}
         return cls(**given)
 

@@ -18,7 +18,7 @@ from featx.backbones.registry import (
     check_precision,
     get_backbone,
 )
-from featx.errors import UsageError, find_name, unknown_name
+from featx.errors import UsageError, check_names, find_name
 from featx.features.recipe import SHARED_SETTINGS, Recipe
 from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.normalization import check_normalization
@@ -167,10 +167,7 @@ class ExtractionConfig:
     @classmethod
     def build(cls, config: ExtractionConfig | None = None, **settings: Any) -> ExtractionConfig:
         """Return a config with some settings replaced; an unknown name is a usage error."""
-        known = [field.name for field in fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise unknown_name("extraction setting", name, known)
+        check_names("extraction setting", settings, [field.name for field in fields(cls)])
         return cls(**settings) if config is None else replace(config, **settings)
 
     @cached_property

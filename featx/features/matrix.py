@@ -24,7 +24,6 @@ from featx.features.matrix_file import (
     check_tables,
     checked,
     read_features,
-    read_flag,
     unreadable_matrix,
 )
 from featx.features.recipe import feature_names
@@ -385,12 +384,14 @@ class FeatureMatrix:
         tables |= {attribute: texts(name) for name, attribute in _TEXTS.items()}
         for attribute in ("patients", "splits"):
             tables[attribute] = np.array(tables[attribute], dtype=np.str_)
+        known = file.attrs.get("patients_known")
         matrix = cls(
             X=read_features(file, path),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
             versions=json.loads(file.attrs.get("versions", "{}")),
-            patients_known=read_flag(file.attrs.get("patients_known")),
+            # Files of early versions do not say.
+            patients_known=None if known is None else bool(known),
             unreadable=tuple(
                 zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
             ),

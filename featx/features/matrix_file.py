@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -22,7 +22,6 @@ __all__ = [
     "checked",
     "map_features",
     "read_features",
-    "read_flag",
     "unreadable_matrix",
 ]
 
@@ -121,8 +120,3 @@ def check_tables(matrix: FeatureMatrix) -> None:
         raise ValueError("it has images without rows")
     if len(set(matrix.names)) < images:
         raise ValueError("it has an image twice under one path")
-
-
-def read_flag(value: Any) -> bool | None:
-    """Read a flag that files of early versions lack."""
-    return None if value is None else bool(value)

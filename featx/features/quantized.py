@@ -22,9 +22,10 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe, differing_settings
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
-from featx.runtime.files import library_versions, put_bytes
+from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 from featx.runtime.serialization import digest_of_values
+from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
     from featx.features.pipeline import Embedder

@@ -16,7 +16,7 @@ from typing import Any
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.images.archives import LARGEST_MEMBER
 
-__all__ = ["RemoteFile", "find_files", "is_url", "name_urls"]
+__all__ = ["RemoteFile", "find_files", "is_url"]
 
 # Names that object stores use for a value that changes whenever the bytes do.
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation")
@@ -96,20 +96,6 @@ def find_files(url: str) -> dict[str, RemoteFile]:
         )
         for path, info in found.items()
     }
-
-
-def name_urls(urls: list[str]) -> list[str]:
-    """Name files by what their URLs do not share, which keeps buckets out of the names.
-
-    Examples
-    --------
-    >>> name_urls(["s3://bucket/a/x.png", "s3://bucket/a/b/y.png"])
-    ['x.png', 'b/y.png']
-    """
-    steps = [url.partition("::")[0].split("/") for url in urls]
-    # Of lists of steps, not of characters.
-    shared = len(os.path.commonprefix([step[:-1] for step in steps]))  # noqa: RUF071
-    return ["/".join(step[shared:]) for step in steps]
 
 
 def _mark(info: dict[str, Any]) -> str:

@@ -10,7 +10,6 @@ import shutil
 import stat
 import uuid
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -25,7 +24,6 @@ __all__ = [
     "TEMPORARY_PREFIX",
     "check_output",
     "file_digest",
-    "library_versions",
     "put_bytes",
     "put_checked",
     "read_checked",
@@ -37,18 +35,7 @@ _CHECKSUM_BYTES = 32
 
 TEMPORARY_PREFIX = ".writing-"
 
-_LIBRARIES = ("featx", "numpy", "h5py", "pillow", "opencv-python-headless", "keras")
-
 _unfinished: set[Path] = set()
-
-
-def library_versions(*others: str) -> dict[str, str]:
-    """Return the versions of the libraries that features depend on, without importing them."""
-    versions = {}
-    for name in (*_LIBRARIES, *others):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def check_output(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import platform
 import re
 from collections.abc import Collection, Mapping
 from importlib import metadata
@@ -14,6 +16,8 @@ __all__ = [
     "check_known_changes",
     "check_versions",
     "decisive_versions",
+    "environment_versions",
+    "library_versions",
     "versions_of_features",
 ]
 
@@ -57,21 +61,41 @@ _VARIANTS = {
     "xgboost": ("xgboost-cpu",),
 }
 
+# Named in files of every version.
+_ALWAYS = ("featx", "numpy", "h5py", "pillow", "opencv-python-headless", "keras")
+
 # Warping of OpenCV 5 moves views by up to 2.5 gray levels from those of OpenCV 4.
 _KNOWN_TO_CHANGE = ("opencv-python-headless",)
 
 
 def decisive_versions() -> dict[str, str]:
     """Return the versions of the installed libraries that decide numbers, importing none."""
-    found = {}
-    for name in DECIDES:
-        for package in (name, *_VARIANTS.get(name, ())):
-            try:
-                found[name] = metadata.version(package)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+    found = {name: _installed(name, *_VARIANTS.get(name, ())) for name in DECIDES}
+    return {name: version for name, version in found.items() if version}
+
+
+def library_versions(*others: str) -> dict[str, str]:
+    """Return the versions of the libraries that files of featx name, and of others, if installed.
+
+    Nothing is imported; packages keep their own names.
+    """
+    found = {name: _installed(name) for name in (*_ALWAYS, *others)}
+    return {name: version for name, version in found.items() if version}
+
+
+def environment_versions() -> dict[str, str]:
+    """Return the versions of Python and of all libraries that featx uses."""
+    variants = [package for packages in _VARIANTS.values() for package in packages]
+    libraries = library_versions("skops", *DECIDES, *variants)
+    return {"python": platform.python_version(), **libraries}
+
+
+def _installed(*packages: str) -> str:
+    """Return the version of the first package that is installed, or nothing."""
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(package)
+    return ""
 
 
 def versions_of_features(versions: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from featx.classifiers.sample_weight import row_weights
+from featx.classifiers.training_set import row_weights
 
 
 def test_counts_of_the_report_of_2022():

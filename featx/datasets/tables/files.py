@@ -10,7 +10,7 @@ from featx.datasets.listing import shared_folder
 from featx.datasets.paths import FileFinder, find_root, posix
 from featx.datasets.tables.report import RowReport
 from featx.errors import UsageError
-from featx.images.remote import RemoteFile, is_url, name_urls
+from featx.images.remote import RemoteFile, is_url
 from featx.images.sources import Source
 
 __all__ = ["image_names", "locate_files", "locate_rows", "locate_urls"]
@@ -107,10 +107,13 @@ def locate_urls(paths: list[str], where: str, base: str | None) -> list[Located 
 
 
 def image_names(paths: list[str], sources: list[Source]) -> list[str]:
-    """Name images as the table does, so that results can be joined with it."""
-    if any(isinstance(source, RemoteFile) for source in sources):
-        return name_urls([source.url for source in sources if isinstance(source, RemoteFile)])
-    return paths
+    """Name images as the table does, so that results can be joined with it.
+
+    URLs are named by what they do not share, which keeps buckets out of the names.
+    """
+    urls = [s.url.partition("::")[0] for s in sources if isinstance(s, RemoteFile)]
+    shared = shared_folder(urls)
+    return [url.removeprefix(shared) for url in urls] or paths
 
 
 def locate_files(paths: Sequence[str], where: str) -> list[Source]:

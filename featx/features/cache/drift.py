@@ -17,8 +17,9 @@ from featx.features.cache.store import FeatureStore
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.images.reading import read_image
-from featx.runtime.files import library_versions, write_hdf5
+from featx.runtime.files import write_hdf5
 from featx.runtime.process_state import rounding_variables
+from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.errors import FeatxError, UsageError, unknown_name
+from featx.errors import FeatxError, UsageError, check_names
 from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, TAG_NAME, FeatureStore
 from featx.features.recipe import Recipe
 from featx.runtime.files import TEMPORARY_PREFIX
@@ -114,9 +114,7 @@ def prune(
     # Another program's folder may have a recipe.json, too.
     own = {folder.name for folder, store in _stores(cache).items() if store is not None}
     rows = {row["folder"]: row for row in list_recipes(cache) if row["folder"] in own}
-    for name in folders:
-        if name not in rows:
-            raise unknown_name("cached recipe", name, rows)
+    check_names("cached recipe", folders, rows)
     limit = math.inf if idle_days is None else idle_days
     deleted = [name for name in rows if name in folders or (rows[name]["idle_days"] or 0) >= limit]
     files = list(_abandoned(cache)) if rows or (cache / TAG_NAME).is_file() else []

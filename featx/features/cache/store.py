@@ -24,7 +24,8 @@ import numpy.typing as npt
 from featx.errors import FeatxError
 from featx.features.lazy_rows import consecutive_runs
 from featx.features.recipe import Recipe
-from featx.runtime.files import library_versions, put_bytes, put_checked, read_checked
+from featx.runtime.files import put_bytes, put_checked, read_checked
+from featx.runtime.versions import library_versions
 
 __all__ = [
     "INDEX_NAME",
