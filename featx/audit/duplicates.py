@@ -25,8 +25,6 @@ from featx.audit.fingerprints import Fingerprints, thumbnail
 from featx.datasets.dataset import ImageDataset
 from featx.runtime.progress import progress
 
-__all__ = ["exact_pairs", "join_patients", "near_pairs"]
-
 Pairs = list[tuple[int, int]]
 
 CANDIDATE = 0.9

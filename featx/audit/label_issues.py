@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["find_label_issues"]
-
 
 def find_label_issues(
     probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]

@@ -25,8 +25,6 @@ from featx.runtime.files import check_output
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["benchmark", "open_sets"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -18,8 +18,6 @@ from featx.metrics.ranking import ranked
 from featx.reporting.records import BenchmarkRow, Comparison, Difference
 from featx.reporting.reference import pick_reference
 
-__all__ = ["compare"]
-
 # At the end of each backbone's name in a row's.
 _PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
 

@@ -16,8 +16,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.images.sources import describe
 from featx.runtime.parallel import map_with_progress
 
-__all__ = ["CONTROLS", "control_matrix"]
-
 _BINS = 64
 
 

@@ -12,8 +12,6 @@ from featx.datasets.synthetic import PHANTOM_PATIENT_PATTERN, make_phantoms
 from featx.reporting.notes import Note
 from featx.reporting.page import report
 
-__all__ = ["NEXT_STEPS", "run_demo"]
-
 logger = logging.getLogger(__name__)
 
 NEXT_STEPS = """

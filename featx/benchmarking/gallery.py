@@ -17,8 +17,6 @@ from featx.reporting.records import BenchmarkRow
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 
-__all__ = ["gallery_files", "pick_pictures", "save_gallery"]
-
 _SIDE = 160
 _MISSES, _HITS = 12, 6
 

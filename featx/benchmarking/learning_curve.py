@@ -19,8 +19,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import macro_auc_interval, ranked
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["CURVE_PROPORTIONS", "curve_point", "repeated_auc", "select_patients"]
-
 CURVE_PROPORTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
 # Models fitted on fewer patients per class are not informative.

@@ -10,8 +10,6 @@ from typing import Any
 
 from featx.errors import FeatxError, find_name
 
-__all__ = ["PRESETS", "Preset", "get_preset"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -9,8 +9,6 @@ from typing import Any, cast
 
 from featx.datasets.dataset import ImageDataset
 
-__all__ = ["is_kermany", "published_figures", "to_markdown"]
-
 
 def is_kermany(images: ImageDataset) -> bool:
     """Return whether images have the class and file names of Kermany et al. 2018.

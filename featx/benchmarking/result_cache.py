@@ -10,8 +10,6 @@ from typing import Any
 from featx.runtime.files import file_digest, put_bytes
 from featx.runtime.serialization import digest_of_values, plain_json
 
-__all__ = ["ResultCache", "result_key"]
-
 Values = dict[str, Any]
 
 # Keys are made of the names of the first version, so that its finished rows are found.

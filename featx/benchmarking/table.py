@@ -19,8 +19,6 @@ from featx.runtime.serialization import plain_json
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BenchmarkTable"]
-
 
 @dataclass
 class BenchmarkTable(Sequence[BenchmarkRow]):

@@ -22,8 +22,6 @@ from featx.runtime.files import remove_unfinished
 from featx.runtime.kinds import shown
 from featx.runtime.process_state import occupy_standard_descriptors
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code: see `featx.cli.root.EXIT_CODES`."""

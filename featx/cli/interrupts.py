@@ -11,8 +11,6 @@ from typing import NoReturn
 
 from featx.runtime.files import remove_unfinished
 
-__all__ = ["EXIT_CODE", "Interrupts"]
-
 EXIT_CODE = 130
 
 _STDERR = 2

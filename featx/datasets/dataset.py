@@ -23,8 +23,6 @@ from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
 from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
-__all__ = ["ImageDataset"]
-
 logger = logging.getLogger(__name__)
 
 _NO_INVENTORY = Inventory("the images given", {})

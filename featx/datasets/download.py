@@ -17,8 +17,6 @@ from typing import BinaryIO
 from featx.errors import FeatxError
 from featx.runtime.progress import progress
 
-__all__ = ["download"]
-
 logger = logging.getLogger(__name__)
 
 # Seconds without a byte after which a connection counts as broken.

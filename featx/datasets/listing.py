@@ -14,8 +14,6 @@ from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.images.sources import Source
 
-__all__ = ["FOLDER_NAMES", "Listing", "shared_folder"]
-
 # Where labels or splits come from, if from folders.
 FOLDER_NAMES = "folder names"
 

@@ -17,8 +17,6 @@ from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url
 from featx.runtime.kinds import expect, remedy
 
-__all__ = ["list_images"]
-
 
 def list_images(location: str | os.PathLike[str], rules: OpeningRules) -> Listing:
     """List the images of a folder, an archive, a table, a MedMNIST file, or a URL of these."""

@@ -13,8 +13,6 @@ from featx.datasets.words import SPLITS
 from featx.errors import UsageError
 from featx.runtime.memory import available_memory
 
-__all__ = ["list_medmnist"]
-
 # Yang et al. 2023, doi 10.1038/s41597-022-01721-8.
 CLASS_NAMES = {
     "pneumoniamnist": ("normal", "pneumonia"),

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from featx.errors import UsageError
 from featx.runtime.kinds import shown
 
-__all__ = ["labels_from_names", "patients_from_names"]
-
 NamePreset = Callable[[str], str | None]
 
 

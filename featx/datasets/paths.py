@@ -14,8 +14,6 @@ from featx.datasets.folders.walk import identity_of, joined, walk_folders
 from featx.datasets.tables.cells import clean
 from featx.images.reading import SUFFIXES
 
-__all__ = ["FileFinder", "PathEnds", "find_root", "posix"]
-
 # Enough for the largest public collections, and soon reached in a home folder.
 _MOST_FILES = 1_000_000
 # Fewer to propose a folder, which the user may not want.

@@ -20,8 +20,6 @@ from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import is_dicom, read_patient
 from featx.images.sources import Source, content_of, read_beginning
 
-__all__ = ["check_secret", "find_patients", "hash_patient", "local_secret", "patient_secret"]
-
 # PatientID is near a file's beginning; the pixels need not be read.
 HEADER_BYTES = 1 << 20
 

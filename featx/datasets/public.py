@@ -17,8 +17,6 @@ from featx.images.archives import list_members
 from featx.runtime.files import file_digest
 from featx.runtime.progress import progress
 
-__all__ = ["PUBLIC_SETS", "PublicSet", "fetch_public_set", "get_public_set"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from featx.errors import UsageError, check_names
 
-__all__ = ["ROLES", "UNCERTAIN", "OpeningRules", "read_pairs"]
-
 ROLES = ("path", "label", "patient", "split")
 UNCERTAIN = ("positive", "negative", "skip")
 

@@ -9,8 +9,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from featx.errors import UsageError
 from featx.metrics.labels import check_of_rows
 
-__all__ = ["hold_out", "patient_folds"]
-
 Indices = npt.NDArray[np.int64]
 
 

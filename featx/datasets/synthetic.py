@@ -19,8 +19,6 @@ from featx.errors import UsageError
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
 
-__all__ = ["PHANTOM_PATIENT_PATTERN", "make_phantoms"]
-
 PHANTOM_PATIENT_PATTERN = r"(patient\d+)_"
 """Regular expression whose group is the patient, for names such as ``patient0012_2.jpeg``."""
 

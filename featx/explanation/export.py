@@ -26,8 +26,6 @@ from featx.runtime.files import check_output, put_bytes
 from featx.runtime.progress import progress
 from featx.runtime.serialization import plain_json
 
-__all__ = ["SHEET", "Explanations", "add_heat_maps", "explain"]
-
 FORMAT = 1
 SHEET = "contact_sheet.png"
 NUMBERS = "explanations.json"

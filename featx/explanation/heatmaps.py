@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["contact_sheet", "encode", "gray_image", "overlay", "picture", "shared_scale"]
-
 # Vermillion and blue of Okabe and Ito, distinct for every kind of color vision.
 TOWARD, AWAY = (213, 94, 0), (0, 114, 178)
 _STRONGEST = 0.7

@@ -36,8 +36,6 @@ from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.parallel import map_with_progress
 
-__all__ = ["MAPS", "explore"]
-
 MAPS = ("pca", "umap")
 
 logger = logging.getLogger(__name__)

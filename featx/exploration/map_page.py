@@ -17,8 +17,6 @@ from featx.audit.findings import Finding
 from featx.reporting.page import render
 from featx.runtime.files import put_bytes
 
-__all__ = ["TILE", "Duplicate", "Exploration", "LabelIssue"]
-
 # Pixels of a thumbnail's side.
 TILE = 56
 

@@ -14,8 +14,6 @@ from pathlib import Path, PurePosixPath
 
 from featx.errors import UnreadableImageError, UsageError
 
-__all__ = ["LARGEST_MEMBER", "Member", "is_archive", "list_members"]
-
 # Three times an uncompressed radiograph of the most pixels that are read.
 LARGEST_MEMBER = 1 << 30
 

@@ -19,8 +19,6 @@ from featx.runtime.process_state import image_state
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["POLICIES", "Augmentation", "make_view"]
-
 Range = tuple[float, float]
 
 

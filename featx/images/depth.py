@@ -7,8 +7,6 @@ import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
 
-__all__ = ["find_bits", "to_intensities", "to_luminance"]
-
 # Depths of detectors whose values are stored in wider integers without saying so. Shallower ones
 # are read as the first, so that exposure does not change the scale within a collection.
 _DETECTOR_BITS = (12, 14)

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from featx.errors import UnreadableImageError
 
-__all__ = ["LARGEST_FILE", "read_bytes"]
-
 # An uncompressed radiograph of the most pixels that are read, in three 16-bit colors.
 LARGEST_FILE = 1 << 30
 

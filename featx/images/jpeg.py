@@ -11,8 +11,6 @@ import simplejpeg
 from featx.errors import UnreadableImageError
 from featx.images.layouts import check_layout, check_size
 
-__all__ = ["check_jpeg", "check_jpeg_data"]
-
 # Every scan of a progressive file is one pass over all pixels; this many take a few seconds.
 _MOST_WORK = 2_000_000_000
 _USUAL_SCANS = 20

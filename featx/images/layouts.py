@@ -6,16 +6,6 @@ from dataclasses import dataclass
 
 from featx.errors import UnreadableImageError
 
-__all__ = [
-    "LARGEST_PIXELS",
-    "LAYOUTS",
-    "Layout",
-    "check_layout",
-    "check_size",
-    "is_other_image",
-    "name_content",
-]
-
 # The largest digital radiographs have some 20 million pixels.
 LARGEST_PIXELS = 150_000_000
 

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from featx.errors import find_name
 from featx.runtime.process_state import image_state
 
-__all__ = ["NORMALIZATIONS", "check_normalization", "normalize"]
-
 _LEVELS = 256
 # Letters, tubes and the collimator's edge are outside these percentiles.
 _PERCENTILES = (1.0, 99.0)

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from featx.errors import UnreadableImageError
 from featx.images.layouts import check_layout, check_size
 
-__all__ = ["SIGNATURE", "Png", "check_png", "decode_deep_colors", "find_declared_bits"]
-
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _SAMPLES = {0: "gray", 2: "RGB", 3: "palette", 4: "gray and alpha", 6: "RGB and alpha"}

@@ -29,16 +29,6 @@ from featx.images.tiff import Tiff, check_tiff, decode_values, open_tiff
 from featx.images.tiff_tags import is_tiff
 from featx.runtime.process_state import image_state, warnings_ignored
 
-__all__ = [
-    "LARGEST_PIXELS",
-    "SUFFIXES",
-    "Color",
-    "begins_as_image",
-    "count_channels",
-    "read_image",
-    "undeclared_bits",
-]
-
 Color = Literal["gray", "rgb"]
 
 SUFFIXES = frozenset(

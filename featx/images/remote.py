@@ -16,8 +16,6 @@ from typing import Any
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.images.archives import LARGEST_MEMBER
 
-__all__ = ["RemoteFile", "find_files", "is_url"]
-
 # Names that object stores use for a value that changes whenever the bytes do.
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation")
 

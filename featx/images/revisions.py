@@ -18,8 +18,6 @@ from featx.images.dicom.reader import is_dicom
 from featx.images.png import SIGNATURE
 from featx.images.tiff_tags import is_tiff, read_directories
 
-__all__ = ["READING_FORMAT", "row_key"]
-
 # To be raised whenever some images are read differently; `_is_changed` has to find these.
 READING_FORMAT = 2
 

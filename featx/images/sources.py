@@ -19,19 +19,6 @@ from featx.images.remote import RemoteFile
 from featx.images.revisions import row_key
 from featx.images.tiff_tags import is_tiff
 
-__all__ = [
-    "Source",
-    "anchored",
-    "content_of",
-    "describe",
-    "digest_of",
-    "identify",
-    "load",
-    "pixels_of",
-    "read_beginning",
-    "undeclared_depth",
-]
-
 _NUMBERS = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "floating-point"}
 
 Source = Path | Member | RemoteFile | npt.NDArray

@@ -20,8 +20,6 @@ from featx.images.jpeg import check_jpeg_data
 from featx.images.layouts import check_layout, check_size
 from featx.images.tiff_tags import Directory, read_directories, with_directory
 
-__all__ = ["Tiff", "check_tiff", "decode_values", "open_tiff"]
-
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _MOST = 274, 277, 278, 279, 281
 _PLANES, _PREDICTOR, _TILE_WIDTH, _TILE_SIZES, _EXTRA, _FORMAT = 284, 317, 322, 325, 338, 339

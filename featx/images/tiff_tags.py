@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from featx.errors import UnreadableImageError
 
-__all__ = ["Directory", "is_tiff", "read_directories", "with_directory"]
-
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 # Letters of `struct` by TIFF's number of the type; text and fractions decide no pixels.

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from featx.metrics.intervals import Interval
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["MAIN", "MORE", "Cell", "Column", "columns_of", "make_cell"]
-
 Value = Interval | float | str | tuple[float, ...] | None
 
 

@@ -19,8 +19,6 @@ from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
 from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results_folder import Results, damaged, read_results
 
-__all__ = ["ComparedRow", "RunComparison", "compare"]
-
 logger = logging.getLogger(__name__)
 
 # Kinds of notes that hold for a whole run.

@@ -18,20 +18,6 @@ from featx.metrics.scores import Scores
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.svg import Axis, Plot, log_ticks, nice_ticks
 
-__all__ = [
-    "SHAPES",
-    "DrawnModel",
-    "calibration_figure",
-    "cost_figure",
-    "decision_figure",
-    "epochs_figure",
-    "learning_figure",
-    "precision_recall_figure",
-    "reliability_bins",
-    "roc_figures",
-    "score_histogram",
-]
-
 SHAPES = {"baseline": "square", "control": "triangle"}
 """Marks of kinds of rows; all others are circles."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["CARD_FORMAT", "card_facts", "model_card"]
-
 # Of what `card_facts` returns: a benchmark keeps it.
 CARD_FORMAT = 1
 

@@ -28,8 +28,6 @@ from featx.runtime.files import check_output, put_bytes
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["PAGE", "environment", "render", "report", "table_to_html"]
-
 PAGE = "report.html"
 
 logger = logging.getLogger(__name__)

@@ -13,16 +13,6 @@ from featx.metrics.operating_point import OperatingPoint
 from featx.reporting.figures import SHAPES, DrawnModel
 from featx.reporting.results_folder import Results
 
-__all__ = [
-    "COLORS",
-    "LOSSES",
-    "OperatingCost",
-    "Panel",
-    "assign_styles",
-    "make_panels",
-    "operating_cost",
-]
-
 COLORS = 6
 """Colors of the style sheet; the seventh model has the first again, dashed."""
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["comparable", "pick_reference", "validation_unit"]
-
 
 def pick_reference(rows: Sequence[BenchmarkRow]) -> BenchmarkRow | None:
     """Return the baseline with the highest AUC on its validation images, before any test.

@@ -22,8 +22,6 @@ from featx.reporting.notes import Note, read_notes
 from featx.reporting.records import BenchmarkRow
 from featx.runtime.kinds import expect
 
-__all__ = ["FlowStep", "Picture", "Results", "best_place", "damaged", "read_json", "read_results"]
-
 # What content of wrong types causes: in Python, in NumPy, and in a template.
 _CONTENT_ERRORS: tuple[type[Exception], ...]
 _CONTENT_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError)

@@ -18,8 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-__all__ = ["Axis", "Plot", "log_ticks", "nice_ticks"]
-
 Floats = npt.NDArray[np.float64]
 
 # A plot is too narrow to show more points of a line.

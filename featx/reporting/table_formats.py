@@ -13,8 +13,6 @@ from featx.reporting.columns import MAIN, make_cell
 from featx.reporting.records import BenchmarkRow
 from featx.runtime.csv_text import write_csv
 
-__all__ = ["to_csv", "to_markdown", "to_terminal"]
-
 _SCORES = {column.field: column.title for column in MAIN[:5]}
 
 # F1 has no place in 80 columns.

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["read_cell", "write_csv"]
-
 # Spreadsheets compute a cell that begins with one of these, also in its full-width form
 # (https://owasp.org/www-community/attacks/CSV_Injection). An apostrophe makes it text.
 _FORMULA = "=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20"

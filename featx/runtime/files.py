@@ -20,17 +20,6 @@ from featx.runtime.posix import sync_folder
 if TYPE_CHECKING:
     import h5py
 
-__all__ = [
-    "TEMPORARY_PREFIX",
-    "check_output",
-    "file_digest",
-    "put_bytes",
-    "put_checked",
-    "read_checked",
-    "remove_unfinished",
-    "write_hdf5",
-]
-
 _CHECKSUM_BYTES = 32
 
 TEMPORARY_PREFIX = ".writing-"

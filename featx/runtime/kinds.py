@@ -9,8 +9,6 @@ from typing import Literal
 
 from featx.errors import UsageError
 
-__all__ = ["Kind", "expect", "remedy", "shown"]
-
 Kind = Literal["images", "matrix", "model", "results"]
 
 _EXPECTED = {

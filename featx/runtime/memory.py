@@ -14,16 +14,6 @@ from typing import Any
 from featx.errors import UsageError
 from featx.runtime import posix
 
-__all__ = [
-    "available_memory",
-    "keeping_freed_memory",
-    "parse_size",
-    "peak_memory",
-    "readable_size",
-    "start_memory_watch",
-    "usable_memory",
-]
-
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _PROC = Path("/proc")
 _CGROUPS = Path("/sys/fs/cgroup")

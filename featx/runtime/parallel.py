@@ -11,16 +11,6 @@ from typing import TypeVar
 from featx.errors import UsageError
 from featx.runtime.progress import progress
 
-__all__ = [
-    "chosen_jobs",
-    "engine_threads",
-    "jobs_at_a_time",
-    "map_with_progress",
-    "prefetch",
-    "set_engine_threads",
-    "set_jobs",
-]
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

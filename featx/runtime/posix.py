@@ -12,17 +12,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-__all__ = [
-    "describe_exit",
-    "is_locked",
-    "limit_cpu_seconds",
-    "limit_memory",
-    "memory_limit",
-    "peak_memory",
-    "physical_memory",
-    "sync_folder",
-]
-
 
 def _resource() -> ModuleType | None:
     try:

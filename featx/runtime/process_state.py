@@ -22,19 +22,6 @@ from typing import Any, TextIO
 
 from featx.errors import FeatxError, UsageError
 
-__all__ = [
-    "check_process",
-    "conversion_state",
-    "environment_variable",
-    "image_state",
-    "network_state",
-    "note_running",
-    "occupy_standard_descriptors",
-    "rounding_variables",
-    "usable_stderr",
-    "warnings_ignored",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class _Setting:

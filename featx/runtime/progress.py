@@ -13,8 +13,6 @@ from contextlib import contextmanager
 
 from featx.runtime.process_state import usable_stderr
 
-__all__ = ["progress"]
-
 SECONDS_BEFORE_FIRST = 2.0
 SECONDS_BETWEEN_LOG_LINES = 10.0
 # tqdm's own format writes slow rates as "18.46s/ images".

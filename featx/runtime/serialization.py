@@ -7,8 +7,6 @@ import json
 import math
 from typing import Any
 
-__all__ = ["digest_of_values", "plain_json"]
-
 
 def plain_json(value: Any) -> str:
     r"""Return standard JSON in valid Unicode: numbers that are not finite become null.

@@ -11,16 +11,6 @@ from importlib import metadata
 
 from featx.errors import UsageError
 
-__all__ = [
-    "DECIDES",
-    "check_known_changes",
-    "check_versions",
-    "decisive_versions",
-    "environment_versions",
-    "library_versions",
-    "versions_of_features",
-]
-
 logger = logging.getLogger(__name__)
 
 DECIDES = {

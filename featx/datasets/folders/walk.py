@@ -7,16 +7,6 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = [
-    "DEEPEST",
-    "Folder",
-    "identity_of",
-    "is_litter",
-    "is_passed_over",
-    "joined",
-    "walk_folders",
-]
-
 DEEPEST = 100
 
 # Added by operating systems, network storage and tools; passed over without a word.

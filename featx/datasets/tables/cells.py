@@ -9,8 +9,6 @@ import numpy as np
 
 from featx.metrics.labels import is_missing
 
-__all__ = ["clean", "text_of", "value_of"]
-
 # What pandas takes for missing, and '?' and '-'; compared without case.
 _MISSING = frozenset(
     ("", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat", "?", "-", "--")

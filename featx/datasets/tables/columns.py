@@ -17,8 +17,6 @@ from featx.datasets.words import split_word
 from featx.errors import UsageError, listed, unknown_name
 from featx.images.reading import SUFFIXES
 
-__all__ = ["Choice", "choose_columns", "finding_columns"]
-
 # Without case, spaces and punctuation; the likeliest first.
 _SYNONYMS = {
     "path": "path filepath imagepath imgpath filename imagefilename imagefile file imageindex "

@@ -13,8 +13,6 @@ from featx.errors import UsageError
 from featx.images.remote import RemoteFile, is_url
 from featx.images.sources import Source
 
-__all__ = ["image_names", "locate_files", "locate_rows", "locate_urls"]
-
 _NO_FILE = "whose file is missing"
 _SEVERAL_FILES = "whose file name is found in several folders"
 

@@ -15,8 +15,6 @@ from featx.datasets.tables.table import Table, read_frame, read_table
 from featx.errors import UsageError
 from featx.images.remote import is_url
 
-__all__ = ["list_frame", "list_table"]
-
 
 def list_table(path: Path, rules: OpeningRules, base: str | None = None) -> Listing:
     """List the images of a table file, whose paths may be relative to a base URL."""

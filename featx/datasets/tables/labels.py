@@ -13,8 +13,6 @@ from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.errors import UsageError, listed, unknown_name
 
-__all__ = ["NO_LABEL", "has_labels", "read_labels"]
-
 NO_LABEL = "without a label"
 
 _NUMBERS = {"-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}

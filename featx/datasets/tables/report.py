@@ -13,8 +13,6 @@ from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError, printable
 from featx.runtime.kinds import shown
 
-__all__ = ["RowReport"]
-
 _MOST_ROWS = 10
 
 # Options that an external set has for itself.

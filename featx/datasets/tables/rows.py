@@ -17,8 +17,6 @@ from featx.datasets.tables.table import Table
 from featx.datasets.words import SPLITS, split_word
 from featx.errors import UsageError
 
-__all__ = ["TableRows", "read_rows"]
-
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
 

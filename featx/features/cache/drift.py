@@ -24,8 +24,6 @@ from featx.runtime.versions import library_versions
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
-__all__ = ["TOLERANCE", "check_drift"]
-
 # Relative to the largest feature. Engines and versions agree within 1e-4, a GPU's short floats
 # within 1e-3.
 TOLERANCE = 1e-3

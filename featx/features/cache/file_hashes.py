@@ -22,8 +22,6 @@ from featx.runtime.files import put_checked, read_checked
 from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
-__all__ = ["Digest", "Hashed", "hash_images", "strict_error"]
-
 Digest = tuple[str, str] | UnreadableImageError
 """SHA-256 of an image's bytes and key of its rows, in hexadecimal, or why there is none."""
 

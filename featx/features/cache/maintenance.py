@@ -17,8 +17,6 @@ from featx.features.recipe import Recipe
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.progress import progress
 
-__all__ = ["list_recipes", "prune", "verify"]
-
 # A temporary file of a living process is renamed within seconds.
 ABANDONED_SECONDS = 3600.0
 

@@ -13,8 +13,6 @@ from featx.errors import UnreadableImageError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["FIELDS", "is_inverted", "settle_header", "unused_low_bits"]
-
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _MACROS = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
-__all__ = ["find_patient", "read_pixels"]
-
 # Only these are parsed: patients' names never enter memory where pixels are read.
 _ELEMENTS = [
     "TransferSyntaxUID",

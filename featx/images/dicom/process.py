@@ -13,8 +13,6 @@ from featx.errors import UnreadableImageError
 from featx.images.dicom.pixels import find_patient, read_pixels
 from featx.runtime.posix import limit_cpu_seconds, limit_memory
 
-__all__ = ["serve"]
-
 MEMORY_BYTES = 6 << 30
 # The slowest decoder, that of RLE in Python, takes some ten seconds for 20 megabytes.
 SECONDS_PER_FILE = 10

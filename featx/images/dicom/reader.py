@@ -25,8 +25,6 @@ import numpy.typing as npt
 from featx.errors import MissingExtraError, UnreadableImageError
 from featx.runtime.posix import describe_exit
 
-__all__ = ["is_dicom", "read_dicom", "read_patient"]
-
 # First bytes of a file without preamble: little-endian groups 2 and 8, big-endian group 8.
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
@@ -94,6 +92,7 @@ class Worker:
         )
 
     def request(self, request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
+        """Send a file, and return the answer with its data."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps({**request, "length": len(content)}).encode() + b"\n")
         self.process.stdin.write(content)
