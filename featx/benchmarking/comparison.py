@@ -8,15 +8,9 @@ from dataclasses import replace
 
 from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.evaluation import Evaluation
-from featx.metrics.paired_tests import (
-    ComparisonResult,
-    delong_test,
-    holm,
-    paired_tests,
-)
-from featx.metrics.ranking import ranked
+from featx.metrics.paired_tests import ComparisonResult
+from featx.reporting.differences import corrected, paired_rows, pick_reference
 from featx.reporting.records import BenchmarkRow, Comparison, Difference
-from featx.reporting.reference import pick_reference
 
 # At the end of each backbone's name in a row's.
 _PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
@@ -44,29 +38,15 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     reference = next(each for each in evaluations if each.row is best)
     # Adapted models have seen the test images, so they are not comparable.
     others = [e for e in evaluations if e is not reference and e.row.kind != "adapted"]
-    tests = [_tests(other, reference) for other in others]
-    p_values = {f: holm([test[f].p_value for test in tests]) for f in ("auc", "accuracy")}
-    found = {}
-    for place, (other, test) in enumerate(zip(others, tests, strict=True)):
-        differences = {
-            f: Difference.from_test(test[f], float(p[place])) for f, p in p_values.items()
-        }
-        found[other.row.name] = Comparison(best.name, differences)
-    return found
+    differences = corrected([_test(other, reference) for other in others])
+    return {
+        other.row.name: Comparison(best.name, found)
+        for other, found in zip(others, differences, strict=True)
+    }
 
 
-def _tests(each: Evaluation, reference: Evaluation) -> dict[str, ComparisonResult]:
-    """Test a row against the reference on the images that both have predictions of."""
-    here, there = each.predictions.paired_with(reference.predictions)
-    here, there = here.decide(each.row.threshold), there.decide(reference.row.threshold)
-    return paired_tests(
-        here.labels,
-        here.probabilities,
-        there.probabilities,
-        here.predicted,
-        there.predicted,
-        here.patients,
-    )
+def _test(each: Evaluation, other: Evaluation) -> dict[str, ComparisonResult]:
+    return paired_rows(each.row, each.predictions, other.row, other.predictions)
 
 
 def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
@@ -80,13 +60,6 @@ def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Compar
         exact = by_models.get((name, each.row.classifier))
         if name == each.row.backbone or exact is None:
             continue
-        here, there = each.predictions.paired_with(exact.predictions)
-        test = delong_test(
-            here.labels,
-            ranked(here.probabilities),
-            ranked(there.probabilities),
-            patients=here.patients,
-        )
-        difference = Difference.from_test(test)
+        difference = Difference.from_test(_test(each, exact)["auc"])
         found[each.row.name] = Comparison(exact.row.name, {"auc": difference})
     return found

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.reference import comparable, pick_reference, validation_unit
 
 # Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
 FEWEST_PATIENTS = 10

@@ -23,11 +23,11 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
+from featx.reporting.differences import pick_reference
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, report
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.memory import peak_memory, start_memory_watch

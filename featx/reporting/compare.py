@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from featx.classifiers.predictions import Predictions
-from featx.metrics.paired_tests import ComparisonResult, holm, paired_tests
+from featx.metrics.paired_tests import ComparisonResult
+from featx.reporting.differences import FIGURES, corrected, paired_rows
 from featx.reporting.records import BenchmarkRow, Difference
 from featx.reporting.results_folder import Results, damaged, read_results
 
@@ -23,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 # Kinds of notes that hold for a whole run.
 _ALARMS = ("unfinished", "leak", "synthetic", "alarm")
-
-_FIGURES = {"auc": "AUC", "accuracy": "Accuracy"}
 
 
 @dataclass(frozen=True)
@@ -120,13 +118,13 @@ class RunComparison:
         """Lay it out for a terminal."""
         table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
         table.add_column("Model", overflow="fold", min_width=18)
-        for title in _FIGURES.values():
+        for title in FIGURES.values():
             titles = Text("\n".join([title, *self.names]))
             table.add_column(titles, justify="right", overflow="fold")
             table.add_column("Difference", justify="right", overflow="fold")
         for row in self.rows:
             cells = []
-            for figure in _FIGURES:
+            for figure in FIGURES:
                 found = row.differences[figure]
                 cells.append("\n" + "\n".join(map(_number, row.values[figure])))
                 interval = "" if math.isnan(found.low) else f"{found.low:+.3f} to {found.high:+.3f}"
@@ -177,20 +175,11 @@ def _compare(runs: tuple[Results, Results], names: tuple[str, str]) -> RunCompar
     here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
     pairs = [(row, there[key]) for key, row in here.items() if key in there]
     found = [_test(runs, *pair) for pair in pairs]
-    tests = [None if isinstance(test, str) else test for test in found]
+    differences = corrected([None if isinstance(test, str) else test for test in found])
     rows = [
-        ComparedRow(row.label, not reason, {}, {}, reason)
-        for (row, _), reason in zip(
-            pairs, [test if isinstance(test, str) else "" for test in found], strict=True
-        )
+        _compared(*pair, test if isinstance(test, str) else "", tested)
+        for pair, test, tested in zip(pairs, found, differences, strict=True)
     ]
-    for figure in _FIGURES:
-        p_values = holm([math.nan if test is None else test[figure].p_value for test in tests])
-        for row, (one, other), test, p_value in zip(rows, pairs, tests, p_values, strict=True):
-            values = one.estimates[figure].value, other.estimates[figure].value
-            row.values[figure] = values
-            tested = None if test is None else test[figure]
-            row.differences[figure] = _difference(values, tested, float(p_value))
     return RunComparison(
         names=names,
         rows=tuple(rows),
@@ -205,6 +194,16 @@ def _compare(runs: tuple[Results, Results], names: tuple[str, str]) -> RunCompar
             if note.kind in _ALARMS
         ),
     )
+
+
+def _compared(
+    first: BenchmarkRow, second: BenchmarkRow, untested: str, differences: dict[str, Difference]
+) -> ComparedRow:
+    values = {f: (first.estimates[f].value, second.estimates[f].value) for f in FIGURES}
+    if untested:
+        unknown = math.nan, math.nan, math.nan, "not tested"
+        differences = {f: Difference(b - a, *unknown) for f, (a, b) in values.items()}
+    return ComparedRow(first.label, not untested, values, differences, untested)
 
 
 def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -222,18 +221,7 @@ def _test(
     if here is None or there is None:
         return "a run has no predictions of it"
     here, there = _named_alike(here, there), _named_alike(there, here)
-    difference = here.difference_from(there)
-    if difference:
-        return difference
-    a, b = here.paired_with(there)
-    a, b = a.decide(first.threshold), b.decide(second.threshold)
-    if np.array_equal(a.probabilities, b.probabilities) and np.array_equal(
-        a.predicted, b.predicted
-    ):
-        return dict.fromkeys(_FIGURES, ComparisonResult(0.0, 0.0, 0.0, 1.0))
-    patients = a.patients if a.patients is not None else b.patients
-    probabilities = (b.probabilities, a.probabilities)
-    return paired_tests(a.labels, *probabilities, b.predicted, a.predicted, patients)
+    return here.difference_from(there) or paired_rows(second, there, first, here)
 
 
 def _named_alike(own: Predictions, other: Predictions) -> Predictions:
@@ -245,14 +233,6 @@ def _named_alike(own: Predictions, other: Predictions) -> Predictions:
     names = [f"{prefix}{name}" for name in own.names]
     added = whole.endswith(f"/{short}") and set(names) == set(other.names)
     return replace(own, names=names) if added else own
-
-
-def _difference(
-    values: tuple[float, float], test: ComparisonResult | None, p_value: float
-) -> Difference:
-    if test is None:
-        return Difference(values[1] - values[0], math.nan, math.nan, math.nan, "not tested")
-    return Difference.from_test(test, p_value)
 
 
 def _number(value: float, form: str = ".3f") -> str:

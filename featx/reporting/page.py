@@ -18,10 +18,10 @@ from markupsafe import Markup
 from featx.reporting import figures
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
+from featx.reporting.differences import pick_reference
 from featx.reporting.notes import Note
 from featx.reporting.panels import LOSSES, assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.reference import pick_reference
 from featx.reporting.results_folder import Results, best_place, damaged, read_results
 from featx.runtime.files import check_output, put_bytes
 

@@ -10,8 +10,8 @@ from featx.classifiers.predictions import Predictions
 from featx.metrics.intervals import Interval
 from featx.metrics.paired_tests import delong_test, holm
 from featx.metrics.scores import Scores
+from featx.reporting.differences import pick_reference
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.reference import pick_reference
 
 
 def evaluation(name, predictions, kind="frozen", validation_auc=None, backbone="vgg16"):
