@@ -13,9 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from featx.errors import UnreadableImageError, UsageError
-
-# Three times an uncompressed radiograph of the most pixels that are read.
-LARGEST_MEMBER = 1 << 30
+from featx.images.file_limits import check_file_size
 
 # Pictures that pack better are blank, and many of them would take hours to unpack.
 _LARGEST_RATIO = 200
@@ -64,7 +62,7 @@ class Member:
             raise UnreadableImageError("encrypted, or compressed in an unknown way") from error
 
     def _read_tar(self, length: int | None) -> bytes:
-        _check_size(self.size if length is None else length)
+        check_file_size(self.size if length is None else length)
         wanted = self.size if length is None else min(length, self.size)
         with self.archive.open("rb") as file:
             file.seek(self.start)
@@ -77,7 +75,7 @@ class Member:
         archive = _zip_of_this_thread(self.archive)
         info = archive.getinfo(self.name)
         size = info.file_size
-        _check_size(size if length is None else length)
+        check_file_size(size if length is None else length)
         if length is None and size > max(_ALWAYS_UNPACKED, _LARGEST_RATIO * info.compress_size):
             raise UnreadableImageError(
                 f"unreasonably compressed: {info.compress_size:,} bytes of the archive claim to be "
@@ -86,13 +84,6 @@ class Member:
         with archive.open(self.name) as file:
             # The declared size may be wrong; no more than it is ever unpacked.
             return file.read(size if length is None else length)
-
-
-def _check_size(size: int) -> None:
-    if size > LARGEST_MEMBER:
-        raise UnreadableImageError(
-            f"unreasonably large: {size:,} bytes inside the archive (at most {LARGEST_MEMBER:,})"
-        )
 
 
 def _zip_of_this_thread(path: Path) -> zipfile.ZipFile:

@@ -27,8 +27,8 @@ def read_bytes(path: Path, length: int | None = None) -> bytes:
         kind = next((name for matches, name in _KINDS if matches(status.st_mode)), None)
         if kind:
             raise UnreadableImageError(f"{kind}, not a file")
-        if length is None and status.st_size > LARGEST_FILE:
-            raise _too_large(status.st_size)
+        if length is None:
+            check_file_size(status.st_size)
         with path.open("rb") as file:
             # A file may grow, or not know its size.
             content = file.read(LARGEST_FILE + 1 if length is None else length)
@@ -36,12 +36,14 @@ def read_bytes(path: Path, length: int | None = None) -> bytes:
         raise UnreadableImageError(f"the file cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise UnreadableImageError("its name holds a zero byte") from error
-    if len(content) > LARGEST_FILE:
-        raise _too_large(len(content))
+    check_file_size(len(content))
     return content
 
 
-def _too_large(size: int) -> UnreadableImageError:
-    return UnreadableImageError(
-        f"unreasonably large: {size:,} bytes (at most {LARGEST_FILE:,}); save one picture a file"
-    )
+def check_file_size(size: int) -> None:
+    """Refuse a number of bytes that no picture needs."""
+    if size > LARGEST_FILE:
+        raise UnreadableImageError(
+            f"unreasonably large: {size:,} bytes (at most {LARGEST_FILE:,}); save one picture a "
+            "file"
+        )

@@ -122,6 +122,12 @@ def check_size(width: int, height: int) -> None:
         )
 
 
+def check_frames(number: int) -> None:
+    """Refuse files that hold another number of pictures than one."""
+    if number != 1:
+        raise UnreadableImageError(f"it has {number} frames or pages; save the one to use")
+
+
 def name_content(content: bytes) -> str:
     """Return why bytes of no accepted container are refused.
 

@@ -18,7 +18,7 @@ from featx.images.dicom.reader import is_dicom, read_dicom
 from featx.images.file_limits import read_bytes
 from featx.images.jpeg import check_jpeg
 from featx.images.layouts import (
-    LARGEST_PIXELS,
+    check_frames,
     check_layout,
     check_size,
     is_other_image,
@@ -65,7 +65,7 @@ def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
     if not content:
         raise UnreadableImageError("the file is empty")
     if is_dicom(content):
-        return read_dicom(content, color, LARGEST_PIXELS)
+        return read_dicom(content, color)
     with _naming_damage(content):
         return _read(content, color)
 
@@ -188,9 +188,7 @@ def _decode_deep_png(png: Png, image: Image.Image) -> tuple[npt.NDArray, bool, i
 def _load(image: Image.Image) -> None:
     """Decode the only picture."""
     check_size(*image.size)
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
+    check_frames(getattr(image, "n_frames", 1))
     image.load()
 
 

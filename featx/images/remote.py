@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
-from featx.images.archives import LARGEST_MEMBER
+from featx.images.file_limits import LARGEST_FILE, check_file_size
 
 # Names that object stores use for a value that changes whenever the bytes do.
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "generation")
@@ -33,7 +33,7 @@ class RemoteFile:
 
     def read(self, length: int | None = None) -> bytes:
         """Return its bytes, or the first `length` of them."""
-        wanted = LARGEST_MEMBER + 1 if length is None else length
+        wanted = LARGEST_FILE + 1 if length is None else length
         for attempt in range(_ATTEMPTS):
             try:
                 filesystem, path = _open(self.url, anew=attempt > 0)
@@ -51,10 +51,8 @@ class RemoteFile:
                     reason = f"it cannot be fetched ({type(error).__name__})"
                     raise UnreadableImageError(reason) from error
                 time.sleep(0.5 * 2**attempt)
-        if length is None and len(content) > LARGEST_MEMBER:
-            raise UnreadableImageError(
-                f"unreasonably large: more than {LARGEST_MEMBER:,} bytes behind its URL"
-            )
+        if length is None:
+            check_file_size(len(content))
         return bytes(content)
 
 

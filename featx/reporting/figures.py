@@ -23,6 +23,9 @@ SHAPES = {"baseline": "square", "control": "triangle"}
 
 _SMALL = (400, 240)
 
+# Bins of the calibration figure.
+_BINS = 10
+
 # From this AUC on, curves overlap except in the corner.
 _CROWDED = 0.96
 
@@ -145,9 +148,9 @@ def score_histogram(model: DrawnModel, positive: str) -> Markup:
     return plot.svg()
 
 
-def reliability_bins(model: DrawnModel, n_bins: int = 10) -> list[tuple[float, Interval, int]]:
+def reliability_bins(model: DrawnModel) -> list[tuple[float, Interval, int]]:
     """Return mean probability, proportion of positives and images of bins of equal width."""
-    bins = np.minimum((model.probability * n_bins).astype(np.int64), n_bins - 1)
+    bins = np.minimum((model.probability * _BINS).astype(np.int64), _BINS - 1)
     found = []
     for number in np.unique(bins).tolist():
         inside = bins == number

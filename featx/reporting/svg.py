@@ -29,6 +29,8 @@ _SHAPES = {
     "triangle": "m0 -5.5l5.2 9h-10.4z",
 }
 
+_MOST_TICKS = 6
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 12, 12, 44
 
 
@@ -180,7 +182,7 @@ class Plot:
         return "L".join(f"{across:.1f} {up:.1f}" for across, up in points)
 
 
-def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
+def nice_ticks(low: float, high: float, most: int = _MOST_TICKS) -> list[float]:
     """Return round numbers from one value to another.
 
     Examples
@@ -197,7 +199,7 @@ def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+def log_ticks(low: float, high: float) -> list[float]:
     """Return 1, 2, 5 times powers of ten from one value to another, or the powers if too many.
 
     Examples
@@ -210,6 +212,6 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     for factors in ((1, 2, 5), (1,)):
         ticks = [round(factor * 10.0**power, 12) for power in powers for factor in factors]
         found = [tick for tick in ticks if low <= tick <= high]
-        if len(found) <= most:
+        if len(found) <= _MOST_TICKS:
             break
     return found

@@ -98,11 +98,11 @@ def prefetch(
 
 
 def map_with_progress(
-    work: Callable[[Job], Result], jobs: Sequence[Job], title: str, unit: str = "images"
+    work: Callable[[Job], Result], jobs: Sequence[Job], title: str
 ) -> list[Result]:
     """Map in order over threads, showing progress."""
     results = []
-    with progress(title, len(jobs), unit) as advance:
+    with progress(title, len(jobs), "images") as advance:
         for result in prefetch(work, jobs):
             results.append(result)
             advance()

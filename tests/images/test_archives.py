@@ -10,7 +10,7 @@ from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError, UsageError
-from featx.images import archives
+from featx.images import archives, file_limits
 from tests.images.dicom_files import make_dicom
 from tests.images.writers import encode
 
@@ -125,9 +125,9 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(2_000_000))
         archive.writestr("image.png", picture())
-    monkeypatch.setattr(archives, "LARGEST_MEMBER", 1_000_000)
+    monkeypatch.setattr(file_limits, "LARGEST_FILE", 1_000_000)
     images = ImageDataset.open(path, labeled=False)
-    with pytest.raises(UnreadableImageError, match=r"2,000,000 bytes inside the archive \(at most"):
+    with pytest.raises(UnreadableImageError, match=r"2,000,000 bytes \(at most"):
         images.read(0)
     assert images.read(1).max() == 9
 

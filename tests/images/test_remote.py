@@ -6,7 +6,7 @@ import pytest
 from featx.datasets.dataset import ImageDataset
 from featx.errors import MissingExtraError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import hash_images
-from featx.images import remote
+from featx.images import file_limits, remote
 from featx.images.remote import RemoteFile
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed: pip install 'featx[dask]'")
@@ -78,8 +78,9 @@ def test_missing_files_are_reported_without_their_urls(bucket, images, tmp_path,
     assert [str(error) for error in hashed.unreadable.values()] == [
         "it cannot be fetched (FileNotFoundError)"
     ]
-    monkeypatch.setattr(remote, "LARGEST_MEMBER", 100)
-    with pytest.raises(UnreadableImageError, match="more than 100 bytes"):
+    monkeypatch.setattr(remote, "LARGEST_FILE", 100)
+    monkeypatch.setattr(file_limits, "LARGEST_FILE", 100)
+    with pytest.raises(UnreadableImageError, match="101 bytes"):
         listed.read(1)
     assert len(listed.sources[1].read(10)) == 10
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from featx.errors import UnreadableImageError
 from featx.images.dicom.header import FIELDS, is_inverted, settle_header, unused_low_bits
 from featx.images.jpeg import check_jpeg_data
-from featx.images.layouts import LAYOUTS, check_layout
+from featx.images.layouts import LAYOUTS, check_frames, check_layout, check_size
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -79,7 +79,7 @@ def find_patient(content: bytes) -> str | None:
     return str(dataset.get("PatientID") or "").strip() or None
 
 
-def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
+def read_pixels(content: bytes, color: str) -> npt.NDArray:
     """Decode a DICOM file with its modality and VOI transformations.
 
     Returns
@@ -88,7 +88,7 @@ def read_pixels(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
         Intensities from 0 to 255.
     """
     dataset = _parse(content, _ELEMENTS)
-    _check(dataset, largest_pixels)
+    _check(dataset)
     settle_header(dataset)
     pixels, interpretation = _decode(dataset)
     if interpretation in ("MONOCHROME1", "MONOCHROME2"):
@@ -110,7 +110,7 @@ def _parse(content: bytes, elements: list[str]) -> Dataset:
     return dcmread(io.BytesIO(content), force=True, specific_tags=list(elements))
 
 
-def _check(dataset: Dataset, largest_pixels: int) -> None:
+def _check(dataset: Dataset) -> None:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         bits = 32 if "FloatPixelData" in dataset else 64
         check_layout("DICOM", "gray", bits, "floating-point")
@@ -127,13 +127,8 @@ def _check(dataset: Dataset, largest_pixels: int) -> None:
     height, width = int(dataset.Rows), int(dataset.Columns)
     if height == 0 or width == 0:
         raise UnreadableImageError("it has no pixels")
-    if height * width > largest_pixels:
-        raise UnreadableImageError(
-            f"unreasonably large: {width} x {height} pixels (at most {largest_pixels:,})"
-        )
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames != 1:
-        raise UnreadableImageError(f"it has {frames} frames or pages; save the one to use")
+    check_size(width, height)
+    check_frames(int(dataset.get("NumberOfFrames") or 1))
 
 
 def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:

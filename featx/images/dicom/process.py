@@ -43,7 +43,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
     if request["task"] == "patient":
         return {"patient": find_patient(content)}, b""
-    pixels = read_pixels(content, request["color"], request["largest"])
+    pixels = read_pixels(content, request["color"])
     return {"dtype": pixels.dtype.str, "shape": pixels.shape}, pixels.tobytes()
 
 

@@ -50,7 +50,7 @@ def is_dicom(content: bytes) -> bool:
     return element < 0x2000 and (explicit or implicit)
 
 
-def read_dicom(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
+def read_dicom(content: bytes, color: str) -> npt.NDArray:
     """Decode a DICOM file with its modality and VOI transformations.
 
     Returns
@@ -62,7 +62,7 @@ def read_dicom(content: bytes, color: str, largest_pixels: int) -> npt.NDArray:
     ----------
     DICOM PS3.3, C.11.1 (modality), C.11.2 (VOI), C.7.5.1.1.2 (padding).
     """
-    answer, data = _request({"task": "pixels", "color": color, "largest": largest_pixels}, content)
+    answer, data = _request({"task": "pixels", "color": color}, content)
     return np.frombuffer(data, answer["dtype"]).reshape(answer["shape"])
 
 

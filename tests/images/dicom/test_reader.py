@@ -23,7 +23,6 @@ from featx.errors import MissingExtraError, UnreadableImageError
 from featx.images.dicom import pixels as dicom_pixels
 from featx.images.dicom import reader as dicom
 from featx.images.dicom.reader import is_dicom, read_patient
-from featx.images.layouts import LARGEST_PIXELS
 from featx.images.reading import read_image
 from tests.images.dicom_files import RAMP, expect, make_dicom
 
@@ -146,9 +145,7 @@ def test_huge_sizes_are_refused_before_decoding(monkeypatch):
     decoded = []
     monkeypatch.setattr(dicom_pixels, "_decode", lambda dataset: decoded.append(1))
     with pytest.raises(UnreadableImageError, match=r"65535 x 65535 pixels \(at most 150,000,000"):
-        dicom_pixels.read_pixels(
-            make_dicom(RAMP, Rows=65535, Columns=65535), "gray", LARGEST_PIXELS
-        )
+        dicom_pixels.read_pixels(make_dicom(RAMP, Rows=65535, Columns=65535), "gray")
     assert not decoded
 
 
@@ -170,7 +167,7 @@ def test_a_missing_decoder_is_reported(monkeypatch):
     with pytest.raises(
         UnreadableImageError, match=r'JPEG Lossless.* decoder is missing: pip install "featx\[dicom'
     ):
-        dicom_pixels.read_pixels(sample("SC_rgb_jpeg_gdcm.dcm"), "gray", LARGEST_PIXELS)
+        dicom_pixels.read_pixels(sample("SC_rgb_jpeg_gdcm.dcm"), "gray")
 
 
 def test_pydicom_is_never_imported_by_the_main_process():
@@ -212,7 +209,7 @@ def test_an_endless_decoder_is_ended(tmp_path):
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        input=b'{"task": "pixels", "color": "gray", "largest": 1, "length": 0}\n',
+        input=b'{"task": "pixels", "color": "gray", "length": 0}\n',
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
     )
