@@ -36,12 +36,7 @@ _BLOCK = 2048
 
 
 def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
-    """List exact duplicates, each paired with the first image of its content.
-
-    Parameters
-    ----------
-    contents : ndarray of str, shape (n_images,)
-        Digests of pixels; empty digests equal nothing.
+    """List exact duplicates by digest, each paired with the first; empty digests equal nothing.
 
     Examples
     --------

@@ -22,26 +22,16 @@ Thumbnails = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """Fingerprints of all images of a set, from one decoding of each.
+    """Fingerprints of all images of a set, from one decoding of each."""
 
-    Parameters
-    ----------
-    contents : ndarray of str, shape (n_images,)
-        SHA-256 of shape and gray intensities; empty for unreadable images.
-    digests : ndarray of str, shape (n_images,)
-        SHA-256 of the file's bytes; empty if the file cannot be read.
-    thumbnails : ndarray of uint8, shape (n_images, 24, 24)
-        Gray intensities; black for unreadable images.
-    constant : ndarray of bool, shape (n_images,)
-        Whether all pixels are the same.
-    depths : ndarray of int, shape (n_images,)
-        Bits at which pixels of no declared depth are read; 0 for other images.
-    """
-
+    # SHA-256 of shape and gray intensities, and of the file's bytes; empty for unreadable images.
     contents: npt.NDArray[np.str_]
     digests: npt.NDArray[np.str_]
+    # Shape (n_images, 24, 24); black for unreadable images.
     thumbnails: Thumbnails
+    # Whether all pixels of an image are the same.
     constant: npt.NDArray[np.bool_]
+    # Bits at which pixels of no declared depth are read; 0 for other images.
     depths: npt.NDArray[np.int64]
     unreadable: dict[int, str]
 

@@ -11,12 +11,7 @@ def find_label_issues(
 ) -> list[tuple[int, int]]:
     """List images whose label is probably wrong, with the class they probably belong to.
 
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Out-of-fold probabilities of models that were not trained on the image's patient.
-    labels : ndarray of int64, shape (n_images,)
-        Index of the given class.
+    Probabilities, of shape (n_images, n_classes), are out of fold by patient.
 
     References
     ----------

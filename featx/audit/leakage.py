@@ -57,22 +57,15 @@ class Audit:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """Images and external validation sets with their fingerprints and duplicates.
+    """Images and external validation sets with their fingerprints and duplicates."""
 
-    Parameters
-    ----------
-    images : ImageDataset
-        Patients who share an image have one name in it.
-    patients : ndarray of str, shape (n_images,)
-        Patients as given.
-    exact, near : list of tuple of int
-        All pairs of duplicates; indices of external sets follow those of the images.
-    """
-
+    # Patients who share an image have one name in it.
     images: ImageDataset
+    # As given.
     patients: npt.NDArray[np.str_]
     externals: dict[str, ImageDataset]
     fingerprints: Fingerprints
+    # All pairs; indices of external sets follow those of the images.
     exact: Pairs
     near: Pairs
 
@@ -118,13 +111,7 @@ def inspect_images(
 def audit_split(
     inspection: Inspection, in_test: Mask, in_train: Mask, *, allow_leaks: bool = False
 ) -> Audit:
-    """Audit a split of inspected images.
-
-    Parameters
-    ----------
-    in_test, in_train : ndarray of bool, shape (n_images,)
-        Masks of the test and training images; others were left out of training.
-    """
+    """Audit a split of inspected images; those of neither mask were left out of training."""
     left_out = ~in_test & ~in_train
     parts = np.select([in_test, in_train], ["test", "training"], "left out").tolist()
     for name, external in inspection.externals.items():
@@ -161,18 +148,9 @@ def audit_split(
 
 
 def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
-    """Find the training images that are connected with test images or external images.
+    """Find the images that a chain of patients and duplicates connects with evaluated images.
 
-    Parameters
-    ----------
-    in_test : ndarray of bool, shape (n_images,)
-        Mask of the test images.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_images,)
-        All images outside the test set that a chain of patients and duplicates leads from to an
-        image of the test or of an external set.
+    Those are the images of the test set and of external sets.
     """
     n = len(in_test)
     # Patients who share an image have one name here, also along chains.

@@ -64,14 +64,7 @@ def membership_record(
 ) -> dict[str, Any]:
     """Return what a model keeps of its training images, and of its patients where known.
 
-    Parameters
-    ----------
-    digests : sequence of str, length n_images
-        SHA-256 of each image.
-    patients : ndarray of str, shape (n_images,), or None
-        Patient of each image; None where unknown.
-    features : callable, optional
-        Reader of the features of the images themselves, as `original_views` returns it.
+    `features` reads the features of the images themselves, as `original_views` returns it.
     """
     record: dict[str, Any] = {"images": np.unique(digest_codes(digests))}
     if features is not None:
@@ -136,14 +129,7 @@ def find_members(
 ) -> Members:
     """Find the images, and patients where known, that a model was trained on.
 
-    Parameters
-    ----------
-    record : mapping or None
-        As `membership_record` returned it; None for a model without one.
-    names, digests : sequence of str, length n_images
-        Name and SHA-256 of each image.
-    patients : ndarray of str, shape (n_images,), or None
-        Patient of each image; None where unknown.
+    The record is that of `membership_record`, None for a model without one.
 
     Examples
     --------

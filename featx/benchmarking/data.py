@@ -60,19 +60,12 @@ def known_patients(images: FeatureMatrix | ImageDataset) -> npt.NDArray[np.str_]
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """Training and test images, and how they were split.
-
-    Parameters
-    ----------
-    in_test, in_train : ndarray of bool, shape (n_images,)
-        Masks over all images.
-    test_size : float or None
-        Proportion of the patients of each class held out; None for the data set's own test split.
-    """
+    """Training and test images, and how they were split."""
 
     images: ImageDataset
     in_test: Mask
     in_train: Mask
+    # Proportion of the patients of each class held out; None for the data set's own test split.
     test_size: float | None
     random_state: int
 

@@ -83,12 +83,7 @@ def select_patients(
 ) -> npt.NDArray[np.int64]:
     """Select a proportion of the patients of each class, with all their images.
 
-    Parameters
-    ----------
-    labels : ndarray of int64, shape (n_images,)
-        Index of the class of each image.
-    patients : ndarray of str, shape (n_images,)
-        Patient of each image; a patient counts for the class of the first image.
+    A patient counts for the class of the first image.
 
     Examples
     --------

@@ -20,18 +20,12 @@ __all__ = ["LinearWeights", "linear_weights"]
 class LinearWeights:
     """A linear decision: ``bias + weights @ (features - center)``.
 
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (n_scores, n_features)
-        Weights of raw features. Two classes have one score, higher for the second; more have one
-        per class.
-    center : ndarray of float64, shape (n_features,)
-        Mean of the training rows.
-    bias : ndarray of float64, shape (n_scores,)
-        Decision at the center.
+    Two classes have one score, higher for the second; more have one per class.
     """
 
+    # Of raw features, shape (n_scores, n_features).
     weights: npt.NDArray[np.float64]
+    # Mean of the training rows.
     center: npt.NDArray[np.float64]
     bias: npt.NDArray[np.float64]
 

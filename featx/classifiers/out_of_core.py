@@ -55,10 +55,7 @@ _PROPORTION_FOR_ROWS = 0.7
 class CovarianceAccumulator:
     """Sufficient statistics of rows for scaling and PCA.
 
-    Parameters
-    ----------
-    center : ndarray of float64, shape (n_features,)
-        A typical row, subtracted before squaring to keep precision.
+    The center, a typical row, is subtracted before squaring to keep precision.
 
     References
     ----------

@@ -31,26 +31,15 @@ _ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True, eq=False)
 class TreeTable:
-    """Nodes of several trees in one table.
+    """Nodes of several trees in one table."""
 
-    Parameters
-    ----------
-    left, right : ndarray of int64, shape (n_nodes,)
-        Children of each node; -1 of a leaf.
-    feature : ndarray of int64, shape (n_nodes,)
-        Feature that a node splits.
-    cut : ndarray of float64, shape (n_nodes,)
-        Middle of a node's ramp.
-    value : ndarray of float64, shape (n_nodes, n_outputs)
-        What a leaf adds to each output.
-    roots : ndarray of int64, shape (n_trees,)
-        Root of each tree.
-    """
-
+    # Children of each node; -1 of a leaf.
     left: Integers
     right: Integers
     feature: Integers
+    # Middle of a node's ramp.
     cut: Floats
+    # What a leaf adds to each output, shape (n_nodes, n_outputs).
     value: Floats
     roots: Integers
 
@@ -69,12 +58,7 @@ class TreeTable:
     def sums(self, X: npt.ArrayLike, half_widths: Floats) -> Floats:
         """Add the values of the leaves that each row reaches, weighted by how far it does.
 
-        Parameters
-        ----------
-        X : array-like, shape (n_rows, n_features)
-            Rows.
-        half_widths : ndarray of float64, shape (n_features,)
-            Half the width of the ramps of each feature; 0 for hard splits.
+        Half widths are those of the ramps of each feature, 0 for hard splits.
 
         Examples
         --------

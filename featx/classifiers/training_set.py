@@ -22,23 +22,10 @@ Fold = tuple[Indices, Indices]
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Labeled images with their rows of features.
-
-    Parameters
-    ----------
-    X : ndarray of float32 or float64, shape (n_rows, n_features)
-        One row an (image, view).
-    image : ndarray of int64, shape (n_rows,)
-        Index of each row's image; an image's rows are in the order of views.
-    labels : ndarray of int64, shape (n_images,)
-        Class codes from 0.
-    patients : ndarray, shape (n_images,)
-        Patient of each image.
-    classes : ndarray, shape (n_classes,)
-        Class names.
-    """
+    """Labeled images with their rows of features, one an (image, view)."""
 
     X: npt.NDArray
+    # Index of each row's image; an image's rows are in the order of views.
     image: Indices
     labels: Indices
     patients: npt.NDArray

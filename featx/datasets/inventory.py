@@ -26,21 +26,6 @@ _MOST_EXAMPLES = 10
 class PassedOver:
     """Hold files or rows that are not used, for one reason.
 
-    Parameters
-    ----------
-    reason : str
-        What they are, such as ``"hidden"`` or ``"not an image that featx reads"``.
-    count : int
-        Number of files or rows.
-    examples : tuple of str, default=()
-        At most ten of them.
-    kinds : mapping of str to int, default={}
-        Number by suffix, such as ``{".webp": 6}``.
-    unit : {"files", "rows"}, default="files"
-        What is counted.
-    expected : bool, default=False
-        Whether such files are usual beside images, as hidden ones are.
-
     Examples
     --------
     >>> PassedOver.of("not an image that featx reads", ["a/1.webp", "a/2.webp", "b/x"]).text
@@ -49,9 +34,13 @@ class PassedOver:
 
     reason: str
     count: int
+    # At most ten.
     examples: tuple[str, ...] = ()
+    # Number by suffix, such as ``{".webp": 6}``.
     kinds: Mapping[str, int] = field(default_factory=dict)
+    # Or "rows".
     unit: str = "files"
+    # Whether such files are usual beside images, as hidden ones are.
     expected: bool = False
 
     @classmethod

@@ -21,10 +21,7 @@ Rows = npt.NDArray[np.float32]
 class LazyRows:
     """Rows of concatenated arrays, read only where they are indexed by slices or row numbers.
 
-    Parameters
-    ----------
-    blocks : sequence of array-like of float32, shape (n_rows, n_columns)
-        Arrays in memory, mapped, or read from a file.
+    Blocks of columns are in memory, mapped, or read from a file.
 
     Examples
     --------

@@ -33,23 +33,10 @@ _WEIGHTS_AT_ONCE = 400_000
 
 
 def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -> Iterator[Floats]:
-    """Draw patients with replacement, as weights.
+    """Draw patients, numbered as by `number_patients`, with replacement, as weights of images.
 
-    A patient drawn twice gives all of their images the weight 2; no row is copied.
-
-    Parameters
-    ----------
-    patients : ndarray of int64, shape (n_images,)
-        Number of the patient of each image, as `number_patients` gives it.
-    n_bootstrap : int
-        Number of resamples.
-    random_state : int
-        Random seed of the resamples.
-
-    Yields
-    ------
-    weights : ndarray of float64, shape (some, n_images)
-        Weight of each image in some of the resamples, as many as fit a processor's cache.
+    A patient drawn twice gives all of their images the weight 2; no row is copied. Weights of
+    shape (some, n_images) are of some of the resamples, as many as fit a processor's cache.
 
     Examples
     --------
@@ -80,19 +67,8 @@ def share_interval(
     It is that of a proportion among the effective number of trials, value (1 - value) over the
     variance of resamples. To both is added what half a wrong trial among the patients would give,
     or less: where the figure is 0 or 1, and resamples cannot vary, the trials are the patients.
-
-    Parameters
-    ----------
-    value : float
-        The figure on the data themselves.
-    replicates : ndarray of float64, shape (n_bootstrap,)
-        The figure in each resample; nan where undefined.
-    patients : float
-        Effective number of patients of the rarer class.
-    confidence : float, default=0.95
-        Coverage of the interval.
-    assumed : float, default=0.5
-        Number of wrong trials that is added; next to nothing for a mean that is not of trials.
+    Patients are the effective number of those of the rarer class; the wrong trials `assumed` are
+    next to none for a mean that is not of trials. Undefined replicates are nan.
 
     Examples
     --------
@@ -139,16 +115,8 @@ def calibration_error_interval(
     more. The upper bound is that of the basic interval, which takes as much off as resampling
     put on. The lower bound takes off what resampling shifts the gaps by, summed without regard to
     sign: the triangle inequality then makes it safe, and it is 0 where the gaps might all be
-    noise. In simulation 94 to 98 % of such intervals held the true error.
-
-    Parameters
-    ----------
-    value : float
-        The error on the data themselves.
-    replicates, shifts : ndarray of float64, shape (n_bootstrap,)
-        The error in each resample, and the sum over bins of the absolute change of its gap.
-    confidence : float, default=0.95
-        Coverage of the interval.
+    noise. In simulation 94 to 98 % of such intervals held the true error. Replicates are the errors
+    of resamples, and shifts their sums over bins of the absolute change of the gap.
 
     Examples
     --------

@@ -199,14 +199,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
     The variance of the mean by the jackknife that leaves out one patient [1]_, over its variance
     between independent images. To both is added what three images that deviate by 1 would give at
     a correlation within patients of 0.4: where all values agree, or all but a few, the data hardly
-    say how strong it is.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_images,)
-        Value of each image.
-    patients : ndarray of int64, shape (n_images,)
-        Number of the patient of each image, as `number_patients` gives it.
+    say how strong it is. Patients are numbered as by `number_patients`.
 
     References
     ----------
@@ -236,12 +229,7 @@ def design_effect(values: Floats, patients: Integers) -> float:
 def without_one(residuals: Floats, patients: Integers) -> Floats:
     """Return each patient's jackknife influence on a sum; their squares add to its variance.
 
-    Parameters
-    ----------
-    residuals : ndarray of float64, shape (n_images,)
-        Deviations from the mean.
-    patients : ndarray of int64, shape (n_images,)
-        Number of the patient of each image; at least two patients.
+    Residuals are deviations from the mean, of the images of at least two patients.
 
     Examples
     --------

@@ -35,21 +35,9 @@ def calibration_gaps(
 
     The gap of a bin is its fraction of the images times the difference between its mean
     probability and its fraction of positives. The sum of the absolute gaps is the expected
-    calibration error, 0 (best) to 1; noise alone makes it greater than 0.
-
-    Parameters
-    ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images are positive.
-    probability : ndarray of float64, shape (n_images,)
-        Probability of the positive class, 0 to 1.
-    weights : ndarray of float64, shape (n_weightings, n_images)
-        How often each image counts.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_weightings, 10)
-        Above 0 where probabilities are too high.
+    calibration error, 0 (best) to 1; noise alone makes it greater than 0. Weights say how often
+    each image counts, shape (n_weightings, n_images); gaps, of shape (n_weightings, 10), are above
+    0 where probabilities are too high.
 
     References
     ----------
@@ -78,22 +66,9 @@ def calibration_fit(
     The slope is that of a logistic regression of the outcome on the log-odds (1 is best; under 1:
     too extreme). The intercept is that of a logistic regression with the log-odds as an offset,
     that is, with the slope held at 1 (0 is best; under 0: probabilities too high), also known as
-    calibration in the large.
-
-    Parameters
-    ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images are positive.
-    predictor : ndarray of float64, shape (n_images,)
-        Log-odds of the predicted probabilities.
-    weights : ndarray of float64, shape (n_weightings, n_images)
-        How often each image counts.
-
-    Returns
-    -------
-    slope, intercept : ndarray of float64, shape (n_weightings,)
-        nan where the likelihood has no maximum: the slope if the log-odds separate the classes or
-        are all the same, both if a class is absent.
+    calibration in the large. The predictor is the log-odds; weights are as in `calibration_gaps`.
+    Where the likelihood has no maximum they are nan: the slope if the log-odds separate the classes
+    or are all the same, both if a class is absent.
 
     References
     ----------

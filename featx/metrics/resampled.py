@@ -65,15 +65,6 @@ class RankedImages:
 class TwoWayTask:
     """One class against the rest: truth, probability and call of every image.
 
-    Parameters
-    ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images are of the class.
-    probability : ndarray of float64, shape (n_images,)
-        Probability of the class, 0 to 1.
-    predicted : ndarray of bool, shape (n_images,)
-        Which images the classifier calls positive.
-
     Examples
     --------
     >>> task = TwoWayTask(
@@ -91,19 +82,10 @@ class TwoWayTask:
     predicted: npt.NDArray[np.bool_]
 
     def measure(self, weights: Floats) -> dict[str, Floats]:
-        """Measure the figures without an interval in closed form.
+        """Measure the figures without an interval in closed form, nan where undefined.
 
-        Parameters
-        ----------
-        weights : ndarray of float64, shape (n_weightings, n_images)
-            How often each image counts.
-
-        Returns
-        -------
-        dict of str to ndarray of float64, shape (n_weightings,)
-            average_precision, brier, calibration_slope, calibration_intercept and
-            expected_calibration_error, nan where undefined; and calibration_shift, the sum over
-            bins of the absolute change of their gaps from those of equal weights.
+        Weights say how often each image counts, shape (n_weightings, n_images). The calibration
+        shift is the sum over bins of the absolute change of their gaps from those of equal weights.
         """
         slope, intercept = calibration_fit(self.positive, self._log_odds, weights)
         gaps = calibration_gaps(self.positive, self.probability, weights)

@@ -104,21 +104,8 @@ def check_versions(
 ) -> None:
     """Refuse versions between which numbers are known to change; warn of other differences.
 
-    Libraries that one side does not name are not compared.
-
-    Parameters
-    ----------
-    then, now : mapping of str to str
-        Versions by package.
-    what, other : str
-        What has the versions `then` and `now`, for the message: "the model", "this machine".
-    kinds : collection of str
-        What is compared: "pixels", "features", "scores".
-
-    Raises
-    ------
-    UsageError
-        If the major version of OpenCV differs, and pixels are compared.
+    Libraries that one side does not name are not compared. `what` has the versions `then` and
+    `other` the versions `now`, in words; kinds are those of `DECIDES`.
     """
     if "pixels" in kinds:
         check_known_changes(then, now, what, other)

@@ -80,13 +80,7 @@ def find_patient(content: bytes) -> str | None:
 
 
 def read_pixels(content: bytes, color: str) -> npt.NDArray:
-    """Decode a DICOM file with its modality and VOI transformations.
-
-    Returns
-    -------
-    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255.
-    """
+    """Decode a DICOM file; see `featx.images.dicom.reader.read_dicom`."""
     dataset = _parse(content, _ELEMENTS)
     _check(dataset)
     settle_header(dataset)
