@@ -15,6 +15,8 @@ from featx.errors import UnreadableImageError
 from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
+__all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
+
 THUMBNAIL = 24
 
 Thumbnails = npt.NDArray[np.uint8]

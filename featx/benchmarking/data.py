@@ -19,6 +19,15 @@ from featx.features.matrix import FeatureMatrix
 from featx.reporting.notes import Note
 from featx.runtime.serialization import digest_of_values
 
+__all__ = [
+    "AuditedData",
+    "DataSplits",
+    "TrainTestData",
+    "known_patients",
+    "split_and_audit",
+    "split_images",
+]
+
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
 Mask = npt.NDArray[np.bool_]
 

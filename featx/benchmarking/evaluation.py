@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.registry import BACKBONES
 from featx.benchmarking.config import BenchmarkConfig
+from featx.benchmarking.costs import (
+    extraction_rate,
+    network_parameters,
+    peak_memory,
+    start_memory_watch,
+)
 from featx.benchmarking.data import TrainTestData, known_patients
 from featx.benchmarking.result_cache import ResultCache, result_key
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
@@ -26,11 +31,12 @@ from featx.features.recipe import Recipe
 from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
 from featx.reporting.records import BenchmarkRow, Costs
-from featx.runtime.memory import peak_memory, start_memory_watch
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
+
+__all__ = ["Evaluation", "ModelEvaluator"]
 
 logger = logging.getLogger(__name__)
 
@@ -166,8 +172,8 @@ class ModelEvaluator:
                 seconds_extract=train.seconds + test.seconds,
                 seconds_fit=seconds_fit,
                 n_features=train.X.shape[1],
-                parameters=_network_parameters(train.recipes),
-                images_per_second=_extraction_rate([train, test]),
+                parameters=network_parameters(train.recipes),
+                images_per_second=extraction_rate([train, test]),
                 peak_memory=max(data.peak_memory, peak_memory()),
             ),
             recipes=tuple(dict(recipe) for recipe in train.recipes),
@@ -280,24 +286,3 @@ def _recipe_digests(matrix: FeatureMatrix) -> tuple[str, ...]:
 
 def _versions() -> dict[str, str]:
     return library_versions("scikit-learn", "xgboost", "xgboost-cpu", "tensorflow")
-
-
-def _network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
-    """Count the parameters of the networks of features, without classification layers.
-
-    Examples
-    --------
-    >>> _network_parameters([{"backbone": "mobilenetv2"}, {"backbone": "efficientnet_lite0"}])
-    5671008
-    >>> _network_parameters([{"backbone": "control-histogram"}])
-    """
-    names = [recipe["backbone"] for recipe in recipes]
-    known = [BACKBONES[name].parameters for name in names if name in BACKBONES]
-    return sum(known) if known else None
-
-
-def _extraction_rate(matrices: Sequence[FeatureMatrix]) -> float | None:
-    """Return the number of views embedded per second, cached rows included."""
-    seconds = sum(matrix.seconds for matrix in matrices)
-    views = sum(len(set(matrix.digests)) * len(np.unique(matrix.view)) for matrix in matrices)
-    return views / seconds if seconds > 0 else None

@@ -10,6 +10,8 @@ from featx.reporting.differences import comparable, pick_reference, validation_u
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
 
+__all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes"]
+
 # Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
 FEWEST_PATIENTS = 10
 # A control that reaches this proportion of the way from chance to the best model is near it.

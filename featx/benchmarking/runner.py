@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import CONTROLS, control_matrix
+from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
@@ -30,12 +31,13 @@ from featx.reporting.page import PAGE, report
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
-from featx.runtime.memory import peak_memory, start_memory_watch
 from featx.runtime.progress import progress
 from featx.runtime.versions import environment_versions
 
 if TYPE_CHECKING:
     from distributed import Client
+
+__all__ = ["BenchmarkRunner"]
 
 logger = logging.getLogger(__name__)
 

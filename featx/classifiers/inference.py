@@ -17,8 +17,8 @@ from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, unknown_name
-from featx.features.extraction import extract_by_recipes
 from featx.features.matrix import FeatureMatrix
+from featx.features.reextraction import extract_by_recipes
 from featx.metrics.scores import Scores
 from featx.runtime.versions import check_known_changes, decisive_versions
 

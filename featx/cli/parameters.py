@@ -17,6 +17,28 @@ from featx.images.remote import is_url
 from featx.runtime.files import check_output
 from featx.runtime.kinds import Kind, expect
 
+__all__ = [
+    "BACKBONES",
+    "BASELINE",
+    "BASELINES",
+    "CLASSIFIER",
+    "CLASSIFIERS",
+    "COLUMNS",
+    "MEMORY",
+    "OPERATING_POINT",
+    "PROPORTION",
+    "PUBLIC_SET",
+    "RENAMED",
+    "SCHEDULER",
+    "SECRET",
+    "WEIGHTS",
+    "Choice",
+    "FloatRange",
+    "InputPath",
+    "OutputPath",
+    "option",
+]
+
 # By suffix, what files that featx writes have at their beginning.
 _SIGNATURES = {".h5": b"featx_format", ".csv": b"probability_", ".html": b"featx"}
 

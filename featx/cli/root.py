@@ -9,6 +9,8 @@ import click
 
 import featx
 
+__all__ = ["EXIT_CODES", "SECTIONS", "VARIABLES", "commands"]
+
 SECTIONS = {
     "Images to a table": ("demo", "extract", "fit", "benchmark"),
     "Models": ("predict", "evaluate", "explain", "train"),

@@ -19,8 +19,8 @@ from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
-from featx.features.extraction import find_recipe_weights
 from featx.features.recipe import Recipe
+from featx.features.reextraction import find_recipe_weights
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.versions import check_known_changes, decisive_versions
@@ -28,6 +28,16 @@ from featx.runtime.versions import check_known_changes, decisive_versions
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
     from featx.backbones.feature_maps import FeatureMaps
+
+__all__ = [
+    "ACTIVATION",
+    "METHODS",
+    "OCCLUSION",
+    "Explainer",
+    "Explanation",
+    "add_maps",
+    "mean_effects",
+]
 
 ACTIVATION = "class activation map"
 OCCLUSION = "occlusion"

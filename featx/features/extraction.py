@@ -1,4 +1,4 @@
-"""Extraction: from images to a matrix of features, through the cache; also by a model's recipes."""
+"""Extraction: from images to a matrix of features, through the cache."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.backbones.registry import get_backbone
-from featx.backbones.weights import Weights, find_weights
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
@@ -18,12 +16,10 @@ from featx.errors import FeatxError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
 from featx.features.cache.store import RowTarget
 from featx.features.config import ExtractionConfig
-from featx.features.joining import check_same_rows, join_columns
 from featx.features.matrix import FeatureMatrix
 from featx.features.matrix_file import map_features
 from featx.features.pipeline import Embedder, embedders_of, fill_cache, find_missing
 from featx.features.quantized import quantize_on
-from featx.features.recipe import Recipe
 from featx.images.augmentation import Augmentation
 from featx.runtime.files import check_output
 from featx.runtime.versions import decisive_versions
@@ -31,7 +27,7 @@ from featx.runtime.versions import decisive_versions
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["extract", "extract_by_recipes", "find_recipe_weights"]
+__all__ = ["extract"]
 
 
 def extract(
@@ -202,44 +198,3 @@ def _collect(embedder: Embedder, hashed: Hashed, into: RowTarget, column: int) -
         )
     embedder.store.save_index()
     return seconds
-
-
-def extract_by_recipes(
-    images: ImageDataset, recipes: Sequence[Mapping[str, Any]], views: int, **settings: Any
-) -> FeatureMatrix:
-    """Extract features exactly as those were that a model was trained on.
-
-    Settings are those of `ExtractionConfig` that recipes do not decide.
-    """
-    if not recipes:
-        raise UsageError("the model was not trained on extracted features; it has no recipe")
-    configs = ExtractionConfig.from_recipes(recipes, views, **settings)
-    for recipe in map(Recipe.from_dict, recipes):
-        find_recipe_weights(recipe, configs[0].weights, configs[0].weights_dir)
-    first, *others = [extract(images, config=config) for config in configs]
-    # A model's own blocks may differ in settings, which `FeatureMatrix.join` refuses.
-    for other in others:
-        check_same_rows(first, other)
-    return join_columns([first, *others])
-
-
-def find_recipe_weights(
-    recipe: Recipe, weights: str | Path = "imagenet", weights_dir: str | Path | None = None
-) -> Weights:
-    """Find the very weights that a recipe names."""
-    random_state = recipe.random_state
-    if recipe.random_weights:
-        weights, random_state = "random", int(recipe.weights.removeprefix("random-"))
-    found = find_weights(
-        get_backbone(recipe.backbone_name),
-        weights,
-        None if weights_dir is None else Path(weights_dir),
-        random_state=random_state,
-    )
-    if found.digest != recipe.weights:
-        raise UsageError(
-            f"the model was trained on features of {recipe.backbone} with weights "
-            f"{recipe.weights[:16]}, and the weights found ({found.description}) are "
-            f"{found.digest[:16]}. Give --weights or --weights-dir the model's own"
-        )
-    return found

@@ -13,6 +13,14 @@ from featx.metrics.operating_point import Threshold
 from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import Scores
 
+__all__ = [
+    "BenchmarkRow",
+    "Comparison",
+    "Costs",
+    "Difference",
+    "current_names",
+]
+
 # Attributes by what the names of their flat values end with.
 _DIFFERENCE = {
     "_difference": "value",

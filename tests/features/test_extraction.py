@@ -16,8 +16,8 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
 from featx.features import pipeline
 from featx.features.cache import file_hashes as hashing
-from featx.features.extraction import extract_by_recipes
 from featx.features.matrix import FeatureMatrix
+from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from featx.runtime.files import TEMPORARY_PREFIX
 from tests.conftest import WITH_SIGINT

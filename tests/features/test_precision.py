@@ -8,8 +8,9 @@ import pytest
 
 from featx.backbones import quantization
 from featx.errors import FeatxError, UsageError
-from featx.features.extraction import extract, extract_by_recipes
+from featx.features.extraction import extract
 from featx.features.pipeline import ENGINES
+from featx.features.reextraction import extract_by_recipes
 from tests.features.worker import QuickEngine
 
 BACKBONE = "efficientnet_lite0"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
 import numpy as np
 
-from featx.metrics.labels import is_missing
+__all__ = ["clean", "is_missing", "text_of"]
 
 # What pandas takes for missing, and '?' and '-'; compared without case.
 _MISSING = frozenset(
@@ -33,21 +34,24 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def value_of(cell: str) -> str:
-    """Clean a cell; the result is empty where it says that there is no value.
+def is_missing(cleaned: str) -> bool:
+    """Return whether a cleaned cell holds no value.
 
     Examples
     --------
-    >>> [value_of(cell) for cell in ("", " NaN", "N/A", "?", "None", "0 ", "no")]
-    ['', '', '', '', '', '0', 'no']
+    >>> [is_missing(cell) for cell in ("", "NaN", "N/A", "?", "None", "0", "no")]
+    [True, True, True, True, True, False, False]
     """
-    cleaned = clean(cell)
-    return "" if cleaned.lower() in _MISSING else cleaned
+    return cleaned.lower() in _MISSING
 
 
 def text_of(value: object) -> str:
     """Return a cell of a data frame as text; missing values are empty, 7.0 is ``"7"``."""
-    if is_missing(value):
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
-    whole = isinstance(value, float | np.floating) and float(value).is_integer()
-    return str(int(value)) if whole else str(value)  # type: ignore[call-overload]
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        if math.isnan(number):
+            return ""
+        return str(int(number)) if number.is_integer() else str(value)
+    return str(value)

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from featx.datasets.rules import UNCERTAIN, OpeningRules
-from featx.datasets.tables.cells import clean, value_of
+from featx.datasets.tables.cells import clean, is_missing
 from featx.datasets.tables.columns import Choice, finding_columns
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.errors import UsageError, listed, unknown_name
+
+__all__ = ["NO_LABEL", "has_labels", "read_labels"]
 
 NO_LABEL = "without a label"
 
@@ -25,8 +27,9 @@ def read_labels(
     column, positive = choice.columns.get("label"), rules.positive
     names = finding_columns(table, choice) if column is None else []
     if column is None and positive in table.columns:
+        cells = [clean(cell) for cell in table.columns[positive]]
         blank = "0" if choice.convention and choice.convention.blank_is_negative else ""
-        cells = [value_of(cell) or blank for cell in table.columns[positive]]
+        cells = [blank if is_missing(cell) else cell for cell in cells]
         cells = _decide_uncertain(cells, rules, report)
         values = [_NUMBERS.get(cell) for cell in cells]
         labels = [_binary(positive, value == 1) if value is not None else "" for value in values]
@@ -35,7 +38,8 @@ def read_labels(
     if column is None:
         _ask_for_finding(table, choice, names, positive, report)
         return ["?"] * len(table.rows), ""
-    cells = [*map(value_of, table.columns[column])]
+    cells = [clean(cell) for cell in table.columns[column]]
+    cells = ["" if is_missing(cell) else cell for cell in cells]
     lists = [_findings(cell) for cell in cells]
     listed = choice.convention is not None and choice.convention.lists
     if positive is None and (listed or any(len(each) > 1 for each in lists)):
@@ -87,7 +91,8 @@ def _findings(cell: str) -> list[str]:
             names = cell[1:-1].replace("'", "").split(",")
     else:
         names = cell.split("|")
-    return list(dict.fromkeys(filter(None, map(value_of, names))))
+    cleaned = map(clean, names)
+    return list(dict.fromkeys(name for name in cleaned if not is_missing(name)))
 
 
 def _joined(paths: list[str], lists: list[list[str]]) -> list[list[str]]:

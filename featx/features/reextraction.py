@@ -1,0 +1,60 @@
+"""Features of new images by the recipes of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import Weights, find_weights
+from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
+from featx.features.config import ExtractionConfig
+from featx.features.extraction import extract
+from featx.features.joining import check_same_rows, join_columns
+from featx.features.matrix import FeatureMatrix
+from featx.features.recipe import Recipe
+
+__all__ = ["extract_by_recipes", "find_recipe_weights"]
+
+
+def extract_by_recipes(
+    images: ImageDataset, recipes: Sequence[Mapping[str, Any]], views: int, **settings: Any
+) -> FeatureMatrix:
+    """Extract features exactly as those were that a model was trained on.
+
+    Settings are those of `ExtractionConfig` that recipes do not decide.
+    """
+    if not recipes:
+        raise UsageError("the model was not trained on extracted features; it has no recipe")
+    configs = ExtractionConfig.from_recipes(recipes, views, **settings)
+    for recipe in map(Recipe.from_dict, recipes):
+        find_recipe_weights(recipe, configs[0].weights, configs[0].weights_dir)
+    first, *others = [extract(images, config=config) for config in configs]
+    # A model's own blocks may differ in settings, which `FeatureMatrix.join` refuses.
+    for other in others:
+        check_same_rows(first, other)
+    return join_columns([first, *others])
+
+
+def find_recipe_weights(
+    recipe: Recipe, weights: str | Path = "imagenet", weights_dir: str | Path | None = None
+) -> Weights:
+    """Find the very weights that a recipe names."""
+    random_state = recipe.random_state
+    if recipe.random_weights:
+        weights, random_state = "random", int(recipe.weights.removeprefix("random-"))
+    found = find_weights(
+        get_backbone(recipe.backbone_name),
+        weights,
+        None if weights_dir is None else Path(weights_dir),
+        random_state=random_state,
+    )
+    if found.digest != recipe.weights:
+        raise UsageError(
+            f"the model was trained on features of {recipe.backbone} with weights "
+            f"{recipe.weights[:16]}, and the weights found ({found.description}) are "
+            f"{found.digest[:16]}. Give --weights or --weights-dir the model's own"
+        )
+    return found
