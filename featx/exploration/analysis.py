@@ -131,12 +131,7 @@ def explore(
     notes += more
     findings = _leaks(matrix, duplicates)
     return Exploration(
-        title=" + ".join(recipe["backbone"] for recipe in matrix.recipes) or "features",
-        names=matrix.names,
-        class_names=matrix.class_names,
-        labels=matrix.labels,
-        patients=matrix.patients,
-        splits=matrix.splits,
+        matrix=matrix,
         method=method,
         coordinates=coordinates,
         explained=explained,
@@ -148,7 +143,6 @@ def explore(
         thumbnails=thumbnails,
         notes=(*(finding.alarm for finding in findings), *notes),
         findings=findings,
-        patients_known=bool(matrix.patients_known),
     )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from featx.audit.findings import Finding
+from featx.features.matrix import FeatureMatrix
 from featx.reporting.page import render
 from featx.runtime.files import put_bytes
 
@@ -49,16 +50,8 @@ class Exploration:
 
     Parameters
     ----------
-    title : str
-        Names of the backbones.
-    names : tuple of str, length n_images
-        Paths of the images.
-    class_names : tuple of str
-        Names of the classes.
-    labels : ndarray of int64, shape (n_images,)
-        Index of the class; -1 where unknown.
-    patients, splits : ndarray of str, shape (n_images,)
-        Patient and split of each image.
+    matrix : FeatureMatrix
+        The images with their labels, patients and splits.
     method : {"pca", "umap"}
         Projection of the map.
     coordinates : ndarray of float64, shape (n_images, 2)
@@ -79,14 +72,11 @@ class Exploration:
         Small pictures; black where there is none.
     notes : tuple of str
         What was left out, and why.
+    findings : tuple of Finding, default=()
+        Duplicates and patients on both sides of the matrix's test split.
     """
 
-    title: str
-    names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    patients: npt.NDArray[np.str_]
-    splits: npt.NDArray[np.str_]
+    matrix: FeatureMatrix
     method: str
     coordinates: npt.NDArray[np.float64]
     explained: tuple[float, ...]
@@ -97,11 +87,20 @@ class Exploration:
     duplicates: tuple[Duplicate, ...]
     thumbnails: npt.NDArray[np.uint8] | None
     notes: tuple[str, ...]
-    patients_known: bool = True
     findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.names)
+        return self.matrix.n_images
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Paths of the images."""
+        return self.matrix.names
+
+    @property
+    def title(self) -> str:
+        """Names of the backbones."""
+        return " + ".join(recipe["backbone"] for recipe in self.matrix.recipes) or "features"
 
     def __repr__(self) -> str:
         issues, duplicates = len(self.label_issues), len(self.duplicates)
@@ -140,7 +139,7 @@ class Exploration:
             scripts=("page.js", "explore.js"),
             found=self,
             shown=_SHOWN,
-            n_patients=len(np.unique(self.patients)) if self.patients_known else None,
+            n_patients=len(np.unique(self.matrix.patients)) if self.matrix.patients_known else None,
             sheet=_sheet(self.thumbnails),
             data=self._data(),
         )
@@ -149,17 +148,17 @@ class Exploration:
         return Path(path)
 
     def _data(self) -> dict[str, Any]:
-        patients, patient = np.unique(self.patients, return_inverse=True)
-        splits, split = np.unique(self.splits, return_inverse=True)
+        patients, patient = np.unique(self.matrix.patients, return_inverse=True)
+        splits, split = np.unique(self.matrix.splits, return_inverse=True)
         low, high = self.coordinates.min(axis=0), self.coordinates.max(axis=0)
         # The map is four wide and three high; one scale serves both axes.
         span = max(high[0] - low[0], (high[1] - low[1]) * 4 / 3) or 1.0
         places = (self.coordinates - (low + high) / 2) / span
         return {
             "names": self.names,
-            "classes": self.class_names,
-            "labels": self.labels.tolist(),
-            "patients": patients.tolist() if self.patients_known else [],
+            "classes": self.matrix.class_names,
+            "labels": self.matrix.labels.tolist(),
+            "patients": patients.tolist() if self.matrix.patients_known else [],
             "patient": patient.tolist(),
             "splits": splits.tolist(),
             "split": split.tolist(),

@@ -56,7 +56,7 @@ def test_planted_wrong_labels_are_the_first_issues(found, wrong):
     assert len(set(first) & set(wrong.tolist())) >= 9
     issue = found.label_issues[0]
     assert {issue.label, issue.predicted} == {"NORMAL", "PNEUMONIA"}
-    assert issue.probability == found.probabilities[issue.image, found.labels[issue.image]]
+    assert issue.probability == found.probabilities[issue.image, found.matrix.labels[issue.image]]
 
 
 def test_neighbors_and_map_are_those_of_standardized_means(found):

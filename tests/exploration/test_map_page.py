@@ -5,19 +5,30 @@ import numpy as np
 import pytest
 
 from featx.exploration.map_page import TILE, Duplicate, Exploration, LabelIssue
+from featx.features.matrix import FeatureMatrix
 from tests.reporting.test_page import EVIL
+
+
+def make_matrix():
+    return FeatureMatrix(
+        X=np.zeros((9, 1), dtype=np.float32),
+        image=np.arange(9),
+        view=np.zeros(9, dtype=np.int64),
+        names=tuple(f"a/{EVIL}{number}.png" for number in range(9)),
+        digests=tuple(map(str, range(9))),
+        labels=np.array([0, 1, 0, 1, 0, 1, 0, 1, -1]),
+        patients=np.array([f"{EVIL}{number // 2}" for number in range(9)]),
+        splits=np.array(["train"] * 8 + [""]),
+        class_names=("NORMAL", EVIL),
+        recipes=({"backbone": EVIL},),
+    )
 
 
 def make_exploration(**changes):
     generator = np.random.default_rng(1)
     return Exploration(
         **{
-            "title": "vgg16",
-            "names": tuple(f"a/{EVIL}{number}.png" for number in range(9)),
-            "class_names": ("NORMAL", EVIL),
-            "labels": np.array([0, 1, 0, 1, 0, 1, 0, 1, -1]),
-            "patients": np.array([f"{EVIL}{number // 2}" for number in range(9)]),
-            "splits": np.array(["train"] * 8 + [""]),
+            "matrix": make_matrix(),
             "method": "pca",
             "coordinates": generator.normal(size=(9, 2)),
             "explained": (0.5, 0.25),
