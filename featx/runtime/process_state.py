@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +42,16 @@ def _attribute(module: str, name: str, value: Any) -> _Setting:
         module,
         lambda owner: getattr(owner, name),
         lambda owner, new: setattr(owner, name, new),
+        value,
+    )
+
+
+def _called(module: str, read: str, write: str, value: Any) -> _Setting:
+    """Return a setting that one function of a module returns, and another sets."""
+    return _Setting(
+        module,
+        lambda owner: attrgetter(read)(owner)(),
+        lambda owner, new: attrgetter(write)(owner)(new),
         value,
     )
 
@@ -95,7 +106,7 @@ _IMAGE_SETTINGS = (
     # Decides which of two decoders reads TIFF without compression.
     _attribute("PIL.TiffImagePlugin", "READ_LIBTIFF", False),
     # Without vector instructions, warps round differently.
-    _Setting("cv2", lambda cv2: cv2.useOptimized(), lambda cv2, on: cv2.setUseOptimized(on), True),
+    _called("cv2", "useOptimized", "setUseOptimized", True),
 )
 
 _DTYPE_POLICY = _keras("dtype_policy", "float32", per_thread=True)
@@ -119,34 +130,21 @@ _NETWORK_SETTINGS = (
     _keras("max_epochs", None),
     _keras("max_steps_per_epoch", None),
     # Without graphs, TensorFlow does not fold batch normalization into convolutions.
-    _Setting(
-        "tensorflow",
-        lambda tensorflow: tensorflow.config.functions_run_eagerly(),
-        lambda tensorflow, on: tensorflow.config.run_functions_eagerly(on),
-        False,
-    ),
+    _called("tensorflow", "config.functions_run_eagerly", "config.run_functions_eagerly", False),
     # Automatic mixed precision and other rewritings of graphs.
     _Setting("tensorflow", _read_graph_options, _write_graph_options, {}),
     # Clusters of operations compiled by XLA are rounded differently.
-    _Setting(
-        "tensorflow",
-        lambda tensorflow: tensorflow.config.optimizer.get_jit(),
-        lambda tensorflow, on: tensorflow.config.optimizer.set_jit(on),
-        "",
-    ),
+    _called("tensorflow", "config.optimizer.get_jit", "config.optimizer.set_jit", ""),
     # On GPUs of 2020 and later, products of 10 bits: TensorFlow's default, as cached rows have it.
-    _Setting(
+    _called(
         "tensorflow",
-        lambda tensorflow: tensorflow.config.experimental.tensor_float_32_execution_enabled(),
-        lambda tensorflow, on: tensorflow.config.experimental.enable_tensor_float_32_execution(on),
+        "config.experimental.tensor_float_32_execution_enabled",
+        "config.experimental.enable_tensor_float_32_execution",
         True,
     ),
     # Operations that a device lacks run on the CPU, where they would fail.
-    _Setting(
-        "tensorflow",
-        lambda tensorflow: tensorflow.config.get_soft_device_placement(),
-        lambda tensorflow, on: tensorflow.config.set_soft_device_placement(on),
-        True,
+    _called(
+        "tensorflow", "config.get_soft_device_placement", "config.set_soft_device_placement", True
     ),
     # The same of Keras' other back ends.
     _Setting(
@@ -161,12 +159,7 @@ _NETWORK_SETTINGS = (
         lambda jax, precision: jax.config.update("jax_default_matmul_precision", precision),
         None,
     ),
-    _Setting(
-        "torch",
-        lambda torch: torch.get_float32_matmul_precision(),
-        lambda torch, precision: torch.set_float32_matmul_precision(precision),
-        "highest",
-    ),
+    _called("torch", "get_float32_matmul_precision", "set_float32_matmul_precision", "highest"),
 )
 
 # OpenVINO asks for classes of `tf.keras`, which TF_USE_LEGACY_KERAS makes another package.
