@@ -87,8 +87,8 @@ def select_patients(
 
     Examples
     --------
-    >>> owners = np.array(list("aabcd"))
-    >>> select_patients(np.array([0, 0, 0, 1, 1]), owners, 0.5, random_state=0).tolist()
+    >>> patients = np.array(list("aabcd"))
+    >>> select_patients(np.array([0, 0, 0, 1, 1]), patients, 0.5, random_state=0).tolist()
     [0, 1, 3]
     """
     _, first, number = np.unique(patients, return_index=True, return_inverse=True)

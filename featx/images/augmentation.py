@@ -207,8 +207,8 @@ def _draw_geometry(
     return matrix
 
 
-def _between(bounds: Range, share: float) -> float:
-    return bounds[0] + (bounds[1] - bounds[0]) * share
+def _between(bounds: Range, fraction: float) -> float:
+    return bounds[0] + (bounds[1] - bounds[0]) * fraction
 
 
 def _logarithm(bounds: Range) -> Range:
@@ -256,12 +256,12 @@ def _weights(pixels: int, view_pixels: int, fine: int, step: float, start: float
 
     places = step * np.arange(view_pixels * fine) + start
     below = np.floor(places)
-    above_share = places - below
+    above_fraction = places - below
     ends = np.clip([below, below + 1], 0, pixels - 1).astype(np.int64)
-    shares = np.stack([1 - above_share, above_share]) / fine
+    fractions = np.stack([1 - above_fraction, above_fraction]) / fine
     views = np.tile(np.repeat(np.arange(view_pixels), fine), 2)
     where = (views, ends.ravel())
-    return csr_array((shares.ravel().astype(np.float32), where), shape=(view_pixels, pixels))
+    return csr_array((fractions.ravel().astype(np.float32), where), shape=(view_pixels, pixels))
 
 
 def _apply(weights: csr_array, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -278,13 +278,13 @@ def _from_square(width: int, height: int) -> npt.NDArray[np.float64]:
 def _jitter(
     pixels: npt.NDArray, generator: np.random.Generator, augmentation: Augmentation
 ) -> npt.NDArray[np.float32]:
-    gamma_share, contrast_share, brightness_share = generator.random(3)
+    gamma_fraction, contrast_fraction, brightness_fraction = generator.random(3)
     if augmentation.gamma != (1.0, 1.0):
-        gamma = math.exp(_between(_logarithm(augmentation.gamma), gamma_share))
+        gamma = math.exp(_between(_logarithm(augmentation.gamma), gamma_fraction))
         pixels = 255 * (np.clip(pixels, 0, 255) / 255) ** np.float32(gamma)
     if augmentation.contrast != (1.0, 1.0):
         mean = pixels.mean(dtype=np.float64)
-        pixels = mean + (pixels - mean) * _between(augmentation.contrast, contrast_share)
+        pixels = mean + (pixels - mean) * _between(augmentation.contrast, contrast_fraction)
     if augmentation.brightness:
-        pixels = pixels + 255 * augmentation.brightness * (2 * brightness_share - 1)
+        pixels = pixels + 255 * augmentation.brightness * (2 * brightness_fraction - 1)
     return np.clip(pixels, 0, 255).astype(np.float32)

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from featx.metrics.bootstrap import (
     basic_interval,
     calibration_error_interval,
+    fraction_interval,
     resample_patients,
-    share_interval,
 )
 from featx.metrics.intervals import (
     Floats,
@@ -131,7 +131,7 @@ def _by_bootstrap(
             intervals[name] = basic_interval(value, resampled, confidence)
         else:
             assumed = 1e-6 if name == "brier" else 0.5
-            intervals[name] = share_interval(value, resampled, trials, confidence, assumed)
+            intervals[name] = fraction_interval(value, resampled, trials, confidence, assumed)
     return intervals
 
 

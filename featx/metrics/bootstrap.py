@@ -25,8 +25,8 @@ from featx.metrics.intervals import Floats, Integers, Interval, wilson_interval
 __all__ = [
     "basic_interval",
     "calibration_error_interval",
+    "fraction_interval",
     "resample_patients",
-    "share_interval",
 ]
 
 _WEIGHTS_AT_ONCE = 400_000
@@ -55,7 +55,7 @@ def resample_patients(patients: Integers, n_bootstrap: int, random_state: int) -
         yield counts.reshape(rows, n_patients)[:, patients].astype(np.float64)
 
 
-def share_interval(
+def fraction_interval(
     value: float,
     replicates: Floats,
     patients: float,
@@ -72,9 +72,9 @@ def share_interval(
 
     Examples
     --------
-    >>> print(share_interval(0.9, np.array([0.88, 0.92, 0.9, 0.86, 0.94]), patients=30))
+    >>> print(fraction_interval(0.9, np.array([0.88, 0.92, 0.9, 0.86, 0.94]), patients=30))
     0.900 (0.806 to 0.951)
-    >>> print(share_interval(1.0, np.ones(5), patients=30))
+    >>> print(fraction_interval(1.0, np.ones(5), patients=30))
     1.000 (0.886 to 1.000)
     """
     defined = _defined(value, replicates, confidence)

@@ -221,7 +221,11 @@ def _test(
     if here is None or there is None:
         return "a run has no predictions of it"
     here, there = _named_alike(here, there), _named_alike(there, here)
-    return here.difference_from(there) or paired_rows(second, there, first, here)
+    if difference := here.difference_from(there):
+        return difference
+    # In the order of the first run, so that sums are rounded alike whatever that of the second.
+    here, there = here.paired_with(there)
+    return paired_rows(second, there, first, here)
 
 
 def _named_alike(own: Predictions, other: Predictions) -> Predictions:

@@ -7,8 +7,8 @@ from scipy import special, stats
 from featx.metrics.bootstrap import (
     basic_interval,
     calibration_error_interval,
+    fraction_interval,
     resample_patients,
-    share_interval,
 )
 from featx.metrics.intervals import wilson_interval
 from featx.metrics.resampled import TwoWayTask
@@ -38,7 +38,7 @@ def test_standard_error_of_a_mean_is_the_textbook_one():
 def test_intervals_without_enough_resamples_are_undefined():
     replicates = np.full(100, 0.7)
     replicates[:6] = math.nan
-    assert math.isnan(share_interval(0.7, replicates, 50).low)
+    assert math.isnan(fraction_interval(0.7, replicates, 50).low)
     assert math.isnan(basic_interval(0.7, replicates).high)
     assert math.isnan(calibration_error_interval(0.7, replicates, replicates).low)
     replicates[0] = 0.7
@@ -46,13 +46,13 @@ def test_intervals_without_enough_resamples_are_undefined():
 
 
 def test_a_perfect_share_keeps_a_doubt():
-    perfect = share_interval(1.0, np.ones(100), patients=40)
+    perfect = fraction_interval(1.0, np.ones(100), patients=40)
     assert perfect.low == pytest.approx(wilson_interval(40, 40).low)
-    assert share_interval(0.0, np.zeros(100), patients=40).high == pytest.approx(1 - perfect.low)
+    assert fraction_interval(0.0, np.zeros(100), patients=40).high == pytest.approx(1 - perfect.low)
     # A Brier score is no share of patients: few of a class do not widen what hardly varies.
-    brier = share_interval(0.05, np.linspace(0.045, 0.055, 100), patients=2, assumed=1e-6)
+    brier = fraction_interval(0.05, np.linspace(0.045, 0.055, 100), patients=2, assumed=1e-6)
     assert (brier.low, brier.high) == pytest.approx((0.0447, 0.0559), abs=5e-4)
-    nearly = share_interval(0.9999, np.linspace(0.9998, 1, 100), patients=40)
+    nearly = fraction_interval(0.9999, np.linspace(0.9998, 1, 100), patients=40)
     assert nearly.low == pytest.approx(perfect.low, abs=2e-3)
 
 
@@ -81,7 +81,7 @@ def test_resampled_intervals_cover_about_as_they_claim(sharpness):
             elif name.startswith("calibration"):
                 interval = basic_interval(value, replicates[name])
             else:
-                interval = share_interval(value, replicates[name], 100)
+                interval = fraction_interval(value, replicates[name], 100)
             covered[name].append(interval.low <= truth[name] <= interval.high)
     # Of 200 repeats 90 % is 3.2 standard errors under 95 %.
     assert {name: np.mean(hits) for name, hits in covered.items() if np.mean(hits) < 0.9} == {}
