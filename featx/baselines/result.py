@@ -19,6 +19,7 @@ from featx.baselines.views import ImageViews, predict, run_network
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
+from featx.metrics.operating_point import Threshold
 from featx.runtime.csv_text import write_csv
 from featx.runtime.files import TEMPORARY_PREFIX, put_bytes
 from featx.runtime.process_state import network_state
@@ -47,9 +48,9 @@ class TrainedBaseline:
         Network from float32 intensities (batch, height, width, 1), 0 to 255, to probabilities.
     class_names : tuple of str
         Class names; of two, the last is the positive class.
-    threshold : float or None
-        Lowest probability of the positive class that is predicted positive, chosen on the
-        validation images; None with more than two classes, where the likeliest class is predicted.
+    threshold : float, tuple of float or None
+        Lowest probability of the positive class that is predicted positive, or cutoffs of more
+        than two classes (`featx.metrics.operating_point.decide`), chosen on the validation images.
     history : dict of str to list of float
         One value per epoch: ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy``, ``val_auc``,
         ``val_majority`` (fraction of images assigned to the most frequent class),
@@ -70,7 +71,7 @@ class TrainedBaseline:
     recipe: BaselineRecipe
     network: keras.Model
     class_names: tuple[str, ...]
-    threshold: float | None
+    threshold: Threshold
     history: dict[str, list[float]]
     best_epoch: int
     seconds: float

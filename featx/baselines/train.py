@@ -86,8 +86,8 @@ def train(
     mixed_precision : bool, default=False
         Whether to compute in float16 where that is safe; needs a GPU.
     operating_point : str or float, default="youden"
-        Rule that chooses the threshold of two classes on the validation images; see
-        `featx.metrics.operating_point.OperatingPoint.parse`.
+        Rule that chooses the threshold on the validation images, or cutoffs of more than two
+        classes; see `featx.metrics.operating_point.OperatingPoint.parse`.
     random_state : int, default=0
         Seed of the split, the order of images, their views, initial weights and dropout. Two runs
         on one CPU agree up to rounding in sums that threads share.
@@ -133,6 +133,7 @@ def train(
         images = images.select(images.splits != "test")
     check_labels(images)
     point = OperatingPoint.parse(operating_point)
+    point.check_classes(len(images.class_names))
     split(images, {}, recipe, random_state)
     check_precision(recipe)
     starts = find_starts(recipe, weights, weights_dir, random_state)
@@ -150,26 +151,26 @@ def train(
         used, result = fit_ensemble(data, recipe, starts, out)
     else:
         used, result = fit_recipe(data, recipe, starts[0], out)
-    truth = images.labels[data.validation]
+    truth, found = images.labels[data.validation], result.probabilities
     two = data.n_classes == 2
     trained = TrainedBaseline(
         name=recipe.name,
         recipe=used,
         network=result.network,
         class_names=images.class_names,
-        threshold=point.threshold(truth == 1, result.probabilities[:, 1]) if two else None,
+        threshold=point.threshold(truth == 1, found[:, 1]) if two else point.cutoffs(truth, found),
         history=result.history,
         best_epoch=result.best_epoch,
         seconds=time.perf_counter() - started + result.seconds_before,
         training_images=tuple(images.names[i] for i in data.training),
         validation_images=tuple(images.names[i] for i in data.validation),
         unreadable=tuple((images.names[i], reason) for i, reason in unreadable.items()),
-        diagnosis=diagnose(result.history, truth, result.probabilities, images.class_names),
+        diagnosis=diagnose(result.history, truth, found, images.class_names),
     )
     for sentence in trained.diagnosis:
         logger.info(f"{recipe.name}: {sentence}")
     if out is not None:
-        save_trained(trained, result.probabilities, random_state, inputs, out)
+        save_trained(trained, found, random_state, inputs, out)
     return trained
 
 

@@ -104,7 +104,7 @@ class ModelEvaluator:
             "model": get_classifier(classifier).revision,
             # Of three and more classes, decisions know class weights, and AUC out of fold ranks
             # probabilities.
-            "decision": 2 if len(self.class_names) > 2 else 0,
+            "decision": 3 if len(self.class_names) > 2 else 0,
             # Isotonic calibration makes no ties since.
             "calibration": int(self.config.fit.calibration == "isotonic"),
         }
@@ -191,6 +191,8 @@ class ModelEvaluator:
             training={**settings, "weights_dir": str(settings["weights_dir"])},
             images=data.identity,
             versions=_versions(),
+            # The finished training stays; its rows have cutoffs since.
+            **({"decision": 1} if len(self.class_names) > 2 else {}),
         )
         files = [self.folder / "baselines" / name.name / "network.keras"]
         files += [self._scores_file(name.name, external) for external in data.evaluated]

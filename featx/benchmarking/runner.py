@@ -22,6 +22,7 @@ from featx.benchmarking.note_rules import curve_notes, row_notes, shortcut_notes
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.differences import pick_reference
@@ -161,15 +162,22 @@ class BenchmarkRunner:
         images = self.data.images
         if self.config.row_backbones and self.config.extraction.weights != "random":
             backbone = self.config.row_backbones[0].split("+")[0]
-            features = self._extract(backbone, views=1, weights="random")
-            yield self.evaluator.evaluate_frozen("random weights", "logistic", features, "control")
+            yield from self._control(
+                "random weights", self._extract(backbone, views=1, weights="random")
+            )
         for name in CONTROLS:
             features = TrainTestData(
                 control_matrix(images.train, name),
                 control_matrix(images.test, name),
                 {other: control_matrix(each, name) for other, each in images.externals.items()},
             )
+            yield from self._control(name, features)
+
+    def _control(self, name: str, features: Features) -> Iterator[Evaluation]:
+        try:
             yield self.evaluator.evaluate_frozen(name, "logistic", features, "control")
+        except UsageError as error:
+            logger.info(f"The control {name!r} is left out: {error}.")
 
     def _save(self) -> None:
         """Write what there is so far."""

@@ -19,7 +19,7 @@ from featx.classifiers.out_of_core import plan_fits, select_images
 from featx.classifiers.provenance import describe_fit, matrix_digest, usable_images
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
-from featx.classifiers.training_set import Indices, TrainingSet, all_equal
+from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
@@ -140,11 +140,6 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
     point = OperatingPoint.parse(config.operating_point)
     point.check_classes(len(training.classes))
     plan = plan_fits(get_classifier(config.classifier), training, config)
-    if not plan.spec.needs_variance and all_equal(plan.training.X):
-        logger.warning(
-            f"The features of all {len(plan.training.X):,} training rows are equal: the model "
-            "predicts the proportions of the classes for every image."
-        )
     labels = plan.training.labels
     search = Search(plan.spec, plan.training, plan.config)
     candidates, best, pipeline, scores = search.fit_best()

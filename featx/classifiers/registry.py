@@ -63,9 +63,6 @@ class ClassifierSpec:
     counts_images : str, optional
         Setting of the last step that counts images; it is multiplied by the number of views per
         image, since the classifier sees rows.
-    needs_variance : bool, default=True
-        Whether rows that are all equal are refused. Shortcut controls need a classifier that gives
-        no information for no information.
     shared_fits : SharedFits, optional
         Faster fits of many settings in one fold; by default one by one.
     revision : int, default=0
@@ -88,7 +85,6 @@ class ClassifierSpec:
     reference: str
     weighted: bool = True
     counts_images: str | None = None
-    needs_variance: bool = True
     shared_fits: SharedFits = field(default_factory=SharedFits)
     revision: int = 0
 
@@ -211,7 +207,6 @@ CLASSIFIERS: dict[str, ClassifierSpec] = {
             lambda _: [{"C": [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1]}],
             "D. R. Cox (1958), The regression analysis of binary sequences, "
             "doi 10.1111/j.2517-6161.1958.tb00292.x",
-            needs_variance=False,
             shared_fits=WarmPath(),
         ),
         ClassifierSpec(

@@ -170,8 +170,7 @@ def _prepare(
     labels = training.labels[image]
     held_out, position = _rows_and_positions(training, validation)
     X = training.X[rows]
-    if spec.needs_variance:
-        check_varies(X)
+    check_varies(X)
     return PreparedFold(
         classifier=pipeline.steps[-1][1],
         training=shared.fit_transform(X),
@@ -198,8 +197,7 @@ def _refit(
     pipeline[-1].set_params(**spec.of_rows(parameters, image))
     weights = row_weights(labels, image) if spec.weighted else None
     X = training.X[rows]
-    if spec.needs_variance:
-        check_varies(X)
+    check_varies(X)
     fit_pipeline(pipeline, X, labels, weights)
     if validation is None:
         return pipeline

@@ -14,7 +14,7 @@ from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Fold", "TrainingSet", "all_equal", "check_varies", "row_weights"]
+__all__ = ["Fold", "TrainingSet", "check_varies", "row_weights"]
 
 Indices = npt.NDArray[np.int64]
 Fold = tuple[Indices, Indices]
@@ -98,19 +98,13 @@ class TrainingSet:
         )
 
 
-def all_equal(X: npt.NDArray) -> bool:
-    """Whether all rows are equal."""
-    first = X[:1]
-    return all((first == rows).all() for _, rows in row_blocks(X))
-
-
 def check_varies(X: npt.NDArray) -> None:
     """Refuse training rows that are all equal."""
-    if all_equal(X):
+    first = X[:1]
+    if all((first == rows).all() for _, rows in row_blocks(X)):
         raise UsageError(
             f"the features of all {len(X):,} training rows (of all folds or of one) are equal, so "
-            "that nothing can be learned from them; look for blank images, or use the classifier "
-            "'logistic', which then predicts the proportions of the classes"
+            "that nothing can be learned from them; look for blank images"
         )
 
 

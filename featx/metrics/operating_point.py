@@ -159,7 +159,8 @@ class OperatingPoint:
 
         Calibrated probabilities divided by the class proportions have it [1]_: what class weights
         aim at in training, calibration takes back. As probabilities may not be calibrated, the
-        proportions are taken to the power with the greatest mean sensitivity out of fold.
+        proportions are taken to the power with the greatest mean sensitivity out of fold, if it is
+        greater than with power 1 by more than the standard error.
 
         Parameters
         ----------
@@ -187,15 +188,14 @@ class OperatingPoint:
         if self.criterion == "fixed":
             return None
         counts = np.bincount(np.asarray(labels))
-        best, chosen = -1.0, None
-        for power in _POWERS:
-            weights = (counts / counts.sum()) ** power
-            cutoffs = tuple((weights / weights.sum()).tolist())
-            correct = decide(probabilities, cutoffs) == labels
-            mean = float(np.mean(np.bincount(labels, weights=correct) / counts))
-            if mean > best + 1e-12:
-                best, chosen = mean, cutoffs
-        return chosen
+        weights = (counts / counts.sum()) ** np.array(_POWERS)[:, None]
+        cutoffs = [tuple(row) for row in (weights / weights.sum(axis=1)[:, None]).tolist()]
+        correct = [decide(probabilities, each) == labels for each in cutoffs]
+        recalls = np.array([np.bincount(labels, weights=each) for each in correct]) / counts
+        error = np.sqrt((recalls[0] * (1 - recalls[0]) / counts).sum()) / len(counts)
+        means = recalls.mean(axis=1)
+        best = int(means.argmax())
+        return cutoffs[best if means[best] > means[0] + error else 0]
 
     def check_classes(self, n_classes: int) -> None:
         """Check that the rule suits the number of classes.

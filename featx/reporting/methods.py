@@ -102,14 +102,13 @@ def _weighting(fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
 
 def _operating_point(results: Results, fitted: list[BenchmarkRow], cnns: list[BenchmarkRow]) -> str:
     if len(results.class_names) > 2:
-        chosen = [row for row in fitted if isinstance(row.threshold, tuple)]
-        others = [row for row in (*fitted, *cnns) if row.threshold is None]
-        cutoffs = listed(chosen, lambda row: row.label)
-        probable = listed(others, lambda row: row.label)
-        return _sentences(
-            cutoffs and f"One cutoff per class is chosen out of fold for {cutoffs}.",
-            probable and f"The most probable class is predicted by {probable}.",
-        )
+        probable = [row for row in (*fitted, *cnns) if row.threshold is None]
+        found = {"The most probable class is predicted by": probable}
+        for rows, place in ((fitted, "out of fold"), (cnns, "on validation images")):
+            chosen = [row for row in rows if isinstance(row.threshold, tuple)]
+            found[f"One cutoff per class is chosen {place} for"] = chosen
+        names = {words: listed(rows, lambda row: row.label) for words, rows in found.items()}
+        return _sentences(*(each and f"{words} {each}." for words, each in names.items()))
     point = results.operating_point
     if point.criterion == "fixed":
         return f"The operating point is a given probability, {point.value:g}."

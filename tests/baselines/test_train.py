@@ -15,6 +15,7 @@ from featx.baselines.training_data import split
 from featx.baselines.views import ImageViews
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
+from featx.metrics.operating_point import OperatingPoint
 from tests.baselines.interruption import Interruption
 
 LITE = "finetuned:efficientnet_lite0"
@@ -85,8 +86,22 @@ def test_three_classes(blobs):
     values = trained.predict_proba(blobs(7, size=32, classes=3))
     assert values.shape == (7, 3)
     np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-5)
-    assert trained.threshold is None
     assert trained.class_names == ("class0", "class1", "class2")
+
+
+def test_a_rare_class_is_predicted_by_cutoffs_of_validation_images(blobs, tmp_path):
+    images = blobs(108, size=32, classes=3)
+    rare = images.labels == 2
+    images = images.select(np.flatnonzero(~rare | (np.cumsum(rare) <= 9)))
+    settings = {"size": 32, "epochs": 1, "batch_size": 16, "operating_point": "youden"}
+    trained = train(images, "ramirez-cnn", **settings, out=tmp_path)
+    saved = np.loadtxt(tmp_path / "validation.csv", str, delimiter=",", skiprows=1)[:, 1:]
+    label = dict(zip(images.names, images.labels, strict=True))
+    truth = np.array([label[name] for name in trained.validation_images])
+    wanted = OperatingPoint("youden").cutoffs(truth, saved.astype(float))
+    assert trained.threshold == pytest.approx(wanted) and len(wanted) == 3
+    with pytest.raises(UsageError, match="'cost' is for two classes"):
+        train(images, "ramirez-cnn", **{**settings, "operating_point": "cost=5:1"})
 
 
 def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):

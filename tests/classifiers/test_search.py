@@ -233,17 +233,12 @@ def test_with_scikit_learn_intelex_itself(settings, classes):
 
 @pytest.mark.parametrize("classifier", list(CLASSIFIERS))
 @pytest.mark.parametrize("rows", ["constant", "zeros", "constant in one fold"])
-def test_features_without_variance_are_refused_or_said(classifier, rows, caplog):
+def test_features_without_variance_are_refused(classifier, rows):
     y = np.arange(40) % 2
     X = np.full((40, 5), 0.0 if rows == "zeros" else 3.0)
     X[3] += rows == "constant in one fold"
-    model = FeatureClassifier(classifier, n_jobs=1, cv=3)
-    if classifier == "logistic":
-        assert model.fit(X, y).predict_proba(X[:1]) == pytest.approx(0.5, abs=0.05)
-        assert ("predicts the proportions" in caplog.text) == (rows != "constant in one fold")
-        return
     with pytest.raises(UsageError, match="are equal, so that nothing can be learned"):
-        model.fit(X, y)
+        FeatureClassifier(classifier, n_jobs=1, cv=3).fit(X, y)
 
 
 @pytest.mark.parametrize("classifier", list(CLASSIFIERS))

@@ -108,7 +108,13 @@ def test_cutoffs_undo_what_calibration_does_to_rare_classes():
     calibrated = shares * np.exp(1.2 * evidence)
     calibrated /= calibrated.sum(axis=1, keepdims=True)
     youden = OperatingPoint("youden")
-    assert youden.cutoffs(labels, calibrated) == pytest.approx(shares, rel=0.3)
+    assert youden.cutoffs(labels, calibrated) == pytest.approx(shares, rel=0.05)
+    # With few images, another power is often a little better by chance.
+    kept = 0
+    for some in np.array_split(np.arange(20_000), 40):
+        few = np.bincount(labels[some]) / 500
+        kept += youden.cutoffs(labels[some], calibrated[some]) == pytest.approx(few)
+    assert kept >= 36
     # Probabilities that know nothing of the class proportions need no cutoffs.
     uniform = calibrated / shares
     uniform /= uniform.sum(axis=1, keepdims=True)

@@ -94,5 +94,8 @@ def test_answers_on_the_operating_point(threshold, settings, said):
     classes = ("well", "ill") if isinstance(threshold, float) else ("a", "b", "c")
     for item in ("13", "15"):
         assert said in answer(TRIPOD, item, [row], classes, **settings)
+    if isinstance(threshold, tuple):
+        said = "One cutoff per class is chosen on validation images for "
+        assert said in answer(TRIPOD, "13", [replace(CNN, scores=row.scores)], classes)
     found = answer(TRIPOD, "12g", [row], classes)
     assert ("one-vs-rest log-odds" in found) == (len(classes) > 2)
