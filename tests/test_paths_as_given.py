@@ -30,7 +30,7 @@ def table(image_folder, tmp_path, request):
 def test_outputs_are_joined_with_the_table_by_path(table, tmp_path, run_featx, quick, monkeypatch):
     monkeypatch.setattr(
         "featx.backbones.feature_maps.make_maps",
-        lambda backbone, weights: QuickMaps(backbone.features),
+        lambda backbone, *_: QuickMaps(backbone.features),
     )
     matrix, models, results = tmp_path / "m.h5", tmp_path / "models", tmp_path / "results"
     model = models / "logistic.skops"

@@ -109,7 +109,7 @@ def test_nothing_of_a_header_is_written_or_said(series, tmp_path, monkeypatch, c
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setenv("FEATX_CACHE", str(tmp_path / "out" / "cache"))
     monkeypatch.setattr(
-        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
+        feature_maps, "make_maps", lambda backbone, *_: QuickMaps(backbone.features)
     )
     out = tmp_path / "out"
     images = ImageDataset.open(root, "dicom")

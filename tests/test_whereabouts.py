@@ -22,7 +22,7 @@ from featx.features.pipeline import ENGINES
 from tests.features.worker import QuickMaps, quick_engine
 
 ENGINES.factory = quick_engine
-feature_maps.make_maps = lambda backbone, weights: QuickMaps(backbone.features)
+feature_maps.make_maps = lambda backbone, *_: QuickMaps(backbone.features)
 for arguments in json.loads(sys.argv[1]):
     try:
         main(arguments)

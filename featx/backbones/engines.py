@@ -12,7 +12,7 @@ import numpy as np
 
 from featx.backbones._keras import import_keras
 from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
-from featx.backbones.pooling import POOLINGS, pool
+from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
@@ -24,6 +24,7 @@ __all__ = [
     "OpenVinoEngine",
     "as_batch",
     "make_engine",
+    "maps_model",
     "pooled_model",
 ]
 
@@ -45,7 +46,7 @@ class Engine(Protocol):
 
 
 class KerasEngine:
-    """The last feature maps, pooled, computed by Keras on any of its back ends.
+    """Pooled feature maps, computed by Keras on any of its back ends.
 
     All batches have one shape, so that the bits of a row depend on its image alone, not on the
     other images of its batch.
@@ -63,6 +64,7 @@ class KerasEngine:
         self.base = base
         self.backbone = backbone
         self.pooling = pooling
+        self.width = len(pooled_columns(backbone, pooling))
         self.batch_size = batch_size or (32 if _gpu_visible() else 8)
         self._runners: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
         # One batch fills cores and memory.
@@ -81,9 +83,7 @@ class KerasEngine:
         ndarray of float32, shape (n, features)
         """
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
-        features = np.empty(
-            (len(pixels), self.backbone.features * POOLINGS[self.pooling]), dtype=np.float32
-        )
+        features = np.empty((len(pixels), self.width), dtype=np.float32)
         with self._alone, network_state():
             run = self._runner(pixels.shape[-1])
             for start in range(0, len(pixels), self.batch_size):
@@ -202,16 +202,27 @@ def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) 
     return batch
 
 
-def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str | None) -> Any:
-    """Chain pixels, preprocessing, the frozen base and pooling, which None leaves out."""
+def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:
+    """Chain pixels, preprocessing, the frozen base and pooling."""
+    maps = maps_model(base, backbone, channels, pooling)
+    outputs = pool(maps.outputs, pooling)
+    return import_keras().Model(maps.inputs[0], outputs, name=f"{backbone.name}_features")
+
+
+def maps_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:
+    """Chain pixels, preprocessing, and the frozen base up to the list of maps to be pooled."""
     keras = import_keras()
     inputs = keras.Input((*base.input_shape[1:3], channels), name="pixels")
     colors = keras.ops.repeat(inputs, 3, axis=-1) if channels == 1 else inputs
+    if pooling == MULTI_DEPTH:
+        ends = [base.get_layer(stage.layer).output for stage in backbone.stages]
+        base = keras.Model(base.inputs[0], ends)
     maps = base(backbone.preprocessing(colors), training=False)
-    if maps.dtype != "float32":
-        maps = keras.ops.cast(maps, "float32")
-    outputs = maps if pooling is None else pool(maps, pooling)
-    return keras.Model(inputs, outputs, name=f"{backbone.name}_features")
+    outputs = [
+        each if each.dtype == "float32" else keras.ops.cast(each, "float32")
+        for each in (maps if pooling == MULTI_DEPTH else [maps])
+    ]
+    return keras.Model(inputs, outputs)
 
 
 def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.ndarray]:

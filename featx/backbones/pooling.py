@@ -1,23 +1,36 @@
-"""Pooling of the last feature maps to one vector per image."""
+"""Pooling of feature maps to one vector per image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from featx.backbones._keras import import_keras
+from featx.backbones.spec import BackboneSpec
 from featx.errors import find_name
 
-__all__ = ["POOLINGS", "QUADRANTS", "check_pooling", "pool"]
+__all__ = [
+    "MULTI_DEPTH",
+    "POOLINGS",
+    "VARIANCE_FLOOR",
+    "check_pooling",
+    "pool",
+    "pooled_columns",
+]
+
+MULTI_DEPTH = "multi_depth"
+POOLINGS = ("average", "max", "gem", "quadrants", MULTI_DEPTH)
 
 # In the order of the pooled features.
-QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
-
-# Number of features per feature map.
-POOLINGS = {"average": 1, "max": 1, "gem": 1, "quadrants": len(QUADRANTS)}
+_QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
+_STATISTICS = ("mean", "std")
 
 # Radenovic et al. start from 3; 1 is the mean, infinity the maximum.
 _GEM_POWER = 3.0
 _GEM_FLOOR = 1e-6
+
+# Rounding noise of a constant map must not become a feature.
+VARIANCE_FLOOR = 1e-12
 
 
 def check_pooling(method: str) -> str:
@@ -31,8 +44,33 @@ def check_pooling(method: str) -> str:
     return find_name("pooling", method, POOLINGS)
 
 
-def pool(maps: Any, method: str) -> Any:
-    """Pool maps of shape (n, height, width, channels) over their positions.
+def pooled_columns(backbone: BackboneSpec, method: str) -> list[str]:
+    """Return a distinct word for each pooled feature of a backbone.
+
+    Examples
+    --------
+    >>> from featx.backbones.registry import get_backbone
+    >>> pooled_columns(get_backbone("vgg16"), "average")[:2]
+    ['0', '1']
+    >>> pooled_columns(get_backbone("vgg16"), "multi_depth")[256:258]
+    ['block3_pool_std_0', 'block3_pool_std_1']
+    """
+    blocks = [("", backbone.features)]
+    if method == "quadrants":
+        blocks = [(f"{place}_", backbone.features) for place in _QUADRANTS]
+    if method == MULTI_DEPTH:
+        blocks = [
+            (f"{stage.layer}_{statistic}_", stage.channels)
+            for stage in backbone.stages
+            for statistic in _STATISTICS
+        ]
+    return [f"{prefix}{number}" for prefix, count in blocks for number in range(count)]
+
+
+def pool(maps: Sequence[Any], method: str) -> Any:
+    """Pool maps, each of shape (n, height, width, channels), over their positions.
+
+    Of several maps the mean and the standard deviation of each channel are taken.
 
     References
     ----------
@@ -40,18 +78,30 @@ def pool(maps: Any, method: str) -> Any:
        annotation", TPAMI 41(7), doi 10.1109/TPAMI.2018.2846566, equation 3.
     """
     keras = import_keras()
+    if method == MULTI_DEPTH:
+        statistics = [part for each in maps for part in _mean_and_deviation(each)]
+        return keras.ops.concatenate(statistics, axis=-1)
+    (last,) = maps
     if method == "max":
-        return keras.layers.GlobalMaxPooling2D(name="pool")(maps)
+        return keras.layers.GlobalMaxPooling2D(name="pool")(last)
     if method == "gem":
-        powers = keras.ops.power(keras.ops.maximum(maps, _GEM_FLOOR), _GEM_POWER)
+        powers = keras.ops.power(keras.ops.maximum(last, _GEM_FLOOR), _GEM_POWER)
         return keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1 / _GEM_POWER)
     if method == "quadrants":
-        height, width = maps.shape[1:3]
+        height, width = last.shape[1:3]
         halves = [(slice(0, -(-size // 2)), slice(size // 2, size)) for size in (height, width)]
         quarters = [
-            keras.ops.mean(maps[:, rows, columns], axis=(1, 2))
+            keras.ops.mean(last[:, rows, columns], axis=(1, 2))
             for rows in halves[0]
             for columns in halves[1]
         ]
         return keras.ops.concatenate(quarters, axis=-1)
-    return keras.layers.GlobalAveragePooling2D(name="pool")(maps)
+    return keras.layers.GlobalAveragePooling2D(name="pool")(last)
+
+
+def _mean_and_deviation(maps: Any) -> tuple[Any, Any]:
+    """Return the mean and, in a second pass that cannot cancel, the standard deviation."""
+    ops = import_keras().ops
+    mean = ops.mean(maps, axis=(1, 2), keepdims=True)
+    variance = ops.mean(ops.square(maps - mean), axis=(1, 2))
+    return mean[:, 0, 0], ops.sqrt(ops.maximum(variance, VARIANCE_FLOOR))

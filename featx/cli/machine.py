@@ -63,17 +63,20 @@ def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
 
 
 @commands.command()
+@click.argument("name", required=False, type=parameters.BACKBONE)
 @options.weights_dir_option
 @options.json_option
-def backbones(weights_dir: Path | None) -> None:
-    """List the frozen networks, and whose weights are on this machine.
+def backbones(name: str | None, weights_dir: Path | None) -> None:
+    """List the frozen networks, and whose weights are on this machine; of NAME also its stages.
 
-    Example: featx backbones --weights-dir weights
+    Stages are what --pooling multi_depth reads.
+
+    Example: featx backbones efficientnet_lite0
     """
-    from featx.cli.doctor import backbone_rows, backbone_table
+    from featx.cli.doctor import backbone_rows, backbone_table, stage_table
 
-    rows = backbone_rows(weights_dir)
-    print_result(rows, backbone_table(rows))
+    rows = backbone_rows(weights_dir, name)
+    print_result(rows, backbone_table(rows), *([] if name is None else [stage_table(rows[0])]))
 
 
 @commands.command()

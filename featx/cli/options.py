@@ -201,7 +201,12 @@ feature_options = together(
         ["none", "percentile", "equalize", "clahe"],
         "Intensity normalization.",
     ),
-    choice("pooling", ["average", "max", "gem", "quadrants"], "Pooling of the feature maps."),
+    choice(
+        "pooling",
+        ["average", "max", "gem", "quadrants", "multi_depth"],
+        "Pooling of the last feature maps; multi_depth: mean and standard deviation of those at "
+        "the end of several stages.",
+    ),
 )
 operating_point_option = option(
     "--operating-point",

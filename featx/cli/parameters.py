@@ -91,6 +91,7 @@ class Checked(_Converted):
         super().__init__(check)
 
 
+BACKBONE = Checked("featx.backbones.registry:get_backbone")
 BACKBONES = Checked("featx.backbones.registry:check_backbones")
 BASELINE = Checked("featx.baselines.registry:get_baseline")
 BASELINES = Checked("featx.baselines.registry:get_baseline", "none")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.pooling import MULTI_DEPTH
 from featx.backbones.registry import get_backbone
 from featx.classifiers.calibration import probabilities as class_probabilities
 from featx.classifiers.classifier import FeatureClassifier
@@ -44,7 +45,9 @@ OCCLUSION = "occlusion"
 
 METHODS = {
     ACTIVATION: "Class activation maps, exact: the mean of a map plus the bias is the decision "
-    "value. Zero is the value of the average training row.",
+    "value. Zero is the value of the average training row. With pooling multi_depth, maps of all "
+    "stages are added; a standard deviation is divided among places by their squared differences "
+    "from the mean of its map.",
     OCCLUSION: "Occlusion on a grid of 8 x 8: the decrease of the decision value when a gray patch "
     "covers a place. The classifier is not linear on averaged features, so neither an exact map "
     "nor Grad-CAM applies.",
@@ -131,7 +134,7 @@ class Explainer:
         self._recipes = recipes
         self._weights = [find_recipe_weights(recipe, weights, weights_dir) for recipe in recipes]
         self._engine = engine
-        averaged = all(recipe.pooling == "average" for recipe in recipes)
+        averaged = all(recipe.pooling in ("average", MULTI_DEPTH) for recipe in recipes)
         self._linear = linear_weights(model.pipeline_) if averaged else None
 
     @cached_property
@@ -140,7 +143,8 @@ class Explainer:
 
         inputs = zip(self._recipes, self._weights, strict=True)
         return [
-            make_maps(get_backbone(recipe.backbone_name), weights) for recipe, weights in inputs
+            make_maps(get_backbone(recipe.backbone_name), weights, recipe.pooling)
+            for recipe, weights in inputs
         ]
 
     @cached_property
@@ -156,7 +160,7 @@ class Explainer:
 
     @property
     def method(self) -> str:
-        """`ACTIVATION` where the model is linear on averages of feature maps, else `OCCLUSION`."""
+        """`ACTIVATION` where the model is linear on means over places, else `OCCLUSION`."""
         return OCCLUSION if self._linear is None else ACTIVATION
 
     def explain(
@@ -182,14 +186,14 @@ class Explainer:
     def _activate(
         self, name: str, views: Sequence[npt.NDArray], linear: LinearWeights, decided: _Decided
     ) -> Explanation:
-        maps = [each.of(view) for each, view in zip(self._maps, views, strict=True)]
+        networks = zip(self._maps, views, strict=True)
+        maps = [each for network, view in networks for each in network.of(view)]
         row = np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
         probabilities, label, toward, score = self._predict(row, decided)
         ends = np.cumsum([each.shape[2] for each in maps])[:-1]
         blocks = (np.split(array, ends) for array in (linear.center, linear.weights[score]))
         evidence = [
-            (each.astype(np.float64) - center) @ weights
-            for each, center, weights in zip(maps, *blocks, strict=True)
+            (each - center) @ weights for each, center, weights in zip(maps, *blocks, strict=True)
         ]
         decision = float(np.ravel(self.model.pipeline_.decision_function(row))[score])
         bias = float(linear.bias[score])

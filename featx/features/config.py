@@ -59,8 +59,9 @@ class ExtractionConfig:
         Random seed of the views, and of weights where they are random; 0 to 2**32 - 1.
     color : {"gray", "rgb"}, default="gray"
         Channels of the decoded images; gray suits radiographs.
-    pooling : {"average", "max", "gem", "quadrants"}, default="average"
-        Pooling of the last feature maps into one vector.
+    pooling : {"average", "max", "gem", "quadrants", "multi_depth"}, default="average"
+        Pooling of the last feature maps into one vector; ``multi_depth`` takes mean and standard
+        deviation of the maps at the end of several stages.
     normalization : {"none", "percentile", "equalize", "clahe"}, default="none"
         Normalization of each image's intensities.
     precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.pooling import POOLINGS
+from featx.backbones.pooling import pooled_columns
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, find_weights
 from featx.errors import FeatxError, UnreadableImageError
@@ -82,7 +82,7 @@ class Embedder:
     @property
     def width(self) -> int:
         """Number of features per row."""
-        return self.backbone.features * POOLINGS[self.recipe.pooling]
+        return len(pooled_columns(self.backbone, self.recipe.pooling))
 
     @property
     def title(self) -> str:

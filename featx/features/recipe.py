@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from featx.backbones.pooling import QUADRANTS
+from featx.backbones.pooling import pooled_columns
 from featx.backbones.registry import BackboneSpec, get_backbone
 from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation
@@ -61,7 +61,7 @@ def differing_settings(
 
 
 def feature_names(recipes: Sequence[Mapping[str, Any]], n_features: int) -> list[str]:
-    """Return a name for each column: backbone, digest of its recipe, place, and number.
+    """Return a name for each column: backbone, digest of its recipe, place or stage, number.
 
     The digest covers all that decides a feature of view 0: weights, size, color, normalization,
     pooling and precision. Scikit-learn then refuses a frame with another network's features.
@@ -83,13 +83,12 @@ def feature_names(recipes: Sequence[Mapping[str, Any]], n_features: int) -> list
 
 def _of_backbone(recipe: Mapping[str, Any]) -> list[str]:
     try:
-        width = get_backbone(recipe["backbone"]).features
+        backbone = get_backbone(recipe["backbone"])
     except FeatxError:
         return []
-    quadrants = recipe.get("pooling") == "quadrants"
-    places = [f"{name}_" for name in QUADRANTS] if quadrants else [""]
+    columns = pooled_columns(backbone, recipe.get("pooling", "average"))
     prefix = _prefix(recipe)
-    return [f"{prefix}_{place}{number}" for place in places for number in range(width)]
+    return [f"{prefix}_{column}" for column in columns]
 
 
 def _prefix(recipe: Mapping[str, Any]) -> str:

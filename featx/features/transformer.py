@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.backbones.pooling import POOLINGS
+from featx.backbones.pooling import pooled_columns
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, find_name
@@ -157,9 +157,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def n_features_out_(self) -> int:
         """Number of features per row."""
         config = self._config()
-        maps = sum(record.features for record in config.records)
-        views = self.views if self._combination == "concatenate" else 1
-        return maps * POOLINGS[config.pooling] * views
+        columns = sum(len(pooled_columns(record, config.pooling)) for record in config.records)
+        return columns * (self.views if self._combination == "concatenate" else 1)
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray:  # noqa: ARG002
         """Return the feature names.
@@ -167,9 +166,10 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str, shape (n_features_out,)
-            ``densenet169_1f0a93c2_7``: backbone, digest of weights and recipe, number; with pooling
-            by quadrants ``densenet169_1f0a93c2_upper_left_7``; with the prefix ``view1_`` where
-            views are concatenated. `FeatureMatrix.to_frame` has the same names.
+            ``densenet169_1f0a93c2_7``: backbone, digest of weights and recipe, number; with other
+            pooling ``densenet169_1f0a93c2_upper_left_7`` or ``densenet169_1f0a93c2_relu_std_7``;
+            with the prefix ``view1_`` where views are concatenated. `FeatureMatrix.to_frame` has
+            the same names.
 
         Raises
         ------

@@ -7,8 +7,9 @@ Patients of a quarter of the images are held out. Methods learn from the others 
 the held-out images as they are, and as another collection might have taken them: of another field,
 collimation, exposure, style. "NORMAL only" moves the first class alone, as a collection does whose
 healthy patients came from another ward. "Darkest" and "lowest numbers" hold out other patients
-instead: those of the darkest quarter of images, and of the lowest fifth of the file numbers of
-each class. Prints a table, and one JSON line a method. A `test` split is never touched.
+instead: those of the darkest quarter of images, and of the lowest fifth of the file numbers of each
+class. Another --random-state holds out other patients, without these two. Prints a table, and one
+JSON line a method. A `test` split is never touched.
 """
 
 import argparse
@@ -44,6 +45,7 @@ WIDE = Augmentation(
 )
 ONE, TWO = ["efficientnet_lite0"], ["efficientnet_lite0", "mobilenetv2"]
 BASE = {"backbone": ONE, "augmentation": POLICIES["radiograph"], "views": (4, 4)}
+DEPTHS = {**BASE, "pooling": "multi_depth"}
 
 METHODS = {
     "no augmentation": {**BASE, "views": (1, 1)},
@@ -53,6 +55,14 @@ METHODS = {
     "radiograph, 4 views": BASE,
     "the same, gem pooling": {**BASE, "pooling": "gem"},
     "the same, equalized": {**BASE, "normalization": "equalize"},
+    "the same, multi_depth": DEPTHS,
+    "the same, multi_depth, means": {**DEPTHS, "columns": "_mean_"},
+    "the same, multi_depth, from 1/16 on": {**DEPTHS, "columns": "block(7|10|14|15)_|head_"},
+    "the same, multi_depth, from 1/32 on": {**DEPTHS, "columns": "block1[45]_|head_"},
+    "the same, multi_depth, last stage": {**DEPTHS, "columns": "head_"},
+    "svm, radiograph, 4 views": {**BASE, "classifier": "svm"},
+    "svm, the same, multi_depth": {**DEPTHS, "classifier": "svm"},
+    "svm, the same, multi_depth, means": {**DEPTHS, "classifier": "svm", "columns": "_mean_"},
     "the same, two networks": {**BASE, "backbone": TWO},
     "the same, two networks, adapted": {**BASE, "backbone": TWO, "adapted": True},
 }
@@ -155,19 +165,20 @@ class Bench:
 
     def __init__(self, images, options):
         self.options = options
-        kept, aside = hold_out(images.labels, images.patients, test_size=0.25)
+        state = options.random_state
+        kept, aside = hold_out(images.labels, images.patients, test_size=0.25, random_state=state)
         train, held_out = images.select(kept), images.select(aside)
         self.pairs = {"": (train, {"as they are": held_out})}
         for name, change in SHIFTS.items():
             self.pairs[""][1][name] = shifted(held_out, change, train)
-        for name, out in natural_partitions(images).items():
+        for name, out in ({} if state else natural_partitions(images)).items():
             others = ~np.isin(images.patients, np.unique(images.patients[out]))
             self.pairs[name] = images.select(others), {name: images.select(out)}
 
     def extract(self, images, method, views):
         """Embed images as a method does."""
         settings = {key: method[key] for key in ("pooling", "normalization") if key in method}
-        return extract(
+        matrix = extract(
             images,
             method["backbone"],
             method["augmentation"],
@@ -176,6 +187,10 @@ class Bench:
             cache=self.options.cache,
             **settings,
         )
+        if "columns" not in method:
+            return matrix
+        kept = [re.search(method["columns"], name) is not None for name in matrix.feature_names]
+        return replace(matrix, X=matrix.X[:, kept], recipes=())
 
     def run(self, method):
         """Judge a method under every shift."""
@@ -183,7 +198,7 @@ class Bench:
         for train_images, tests in self.pairs.values():
             views, test_views = method["views"]
             train = self.extract(train_images, method, views)
-            model = fit(train, "logistic", cv=3, search_rows=3000)
+            model = fit(train, method.get("classifier", "logistic"), cv=3, search_rows=3000)
             shown = {name: self.extract(s, method, test_views) for name, s in tests.items()}
             if "as they are" in shown:
                 first = shown["as they are"].class_names[0]
@@ -223,6 +238,8 @@ def main():
     parser.add_argument("--patients", default=None)
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--methods", default="", help="Regular expression of their names.")
+    parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--most", type=int, default=1600, help="Images, drawn by patient.")
     options = parser.parse_args()
     images = ImageDataset.open(options.images, options.patients)
@@ -235,6 +252,8 @@ def main():
     bench = Bench(images, options)
     results = {}
     for name, method in METHODS.items():
+        if not re.search(options.methods, name):
+            continue
         started = time.perf_counter()
         results[name] = bench.run(method)
         print(

@@ -22,7 +22,7 @@ from tests.features.worker import QuickMaps
 def model(monkeypatch, images, tmp_path, quick):
     """A model of the images of patients 0 to 3 and 6 to 9, as a file."""
     monkeypatch.setattr(
-        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
+        feature_maps, "make_maps", lambda backbone, *_: QuickMaps(backbone.features)
     )
     chosen = [int(patient[1:]) % 6 < 4 for patient in images.patients]
     matrix = featx.extract(images.select(chosen), views=1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import numpy as np
 import pytest
@@ -26,6 +27,14 @@ def check_record(backbone, base):
     """Check what the registry says of a network."""
     assert base.count_params() == backbone.parameters
     assert base.output_shape[-1] == backbone.features
+    ends = [base.get_layer(stage.layer).output for stage in backbone.stages]
+    assert ends[-1] is base.output
+    # InceptionV3 alone does not pad, which makes its maps smaller.
+    unpadded = 3 if backbone.name == "inceptionv3" else 0
+    for stage, (_, *places, channels) in zip(backbone.stages, (e.shape for e in ends), strict=True):
+        assert channels == stage.channels
+        expected = math.ceil(base.input_shape[1] / stage.stride)
+        assert all(expected - unpadded <= count <= expected for count in places)
 
 
 @pytest.fixture(autouse=True)

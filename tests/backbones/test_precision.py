@@ -93,7 +93,7 @@ def network(small_lite0):
     backbone, _, base = small_lite0
     views = np.random.default_rng(1).uniform(0, 255, (6, 64, 64)).astype(np.float32)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        quantized = quantize(base, backbone, views)
+        quantized = quantize(base, backbone, views, "multi_depth")
     assert printed.getvalue() == ""
     return quantized
 
@@ -104,7 +104,7 @@ class TestInt8:
         self, network, small_lite0, pixels_64
     ):
         backbone, _, base = small_lite0
-        expected = KerasEngine(base, backbone).embed(pixels_64)
+        expected = KerasEngine(base, backbone, pooling="multi_depth").embed(pixels_64)
         found = QuantizedEngine(network, backbone).embed(pixels_64)
         assert (found.dtype, found.shape) == (np.float32, expected.shape)
         # Rounding to 255 steps is far from nothing, and far from another network.
@@ -118,7 +118,7 @@ class TestInt8:
         order = np.random.default_rng(1).permutation(11)
         np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
         np.testing.assert_array_equal(engine.embed(pixels_64[[5]]), features[[5]])
-        assert engine.embed(pixels_64[:0]).shape == (0, 1280)
+        assert engine.embed(pixels_64[:0]).shape == (0, 4048)
         assert list(engine.versions()) == ["openvino", "cpu"]
 
     def test_a_fresh_process_needs_its_bytes_alone(self, network, small_lite0, pixels_64, tmp_path):

@@ -29,16 +29,14 @@ class GridMaps(GridEngine):
 
     def of(self, pixels):
         features = self.embed(pixels[None])[0]
-        return np.stack([0.5 * features, 1.5 * features])[None]
+        return [np.stack([0.5 * features, 1.5 * features])[None].astype(np.float64)]
 
 
 @pytest.fixture
 def quick(monkeypatch, use_engine):
     """Embed, and explain, without a network."""
     use_engine(lambda embedder: GridEngine(embedder.backbone.features))
-    monkeypatch.setattr(
-        feature_maps, "make_maps", lambda backbone, weights: GridMaps(backbone.features)
-    )
+    monkeypatch.setattr(feature_maps, "make_maps", lambda backbone, *_: GridMaps(backbone.features))
 
 
 def draw(random_state=0, n=120, classes=("ill", "well"), signal=90, splits=None):

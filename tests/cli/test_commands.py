@@ -159,6 +159,10 @@ def test_backbones_and_doctor_show_tables_and_json(run_featx, road):
     assert len(rows) == 13 and rows["efficientnet_lite0"]["has_weights"]
     assert rows["densenet169"]["features"] == 1664
     assert "inceptionv3" in run_featx("backbones")[1]
+    shown = run_featx("backbones", "ResNet-50")[1]
+    assert "conv3_block4_out" in shown and "1/8" in shown and "inceptionv3" not in shown
+    (row,) = json.loads(run_featx("backbones", "resnet50", "--json")[1])
+    assert row["stages"][-1] == {"layer": "conv5_block3_out", "channels": 2048, "stride": 32}
     findings = json.loads(run_featx("doctor", "--cache", road / "cache", "--json")[1])
     assert findings["versions"]["keras"]
     assert findings["cache"]["shards"] >= 1 and findings["cache"]["writable"]

@@ -13,7 +13,7 @@ from tests.features.worker import QuickMaps
 def model(monkeypatch, images, tmp_path, quick):
     """A logistic model, and no network."""
     monkeypatch.setattr(
-        feature_maps, "make_maps", lambda backbone, weights: QuickMaps(backbone.features)
+        feature_maps, "make_maps", lambda backbone, *_: QuickMaps(backbone.features)
     )
     save_model(fit(extract(images, views=1), "logistic", cv=2), tmp_path / "my.skops")
     return tmp_path / "my.skops"

@@ -63,7 +63,7 @@ def test_explain_replaces_the_same_explanations_only(
 ):
     monkeypatch.setattr(
         "featx.backbones.feature_maps.make_maps",
-        lambda backbone, weights: QuickMaps(backbone.features),
+        lambda backbone, *_: QuickMaps(backbone.features),
     )
     models = tmp_path / "models"
     assert run_featx("fit", matrix, "--classifier", "logistic,knn", "--out", models)[0] == 0

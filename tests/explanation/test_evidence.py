@@ -7,16 +7,21 @@ from featx.classifiers.fitting import fit
 from featx.errors import UsageError
 from featx.explanation.evidence import ACTIVATION, OCCLUSION, Explainer, add_maps, mean_effects
 from featx.features.extraction import extract
+from featx.features.matrix import FeatureMatrix
 from tests.benchmarking.conftest import GridEngine, draw
 
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """Features of two small untrained networks, whose maps are of different grids."""
+    """Features of two small untrained networks, with maps of different grids and depths."""
     images = draw(n=40, classes=("a", "b", "c"), signal=140)
-    names = ["mobilenetv2@64", "efficientnet_lite0@96"]
     settings = {"weights": "random", "engine": "keras", "cache": tmp_path_factory.mktemp("cache")}
-    return images, extract(images, names, views=1, **settings)
+    names = {"mobilenetv2@64": "average", "efficientnet_lite0@96": "multi_depth"}
+    blocks = [
+        extract(images, name, views=1, pooling=pooling, **settings)
+        for name, pooling in names.items()
+    ]
+    return images, FeatureMatrix.join(blocks)
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
@@ -30,7 +35,7 @@ def test_the_map_of_joined_backbones_adds_up_to_the_decision(embedded):
         found = explainer.explain(images, index)
         place = list(model.classes_).index(found.toward)
         assert found.label == found.toward == model.predict(matrix.X[index : index + 1])[0]
-        assert found.map.shape == (3, 3) and np.ptp(found.map) > 0
+        assert found.map.shape == (12, 12) and np.ptp(found.map) > 0
         assert found.total == pytest.approx(decisions[index, place], abs=1e-4)
         assert found.decision == pytest.approx(decisions[index, place], abs=1e-4)
         probabilities = model.predict_proba(matrix.X[index : index + 1])[0]

@@ -23,6 +23,7 @@ def test_whole_numbers_and_floats_of_one_value_are_one_recipe():
         {"random_state": 1},
         {"color": "rgb"},
         {"pooling": "gem"},
+        {"pooling": "multi_depth"},
         {"normalization": "equalize"},
         {"precision": "float16"},
         {"precision": "int8", "network": "aa"},

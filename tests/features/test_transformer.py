@@ -81,6 +81,14 @@ def test_names_of_joined_backbones_and_quadrants_are_distinct():
     assert names[-1].endswith("_lower_right_1279") and digest not in names[-1]
 
 
+def test_names_of_features_of_many_depths_hold_stage_and_statistic():
+    extractor = FeatureExtractor(pooling="multi_depth")
+    names = [name.split("_", 3)[3] for name in extractor.get_feature_names_out()]
+    assert len(names) == extractor.n_features_out_ == 2 * (40 + 80 + 112 + 192 + 320 + 1280)
+    assert names[39:41] == ["block4_add_mean_39", "block4_add_std_0"]
+    assert (len(set(names)), names[-1]) == (len(names), "head_relu6_std_1279")
+
+
 def test_data_frames_carry_the_names(images):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"path": [str(path) for path in images.sources], "age": range(24)})

@@ -38,7 +38,7 @@ class QuickMaps(QuickEngine):
     """Its features, as the maps of a single place."""
 
     def of(self, pixels):
-        return self.embed(pixels[None])[None]
+        return [self.embed(pixels[None])[None].astype(np.float64)]
 
 
 def main(images, out, cache=None):
