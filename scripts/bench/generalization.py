@@ -60,9 +60,15 @@ METHODS = {
     "the same, multi_depth, from 1/16 on": {**DEPTHS, "columns": "block(7|10|14|15)_|head_"},
     "the same, multi_depth, from 1/32 on": {**DEPTHS, "columns": "block1[45]_|head_"},
     "the same, multi_depth, last stage": {**DEPTHS, "columns": "head_"},
+    "the same, multi_depth, last means": {**DEPTHS, "columns": "head_relu6_mean_"},
     "svm, radiograph, 4 views": {**BASE, "classifier": "svm"},
     "svm, the same, multi_depth": {**DEPTHS, "classifier": "svm"},
     "svm, the same, multi_depth, means": {**DEPTHS, "classifier": "svm", "columns": "_mean_"},
+    "svm, the same, multi_depth, last means": {
+        **DEPTHS,
+        "classifier": "svm",
+        "columns": "head_relu6_mean_",
+    },
     "the same, two networks": {**BASE, "backbone": TWO},
     "the same, two networks, adapted": {**BASE, "backbone": TWO, "adapted": True},
 }
@@ -196,7 +202,7 @@ class Bench:
         """Judge a method under every shift."""
         figures = {}
         for train_images, tests in self.pairs.values():
-            views, test_views = method["views"]
+            views, test_views = [self.options.views] * 2 if self.options.views else method["views"]
             train = self.extract(train_images, method, views)
             model = fit(train, method.get("classifier", "logistic"), cv=3, search_rows=3000)
             shown = {name: self.extract(s, method, test_views) for name, s in tests.items()}
@@ -239,6 +245,7 @@ def main():
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--methods", default="", help="Regular expression of their names.")
+    parser.add_argument("--views", type=int, help="Views in place of each method's own.")
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--most", type=int, default=1600, help="Images, drawn by patient.")
     options = parser.parse_args()
