@@ -26,8 +26,6 @@ from featx.runtime.process_state import (
     note_running,
 )
 
-__all__ = ["OneByOne", "convert", "import_openvino", "openvino_installed", "quiet_and_private"]
-
 
 class OneByOne:
     """A network on the CPU that runs single images, several at a time on separate cores."""

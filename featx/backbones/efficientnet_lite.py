@@ -22,13 +22,6 @@ import numpy as np
 from featx.backbones._keras import import_keras
 from featx.errors import FeatxError
 
-__all__ = [
-    "EfficientNetLite0",
-    "EfficientNetLite1",
-    "EfficientNetLite2",
-    "load_torch_state",
-]
-
 _STEM_CHANNELS = 32
 _HEAD_CHANNELS = 1280
 _BATCH_NORM_EPSILON = 1e-3

@@ -26,8 +26,6 @@ from featx.backbones.registry import BackboneSpec
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
 
-__all__ = ["QuantizedEngine", "check_quantizer", "quantize"]
-
 _NETWORK, _NUMBERS = "network.xml", "network.bin"
 
 

@@ -19,8 +19,6 @@ import numpy as np
 from featx.errors import FeatxError
 from featx.runtime.files import file_digest
 
-__all__ = ["read_torch_state"]
-
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
 _STORAGE_DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}

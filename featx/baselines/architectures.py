@@ -15,17 +15,6 @@ if TYPE_CHECKING:
 
     from featx.baselines.baseline_recipe import BaselineRecipe
 
-__all__ = [
-    "base_of",
-    "build_network",
-    "freeze",
-    "output_layer",
-    "pretrained",
-    "ramirez_cnn",
-    "split_output",
-    "staged_cnn",
-]
-
 
 def build_network(
     recipe: BaselineRecipe, size: tuple[int, int], n_classes: int, weights: Weights | None

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from featx.images.augmentation import Augmentation
 
-__all__ = ["SHARE_OF_255", "BaselineRecipe", "Constant", "Plateau", "Schedule", "WarmCosine"]
-
 # Pixels / 255 whatever the network was trained with, as most published recipes do.
 SHARE_OF_255 = Preprocessing(mean=(0.0, 0.0, 0.0), scale=(255.0, 255.0, 255.0), bgr=False)
 

@@ -23,8 +23,6 @@ from featx.runtime.progress import progress
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FeatureTables", "fit_ensemble"]
-
 # Views of a training image whose features the classifier sees, the image itself included.
 VIEWS = 4
 

@@ -23,8 +23,6 @@ from featx.images.augmentation import Augmentation
 if TYPE_CHECKING:
     from keras import KerasTensor
 
-__all__ = ["FINETUNED", "RECIPES", "finetuned"]
-
 _REPORT = "Ramírez Cámara 2022"
 _SPLIT = (
     "Its split by image is kept for validation, inside the training patients; the test patients "

@@ -7,8 +7,6 @@ from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.recipes import FINETUNED, RECIPES, finetuned
 from featx.errors import find_name
 
-__all__ = ["get_baseline", "list_baselines"]
-
 _RECIPES = {recipe.name: recipe for recipe in RECIPES}
 
 

@@ -15,8 +15,6 @@ from typing import Any
 from featx.baselines.callbacks import EpochBackup
 from featx.runtime.files import put_bytes
 
-__all__ = ["DamagedCheckpointError", "Row", "Session", "damage_noticed"]
-
 logger = logging.getLogger(__name__)
 
 Row = dict[str, float]

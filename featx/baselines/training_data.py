@@ -28,17 +28,6 @@ from featx.runtime.versions import library_versions
 if TYPE_CHECKING:
     import keras
 
-__all__ = [
-    "FitTask",
-    "TrainingData",
-    "adjust",
-    "check_labels",
-    "check_precision",
-    "find_starts",
-    "policy_of",
-    "split",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -174,6 +163,7 @@ def check_precision(recipe: BaselineRecipe) -> None:
 
 
 def has_gpu() -> bool:
+    """Return whether Keras sees a GPU."""
     try:
         return bool(import_keras().distribution.list_devices("gpu"))
     except (RuntimeError, ValueError, NotImplementedError, AttributeError):

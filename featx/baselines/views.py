@@ -20,8 +20,6 @@ from featx.runtime.parallel import jobs_at_a_time, map_with_progress, prefetch
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ImageViews", "Render", "TrainingBatches", "predict", "run_network"]
-
 # Decoded images kept in memory; images beyond it are decoded again in each epoch.
 MEMORY_BYTES = 512 * 2**20
 

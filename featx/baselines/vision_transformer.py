@@ -16,8 +16,6 @@ from featx.runtime.files import file_digest
 if TYPE_CHECKING:
     from keras import KerasTensor
 
-__all__ = ["VIT", "VIT_PREPROCESSING", "find_vit_weights", "vision_transformer"]
-
 VIT = "vit_base_patch16_224"
 
 # KerasHub's converter of these presets maps pixels to [-1, 1].

@@ -21,9 +21,6 @@ from featx.classifiers.smooth_trees import TreeTable
 from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
 
-__all__ = ["BoostedTrees"]
-
-
 # Leaves are rounded, so that a row of weight 2 gives the same booster as the row given twice.
 _LEAF_STEP = 2.0**-22
 

@@ -13,8 +13,6 @@ from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import differing_settings
 
-__all__ = ["check_classes", "check_features", "check_finite", "check_names", "check_recipes"]
-
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5

@@ -11,8 +11,6 @@ from featx.errors import UsageError, check_names, find_name
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.memory import parse_size
 
-__all__ = ["CALIBRATIONS", "FitConfig"]
-
 CALIBRATIONS = ("sigmoid", "isotonic", "none")
 
 

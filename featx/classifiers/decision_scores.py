@@ -11,15 +11,6 @@ from scipy.special import logsumexp
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = [
-    "FORMAT",
-    "LEAST_PROPORTION",
-    "average_views",
-    "classifier_scores",
-    "one_vs_rest_auc",
-    "pipeline_scores",
-]
-
 Scores = npt.NDArray[np.float64]
 
 # Raised whenever the same classifier gets other scores.

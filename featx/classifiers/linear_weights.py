@@ -13,8 +13,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-__all__ = ["LinearWeights", "linear_weights"]
-
 
 @dataclass(frozen=True, eq=False)
 class LinearWeights:

@@ -11,8 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from featx.runtime.parallel import chosen_jobs
 
-__all__ = ["n_workers", "run_all"]
-
 Result = TypeVar("Result")
 
 

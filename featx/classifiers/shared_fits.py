@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from featx.classifiers.decision_scores import Scores, average_views, classifier_scores
 
-__all__ = ["PrecomputedKernels", "PreparedFold", "SharedFits", "WarmPath"]
-
 # A fit that begins near its optimum would stop at once by scikit-learn's 1e-4.
 _TOLERANCE = 3e-5
 

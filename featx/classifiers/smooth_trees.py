@@ -18,8 +18,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from featx.classifiers.validation import check_rows
 
-__all__ = ["SMOOTHING", "SmoothForest", "TreeTable"]
-
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 

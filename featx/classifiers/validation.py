@@ -16,8 +16,6 @@ from sklearn.utils import validation
 
 from featx.metrics.labels import check_of_rows
 
-__all__ = ["check_rows", "check_rows_and_labels", "own_settings"]
-
 _SCIKIT_LEARN = tuple(int(part) for part in re.findall(r"\d+", sklearn.__version__)[:2])
 
 # Features are float32; float64 stays float64.

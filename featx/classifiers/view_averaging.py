@@ -19,8 +19,6 @@ from featx.classifiers.validation import check_rows, check_rows_and_labels
 from featx.errors import UsageError
 from featx.metrics.labels import check_of_rows
 
-__all__ = ["ViewAveraging"]
-
 
 def _inner_has(name: str) -> Callable[[Any], Any]:
     return available_if(lambda self: hasattr(getattr(self, "estimator_", self.estimator), name))

@@ -95,10 +95,8 @@ class FileFinder:
 
     def search(self, path: str) -> Located | None:
         """Return the only file at a path or below the folder whose path ends like this one."""
-        file = self.find(path)
-        return self._only(path) if file is None else file
-
-    def _only(self, path: str) -> Located | None:
+        if (file := self.find(path)) is not None:
+            return file
         files = [_regular_file(self.root / name) for name in self.below(path)]
         # Links lead to one file under several paths.
         identities = {file[1] for file in files if file is not None}

@@ -52,16 +52,9 @@ def make_phantoms(
     """Write synthetic radiographs as class folders of JPEG files, and return their paths.
 
     A patient has one class and several images: the same anatomy in other poses and exposures.
+    Height and width vary around the size, equally in both classes; the prevalence is the proportion
+    of patients with pneumonia. The same seed gives the same bytes with the same Pillow and OpenCV.
     Images of an earlier call are replaced; a folder with other files is refused.
-
-    Parameters
-    ----------
-    size : int, default=256
-        Approximate height and width in pixels; they vary equally in both classes.
-    prevalence : float, default=0.6
-        Proportion of patients with pneumonia, between 0 and 1.
-    random_state : int, default=0
-        Random seed; the same seed gives the same bytes with the same Pillow and OpenCV.
 
     Examples
     --------

@@ -29,8 +29,6 @@ from featx.runtime.progress import progress
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-__all__ = ["connected", "fill_cache_on"]
-
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LazyRows", "consecutive_runs", "open_rows", "row_blocks", "take"]
-
 BLOCK_BYTES = 16 * 2**20
 
 Rows = npt.NDArray[np.float32]

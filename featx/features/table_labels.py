@@ -23,8 +23,6 @@ from featx.errors import UsageError
 if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
 
-__all__ = ["labels_from_table"]
-
 logger = logging.getLogger(__name__)
 
 _SEVERAL = "whose path fits several images"

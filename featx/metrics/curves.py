@@ -20,18 +20,12 @@ _GRID = 101
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A curve with a pointwise band.
+    """A curve with a pointwise band."""
 
-    Parameters
-    ----------
-    x, y : ndarray of float64, shape (n_points,)
-        The curve's corners, x rising.
-    grid, low, high : ndarray of float64, shape (n_grid,)
-        Places on the x axis, and the bounds of y there; empty where resamples cannot vary.
-    """
-
+    # The curve's corners, x rising.
     x: Floats
     y: Floats
+    # Places on the x axis, and the bounds of y there; empty where resamples cannot vary.
     grid: Floats
     low: Floats
     high: Floats

@@ -246,19 +246,8 @@ def mean_interval(parts: Sequence[Interval], influences: Floats) -> Interval:
     """Return the mean of several figures with an interval from theirs (MOVER).
 
     The distances from estimates to bounds take the place of standard errors: for independent
-    figures they add as squares, otherwise with their correlations [1]_ [2]_.
-
-    Parameters
-    ----------
-    parts : sequence of Interval
-        Figures with their intervals.
-    influences : ndarray of float64, shape (n_parts, n_patients)
-        Influence of each patient on each figure, for the correlations; any scale.
-
-    Returns
-    -------
-    Interval
-        Undefined if a part is.
+    figures they add as squares, otherwise with their correlations [1]_ [2]_. These follow from the
+    influence of each patient on each figure, of any scale and of shape (n_parts, n_patients).
 
     References
     ----------

@@ -168,23 +168,8 @@ def auc_influence(
     The sum of squares of one classifier's influences is the variance of its area; the sum of
     products of two classifiers' influences is the covariance of theirs. With one image per patient
     both are DeLong's; otherwise Obuchowski's by the jackknife, which is unbiased also where
-    patients have different numbers of images.
-
-    Parameters
-    ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images are positive.
-    scores : ndarray of float64, shape (n_images,)
-        Higher means more likely positive.
-    patients : ndarray of int64, shape (n_images,)
-        Number of the patient of each image.
-
-    Returns
-    -------
-    area : float
-        nan where a class has no image.
-    influence : ndarray of float64, shape (n_patients,)
-        nan where a class has fewer than two patients.
+    patients have different numbers of images. Patients are numbered from 0. The area is nan where
+    a class has no image, an influence where a class has fewer than two patients.
 
     Examples
     --------
@@ -224,19 +209,9 @@ def _sides(
 def macro_auc_influence(
     labels: Integers, scores: Floats, patients: Integers
 ) -> tuple[float, Floats]:
-    """Return the macro-averaged AUC and each patient's influence on it.
+    """Return the macro-averaged AUC and each patient's influence on it, as `auc_influence` does.
 
-    Parameters
-    ----------
-    labels, scores
-        As in `macro_auc_interval`.
-    patients : ndarray of int64, shape (n_images,)
-        Number of the patient of each image.
-
-    Returns
-    -------
-    area, influence
-        As of `auc_influence`; nan where they are nan of any class.
+    Both are nan where they are nan of any class.
     """
     if scores.ndim == 1:
         return auc_influence(labels == 1, scores, patients)
@@ -248,13 +223,7 @@ def macro_auc_influence(
 
 
 def ranked(probabilities: Floats) -> Floats:
-    """Return the columns to rank: the second of two, otherwise all.
-
-    Parameters
-    ----------
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Of each class.
-    """
+    """Return the columns of class probabilities to rank: the second of two, otherwise all."""
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
