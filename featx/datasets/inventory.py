@@ -22,6 +22,11 @@ __all__ = ["Inventory", "PassedOver", "look_alike", "summarize"]
 logger = logging.getLogger(__name__)
 
 _MOST_EXAMPLES = 10
+# Cyrillic and Greek letters that are drawn as Latin ones.
+_LOOK_LATIN = str.maketrans(
+    "АВЕКМНОРСТХаеорсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",  # noqa: RUF001
+    "ABEKMHOPCTXaeopcyxABEZHIKMNOPTYXo",
+)
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ def look_alike(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def _plain(name: str) -> str:
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    text = unicodedata.normalize("NFKC", name.translate(_LOOK_LATIN)).casefold().strip()
     text = re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\.0+$", "", text))
     # Signs tell apart: 'COVID+' and 'COVID-', 1 and -1.
     return " ".join(re.findall(r"[^\W_]+|\+|^-|-$", text))
