@@ -28,9 +28,10 @@ class Finding:
         One of ``exact-duplicates-across``, ``near-duplicates-across``, ``patients-across``,
         ``duplicates-between-sets``, ``patients-between-sets``, ``patients-joined``,
         ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
-        ``depths-differ`` and ``class-share``; of the images given to a model
+        ``tiny``, ``depths-differ`` and ``class-share``; of the images given to a model
         ``trained-on-images``, ``trained-on-copies``, ``trained-on-patients``,
-        ``patients-not-compared``, ``trained-on-left-out`` and ``training-unknown``.
+        ``patients-not-compared``, ``trained-on-left-out``, ``training-unknown``, ``untypical`` and
+        ``typicality-unknown``.
     severity : {"leak", "warning", "information"}
         A leak makes scores too good.
     count : int
@@ -75,6 +76,15 @@ class Finding:
         """The sentence; a leak is called one."""
         return (
             f"LEAK: {self.text} All scores are too high." if self.severity == "leak" else self.text
+        )
+
+    @property
+    def named(self) -> str:
+        """The alarm with some examples."""
+        return (
+            f"{self.alarm} Examples: {'; '.join(self.examples[:3])}."
+            if self.examples
+            else self.alarm
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +165,12 @@ _TEXTS = {
     "they stay together.",
     "unreadable": "{n} image{s} could not be read and {were} left out.",
     "constant": "{n} image{s} {have} the same intensity everywhere.",
+    "tiny": "{n} image{s} {are} less than 16 pixels high or wide.",
+    "untypical": "{n} of {total:,} images {are} unlike the training images of the model: their "
+    "typicality is at most {limit:.3g}, which chance alone gives to that proportion of images like "
+    "those. Inspect them before you use their probabilities.",
+    "typicality-unknown": "The model was fitted by an older featx and does not say whether these "
+    "{n} images are like its training images; fit it again to know.",
     "trained-on-images": "{n} image{s} {are} among the training images of the model.",
     "trained-on-copies": "{n} image{s} {have} the features of a training image of the model.",
     "trained-on-patients": "{n} patient{s} {have} the name of a patient that the model was trained "

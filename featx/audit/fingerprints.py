@@ -10,14 +10,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from featx.audit.findings import Finding, make_finding
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
-__all__ = ["Fingerprints", "take_fingerprints", "thumbnail"]
+__all__ = ["Fingerprints", "pixel_findings", "take_fingerprints", "thumbnail"]
 
 THUMBNAIL = 24
+
+# Shorter sides show no anatomy; MedMNIST has 28 pixels.
+_TINY = 16
 
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -33,6 +37,8 @@ class Fingerprints:
     thumbnails: Thumbnails
     # Whether all pixels of an image are the same.
     constant: npt.NDArray[np.bool_]
+    # Whether the shorter side has fewer than 16 pixels.
+    tiny: npt.NDArray[np.bool_]
     # Bits at which pixels of no declared depth are read; 0 for other images.
     depths: npt.NDArray[np.int64]
     unreadable: dict[int, str]
@@ -58,9 +64,21 @@ def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing image
         digests=np.array([each.digest for each in taken], dtype=np.str_),
         thumbnails=np.array([each.thumbnail for each in taken], dtype=np.uint8),
         constant=np.array([each.constant for each in taken], dtype=bool),
+        tiny=np.array([each.tiny for each in taken], dtype=bool),
         depths=np.array([each.depth for each in taken], dtype=np.int64),
         unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
+
+
+def pixel_findings(names: Sequence[str], fingerprints: Fingerprints) -> list[Finding]:
+    """Find the images whose pixels cannot show a patient: of one intensity, or tiny."""
+    return [
+        finding
+        for kind, chosen in (("constant", fingerprints.constant), ("tiny", fingerprints.tiny))
+        for finding in make_finding(
+            kind, "warning", [names[i] for i in np.flatnonzero(chosen).tolist()]
+        )
+    ]
 
 
 def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
@@ -74,6 +92,7 @@ class _Fingerprint(NamedTuple):
     digest: str
     thumbnail: Thumbnails
     constant: bool
+    tiny: bool = False
     depth: int = 0
     reason: str = ""
 
@@ -94,5 +113,6 @@ def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
         digest=digest,
         thumbnail=thumbnail(pixels),
         constant=bool((pixels == pixels.flat[0]).all()),
+        tiny=min(pixels.shape) < _TINY,
         depth=depth,
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from featx.audit.duplicates import exact_pairs, join_patients, near_pairs
 from featx.audit.findings import Finding, leak_error, make_finding
-from featx.audit.fingerprints import Fingerprints, take_fingerprints
+from featx.audit.fingerprints import Fingerprints, pixel_findings, take_fingerprints
 from featx.datasets.dataset import ImageDataset
 
 __all__ = ["Audit", "Inspection", "audit_split", "find_leaks", "inspect_images"]
@@ -131,7 +131,6 @@ def audit_split(
     ]
     within = [f"{names[i]} = {names[j]}" for i, j in pairs if parts[i] == parts[j]]
     unreadable = [f"{name}: {reason}" for name, reason in inspection.unreadable().items()]
-    constant = np.flatnonzero(inspection.fingerprints.constant)
     findings = [
         *_duplicates_across(names, parts, "exact-duplicates-across", inspection.exact),
         *_duplicates_across(names, parts, "near-duplicates-across", inspection.near),
@@ -142,7 +141,7 @@ def audit_split(
         *make_finding("labels-differ", "warning", differing),
         *make_finding("duplicates-within", "information", within),
         *make_finding("unreadable", "warning", unreadable),
-        *make_finding("constant", "warning", [names[i] for i in constant]),
+        *pixel_findings(names, inspection.fingerprints),
         *_depths_differ(inspection),
         _class_proportions(inspection.images, in_test, in_train),
     ]

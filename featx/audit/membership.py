@@ -34,6 +34,7 @@ __all__ = [
     "digest_codes",
     "find_members",
     "membership_record",
+    "original_rows",
     "original_views",
 ]
 
@@ -216,6 +217,12 @@ def _moments(features: Blocks) -> dict[str, npt.NDArray[np.float32]]:
     return {name: np.asarray(value, dtype=np.float32) for name, value in moments.items()}
 
 
+def original_rows(matrix: FeatureMatrix) -> npt.NDArray[np.int64]:
+    """Return the row of each image itself, in the order of images."""
+    rows = np.flatnonzero(matrix.view == 0)
+    return rows[np.argsort(matrix.image[rows], kind="stable")]
+
+
 def original_views(matrix: FeatureMatrix) -> Blocks | None:
     """Return a reader of the features of the images themselves, in the order of images.
 
@@ -223,8 +230,7 @@ def original_views(matrix: FeatureMatrix) -> Blocks | None:
     """
     if matrix.X.shape[1] < _FEWEST_FEATURES:
         return None
-    rows = np.flatnonzero(matrix.view == 0)
-    rows = rows[np.argsort(matrix.image[rows], kind="stable")]
+    rows = original_rows(matrix)
 
     def read() -> Iterator[npt.NDArray[np.float32]]:
         for start in range(0, len(rows), _ROWS):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from featx.audit.typicality import cutoff
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.costs import (
     extraction_rate,
@@ -52,11 +53,16 @@ class ModelName(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A row with the model's predictions of the test images and its key in the result cache."""
+    """A row with the model's predictions of the test images and its key in the result cache.
+
+    `unlike` counts the images of each set, "" for the test set, that are unlike the training
+    images, where that is known.
+    """
 
     row: BenchmarkRow
     predictions: Predictions
     key: str
+    unlike: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,8 @@ class ModelEvaluator:
         seconds_fit: float,
     ) -> BenchmarkRow:
         train, test = data.train, data.test
-        scores = self._score(name.name, data, model.predict_images, model.threshold_)
+        predict = model.predict_images
+        scores = self._score(name.name, data, predict, model.threshold_, model.typicality)
         return BenchmarkRow(
             **name._asdict(),
             scores=scores.pop(""),
@@ -240,14 +247,19 @@ class ModelEvaluator:
         data: TrainTestData[Any],
         predict: Callable[[Any], npt.NDArray[np.float64]],
         threshold: Threshold,
+        typicality: Callable[[Any], npt.NDArray[np.float64] | None] = lambda _: None,
     ) -> dict[str, Scores]:
         """Predict the test images and the external sets, and score the predictions as saved."""
         scores = {}
         for external, images in data.evaluated.items():
             path = self._scores_file(name, external)
-            patients = known_patients(images)
             Predictions(
-                images.names, self.class_names, predict(images), images.labels, patients
+                images.names,
+                self.class_names,
+                predict(images),
+                images.labels,
+                known_patients(images),
+                typicality=typicality(images),
             ).to_csv(path)
             saved = Predictions.from_csv(path).decide(threshold)
             scores[external] = saved.score(self.config.random_state)
@@ -263,10 +275,13 @@ class ModelEvaluator:
     ) -> Evaluation:
         values = self.results.get_or_compute(key, lambda: compute().to_dict(), files)
         # The same images may have other paths than in an earlier run.
-        moved = False
+        moved, unlike = False, {}
+        limit = cutoff(len(np.unique(data.train.patients)))
         for external, images in data.evaluated.items():
             path = self._scores_file(name, external)
             saved = Predictions.from_csv(path)
+            if saved.typicality is not None:
+                unlike[external] = int((saved.typicality <= limit).sum())
             current = replace(saved, names=images.names, patients=known_patients(images))
             if (saved.names, saved.patients is None) != (current.names, current.patients is None):
                 current.to_csv(path)
@@ -274,7 +289,7 @@ class ModelEvaluator:
         if moved:
             self.results.put(key, values, files)
         predictions = Predictions.from_csv(self._scores_file(name))
-        return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
+        return Evaluation(BenchmarkRow.from_dict(values), predictions, key, unlike)
 
     def _scores_file(self, name: str, external: str = "") -> Path:
         return self.folder / "scores" / f"{name}{'@' if external else ''}{external}.csv"

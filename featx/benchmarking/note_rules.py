@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.benchmarking.evaluation import Evaluation
 from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes"]
+__all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes", "typicality_notes"]
 
 # Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
 FEWEST_PATIENTS = 10
@@ -105,6 +106,17 @@ def curve_notes(points: Sequence[Mapping[str, Any]]) -> list[Note]:
     unit = "images" if points[0]["n_patients"] is None else "patients"
     pairs = [[point[f"n_{unit}"], point["auc"]] for point in points]
     return [Note("learning-curve", {"name": points[0]["name"], "points": pairs, "unit": unit})]
+
+
+def typicality_notes(evaluations: Sequence[Evaluation]) -> list[Note]:
+    """Count the images of each set that are unlike the training images, by network."""
+    found: dict[str, dict[str, Any]] = {}
+    for row, unlike in ((each.row, each.unlike) for each in evaluations):
+        for name, count in unlike.items() if row.kind == "frozen" else ():
+            scores = row.externals[name] if name else row.scores
+            note = found.setdefault(name, {"set": name, "images": scores.n, "networks": {}})
+            note["networks"][row.backbone] = count
+    return [Note("typicality", values) for values in found.values()]
 
 
 def _model(row: BenchmarkRow) -> str:

@@ -18,7 +18,12 @@ from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
-from featx.benchmarking.note_rules import curve_notes, row_notes, shortcut_notes
+from featx.benchmarking.note_rules import (
+    curve_notes,
+    row_notes,
+    shortcut_notes,
+    typicality_notes,
+)
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
@@ -191,6 +196,7 @@ class BenchmarkRunner:
         if finished and rank_by is not None:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
         notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
+        notes += typicality_notes(self.evaluations)
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
         return BenchmarkTable(rows, notes, self._metadata(finished))

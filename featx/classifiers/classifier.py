@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from featx.audit.typicality import typicality
 from featx.classifiers.calibration import Calibration, probabilities
 from featx.classifiers.compatibility import (
     check_features,
@@ -85,6 +86,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     membership_ : dict
         Short hashes of the training images, and of their patients where known, by which
         `featx.predict` and `featx.evaluate` recognize them; None after `fit`.
+    typicality_ : dict or None
+        Mean, main directions and distances of training images in feature space; None after `fit`.
     provenance_ : dict
         Versions, counts, digest of the training matrix, candidates with their out-of-fold AUC.
 
@@ -114,6 +117,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     out_of_fold_labels_: npt.NDArray[np.int64]
     out_of_fold_images_: npt.NDArray
     membership_: dict[str, Any] | None
+    typicality_: dict[str, npt.NDArray] | None
     provenance_: dict[str, Any]
 
     def __init__(
@@ -207,7 +211,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         with own_settings():
             kept = fit_rows(self, TrainingSet(X, image, labels, groups[first], classes))
         self.recipes_ = ()
-        self.membership_ = None
+        self.membership_ = self.typicality_ = None
         if patients is None:
             self.provenance_["patients"] = None
         self.out_of_fold_images_ = names[kept]
@@ -341,6 +345,24 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         scores = pipeline_scores(self.pipeline_, matrix.X)
         images = average_views(scores, matrix.image, matrix.n_images)
         return probabilities(self.calibration_.logits(images))
+
+    def typicality(self, matrix: FeatureMatrix) -> npt.NDArray[np.float64] | None:
+        """Return how typical images are of the training images.
+
+        Parameters
+        ----------
+        matrix : FeatureMatrix
+            Features of images, labeled or not.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_images,), or None
+            Proportion of training patients at least as far away in feature space
+            (`featx.audit.typicality`); None for a model fitted to an array or by an older featx.
+        """
+        check_is_fitted(self)
+        check_features(self.n_features_in_, self.recipes_, matrix)
+        return None if self.typicality_ is None else typicality(self.typicality_, matrix)
 
     def predict_files(self, images: Any, **settings: Any) -> Predictions:
         """Extract features of images as in training, and classify them.

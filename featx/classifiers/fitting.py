@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from featx.audit.membership import membership_record, original_views
+from featx.audit.typicality import typicality_record
 from featx.classifiers.calibration import calibrate, cross_calibrate, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_finite
@@ -130,6 +131,7 @@ def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     model.provenance_["versions"] |= versions_of_features(matrix.versions)
     patients = chosen.patients if chosen.patients_known else None
     model.membership_ = membership_record(chosen.digests, patients, original_views(chosen))
+    model.typicality_ = typicality_record(chosen, model.random_state)
     if patients is None:
         model.provenance_["patients"] = None
 

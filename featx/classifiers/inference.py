@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
 from featx.audit.membership import find_members, original_views
+from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
@@ -63,8 +64,8 @@ def predict(
     Returns
     -------
     Predictions
-        With predicted classes, the images that could not be read, and findings where the model was
-        trained on some of the images; these are logged as warnings, too.
+        With predicted classes, typicality, the images that could not be read, and findings where
+        images are blank, tiny, unlike the training images or among them; these are logged, too.
 
     Raises
     ------
@@ -153,7 +154,9 @@ def audited(
     leaks: str = "allow",
     **settings: Any,
 ) -> Predictions:
-    """Classify images, and find those that the model was trained on."""
+    """Classify images; find those that the model was trained on, and those unlike them."""
+    from featx.audit.fingerprints import pixel_findings, take_fingerprints
+
     if leaks not in LEAKS:
         raise unknown_name("way to treat leaks", leaks, LEAKS)
     if not model.recipes_:
@@ -177,6 +180,10 @@ def audited(
         matrix = matrix.select_images(members.others())
         findings = members.left_out()
     probabilities = model.predict_images(matrix)
+    kept = images.select(np.isin(images.names, matrix.names))
+    findings += pixel_findings(kept.names, take_fingerprints([kept], "Checking pixels"))
+    typical = model.typicality(matrix)
+    findings += find_untypical(model.typicality_, matrix.names, typical)
     threshold = model.threshold_
     if adapt:
         from featx.classifiers.adaptation import with_adapted_threshold
@@ -190,6 +197,7 @@ def audited(
         patients=matrix.patients if matrix.patients_known else None,
         unreadable=matrix.unreadable,
         findings=findings,
+        typicality=typical,
     ).decide(threshold)
 
 
@@ -206,10 +214,10 @@ def _labels_for(model: FeatureClassifier, matrix: FeatureMatrix) -> npt.NDArray[
 
 
 def log_findings(findings: Sequence[Finding]) -> None:
-    """Warn of training images among those given to a model."""
+    """Log findings on images given to a model."""
     for finding in findings:
         level = logging.INFO if finding.severity == "information" else logging.WARNING
-        logger.log(level, finding.alarm)
+        logger.log(level, finding.named)
 
 
 def _loaded(model: FeatureClassifier | str | PathLike) -> FeatureClassifier:

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from featx.audit.membership import SKETCH_BYTES
+from featx.audit.typicality import DIRECTIONS
 from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
@@ -46,6 +47,8 @@ def check_model(model: FeatureClassifier) -> None:
     _check_decision(model, n_classes)
     if model.membership_ is not None:
         _check_membership(model.membership_, n_features)
+    if model.typicality_ is not None:
+        _check_typicality(model.typicality_, n_features)
     n_images = len(model.out_of_fold_)
     _array(model, "out_of_fold_", (n_images, n_classes), 0)
     if hasattr(model, "out_of_fold_scores_"):
@@ -142,6 +145,18 @@ def _check_membership(record: dict[str, Any], n_features: int) -> None:
         sketches = record["sketches"]
         shape = len(sketches), SKETCH_BYTES
         _require(sketches.dtype == np.uint8 and sketches.shape == shape, "membership_")
+
+
+def _check_typicality(record: dict[str, Any], n_features: int) -> None:
+    mean, directions, distances = (record[n] for n in ("mean", "directions", "distances"))
+    _require(mean.shape == (n_features,), "typicality_")
+    _require(len(directions) <= DIRECTIONS, "typicality_")
+    _require(directions.shape[1:] == (n_features,), "typicality_")
+    _require(distances.ndim == 1 and len(distances) > 0, "typicality_")
+    arrays = (mean, directions, distances)
+    _require(all(each.dtype.kind == "f" for each in arrays), "typicality_")
+    _require(all(bool(np.isfinite(each).all()) for each in arrays), "typicality_")
+    _require(bool((np.diff(distances) >= 0).all()), "typicality_")
 
 
 def _check_scaler(step: Any, width: int, _: int) -> None:

@@ -193,6 +193,7 @@ def _rename(model: FeatureClassifier) -> None:
         if old in attributes:
             attributes[new] = attributes.pop(old)
     attributes.setdefault("memory", None)
+    attributes.setdefault("typicality_", None)
     if "membership_" not in attributes:
         # Of a model of images these are digests, of an array the numbers of rows.
         images = model.out_of_fold_images_

@@ -53,7 +53,11 @@ class Predictions:
     unreadable : sequence of (str, str), default=()
         Name of each image that could not be read, with the reason.
     findings : sequence of Finding, default=()
-        Which of the images and patients the model was trained on; not in the CSV file.
+        Images and patients that the model was trained on, and images unlike those; not in the CSV
+        file.
+    typicality : array-like of float64, shape (n_images,), optional
+        Proportion of training patients at least as far away in feature space; at most 0.01 where
+        an image is unlike the training images, None where unknown.
 
     Examples
     --------
@@ -74,6 +78,7 @@ class Predictions:
     threshold: Threshold = None
     unreadable: Sequence[tuple[str, str]] = ()
     findings: Sequence[Finding] = ()
+    typicality: Any = None
 
     def __post_init__(self) -> None:
         n, k = len(self.names), len(self.class_names)
@@ -90,6 +95,8 @@ class Predictions:
             fields["patients"] = check_of_rows("patients", self.patients, n).astype(np.str_)
         if self.predicted is not None:
             fields["predicted"] = check_codes(self.predicted, k, what="predicted classes")
+        if self.typicality is not None:
+            fields["typicality"] = np.asarray(self.typicality, dtype=np.float64).reshape(n)
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -137,7 +144,7 @@ class Predictions:
         fields: dict[str, Any] = {
             name: None if values is None else values[chosen]
             for name, values in vars(self).items()
-            if name in ("probabilities", "labels", "patients", "predicted")
+            if name in ("probabilities", "labels", "patients", "predicted", "typicality")
         }
         return replace(self, names=tuple(self.names[place] for place in chosen), **fields)
 
@@ -221,9 +228,9 @@ class Predictions:
         """Write one line per image, as `from_csv` reads it.
 
         Labeled images have the columns ``path``, ``label``, ``patient``, one
-        ``probability_CLASS`` per class and, after `decide`, ``predicted`` and ``problem``. Others
-        have ``path``, the probabilities, the predicted class as ``label``, and ``problem``: the
-        reason why an image could not be read.
+        ``probability_CLASS`` per class, ``typicality`` where known and, after `decide`,
+        ``predicted`` and ``problem``. Others have ``path``, the probabilities, ``typicality``, the
+        predicted class as ``label``, and ``problem``: why an image could not be read.
 
         Parameters
         ----------
@@ -237,6 +244,8 @@ class Predictions:
                 columns["patient"] = self.patients
         for name, values in zip(self.class_names, self.probabilities.T.tolist(), strict=True):
             columns[_PROBABILITY + name] = values
+        if self.typicality is not None:
+            columns["typicality"] = self.typicality.tolist()
         if not self.labeled or self.predicted is not None:
             columns["predicted" if self.labeled else "label"] = self.predicted_names
             columns["problem"] = [""] * len(self)
@@ -302,5 +311,8 @@ class Predictions:
             if "patient" in place
             else None,
             predicted=np.array(codes(predicted), dtype=np.int64) if predicted in place else None,
+            typicality=[float(line[place["typicality"]]) for line in lines]
+            if "typicality" in place
+            else None,
             unreadable=[(line[place["path"]], line[problem]) for line in broken],
         )

@@ -68,7 +68,7 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
     scores = result.score()
-    lines = [finding.alarm for finding in result.findings]
+    lines = [finding.named for finding in result.findings]
     lines += [f"{name}: {interval}" for name, interval in scores.metrics.items()]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -63,9 +63,6 @@ def as_images(
     if isinstance(images, ImageDataset):
         return images
     rules = OpeningRules.of(patients=patients, **others) if rules is None else rules
-    # Of polars and Arrow.
-    if method := {"LazyFrame": "collect", "Table": "to_pandas"}.get(type(images).__name__):
-        images = getattr(images, method)()
     if isinstance(images, str | os.PathLike):
         listing = list_images(images, rules)
     elif hasattr(images, "columns") and ("path" in images.columns or len(images.columns) > 1):
@@ -93,10 +90,9 @@ def _items(images: Any) -> list[Any]:
 
 
 def _check_paths(images: Any, items: list[Any]) -> None:
-    others = [item for item in items if not isinstance(item, str | os.PathLike)]
-    if not others and not isinstance(images, Mapping):
+    other = next((item for item in items if not isinstance(item, str | os.PathLike)), None)
+    if other is None:
         return
-    other = [*others, *items][0]
     shape = f" of shape {other.shape}" if isinstance(other, np.ndarray) else ""
     raise UsageError(
         f"{type(images).__name__} of {type(other).__name__}{shape} holds no images; give a path, "

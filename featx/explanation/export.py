@@ -62,6 +62,8 @@ class Explanations(Sequence[Explanation]):
         Which of the images and patients the model was trained on.
     views : int, default=1
         Number of views that the probabilities are averaged over.
+    typicality : ndarray of float64, shape (n_images,), or None
+        As in `featx.classifiers.predictions.Predictions`.
     """
 
     explanations: tuple[Explanation, ...]
@@ -74,6 +76,7 @@ class Explanations(Sequence[Explanation]):
     model: str = ""
     findings: tuple[Finding, ...] = ()
     views: int = 1
+    typicality: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.explanations)
@@ -111,6 +114,7 @@ class Explanations(Sequence[Explanation]):
                     "probabilities": dict(
                         zip(self.class_names, each.probabilities.tolist(), strict=True)
                     ),
+                    "typicality": None if self.typicality is None else self.typicality[number - 1],
                     "method": self.method,
                     "toward": each.toward,
                     "decision_value": each.decision,
@@ -133,7 +137,7 @@ class Explanations(Sequence[Explanation]):
         tiles, captions = [], []
         for number, (index, each) in enumerate(zip(self.indices, self, strict=True), 1):
             pixels = self.images.read(index)
-            lines = (each.name, *self._caption(each))
+            lines = (each.name, *self._caption(number - 1, each))
             image = picture(pixels, each.map, scale, each.toward, lines)
             put_bytes(out / _file_name(number, each.name), encode(image))
             if number <= _MAX_TILES:
@@ -150,7 +154,7 @@ class Explanations(Sequence[Explanation]):
         content = plain_json(self.to_dict())
         put_bytes(out / NUMBERS, content.encode("utf-8", "surrogateescape"))
 
-    def _caption(self, each: Explanation) -> tuple[str, str, str]:
+    def _caption(self, place: int, each: Explanation) -> tuple[str, str, str]:
         """Write the predicted class with its probability, the reason, and the decision value."""
         probability = dict(zip(self.class_names, each.probabilities, strict=True))
         reason = f"the most probable of {len(self.class_names)} classes"
@@ -162,8 +166,10 @@ class Explanations(Sequence[Explanation]):
             sign = ">=" if last >= self.threshold else "<"
             reason = f"{self.class_names[-1]} {last:.3f} {sign} threshold {self.threshold:.3f}"
         parts = "" if each.bias is None else f" (map {each.map.mean():+.2f}, bias {each.bias:+.2f})"
+        known = self.typicality
+        typicality = "" if known is None else f", typicality {known[place]:.3f}"
         return (
-            f"{each.label}, probability {probability[each.label]:.3f}",
+            f"{each.label}, probability {probability[each.label]:.3f}{typicality}",
             reason,
             f"decision {each.decision:+.2f}{parts}",
         )
@@ -267,6 +273,7 @@ def explain(
         model=name,
         findings=tuple(predictions.findings),
         views=training_views(model),
+        typicality=predictions.typicality,
     )
     log_findings(explanations.findings)
     if out is not None:

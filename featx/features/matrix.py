@@ -177,8 +177,10 @@ class FeatureMatrix:
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame with image, view, label, patient and split before the features.
 
-        Labels are class names, ``""`` where unknown. Features are named by backbone, digest of the
-        recipe and number, so that scikit-learn refuses those of another network.
+        Labels are class names, ``""`` where unknown. Columns of features are named by backbone,
+        digest of the recipe and number, as `FeatureExtractor` names them, so that scikit-learn
+        refuses features of another network. Use it for tables and plots; fits need less memory
+        with the matrix itself.
 
         Raises
         ------
@@ -190,11 +192,10 @@ class FeatureMatrix:
         except ImportError as error:
             raise MissingExtraError("FeatureMatrix.to_frame", "pandas") from error
         images = {
-            # pandas' texts hold no undecodable bytes.
-            "image": pd.Series([self.names[i] for i in self.image], dtype=object),
+            "image": np.array(self.names, dtype=object)[self.image],
             "view": self.view,
             "label": self.y,
-            "patient": pd.Series(self.row_patients.tolist(), dtype=object),
+            "patient": self.row_patients,
             "split": self.splits[self.image],
         }
         features = pd.DataFrame(self.to_numpy(), columns=self.feature_names)

@@ -29,8 +29,8 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``off-center``,
-        ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``synthetic``, and ``text``
-        and ``alarm`` for stored texts.
+        ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``typicality``,
+        ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -169,6 +169,15 @@ def _shortcut(values: Mapping[str, Any]) -> str:
     )
 
 
+def _typicality(values: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{count:,} by {name}" for name, count in values["networks"].items())
+    return (
+        f"Of the {values['images']:,} images of {values['set'] or 'the test set'}, unlike the "
+        f"training images are: {counts} (1 % of images like those would be, or with fewer than 99 "
+        "training patients one divided by their number)."
+    )
+
+
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda v: str(v["text"]),
     "alarm": lambda v: str(v["text"]),
@@ -212,5 +221,6 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"{v['needed']}, intervals may hold the true figure less often than in 95 %."
     ),
     "shortcut": _shortcut,
+    "typicality": _typicality,
     "synthetic": lambda _: "SYNTHETIC images: these figures say nothing of patients.",
 }

@@ -35,7 +35,8 @@ def of_patients(images, *numbers):
 
 
 def kinds(findings):
-    return [(finding.kind, finding.count) for finding in findings]
+    """What is found, but for what chance makes unlike 16 training images."""
+    return [(each.kind, each.count) for each in findings if each.kind != "untypical"]
 
 
 ROADS = {
@@ -86,7 +87,7 @@ def test_the_command_prints_the_leak_before_the_estimates(model, image_folder, r
     assert code == 0 and text.startswith("LEAK: 16 images")
     code, text, _ = run_featx(*words, "--json")
     content = json.loads(text)
-    assert [each["kind"] for each in content["findings"]] == [
+    assert [each["kind"] for each in content["findings"]][:2] == [
         "trained-on-images",
         "trained-on-patients",
     ]
@@ -96,7 +97,7 @@ def test_the_command_prints_the_leak_before_the_estimates(model, image_folder, r
     assert code == 2 and not text and "16 images are among" in " ".join(error.split())
     code, text, _ = run_featx("predict", model, image_folder, "--out", model.with_suffix(".csv"),
                               "--json")  # fmt: skip
-    assert [each["count"] for each in json.loads(text)["findings"]] == [16]
+    assert json.loads(text)["findings"][0]["count"] == 16
 
 
 def test_copies_in_other_files_are_known_by_their_features(image_folder, tmp_path):

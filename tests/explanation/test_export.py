@@ -65,12 +65,14 @@ def test_the_numbers_are_those_of_the_model(model, tmp_path):
         explanations,
         strict=True,
     )
-    for entry, row, label, each in rows:
+    for place, (entry, row, label, each) in enumerate(rows):
+        assert entry["typicality"] == expected.typicality[place]
         assert list(entry["probabilities"].values()) == row.tolist()
         assert entry["label"] == label
-        caption = " ".join(explanations._caption(each))
+        caption = " ".join(explanations._caption(place, each))
         named = entry["probabilities"][label]
-        assert f"{label}, probability {named:.3f}" in caption
+        typical = expected.typicality[place]
+        assert f"{label}, probability {named:.3f}, typicality {typical:.3f}" in caption
         sign = ">=" if label == "well" else "<"
         assert f"well {row[1]:.3f} {sign} threshold {model.threshold_:.3f}" in caption
         assert entry["map_mean_plus_bias"] == pytest.approx(entry["decision_value"], abs=1e-4)
