@@ -19,6 +19,7 @@ from featx.runtime.process_state import (
     check_process,
     environment_variable,
     occupy_standard_descriptors,
+    rounding_variables,
     usable_stderr,
     warnings_ignored,
 )
@@ -38,7 +39,9 @@ def import_keras() -> ModuleType:
         # TensorFlow's C++ reads it as it is loaded: log errors only.
         level = os.environ.get("TF_CPP_MIN_LOG_LEVEL") or "3"
         quiet = environment_variable("TF_CPP_MIN_LOG_LEVEL", level)
-        with quiet, quiet_stderr(), warnings_ignored():
+        # Of flags that it does not know, TensorFlow ends the process with a message.
+        held = contextlib.nullcontext() if rounding_variables() else quiet_stderr()
+        with quiet, held, warnings_ignored():
             try:
                 importlib.import_module("keras")
             except Exception as error:

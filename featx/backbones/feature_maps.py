@@ -13,8 +13,6 @@ from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 from featx.runtime.process_state import network_state
 
-__all__ = ["FeatureMaps", "make_maps"]
-
 
 class FeatureMaps:
     """Feature maps of a frozen backbone, computed by Keras on any of its back ends.

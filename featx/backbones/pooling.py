@@ -9,15 +9,6 @@ from featx.backbones._keras import import_keras
 from featx.backbones.spec import BackboneSpec
 from featx.errors import find_name
 
-__all__ = [
-    "MULTI_DEPTH",
-    "POOLINGS",
-    "VARIANCE_FLOOR",
-    "check_pooling",
-    "pool",
-    "pooled_columns",
-]
-
 MULTI_DEPTH = "multi_depth"
 POOLINGS = ("average", "max", "gem", "quadrants", MULTI_DEPTH)
 

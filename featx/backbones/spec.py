@@ -9,8 +9,6 @@ import numpy as np
 
 from featx.backbones._keras import import_keras
 
-__all__ = ["BackboneSpec", "Preprocessing", "Stage", "WeightFile"]
-
 
 @dataclass(frozen=True)
 class Preprocessing:

@@ -21,7 +21,7 @@ from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import Threshold
 from featx.runtime.csv_text import write_csv
-from featx.runtime.files import TEMPORARY_PREFIX, put_bytes
+from featx.runtime.files import put_bytes, writing
 from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
 from featx.runtime.versions import library_versions
@@ -137,9 +137,8 @@ def save_trained(
     out: Path,
 ) -> None:
     """Write ``network.keras``, ``training.json`` and ``validation.csv``."""
-    temporary = out / f"{TEMPORARY_PREFIX}network.keras"
-    trained.network.save(temporary)
-    temporary.replace(out / "network.keras")
+    with writing(out / "network.keras") as temporary:
+        trained.network.save(temporary)
     put_bytes(out / "validation.csv", _validation_csv(trained, probabilities))
     kept = [field.name for field in fields(trained) if field.name not in ("name", "network")]
     record = {name: getattr(trained, name) for name in kept}

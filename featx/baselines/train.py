@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from featx.backbones.weights import Weights
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
@@ -28,8 +29,6 @@ from featx.datasets.dataset import ImageDataset
 from featx.images.augmentation import Augmentation
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.files import check_output
-
-__all__ = ["train"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +137,7 @@ def train(
     check_precision(recipe)
     starts = find_starts(recipe, weights, weights_dir, random_state)
     data, unreadable = _read(images, recipe, random_state)
-    inputs = {
-        "recipe": recipe.to_dict(),
-        "random_state": random_state,
-        "weights": [None if start is None else start.digest for start in starts],
-        "images": data.digest,
-    }
+    inputs = _inputs(recipe, starts, data)
     if out is not None:
         # An unwritable folder fails before hours of training, too.
         prepare_record(out, inputs, overwrite=overwrite)
@@ -172,6 +166,18 @@ def train(
     if out is not None:
         save_trained(trained, found, random_state, inputs, out)
     return trained
+
+
+def _inputs(
+    recipe: BaselineRecipe, starts: list[Weights | None], data: TrainingData
+) -> dict[str, Any]:
+    """Return what decides a training, by which another one in the same folder is noticed."""
+    return {
+        "recipe": recipe.to_dict(),
+        "random_state": data.random_state,
+        "weights": [None if start is None else start.digest for start in starts],
+        "images": data.digest,
+    }
 
 
 def _read(

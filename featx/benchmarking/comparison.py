@@ -10,7 +10,7 @@ from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.evaluation import Evaluation
 from featx.metrics.paired_tests import ComparisonResult
 from featx.reporting.differences import corrected, paired_rows, pick_reference
-from featx.reporting.records import BenchmarkRow, Comparison, Difference
+from featx.reporting.records import BenchmarkRow, Comparison
 
 __all__ = ["compare"]
 
@@ -52,16 +52,18 @@ def _test(each: Evaluation, other: Evaluation) -> dict[str, ComparisonResult]:
 
 
 def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
-    """Test the AUC of rows of other precisions against the same row in float32, by patient."""
+    """Test AUC of rows of other precisions against the same row in float32, corrected alike."""
     frozen = [each for each in evaluations if each.row.kind == "frozen"]
     by_models = {(each.row.backbone, each.row.classifier): each for each in frozen}
-    found = {}
+    pairs = {}
     for each in frozen:
         # Not by the registry, which need not have the networks of an earlier run.
         name = re.sub(_PRECISION, "", each.row.backbone)
         exact = by_models.get((name, each.row.classifier))
-        if name == each.row.backbone or exact is None:
-            continue
-        difference = Difference.from_test(_test(each, exact)["auc"])
-        found[each.row.name] = Comparison(exact.row.name, {"auc": difference})
-    return found
+        if name != each.row.backbone and exact is not None:
+            pairs[each.row.name] = exact.row.name, _test(each, exact)
+    differences = corrected([test for _, test in pairs.values()])
+    return {
+        name: Comparison(exact, {"auc": found["auc"]})
+        for (name, (exact, _)), found in zip(pairs.items(), differences, strict=True)
+    }

@@ -19,7 +19,9 @@ _SHOWN = 5
 
 
 def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: FeatureMatrix) -> None:
-    """Refuse a matrix with another number of features."""
+    """Refuse a matrix without rows, or with another number of features."""
+    if not len(matrix.X):
+        raise UsageError("the matrix has no images")
     if matrix.X.shape[1] != expected:
         raise UsageError(
             f"the model takes {expected:,} features ({_backbones(recipes)}) and the matrix has "

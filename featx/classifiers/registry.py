@@ -18,8 +18,6 @@ from featx.errors import find_name
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["CLASSIFIERS", "ClassifierSpec", "get_classifier", "list_classifiers"]
-
 # Frozen features are strongly correlated: this many components suffice, and kernels and trees
 # become several times faster.
 COMPONENTS = 192

@@ -22,6 +22,9 @@ from featx.runtime.files import remove_unfinished
 from featx.runtime.kinds import shown
 from featx.runtime.process_state import occupy_standard_descriptors
 
+# Environment variables that change what libraries do.
+_LIBRARIES = ("DNNL_", "HDF5_", "KERAS_", "ONEDNN_", "OPENCV_", "OV_", "TF_", "XLA_")
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code: see `featx.cli.root.EXIT_CODES`."""
@@ -83,9 +86,11 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = "the output" if error.filename is None else shown(error.filename)
         return f"{place}: {error.strerror}; mend this and run the same command again"
+    variables = [f"${name}" for name in sorted(os.environ) if name.startswith(_LIBRARIES)]
+    unset = f"; or unset {', '.join(variables)} first" if variables else ""
     return (
         f"unexpected {type(error).__name__}{text and f': {text[:400]}'}. Run the same command with "
-        "--verbose for the traceback, and report it"
+        f"--verbose for the traceback, and report it{unset}"
     )
 
 

@@ -19,8 +19,6 @@ from featx.features.config import default_cache
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.versions import environment_versions
 
-__all__ = ["backbone_rows", "backbone_table", "examine", "findings_table", "stage_table"]
-
 
 def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> list[dict[str, Any]]:
     """Describe all backbones or a named one, and whether weights are on this machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +63,9 @@ def as_images(
     if isinstance(images, ImageDataset):
         return images
     rules = OpeningRules.of(patients=patients, **others) if rules is None else rules
+    # Of polars and Arrow.
+    if method := {"LazyFrame": "collect", "Table": "to_pandas"}.get(type(images).__name__):
+        images = getattr(images, method)()
     if isinstance(images, str | os.PathLike):
         listing = list_images(images, rules)
     elif hasattr(images, "columns") and ("path" in images.columns or len(images.columns) > 1):
@@ -90,9 +93,10 @@ def _items(images: Any) -> list[Any]:
 
 
 def _check_paths(images: Any, items: list[Any]) -> None:
-    other = next((item for item in items if not isinstance(item, str | os.PathLike)), None)
-    if other is None:
+    others = [item for item in items if not isinstance(item, str | os.PathLike)]
+    if not others and not isinstance(images, Mapping):
         return
+    other = [*others, *items][0]
     shape = f" of shape {other.shape}" if isinstance(other, np.ndarray) else ""
     raise UsageError(
         f"{type(images).__name__} of {type(other).__name__}{shape} holds no images; give a path, "

@@ -22,6 +22,11 @@ __all__ = ["Inventory", "PassedOver", "look_alike", "summarize"]
 logger = logging.getLogger(__name__)
 
 _MOST_EXAMPLES = 10
+# Cyrillic and Greek letters that are drawn as Latin ones.
+_LOOK_LATIN = str.maketrans(
+    "АВЕКМНОРСТХаеорсухΑΒΕΖΗΙΚΜΝΟΡΤΥΧο",  # noqa: RUF001
+    "ABEKMHOPCTXaeopcyxABEZHIKMNOPTYXo",
+)
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,9 @@ class PassedOver:
         unit = self.unit if self.count != 1 else self.unit.removesuffix("s")
         text = f"{self.count:,} {unit} {self.reason}"
         kinds = [f"{n:,} {name or 'without suffix'}" for name, n in self.kinds.items()]
-        more = [", ".join(kinds[:5])] if kinds else list(self.examples[:1])
-        return printable(": ".join([text, *more]))
+        shown = kinds[:5] or list(self.examples[:3])
+        more = ", ..." if shown and not kinds and self.count > len(shown) else ""
+        return printable(f"{text}{': ' if shown else ''}{', '.join(shown)}{more}")
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Inventory:
     >>> counts = {"ill": {"": 2}, "well": {"": 3}}
     >>> print(Inventory("xrays", counts, labels_from="folder names").text)
     xrays: 5 images: ill 2, well 3
-      labels: folder names; patients: unknown
+      labels: folder names; positive class: well; patients: unknown
     """
 
     where: str
@@ -117,6 +123,12 @@ class Inventory:
     def n_images(self) -> int:
         """Number of images."""
         return sum(sum(splits.values()) for splits in self.counts.values())
+
+    @property
+    def positive(self) -> str:
+        """The positive class of two, otherwise nothing."""
+        classes = sorted(filter(None, self.counts))
+        return classes[-1] if len(classes) == 2 else ""
 
     @property
     def summary(self) -> str:
@@ -153,7 +165,11 @@ class Inventory:
         """Return where labels, splits and patients come from, in one line."""
         known = [
             f"{what}: {origin}"
-            for what, origin in (("labels", self.labels_from), ("splits", self.splits_from))
+            for what, origin in (
+                ("labels", self.labels_from),
+                ("positive class", self.positive),
+                ("splits", self.splits_from),
+            )
             if origin
         ]
         if self.n_patients is not None:
@@ -223,7 +239,7 @@ def look_alike(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
 
 
 def _plain(name: str) -> str:
-    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    text = unicodedata.normalize("NFKC", name.translate(_LOOK_LATIN)).casefold().strip()
     text = re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"\.0+$", "", text))
     # Signs tell apart: 'COVID+' and 'COVID-', 1 and -1.
     return " ".join(re.findall(r"[^\W_]+|\+|^-|-$", text))

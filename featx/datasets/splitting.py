@@ -69,7 +69,7 @@ def hold_out(
     sides = _repair(side, has, images_per_patient, 2)
     if sides is None:
         raise _impossible(y, has, "training and test set")
-    in_test = sides[patient_of_image] == 1
+    in_test = _leave_two(sides, has, images_per_patient)[patient_of_image] == 1
     return np.flatnonzero(~in_test), np.flatnonzero(in_test)
 
 
@@ -120,6 +120,18 @@ def _repair(
     members = [by_size[of_class[by_size]] for of_class in has.T]
     members.sort(key=len)
     return None if len(members[0]) < 2 else search(fold, frozenset())
+
+
+def _leave_two(side: Indices, has: npt.NDArray[np.bool_], sizes: npt.NDArray[np.int64]) -> Indices:
+    """Move small patients to training, so that each class of three has two to cross-validate."""
+    for patient in np.argsort(sizes, kind="stable"):
+        testing = has[side == 1].sum(axis=0)
+        short = (has.sum(axis=0) > 2) & (has[side == 0].sum(axis=0) < 2)
+        if not short.any():
+            break
+        if side[patient] and (has[patient] & short).any() and (testing - has[patient]).all():
+            side[patient] = 0
+    return side
 
 
 def _impossible(y: npt.NDArray, has: npt.NDArray[np.bool_], where: str) -> UsageError:

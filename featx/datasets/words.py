@@ -27,13 +27,14 @@ _WORDS = {word: split for split, words in WORDS_OF_SPLITS.items() for word in wo
 # Names of splits that could be more than one, so that they are refused.
 _UNCLEAR_SPLITS = frozenset({"fold", "split", "cv", "eval", "evaluation", "trainval"})
 _OTHER_PICTURE = re.compile(
-    "annotat(?:ed|ions?)|augment(?:ed|ations?)|bbox(?:es)?|contours?|groundtruth|heatmaps?|masks?|"
-    "overlays?|segment(?:ed|ations?)|thumb(?:nail)?s?"
+    "annotat(?:ed|ions?)|augment(?:ed|ations?)|bbox(?:es)?|contours?|figures?|gradcam|groundtruth|"
+    "heatmaps?|masks?|outputs?|overlays?|plots?|predictions?|previews?|results?|saliency|"
+    "screenshots?|segment(?:ed|ations?)|thumb(?:nail)?s?"
 )
 # Names of any folder of images, and of persons if they are numbered.
 _IMAGES = re.compile(
-    "batch|chunk|cxr|data|dataset|dir|export|files?|folder|images?|imgs?|jpe?g|parts?|pictures?|"
-    "png|radiographs?|scans?|series|xrays?"
+    "backups?|batch|chunk|cxr|data|dataset|dir|export|files?|folder|images?|imgs?|jpe?g|parts?|"
+    "pictures?|png|radiographs?|scans?|series|te?mp|todo|unlabell?ed|unsorted|xrays?"
 )
 _PERSON = re.compile("cases?|patients?|stud(?:y|ies)|subjects?")
 

@@ -28,6 +28,8 @@ __all__ = ["ExtractionConfig", "default_cache"]
 
 # Written in place of a weights file, whose path is not recorded.
 _FILE = "file"
+# More are no experiment but a slip of the hand.
+_MOST_VIEWS = 10_000
 _PATHS = ("weights_dir", "cache")
 
 
@@ -54,7 +56,7 @@ class ExtractionConfig:
     augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
         Policy by which the views 1, 2, ... are drawn.
     views : int, default=4
-        Number of views per image, at least 1, including the image itself.
+        Number of views per image, 1 to 10,000, including the image itself.
     random_state : int, default=0
         Random seed of the views, and of weights where they are random; 0 to 2**32 - 1.
     color : {"gray", "rgb"}, default="gray"
@@ -155,8 +157,10 @@ class ExtractionConfig:
 
     def _check_views(self) -> None:
         policy = self.policy
-        if self.views < 1:
-            raise UsageError(f"views={self.views}: at least 1, the image itself, is needed")
+        if not 1 <= self.views <= _MOST_VIEWS:
+            raise UsageError(
+                f"views={self.views}: 1, the image itself, to {_MOST_VIEWS:,} are possible"
+            )
         if self.views > 1 and policy == POLICIES["none"]:
             raise UsageError(
                 f"the policy 'none' draws no augmented views, so views={self.views} would repeat "

@@ -115,6 +115,11 @@ def extract(
     images = as_images(images, rules=rules)
     if len(images) == 0:
         raise UsageError("there are no images to extract features of")
+    if out is not None and (twice := len(images) - len({*images.names})):
+        raise UsageError(
+            f"{twice:,} of the images repeat the path of another, and {out} would name two images "
+            "alike; give each image once"
+        )
     if quantization is not None and config.precision != "int8":
         raise UsageError(f"quantization is for int8 only, not for {config.precision}; leave it out")
     embedders = embedders_of(config)

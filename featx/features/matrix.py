@@ -177,10 +177,8 @@ class FeatureMatrix:
     def to_frame(self) -> pd.DataFrame:
         """Return a data frame with image, view, label, patient and split before the features.
 
-        Labels are class names, ``""`` where unknown. Columns of features are named by backbone,
-        digest of the recipe and number, as `FeatureExtractor` names them, so that scikit-learn
-        refuses features of another network. Use it for tables and plots; fits need less memory
-        with the matrix itself.
+        Labels are class names, ``""`` where unknown. Features are named by backbone, digest of the
+        recipe and number, so that scikit-learn refuses those of another network.
 
         Raises
         ------
@@ -192,10 +190,11 @@ class FeatureMatrix:
         except ImportError as error:
             raise MissingExtraError("FeatureMatrix.to_frame", "pandas") from error
         images = {
-            "image": np.array(self.names, dtype=object)[self.image],
+            # pandas' texts hold no undecodable bytes.
+            "image": pd.Series([self.names[i] for i in self.image], dtype=object),
             "view": self.view,
             "label": self.y,
-            "patient": self.row_patients,
+            "patient": pd.Series(self.row_patients.tolist(), dtype=object),
             "split": self.splits[self.image],
         }
         features = pd.DataFrame(self.to_numpy(), columns=self.feature_names)

@@ -28,6 +28,8 @@ _BLOCK = 4 * 2**20
 
 # The mark is written first.
 _HEAD = 2**20
+# Place of the length that HDF5 gives the file, in the superblock that h5py writes.
+_HDF5_END = slice(40, 48)
 
 
 def append_checksums(path: Path) -> None:
@@ -47,11 +49,14 @@ def verify_checksums(path: Path) -> None:
         length = int.from_bytes(end[32:40], "little")
         if len(end) < _END or end[40:] != _MAGIC or length > size - _END:
             file.seek(0)
-            if MARK.encode() in file.read(_HEAD):
-                raise ValueError(
-                    "its end is missing or was changed, as by a program that opens it for writing"
-                )
-            _say_unchecked(path)
+            head = file.read(_HEAD)
+            if MARK.encode() not in head:
+                _say_unchecked(path, logging.INFO, "was written before files had checksums")
+            elif int.from_bytes(head[_HDF5_END], "little") == size:
+                # HDF5 cuts what follows its own end.
+                _say_unchecked(path, logging.WARNING, "lost its checksums to another program")
+            else:
+                raise ValueError("its end is missing or was changed")
             return
         stop = size - _END - length
         file.seek(stop)
@@ -81,8 +86,9 @@ def _digests(file: BinaryIO, block: int, stop: int | None = None) -> Iterator[st
 
 
 @cache
-def _say_unchecked(path: Path) -> None:
-    logger.info(
-        f"{path} was written before matrix files had checksums, so that damage may go unnoticed; "
-        "extract again to get one that has them (rows in the cache are reused)"
+def _say_unchecked(path: Path, level: int, why: str) -> None:
+    logger.log(
+        level,
+        f"{path} {why}, so that damage may go unnoticed; extract again to get one that has them "
+        "(rows in the cache are reused)",
     )

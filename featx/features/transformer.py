@@ -23,8 +23,6 @@ from featx.features.recipe import feature_names
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
 
-__all__ = ["FeatureExtractor"]
-
 _COMBINATIONS = ("average", "concatenate")
 
 

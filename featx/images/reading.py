@@ -95,7 +95,9 @@ def _naming_damage(content: bytes) -> Iterator[None]:
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(name_content(content)) from error
+        damaged = "damaged or cut short (header)"
+        reason = damaged if begins_as_image(content[:132]) else name_content(content)
+        raise UnreadableImageError(reason) from error
     except Image.DecompressionBombError as error:
         raise UnreadableImageError(f"unreasonably large: {error}") from error
     # Pillow raises exceptions of many types on damaged files.

@@ -120,8 +120,10 @@ def check_codes(
     return array.astype(np.int64)
 
 
-def check_scores(scores: Any, n_images: int) -> npt.NDArray[np.float64]:
-    """Return one score, or one row of scores, of each image.
+def check_scores(
+    scores: Any, n_images: int, dimensions: tuple[int, ...] = (1,)
+) -> npt.NDArray[np.float64]:
+    """Return one score, or where there may be 2 dimensions one row of scores, of each image.
 
     Raises
     ------
@@ -129,7 +131,7 @@ def check_scores(scores: Any, n_images: int) -> npt.NDArray[np.float64]:
         If their number differs from that of the images, or a score is NaN.
     """
     array = np.asarray(scores, dtype=np.float64)
-    if array.ndim not in (1, 2) or len(array) != n_images:
+    if array.ndim not in dimensions or len(array) != n_images:
         raise UsageError(
             f"scores of shape {array.shape} for {n_images:,} labels; give one per image"
         )

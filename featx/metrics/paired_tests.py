@@ -104,7 +104,7 @@ def delong_test(
     (0.0625, 0.643)
     """
     first, second = (
-        check_scores(scores, len(np.asarray(labels))) for scores in (scores_a, scores_b)
+        check_scores(scores, len(np.asarray(labels)), (1, 2)) for scores in (scores_a, scores_b)
     )
     if first.shape != second.shape:
         raise UsageError(

@@ -93,7 +93,7 @@ def write_hdf5(
     """
     import h5py
 
-    with _put(path, needed or None) as temporary:
+    with writing(path, needed or None) as temporary:
         if shutil.disk_usage(temporary.parent).free < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with temporary.open("x+b", buffering=0) as file:
@@ -135,7 +135,7 @@ class _GuardedFile:
 
 def put_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write bytes to a file atomically."""
-    with _put(path, len(content)) as temporary:
+    with writing(path, len(content)) as temporary:
         temporary.write_bytes(content)
 
 
@@ -161,13 +161,13 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 @contextlib.contextmanager
-def _put(path: Path, needed: int | None = None) -> Iterator[Path]:
-    """Yield a temporary path, and rename it when the block succeeds.
+def writing(path: Path, needed: int | None = None) -> Iterator[Path]:
+    """Yield a temporary path with the same suffix, and rename it when the block succeeds.
 
     A symbolic link is followed, and stays.
     """
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}{path.suffix}")
     _unfinished.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.synthetic import make_phantoms
 from featx.errors import FeatxError, UsageError
 from featx.images.augmentation import Augmentation
+from featx.runtime.files import TEMPORARY_PREFIX
 from tests.baselines.interruption import Interruption, fit_with, interrupt_in, no_training
 
 
@@ -305,6 +306,16 @@ def test_damaged_backup_restarts_and_a_full_disk_keeps_the_last_one(
         with pytest.raises(FeatxError, match="No space left"):
             train(images, "small", **settings)
     shutil.copytree(tmp_path, tmp_path / "damaged")
+
+    def save_half(_, path):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(import_keras().Model, "save", save_half)
+        with pytest.raises(FeatxError, match="the disk is full"):
+            train(images, "small", **settings)
+    assert not list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*"))
     kept = train(images, "small", **settings)
     assert "continues after epoch 1" in caplog.text
     (weights,) = tmp_path.glob("damaged/checkpoints/stage-1/epoch-0001/*.h5")

@@ -154,18 +154,19 @@ def test_more_than_two_classes_are_compared_too():
 
 
 def test_the_cost_of_a_precision_is_tested_and_reported():
-    exact, quantized, other = predictions([1.0, 0.9, 2.0], 200)
+    exact, quantized, other, worse = predictions([1.0, 0.9, 2.0, 1.7], 200)
     found = {"vgg16@160": exact, "vgg16@160@int8": quantized, "resnet50@int8": other}
+    found |= {"vgg19": other, "vgg19@int8": worse}
     rows = compare([evaluation(name, each, backbone=name) for name, each in found.items()])
-    assert [row.float32 is not None for row in rows] == [False, True, False]
-    expected = delong_test(
-        exact.labels,
-        quantized.probabilities[:, 1],
-        exact.probabilities[:, 1],
-        patients=exact.patients,
-    )
+    assert [row.float32 is not None for row in rows] == [False, True, False, False, True]
+    tests = [
+        delong_test(a.labels, b.probabilities[:, 1], a.probabilities[:, 1], patients=a.patients)
+        for a, b in ((exact, quantized), (other, worse))
+    ]
     assert rows[1].float32.other == "vgg16@160"
-    auc = rows[1].float32.differences["auc"]
-    assert (auc.value, auc.p_value) == (expected.difference, expected.p_value)
-    (note,) = [note for note in row_notes(rows) if note.kind == "float32"]
-    assert f"vgg16@160@int8, svm: AUC 0.9000, {expected.difference:+.4f} against" in note.text
+    differences = [rows[place].float32.differences["auc"] for place in (1, 4)]
+    assert [found.value for found in differences] == [each.difference for each in tests]
+    corrected = holm([each.p_value for each in tests])
+    np.testing.assert_allclose([found.p_value for found in differences], corrected)
+    note = next(note for note in row_notes(rows) if note.kind == "float32")
+    assert f"vgg16@160@int8, svm: AUC 0.9000, {tests[0].difference:+.4f} against" in note.text

@@ -138,6 +138,8 @@ def test_other_number_of_features(matrix, model):
         model.predict_images(other)
     with pytest.raises(UsageError, match=message):
         model.predict_images(other, allow_other_recipe=True)
+    with pytest.raises(UsageError, match="the matrix has no images"):
+        model.predict_images(matrix.select_images([]))
 
 
 def test_other_recipe_is_refused_unless_allowed(matrix, model):

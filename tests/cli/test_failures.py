@@ -41,6 +41,15 @@ def test_unforeseen_errors_are_one_line(run_featx, monkeypatch, error, message, 
     assert any(line.startswith("Traceback") for line in before) == verbose
 
 
+def test_an_unforeseen_error_names_the_variables_that_may_be_in_the_way(run_featx, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("could not execute a primitive")
+
+    monkeypatch.setattr(commands.commands["demo"], "callback", fail)
+    monkeypatch.setenv("ONEDNN_VERBOSE", "2")
+    assert "$ONEDNN_VERBOSE" in run_featx("demo")[2]
+
+
 @pytest.mark.parametrize("words", [["backbones"], ["doctor", "--json"], ["--help"]])
 def test_a_full_disk_behind_standard_output_is_reported(words):
     with Path("/dev/full").open("w") as full:

@@ -132,7 +132,14 @@ def test_where_no_file_exists_the_folder_is_asked_for_and_no_row_is_skipped(put)
         ImageDataset.open(path, skip_problems=True)
 
 
-@pytest.mark.parametrize("numbers", ["1,0 0,1 1,1 0,0", "1.0,0.0 0.0,1.0 1.0, 0.0,0.0"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "1,0 0,1 1,1 0,0",
+        "1.0,0.0 0.0,1.0 1.0, 0.0,0.0",
+        '"1,0","0,0" "0,0","1,0" "1,0", "0,0","0,00"',
+    ],
+)
 def test_columns_of_findings_need_a_choice(put, numbers):
     names = [f"{number}.png" for number in range(4)]
     rows = [f"{name},{row}" for name, row in zip(names, numbers.split(), strict=True)]
@@ -149,15 +156,15 @@ def test_the_positive_class_of_two_can_be_chosen(put):
     assert ImageDataset.open(path, positive="Abnormal").labels.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("one", ["1", "1.0"])
+@pytest.mark.parametrize("one", ["1", "1.0", "1.000000", "1,0"])
 def test_minus_one_is_uncertain_unless_it_is_named(put, one):
     folder = put("a.png", "b.png", "c.png")
     path = write(
-        folder / "list.csv", "path,label", f"a.png,-{one}", f"b.png,{one}", f"c.png,-{one}"
+        folder / "list.csv", "path,label", f'a.png,"-{one}"', f'b.png,"{one}"', f'c.png,"-{one}"'
     )
     with pytest.raises(UsageError, match="2 of 3 labels are -1"):
         ImageDataset.open(path)
-    images = ImageDataset.open(path, rename_labels=f"-{one}:well,{one}:ill")
+    images = ImageDataset.open(path, rename_labels=f'"-{one}:well","{one}:ill"')
     assert images.y.tolist() == ["well", "ill", "well"]
 
 

@@ -1,5 +1,7 @@
 """Tables with the headers of public data sets, few rows, and drawn images."""
 
+import gzip
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -103,6 +105,19 @@ TABLES = {
         ["Pleural effusion absent", "Pleural effusion present"],
         None,
     ),
+    "VinDr-CXR, findings by image": (
+        [
+            "image_id,rad_id,Cardiomegaly,Pleural effusion,No finding",
+            "v1,R11,0,0,1",
+            "v1,R7,0,0,1",
+            "v2,R10,1,0,0",
+            "v2,R9,0,1,0",
+        ],
+        ["train/v1.png", "train/v2.png"],
+        {"positive": "Pleural effusion"},
+        ["Pleural effusion absent", "Pleural effusion present"],
+        None,
+    ),
 }
 
 
@@ -165,10 +180,26 @@ def test_findings_in_another_order_are_not_another_class(tmp_path, separator):
         ImageDataset.open(path)
 
 
-def test_mimic_without_findings_says_where_they_are(tmp_path):
-    Image.new("L", (4, 4)).save(tmp_path / "ab.png")
-    path = tmp_path / "split.csv"
-    path.write_text("dicom_id,study_id,subject_id,split\nab,5,10,train\n")
-    with pytest.raises(UsageError, match=r"mimic-cxr-2.0.0-chexpert.csv.gz; join them"):
-        ImageDataset.open(path, root=tmp_path)
-    assert ImageDataset.open(path, root=tmp_path, labeled=False).patients.tolist() == ["10"]
+@pytest.mark.parametrize("given", ["split", "chexpert"])
+def test_the_tables_of_mimic_are_joined_by_the_line_that_is_proposed(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    for name in ("ab", "cd", "ef"):
+        Image.new("L", (4, 4)).save(f"{name}.png")
+    rows = {
+        "split": ("dicom_id,study_id,subject_id,split", "ab,5,10,train", "cd,5,10,train"),
+        "chexpert": ("subject_id,study_id,No Finding,Edema", "10,5,,1.0", "11,6,1.0,"),
+    }
+    rows["split"] += ("ef,6,11,train",)
+    for name, lines in rows.items():
+        with gzip.open(f"mimic-cxr-2.0.0-{name}.csv.gz", "wt") as file:
+            file.write("\n".join(lines))
+    table = f"mimic-cxr-2.0.0-{given}.csv.gz"
+    with pytest.raises(UsageError, match="images in one table and its findings in") as raised:
+        ImageDataset.open(table, root=tmp_path)
+    exec(str(raised.value).split("`")[1])
+    images = ImageDataset.open("joined.csv", root=tmp_path, positive="Edema")
+    assert images.labels.tolist() == [1, 1, 0]
+    assert images.patients.tolist() == ["10", "10", "11"]
+    if given == "split":
+        alone = ImageDataset.open(table, root=tmp_path, labeled=False)
+        assert alone.patients.tolist() == ["10", "10", "11"]

@@ -79,6 +79,8 @@ def test_a_data_frame_is_read_as_a_table_is(paths, images, tmp_path, monkeypatch
         ([1, 2], "list of int holds no images"),
         (["a.png", 2], "list of int"),
         (np.zeros((4, 7)), r"ndarray of ndarray of shape \(7,\)"),
+        (["a.png", None], "list of NoneType"),
+        ({"path": ["a.png"], "label": ["x"]}, "dict of str holds no images; give .* a data frame"),
         (5, "5 holds no images"),
         ("absent", "absent does not exist; give a folder"),
         (["absent.png"], f"absent.png for one; paths are absolute or relative to {Path.cwd()}"),
@@ -87,6 +89,21 @@ def test_a_data_frame_is_read_as_a_table_is(paths, images, tmp_path, monkeypatch
 def test_anything_else_is_refused_with_what_to_give(images, message):
     with pytest.raises(UsageError, match=message):
         as_images(images)
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "polars"])
+def test_tables_of_other_libraries(image_folder, library):
+    module = pytest.importorskip(library)
+    paths = sorted(map(str, image_folder.rglob("*.png")))
+    cells = {"path": paths, "label": [Path(path).parent.name for path in paths]}
+    if library == "pyarrow":
+        frames = [module.table(cells)]
+    else:
+        frames = [module.DataFrame(cells), module.LazyFrame(cells)]
+    for frame in frames:
+        found = as_images(frame)
+        assert found.names == tuple(paths)
+        assert found.y.tolist() == cells["label"]
 
 
 def test_no_data_frame_library_is_imported(image_folder, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -53,6 +54,8 @@ def each(*splits):
     [
         (["{}/*"], [""]),
         (["{}/site/p1/*"], [""]),
+        (["NORMAL/1/*", "PNEUMONIA/2/*"], [""]),
+        (["{}/p1/1/*"], [""]),
         (["a/b/{}/*"], [""]),
         (["train/{}/*", "dev/{}/*", "test/{}/*"], ["train", "val", "test"]),
         (["Training_Set/{}/*", "hold-out/{}/*"], ["train", "test"]),
@@ -95,6 +98,14 @@ def test_layouts_that_are_understood(make, patterns, splits):
         (["{}/*", "lung_masks/*"], "pictures in lung_masks that are no radiographs"),
         (["{}/frontal/*", "{}/lateral/*"], r"the subfolders frontal, lateral.*'\^\(\[\^/\]\+\)/'"),
         (["{}/*", "{}/lungs/*"], "each have the subfolders lungs beside images"),
+        (["entrenamiento/0/*", "entrenamiento/1/*", "prueba/0/*", "prueba/1/*"], "subfolders 0, 1"),
+        (["siteA/TB/*", "siteA/OK/*", "siteB/TB/*", "siteB/OK/*"], "the subfolders OK, TB"),
+        (["siteA/+/*", "siteA/-/*", "siteB/+/*", "siteB/-/*"], r"the subfolders \+, -"),
+        (["{}/*", "NORMAL (1)/*"], r"NORMAL \(1\) look like copies"),
+        (["{}/*", "PNEUMONIA - Copia/*"], "PNEUMONIA - Copia look like copies"),
+        (["{}/*", "gradcam/*"], "pictures in gradcam that are no radiographs"),
+        (["{}/*", "unlabeled/*"], "unlabeled name no class"),
+        (["NORMAL/*", "N\u041eRMAL/*"], r"'NORMAL', 'N.u041eRMAL'"),
         (["siteA/{}/*", "siteB/{}/*"], "siteA, siteB .* each have the subfolders NORMAL, PNEUM"),
         (["Normal/*", "NORMAL/*"], "class folders 'NORMAL', 'Normal' .* differ only in how they"),
         (["caf\u00e9/*", "cafe\u0301/*"], r"'cafe.u0301', 'caf.xe9'"),
@@ -135,6 +146,11 @@ def test_pictures_that_are_no_radiographs_are_refused_without_labels_too(make):
     with pytest.raises(UsageError, match="pictures in masks"):
         ImageDataset.open(root, labeled=False)
     assert len(ImageDataset.open(root / "masks", labeled=False)) == 3
+
+
+def test_numbered_patients_and_studies_are_no_classes(make):
+    root = make("{}/p1/1/*", "{}/p1/2/*", "{}/p2/1/*", "NORMAL/p3/2/*")
+    assert Counter(ImageDataset.open(root).y) == {"NORMAL": 12, "PNEUMONIA": 9}
 
 
 def passed_over(images):
@@ -186,6 +202,30 @@ def test_what_is_left_out_and_empty_is_said(make):
         ImageDataset.open(root)
 
 
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_a_file_under_two_classes_or_splits_is_refused_and_under_one_counted_once(make, link):
+    root = make("train/{}/*", "test/{}/*")
+    file = root / "train" / "NORMAL" / "0.png"
+    link(file, file.with_name("again.png"))
+    images = ImageDataset.open(root)
+    assert counts(images) == each("train", "test")
+    assert passed_over(images) == {"reached by links a second time": {"train/NORMAL": 1}}
+    for other in ("train/PNEUMONIA/x.png", "test/NORMAL/x.png"):
+        link(file, root / other)
+        with pytest.raises(UsageError, match=r"are the same file, reached by a link, under diff"):
+            ImageDataset.open(root)
+        (root / other).unlink()
+
+
+def test_links_of_a_tar_archive_are_files_of_two_classes(make):
+    root = make("{}/*")
+    (root / "PNEUMONIA" / "x.png").symlink_to("../NORMAL/0.png")
+    with tarfile.open(root.with_suffix(".tar"), "w") as archive:
+        archive.add(root, "xrays")
+    with pytest.raises(UsageError, match=r"NORMAL/0.png and .*PNEUMONIA/x.png are the same file"):
+        ImageDataset.open(root.with_suffix(".tar"))
+
+
 def test_a_folder_under_two_classes_is_refused_and_under_one_counted_once(make):
     root = make("A/p1/*", "B/*")
     (root / "A" / "again").symlink_to(root / "A" / "p1", target_is_directory=True)
@@ -194,7 +234,7 @@ def test_a_folder_under_two_classes_is_refused_and_under_one_counted_once(make):
     assert len(images) == 6
     assert passed_over(images) == {"reached by links a second time": {"A/p1": 3}}
     (root / "A" / "extra").symlink_to(root / "B", target_is_directory=True)
-    with pytest.raises(UsageError, match=r"A/extra and .*/B are the same folder, reached by a"):
+    with pytest.raises(UsageError, match=r"A/extra/0.png and .*/B/0.png are the same"):
         ImageDataset.open(root)
     assert len(ImageDataset.open(root, labeled=False)) == 6
 

@@ -21,7 +21,7 @@ def test_an_inventory_describes_what_was_opened_whatever_is_selected(opened, ima
     found = opened.inventory
     assert found.text.splitlines() == [
         f"{image_folder}: 24 images: NORMAL 12, PNEUMONIA 12",
-        r"  labels: folder names; patients: 12 by rule '(p\d+)_'",
+        r"  labels: folder names; positive class: PNEUMONIA; patients: 12 by rule '(p\d+)_'",
         "  passed over: 1 file with a suffix that no image has: 1 .csv",
         "  passed over: 1 file in image formats that featx does not read (save them as PNG): "
         "1 .webp",

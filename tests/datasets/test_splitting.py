@@ -121,6 +121,22 @@ def test_a_valid_split_is_found_exactly_where_one_exists(images, random_state, n
         assert set(y[hold_out(y, groups, random_state=random_state)[1]]) == set(y)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=6, max_size=12),
+    share=st.floats(0.1, 0.9),
+    random_state=st.integers(0, 3),
+)
+def test_classes_of_three_patients_keep_two_to_train(sizes, share, random_state):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    y = groups % 2
+    train, test = hold_out(y, groups, test_size=share, random_state=random_state)
+    for label in (0, 1):
+        assert len(set(groups[train][y[train] == label])) > 1
+        assert label in y[test]
+    assert patient_folds(y[train], groups[train])
+
+
 @pytest.mark.parametrize("random_state", range(6))
 def test_reported_cases_are_split_by_every_seed(random_state):
     y, groups = [0, 0, 1, 0, 0, 1, 1, 1], ["p0", "p1", "p1", "p2", "p3", "p4", "p4", "p4"]

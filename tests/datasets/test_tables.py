@@ -65,7 +65,7 @@ def test_images_are_named_as_the_table_names_them(image_folder, form):
     assert set(images.patients) == {f"p{number:02d}" for number in range(12)}
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
 def test_delimiters_of_spreadsheets(image_folder, delimiter):
     lines = [["patient", "path", "label"], ["7", "NORMAL/p00_0.png", "no, none"]]
     lines += [["8", "PNEUMONIA/p06_0.png", "yes"]]
@@ -92,6 +92,7 @@ def test_delimiters_of_spreadsheets(image_folder, delimiter):
         ("path,label,path\na,b,c\n", "more than one column 'path'"),
         ("NORMAL/p00_0.png,a\nNORMAL/p00_1.png,b\n", "first row must name the columns"),
         ("path,label\na\0,b\n", "holds zero bytes"),
+        ("Export of 2024,,\npath,label,patient\n", "must name the columns; delete the rows above"),
         (
             "path,label\nNORMAL/p00_0.png,a\n",
             "only the class 'a' by column 'label', and at least two are needed .* Add images",
@@ -128,6 +129,23 @@ def test_patients_are_given_for_all_images_or_for_none(image_folder, blank):
     with pytest.raises(UsageError, match=r"1 without a patient: row 0"):
         ImageDataset.open(path)
     assert len(ImageDataset.open(path, labeled=False)) == 4
+
+
+@pytest.mark.parametrize(
+    ("patient", "problem"),
+    [
+        ("1.23457E+11", "whose patient number a spreadsheet has rounded"),
+        ('"1,23457E+11"', "whose patient number a spreadsheet has rounded"),
+        ("Unknown", "without a patient"),
+        ("#REF!", "without a patient"),
+        ("...", "without a patient"),
+    ],
+)
+def test_cells_that_name_no_patient(image_folder, patient, problem):
+    rows = [f"NORMAL/p0{i}_0.png,{'ab'[i % 2]},{i if i < 2 else patient}" for i in range(4)]
+    path = write_rows(image_folder, *rows, header="path,label,patient")
+    with pytest.raises(UsageError, match=f"2 {problem}: rows 4, 5"):
+        ImageDataset.open(path)
 
 
 def test_a_missing_pyarrow_is_reported(image_folder, monkeypatch):
@@ -190,6 +208,7 @@ def test_a_missing_label_is_a_problem_and_a_missing_split_is_none(image_folder, 
         ("Röntgen", "RO\u0308NTGEN"),
         ("12", "12.0"),
         ("7", "007"),
+        ("P7", "\u04207"),
     ],
 )
 def test_values_that_look_alike_are_refused_with_both_spellings(image_folder, column, usual, other):

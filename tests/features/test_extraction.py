@@ -265,6 +265,14 @@ def test_a_stopped_extraction_goes_on_and_ends_the_same(images, image_folder, tm
     assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "stopped.h5").read_bytes()
 
 
+def test_an_image_given_twice_is_refused_before_a_matrix_is_written(image_folder, tmp_path, quick):
+    path = str(next(image_folder.rglob("*.png")))
+    with pytest.raises(UsageError, match=r"1 of the images repeat the path of another, and .*m.h5"):
+        featx.extract([path, path], views=1, cache=tmp_path, out=tmp_path / "m.h5")
+    assert not list(tmp_path.glob("*/part-*"))
+    assert len(featx.extract([path, path], views=1, cache=tmp_path).X) == 2
+
+
 QUICK_COMMAND = """
 from featx.cli import main
 from featx.features.pipeline import ENGINES

@@ -165,8 +165,7 @@ def test_a_file_that_another_program_writes_is_not_called_damaged(tmp_path):
         other.stdin.close()
     assert "again with `featx extract`" not in str(caught.value)
     # HDF5 cuts the checksums off when it closes a file that was open for writing.
-    with pytest.raises(FeatxError, match="as by a program that opens it for writing"):
-        FeatureMatrix.load(path)
+    assert FeatureMatrix.load(path).names == FIRST.names
 
 
 def test_folders_and_files_without_permission_are_named(tmp_path):

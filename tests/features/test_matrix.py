@@ -188,3 +188,9 @@ def test_what_is_no_matrix_says_so(tmp_path):
     (tmp_path / "m.h5").write_bytes(content[: len(content) // 2])
     with pytest.raises(FeatxError, match="cannot be read as a feature matrix"):
         FeatureMatrix.load(tmp_path / "m.h5")
+
+
+def test_names_that_are_no_unicode_reach_a_data_frame():
+    matrix = make_matrix(n_images=4, views=2)
+    odd = replace(matrix, names=tuple(f"{name}\udcff" for name in matrix.names))
+    assert odd.to_frame()["image"].tolist() == [odd.names[i] for i in odd.image]

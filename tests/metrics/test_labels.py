@@ -133,6 +133,9 @@ def test_scores_that_are_nan_or_of_another_length_are_refused(function):
         calls[function](scores)
     with pytest.raises(UsageError, match="for 6 labels; give one per image"):
         calls[function](P[:3])
+    if function != "delong_test":
+        with pytest.raises(UsageError, match=r"scores of shape \(6, 2\) for 6 labels"):
+            calls[function](np.column_stack([1 - P, P]))
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_the_page_holds_every_part_and_names_it(folder):
         "TRIPOD+AI",
         "CLAIM 2024",
         "for the authors",
-        "labels: folder names; patients: unknown",
+        "labels: folder names; positive class: PNEUMONIA; patients: unknown",
         "passed over: 1 file of no use: 1 .webp",
     ):
         assert words in text, words

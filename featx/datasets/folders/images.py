@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from featx.datasets.folders.layout import Group, group_folders, say_subfolders, unwrap
@@ -66,19 +66,19 @@ def _without_classes(groups: Sequence[Group]) -> str:
 
 
 def _linked_twice(tree: FileTree, groups: Sequence[Group]) -> set[str]:
-    """Return images of folders that links lead to again; refuse those under two classes."""
-    again: set[str] = set()
-    for folder, other in tree.links:
-        images = tree.below(other)
-        first, second = (
-            next((group for group in groups if group.holds(path)), None) for path in (folder, other)
-        )
-        if images and first != second:
-            raise UsageError(
-                f"{tree.name(folder)} and {tree.name(other)} are the same folder, reached by a "
-                "link, under different classes or splits. Remove one of them"
-            )
-        again.update(images)
+    """Return images to which several links lead; refuse those under two classes or splits."""
+    first: dict[Hashable, tuple[str, Group]] = {}
+    again = set()
+    for group in groups:
+        for name in tree.below(group.folder):
+            other, known = first.setdefault(tree.identity(name), (name, group))
+            if known != group:
+                raise UsageError(
+                    f"{tree.name(other)} and {tree.name(name)} are the same file, reached by a "
+                    "link, under different classes or splits. Remove one of them"
+                )
+            if other != name:
+                again.add(name)
     return again
 
 

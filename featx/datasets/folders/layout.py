@@ -27,8 +27,11 @@ _OUT = (
     "list the images in a table with columns path, label and optionally split (docs: Use your own "
     "images and tables)"
 )
+# What file managers add to the name of a copy.
+_COPIED = re.compile(r"[ _-]*(\(\d+\)|\b(copy|copia|kopie|copie)\b.*)$", re.IGNORECASE)
 # More numbered folders than this are no classes.
 _MOST_NUMBERED = 20
+_MOST_CLASSES = 5
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def _check_labels(tree: FileTree, groups: Sequence[Group]) -> None:
         (says_split, "speak of splits"),
         (says_other_pictures, "speak of pictures drawn from radiographs"),
         (says_nothing, "name no class"),
+        (lambda label: _COPIED.sub("", label) in {*labels} - {label}, "look like copies of others"),
         (_numbered(labels), "are numbered like patients or studies"),
     ):
         wrong = [label for label in labels if says(label)]
@@ -168,10 +172,19 @@ def _numbered(labels: Sequence[str]) -> Callable[[str], bool]:
 def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None:
     """Refuse subfolders that recur in several classes under different names."""
     named: dict[int, dict[str, set[str]]] = {}
+    inner = {frozenset(map(last_of, tree.inside(group.folder))) for group in groups}
+    # Alike in every class and few, numbers are rather classes than patients.
+    few = len(inner) == 1 and 1 < len(next(iter(inner))) <= _MOST_CLASSES
     for group in groups:
         for folder, depth in _with_depth(tree, group.folder):
-            name = re.sub(r"[\W\d_]+", " ", last_of(folder)).strip() if depth else ""
-            if tree.has_images(folder) and len(name) > 2:
+            own = last_of(folder) if depth else ""
+            name = re.sub(r"[\W\d_]+", " ", own).strip()
+            if not has_digit(own) or (few and depth == 1 and own.isdigit()):
+                name = name or own
+            elif len(name) <= 2:
+                # The initial of patients, as in p1.
+                name = ""
+            if name and tree.has_images(folder):
                 named.setdefault(depth, {}).setdefault(name, set()).add(group.label)
             if tree.images.get(folder):
                 named.setdefault(depth + 1, {}).setdefault("", set()).add(group.label)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders.walk import DEEPEST, is_litter, is_passed_over, joined, walk_folders
+from featx.datasets.folders.walk import (
+    DEEPEST,
+    identity_of,
+    is_litter,
+    is_passed_over,
+    joined,
+    walk_folders,
+)
 from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError, printable
 from featx.images.archives import Member
@@ -34,7 +42,7 @@ class FileTree:
     """Images and folders by path below a root, which is the empty path.
 
     `folders` maps each folder to its subfolders, `images` each folder to the images in it, and
-    `others` reasons to the files that are passed over. `links` are folders that are the same.
+    `others` reasons to the files that are passed over.
     """
 
     where: str
@@ -42,7 +50,6 @@ class FileTree:
     images: dict[str, list[str]] = field(default_factory=dict)
     sources: dict[str, StoredFile] = field(default_factory=dict)
     others: dict[str, dict[str, None]] = field(default_factory=dict)
-    links: list[tuple[str, str]] = field(default_factory=list)
 
     def add_folder(self, path: str) -> None:
         """Add a folder and those that lead to it."""
@@ -77,6 +84,15 @@ class FileTree:
         for inner in self.folders[folder]:
             found += self.below(inner)
         return sorted(found)
+
+    def identity(self, image: str) -> Hashable:
+        """Return what all links to an image share."""
+        source = self.sources[image]
+        if isinstance(source, Path):
+            with contextlib.suppress(OSError):
+                return identity_of(source, source.stat())
+        # Links in tar archives lead to the same bytes; zip archives have none.
+        return source.start if isinstance(source, Member) and source.start > 0 else image
 
     def has_images(self, folder: str) -> bool:
         """Return whether there is an image at any depth below a folder."""
@@ -149,8 +165,6 @@ def _add_folders(root: Path, tree: FileTree) -> None:
         if folder.too_deep:
             tree.pass_over(_TOO_DEEP, f"{folder.path}/")
             continue
-        if folder.same_as is not None:
-            tree.links.append((folder.same_as, folder.path))
         tree.add_folder(folder.path)
         for name in folder.folders:
             _hide(tree, folder.path, name)

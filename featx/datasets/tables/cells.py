@@ -8,12 +8,14 @@ import unicodedata
 
 import numpy as np
 
-__all__ = ["clean", "is_missing", "text_of"]
+__all__ = ["clean", "finding_of", "is_missing", "text_of"]
 
-# What pandas takes for missing, and '?' and '-'; compared without case.
+# What pandas takes for missing, '?' and '-', and errors of spreadsheets; compared without case.
 _MISSING = frozenset(
     ("", "nan", "-nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat", "?", "-", "--")
-)
+) | {"...", "#ref!", "#value!", "#name?", "#div/0!", "#null!", "#num!"}
+# A minus as word processors write it.
+_MINUS = re.compile(r"^[\u2010-\u2013\u2212](?=\d)")
 
 # Zero-width characters and marks that no spreadsheet shows.
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
@@ -31,6 +33,7 @@ def clean(text: str) -> str:
     if not text.isascii():
         text = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
         text = "".join(" " if letter.isspace() else letter for letter in text)
+        text = _MINUS.sub("-", text.strip())
     return text.strip()
 
 
@@ -43,6 +46,18 @@ def is_missing(cleaned: str) -> bool:
     [True, True, True, True, True, False, False]
     """
     return cleaned.lower() in _MISSING
+
+
+def finding_of(cleaned: str) -> int | None:
+    """Return 1, 0 or -1 of a finding's cell, also with decimals; None of any other.
+
+    Examples
+    --------
+    >>> [finding_of(cell) for cell in ("1", "0.0", "-1,00", "2", "no")]
+    [1, 0, -1, None, None]
+    """
+    number = re.fullmatch(r"(-?[01])([.,]0+)?", cleaned)
+    return None if number is None else int(number[1])
 
 
 def text_of(value: object) -> str:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from featx.datasets.paths import find_root
 from featx.datasets.rules import ROLES, OpeningRules
-from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.cells import clean, finding_of, is_missing
 from featx.datasets.tables.conventions import Convention, recognize
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
@@ -53,6 +53,8 @@ def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choi
     if "path" not in given and "path" not in usual:
         convention = recognize(table.header)
         if convention is not None:
+            if convention.images_elsewhere:
+                raise UsageError(f"{table.where} names no images: {convention.images_elsewhere}")
             own = convention.columns.items()
             usual |= {role: name for role, name in own if name in table.columns}
     columns = usual | given
@@ -151,10 +153,14 @@ def finding_columns(table: Table, choice: Choice) -> list[str]:
 
 
 def _holds_findings(cells: list[str]) -> bool:
-    values = {clean(cell).removesuffix(".0") for cell in cells}
-    return {"0", "1"} <= {value for value in values if not is_missing(value)} <= {"0", "1", "-1"}
+    cleaned = {clean(cell) for cell in cells}
+    values = {finding_of(cell) for cell in cleaned if not is_missing(cell)}
+    return None not in values and {0, 1} <= values
 
 
 def _headless(table: Table) -> str:
     looks = next((n for n in table.header if PurePosixPath(n).suffix.lower() in SUFFIXES), None)
-    return "" if looks is None else f". Its first row must name the columns; {looks!r} is a file"
+    if looks is not None:
+        return f". Its first row must name the columns; {looks!r} is a file"
+    title = table.too_long or not {*ROLES} & {*table.columns}
+    return ". Its first row must name the columns; delete the rows above" if title else ""

@@ -25,6 +25,14 @@ _CHEXPERT = (
     "Support Devices",
 )
 
+_READERS = "an image has the findings of all its rows and readers"
+_MIMIC_JOIN = (
+    "MIMIC-CXR has its images in one table and its findings in another; join both, by the line "
+    "`import pandas; read = pandas.read_csv; read('mimic-cxr-2.0.0-split.csv.gz').merge(read("
+    "'mimic-cxr-2.0.0-chexpert.csv.gz'), on=['subject_id', 'study_id']).to_csv('joined.csv', "
+    "index=False)` in Python, and give joined.csv"
+)
+
 
 @dataclass(frozen=True)
 class Convention:
@@ -44,6 +52,7 @@ class Convention:
     blank_is_negative: bool = False
     remark: str = ""
     labels_elsewhere: str = field(default="", compare=False)
+    images_elsewhere: str = field(default="", compare=False)
 
 
 CONVENTIONS = (
@@ -69,9 +78,13 @@ CONVENTIONS = (
         findings=_CHEXPERT,
         blank_is_negative=True,
         remark="a blank finding, which the report does not mention, counts as negative",
-        labels_elsewhere="its findings are in mimic-cxr-2.0.0-chexpert.csv.gz; join them, for "
-        'instance by pandas.merge(split, findings, on=["subject_id", "study_id"]).to_csv('
-        '"joined.csv", index=False)',
+        labels_elsewhere=_MIMIC_JOIN,
+    ),
+    Convention(
+        "MIMIC-CXR findings",
+        frozenset(("subject_id", "study_id", "No Finding")),
+        {},
+        images_elsewhere=_MIMIC_JOIN,
     ),
     Convention(
         "PadChest",
@@ -90,7 +103,14 @@ CONVENTIONS = (
         frozenset(("image_id", "class_name")),
         {"path": "image_id", "label": "class_name"},
         lists=True,
-        remark="an image has the findings of all its rows and readers",
+        remark=_READERS,
+    ),
+    Convention(
+        "VinDr-CXR, findings by image",
+        frozenset(("image_id", "No finding", "Pleural effusion")),
+        {"path": "image_id"},
+        lists=True,
+        remark=_READERS,
     ),
 )
 

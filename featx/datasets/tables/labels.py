@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from featx.datasets.rules import UNCERTAIN, OpeningRules
-from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.cells import clean, finding_of, is_missing
 from featx.datasets.tables.columns import Choice, finding_columns
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
@@ -16,8 +16,6 @@ from featx.errors import UsageError, listed, unknown_name
 __all__ = ["NO_LABEL", "has_labels", "read_labels"]
 
 NO_LABEL = "without a label"
-
-_NUMBERS = {"-1": -1, "0": 0, "1": 1, "-1.0": -1, "0.0": 0, "1.0": 1}
 
 
 def read_labels(
@@ -31,8 +29,11 @@ def read_labels(
         blank = "0" if choice.convention and choice.convention.blank_is_negative else ""
         cells = [blank if is_missing(cell) else cell for cell in cells]
         cells = _decide_uncertain(cells, rules, report)
-        values = [_NUMBERS.get(cell) for cell in cells]
-        labels = [_binary(positive, value == 1) if value is not None else "" for value in values]
+        numbers = map(finding_of, cells)
+        marked = [[] if number is None else [str(number)] for number in numbers]
+        if _by_image(choice):
+            marked = _joined(table.columns[choice.columns["path"]], marked)
+        labels = [_binary(positive, "1" in each) if each else "" for each in marked]
         _note_missing(labels, cells, report, "is neither 0 nor 1")
         return labels, f"column {positive!r}"
     if column is None:
@@ -41,13 +42,12 @@ def read_labels(
     cells = [clean(cell) for cell in table.columns[column]]
     cells = ["" if is_missing(cell) else cell for cell in cells]
     lists = [_findings(cell) for cell in cells]
-    listed = choice.convention is not None and choice.convention.lists
-    if positive is None and (listed or any(len(each) > 1 for each in lists)):
+    if positive is None and (_by_image(choice) or any(len(each) > 1 for each in lists)):
         counts = Counter(name for each in lists for name in each)
         _ask(counts, f"column {column!r} lists several findings per image", report)
         return ["?"] * len(cells), ""
     if positive is not None:
-        if choice.convention is not None and choice.convention.lists:
+        if _by_image(choice):
             lists = _joined(table.columns[choice.columns["path"]], lists)
         known = {name for each in lists for name in each}
         if positive not in known:
@@ -67,6 +67,11 @@ def has_labels(table: Table, choice: Choice, rules: OpeningRules) -> bool:
         or rules.positive in table.columns
         or (choice.convention is not None and bool(finding_columns(table, choice)))
     )
+
+
+def _by_image(choice: Choice) -> bool:
+    """Return whether an image has the findings of all its rows."""
+    return choice.convention is not None and choice.convention.lists
 
 
 def _binary(finding: str, present: bool) -> str:
@@ -107,8 +112,8 @@ def _decide_uncertain(cells: list[str], rules: OpeningRules, report: RowReport) 
     """Give -1 the meaning that the user chose, where labels are -1, 0 and 1."""
     if any(cell in rules.rename_labels for cell in cells):
         return cells
-    values = {_NUMBERS.get(cell) for cell in cells if cell}
-    uncertain = [place for place, cell in enumerate(cells) if _NUMBERS.get(cell) == -1]
+    values = {finding_of(cell) for cell in cells if cell}
+    uncertain = [place for place, cell in enumerate(cells) if finding_of(cell) == -1]
     if None in values or not uncertain or len(values) == 1:
         return cells
     if rules.uncertain is None:
@@ -122,9 +127,9 @@ def _decide_uncertain(cells: list[str], rules: OpeningRules, report: RowReport) 
     meant = {"positive": 1, "negative": 0}.get(rules.uncertain)
     if meant is None:
         report.drop("with the uncertain label -1", uncertain)
-    spelled = next((cell for cell in cells if _NUMBERS.get(cell) == meant), str(meant))
+    spelled = next((cell for cell in cells if finding_of(cell) == meant), str(meant))
     new = "" if meant is None else spelled
-    return [new if _NUMBERS.get(cell) == -1 else cell for cell in cells]
+    return [new if finding_of(cell) == -1 else cell for cell in cells]
 
 
 def _ask_for_finding(
@@ -141,7 +146,7 @@ def _ask_for_finding(
 
 
 def _count_positive(cells: Iterable[str]) -> int:
-    return sum(_NUMBERS.get(clean(cell)) == 1 for cell in cells)
+    return sum(finding_of(clean(cell)) == 1 for cell in cells)
 
 
 def _ask(counts: dict[str, int], problem: str, report: RowReport) -> None:

@@ -70,7 +70,7 @@ class RowReport:
         if some:
             lines.append("Correct these rows, or leave them out by --skip-problems.")
         if options:
-            lines.append(f"To continue, give\n  {as_options(options, external)}")
+            lines.append(f"To continue, add\n  {as_options(options, external)}")
             lines.append(f"In Python: {as_keywords(options, external)}")
         raise UsageError(f"{self.where}: " + "\n".join(lines))
 

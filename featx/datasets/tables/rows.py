@@ -22,6 +22,9 @@ __all__ = ["TableRows", "read_rows"]
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
 
+# Patients of unknown number, who would be one person.
+_NOBODY = frozenset(("unknown", "anonymous", "anonymized", "anonymised", "tbd"))
+
 
 @dataclass(frozen=True)
 class TableRows:
@@ -148,7 +151,11 @@ def _read_patients(
     if not rules.complete:
         # Where patients do not matter, those that are known in part are of no use.
         return (patients, f"column {column!r}") if all(patients) else ([""] * len(patients), "")
+    patients = ["" if each.lower() in _NOBODY else each for each in patients]
     _note_missing_patients(patients, rules, report)
+    for place, patient in enumerate(patients):
+        if re.fullmatch(r"\d[.,]\d+E\+\d+", patient):
+            report.add("whose patient number a spreadsheet has rounded", place, repr(patient))
     _note_spelling("patient", patients, look_alike(filter(None, patients)), report)
     return patients, f"column {column!r}"
 

@@ -139,7 +139,7 @@ def _decode(path: Path) -> str:
 def _delimiter(text: str) -> str:
     """Return the delimiter that divides the header into most columns."""
     # Spreadsheets write semicolons where the comma is the decimal separator.
-    return max(",;\t", key=lambda each: len(next(_records(text, each), [])))
+    return max(",;\t|", key=lambda each: len(next(_records(text, each), [])))
 
 
 def _records(text: str, delimiter: str) -> Iterator[list[str]]:
