@@ -24,8 +24,6 @@ from featx.runtime.process_state import (
     warnings_ignored,
 )
 
-__all__ = ["import_keras", "quiet_stderr"]
-
 # Keras has further back ends, which do not train.
 _BACKENDS = ("tensorflow", "jax", "torch")
 

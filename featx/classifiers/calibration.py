@@ -17,16 +17,6 @@ from sklearn.linear_model import LogisticRegression
 
 from featx.runtime.process_state import warnings_ignored
 
-__all__ = [
-    "Calibration",
-    "IsotonicCalibration",
-    "NoCalibration",
-    "SigmoidCalibration",
-    "calibrate",
-    "cross_calibrate",
-    "probabilities",
-]
-
 Scores = npt.NDArray[np.float64]
 
 # Beyond, a float64 probability rounds to 0 or 1, and no finite set of images shows that much.

@@ -18,8 +18,6 @@ from featx.datasets.tables.files import locate_files
 from featx.datasets.tables.images import list_frame
 from featx.errors import UsageError
 
-__all__ = ["as_images"]
-
 
 def as_images(
     images: Any,

@@ -17,8 +17,6 @@ import numpy as np
 from featx.datasets.words import SPLITS
 from featx.errors import printable
 
-__all__ = ["Inventory", "PassedOver", "look_alike", "summarize"]
-
 logger = logging.getLogger(__name__)
 
 _MOST_EXAMPLES = 10

@@ -4,18 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = [
-    "SPLITS",
-    "WORDS_OF_SPLITS",
-    "has_digit",
-    "last_of",
-    "says_nothing",
-    "says_other_pictures",
-    "says_split",
-    "split_of",
-    "split_word",
-]
-
 SPLITS = ("train", "val", "test", "")
 
 WORDS_OF_SPLITS = {

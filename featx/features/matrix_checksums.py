@@ -15,8 +15,6 @@ from typing import BinaryIO
 
 from featx.runtime.progress import progress
 
-__all__ = ["MARK", "append_checksums", "verify_checksums"]
-
 logger = logging.getLogger(__name__)
 
 # Name of an attribute of files with checksums; without it a cut file would pass for an old one.

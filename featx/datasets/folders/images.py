@@ -14,8 +14,6 @@ from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, listed
 from featx.images.reading import SUFFIXES
 
-__all__ = ["list_files"]
-
 
 def list_files(where: str, files: Path | Mapping[str, StoredFile], rules: OpeningRules) -> Listing:
     """List the images below a folder, or among the files of an archive or a URL."""

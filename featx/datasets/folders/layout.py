@@ -21,8 +21,6 @@ from featx.datasets.words import (
 from featx.errors import UsageError, listed, printable
 from featx.images.archives import Member
 
-__all__ = ["Group", "group_folders", "say_subfolders", "unwrap"]
-
 _OUT = (
     "list the images in a table with columns path, label and optionally split (docs: Use your own "
     "images and tables)"

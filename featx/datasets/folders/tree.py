@@ -24,8 +24,6 @@ from featx.images.reading import SUFFIXES, begins_as_image
 from featx.images.remote import RemoteFile
 from featx.images.sources import read_beginning
 
-__all__ = ["FileTree", "StoredFile", "read_tree"]
-
 StoredFile = Path | Member | RemoteFile
 
 # Annotations, one per image in many collections; not worth a look into each.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 
 import numpy as np
 
-__all__ = ["clean", "finding_of", "is_missing", "text_of"]
+from featx.metrics.labels import is_missing
 
 # What pandas takes for missing, '?' and '-', and errors of spreadsheets; compared without case.
 _MISSING = frozenset(
@@ -37,15 +36,16 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def is_missing(cleaned: str) -> bool:
-    """Return whether a cleaned cell holds no value.
+def value_of(cell: str) -> str:
+    """Clean a cell; the result is empty where it says that there is no value.
 
     Examples
     --------
-    >>> [is_missing(cell) for cell in ("", "NaN", "N/A", "?", "None", "0", "no")]
-    [True, True, True, True, True, False, False]
+    >>> [value_of(cell) for cell in ("", " NaN", "N/A", "?", "None", "0 ", "no")]
+    ['', '', '', '', '', '0', 'no']
     """
-    return cleaned.lower() in _MISSING
+    cleaned = clean(cell)
+    return "" if cleaned.lower() in _MISSING else cleaned
 
 
 def finding_of(cleaned: str) -> int | None:
@@ -62,11 +62,9 @@ def finding_of(cleaned: str) -> int | None:
 
 def text_of(value: object) -> str:
     """Return a cell of a data frame as text; missing values are empty, 7.0 is ``"7"``."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    # An array is compared with itself element by element.
+    if not isinstance(value, np.ndarray) and is_missing(value):
         return ""
-    if isinstance(value, float | np.floating):
-        number = float(value)
-        if math.isnan(number):
-            return ""
-        return str(int(number)) if number.is_integer() else str(value)
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
     return str(value)

@@ -9,15 +9,13 @@ from pathlib import PurePosixPath
 
 from featx.datasets.paths import find_root
 from featx.datasets.rules import ROLES, OpeningRules
-from featx.datasets.tables.cells import clean, finding_of, is_missing
+from featx.datasets.tables.cells import clean, finding_of, value_of
 from featx.datasets.tables.conventions import Convention, recognize
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.datasets.words import split_word
 from featx.errors import UsageError, listed, unknown_name
 from featx.images.reading import SUFFIXES
-
-__all__ = ["Choice", "choose_columns", "finding_columns"]
 
 # Without case, spaces and punctuation; the likeliest first.
 _SYNONYMS = {
@@ -117,8 +115,7 @@ def _likely(names: Iterable[str], role: str) -> list[str]:
 
 def _fits(table: Table, name: str, role: str) -> bool:
     """Return whether the cells of a column can be of a role."""
-    values = {clean(cell) for cell in table.columns[name]}
-    values = {value for value in values if not is_missing(value)}
+    values = {*map(value_of, table.columns[name])} - {""}
     if role == "split":
         # Folds are often numbered, which says nothing of training and test.
         return bool(values) and {split_word(value) for value in values} <= {"train", "val", "test"}
@@ -140,7 +137,7 @@ def _found_first(table: Table, names: list[str]) -> list[str]:
 
 
 def _count_found(table: Table, name: str) -> int:
-    paths = [cell for cell in table.columns[name] if not is_missing(clean(cell))]
+    paths = [cell for cell in table.columns[name] if value_of(cell)]
     return find_root(table.folder, paths[:20])[1]
 
 
@@ -153,8 +150,7 @@ def finding_columns(table: Table, choice: Choice) -> list[str]:
 
 
 def _holds_findings(cells: list[str]) -> bool:
-    cleaned = {clean(cell) for cell in cells}
-    values = {finding_of(cell) for cell in cleaned if not is_missing(cell)}
+    values = {finding_of(value) for value in {*map(value_of, cells)} - {""}}
     return None not in values and {0, 1} <= values
 
 

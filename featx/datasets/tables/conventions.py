@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["CONVENTIONS", "Convention", "recognize"]
-
 # Irvin et al. 2019, doi 10.1609/aaai.v33i01.3301590; MIMIC-CXR-JPG has the same.
 _CHEXPERT = (
     "No Finding",

@@ -7,13 +7,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from featx.datasets.rules import UNCERTAIN, OpeningRules
-from featx.datasets.tables.cells import clean, finding_of, is_missing
+from featx.datasets.tables.cells import clean, finding_of, value_of
 from featx.datasets.tables.columns import Choice, finding_columns
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.errors import UsageError, listed, unknown_name
-
-__all__ = ["NO_LABEL", "has_labels", "read_labels"]
 
 NO_LABEL = "without a label"
 
@@ -25,9 +23,8 @@ def read_labels(
     column, positive = choice.columns.get("label"), rules.positive
     names = finding_columns(table, choice) if column is None else []
     if column is None and positive in table.columns:
-        cells = [clean(cell) for cell in table.columns[positive]]
         blank = "0" if choice.convention and choice.convention.blank_is_negative else ""
-        cells = [blank if is_missing(cell) else cell for cell in cells]
+        cells = [value_of(cell) or blank for cell in table.columns[positive]]
         cells = _decide_uncertain(cells, rules, report)
         numbers = map(finding_of, cells)
         marked = [[] if number is None else [str(number)] for number in numbers]
@@ -39,8 +36,7 @@ def read_labels(
     if column is None:
         _ask_for_finding(table, choice, names, positive, report)
         return ["?"] * len(table.rows), ""
-    cells = [clean(cell) for cell in table.columns[column]]
-    cells = ["" if is_missing(cell) else cell for cell in cells]
+    cells = [*map(value_of, table.columns[column])]
     lists = [_findings(cell) for cell in cells]
     if positive is None and (_by_image(choice) or any(len(each) > 1 for each in lists)):
         counts = Counter(name for each in lists for name in each)
@@ -96,8 +92,7 @@ def _findings(cell: str) -> list[str]:
             names = cell[1:-1].replace("'", "").split(",")
     else:
         names = cell.split("|")
-    cleaned = map(clean, names)
-    return list(dict.fromkeys(name for name in cleaned if not is_missing(name)))
+    return list(dict.fromkeys(filter(None, map(value_of, names))))
 
 
 def _joined(paths: list[str], lists: list[list[str]]) -> list[list[str]]:

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 from featx.datasets.inventory import look_alike
 from featx.datasets.rules import OpeningRules
-from featx.datasets.tables.cells import clean, is_missing
+from featx.datasets.tables.cells import value_of
 from featx.datasets.tables.columns import Choice, choose_columns
 from featx.datasets.tables.labels import has_labels, read_labels
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
 from featx.datasets.words import SPLITS, split_word
 from featx.errors import UsageError
-
-__all__ = ["TableRows", "read_rows"]
 
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
@@ -79,13 +77,10 @@ def read_rows(table: Table, rules: OpeningRules) -> TableRows:
     def cells(role: str) -> list[str]:
         # A column without a name is not that of a role without a column.
         column = table.columns[choice.columns[role]] if role in choice.columns else blank
-        cleaned = map(clean, column)
-        return ["" if is_missing(cell) else cell for cell in cleaned]
+        return [*map(value_of, column)]
 
     # File names may hold what is cleaned elsewhere.
-    paths = [
-        "" if is_missing(clean(cell)) else cell for cell in table.columns[choice.columns["path"]]
-    ]
+    paths = [cell if value_of(cell) else "" for cell in table.columns[choice.columns["path"]]]
     for place, text in table.too_long.items():
         report.add("with more cells than the header", place, text)
     for place, path in enumerate(paths):

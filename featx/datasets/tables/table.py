@@ -14,8 +14,6 @@ from typing import Any
 from featx.datasets.tables.cells import clean, text_of
 from featx.errors import MissingExtraError, UsageError
 
-__all__ = ["SPREADSHEETS", "Table", "is_table", "read_frame", "read_table"]
-
 _TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
