@@ -28,6 +28,7 @@ _HOMES = {
     "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
+    "adapt": "featx.classifiers.adaptation",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.reporting.compare",
     "evaluate": "featx.classifiers.inference",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from featx.benchmarking.config import BenchmarkConfig as BenchmarkConfig
     from featx.benchmarking.presets import get_preset as get_preset
     from featx.benchmarking.table import BenchmarkTable as BenchmarkTable
+    from featx.classifiers.adaptation import adapt as adapt
     from featx.classifiers.classifier import FeatureClassifier as FeatureClassifier
     from featx.classifiers.config import FitConfig as FitConfig
     from featx.classifiers.fitting import fit as fit

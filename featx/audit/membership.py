@@ -146,6 +146,9 @@ def find_members(
     images = np.isin(digest_codes(digests), record["images"])
     members = [names[i] for i in np.flatnonzero(images).tolist()]
     found = make_finding("trained-on-images", "leak", members)
+    adapted = np.isin(digest_codes(digests), record.get("adapted", ()))
+    members = [names[i] for i in np.flatnonzero(adapted).tolist()]
+    found += make_finding("adapted-to", "information", members)
     if features is not None and "sketches" in record:
         alike = ~images & _seen(record, features)
         members = [names[i] for i in np.flatnonzero(alike).tolist()]

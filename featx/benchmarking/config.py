@@ -81,7 +81,8 @@ class BenchmarkConfig:
     leaks : {"error", "drop", "allow"}, default="error"
         Whether training images that leak test images are an error, left out, or kept with a note.
     adapt : bool, default=False
-        Whether to add each frozen row adapted to the unlabeled test images.
+        Whether to add each frozen row adapted to the unlabeled test images and, for its figures
+        on them, to each external set.
     published : bool or None, default=None
         Whether to list published figures on Kermany et al. 2018; by default on that data set.
     rank_by : str or None, default=None

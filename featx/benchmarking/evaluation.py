@@ -131,15 +131,32 @@ class ModelEvaluator:
     def evaluate_adapted(
         self, frozen: Evaluation, data: TrainTestData[FeatureMatrix]
     ) -> Evaluation | None:
-        """Adapt a row's model to the unlabeled test images and score it; None if not possible."""
+        """Adapt a row's model to the unlabeled test images and score it; None if not possible.
+
+        For each external set the model is adapted to that set; sets that allow none are left out.
+        """
+        found = {external: self._adapted(frozen, data, external) for external in data.evaluated}
+        test = found.pop("")
+        if test is None:
+            return None
+        externals = {name: each.row.scores for name, each in found.items() if each is not None}
+        return replace(test, row=replace(test.row, externals=externals))
+
+    def _adapted(
+        self, frozen: Evaluation, data: TrainTestData[FeatureMatrix], external: str
+    ) -> Evaluation | None:
         name = f"{frozen.row.name}-adapted"
-        key = result_key(kind="adapted", row=frozen.key)
-        compute = partial(self._adapt, name, frozen.row, data)
+        file = self._scores_file(name, external)
+        # Rows of before are found.
+        of_set = {"external": external} if external else {}
+        key = result_key(kind="adapted", row=frozen.key, **of_set)
+        target = replace(data, test=data.evaluated[external], externals={})
+        compute = partial(self._adapt, file.stem, frozen.row, target)
         try:
-            files = [self._scores_file(name)]
-            return self._evaluation(name, key, compute, files, replace(data, externals={}))
+            return self._evaluation(file.stem, key, compute, [file], target)
         except UsageError as error:
-            logger.warning(f"{frozen.row.name} was not adapted: {error}")
+            place = f" to the external set {external}" if external else ""
+            logger.warning(f"{frozen.row.name} was not adapted{place}: {error}")
             return None
 
     def _adapt(
@@ -149,13 +166,10 @@ class ModelEvaluator:
 
         start_memory_watch()
         started = time.perf_counter()
-        adapted = adapt(self.model(row), data.train, data.test)
-        if adapted is None:
-            raise UsageError("the scores of the test images do not form two groups")
+        adapted = adapt(self.model(row), data.test, train=data.train)
         seconds = (row.costs.seconds_fit or 0.0) + time.perf_counter() - started
-        test_only = replace(data, externals={})
         identity = ModelName(name, row.backbone, row.classifier, "adapted")
-        return self._feature_row(identity, test_only, adapted, seconds)
+        return self._feature_row(identity, data, adapted, seconds)
 
     def _feature_row(
         self,

@@ -1,10 +1,13 @@
-"""Transductive adaptation of a model to unlabeled images of another collection."""
+"""Adaptation of a model to unlabeled images of another collection."""
 
 from __future__ import annotations
 
 import copy
 import logging
 import math
+from os import PathLike
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +16,18 @@ from scipy.special import expit, logit
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
+from featx.audit.membership import digest_codes
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_classes, check_recipes
+from featx.classifiers.inference import extract_for, loaded
+from featx.classifiers.provenance import usable_images
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.training_set import row_weights
+from featx.datasets.conversion import as_images
+from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
+from featx.runtime.serialization import digest_of_values
 
 __all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshold"]
 
@@ -38,68 +47,111 @@ _ROUNDS = 2
 
 
 def adapt(
-    model: FeatureClassifier, train: FeatureMatrix, target: FeatureMatrix
-) -> FeatureClassifier | None:
-    """Refit a model with confident predictions of new images as labels.
+    model: FeatureClassifier | str | PathLike,
+    images: Any,
+    *,
+    train: FeatureMatrix | str | PathLike | None = None,
+    views: int | None = None,
+    **settings: Any,
+) -> FeatureClassifier:
+    """Adapt a model of two classes to unlabeled images of another collection.
 
-    The most confident four fifths of either predicted class of the new images become training
-    images with their predicted labels (pseudo-labels), with the same total weight as the original
-    ones. The model is refitted with its chosen settings; this is done twice. Then its threshold is
-    placed between the two groups of scores (`adapted_threshold`). No label of the new images is
-    used, but all images at once, so results are not comparable with those of other models.
+    The threshold is placed between the two groups that the scores of the images form
+    (`adapted_threshold`). With `train`, the model first learns from them: the most confident four
+    fifths of either predicted class become training images with their predicted labels
+    (pseudo-labels [1]_), with the same total weight as the original ones, and the model is refitted
+    with its chosen settings; this is done twice. No label of the new images is used, but all images
+    at once, so results on them are not comparable with those of other models.
 
     Parameters
     ----------
-    model : FeatureClassifier
-        Model of two classes, fitted on `train`; it is not changed.
-    train : FeatureMatrix
-        Labeled images; those of its test split are not used.
-    target : FeatureMatrix
-        Images of the new collection, with the same recipes.
+    model : FeatureClassifier or path-like
+        Model of two classes, or its ``.skops`` file; it is not changed.
+    images : FeatureMatrix, path-like, sequence of path-like, data frame, arrays or ImageDataset
+        At least 50 images of the new collection, of both classes; labels are not used.
+    train : FeatureMatrix or path-like, optional
+        Features that the model was fitted to, or their file; images of the test split are not used.
+    views, **settings
+        As in `featx.predict`.
 
     Returns
     -------
-    FeatureClassifier or None
-        None where the new images' scores do not form two groups. Probabilities are calibrated as
-        those of `model`, on its training images.
+    FeatureClassifier
+        Probabilities are calibrated as those of `model`, on its training images.
+        ``provenance_["adapted"]`` holds the number and the digest of the images, the threshold
+        before, and whether the model was refitted.
 
     Raises
     ------
     UsageError
-        If there are not two classes, too few images, the classifier takes no weights, or `train`
-        has other classes or recipes than the model.
+        If the scores of the images do not form two groups, as those of one class; there are too few
+        images, or not two classes; or with `train`, the classifier takes no weights, or the
+        features have other classes or recipes than the model.
 
     References
     ----------
     .. [1] D.-H. Lee (2013), "Pseudo-label: the simple and efficient semi-supervised learning
        method for deep neural networks", ICML workshop on challenges in representation learning.
     """
-    _check_binary(model)
+    fitted = loaded(model)
+    _check_binary(fitted)
+    if isinstance(images, FeatureMatrix):
+        target = images
+    else:
+        dataset = as_images(images, rules=OpeningRules.take(settings, labeled=False))
+        target = extract_for(fitted, dataset, views, **settings)
+    adapted = copy.copy(fitted)
+    if train is not None:
+        _learn(adapted, _training_images(fitted, train), target)
+    adapted.threshold_ = _needed_threshold(_log_odds(adapted, target))
+    if fitted.membership_ is not None:
+        codes = np.unique(digest_codes(target.digests))
+        adapted.membership_ = {**fitted.membership_, "adapted": codes}
+    record = {
+        "images": target.n_images,
+        "images_sha256": digest_of_values(sorted(target.digests)),
+        "threshold_before": fitted.threshold_,
+        "refitted": train is not None,
+    }
+    adapted.provenance_ = {**fitted.provenance_, "adapted": record}
+    return adapted
+
+
+def _training_images(
+    model: FeatureClassifier, train: FeatureMatrix | str | PathLike
+) -> FeatureMatrix:
     if not get_classifier(model.classifier).weighted:
         raise UsageError(
-            f"{model.classifier} takes no sample weights, so it cannot be adapted; use another "
-            "classifier"
+            f"{model.classifier} takes no sample weights, so it cannot be refitted to new images; "
+            "use another classifier, or adapt the threshold alone"
         )
-    check_recipes(model.recipes_, train)
-    check_classes(model.classes_, train)
-    usable = np.flatnonzero((train.labels >= 0) & (train.splits != "test"))
-    train = train.select_images(usable)
-    adapted = copy.copy(model)
+    matrix = train if isinstance(train, FeatureMatrix) else FeatureMatrix.load(Path(train))
+    check_recipes(model.recipes_, matrix)
+    check_classes(model.classes_, matrix)
+    return matrix.select_images(usable_images(matrix))
+
+
+def _learn(model: FeatureClassifier, train: FeatureMatrix, target: FeatureMatrix) -> None:
+    """Refit a model in place to training images and confident predictions of others."""
     for _ in range(_ROUNDS):
-        log_odds = logit(adapted.predict_images(target)[:, 1])
-        threshold = adapted_threshold(log_odds)
-        if threshold is None:
-            return None
-        predicted = (log_odds >= logit(threshold)).astype(np.int64)
-        adapted.pipeline_ = _refit(
-            model, train, target, predicted, _most_confident(log_odds, predicted)
-        )
-    threshold = adapted_threshold(logit(adapted.predict_images(target)[:, 1]))
+        log_odds = _log_odds(model, target)
+        predicted = (log_odds >= logit(_needed_threshold(log_odds))).astype(np.int64)
+        chosen = _most_confident(log_odds, predicted)
+        model.pipeline_ = _refit(model, train, target, predicted, chosen)
+
+
+def _log_odds(model: FeatureClassifier, target: FeatureMatrix) -> npt.NDArray[np.float64]:
+    return np.asarray(logit(model.predict_images(target)[:, 1]))
+
+
+def _needed_threshold(log_odds: npt.NDArray[np.float64]) -> float:
+    threshold = adapted_threshold(log_odds)
     if threshold is None:
-        return None
-    adapted.threshold_ = threshold
-    adapted.provenance_ = {**model.provenance_, "adapted_to_images": target.n_images}
-    return adapted
+        raise UsageError(
+            f"the scores of the {len(log_odds):,} images do not form two groups, as if all were of "
+            "one class, so the model cannot be adapted to them; give a collection of both classes"
+        )
+    return threshold
 
 
 def with_adapted_threshold(

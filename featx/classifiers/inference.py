@@ -26,7 +26,15 @@ from featx.runtime.versions import check_known_changes, decisive_versions
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["audited", "evaluate", "log_findings", "predict", "training_views"]
+__all__ = [
+    "audited",
+    "evaluate",
+    "extract_for",
+    "loaded",
+    "log_findings",
+    "predict",
+    "training_views",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +62,8 @@ def predict(
     views : int, optional
         Number of views per image whose scores are averaged; by default that of training.
     adapt : bool, default=False
-        Whether to move the threshold to where the scores of these images fall into two groups
-        (`featx.classifiers.adaptation`).
+        Whether to move the threshold to where the scores of these images fall into two groups.
+        `featx.adapt` returns a model that keeps it.
     **settings
         Settings of `featx.ExtractionConfig` that do not change features: ``weights``,
         ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``; and rules by which images
@@ -85,7 +93,7 @@ def predict(
     ...     predict(model, pixels[:2], cache=cache).probabilities.shape
     (2, 2)
     """
-    fitted = _loaded(model)
+    fitted = loaded(model)
     dataset = as_images(images, rules=OpeningRules.take(settings, labeled=False))
     found = audited(fitted, dataset, views, adapt, **settings)
     log_findings(found.findings)
@@ -132,7 +140,7 @@ def evaluate(
         If an image has no label or a label of another class, with ``leaks="error"`` the model was
         trained on some of the images, or as in `predict`.
     """
-    fitted = _loaded(model)
+    fitted = loaded(model)
     classes = [str(name) for name in fitted.classes_]
     rules = OpeningRules.take(settings, patients=patients, labels=labels, class_names=classes)
     dataset = as_images(images, rules=rules)
@@ -159,16 +167,7 @@ def audited(
 
     if leaks not in LEAKS:
         raise unknown_name("way to treat leaks", leaks, LEAKS)
-    if not model.recipes_:
-        raise UsageError(
-            "the model was fitted to an array, so images cannot be turned into its features; fit "
-            "it to a feature matrix with featx.fit"
-        )
-    facts = model.provenance_
-    check_known_changes(facts["versions"], decisive_versions(), "the model", "the features")
-    if views is None:
-        views = training_views(model)
-    matrix = extract_by_recipes(images, model.recipes_, views, **settings)
+    matrix = extract_for(model, images, views, **settings)
     patients = matrix.patients if matrix.patients_known else None
     members = find_members(
         model.membership_, matrix.names, matrix.digests, patients, original_views(matrix)
@@ -201,6 +200,22 @@ def audited(
     ).decide(threshold)
 
 
+def extract_for(
+    model: FeatureClassifier, images: ImageDataset, views: int | None = None, **settings: Any
+) -> FeatureMatrix:
+    """Extract features of images as those of the model's training images were."""
+    if not model.recipes_:
+        raise UsageError(
+            "the model was fitted to an array, so images cannot be turned into its features; fit "
+            "it to a feature matrix with featx.fit"
+        )
+    facts = model.provenance_
+    check_known_changes(facts["versions"], decisive_versions(), "the model", "the features")
+    if views is None:
+        views = training_views(model)
+    return extract_by_recipes(images, model.recipes_, views, **settings)
+
+
 def training_views(model: FeatureClassifier) -> int:
     """Return the views per training image; the threshold was chosen on means over so many."""
     return int(model.provenance_["rows"] // model.provenance_["images"])
@@ -220,7 +235,8 @@ def log_findings(findings: Sequence[Finding]) -> None:
         logger.log(level, finding.named)
 
 
-def _loaded(model: FeatureClassifier | str | PathLike) -> FeatureClassifier:
+def loaded(model: FeatureClassifier | str | PathLike) -> FeatureClassifier:
+    """Return a model, read from its file where a path is given."""
     if not isinstance(model, str | PathLike):
         return model
     from featx.classifiers.model_file import load_model

@@ -136,7 +136,9 @@ def _check_decision(model: FeatureClassifier, n_classes: int) -> None:
 
 
 def _check_membership(record: dict[str, Any], n_features: int) -> None:
-    one_row = [record[name].ndim == 1 for name in ("images", "patients") if name in record]
+    one_row = [
+        record[name].ndim == 1 for name in ("images", "patients", "adapted") if name in record
+    ]
     _require(all(one_row), "membership_")
     if "sketches" in record:
         moments = [record[name] for name in ("mean", "deviation")]

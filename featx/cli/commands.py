@@ -229,7 +229,9 @@ def fit(
     ["error", "drop", "allow"],
     "Training images that leak test images or patients: stop, drop them, or continue.",
 )
-@options.flag("adapt", "Add each frozen model adapted to the test images, without their labels.")
+@options.flag(
+    "adapt", "Add each frozen model adapted to the images it is evaluated on, without labels."
+)
 @options.number("baseline-epochs", "Epochs of every baseline.")
 @options.number("baseline-size", "Image size of every baseline.")
 @options.naming_options

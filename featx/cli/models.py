@@ -1,4 +1,4 @@
-"""Commands on models: `predict`, `evaluate`, `explain`, `train`."""
+"""Commands on models: `predict`, `evaluate`, `adapt`, `explain`, `train`."""
 
 from __future__ import annotations
 
@@ -80,6 +80,41 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     findings = [finding.to_dict() for finding in result.findings]
     row = {"findings": findings, **scores.to_dict(), "unreadable": unreadable}
     print_result(row, "\n".join(lines))
+
+
+@commands.command()
+@_model
+@options.images_argument
+@options.table_options
+@options.output_option("file", "adapted.skops", help="Model file to write.")
+@parameters.option(
+    "--train",
+    metavar="MATRIX",
+    type=parameters.InputPath("matrix"),
+    help="Features that MODEL was fitted to: refit it to them and to confident predictions of "
+    "IMAGES, too.  [default: adapt the threshold alone]",
+)
+@options.views_option
+@options.computing_options
+@options.running_options
+def adapt(model: Path, images: str | Path, out: Path, **given: Any) -> None:
+    """Adapt a fitted MODEL of two classes to unlabeled IMAGES of another collection.
+
+    The images, at least 50, must be of both classes; otherwise nothing is written.
+
+    Example: featx adapt models/svm.skops new_images --out adapted.skops
+    """
+    rules = options.naming_rules(given)
+    dataset = featx.ImageDataset.open(images, **rules, labeled=False)
+    adapted = featx.adapt(model, dataset, **options.given_settings(given))
+    adapted.save(out)
+    record = adapted.provenance_["adapted"]
+    summary = {"out": out, "threshold": adapted.threshold_, **record}
+    text = (
+        f"{out} is adapted to {record['images']:,} images: its threshold is "
+        f"{adapted.threshold_:.3f}, that of {model} is {record['threshold_before']:.3f}"
+    )
+    print_result(summary, text)
 
 
 @commands.command()

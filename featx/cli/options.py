@@ -232,8 +232,9 @@ fitting_options = together(
         "[default: what is free]",
     ),
 )
+views_option = number("views", "Views whose scores are averaged.  [default: as in training]")
 inference_options = together(
-    number("views", "Views whose scores are averaged.  [default: as in training]"),
+    views_option,
     flag("adapt", "Move the threshold to where the scores of IMAGES fall into two groups."),
     computing_options,
 )

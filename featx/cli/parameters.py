@@ -40,7 +40,12 @@ __all__ = [
 ]
 
 # By suffix, what files that featx writes have at their beginning.
-_SIGNATURES = {".h5": b"featx_format", ".csv": b"probability_", ".html": b"featx"}
+_SIGNATURES = {
+    ".h5": b"featx_format",
+    ".csv": b"probability_",
+    ".html": b"featx",
+    ".skops": b"featx sha256",
+}
 
 
 class Option(click.Option):
@@ -156,8 +161,11 @@ class OutputPath(_Converted):
     def _is_own(self, path: Path) -> bool:
         """Whether a file may be replaced: it is empty, or featx wrote it."""
         with path.open("rb") as file:
-            beginning = file.read(1 << 16)
-        return not beginning or _SIGNATURES[Path(self.example).suffix] in beginning
+            ends = file.read(1 << 16)
+            # The mark of a model is at its end.
+            file.seek(max(0, path.stat().st_size - 128))
+            ends += file.read()
+        return not ends or _SIGNATURES[Path(self.example).suffix] in ends
 
 
 class InputPath(_Converted):

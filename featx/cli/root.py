@@ -13,7 +13,7 @@ __all__ = ["EXIT_CODES", "SECTIONS", "VARIABLES", "commands"]
 
 SECTIONS = {
     "Images to a table": ("demo", "extract", "fit", "benchmark"),
-    "Models": ("predict", "evaluate", "explain", "train"),
+    "Models": ("predict", "evaluate", "adapt", "explain", "train"),
     "Results and features": ("report", "compare", "explore"),
     "Data, networks and machine": ("datasets", "backbones", "baselines", "cache", "doctor"),
 }

@@ -200,9 +200,9 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "training images, settings kept."
     ),
     "adapted": lambda _: (
-        "Adapted models have seen all test images at once, without their labels (transductive "
-        "adaptation): their figures hold for collections that are given whole, and are not "
-        "compared with those of other models."
+        "Adapted models have seen all images of the set that they are evaluated on, at once and "
+        "without labels (transductive adaptation): their figures hold for collections that are "
+        "given whole, and are not compared with those of other models."
     ),
     "collapsed": _collapsed,
     "off-center": lambda v: (

@@ -32,6 +32,7 @@ from featx.classifiers.adaptation import adapt
 from featx.classifiers.fitting import fit
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
+from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.images.augmentation import POLICIES, Augmentation
@@ -217,7 +218,10 @@ class Bench:
         return figures
 
     def _met(self, model, train: FeatureMatrix, matrix: FeatureMatrix, method):
-        return (adapt(model, train, matrix) or model) if method.get("adapted") else model
+        try:
+            return adapt(model, matrix, train=train) if method.get("adapted") else model
+        except UsageError:
+            return model
 
 
 def print_table(results):

@@ -97,6 +97,23 @@ def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
     assert list(again) == list(table)
 
 
+def test_adapted_rows_are_adapted_to_each_external_set(tmp_path, caplog, monkeypatch):
+    images = draw(n=240, splits=np.repeat(["train", "test"], [120, 120]))
+    settings = {**FAST, "classifiers": ["logistic"], "controls": False, "learning_curve": False}
+    other, few = draw(1, n=100, signal=50), draw(2, n=20)
+    settings |= {"externals": {"other": other, "few": few}, "adapt": True, "out": tmp_path}
+    table = benchmark(images, **settings)
+    plain, adapted = table
+    assert list(plain.externals) == ["other", "few"] and list(adapted.externals) == ["other"]
+    assert adapted.externals["other"].threshold not in (plain.threshold, adapted.threshold)
+    assert "not adapted to the external set few: 20 images are too few" in caplog.text
+    lines, _, _ = read_scores(tmp_path / "scores" / f"{adapted.name}@other.csv", images.class_names)
+    assert len(lines) == 100
+    # A second run finds the figures; it would fail if it refitted anything.
+    monkeypatch.setattr("featx.classifiers.adaptation._refit", None)
+    assert list(benchmark(images, **settings)) == list(table)
+
+
 def test_rows_are_ranked_on_demand():
     table = benchmark(draw(), **{**FAST, "classifiers": ["knn", "logistic"]}, rank_by="auc")
     areas = [row.auc for row in table]

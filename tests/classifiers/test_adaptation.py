@@ -93,11 +93,13 @@ def auc_and_accuracy(model, matrix):
 def test_a_model_meets_a_shifted_collection_better_for_having_seen_it():
     train, target = collections(shift=0.35, n=600)
     model = fit(train, "logistic", n_jobs=1)
-    adapted = adapt(model, train, target)
+    adapted = adapt(model, target, train=train)
     before, after = auc_and_accuracy(model, target), auc_and_accuracy(adapted, target)
     assert after[0] > before[0] - 0.005
     assert after[1] > before[1] + 0.05
-    assert adapted.provenance_["adapted_to_images"] == target.n_images
+    record = adapted.provenance_["adapted"]
+    assert (record["images"], record["refitted"]) == (target.n_images, True)
+    assert record["threshold_before"] == model.threshold_
 
 
 def test_adaptation_uses_no_label_and_leaves_the_model_unchanged():
@@ -106,8 +108,8 @@ def test_adaptation_uses_no_label_and_leaves_the_model_unchanged():
     model = fit(train, "logistic", n_jobs=1)
     before = model.predict_images(target), model.threshold_, dict(model.provenance_)
     np.testing.assert_array_equal(
-        adapt(model, train, target).predict_images(target),
-        adapt(model, train, unlabeled).predict_images(unlabeled),
+        adapt(model, target, train=train).predict_images(target),
+        adapt(model, unlabeled, train=train).predict_images(unlabeled),
     )
     np.testing.assert_array_equal(model.predict_images(target), before[0])
     assert (model.threshold_, model.provenance_) == before[1:]
@@ -115,24 +117,26 @@ def test_adaptation_uses_no_label_and_leaves_the_model_unchanged():
 
 def test_an_adapted_model_is_saved_and_loaded(tmp_path):
     train, target = collections(shift=0.2)
-    adapted = adapt(fit(train, "svm", n_jobs=1), train, target)
+    adapted = adapt(fit(train, "svm", n_jobs=1), target, train=train)
     save_model(adapted, tmp_path / "model.skops")
     loaded = load_model(tmp_path / "model.skops")
     np.testing.assert_array_equal(loaded.predict_images(target), adapted.predict_images(target))
     assert loaded.threshold_ == adapted.threshold_
 
 
-def test_images_of_one_group_leave_no_adapted_model():
+def test_images_of_one_class_are_refused():
     train, target = collections(shift=0)
     model = fit(train, "logistic", n_jobs=1)
     normal = target.select_images(np.flatnonzero(target.labels == 0))
-    assert adapt(model, train, normal) is None
+    for training in (None, train):
+        with pytest.raises(UsageError, match="do not form two groups"):
+            adapt(model, normal, train=training)
 
 
 def test_what_cannot_be_adapted_is_told():
     train, target = collections(shift=0, classes=3)
     with pytest.raises(UsageError, match="two classes, and the model has 3"):
-        adapt(fit(train, "logistic", n_jobs=1), train, target)
+        adapt(fit(train, "logistic", n_jobs=1), target)
     train, target = collections(shift=0)
     with pytest.raises(UsageError, match="knn takes no sample weights"):
-        adapt(fit(train, "knn", n_jobs=1), train, target)
+        adapt(fit(train, "knn", n_jobs=1), target, train=train)

@@ -119,7 +119,7 @@ def test_versions_of_a_matrix_made_elsewhere_go_into_the_model():
 )
 def test_adaptation_refuses_other_training_images(model, changes, words):
     with pytest.raises(UsageError, match=words):
-        adapt(model, replace(MATRIX, **changes), MATRIX)
+        adapt(model, MATRIX, train=replace(MATRIX, **changes))
 
 
 @pytest.mark.usefixtures("quick")
