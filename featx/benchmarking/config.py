@@ -78,6 +78,9 @@ class BenchmarkConfig:
         Cross-validations of each frozen row on different folds, for the spread of its AUC.
     learning_curve : bool, default=True
         Whether to refit the best frozen row on 10 to 100 % of the training patients.
+    internal_shifts : bool, default=False
+        Whether to apply the best frozen row's operating point, chosen on one half of the training
+        images, to the other, between halves that differ in size, shape, compression or brightness.
     leaks : {"error", "drop", "allow"}, default="error"
         Whether training images that leak test images are an error, left out, or kept with a note.
     adapt : bool, default=False
@@ -127,6 +130,7 @@ class BenchmarkConfig:
     controls: bool = True
     repeats: int = 1
     learning_curve: bool = True
+    internal_shifts: bool = False
     leaks: str = "error"
     adapt: bool = False
     published: bool | None = None

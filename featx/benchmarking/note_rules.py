@@ -11,7 +11,14 @@ from featx.reporting.differences import comparable, pick_reference, validation_u
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["curve_notes", "few_patients_notes", "row_notes", "shortcut_notes", "typicality_notes"]
+__all__ = [
+    "curve_notes",
+    "few_patients_notes",
+    "row_notes",
+    "shift_notes",
+    "shortcut_notes",
+    "typicality_notes",
+]
 
 # Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
 FEWEST_PATIENTS = 10
@@ -117,6 +124,18 @@ def typicality_notes(evaluations: Sequence[Evaluation]) -> list[Note]:
             note = found.setdefault(name, {"set": name, "images": scores.n, "networks": {}})
             note["networks"][row.backbone] = count
     return [Note("typicality", values) for values in found.values()]
+
+
+def shift_notes(points: Sequence[Mapping[str, Any]]) -> list[Note]:
+    """Return the note on internal shifts, if there is one."""
+    if not points:
+        return []
+    ranges = {
+        figure: [min(each), max(each)]
+        for figure in ("sensitivity", "specificity")
+        for each in [[point[figure] for point in points]]
+    }
+    return [Note("internal-shifts", {"name": points[0]["name"], **ranges})]
 
 
 def _model(row: BenchmarkRow) -> str:

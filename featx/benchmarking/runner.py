@@ -17,10 +17,12 @@ from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
+from featx.benchmarking.internal_shifts import image_halves, shifted_scores
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
 from featx.benchmarking.note_rules import (
     curve_notes,
     row_notes,
+    shift_notes,
     shortcut_notes,
     typicality_notes,
 )
@@ -64,6 +66,7 @@ class BenchmarkRunner:
     client: Client | None = None
     evaluations: list[Evaluation] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    shifts: list[dict[str, Any]] = field(default_factory=list)
     cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
 
@@ -100,6 +103,8 @@ class BenchmarkRunner:
                         yield adapted
         if self.config.learning_curve and best is not None:
             self.curve += self._learning_curve(*best)
+        if self.config.internal_shifts and best is not None:
+            self.shifts += self._internal_shifts(*best)
         best = None
         if self.config.controls:
             yield from self._controls()
@@ -155,6 +160,21 @@ class BenchmarkRunner:
                 advance()
         return [point for point in points if point is not None]
 
+    def _internal_shifts(self, evaluation: Evaluation, features: Features) -> list[dict[str, Any]]:
+        row, train = evaluation.row, features.train
+        if len(train.class_names) > 2:
+            return []
+        points = []
+        halves = image_halves(self.data.images.train, train)
+        with progress("Internal shifts", 2 * len(halves), "fits") as advance:
+            for name, above in halves.items():
+                for side, chosen in (("above", above), ("below", ~above)):
+                    compute = partial(shifted_scores, row, train, chosen, self.config.fit)
+                    found = self._result(evaluation, "point", compute, shift=[name, side])
+                    points += [] if found is None else [{"by": name, "chosen": side, **found}]
+                    advance()
+        return [{"name": row.name, **point} for point in points]
+
     def _result(
         self, evaluation: Evaluation, name: str, compute: Callable[[], Any], **inputs: Any
     ) -> Any:
@@ -195,8 +215,8 @@ class BenchmarkRunner:
         rank_by = self.config.rank_by
         if finished and rank_by is not None:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
-        notes = [*self.data.notes(), *curve_notes(self.curve), *row_notes(rows)]
-        notes += typicality_notes(self.evaluations)
+        notes = [*self.data.notes(), *curve_notes(self.curve), *shift_notes(self.shifts)]
+        notes += [*row_notes(rows), *typicality_notes(self.evaluations)]
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
         return BenchmarkTable(rows, notes, self._metadata(finished))
@@ -214,6 +234,7 @@ class BenchmarkRunner:
             "settings": self.config.to_dict(),
             "inputs": self.data.inputs,
             "learning_curve": list(self.curve),
+            "internal_shifts": list(self.shifts),
             # Of all images under "", of external validation sets under their names.
             "inventory": {n: i.inventory.to_dict() for n, i in {"": images, **externals}.items()},
             "flow": self.data.flow(),

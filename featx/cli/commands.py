@@ -219,6 +219,10 @@ def fit(
     default=True,
     help="AUC of the best frozen row on 10 to 100 % of the training patients.",
 )
+@options.flag(
+    "internal-shifts",
+    "Operating point of the best frozen row between halves of the training images that differ.",
+)
 @parameters.option(
     "--published/--no-published",
     default=None,

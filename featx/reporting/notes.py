@@ -28,6 +28,7 @@ class Note:
     ----------
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
+        ``internal-shifts``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``typicality``,
         ``synthetic``, and ``text`` and ``alarm`` for stored texts.
@@ -115,6 +116,11 @@ def _figure(value: float | None, spec: str) -> str:
     return "undefined" if value is None or math.isnan(value) else format(value, spec)
 
 
+def _range(values: Mapping[str, Any], figure: str) -> str:
+    low, high = values[figure]
+    return f"{figure} {low:.3f} to {high:.3f}"
+
+
 def _learning_curve(values: Mapping[str, Any]) -> str:
     (size, auc), *others = values["points"]
     parts = [f"{_figure(auc, '.3f')} with {size:,} training {values.get('unit', 'patients')}"]
@@ -190,6 +196,11 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "finding": lambda v: Finding.from_dict(v).text,
     "leak": lambda v: Finding.from_dict(v).alarm,
     "learning-curve": _learning_curve,
+    "internal-shifts": lambda v: (
+        f"Internal shifts: an operating point of {v['name']} chosen on one half of the training "
+        f"images had {_range(v, 'sensitivity')} and {_range(v, 'specificity')} on the other half; "
+        "the halves differ in size, shape, compression or brightness, as two collections may."
+    ),
     "reference": _reference,
     "float32": lambda v: (
         f"{v['model']}: AUC {_figure(v['auc'], '.4f')}, {_figure(v['difference'], '+.4f')} against "

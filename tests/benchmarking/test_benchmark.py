@@ -114,6 +114,28 @@ def test_adapted_rows_are_adapted_to_each_external_set(tmp_path, caplog, monkeyp
     assert list(benchmark(images, **settings)) == list(table)
 
 
+def test_an_operating_point_is_judged_between_halves_that_differ(tmp_path, monkeypatch):
+    images = draw(n=240, splits=np.repeat(["train", "test"], [200, 40]))
+    # Every second patient was taken in another light, which half the signal is lost in.
+    light = np.arange(240) // 4 % 2 == 0
+    arrays = [(p // 2 + 100 if on else p) for p, on in zip(images.sources, light, strict=True)]
+    settings = {**FAST, "classifiers": ["logistic"], "controls": False, "learning_curve": False}
+    settings |= {"internal_shifts": True, "out": tmp_path}
+    table = benchmark(replace(images, sources=tuple(arrays)), **settings)
+    points = table.run["internal_shifts"]
+    by_light = {p["chosen"]: p for p in points if p["by"] == "brightness"}
+    # Size and shape are the same, so no half differs in them.
+    assert {p["by"] for p in points} <= {"brightness", "bytes per pixel"}
+    assert by_light["above"]["n"] == by_light["below"]["n"] == 100
+    assert by_light["above"]["accuracy"] < by_light["above"]["auc"] > 0.9
+    note = next(note for note in table.notes if note.kind == "internal-shifts")
+    assert note.values["specificity"][0] == min(p["specificity"] for p in points)
+    assert "between halves of the training images" in (tmp_path / "report.html").read_text()
+    monkeypatch.setattr("featx.benchmarking.runner.shifted_scores", None)
+    again = benchmark(replace(images, sources=tuple(arrays)), **settings)
+    assert again.run["internal_shifts"] == points
+
+
 def test_rows_are_ranked_on_demand():
     table = benchmark(draw(), **{**FAST, "classifiers": ["knn", "logistic"]}, rank_by="auc")
     areas = [row.auc for row in table]

@@ -60,7 +60,7 @@ def test_adapt_writes_a_model_of_two_classes_of_images_only(run_featx, tmp_path)
         summary = json.loads(text)
         assert (code, summary["images"], summary["refitted"]) == (0, 60, refitted)
         found = featx.predict(out, tmp_path / "there")
-        assert [finding.kind for finding in found.findings] == ["adapted-to"]
+        assert "adapted-to" in [finding.kind for finding in found.findings]
         assert found.threshold == summary["threshold"] != summary["threshold_before"]
         if not refitted:
             moved = featx.predict(tmp_path / "my.skops", tmp_path / "there", adapt=True)
