@@ -8,8 +8,6 @@ from typing import Any
 
 from featx.errors import UsageError
 
-__all__ = ["LEAKS", "Finding", "leak_error", "make_finding"]
-
 # What to do with images of training that are evaluated, too.
 LEAKS = ("error", "drop", "allow")
 

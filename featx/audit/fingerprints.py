@@ -16,8 +16,6 @@ from featx.errors import UnreadableImageError
 from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
-__all__ = ["Fingerprints", "pixel_findings", "take_fingerprints", "thumbnail"]
-
 THUMBNAIL = 24
 
 # Shorter sides show no anatomy; MedMNIST has 28 pixels.

@@ -15,8 +15,6 @@ from featx.audit.findings import Finding, leak_error, make_finding
 from featx.audit.fingerprints import Fingerprints, pixel_findings, take_fingerprints
 from featx.datasets.dataset import ImageDataset
 
-__all__ = ["Audit", "Inspection", "audit_split", "find_leaks", "inspect_images"]
-
 Pairs = list[tuple[int, int]]
 Mask = npt.NDArray[np.bool_]
 

@@ -22,8 +22,6 @@ from featx.audit.findings import Finding, make_finding
 from featx.audit.membership import original_rows
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["DIRECTIONS", "cutoff", "find_untypical", "typicality", "typicality_record"]
-
 Record = Mapping[str, npt.NDArray]
 
 DIRECTIONS = 16

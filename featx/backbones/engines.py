@@ -18,16 +18,6 @@ from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
 
-__all__ = [
-    "Engine",
-    "KerasEngine",
-    "OpenVinoEngine",
-    "as_batch",
-    "make_engine",
-    "maps_model",
-    "pooled_model",
-]
-
 logger = logging.getLogger(__name__)
 
 

@@ -18,8 +18,6 @@ from featx.backbones.torch_file import read_torch_state
 from featx.errors import FeatxError, UsageError
 from featx.runtime.process_state import warnings_ignored
 
-__all__ = ["build_base", "fill_from_file", "fill_randomly", "freeze"]
-
 _TORCH_SUFFIXES = (".pth", ".pt")
 
 

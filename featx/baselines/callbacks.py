@@ -32,8 +32,6 @@ from featx.metrics.operating_point import decide
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["EpochBackup", "EpochSeeds", "StateFromLog", "ValidationScores"]
-
 Logs = dict[str, float]
 Probabilities = npt.NDArray[np.float64]
 # Annotated, since mypy takes no attribute of an untyped module as a base class.

@@ -33,8 +33,6 @@ from featx.runtime.serialization import digest_of_values
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["FitResult", "fit_network", "fit_recipe"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -29,8 +29,6 @@ from featx.runtime.versions import library_versions
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["TrainedBaseline", "prepare_record", "save_trained"]
-
 Probabilities = npt.NDArray[np.float64]
 
 

@@ -12,8 +12,6 @@ from featx.metrics.paired_tests import ComparisonResult
 from featx.reporting.differences import corrected, paired_rows, pick_reference
 from featx.reporting.records import BenchmarkRow, Comparison
 
-__all__ = ["compare"]
-
 # At the end of each backbone's name in a row's.
 _PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
 

@@ -22,8 +22,6 @@ from featx.datasets.rules import OpeningRules, read_pairs
 from featx.errors import UsageError, check_names, find_name
 from featx.features.config import ExtractionConfig
 
-__all__ = ["BenchmarkConfig", "read_config"]
-
 # Every row has its own.
 _OF_ROWS = ("backbones", "classifier", "networks")
 

@@ -13,8 +13,6 @@ from featx.backbones.registry import BACKBONES
 from featx.features.matrix import FeatureMatrix
 from featx.runtime import posix
 
-__all__ = ["extraction_rate", "network_parameters", "peak_memory", "start_memory_watch"]
-
 _PROCESS = Path("/proc/self")
 
 

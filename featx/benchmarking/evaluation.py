@@ -37,8 +37,6 @@ from featx.runtime.versions import library_versions
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = ["Evaluation", "ModelEvaluator"]
-
 logger = logging.getLogger(__name__)
 
 

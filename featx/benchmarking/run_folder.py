@@ -18,8 +18,6 @@ from featx.errors import UsageError
 from featx.reporting.records import BenchmarkRow, current_names
 from featx.reporting.results_folder import read_json
 
-__all__ = ["prepare_folder", "remove_run", "written_files"]
-
 logger = logging.getLogger(__name__)
 
 # Settings that add rows or change no number; those of `_OF_IMAGES` act through the images.

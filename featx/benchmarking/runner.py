@@ -45,8 +45,6 @@ from featx.runtime.versions import environment_versions
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["BenchmarkRunner"]
-
 logger = logging.getLogger(__name__)
 
 # Of ``run.json``.

@@ -29,8 +29,6 @@ from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.serialization import digest_of_values
 
-__all__ = ["FEWEST_IMAGES", "adapt", "adapted_threshold", "with_adapted_threshold"]
-
 logger = logging.getLogger(__name__)
 
 # Two means, two variances and a proportion cannot be estimated from fewer scores.

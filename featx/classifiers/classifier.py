@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from featx.classifiers.config import FitConfig
     from featx.classifiers.predictions import Predictions
 
-__all__ = ["FeatureClassifier"]
-
 
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
     """Fit a class-weighted classifier to features, its settings searched by patient.

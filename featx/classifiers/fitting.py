@@ -26,8 +26,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.versions import versions_of_features
 
-__all__ = ["fit", "fit_labeled", "fit_rows"]
-
 logger = logging.getLogger(__name__)
 
 Matrices = FeatureMatrix | str | PathLike | Sequence[str | PathLike]

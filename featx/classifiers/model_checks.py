@@ -27,8 +27,6 @@ from featx.classifiers.validation import own_settings
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 
-__all__ = ["check_model"]
-
 
 def check_model(model: FeatureClassifier) -> None:
     """Check shapes, ranges and finiteness, then predict two rows.

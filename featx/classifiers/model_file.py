@@ -31,8 +31,6 @@ from featx.runtime.files import put_bytes
 from featx.runtime.kinds import expect
 from featx.runtime.versions import check_versions, decisive_versions
 
-__all__ = ["load_model", "save_model"]
-
 
 def _names(*types: type) -> frozenset[str]:
     return frozenset(f"{kind.__module__}.{kind.__name__}" for kind in types)

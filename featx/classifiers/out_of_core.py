@@ -34,8 +34,6 @@ from featx.runtime.progress import progress
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["CovarianceAccumulator", "FitPlan", "plan_fits", "reduce_rows", "select_images"]
-
 # For classifiers without PCA in memory.
 COMPONENTS = 512
 

@@ -20,8 +20,6 @@ from featx.metrics.scores import Scores, evaluate
 from featx.runtime.csv_text import read_cell, write_csv
 from featx.runtime.files import put_bytes
 
-__all__ = ["Predictions"]
-
 _PROBABILITY = "probability_"
 
 

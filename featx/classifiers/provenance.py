@@ -23,8 +23,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.metrics.ranking import ranked
 from featx.runtime.versions import decisive_versions, library_versions
 
-__all__ = ["check_replaceable", "describe_fit", "matrix_digest", "usable_images"]
-
 
 def describe_fit(
     config: FitConfig,

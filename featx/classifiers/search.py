@@ -26,8 +26,6 @@ from featx.classifiers.shared_fits import PreparedFold, SharedFits
 from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies, row_weights
 from featx.runtime.progress import progress
 
-__all__ = ["Candidate", "Search", "fit_pipeline"]
-
 # Memory of all shared fits together; beyond it fewer run at once, or nothing is shared.
 SHARED_BYTES = 2 * 2**30
 

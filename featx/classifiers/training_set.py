@@ -14,8 +14,6 @@ from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["Fold", "TrainingSet", "check_varies", "row_weights"]
-
 Indices = npt.NDArray[np.int64]
 Fold = tuple[Indices, Indices]
 

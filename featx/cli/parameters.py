@@ -17,28 +17,6 @@ from featx.images.remote import is_url
 from featx.runtime.files import check_output
 from featx.runtime.kinds import Kind, expect
 
-__all__ = [
-    "BACKBONES",
-    "BASELINE",
-    "BASELINES",
-    "CLASSIFIER",
-    "CLASSIFIERS",
-    "COLUMNS",
-    "MEMORY",
-    "OPERATING_POINT",
-    "PROPORTION",
-    "PUBLIC_SET",
-    "RENAMED",
-    "SCHEDULER",
-    "SECRET",
-    "WEIGHTS",
-    "Choice",
-    "FloatRange",
-    "InputPath",
-    "OutputPath",
-    "option",
-]
-
 # By suffix, what files that featx writes have at their beginning.
 _SIGNATURES = {
     ".h5": b"featx_format",

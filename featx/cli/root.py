@@ -9,8 +9,6 @@ import click
 
 import featx
 
-__all__ = ["EXIT_CODES", "SECTIONS", "VARIABLES", "commands"]
-
 SECTIONS = {
     "Images to a table": ("demo", "extract", "fit", "benchmark"),
     "Models": ("predict", "evaluate", "adapt", "explain", "train"),

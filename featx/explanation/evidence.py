@@ -30,16 +30,6 @@ if TYPE_CHECKING:
     from featx.backbones.engines import Engine
     from featx.backbones.feature_maps import FeatureMaps
 
-__all__ = [
-    "ACTIVATION",
-    "METHODS",
-    "OCCLUSION",
-    "Explainer",
-    "Explanation",
-    "add_maps",
-    "mean_effects",
-]
-
 ACTIVATION = "class activation map"
 OCCLUSION = "occlusion"
 

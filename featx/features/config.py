@@ -24,8 +24,6 @@ from featx.images.augmentation import POLICIES, Augmentation
 from featx.images.normalization import check_normalization
 from featx.images.reading import Color
 
-__all__ = ["ExtractionConfig", "default_cache"]
-
 # Written in place of a weights file, whose path is not recorded.
 _FILE = "file"
 # More are no experiment but a slip of the hand.

@@ -27,8 +27,6 @@ from featx.runtime.versions import decisive_versions
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["extract"]
-
 
 def extract(
     images: Any,

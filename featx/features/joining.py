@@ -18,8 +18,6 @@ from featx.runtime.versions import check_versions
 if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
 
-__all__ = ["check_joinable", "check_same_rows", "join_columns"]
-
 # Messages use the words of the command line.
 _IMAGES = {
     "digests": "images",

@@ -34,8 +34,6 @@ from featx.runtime.versions import decisive_versions
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMAT", "FeatureMatrix"]
-
 FORMAT = 1
 
 ROWS_AT_ONCE = 4096

@@ -35,18 +35,6 @@ from featx.runtime.progress import progress
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
-__all__ = [
-    "ENGINES",
-    "Embedder",
-    "EnginePool",
-    "Failures",
-    "embedders_of",
-    "fill_cache",
-    "find_here",
-    "find_missing",
-    "images_to_read",
-]
-
 logger = logging.getLogger(__name__)
 
 # A shard is the most that a kill can cost: a few seconds of work at some 100 views a second.

@@ -30,8 +30,6 @@ from featx.runtime.versions import library_versions
 if TYPE_CHECKING:
     from featx.features.pipeline import Embedder
 
-__all__ = ["QUANTIZATION_IMAGES", "quantize_on", "read_network"]
-
 logger = logging.getLogger(__name__)
 
 # NNCF's own default; more do not change the ranges much.

@@ -18,8 +18,6 @@ from featx.runtime.serialization import digest_of_values
 if TYPE_CHECKING:
     from featx.features.config import ExtractionConfig
 
-__all__ = ["SHARED_SETTINGS", "VIEWS_ONLY", "Recipe", "differing_settings", "feature_names"]
-
 # Settings that recipes have under the names of `ExtractionConfig`.
 SHARED_SETTINGS = ("random_state", "color", "pooling", "normalization", "precision")
 

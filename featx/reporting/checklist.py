@@ -10,8 +10,6 @@ from string import Formatter
 from featx.reporting.methods import figure, listed, method_answers
 from featx.reporting.results_folder import Results
 
-__all__ = ["Checklist", "Item", "fill_checklists"]
-
 
 @dataclass(frozen=True)
 class Item:

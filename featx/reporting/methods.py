@@ -9,8 +9,6 @@ from featx.metrics.operating_point import Threshold
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import Results
 
-__all__ = ["figure", "listed", "method_answers"]
-
 
 def method_answers(results: Results) -> dict[str, str]:
     """Return what was fitted on what, by kind of row; empty where no row is of the kind."""

@@ -9,8 +9,6 @@ from typing import Any
 
 from featx.audit.findings import Finding
 
-__all__ = ["Note", "read_notes", "write_notes"]
-
 _ALARMS = {"unfinished", "leak", "shortcut", "collapsed", "synthetic", "alarm"}
 
 # The first version stored the kind of such a note only as its first word.

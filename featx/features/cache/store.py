@@ -27,18 +27,6 @@ from featx.features.recipe import Recipe
 from featx.runtime.files import put_bytes, put_checked, read_checked
 from featx.runtime.versions import library_versions
 
-__all__ = [
-    "INDEX_NAME",
-    "SHARD_PATTERN",
-    "TAG_NAME",
-    "FeatureStore",
-    "Features",
-    "RowKey",
-    "RowTarget",
-    "Shard",
-    "pack_digests",
-]
-
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
