@@ -49,9 +49,13 @@ class ValidationScores(_Callback):
     at probabilities that are not finite.
     """
 
-    def __init__(self, task: FitTask, before: Sequence[Mapping[str, float]]) -> None:
+    def __init__(
+        self, task: FitTask, network: keras.Model, before: Sequence[Mapping[str, float]]
+    ) -> None:
         super().__init__()
         self._task = task
+        # The model of each stage wraps it, and would be traced anew.
+        self._network = network
         self._merits = [self._merit(row) for row in before]
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:  # noqa: ARG002
@@ -60,7 +64,7 @@ class ValidationScores(_Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Predict the validation images and score them."""
-        probabilities = self._task.predict(self.model)
+        probabilities = self._task.predict(self._network)
         scores = _scores(self._task.validation_labels, probabilities)
         rate = import_keras().ops.convert_to_numpy(self.model.optimizer.learning_rate)
         logs.update(scores)

@@ -138,7 +138,7 @@ def _fit_stages(
                 # Epochs of the stage before count, too, whether this process trained them or not.
                 done = session.read_log(epochs_done)
                 log = import_keras().callbacks.CSVLogger(session.log, append=True)
-                callbacks = _make_callbacks(task, session, done, first, advance)
+                callbacks = _make_callbacks(network, task, session, done, first, advance)
                 try:
                     model.fit(
                         TrainingBatches(task.render, task.targets, task.order, epochs_done),
@@ -158,6 +158,7 @@ def _fit_stages(
 
 
 def _make_callbacks(
+    network: keras.Model,
     task: FitTask,
     session: Session,
     before: Sequence[Row],
@@ -191,7 +192,7 @@ def _make_callbacks(
 
     return [
         EpochSeeds(task.data.random_state),
-        ValidationScores(task, before),
+        ValidationScores(task, network, before),
         *stateful,
         checkpoint,
         callbacks.LambdaCallback(on_train_batch_end=show),

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,11 @@ class TrainedBaseline:
         """Number of weights of the network, trained or not."""
         return int(self.network.count_params())
 
+    @cached_property
+    def _split(self) -> tuple[keras.Model, keras.layers.Layer] | None:
+        # Another model at each call would be traced each time.
+        return split_output(self.network)
+
     @network_state()
     def predict_proba(self, images: ImageDataset) -> Probabilities:
         """Return the probability of each class for each image.
@@ -114,10 +120,9 @@ class TrainedBaseline:
         batch_size = self.recipe.batch_size
         with progress(f"Predicting with {self.name}", len(images), "images") as advance:
             inputs = views.render, np.arange(len(images)), batch_size
-            found = split_output(self.network)
-            if found is None:
+            if self._split is None:
                 return predict(self.network, *inputs, advance)
-            body, output = found
+            body, output = self._split
             features = run_network(body, *inputs, advance=advance).astype(np.float64)
             # In float32 a sigmoid of more than 17 is 1, and sure images would tie.
             kernel, bias = (np.asarray(w, dtype=np.float64) for w in output.get_weights())

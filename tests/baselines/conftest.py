@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from featx.backbones._keras import import_keras
+from featx.baselines import registry
+from featx.baselines.registry import get_baseline
 from featx.datasets.dataset import ImageDataset
 
 
@@ -28,3 +32,44 @@ def blobs() -> Callable[..., ImageDataset]:
         )
 
     return make
+
+
+def convolve(pixels):
+    """Layers with batch normalization and dropout that are quick to trace."""
+    layers = import_keras().layers
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(pixels)
+    return layers.Dropout(0.2)(layers.BatchNormalization()(x))
+
+
+def small(pixels, weights=None):
+    layers = import_keras().layers
+    x = layers.Flatten()(layers.MaxPooling2D(4)(convolve(pixels)))
+    return layers.Dense(16, activation="relu")(x)
+
+
+def on_a_base(pixels, weights=None):
+    """A base that is frozen at first, as a backbone is."""
+    keras = import_keras()
+    gray = keras.Input(pixels.shape[1:])
+    return keras.layers.GlobalAveragePooling2D()(keras.Model(gray, convolve(gray))(pixels))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_recipes():
+    """Recipes with small layers, since the mechanism is the point."""
+    recipes = {
+        "small": replace(get_baseline("ramirez-cnn"), name="small", body=small),
+        "small-by-patient": replace(
+            get_baseline("ramirez-cnn-corrected"), name="small-by-patient", body=small
+        ),
+        "staged": replace(
+            get_baseline("finetuned:efficientnet_lite0"),
+            name="staged",
+            body=on_a_base,
+            backbone=None,
+        ),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, recipe in recipes.items():
+            patch.setitem(registry._RECIPES, name, recipe)
+        yield

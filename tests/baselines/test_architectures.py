@@ -135,7 +135,8 @@ def _train_step(network):
     base = base_of(network)
     before = {variable.path: np.array(variable) for variable in base.variables}
     trainer = keras.Model(network.inputs, network.outputs)
-    trainer.compile(optimizer=keras.optimizers.SGD(0.1), loss="binary_crossentropy")
+    # One step costs less than to trace it.
+    trainer.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", run_eagerly=True)
     pixels = np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 1)).astype(np.float32)
     trainer.train_on_batch(pixels, np.array([[0.0], [1.0], [0.0], [1.0]], dtype=np.float32))
     return {

@@ -24,45 +24,6 @@ from featx.images.augmentation import Augmentation
 from featx.runtime.files import TEMPORARY_PREFIX
 from tests.baselines.interruption import Interruption, fit_with, interrupt_in, no_training
 
-
-def convolve(pixels):
-    """Layers with batch normalization and dropout that are quick to trace."""
-    layers = import_keras().layers
-    x = layers.Conv2D(8, 3, strides=2, activation="relu")(pixels)
-    return layers.Dropout(0.2)(layers.BatchNormalization()(x))
-
-
-def small(pixels, weights=None):
-    layers = import_keras().layers
-    x = layers.Flatten()(layers.MaxPooling2D(4)(convolve(pixels)))
-    return layers.Dense(16, activation="relu")(x)
-
-
-def on_a_base(pixels, weights=None):
-    """A base that is frozen at first, as a backbone is."""
-    keras = import_keras()
-    gray = keras.Input(pixels.shape[1:])
-    return keras.layers.GlobalAveragePooling2D()(keras.Model(gray, convolve(gray))(pixels))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small_recipes():
-    """Recipes with small layers, since the mechanism is the point."""
-    recipes = {
-        "small": replace(get_baseline("ramirez-cnn"), name="small", body=small),
-        "staged": replace(
-            get_baseline("finetuned:efficientnet_lite0"),
-            name="staged",
-            body=on_a_base,
-            backbone=None,
-        ),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, recipe in recipes.items():
-            patch.setitem(registry._RECIPES, name, recipe)
-        yield
-
-
 # The guarantee: sums that threads share may round differently from run to run.
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-4}
 
@@ -212,9 +173,9 @@ def test_training_killed_after_its_last_epoch_does_not_train_again(blobs, monkey
 
 def test_killed_process_resumes_and_ends_as_an_uninterrupted_one(tmp_path):
     make_phantoms(tmp_path / "images", patients=24, images_per_patient=(2, 2), size=64)
-    settings = {"size": 32, "epochs": 8, "batch_size": 8}
+    name, settings = "kaushik-1", {"size": 32, "epochs": 8, "batch_size": 8}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    flags += ["--baseline", "ramirez-cnn-corrected", "--patients", r"(patient\d+)", "--quiet"]
+    flags += ["--baseline", name, "--patients", r"(patient\d+)", "--quiet"]
     command = [sys.executable, "-m", "featx.cli", "train", str(tmp_path / "images")]
     process = subprocess.Popen(
         [*command, *flags, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
@@ -228,7 +189,6 @@ def test_killed_process_resumes_and_ends_as_an_uninterrupted_one(tmp_path):
     assert not (tmp_path / "killed" / "network.keras").exists()
 
     images = ImageDataset.open(tmp_path / "images", r"(patient\d+)")
-    name = "ramirez-cnn-corrected"
     ran = []
     with pytest.MonkeyPatch.context() as patch:
         note = import_keras().callbacks.LambdaCallback(on_epoch_begin=lambda n, _: ran.append(n))

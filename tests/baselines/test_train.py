@@ -26,7 +26,7 @@ def auc(trained, images):
 
 
 def test_finetuning_learns_an_easy_task_and_leaves_its_record(blobs, tmp_path):
-    images = blobs(160)
+    images = blobs(128)
     trained = train(
         images, LITE, out=tmp_path, size=48, epochs=4, batch_size=16, augmentation="none"
     )
@@ -82,7 +82,7 @@ def test_batch_norm_trains_only_from_random_weights(blobs, monkeypatch, weights,
 
 def test_three_classes(blobs):
     images = blobs(90, size=32, classes=3)
-    trained = train(images, "ramirez-cnn", size=32, epochs=2, batch_size=16)
+    trained = train(images, "small", size=32, epochs=1, batch_size=16)
     values = trained.predict_proba(blobs(7, size=32, classes=3))
     assert values.shape == (7, 3)
     np.testing.assert_allclose(values.sum(axis=1), 1, rtol=1e-5)
@@ -107,7 +107,7 @@ def test_a_rare_class_is_predicted_by_cutoffs_of_validation_images(blobs, tmp_pa
 def test_two_runs_with_one_seed_agree_and_another_seed_does_not(blobs):
     images, fresh = blobs(), blobs(9, random_state=3)
     first, second, other = (
-        train(images, "ramirez-cnn", size=32, epochs=2, batch_size=16, random_state=random_state)
+        train(images, "small", size=32, epochs=2, batch_size=16, random_state=random_state)
         for random_state in (0, 0, 1)
     )
     np.testing.assert_allclose(
@@ -128,7 +128,7 @@ def short(blobs, tmp_path_factory):
     random.seed(3)
     np.random.seed(3)
     before = random.getstate(), np.random.get_state()[1].tolist()
-    trained = train(images, "ramirez-cnn-corrected", size=32, epochs=1, batch_size=16)
+    trained = train(images, "small-by-patient", size=32, epochs=1, batch_size=16)
     # Keras seeds the generators of Python and NumPy.
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before
     return images, trained
@@ -185,9 +185,9 @@ def test_every_epoch_sees_another_view(blobs, monkeypatch):
         return original(self, indices, view)
 
     monkeypatch.setattr(ImageViews, "render", record)
-    train(blobs(), "ramirez-cnn", size=32, epochs=3, batch_size=32)
-    # The batches of an epoch more may be rendered ahead.
-    assert {0, 1, 2, 3} <= seen <= {0, 1, 2, 3, 4}
+    train(blobs(), "small", size=32, epochs=3, batch_size=32)
+    # Batches of further epochs may be rendered ahead.
+    assert {0, 1, 2, 3} <= seen
 
 
 def _fail_if_read(self, index, color="gray"):
