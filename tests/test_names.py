@@ -59,7 +59,7 @@ def test_configs_store_registered_names():
     assert featx.FitConfig("Naive-Bayes").classifier == "naive_bayes"
 
 
-def test_the_recipe_is_that_of_the_registered_name():
+def test_the_recipe_is_that_of_the_registered_name(quick):
     images = np.zeros((2, 40, 40), np.uint8)
     spelled = featx.extract(images, "EfficientNet-Lite0", views=1, pooling="Max")
     assert spelled.recipes == featx.extract(images, views=1, pooling="max").recipes

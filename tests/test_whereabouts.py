@@ -132,7 +132,7 @@ def test_a_benchmark_s_folder_tells_nothing(place):
         [
             *("benchmark", str(place / "xrays"), "--patients", r"(p\d+)_", "--views", "2"),
             *("--classifiers", "logistic", "--folds", "2", "--out", str(place / "results")),
-            *("--baselines", "finetuned:efficientnet_lite0"),
+            *("--baselines", "kaushik-1"),
             *("--baseline-epochs", "1", "--baseline-size", "32"),
             *("--weights-dir", str(place / "weights"), "--rehash"),
         ],

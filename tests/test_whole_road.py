@@ -16,6 +16,7 @@ import featx
 from tests.conftest import smooth_image
 
 PATIENTS = r"(p\d+)_"
+BACKBONE = "efficientnet_lite0@64"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def folder(tmp_path_factory):
 def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder, tmp_path):
     """The usual way in forty lines: Keras' own application, its preprocessing, its predict."""
     network = keras.applications.MobileNetV2(
-        weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3)
+        weights=None, include_top=False, pooling="avg", input_shape=(96, 96, 3)
     )
     base = keras.Model(network.input, network.layers[-2].output)
     generator = np.random.default_rng(0)
@@ -57,7 +58,7 @@ def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder
         batch = []
         for path in paths[split]:
             pixels = np.asarray(Image.open(path).convert("L"), dtype=np.float32)
-            pixels = cv2.resize(pixels, (224, 224), interpolation=cv2.INTER_LINEAR)
+            pixels = cv2.resize(pixels, (96, 96), interpolation=cv2.INTER_LINEAR)
             batch.append(np.repeat(pixels[..., np.newaxis], 3, axis=2))
         ready = keras.applications.mobilenet_v2.preprocess_input(np.stack(batch))
         labels = np.array([path.parent.name == "PNEUMONIA" for path in paths[split]])
@@ -67,7 +68,7 @@ def test_features_and_scores_are_those_of_a_keras_and_scikit_learn_script(folder
     X_test, y_test = usual("test")
     matrix = featx.extract(
         str(folder),
-        "mobilenetv2",
+        "mobilenetv2@96",
         augmentation="none",
         views=1,
         weights=tmp_path / "own.weights.h5",
@@ -100,7 +101,7 @@ def without_machine(path):
 
 def test_the_command_line_and_python_give_equal_results(folder, tmp_path, run_featx):
     command = (
-        *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
+        *("benchmark", folder, "--patients", PATIENTS, "--backbones", BACKBONE),
         *("--classifiers", "naive_bayes", "--views", "2", "--no-controls", "--no-learning-curve"),
         *("--cache", tmp_path / "cache", "--quiet"),
     )
@@ -108,7 +109,7 @@ def test_the_command_line_and_python_give_equal_results(folder, tmp_path, run_fe
     images = featx.ImageDataset.open(folder, PATIENTS)
     featx.benchmark(
         images,
-        "efficientnet_lite0",
+        BACKBONE,
         "naive_bayes",
         views=2,
         controls=False,
@@ -135,7 +136,7 @@ def test_permuted_labels_give_an_auc_of_one_half(folder, tmp_path):
         table.write_text("\n".join(lines))
         result = featx.benchmark(
             str(table),
-            "efficientnet_lite0",
+            BACKBONE,
             "logistic",
             patients="patient",
             views=1,
@@ -151,7 +152,7 @@ def test_permuted_labels_give_an_auc_of_one_half(folder, tmp_path):
 
 def test_frozen_rows_and_cnn_rows_are_scored_on_identical_images(folder, tmp_path, run_featx):
     words = (
-        *("benchmark", folder, "--patients", PATIENTS, "--backbones", "efficientnet_lite0"),
+        *("benchmark", folder, "--patients", PATIENTS, "--backbones", BACKBONE),
         *("--classifiers", "logistic", "--views", "1", "--augmentation", "none"),
         *("--baselines", "ramirez-cnn-corrected"),
         *("--baseline-epochs", "1", "--baseline-size", "32"),

@@ -27,11 +27,14 @@ needs_openvino = pytest.mark.skipif(
 ENGINE_CLASSES = [KerasEngine, pytest.param(OpenVinoEngine, marks=needs_openvino)]
 
 
-@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
-def test_bits_of_a_row_depend_on_its_image_alone(engine_class, small_mobilenet, pixels_64):
+@pytest.fixture(scope="module", params=ENGINE_CLASSES)
+def engine(request, small_mobilenet):
     backbone, _, base = small_mobilenet
-    options = {"batch_size": 4} if engine_class is KerasEngine else {}
-    engine = engine_class(base, backbone, **options)
+    options = {"batch_size": 4} if request.param is KerasEngine else {}
+    return request.param(base, backbone, **options)
+
+
+def test_bits_of_a_row_depend_on_its_image_alone(engine, pixels_64):
     features = engine.embed(pixels_64)
     assert features.dtype == np.float32
     assert features.shape == (11, 1280)
@@ -49,10 +52,7 @@ def test_bits_of_a_row_depend_on_its_image_alone(engine_class, small_mobilenet, 
     assert list(engine.versions()) == ["keras", keras.backend.backend(), *backend]
 
 
-@pytest.mark.parametrize("engine_class", ENGINE_CLASSES)
-def test_gray_is_repeated_to_three_channels(engine_class, small_mobilenet, pixels_64):
-    backbone, _, base = small_mobilenet
-    engine = engine_class(base, backbone)
+def test_gray_is_repeated_to_three_channels(engine, pixels_64):
     gray = pixels_64[:3]
     features = engine.embed(gray)
     np.testing.assert_array_equal(engine.embed(gray[..., None]), features)

@@ -92,26 +92,11 @@ def test_the_settings_of_a_run_are_a_file(call, image_folder, tmp_path):
     assert call(image_folder, *words)[0]["config"] == config
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--external", "somewhere"], "'somewhere' is not NAME=FOLDER"),
-        (["--external", "a=x", "--external", "a=y"], "'a' is given twice"),
-        (["--calibration", "platt"], "isotonic"),
-        (["--seed", "-1"], "-1 is not in the range"),
-        (["--seed", str(2**32)], "not in the range"),
-        (["--classifiers", "swm"], "did you mean 'svm'"),
-        (["--backbones", "resnet5"], "did you mean 'resnet50'"),
-        (["--out", ""], "names no folder"),
-        (["--out", "/"], "names no folder"),
-        (["--out", __file__], "is not a folder"),
-    ],
-)
-def test_usage_errors_come_before_any_work(call, image_folder, tmp_path, words, message):
-    given, code, error = call(image_folder, "--out", tmp_path / "out", *words)
-    assert code == 2
-    assert given == {}
-    assert message in error
+def test_a_name_given_twice_is_refused(call, image_folder, tmp_path):
+    words = ("--external", "a=x", "--external", "a=y", "--out", tmp_path / "out")
+    given, code, error = call(image_folder, *words)
+    assert (given, code) == ({}, 2)
+    assert "'a' is given twice" in error
 
 
 def test_external_sets_of_other_classes_are_refused(image_folder, elsewhere, tmp_path, run_featx):

@@ -164,7 +164,12 @@ def test_empty_variables_count_as_unset(run_featx, monkeypatch):
 
 
 def test_commands_run_without_standard_error(image_folder, tmp_path):
-    code = "import sys\nsys.stderr = None\nfrom featx.cli import main\nmain(sys.argv[1:])"
+    code = (
+        "import sys\nsys.stderr = None\nfrom featx.cli import main\n"
+        "from featx.features.pipeline import ENGINES\n"
+        "from tests.features.worker import quick_engine\n"
+        "ENGINES.factory = quick_engine\nmain(sys.argv[1:])"
+    )
     words = ["extract", str(image_folder), "--views", "1", "--out", str(tmp_path / "m.h5")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -35,9 +35,9 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, monkeypatch, cache):
     """A working directory with the files that the pages name."""
-    draw_images(tmp_path / "chest_xray" / "train", 12, 1)
-    draw_images(tmp_path / "chest_xray" / "test", 6, 101)
-    draw_images(tmp_path / "other_hospital", 6, 201)
+    draw_images(tmp_path / "chest_xray" / "train", 10, 1)
+    draw_images(tmp_path / "chest_xray" / "test", 4, 101)
+    draw_images(tmp_path / "other_hospital", 4, 201)
     draw_images(tmp_path / "new_images", 2, 301)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEATX_CACHE", str(cache))

@@ -66,9 +66,3 @@ def test_recipes_and_configs_are_made_from_each_other():
     recipes = [embedder.recipe.to_dict() for embedder in embedders_of(config)]
     (again,) = ExtractionConfig.from_recipes(recipes, views=2)
     assert [embedder.recipe.to_dict() for embedder in embedders_of(again)] == recipes
-
-
-def test_empty_variables_count_as_unset(monkeypatch):
-    monkeypatch.setenv("FEATX_CACHE", "")
-    assert ExtractionConfig().cache_folder.name == "featx"
-    assert ExtractionConfig().cache_folder.is_absolute()

@@ -1,9 +1,6 @@
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import keras
@@ -19,8 +16,6 @@ from featx.features.cache import file_hashes as hashing
 from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
-from featx.runtime.files import TEMPORARY_PREFIX
-from tests.conftest import WITH_SIGINT
 from tests.features.worker import QuickEngine
 
 
@@ -39,14 +34,18 @@ def count_embedded(use_engine):
 
 
 def test_features_are_those_of_keras_on_the_same_pixels(images, tmp_path):
-    network = keras.applications.MobileNetV2(include_top=False, weights=None, pooling="avg")
+    network = keras.applications.MobileNetV2(
+        include_top=False, weights=None, pooling="avg", input_shape=(64, 64, 3)
+    )
     base = keras.Model(network.input, network.layers[-2].output)
     base.save_weights(tmp_path / "weights.weights.h5")
     chosen = images.select([0, 5, 20])
-    matrix = featx.extract(chosen, "mobilenetv2", views=2, weights=tmp_path / "weights.weights.h5")
+    matrix = featx.extract(
+        chosen, "mobilenetv2@64", views=2, weights=tmp_path / "weights.weights.h5"
+    )
     pixels = np.stack(
         [
-            make_view(chosen.read(i), chosen.digest(i), view, (224, 224), POLICIES["radiograph"])
+            make_view(chosen.read(i), chosen.digest(i), view, (64, 64), POLICIES["radiograph"])
             for i in range(3)
             for view in range(2)
         ]
@@ -228,41 +227,6 @@ def test_a_model_s_recipes_give_the_same_features_and_read_each_image_once(
     other = {**joined.recipes[0], "backbone": "vgg16", "weights": "0" * 64}
     with pytest.raises(UsageError, match="trained on features of vgg16 with weights 0"):
         extract_by_recipes(images, [other], views=1, weights=images.sources[0])
-
-
-SCRIPT = """
-import sys
-from featx.features import pipeline
-pipeline.ROWS_PER_SHARD = 16
-pipeline.ROWS_PER_BATCH = 8
-import featx
-images = featx.ImageDataset.open(sys.argv[1], r"(p\\d+)_")
-featx.extract(images, views=4, engine="keras", out=sys.argv[2])
-"""
-
-
-@pytest.mark.slow
-def test_a_stopped_extraction_goes_on_and_ends_the_same(images, image_folder, tmp_path):
-    cache, command = tmp_path / "stopped", [sys.executable, "-c", SCRIPT, str(image_folder)]
-    environment = {**os.environ, "FEATX_CACHE": str(cache)}
-    stopped = [*WITH_SIGINT, *command, str(tmp_path / "no.h5")]
-    before = set()
-    for how in (signal.SIGINT, signal.SIGKILL):
-        process = subprocess.Popen(stopped, env=environment, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while set(cache.glob("*/part-*")) <= before:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(how)
-        process.wait()
-        if how == signal.SIGINT:
-            assert not list(cache.glob(f"*/{TEMPORARY_PREFIX}*"))
-        assert not (tmp_path / "no.h5").exists()
-        before = set(cache.glob("*/part-*"))
-    subprocess.run([*command, str(tmp_path / "stopped.h5")], env=environment, check=True)
-    assert before < set(cache.glob("*/part-*"))
-    featx.extract(images, views=4, engine="keras", cache=tmp_path, out=tmp_path / "whole.h5")
-    assert (tmp_path / "whole.h5").read_bytes() == (tmp_path / "stopped.h5").read_bytes()
 
 
 def test_an_image_given_twice_is_refused_before_a_matrix_is_written(image_folder, tmp_path, quick):
