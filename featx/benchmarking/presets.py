@@ -90,9 +90,9 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             "fast",
-            "one small network, one classifier",
+            "maps of many depths of one small network, one classifier",
             _MEASURED,
-            {"backbones": _LITE[:1], **_ROBUST},
+            {"backbones": _LITE[:1], "pooling": "multi_depth", **_ROBUST},
         ),
         Preset(
             "accurate",
