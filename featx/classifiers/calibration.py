@@ -15,8 +15,6 @@ from scipy.special import expit, log_expit, logit, softmax
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from featx.runtime.process_state import warnings_ignored
-
 Scores = npt.NDArray[np.float64]
 
 # Beyond, a float64 probability rounds to 0 or 1, and no finite set of images shows that much.
@@ -167,13 +165,11 @@ def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, floa
     # Platt's targets are just short of 0 and 1, which bounds the slope of separable scores: each
     # image counts once for either class, weighted by its target.
     target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (n - n_positive + 2))
-    # The last steps are smaller than rounding, of which the solver warns.
-    with warnings_ignored():
-        regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(
-            np.tile((scores - center) / spread, 2)[:, None],
-            np.repeat([0, 1], n),
-            sample_weight=np.concatenate([1 - target, target]),
-        )
+    regression = LogisticRegression(C=1e6, tol=1e-8, max_iter=10_000).fit(
+        np.tile((scores - center) / spread, 2)[:, None],
+        np.repeat([0, 1], n),
+        sample_weight=np.concatenate([1 - target, target]),
+    )
     slope, intercept = regression.coef_[0, 0], regression.intercept_[0]
     if slope <= 0:
         # Scores that do not rank carry no information; they must not be reversed.

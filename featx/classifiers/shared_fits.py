@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.classifiers.decision_scores import Scores, average_views, classifier_scores
+from featx.runtime.process_state import warnings_ignored
 
 # A fit that begins near its optimum would stop at once by scikit-learn's 1e-4.
 _TOLERANCE = 3e-5
@@ -142,10 +143,12 @@ class WarmPath(SharedFits):
     def scores(self, fold: PreparedFold, group: Sequence[dict[str, Any]]) -> list[Scores]:
         """Fit the candidates of a path; return scores of held-out images."""
         first, *others = group
-        regression = fold.fit(fold.training, **first, warm_start=True, tol=_TOLERANCE)
-        results = [fold.image_scores(regression, fold.validation)]
-        for settings in others:
-            regression.set_params(**settings)
-            regression.fit(fold.training, fold.training_labels, sample_weight=fold.weights)
-            results.append(fold.image_scores(regression, fold.validation))
+        # From the optimum of its neighbor, the solver warns that no step leads further.
+        with warnings_ignored():
+            regression = fold.fit(fold.training, **first, warm_start=True, tol=_TOLERANCE)
+            results = [fold.image_scores(regression, fold.validation)]
+            for settings in others:
+                regression.set_params(**settings)
+                regression.fit(fold.training, fold.training_labels, sample_weight=fold.weights)
+                results.append(fold.image_scores(regression, fold.validation))
         return results

@@ -183,3 +183,10 @@ def test_no_more_at_a_time_than_memory_allows_each_with_one_thread(training, lim
     assert spy.threads == ({1} if spy.most else set())
     shared = run(training, get_classifier("svm"))
     assert [one.auc for one in found] == pytest.approx([one.auc for one in shared], abs=1e-9)
+
+
+def test_a_search_shows_no_warning_of_a_solver(recwarn):
+    fold, _ = logistic_fold(2)
+    hurried = replace(fold, classifier=LogisticRegression(max_iter=1))
+    WarmPath().scores(hurried, PATH[:2])
+    assert not recwarn.list

@@ -13,7 +13,9 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UsageError
 from featx.features import pipeline
 from featx.features.cache import file_hashes as hashing
+from featx.features.config import ExtractionConfig
 from featx.features.matrix import FeatureMatrix
+from featx.features.pipeline import embedders_of
 from featx.features.reextraction import extract_by_recipes
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from tests.features.worker import QuickEngine
@@ -227,6 +229,14 @@ def test_a_model_s_recipes_give_the_same_features_and_read_each_image_once(
     other = {**joined.recipes[0], "backbone": "vgg16", "weights": "0" * 64}
     with pytest.raises(UsageError, match="trained on features of vgg16 with weights 0"):
         extract_by_recipes(images, [other], views=1, weights=images.sources[0])
+
+
+def test_random_weights_are_named_in_progress():
+    titles = [
+        embedders_of(ExtractionConfig("efficientnet_lite0", weights=weights))[0].title
+        for weights in ("imagenet", "random")
+    ]
+    assert titles == ["efficientnet_lite0", "efficientnet_lite0 with random weights"]
 
 
 def test_an_image_given_twice_is_refused_before_a_matrix_is_written(image_folder, tmp_path, quick):

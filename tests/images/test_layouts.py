@@ -132,6 +132,14 @@ def test_jpeg_of_twelve_bits_is_refused_by_name(gray):
         read_image(bytes(content))
 
 
+def test_a_jpeg_without_a_height_is_damaged_and_not_called_another_format(gray):
+    content = bytearray(encode(Image.fromarray(gray), "JPEG"))
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 2] = bytes(2)
+    with pytest.raises(UnreadableImageError, match=r"damaged or cut short .header"):
+        read_image(bytes(content))
+
+
 def test_channels_of_files_that_pillow_does_not_know(gray):
     assert count_channels(tiff(gray.astype(np.float64) / 255)) == 1
     assert count_channels(tiff(np.stack([gray] * 3, 2).astype(np.uint16), photometric="rgb")) == 3
