@@ -76,7 +76,7 @@ def _handling(
     if nothing and adapted:
         labels = listed(adapted, lambda row: row.label)
         nothing += (
-            f", except that these rows are fitted on all of each set, without labels: {labels}"
+            f", except that these rows are fitted on all of them, without labels: {labels}"
         )
     cnn = "Pixels of {} are scaled as in their recipes."
     return _sentences(_of(frozen, scaled), _of(cnns, cnn), nothing and f"{nothing}.")
