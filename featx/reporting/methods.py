@@ -75,9 +75,7 @@ def _handling(
     nothing = "Nothing is fitted on test images" if frozen or cnns else ""
     if nothing and adapted:
         labels = listed(adapted, lambda row: row.label)
-        nothing += (
-            f", except that these rows are fitted on all of them, without labels: {labels}"
-        )
+        nothing += f", except that these rows are fitted on all of them, without labels: {labels}"
     cnn = "Pixels of {} are scaled as in their recipes."
     return _sentences(_of(frozen, scaled), _of(cnns, cnn), nothing and f"{nothing}.")
 
