@@ -40,6 +40,7 @@ LONG = "a" * 5000
 
 # Wrong values by type; each message names the value and what is allowed.
 WRONG = {
+    parameters.BACKBONE: ["resnet5", "efficientnet_lite0@100000"],
     parameters.BACKBONES: ["resnet5", "efficientnet_lite0@100000", "vgg16+", ","],
     parameters.BASELINE: ["ramirez", "finetuned:nothing", ""],
     parameters.BASELINES: ["ramirez", "finetuned:nothing"],
