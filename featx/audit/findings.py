@@ -27,7 +27,7 @@ class Finding:
         ``duplicates-between-sets``, ``patients-between-sets``, ``patients-joined``,
         ``leaks-left-out``, ``labels-differ``, ``duplicates-within``, ``unreadable``, ``constant``,
         ``tiny``, ``depths-differ`` and ``class-share``; of the images given to a model
-        ``trained-on-images``, ``trained-on-copies``, ``trained-on-patients``,
+        ``trained-on-images``, ``trained-on-copies``, ``tuned-on-images``, ``trained-on-patients``,
         ``adapted-to``, ``patients-not-compared``, ``trained-on-left-out``, ``training-unknown``,
         ``untypical`` and ``typicality-unknown``.
     severity : {"leak", "warning", "information"}
@@ -173,6 +173,8 @@ _TEXTS = {
     "trained-on-copies": "{n} image{s} {have} the features of a training image of the model.",
     "adapted-to": "{n} image{s} {are} among those that the model was adapted to without labels: "
     "figures on them do not hold for images that come later.",
+    "tuned-on-images": "{n} image{s} {are} among those that tuned the model's network, or {are} of "
+    "their patients.",
     "trained-on-patients": "{n} patient{s} {have} the name of a patient that the model was trained "
     "on.",
     "trained-on-left-out": "{n} image{s} {were} left out: the model was trained on the same images "

@@ -36,6 +36,7 @@ __all__ = [
     "membership_record",
     "original_rows",
     "original_views",
+    "tuning_members",
 ]
 
 # Each call reads the rows again, block by block.
@@ -127,10 +128,12 @@ def find_members(
     digests: Sequence[str],
     patients: npt.NDArray[np.str_] | None,
     features: Blocks | None = None,
+    tuned: Mask | None = None,
 ) -> Members:
     """Find the images, and patients where known, that a model was trained on.
 
-    The record is that of `membership_record`, None for a model without one.
+    The record is that of `membership_record`, None for a model without one; `tuned` are the images
+    that `tuning_members` finds.
 
     Examples
     --------
@@ -154,17 +157,39 @@ def find_members(
         members = [names[i] for i in np.flatnonzero(alike).tolist()]
         found += make_finding("trained-on-copies", "leak", members)
         images = images | alike
+    if tuned is not None:
+        members = [names[i] for i in np.flatnonzero(tuned).tolist()]
+        found += make_finding("tuned-on-images", "leak", members)
+        images = images | tuned
     if patients is None or "patients" not in record:
         return Members(names, images, none, found)
-    secret = _secret()
-    if secret is None or _key_name(secret) != record["key"]:
+    known = _known_patients(record, patients)
+    if known is None:
         number = len(np.unique(patients))
         found.append(Finding("patients-not-compared", "information", number))
         return Members(names, images, none, found)
-    known = np.isin(_patient_codes(patients, secret), record["patients"])
     shared = [f"patient {name}" for name in np.unique(patients[known])]
     found += make_finding("trained-on-patients", "leak", shared)
     return Members(names, images, known, found)
+
+
+def tuning_members(matrix: FeatureMatrix) -> Mask:
+    """Find the images that tuned a network of the features, and images of their patients."""
+    found = np.zeros(matrix.n_images, dtype=bool)
+    for record in matrix.tuned_on:
+        found |= np.isin(digest_codes(matrix.digests), record["images"])
+        if matrix.patients_known and "patients" in record:
+            known = _known_patients(record, matrix.patients)
+            found |= False if known is None else known
+    return found
+
+
+def _known_patients(record: Mapping[str, Any], patients: npt.NDArray[np.str_]) -> Mask | None:
+    """Find images of the record's patients; None where it has another secret."""
+    secret = _secret()
+    if secret is None or _key_name(secret) != record["key"]:
+        return None
+    return np.isin(_patient_codes(patients, secret), record["patients"])
 
 
 def _seen(record: Mapping[str, Any], features: Blocks) -> Mask:

@@ -196,7 +196,9 @@ def pooled_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str)
     """Chain pixels, preprocessing, the frozen base and pooling."""
     maps = maps_model(base, backbone, channels, pooling)
     outputs = pool(maps.outputs, pooling)
-    return import_keras().Model(maps.inputs[0], outputs, name=f"{backbone.name}_features")
+    return import_keras().Model(
+        maps.inputs[0], outputs, name=f"{backbone.name}_features".replace(":", "_")
+    )
 
 
 def maps_model(base: Any, backbone: BackboneSpec, channels: int, pooling: str) -> Any:

@@ -95,11 +95,11 @@ def _check_hdf5(backbone: BackboneSpec, path: Path) -> str:
 
 
 def _count(group: h5py.Group) -> int:
-    """Count the parameters in a weights file, without an optimizer's state."""
+    """Count the parameters in a weights file, without an optimizer's state and featx' record."""
     return sum(
         _count(item) if isinstance(item, h5py.Group) else int(np.prod(item.shape))
         for name, item in group.items()
-        if not name.startswith("optimizer")
+        if not name.startswith(("optimizer", "featx"))
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from featx.backbones.spec import BackboneSpec, Preprocessing, Stage, WeightFile
+from featx.backbones.tuned import TUNED, is_file_name, read_tuned
 from featx.errors import UsageError, find_name
 
 __all__ = [
@@ -220,6 +222,7 @@ def get_backbone(name: str) -> BackboneSpec:
     name : str
         Name from `list_backbones`, whatever its capitals, hyphens and underscores.
         ``"xception@224"`` selects another input size in pixels; smaller inputs are faster.
+        ``"tuned:FILE"`` is the network whose tuned weights a benchmark wrote to a file.
 
     Returns
     -------
@@ -241,7 +244,10 @@ def get_backbone(name: str) -> BackboneSpec:
         ...
     featx.errors.UsageError: there is no backbone 'resnet-5'; did you mean 'resnet50'? ...
     """
-    plain, at, size = canonical_name(str(name)).partition("@")
+    name = canonical_name(str(name))
+    if name.startswith(TUNED):
+        return _tuned(name.removeprefix(TUNED), is_file_name(name))
+    plain, at, size = name.partition("@")
     return _resized(BACKBONES[plain], size) if at else BACKBONES[plain]
 
 
@@ -252,9 +258,28 @@ def canonical_name(name: str) -> str:
     --------
     >>> canonical_name("ResNet-50@160")
     'resnet50@160'
+    >>> canonical_name("tuned:ResNet-50")
+    'tuned:resnet50'
     """
+    if is_file_name(name):
+        return f"{TUNED}{Path(name.removeprefix(TUNED)).absolute()}"
+    if name.lower().startswith(TUNED):
+        return TUNED + canonical_name(name[len(TUNED) :])
     plain, at, size = name.partition("@")
     return find_name("backbone", plain, BACKBONES) + at + size.lower()
+
+
+def _tuned(name: str, is_file: bool) -> BackboneSpec:
+    """Return the record of a backbone with tuned weights, whose file may not be known yet."""
+    file, size = "", ""
+    if is_file:
+        file, at, size = name.rpartition("@")
+        file, size = (file, size) if at and size.isdecimal() else (name, "")
+        tuned = read_tuned(Path(file))
+        name = f"{tuned.backbone}@{size or tuned.size}"
+    base = get_backbone(name)
+    title = f"{base.title}, tuned"
+    return replace(base, name=TUNED + base.name, title=title, weight_file=WeightFile(file))
 
 
 def _resized(backbone: BackboneSpec, size: str) -> BackboneSpec:

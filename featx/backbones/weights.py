@@ -14,7 +14,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from typing import Any, Literal
 from featx.backbones._keras import import_keras
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
 from featx.backbones.registry import BackboneSpec
+from featx.backbones.tuned import TUNED, find_tuned
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import file_digest
 from featx.runtime.process_state import network_state, usable_stderr
@@ -31,6 +32,7 @@ __all__ = [
     "Weights",
     "check_weights",
     "find_local_weights",
+    "find_tuned_weights",
     "find_weights",
     "load_base",
 ]
@@ -45,7 +47,7 @@ _CONNECTION_SECONDS = 20.0
 class Weights:
     """Location and identity of weights that are not loaded yet."""
 
-    source: Literal["imagenet", "random", "file"]
+    source: Literal["imagenet", "random", "file", "tuned"]
     path: Path | None
     digest: str
     description: str
@@ -83,6 +85,8 @@ def find_weights(
     >>> find_weights(get_backbone("vgg16"), "random", random_state=7).digest
     'random-7'
     """
+    if backbone.name.startswith(TUNED):
+        return _from_tuned_file(backbone)
     if weights == "random":
         return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
     check_weights(weights)
@@ -119,6 +123,17 @@ def find_local_weights(
     return None
 
 
+def find_tuned_weights(
+    backbone: str,
+    digest: str,
+    weights_dir: str | os.PathLike[str] | None,
+    places: Iterable[Path] = (),
+) -> Weights:
+    """Find the weights of a tuned backbone by their digest, in files and folders."""
+    path = find_tuned(backbone, digest, [*places, *_directories(weights_dir)])
+    return Weights("tuned", path, digest, f"tuned, {path.name}")
+
+
 def load_base(
     backbone: BackboneSpec,
     weights: Weights,
@@ -136,6 +151,16 @@ def load_base(
         else:
             fill_from_file(base, backbone, weights.path)
         return base if trainable else freeze(base)
+
+
+def _from_tuned_file(backbone: BackboneSpec) -> Weights:
+    if not backbone.weight_file.name:
+        raise UsageError(
+            f"{backbone.name} is a network that `featx benchmark` tunes; anywhere else name the "
+            "file of a tuned one, tuned:FILE, from the folder `tuned` of a benchmark's results"
+        )
+    path = Path(backbone.weight_file.name)
+    return Weights("tuned", path, file_digest(path), f"tuned, {path.name}")
 
 
 def _from_file(backbone: BackboneSpec, path: Path) -> Weights:

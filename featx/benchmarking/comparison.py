@@ -10,7 +10,7 @@ from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.evaluation import Evaluation
 from featx.metrics.paired_tests import ComparisonResult
 from featx.reporting.differences import corrected, paired_rows, pick_reference
-from featx.reporting.records import BenchmarkRow, Comparison
+from featx.reporting.records import FITTED, BenchmarkRow, Comparison
 
 # At the end of each backbone's name in a row's.
 _PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
@@ -51,7 +51,7 @@ def _test(each: Evaluation, other: Evaluation) -> dict[str, ComparisonResult]:
 
 def _compare_with_float32(evaluations: Sequence[Evaluation]) -> dict[str, Comparison]:
     """Test AUC of rows of other precisions against the same row in float32, corrected alike."""
-    frozen = [each for each in evaluations if each.row.kind == "frozen"]
+    frozen = [each for each in evaluations if each.row.kind in FITTED]
     by_models = {(each.row.backbone, each.row.classifier): each for each in frozen}
     pairs = {}
     for each in frozen:

@@ -15,6 +15,7 @@ from featx.backbones.registry import (
     split_precision,
     with_precision,
 )
+from featx.backbones.tuned import TUNED, is_file_name
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
@@ -46,6 +47,7 @@ class BenchmarkConfig:
         Frozen networks; ``"a+b"`` joins the features of two, ``"a@int8"`` computes in int8.
     classifiers : str or sequence of str, default=("svm", "logistic", "xgboost")
         Classifiers fitted on the features of each backbone.
+        ``"tuned:a"`` is first fine-tuned on some of the training patients.
     baselines : str or sequence of str, default=()
         CNNs trained end to end, such as ``"finetuned:efficientnet_lite0"``.
     extraction : ExtractionConfig
@@ -56,6 +58,9 @@ class BenchmarkConfig:
         Views per test image, whose scores are averaged; by default as many as in training.
     test_size : float, default=0.2
         Proportion of the patients of each class held out where images have no test split.
+    tuning_size : float, default=0.7
+        Proportion of the training images, by patient, that tunes a backbone ``"tuned:a"``; the
+        classifiers of its rows are fitted to the others.
     patients, labels : str or None, default=None
         Rules by which patients and labels are read from paths, as in `ImageDataset.open`.
     columns, root, positive, uncertain, skip_problems, rename_labels
@@ -89,7 +94,8 @@ class BenchmarkConfig:
     rank_by : str or None, default=None
         Field of ``results.json`` by which rows are sorted, highest first.
     baseline_settings : mapping, default={}
-        Settings of `featx.train` that differ from the recipe.
+        Settings of `featx.train` that differ from the recipe. They hold for tuned backbones, too,
+        except for the size, which is in the backbone's name.
 
     Raises
     ------
@@ -112,6 +118,7 @@ class BenchmarkConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     test_views: int | None = None
     test_size: float = 0.2
+    tuning_size: float = 0.7
     patients: str | None = None
     labels: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -170,7 +177,17 @@ class BenchmarkConfig:
 
     def _check_names(self) -> None:
         for backbone in self.row_backbones:
+            if is_file_name(backbone):
+                raise UsageError(
+                    f"{backbone}: a benchmark tunes backbones itself, on its own training "
+                    "patients; name the backbone, as in tuned:efficientnet_lite0"
+                )
             check_precision(check_backbones(backbone) or "float32", self.extraction.engine)
+            if TUNED in backbone and self.extraction.weights != "imagenet":
+                raise UsageError(
+                    f"{backbone}: tuning starts from ImageNet weights, not from "
+                    f"{self.extraction.weights}; leave out the weights"
+                )
         if not self.baselines and not (self.backbones and self.classifiers):
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
@@ -222,8 +239,8 @@ class BenchmarkConfig:
     def extraction_of(self, backbone: str, views: int, **changes: Any) -> ExtractionConfig:
         """Return the settings of the features of one row."""
         names, precision = split_precision(backbone)
-        settings = {"precision": precision or "float32", **changes}
-        return replace(self.extraction, backbones=names, views=views, **settings)
+        settings = {"backbones": names, "precision": precision or "float32", **changes}
+        return replace(self.extraction, views=views, **settings)
 
     def with_settings(self, **settings: Any) -> BenchmarkConfig:
         """Return a config with some settings replaced, by their flat names.

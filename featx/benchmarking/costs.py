@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from featx.backbones.registry import BACKBONES
+from featx.backbones.tuned import TUNED
 from featx.features.matrix import FeatureMatrix
 from featx.runtime import posix
 
@@ -25,7 +26,7 @@ def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
     5671008
     >>> network_parameters([{"backbone": "control-histogram"}])
     """
-    names = [recipe["backbone"] for recipe in recipes]
+    names = [recipe["backbone"].removeprefix(TUNED) for recipe in recipes]
     known = [BACKBONES[name].parameters for name in names if name in BACKBONES]
     return sum(known) if known else None
 

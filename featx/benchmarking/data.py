@@ -23,6 +23,7 @@ __all__ = [
     "AuditedData",
     "DataSplits",
     "TrainTestData",
+    "identity",
     "known_patients",
     "split_and_audit",
     "split_images",
@@ -40,6 +41,8 @@ class TrainTestData(Generic[Images]):
     test: Images
     externals: dict[str, Images] = field(default_factory=dict)
     peak_memory: int = 0
+    # Facts of the tuned networks, as `featx.baselines.tuning.tune` states them.
+    tuned: tuple[dict[str, Any], ...] = ()
 
     @property
     def evaluated(self) -> dict[str, Images]:
@@ -49,10 +52,11 @@ class TrainTestData(Generic[Images]):
     @cached_property
     def identity(self) -> list[Any]:
         """Everything that a row depends on, except features and settings."""
-        return [_identity(self.train), {n: _identity(data) for n, data in self.evaluated.items()}]
+        return [identity(self.train), {n: identity(data) for n, data in self.evaluated.items()}]
 
 
-def _identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
+def identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
+    """Return everything about images that a row depends on."""
     if isinstance(images, FeatureMatrix):
         rows = [images.image.tolist(), images.view.tolist()]
         digests = list(images.digests)

@@ -31,7 +31,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
-from featx.reporting.records import BenchmarkRow, Costs
+from featx.reporting.records import FITTED, BenchmarkRow, Costs
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class ModelEvaluator:
         kind: str = "frozen",
     ) -> Evaluation:
         """Fit a classifier on features of frozen networks and score it."""
-        name = f"{backbone}-{classifier}".replace(" ", "-")
+        kind = "tuned" if data.tuned else kind
+        name = f"{backbone}-{classifier}".replace(" ", "-").replace(":", "-")
         key = result_key(
             kind=kind,
             classifier=classifier,
@@ -95,7 +96,7 @@ class ModelEvaluator:
             versions=_versions(),
             **self._revisions(classifier),
         )
-        files = [self.model_file(name)] if kind == "frozen" else []
+        files = [self.model_file(name)] if kind in FITTED else []
         files += [self._scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
         return self._evaluation(name, key, compute, files, data)
@@ -121,8 +122,8 @@ class ModelEvaluator:
         start_memory_watch()
         started = time.perf_counter()
         model = fit(data.train, name.classifier, config=self.config.fit)
-        seconds = time.perf_counter() - started
-        if name.kind == "frozen":
+        seconds = time.perf_counter() - started + sum(each["seconds"] for each in data.tuned)
+        if name.kind in FITTED:
             save_model(model, self.model_file(name.name))
         return self._feature_row(name, data, model, seconds)
 
@@ -197,7 +198,11 @@ class ModelEvaluator:
             ),
             recipes=tuple(dict(recipe) for recipe in train.recipes),
             recipe_digests=_recipe_digests(train),
-            settings={**self.config.fit_settings, "chosen": model.best_params_},
+            settings={
+                **self.config.fit_settings,
+                "chosen": model.best_params_,
+                **({"tuned": list(data.tuned)} if data.tuned else {}),
+            },
         )
 
     def evaluate_baseline(self, baseline: str, data: TrainTestData[ImageDataset]) -> Evaluation:

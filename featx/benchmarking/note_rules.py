@@ -9,7 +9,7 @@ from typing import Any
 from featx.benchmarking.evaluation import Evaluation
 from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
-from featx.reporting.records import BenchmarkRow
+from featx.reporting.records import FITTED, BenchmarkRow
 
 __all__ = [
     "curve_notes",
@@ -39,6 +39,10 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     repeats = max((len(row.auc_seeds) for row in rows), default=0)
     if repeats:
         notes.append(Note("seeds", {"times": repeats}))
+    for backbone, row in {row.backbone: row for row in rows if row.kind == "tuned"}.items():
+        facts = row.settings["tuned"][0]
+        counts = {"fitting": row.n_train, "tuning": facts["images"], "patients": facts["patients"]}
+        notes.append(Note("tuned", {"model": backbone, **counts}))
     if any(row.kind == "adapted" for row in rows):
         notes.append(Note("adapted"))
     for row in rows:
@@ -119,7 +123,7 @@ def typicality_notes(evaluations: Sequence[Evaluation]) -> list[Note]:
     """Count the images of each set that are unlike the training images, by network."""
     found: dict[str, dict[str, Any]] = {}
     for row, unlike in ((each.row, each.unlike) for each in evaluations):
-        for name, count in unlike.items() if row.kind == "frozen" else ():
+        for name, count in unlike.items() if row.kind in FITTED else ():
             scores = row.externals[name] if name else row.scores
             note = found.setdefault(name, {"set": name, "images": scores.n, "networks": {}})
             note["networks"][row.backbone] = count

@@ -28,6 +28,7 @@ _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "exter
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 
 _FILES = ("results.json", "run.json", "report.html", "table.md", "table.csv", "table.tex")
+_TRAININGS = ("baselines", "tuned")
 _TRAINING = ("log.csv", "network.keras", "validation.csv", "training.json", "curves.svg")
 
 
@@ -116,8 +117,9 @@ def remove_run(folder: Path) -> list[Path]:
     found = list(written_files(folder))
     for path in found:
         path.unlink()
-    for session in folder.glob("baselines/*/**/checkpoints/session.json"):
-        shutil.rmtree(session.parent)
+    for training in _TRAININGS:
+        for session in folder.glob(f"{training}/*/**/checkpoints/session.json"):
+            shutil.rmtree(session.parent)
     # Deepest first; folders with files of others stay.
     folders = [path for path in folder.rglob("*") if path.is_dir()]
     for path in sorted(folders, reverse=True):
@@ -136,7 +138,7 @@ def written_files(folder: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             if re.fullmatch(r"[0-9a-f]{24}", path.stem):
                 row = json.loads(path.read_text(encoding="utf-8"))["row"]
-                names.add(row.get("name", ""))
+                names |= {row.get("name", ""), row.get("file", "")}
                 yield path
     for row in read_json(folder / "results.json") or []:
         names.add(row.get("name", ""))
@@ -148,5 +150,6 @@ def written_files(folder: Path) -> Iterator[Path]:
         if path.stem.partition("@")[0] in names or path.stem in names:
             yield path
     yield from gallery_files(folder)
-    for record in folder.glob("baselines/*/training.json"):
+    yield from (path for path in folder.glob("tuned/*.h5") if f"tuned/{path.name}" in names)
+    for record in (path for name in _TRAININGS for path in folder.glob(f"{name}/*/training.json")):
         yield from (p for p in record.parent.rglob("*") if p.is_file() and p.name in _TRAINING)

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx.backbones.registry import split_precision
+from featx.backbones.tuned import TUNED
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import CONTROLS, control_matrix
@@ -28,6 +30,7 @@ from featx.benchmarking.note_rules import (
 )
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.extraction import extract
@@ -36,7 +39,7 @@ from featx.reporting.differences import pick_reference
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, report
-from featx.reporting.records import BenchmarkRow
+from featx.reporting.records import FITTED, BenchmarkRow
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
@@ -89,7 +92,8 @@ class BenchmarkRunner:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
         for backbone in self.config.row_backbones:
-            features = self._extract(backbone)
+            tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
+            features = self._extract(backbone, tuned)
             for classifier in self.config.classifiers:
                 evaluation = self._frozen(backbone, classifier, features)
                 yield evaluation
@@ -111,13 +115,16 @@ class BenchmarkRunner:
             for name in self.config.baselines:
                 yield self.evaluator.evaluate_baseline(name, readable)
 
-    def _extract(self, backbone: str, views: int | None = None, **changes: Any) -> Features:
+    def _extract(
+        self, backbone: str, tuned: TunedData, views: int | None = None, **changes: Any
+    ) -> Features:
         """Embed training, test and external images."""
+        changes |= {"backbones": tuned.backbones}
         train_views = views or self.config.extraction.views
         test_views = views or self.config.test_views or train_views
         train = self.config.extraction_of(backbone, train_views, **changes)
         test = replace(train, views=test_views)
-        images = self.data.images
+        images = tuned.images
         # Test images must not influence the quantization.
         quantization = images.train if train.precision == "int8" else None
         embed = partial(extract, quantization=quantization, client=self.client)
@@ -127,6 +134,7 @@ class BenchmarkRunner:
             test=embed(images.test, config=test),
             externals={name: embed(each, config=test) for name, each in images.externals.items()},
             peak_memory=peak_memory(),
+            tuned=tuned.facts,
         )
 
     def _frozen(self, backbone: str, classifier: str, features: Features) -> Evaluation:
@@ -184,9 +192,10 @@ class BenchmarkRunner:
         """Evaluate the shortcut controls."""
         images = self.data.images
         if self.config.row_backbones and self.config.extraction.weights != "random":
-            backbone = self.config.row_backbones[0].split("+")[0]
+            backbone = self.config.row_backbones[0].split("+")[0].removeprefix(TUNED)
+            network = TunedData(images, (split_precision(backbone)[0][0],))
             yield from self._control(
-                "random weights", self._extract(backbone, views=1, weights="random")
+                "random weights", self._extract(backbone, network, views=1, weights="random")
             )
         for name in CONTROLS:
             features = TrainTestData(
@@ -247,7 +256,7 @@ class BenchmarkRunner:
             images = self.data.splits.test
             predictions = next(e.predictions for e in self.evaluations if e.row.name == best.name)
             save_gallery(self.out, best, predictions, images)
-            if best.kind == "frozen":
+            if best.kind in FITTED:
                 self._add_heat_maps(best, images)
         audit = self.data.audit
         found = [Note("finding", each.to_dict()) for each in (*audit.leaks, *audit.warnings)]

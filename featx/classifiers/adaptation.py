@@ -22,6 +22,7 @@ from featx.classifiers.compatibility import check_classes, check_recipes
 from featx.classifiers.inference import extract_for, loaded
 from featx.classifiers.provenance import usable_images
 from featx.classifiers.registry import get_classifier
+from featx.classifiers.scaling import tuned_blocks, with_blocks
 from featx.classifiers.training_set import row_weights
 from featx.datasets.conversion import as_images
 from featx.datasets.rules import OpeningRules
@@ -201,6 +202,7 @@ def _refit(
     weights = row_weights(labels[0], train.image), row_weights(labels[1], chosen.image)
     X = np.concatenate([train.X, chosen.X])
     pipeline = get_classifier(model.classifier).make(X.shape, model.random_state)
+    pipeline = with_blocks(pipeline, tuned_blocks(train.feature_names))
     name, classifier = pipeline.steps[-1]
     classifier.set_params(**model.best_params_)
     # Both collections have the same total weight.

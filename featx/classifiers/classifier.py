@@ -103,6 +103,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
 
     # With metadata routing on, these are routed without a request.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"images": True, "patients": True}
+    _weights_places: tuple[Path, ...] = ()  # of a loaded model's tuned networks; not saved
 
     classes_: npt.NDArray
     pipeline_: Pipeline

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from featx.audit.membership import membership_record, original_views
+from featx.audit.membership import membership_record, original_views, tuning_members
 from featx.audit.typicality import typicality_record
 from featx.classifiers.calibration import calibrate, cross_calibrate, probabilities
 from featx.classifiers.classifier import FeatureClassifier
@@ -57,7 +57,8 @@ def fit(
     """Fit class-weighted classifiers to a feature matrix, settings searched by patient.
 
     Images of split ``"test"`` and images without a label are not used; those of split ``"val"``
-    are. Use `FeatureClassifier` instead for arrays and in scikit-learn's own tools.
+    are. Images that tuned a network of the features, and others of their patients, are left out.
+    Use `FeatureClassifier` instead for arrays and in scikit-learn's own tools.
 
     Parameters
     ----------
@@ -112,10 +113,18 @@ def fit(
 
 def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     """Fit a classifier to the labeled images outside the test split."""
-    usable = usable_images(matrix)
+    usable, tuned = usable_images(matrix), int(tuning_members(matrix).sum())
     if not len(usable):
         raise UsageError(
-            f"{matrix!r} has no labeled image outside its test split; give labeled images"
+            f"{matrix!r} has no labeled image outside its test split"
+            f"{f' besides {tuned:,} that tuned its network' if tuned else ''}; give labeled images"
+            f"{' of other patients' if tuned else ''}"
+        )
+    if tuned:
+        logger.warning(
+            f"{tuned:,} of {matrix.n_images:,} images are left out of the fit: they, or other "
+            "images of their patients, tuned the network of these features, which are no example "
+            "of its features of new images."
         )
     chosen = select_images(matrix, usable, FitConfig(**model.get_params()))
     check_finite(chosen)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
-from featx.audit.membership import find_members, original_views
+from featx.audit.membership import find_members, original_views, tuning_members
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
 from featx.datasets.conversion import as_images
@@ -170,7 +170,12 @@ def audited(
     matrix = extract_for(model, images, views, **settings)
     patients = matrix.patients if matrix.patients_known else None
     members = find_members(
-        model.membership_, matrix.names, matrix.digests, patients, original_views(matrix)
+        model.membership_,
+        matrix.names,
+        matrix.digests,
+        patients,
+        original_views(matrix),
+        tuning_members(matrix),
     )
     findings = members.findings
     if members.any() and leaks == "error":
@@ -213,7 +218,8 @@ def extract_for(
     check_known_changes(facts["versions"], decisive_versions(), "the model", "the features")
     if views is None:
         views = training_views(model)
-    return extract_by_recipes(images, model.recipes_, views, **settings)
+    beside = model._weights_places
+    return extract_by_recipes(images, model.recipes_, views, beside=beside, **settings)
 
 
 def training_views(model: FeatureClassifier) -> int:

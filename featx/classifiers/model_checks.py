@@ -22,6 +22,7 @@ from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibratio
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.registry import get_classifier
+from featx.classifiers.scaling import BlockScaler
 from featx.classifiers.ubjson import read_ubjson
 from featx.classifiers.validation import own_settings
 from featx.errors import UsageError
@@ -70,7 +71,7 @@ def check_model(model: FeatureClassifier) -> None:
     # Beyond memory, the rows of every classifier are scaled and compressed.
     beyond_memory = ["scale", "compress", made.steps[-1][0]]
     _require(names in ([name for name, _ in made.steps], beyond_memory), "steps")
-    wanted = {"scale": StandardScaler(), "compress": PCA(), **dict(made.steps)}
+    wanted = {"compress": PCA(), **dict(made.steps), "scale": BlockScaler()}
     width = n_features
     for name, step in model.pipeline_.steps:
         # The forest of the first version was scikit-learn's own.

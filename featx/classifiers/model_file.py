@@ -13,6 +13,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ _OBJECTS = frozenset(
         "featx.classifiers.calibration.SigmoidCalibration",
         "featx.classifiers.classifier.FeatureClassifier",
         "featx.classifiers.model.FeatureClassifier",  # name in files of the first version
+        "featx.classifiers.scaling.BlockScaler",
         "featx.classifiers.smooth_trees.SmoothForest",
         "sklearn.decomposition._pca.PCA",
         "sklearn.ensemble._forest.RandomForestClassifier",
@@ -90,6 +92,8 @@ _NPY_HEADERS = {
 def save_model(model: FeatureClassifier, path: str | Path) -> None:
     """Write a fitted model as one ``.skops`` file, atomically."""
     check_is_fitted(model)
+    model = copy(model)
+    model.__dict__.pop("_weights_places", None)
     put_bytes(Path(path), _sealed(skops.io.dumps(model, compression=zipfile.ZIP_STORED)))
 
 
@@ -179,6 +183,9 @@ def load_model(path: str | Path) -> FeatureClassifier:
             f"{path} has {len(model.classes_)} classes and was fitted by an older featx, which "
             "scored three or more classes differently; fit it again with `featx fit`"
         )
+    # A benchmark writes models to one folder, and the weights that it tunes to another.
+    folder = path.absolute().parent
+    model._weights_places = (folder, folder / "tuned", folder.parent / "tuned")
     versions = model.provenance_["versions"]
     check_versions(versions, decisive_versions(), str(path), "this machine", kinds=["scores"])
     return model

@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from featx.classifiers.config import FitConfig
 from featx.classifiers.parallel import n_workers
 from featx.classifiers.registry import ClassifierSpec, Shape
+from featx.classifiers.scaling import Blocks, share_scales
 from featx.classifiers.shared_fits import SharedFits
 from featx.classifiers.training_set import Indices, TrainingSet, check_varies
 from featx.errors import UsageError
@@ -83,7 +84,7 @@ class CovarianceAccumulator:
         self.sums += shifted.sum(axis=0)
         self.products = dsyrk(1.0, shifted.T, beta=1.0, c=self.products, overwrite_c=True)
 
-    def pipeline(self, components: int) -> Pipeline:
+    def pipeline(self, components: int, blocks: Blocks = ()) -> Pipeline:
         """Return scaling and PCA, equal to scikit-learn's up to rounding."""
         mean = self.sums / self.count
         covariance = self.products / self.count
@@ -96,6 +97,7 @@ class CovarianceAccumulator:
         epsilon = np.finfo(np.float64).eps
         rounding = self.count * epsilon * variance + (self.count * scaler.mean_ * epsilon) ** 2
         scaler.scale_ = np.where(variance <= rounding, 1.0, np.sqrt(variance))
+        share_scales(scaler, blocks)
         covariance /= scaler.scale_
         covariance /= scaler.scale_[:, None]
         covariance *= self.count / (self.count - 1)
@@ -195,7 +197,7 @@ def reduce_rows(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) 
         for _, values in row_blocks(training.X, size=block):
             accumulator.add(values)
             advance(len(values))
-        steps = accumulator.pipeline(components)
+        steps = accumulator.pipeline(components, training.blocks)
         for place, values in row_blocks(training.X, kept, block):
             reduced[place] = steps.transform(values)
             advance(len(values))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 import featx
+from featx.audit.membership import tuning_members
 from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import FORMAT, Scores, one_vs_rest_auc
 from featx.classifiers.search import Candidate
@@ -86,8 +87,9 @@ def check_replaceable(path: Path, matrix: FeatureMatrix, config: FitConfig) -> N
 
 
 def usable_images(matrix: FeatureMatrix) -> npt.NDArray[np.int64]:
-    """Return the labeled images outside the test split."""
-    return np.flatnonzero((matrix.labels >= 0) & (matrix.splits != "test"))
+    """Return the labeled images outside the test split that tuned no network of the features."""
+    labeled = (matrix.labels >= 0) & (matrix.splits != "test")
+    return np.flatnonzero(labeled & ~tuning_members(matrix))
 
 
 def _settings_of(config: FitConfig) -> dict[str, Any]:

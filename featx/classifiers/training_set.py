@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
+from featx.classifiers.scaling import Blocks, tuned_blocks
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
@@ -28,12 +29,15 @@ class TrainingSet:
     labels: Indices
     patients: npt.NDArray
     classes: npt.NDArray
+    # Blocks of columns that share one scale.
+    blocks: Blocks = ()
 
     @classmethod
     def of(cls, matrix: FeatureMatrix) -> TrainingSet:
         """Return the images of a matrix, all of them labeled."""
         classes = np.array(matrix.class_names, dtype=np.str_)
-        return cls(matrix.X, matrix.image, matrix.labels, matrix.patients, classes)
+        blocks = tuned_blocks(matrix.feature_names)
+        return cls(matrix.X, matrix.image, matrix.labels, matrix.patients, classes, blocks)
 
     @cached_property
     def order_of_view(self) -> Indices:

@@ -37,7 +37,7 @@ def demo(out: Path, random_state: int) -> None:
     "backbones",
     ["efficientnet_lite0"],
     parameters.BACKBONES,
-    "Frozen networks; see `featx backbones`.",
+    "Frozen networks; see `featx backbones`. tuned:FILE is one that a benchmark tuned.",
 )
 @options.feature_options
 @options.naming_options
@@ -176,7 +176,8 @@ def fit(
     "backbones",
     ["efficientnet_lite0"],
     parameters.BACKBONES,
-    "Frozen networks; a+b joins the features of two, a@int8 computes a in int8.",
+    "Frozen networks; a+b joins the features of two, a@int8 computes a in int8, tuned:a is first "
+    "fine-tuned on some of the training patients.",
 )
 @options.names_option(
     "classifiers", ["svm", "logistic", "xgboost"], parameters.CLASSIFIERS, "Classifiers."
@@ -204,6 +205,12 @@ def fit(
     type=parameters.PROPORTION,
     default=0.2,
     help="Proportion of the patients held out where IMAGES has no test folder.",
+)
+@parameters.option(
+    "--tuning-size",
+    type=parameters.PROPORTION,
+    default=0.7,
+    help="Proportion of the training images, by patient, that tunes the networks tuned:NAME.",
 )
 @options.fitting_options
 @parameters.option(

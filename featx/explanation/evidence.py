@@ -21,7 +21,7 @@ from featx.classifiers.linear_weights import LinearWeights, linear_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.recipe import Recipe
-from featx.features.reextraction import find_recipe_weights
+from featx.features.reextraction import find_model_weights
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.versions import check_known_changes, decisive_versions
@@ -122,7 +122,9 @@ class Explainer:
         check_known_changes(versions, decisive_versions(), "the model", "the maps")
         self.model = model
         self._recipes = recipes
-        self._weights = [find_recipe_weights(recipe, weights, weights_dir) for recipe in recipes]
+        self._weights = find_model_weights(
+            model.recipes_, weights, weights_dir, model._weights_places
+        )
         self._engine = engine
         averaged = all(recipe.pooling in ("average", MULTI_DEPTH) for recipe in recipes)
         self._linear = linear_weights(model.pipeline_) if averaged else None

@@ -18,6 +18,7 @@ from featx.backbones.registry import (
     check_precision,
     get_backbone,
 )
+from featx.backbones.tuned import TUNED, is_file_name
 from featx.errors import UsageError, check_names, find_name
 from featx.features.recipe import SHARED_SETTINGS, Recipe
 from featx.images.augmentation import POLICIES, Augmentation
@@ -49,7 +50,8 @@ class ExtractionConfig:
     Parameters
     ----------
     backbones : str or sequence of str, default="efficientnet_lite0"
-        Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels.
+        Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels,
+        or ``tuned:FILE`` for weights that a benchmark tuned.
         Features of several backbones are concatenated; each image is decoded once for all.
     augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
         Policy by which the views 1, 2, ... are drawn.
@@ -145,6 +147,11 @@ class ExtractionConfig:
         found = [(record.name, record.size) for record in self.records]
         if len(set(found)) < len(found):
             raise UsageError(f"the backbones repeat: {', '.join(self.backbones)}")
+        if self.weights != "imagenet" and any(name.startswith(TUNED) for name, _ in found):
+            raise UsageError(
+                f"the weights of a tuned network are those of its file, not {self.weights}; leave "
+                "them out"
+            )
         if len(found) > 1 and str(self.weights) not in ("imagenet", "random"):
             raise UsageError(f"the weights file {self.weights} cannot serve {len(found)} backbones")
         if self.networks and (self.precision != "int8" or len(self.networks) != len(found)):
@@ -198,7 +205,10 @@ class ExtractionConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON or YAML, without paths."""
         values = {name: value for name, value in asdict(self).items() if name not in _PATHS}
-        values["backbones"], values["networks"] = list(self.backbones), list(self.networks)
+        names = zip(self.backbones, self.records, strict=True)
+        # As of weights, no path is recorded.
+        values["backbones"] = [r.name if is_file_name(n) else n for n, r in names]
+        values["networks"] = list(self.networks)
         if isinstance(self.augmentation, Augmentation):
             values["augmentation"] = self.augmentation.to_dict()
         if self.weights not in ("imagenet", "random"):
@@ -223,7 +233,11 @@ class ExtractionConfig:
 
     @classmethod
     def from_recipes(
-        cls, recipes: Sequence[Mapping[str, Any]], views: int, **settings: Any
+        cls,
+        recipes: Sequence[Mapping[str, Any]],
+        views: int,
+        tuned: Mapping[str, Path | None] | None = None,
+        **settings: Any,
     ) -> tuple[ExtractionConfig, ...]:
         """Return configs that give new images the features of a model's recipes.
 
@@ -236,6 +250,8 @@ class ExtractionConfig:
             Recipes as a matrix or a model stores them.
         views : int
             Number of views per image.
+        tuned : mapping of str to Path, optional
+            Files of tuned weights by digest.
         **settings
             Settings that recipes do not decide: ``weights``, ``cache``, ``engine``, ...
         """
@@ -257,7 +273,7 @@ class ExtractionConfig:
             shared = {name: getattr(first, name) for name in SHARED_SETTINGS}
             configs.append(
                 cls(
-                    backbones=[recipe.backbone_name for recipe in (first, *others)],
+                    backbones=[_with_file(each, tuned or {}) for each in (first, *others)],
                     augmentation=first.augmentation,
                     views=views,
                     networks=networks,
@@ -265,6 +281,11 @@ class ExtractionConfig:
                 )
             )
         return tuple(configs)
+
+
+def _with_file(recipe: Recipe, tuned: Mapping[str, Path | None]) -> str:
+    file = tuned.get(recipe.weights)
+    return f"{TUNED}{file}@{recipe.size[0]}" if file else recipe.backbone_name
 
 
 def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featx.backbones.tuned import read_tuned
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
@@ -152,6 +153,7 @@ def _gather(
             f"none of the {len(images):,} images can be read; {name}, for example: {reason}"
         )
     readable, views = hashed.images, embedders[0].config.views
+    tuned = [each.weights.path for each in embedders if each.recipe.tuned]
     shape = len(readable) * views, sum(embedder.width for embedder in embedders)
     matrix = FeatureMatrix(
         X=np.empty((0, shape[1]), dtype=np.float32),
@@ -167,6 +169,7 @@ def _gather(
         unreadable=unreadable,
         versions=decisive_versions(),
         patients_known=readable.patients_known,
+        tuned_on=tuple(dict(read_tuned(path).members) for path in tuned if path is not None),
     )
     seconds = 0.0
 

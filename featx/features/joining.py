@@ -67,6 +67,7 @@ def join_columns(matrices: Sequence[FeatureMatrix]) -> FeatureMatrix:
         X=_side_by_side([matrix.X for matrix in matrices]),
         recipes=tuple(recipe for matrix in matrices for recipe in matrix.recipes),
         seconds=sum(matrix.seconds for matrix in matrices),
+        tuned_on=tuple(record for matrix in matrices for record in matrix.tuned_on),
     )
 
 

@@ -21,10 +21,14 @@ from featx.features.joining import check_joinable, join_columns
 from featx.features.lazy_rows import LazyRows, take
 from featx.features.matrix_checksums import MARK, append_checksums, verify_checksums
 from featx.features.matrix_file import (
+    check_format,
     check_tables,
     checked,
     read_features,
+    read_tuned_on,
     unreadable_matrix,
+    write_texts,
+    write_tuned_on,
 )
 from featx.features.recipe import feature_names
 from featx.runtime.files import write_hdf5
@@ -46,6 +50,7 @@ _TEXTS = {
     "images/patient": "patients",
     "images/split": "splits",
 }
+_UNREADABLE = ("unreadable/path", "unreadable/reason")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +89,8 @@ class FeatureMatrix:
         Whether patients were given; by default unless each image's patient is its own name.
     versions : dict of str to str
         Versions of the libraries that computed the features; empty where unknown.
+    tuned_on : tuple of dict
+        Hashes of the images that tuned its networks (`featx.audit.membership`), if any did.
 
     Examples
     --------
@@ -113,6 +120,7 @@ class FeatureMatrix:
     seconds: float = field(default=0.0, compare=False)
     patients_known: bool | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    tuned_on: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if self.patients_known is None:
@@ -330,13 +338,9 @@ class FeatureMatrix:
         for name, attribute in _NUMBERS.items():
             file.create_dataset(name, data=getattr(self, attribute))
         texts = {name: getattr(self, attribute) for name, attribute in _TEXTS.items()}
-        texts["unreadable/path"] = [name for name, _ in self.unreadable]
-        texts["unreadable/reason"] = [reason for _, reason in self.unreadable]
-        for name, entries in texts.items():
-            # Python keeps undecodable bytes of file names as surrogates.
-            encoded = [str(entry).encode("utf-8", "surrogateescape") for entry in entries]
-            data = np.array(encoded, dtype=object)
-            file.create_dataset(name, data=data, dtype=h5py.string_dtype())
+        texts |= {name: [x[n] for x in self.unreadable] for n, name in enumerate(_UNREADABLE)}
+        write_texts(file, texts)
+        write_tuned_on(file, self.tuned_on)
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureMatrix:
@@ -367,11 +371,7 @@ class FeatureMatrix:
 
     @classmethod
     def _read(cls, file: h5py.File, path: Path) -> FeatureMatrix:
-        if file.attrs.get("featx_format") != FORMAT:
-            raise FeatxError(
-                f"{path} has featx_format {file.attrs.get('featx_format')}; this version of featx "
-                f"reads format {FORMAT}"
-            )
+        check_format(file, path, FORMAT)
 
         def texts(name: str) -> tuple[str, ...]:
             values = checked(file, name)[:]
@@ -387,11 +387,9 @@ class FeatureMatrix:
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
             recipes=tuple(json.loads(file.attrs["recipe"])),
             versions=json.loads(file.attrs.get("versions", "{}")),
-            # Files of early versions do not say.
             patients_known=None if known is None else bool(known),
-            unreadable=tuple(
-                zip(texts("unreadable/path"), texts("unreadable/reason"), strict=True)
-            ),
+            tuned_on=read_tuned_on(file),
+            unreadable=tuple(zip(*map(texts, _UNREADABLE), strict=True)),
             **tables,
         )
         check_tables(matrix)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
 
 __all__ = [
+    "check_format",
     "check_tables",
     "checked",
     "map_features",
     "read_features",
+    "read_tuned_on",
     "unreadable_matrix",
+    "write_texts",
+    "write_tuned_on",
 ]
 
 
@@ -52,6 +57,15 @@ def unreadable_matrix(path: Path, error: Exception) -> FeatxError:
     )
 
 
+def check_format(file: h5py.File, path: Path, known: int) -> None:
+    """Refuse a file of another format."""
+    if file.attrs.get("featx_format") != known:
+        raise FeatxError(
+            f"{path} has featx_format {file.attrs.get('featx_format')}; this version of featx "
+            f"reads format {known}"
+        )
+
+
 def checked(file: h5py.File, name: str) -> h5py.Dataset:
     """Return a data set that is wholly inside the file.
 
@@ -78,6 +92,32 @@ def checked(file: h5py.File, name: str) -> h5py.Dataset:
 def _check_link(group: h5py.Group, name: str) -> None:
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{name} is a link, perhaps to another file")
+
+
+def write_texts(file: h5py.File, texts: Mapping[str, Iterable[Any]]) -> None:
+    """Write tables of texts."""
+    for name, entries in texts.items():
+        # Python keeps undecodable bytes of file names as surrogates.
+        encoded = [str(entry).encode("utf-8", "surrogateescape") for entry in entries]
+        data = np.array(encoded, dtype=object)
+        file.create_dataset(name, data=data, dtype=h5py.string_dtype())
+
+
+def write_tuned_on(file: h5py.File, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write the hashes of images that tuned networks."""
+    for number, record in enumerate(records):
+        for name, value in record.items():
+            file.create_dataset(f"tuned/{number}/{name}", data=value)
+
+
+def read_tuned_on(file: h5py.File) -> tuple[dict[str, Any], ...]:
+    """Read what `write_tuned_on` wrote, if anything."""
+    found: list[dict[str, Any]] = []
+    while f"tuned/{len(found)}" in file:
+        group = f"tuned/{len(found)}"
+        record = {name: checked(file, f"{group}/{name}")[()] for name in file[group]}
+        found.append({n: v.decode() if isinstance(v, bytes) else v for n, v in record.items()})
+    return tuple(found)
 
 
 def map_features(path: Path) -> npt.NDArray[np.float32]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from featx.backbones.pooling import pooled_columns
 from featx.backbones.registry import BackboneSpec
-from featx.backbones.weights import Weights, find_weights
+from featx.backbones.weights import Weights, find_tuned_weights, find_weights
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.cache.drift import check_drift
 from featx.features.cache.file_hashes import Hashed, strict_error
@@ -115,7 +115,10 @@ def find_here(embedder: Embedder) -> Embedder:
     if weights.path is None or weights.path.is_file():
         return embedder
     folder = folder if folder and folder.is_dir() else None
-    found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
+    if embedder.recipe.tuned:
+        found = find_tuned_weights(embedder.recipe.backbone, weights.digest, folder)
+    else:
+        found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
     if found.digest != weights.digest:
         raise FeatxError(
             f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "

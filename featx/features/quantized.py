@@ -79,7 +79,7 @@ def _networks_of(matrix: FeatureMatrix, embedders: Sequence[Embedder]) -> list[s
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
     """Read the quantized network that a recipe names."""
-    name = _network_name(recipe.backbone, recipe.network)
+    name = _network_name(recipe.file_name, recipe.network)
     folders = [cache / _FOLDER, *([] if weights_dir is None else [weights_dir])]
     for folder in folders:
         try:
@@ -111,10 +111,10 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     decisive = replace(recipe, network="").to_dict()
     del decisive["augmentation"], decisive["seed"]
     key = digest_of_values([decisive, sample])
-    note = folder / f"{recipe.backbone}-{key}.json"
+    note = folder / f"{recipe.file_name}-{key}.json"
     with suppress(OSError, ValueError, KeyError):
         known = str(json.loads(note.read_text())["network"])
-        if (folder / _network_name(recipe.backbone, known)).exists():
+        if (folder / _network_name(recipe.file_name, known)).exists():
             return known
     # Imported here, since a machine without NNCF may have the network already.
     from featx.backbones.quantization import check_quantizer, quantize
@@ -126,7 +126,7 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     base = load_base(embedder.backbone, embedder.weights)
     network = quantize(base, embedder.backbone, views, recipe.pooling)
     digest = hashlib.sha256(network).hexdigest()
-    put_bytes(folder / _network_name(recipe.backbone, digest), network)
+    put_bytes(folder / _network_name(recipe.file_name, digest), network)
     versions = library_versions("nncf", "openvino")
     facts = {"network": digest, "images": len(views), "versions": versions}
     put_bytes(note, f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.backbones.pooling import pooled_columns
 from featx.backbones.registry import BackboneSpec, get_backbone
+from featx.backbones.tuned import TUNED
 from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
@@ -141,6 +142,16 @@ class Recipe:
     def backbone_name(self) -> str:
         """Name with input size, as `featx.backbones.registry.get_backbone` takes it."""
         return f"{self.backbone}@{self.size[0]}"
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the network was tuned on other images."""
+        return self.backbone.startswith(TUNED)
+
+    @property
+    def file_name(self) -> str:
+        """Name of the backbone as part of the names of files."""
+        return self.backbone.replace(":", "-")
 
     @property
     def random_weights(self) -> bool:

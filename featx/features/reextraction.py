@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import Weights, find_weights
+from featx.backbones.weights import Weights, find_tuned_weights, find_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.config import ExtractionConfig
@@ -16,21 +16,30 @@ from featx.features.joining import check_same_rows, join_columns
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 
-__all__ = ["extract_by_recipes", "find_recipe_weights"]
+__all__ = ["extract_by_recipes", "find_model_weights"]
 
 
 def extract_by_recipes(
-    images: ImageDataset, recipes: Sequence[Mapping[str, Any]], views: int, **settings: Any
+    images: ImageDataset,
+    recipes: Sequence[Mapping[str, Any]],
+    views: int,
+    beside: Iterable[Path] = (),
+    **settings: Any,
 ) -> FeatureMatrix:
     """Extract features exactly as those were that a model was trained on.
 
-    Settings are those of `ExtractionConfig` that recipes do not decide.
+    Settings are those of `ExtractionConfig` that recipes do not decide. Weights of tuned networks
+    are searched `beside` the model, too.
     """
     if not recipes:
         raise UsageError("the model was not trained on extracted features; it has no recipe")
-    configs = ExtractionConfig.from_recipes(recipes, views, **settings)
-    for recipe in map(Recipe.from_dict, recipes):
-        find_recipe_weights(recipe, configs[0].weights, configs[0].weights_dir)
+    found = find_model_weights(
+        recipes, settings.get("weights", "imagenet"), settings.get("weights_dir"), beside
+    )
+    tuned = {each.digest: each.path for each in found if each.source == "tuned"}
+    if tuned:
+        settings["weights"] = "imagenet"
+    configs = ExtractionConfig.from_recipes(recipes, views, tuned, **settings)
     first, *others = [extract(images, config=config) for config in configs]
     # A model's own blocks may differ in settings, which `FeatureMatrix.join` refuses.
     for other in others:
@@ -38,10 +47,28 @@ def extract_by_recipes(
     return join_columns([first, *others])
 
 
-def find_recipe_weights(
-    recipe: Recipe, weights: str | Path = "imagenet", weights_dir: str | Path | None = None
+def find_model_weights(
+    recipes: Sequence[Mapping[str, Any]],
+    weights: str | Path = "imagenet",
+    weights_dir: str | Path | None = None,
+    beside: Iterable[Path] = (),
+) -> list[Weights]:
+    """Find the very weights that the recipes of a model name."""
+    every = [Recipe.from_dict(recipe) for recipe in recipes]
+    places = list(beside)
+    if str(weights) not in ("imagenet", "random") and any(recipe.tuned for recipe in every):
+        places, weights = [Path(weights), *places], "imagenet"
+    return [
+        find_tuned_weights(recipe.backbone, recipe.weights, weights_dir, places)
+        if recipe.tuned
+        else _find_recipe_weights(recipe, weights, weights_dir)
+        for recipe in every
+    ]
+
+
+def _find_recipe_weights(
+    recipe: Recipe, weights: str | Path, weights_dir: str | Path | None
 ) -> Weights:
-    """Find the very weights that a recipe names."""
     random_state = recipe.random_state
     if recipe.random_weights:
         weights, random_state = "random", int(recipe.weights.removeprefix("random-"))

@@ -8,6 +8,7 @@ from importlib import resources
 from string import Formatter
 
 from featx.reporting.methods import figure, listed, method_answers
+from featx.reporting.records import FITTED
 from featx.reporting.results_folder import Results
 
 
@@ -62,7 +63,7 @@ def _filled(template: str, values: dict[str, str]) -> str:
 def _values(results: Results) -> dict[str, str]:
     """Return what answers are made of; empty where the run does not know it."""
     run, rows, flow = results.run, results.rows, results.flow
-    frozen = [row for row in rows if row.kind == "frozen"]
+    frozen = [row for row in rows if row.kind in FITTED]
     first = frozen[0] if frozen else None
     steps = {
         role: "; ".join(step.text for step in flow if step.role == role)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable
 
 from featx.classifiers.registry import CLASSIFIERS
 from featx.metrics.operating_point import Threshold
-from featx.reporting.records import BenchmarkRow
+from featx.reporting.records import FITTED, BenchmarkRow
 from featx.reporting.results_folder import Results
 
 
 def method_answers(results: Results) -> dict[str, str]:
     """Return what was fitted on what, by kind of row; empty where no row is of the kind."""
     by_kind = {kind: [r for r in results.rows if r.kind == kind] for kind in _KINDS}
-    frozen, adapted, cnns = (by_kind[kind] for kind in _KINDS[:3])
+    frozen = [row for kind in FITTED for row in by_kind[kind]]
+    adapted, cnns = by_kind["adapted"], by_kind["baseline"]
     fitted = [*frozen, *adapted, *by_kind["control"]]
     thresholds = listed(results.rows, lambda row: figure(row.name, row.threshold))
     return {
@@ -34,6 +35,7 @@ def method_answers(results: Results) -> dict[str, str]:
         ),
         "initial": _sentences(
             _of(frozen, "Frozen networks ({}): weights by SHA-256, or random by seed, in recipes."),
+            _of(by_kind["tuned"], "First fine-tuned on some of the training patients: {}."),
             _of([r for r in cnns if _backbones(r)], "Trained from a network's weights: {}."),
             _of([r for r in cnns if not _backbones(r)], "Trained from random weights: {}."),
         ),
@@ -45,7 +47,7 @@ def method_answers(results: Results) -> dict[str, str]:
     }
 
 
-_KINDS = ("frozen", "adapted", "baseline", "control")
+_KINDS = (*FITTED, "adapted", "baseline", "control")
 
 
 def listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:

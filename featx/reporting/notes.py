@@ -208,6 +208,12 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations on the "
         "training images, settings kept."
     ),
+    "tuned": lambda v: (
+        f"{v['model']}: fine-tuned on {v['tuning']:,} training images"
+        f"{'' if v['patients'] is None else format(v['patients'], ',').join([' of ', ' patients'])}"
+        f"; its classifiers, their calibration and thresholds are fitted to the other "
+        f"{v['fitting']:,}. Its seconds to fit include the tuning."
+    ),
     "adapted": lambda _: (
         "Adapted models have seen all images of the set that they are evaluated on, at once and "
         "without labels (transductive adaptation): their figures hold for collections that are "

@@ -14,12 +14,16 @@ from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import Scores
 
 __all__ = [
+    "FITTED",
     "BenchmarkRow",
     "Comparison",
     "Costs",
     "Difference",
     "current_names",
 ]
+
+# Kinds of rows whose classifier is fitted to features, and kept.
+FITTED = ("frozen", "tuned")
 
 # Attributes by what the names of their flat values end with.
 _DIFFERENCE = {
@@ -43,7 +47,7 @@ class Costs:
     Parameters
     ----------
     seconds_extract, seconds_fit : float or None
-        Seconds to embed all views, and to choose and fit the model.
+        Seconds to embed all views, and to choose and fit the model, with the tuning of its network.
     n_features, parameters : int or None
         Number of feature columns, and of network parameters; None where there are none.
     images_per_second : float or None
@@ -132,9 +136,9 @@ class BenchmarkRow:
         Names of the frozen networks joined by ``+``, or the name of a baseline or control.
     classifier : str
         Name of the classifier, or ``"trained end to end"``.
-    kind : {"frozen", "adapted", "control", "baseline"}
-        Frozen features, the same adapted to the test images, a shortcut control, or a CNN trained
-        end to end.
+    kind : {"frozen", "tuned", "adapted", "control", "baseline"}
+        Features of a frozen network, or of one that some training patients tuned; either adapted
+        to the test images; a shortcut control, or a CNN trained end to end.
     scores : Scores
         Figures on the test images.
     externals : mapping of str to Scores
@@ -225,7 +229,7 @@ class BenchmarkRow:
         if self.kind == "baseline":
             return f"{self.backbone} (baseline)"
         name = f"{self.backbone}, {self.classifier}"
-        return name if self.kind == "frozen" else f"{name} ({self.kind})"
+        return name if self.kind in FITTED else f"{name} ({self.kind})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the flat plain values of ``results.json``."""

@@ -83,7 +83,7 @@ class FeatureStore:
 
     def __init__(self, cache: Path, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.folder = Path(cache) / f"{recipe.backbone}-{recipe.digest[:16]}"
+        self.folder = Path(cache) / f"{recipe.file_name}-{recipe.digest[:16]}"
         self.unusable: dict[Path, str] = {}
         """Shards that were found damaged or unreadable, with the reason."""
         self._index = _ShardIndex(self.folder / INDEX_NAME, recipe.digest)
