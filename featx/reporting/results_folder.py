@@ -50,9 +50,16 @@ class FlowStep:
     @property
     def text(self) -> str:
         """The step as text."""
-        patients = "" if self.patients is None else f" of {self.patients:,} patients"
         classes = ", ".join(f"{n:,} {name}" for name, n in self.classes.items())
-        return f"{self.step}: {self.images:,} images{patients}{classes and f' ({classes})'}"
+        return f"{self.step}: {self.counts}{classes and f' ({classes})'}"
+
+    @property
+    def counts(self) -> str:
+        """Numbers of images and patients as text."""
+        images = f"{self.images:,} image{'' if self.images == 1 else 's'}"
+        if self.patients is None:
+            return images
+        return f"{images} of {self.patients:,} patient{'' if self.patients == 1 else 's'}"
 
 
 @dataclass(frozen=True)

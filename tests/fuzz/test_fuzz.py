@@ -1,6 +1,6 @@
 """Changed inputs give a message or a right answer: no traceback, crash or hang.
 
-``FEATX_FUZZ_CASES`` is the number of cases (140), ``FEATX_FUZZ_FIRST`` the number of the first (0):
+``FEATX_FUZZ_CASES`` is the number of cases (200), ``FEATX_FUZZ_FIRST`` the number of the first (0):
 a failure is repeated with its number and one case.
 """
 
@@ -131,7 +131,7 @@ def complaint(kind, answer, folder, expected):
 @pytest.mark.timeout(0)
 def test_changed_inputs_give_messages_or_right_answers(base, worker, tmp_path):
     first = int(os.environ.get("FEATX_FUZZ_FIRST") or 0)
-    count = int(os.environ.get("FEATX_FUZZ_CASES") or 140)
+    count = int(os.environ.get("FEATX_FUZZ_CASES") or 200)
     expected = FeatureMatrix.load(base / "m.h5").X
     failures = []
     for number in range(first, first + count):
