@@ -23,7 +23,7 @@ class BlockScaler(StandardScaler):
     """Standardize features; those of a block keep their variances relative to each other.
 
     Tuning makes large what tells the classes apart. Standardized one by one, features without
-    information would weigh as much (figures in docs/results.md).
+    information would weigh as much.
     """
 
     def __init__(self, blocks: Blocks = ()) -> None:
