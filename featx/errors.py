@@ -52,7 +52,7 @@ class UsageError(FeatxError, ValueError):
     >>> featx.ExtractionConfig(views=0)
     Traceback (most recent call last):
         ...
-    featx.errors.UsageError: views=0: at least 1, the image itself, is needed
+    featx.errors.UsageError: views=0: 1, the image itself, to 10,000 are possible
     """
 
     exit_code = 2

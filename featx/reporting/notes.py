@@ -177,8 +177,8 @@ def _typicality(values: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count:,} by {name}" for name, count in values["networks"].items())
     return (
         f"Of the {values['images']:,} images of {values['set'] or 'the test set'}, unlike the "
-        f"training images are: {counts} (1 % of images like those would be, or with fewer than 99 "
-        "training patients one divided by their number)."
+        f"training images are: {counts} (1 % of images like those would be, more with few training "
+        "images)."
     )
 
 

@@ -134,7 +134,7 @@ def _train_step(network):
     keras = import_keras()
     base = base_of(network)
     before = {variable.path: np.array(variable) for variable in base.variables}
-    trainer = keras.Model(network.inputs, network.outputs)
+    trainer = keras.Model(network.inputs[0], network.outputs[0])
     # One step costs less than to trace it.
     trainer.compile(keras.optimizers.SGD(0.1), "binary_crossentropy", run_eagerly=True)
     pixels = np.random.default_rng(1).uniform(0, 255, (4, 64, 64, 1)).astype(np.float32)

@@ -8,7 +8,8 @@ from featx.backbones.registry import split_precision
 from featx.benchmarking import runner
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import AuditedData, DataSplits
+from featx.benchmarking.data import AuditedData, DataSplits, TrainTestData
+from featx.benchmarking.tuned_rows import TunedData
 from featx.errors import UsageError
 
 
@@ -26,7 +27,8 @@ def test_int8_is_quantized_on_training_images_only(images, monkeypatch, precisio
     data = AuditedData(inspection, splits, None)
     config = BenchmarkConfig().with_settings(precision=precision)
     run = runner.BenchmarkRunner(config, data, None)
-    run._extract(config.row_backbones[0])
+    features = TrainTestData(splits.train, splits.test, {"other": other})
+    run._extract(config.row_backbones[0], TunedData(features, ("efficientnet_lite0",)))
     expected = splits.train if precision == "int8" else None
     assert calls == [(each, precision, expected) for each in (splits.train, splits.test, other)]
 

@@ -117,6 +117,6 @@ def test_a_benchmark_goes_on_where_maps_fail(run, monkeypatch, caplog):
     def fail(*_):
         raise OSError("weights are gone")
 
-    monkeypatch.setattr("featx.explanation.evidence.find_recipe_weights", fail)
+    monkeypatch.setattr("featx.explanation.evidence.find_model_weights", fail)
     assert "Gallery" in run("logistic")
     assert "weights are gone" in caplog.text

@@ -115,9 +115,13 @@ def test_links_in_tar_files_are_followed_inside_the_archive_only(tmp_path):
         info.size = len(picture())
         archive.addfile(info, io.BytesIO(picture()))
     images = ImageDataset.open(path, labeled=False)
-    assert images.names == ("c.png", "hard.png", "x/soft.png")
-    assert all(images.read(index).max() == 9 for index in range(3))
-    assert [each.count for each in images.inventory.passed_over] == [3]
+    assert images.names == ("c.png",)
+    assert images.read(0).max() == 9
+    passed_over = {each.reason: each.count for each in images.inventory.passed_over}
+    assert passed_over == {
+        "reached by links a second time": 2,
+        "linked to what is not in the archive": 3,
+    }
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
