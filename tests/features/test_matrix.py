@@ -191,6 +191,7 @@ def test_what_is_no_matrix_says_so(tmp_path):
 
 
 def test_names_that_are_no_unicode_reach_a_data_frame():
+    pytest.importorskip("pandas")
     matrix = make_matrix(n_images=4, views=2)
     odd = replace(matrix, names=tuple(f"{name}\udcff" for name in matrix.names))
     assert odd.to_frame()["image"].tolist() == [odd.names[i] for i in odd.image]
