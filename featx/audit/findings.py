@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,6 +127,18 @@ def make_finding(
     """
     shown = tuple(examples[:_MOST_EXAMPLES])
     return [Finding(kind, severity, len(examples), shown, details or {})] if examples else []
+
+
+def find_where(
+    kind: str,
+    severity: str,
+    names: Sequence[str],
+    mask: Iterable[bool],
+    details: Mapping[str, Any] | None = None,
+) -> list[Finding]:
+    """Make a finding of the names where a mask holds, or none."""
+    found = [name for name, chosen in zip(names, mask, strict=True) if chosen]
+    return make_finding(kind, severity, found, details)
 
 
 def leak_error(problem: str, leaks: Sequence[Finding], drop: str, allow: str) -> UsageError:

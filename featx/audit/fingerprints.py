@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.audit.findings import Finding, make_finding
+from featx.audit.findings import Finding, find_where
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
@@ -73,9 +73,7 @@ def pixel_findings(names: Sequence[str], fingerprints: Fingerprints) -> list[Fin
     return [
         finding
         for kind, chosen in (("constant", fingerprints.constant), ("tiny", fingerprints.tiny))
-        for finding in make_finding(
-            kind, "warning", [names[i] for i in np.flatnonzero(chosen).tolist()]
-        )
+        for finding in find_where(kind, "warning", names, chosen)
     ]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.audit.findings import Finding, leak_error, make_finding
+from featx.audit.findings import Finding, find_where, leak_error, make_finding
 from featx.datasets.patients import hash_patient, patient_secret
 from featx.errors import FeatxError, UsageError
 from featx.features.matrix import FeatureMatrix
@@ -108,9 +108,9 @@ class Members:
 
     def left_out(self) -> list[Finding]:
         """Return the findings once these images are left out."""
-        gone = [self.names[i] for i in np.flatnonzero(self.images | self.patients).tolist()]
+        gone = self.images | self.patients
         rest = [finding for finding in self.findings if finding.severity != "leak"]
-        return [*rest, *make_finding("trained-on-left-out", "warning", gone)]
+        return [*rest, *find_where("trained-on-left-out", "warning", self.names, gone)]
 
     def error(self) -> UsageError:
         """Return the error of a user who allows none of them."""
@@ -147,19 +147,15 @@ def find_members(
     if record is None:
         return Members(names, none, none, [Finding("training-unknown", "warning", len(names))])
     images = np.isin(digest_codes(digests), record["images"])
-    members = [names[i] for i in np.flatnonzero(images).tolist()]
-    found = make_finding("trained-on-images", "leak", members)
+    found = find_where("trained-on-images", "leak", names, images)
     adapted = np.isin(digest_codes(digests), record.get("adapted", ()))
-    members = [names[i] for i in np.flatnonzero(adapted).tolist()]
-    found += make_finding("adapted-to", "information", members)
+    found += find_where("adapted-to", "information", names, adapted)
     if features is not None and "sketches" in record:
         alike = ~images & _seen(record, features)
-        members = [names[i] for i in np.flatnonzero(alike).tolist()]
-        found += make_finding("trained-on-copies", "leak", members)
+        found += find_where("trained-on-copies", "leak", names, alike)
         images = images | alike
     if tuned is not None:
-        members = [names[i] for i in np.flatnonzero(tuned).tolist()]
-        found += make_finding("tuned-on-images", "leak", members)
+        found += find_where("tuned-on-images", "leak", names, tuned)
         images = images | tuned
     if patients is None or "patients" not in record:
         return Members(names, images, none, found)

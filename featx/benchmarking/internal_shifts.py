@@ -7,20 +7,15 @@ applied to the other half, in both directions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from featx.benchmarking.controls import control_matrix
-from featx.classifiers.calibration import calibrate, probabilities
+from featx.benchmarking.data import known_patients
+from featx.benchmarking.learning_curve import Refit
 from featx.classifiers.config import FitConfig
-from featx.classifiers.decision_scores import average_views, pipeline_scores
-from featx.classifiers.out_of_core import plan_fits, select_images
-from featx.classifiers.registry import get_classifier
-from featx.classifiers.search import Search
-from featx.classifiers.training_set import TrainingSet
-from featx.datasets.dataset import ImageDataset
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
 from featx.metrics.scores import evaluate
@@ -32,9 +27,12 @@ _FEWEST_IMAGES = 20
 Mask = npt.NDArray[np.bool_]
 
 
-def image_halves(images: ImageDataset, train: FeatureMatrix) -> dict[str, Mask]:
-    """Return the images above the median of their class, by each property that differs enough."""
-    metadata, histogram = (control_matrix(images, name) for name in ("metadata", "histogram"))
+def image_halves(controls: Mapping[str, FeatureMatrix], train: FeatureMatrix) -> dict[str, Mask]:
+    """Return the images above the median of their class, by each property that differs enough.
+
+    `controls` are the features of the training images for the shortcut controls.
+    """
+    metadata, histogram = controls["metadata"], controls["histogram"]
     found = {name: row for row, name in enumerate(metadata.names)}
     rows = [found[name] for name in train.names]
     values = {
@@ -58,25 +56,19 @@ def shifted_scores(
     chosen = chosen & ~np.isin(train.patients, train.patients[others])
     if not _enough(chosen, ~chosen, train.labels):
         return None
-    training = TrainingSet.of(select_images(train, np.flatnonzero(chosen), config))
-    plan = plan_fits(get_classifier(row.classifier), training, config)
-    search, parameters = Search(plan.spec, plan.training, plan.config), row.settings["chosen"]
-    scores, labels = search.out_of_fold(parameters), plan.training.labels
-    calibration = calibrate(config.calibration, scores, labels)
+    refit = Refit.of(row, train, np.flatnonzero(chosen), config)
     point = OperatingPoint.parse(config.operating_point)
-    threshold = point.threshold(labels == 1, probabilities(calibration.logits(scores))[:, 1])
+    threshold = point.threshold(refit.labels == 1, refit.out_of_fold()[:, 1])
     shown = train.select_images(others)
-    pipeline = plan.whole(search.fit(parameters))
-    scores = average_views(pipeline_scores(pipeline, shown.X), shown.image, shown.n_images)
     metrics = evaluate(
         shown.labels,
-        probabilities(calibration.logits(scores)),
+        refit.calibrated(refit.scores(shown)),
         threshold=threshold,
         class_names=shown.class_names,
-        patients=shown.patients if shown.patients_known else None,
+        patients=known_patients(shown),
     ).metrics
     figures = {f: metrics[f].value for f in ("auc", "accuracy", "sensitivity", "specificity")}
-    return {"n_train": len(labels), "n": shown.n_images, **figures}
+    return {"n_train": len(refit.labels), "n": shown.n_images, **figures}
 
 
 def _above_median(values: npt.NDArray, labels: npt.NDArray[np.int64]) -> Mask:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from featx.benchmarking.data import known_patients
-from featx.classifiers.calibration import calibrate, probabilities
+from featx.classifiers.calibration import Calibration, calibrate, probabilities
 from featx.classifiers.config import FitConfig
 from featx.classifiers.decision_scores import average_views, one_vs_rest_auc, pipeline_scores
-from featx.classifiers.out_of_core import plan_fits, select_images
+from featx.classifiers.out_of_core import FitPlan, plan_fits, select_images
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
@@ -25,14 +27,58 @@ CURVE_PROPORTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _FEWEST_PATIENTS = 5
 
 
+@dataclass(frozen=True)
+class Refit:
+    """Fit of a row's chosen settings to some training images."""
+
+    plan: FitPlan
+    parameters: dict[str, Any]
+    calibrated_by: str
+
+    @classmethod
+    def of(
+        cls, row: BenchmarkRow, train: FeatureMatrix, images: npt.NDArray, config: FitConfig
+    ) -> Refit:
+        """Plan the fit to images at these positions."""
+        training = TrainingSet.of(select_images(train, images, config))
+        plan = plan_fits(get_classifier(row.classifier), training, config)
+        return cls(plan, row.settings["chosen"], config.calibration)
+
+    @cached_property
+    def _search(self) -> Search:
+        return Search(self.plan.spec, self.plan.training, self.plan.config)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Labels of the training images."""
+        return self.plan.training.labels
+
+    @cached_property
+    def _out_of_fold(self) -> npt.NDArray[np.float64]:
+        return self._search.out_of_fold(self.parameters)
+
+    @cached_property
+    def _calibration(self) -> Calibration:
+        return calibrate(self.calibrated_by, self._out_of_fold, self.labels)
+
+    def out_of_fold(self) -> npt.NDArray[np.float64]:
+        """Return calibrated probabilities of the training images, out of fold."""
+        return self.calibrated(self._out_of_fold)
+
+    def scores(self, matrix: FeatureMatrix) -> npt.NDArray[np.float64]:
+        """Fit, and return the scores of each image of a matrix."""
+        pipeline = self.plan.whole(self._search.fit(self.parameters))
+        return average_views(pipeline_scores(pipeline, matrix.X), matrix.image, matrix.n_images)
+
+    def calibrated(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return probabilities of scores, calibrated out of fold."""
+        return probabilities(self._calibration.logits(scores))
+
+
 def repeated_auc(row: BenchmarkRow, train: FeatureMatrix, config: FitConfig) -> float:
     """Cross-validate a row's chosen settings by patient on the folds of a config."""
-    matrix = select_images(train, np.arange(train.n_images), config)
-    plan = plan_fits(get_classifier(row.classifier), TrainingSet.of(matrix), config)
-    search = Search(plan.spec, plan.training, plan.config)
-    scores, labels = search.out_of_fold(row.settings["chosen"]), plan.training.labels
-    calibration = calibrate(config.calibration, scores, labels)
-    return one_vs_rest_auc(labels, ranked(probabilities(calibration.logits(scores))))
+    refit = Refit.of(row, train, np.arange(train.n_images), config)
+    return one_vs_rest_auc(refit.labels, ranked(refit.out_of_fold()))
 
 
 def curve_point(
@@ -54,17 +100,13 @@ def curve_point(
     ]
     if min(per_class) < _FEWEST_PATIENTS:
         return None
-    training = TrainingSet.of(select_images(train, chosen, config))
-    plan = plan_fits(get_classifier(row.classifier), training, config)
-    search, parameters = Search(plan.spec, plan.training, plan.config), row.settings["chosen"]
-    pipeline = plan.whole(search.fit(parameters))
-    scores = average_views(pipeline_scores(pipeline, test.X), test.image, test.n_images)
+    refit = Refit.of(row, train, chosen, config)
+    scores = refit.scores(test)
     # Calibrations fitted to two classes keep the order; of more, they decide how columns compare.
     if len(train.class_names) > 2 or config.calibration == "none":
-        out_of_fold = search.out_of_fold(parameters)
-        calibration = calibrate(config.calibration, out_of_fold, plan.training.labels)
-        scores = probabilities(calibration.logits(scores))
+        scores = refit.calibrated(scores)
     area = macro_auc_interval(test.labels, scores, patients=known_patients(test))
+    plan = refit.plan
     return {
         "name": row.name,
         "n_patients": len(np.unique(plan.training.patients)) if train.patients_known else None,

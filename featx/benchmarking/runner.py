@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +171,7 @@ class BenchmarkRunner:
         if len(train.class_names) > 2:
             return []
         points = []
-        halves = image_halves(self.data.images.train, train)
+        halves = image_halves(self._train_controls, train)
         with progress("Internal shifts", 2 * len(halves), "fits") as advance:
             for name, above in halves.items():
                 for side, chosen in (("above", above), ("below", ~above)):
@@ -188,6 +188,11 @@ class BenchmarkRunner:
         key = result_key(row=evaluation.key, **inputs)
         return self.evaluator.results.get_or_compute(key, lambda: {name: compute()})[name]
 
+    @cached_property
+    def _train_controls(self) -> dict[str, FeatureMatrix]:
+        """Features of the training images for controls and internal shifts, each read once."""
+        return {name: control_matrix(self.data.images.train, name) for name in CONTROLS}
+
     def _controls(self) -> Iterator[Evaluation]:
         """Evaluate the shortcut controls."""
         images = self.data.images
@@ -199,7 +204,7 @@ class BenchmarkRunner:
             )
         for name in CONTROLS:
             features = TrainTestData(
-                control_matrix(images.train, name),
+                self._train_controls[name],
                 control_matrix(images.test, name),
                 {other: control_matrix(each, name) for other, each in images.externals.items()},
             )

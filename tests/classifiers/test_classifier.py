@@ -1,20 +1,16 @@
 import numpy as np
 import pytest
 from joblib import parallel_config
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
-from sklearn.naive_bayes import GaussianNB
-from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from xgboost import XGBClassifier
 
 from featx.classifiers.calibration import probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import classifier_scores
 from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
+from scripts.bench.rare_class import BALANCED
 from tests.classifiers.makers import RECIPE, make_matrix
 
 # Rows of a matrix are given as bare arrays here.
@@ -167,16 +163,6 @@ def test_features_that_are_not_finite_are_named(matrix, model):
         FeatureClassifier("logistic").fit_matrix(broken)
     with pytest.raises(UsageError, match=message):
         model.predict_images(broken)
-
-
-# Each with balanced classes: by weights in fitting, or by equal proportions before.
-BALANCED = {
-    "logistic": LogisticRegression(class_weight="balanced", max_iter=1000),
-    "svm": SVC(class_weight="balanced"),
-    "random_forest": RandomForestClassifier(class_weight="balanced", random_state=0),
-    "xgboost": XGBClassifier(n_jobs=1),
-    "naive_bayes": GaussianNB(priors=[1 / 3] * 3),
-}
 
 
 @pytest.mark.parametrize("classifier", BALANCED)
