@@ -5,19 +5,21 @@ from __future__ import annotations
 import html
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.headers import read_header_columns
 from featx.datasets.inventory import Inventory, summarize
 from featx.datasets.listing import Listing
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
+from featx.datasets.tables.cells import text_of
 from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
@@ -56,6 +58,8 @@ class ImageDataset:
     inventory : Inventory
         What was found and passed over when the collection was opened; print its ``text``. It
         stays as it is when images are selected or split.
+    columns : mapping of str to ndarray of str, shape (n_images,)
+        Further columns that were asked for, such as age and sex; ``""`` where missing.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class ImageDataset:
     splits: npt.NDArray[np.str_]
     sources: tuple[Source, ...]
     inventory: Inventory = _NO_INVENTORY
+    columns: Mapping[str, npt.NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,6 +130,7 @@ class ImageDataset:
         labeled: bool | None = True,
         class_names: Sequence[str] | None = None,
         columns: Mapping[str, str] | str | None = None,
+        keep_columns: Sequence[str] | str | None = None,
         root: str | Path | None = None,
         positive: str | None = None,
         uncertain: str | None = None,
@@ -164,6 +170,11 @@ class ImageDataset:
         columns : mapping of str to str, or str, optional
             Columns of a table by role, such as ``{"path": "Filename", "label": "Finding",
             "patient": "PatientID", "split": "Set"}``; an empty name ignores a column.
+        keep_columns : sequence of str, or str, optional
+            Further columns to keep as `columns` of the result, such as ``["age", "sex"]``. They are
+            roles of `columns`, too: ``{"age": "Age at exam"}``; ``{"age": "dicom:PatientAge"}``, or
+            ``keep_columns="dicom:PatientAge"``, reads a field of DICOM headers, unless it
+            identifies patients.
         root : path-like, optional
             Folder to which a table's paths are relative. A file that is not there is searched by
             its name in all folders below.
@@ -198,6 +209,7 @@ class ImageDataset:
             labeled=labeled,
             class_names=class_names,
             columns=columns,
+            keep_columns=keep_columns,
             root=root,
             positive=positive,
             uncertain=uncertain,
@@ -216,6 +228,7 @@ class ImageDataset:
         class_names: Sequence[str] | None = None,
         patients: Sequence[str] | npt.NDArray | None = None,
         splits: Sequence[str] | npt.NDArray | None = None,
+        columns: Mapping[str, Sequence[Any] | npt.NDArray] | None = None,
     ) -> ImageDataset:
         """Take images from memory.
 
@@ -231,6 +244,8 @@ class ImageDataset:
             Patient of each image.
         splits : sequence of str, length n_images, optional
             ``"train"``, ``"val"``, ``"test"`` or ``""``.
+        columns : mapping of str to sequence of length n_images, optional
+            Further columns, such as age and sex; None, NaN or ``""`` where missing.
 
         Returns
         -------
@@ -242,7 +257,10 @@ class ImageDataset:
             If lengths differ, a label is no class, a patient is missing, or as in `open`.
         """
         count = len(arrays)
-        for what, values in (("labels", labels), ("patients", patients), ("splits", splits)):
+        columns = columns or {}
+        given = {"labels": labels, "patients": patients, "splits": splits}
+        given |= {f"values of {name}": values for name, values in columns.items()}
+        for what, values in given.items():
             if values is not None and len(values) != count:
                 raise UsageError(f"there are {count} images but {len(values)} {what}")
         if (
@@ -267,6 +285,7 @@ class ImageDataset:
             labels_from="" if labels is None else "given labels",
             splits_from="" if splits is None else "given splits",
             patients_from="" if patients is None else "given patients",
+            columns={name: [*map(text_of, values)] for name, values in columns.items()},
         )
         rules = OpeningRules(labeled=labels is not None, class_names=class_names)
         return cls.from_listing(listing, rules)
@@ -290,6 +309,7 @@ class ImageDataset:
         listing.check_splits()
         code = {name: number for number, name in enumerate(class_names)}
         found = find_patients(listing.searched, listing.sources, listing.patients, rules)
+        kept = listing.columns | read_header_columns(listing, rules)
         inventory = listing.take_inventory(found, rules)
         inventory.log()
         if found is None and labeled:
@@ -306,6 +326,7 @@ class ImageDataset:
             splits=np.array(listing.splits, dtype=np.str_),
             sources=tuple(map(anchored, listing.sources)),
             inventory=inventory,
+            columns={name: np.array(cells, dtype=np.str_) for name, cells in kept.items()},
         )
 
     def select(self, indices: npt.ArrayLike) -> ImageDataset:
@@ -331,7 +352,14 @@ class ImageDataset:
             patients=self.patients[chosen],
             splits=self.splits[chosen],
             sources=tuple(self.sources[i] for i in chosen),
+            columns={name: cells[chosen] for name, cells in self.columns.items()},
         )
+
+    def columns_of(self, names: Sequence[str]) -> dict[str, npt.NDArray[np.str_]]:
+        """Return `columns` of some images, named in any order, such as those of a matrix."""
+        places = {name: place for place, name in enumerate(self.names)}
+        rows = [places[name] for name in names]
+        return {name: cells[rows] for name, cells in self.columns.items()}
 
     def with_splits(self, splits: npt.ArrayLike) -> ImageDataset:
         """Replace the splits.

@@ -39,6 +39,7 @@ class Listing:
     labels_from: str = ""
     splits_from: str = ""
     patients_from: str = ""
+    columns: dict[str, list[str]] = field(default_factory=dict)
     passed_over: list[PassedOver] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class Listing:
             labels=[labels[i] for i in kept],
             splits=[self.splits[i] for i in kept],
             patients=None if self.patients is None else [self.patients[i] for i in kept],
+            columns={name: [cells[i] for i in kept] for name, cells in self.columns.items()},
             passed_over=[
                 *self.passed_over,
                 *([PassedOver.of("of labels to leave out", left_out)] if left_out else []),

@@ -11,17 +11,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from platformdirs import user_config_path
 
+from featx.datasets.headers import find_in_header
 from featx.datasets.naming import patients_from_names
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, UnreadableImageError, UsageError
-from featx.images.dicom.reader import is_dicom, read_patient
-from featx.images.sources import Source, content_of, read_beginning
-
-# PatientID is near a file's beginning; the pixels need not be read.
-HEADER_BYTES = 1 << 20
+from featx.images.dicom.reader import read_patient
+from featx.images.sources import Source
 
 _SHORTEST_SECRET = 16
 
@@ -62,16 +59,11 @@ def _patients_from_headers(
 
 
 def _identity(name: str, source: Source) -> str | None:
-    if isinstance(source, np.ndarray):
-        return None
-    beginning = read_beginning(source, HEADER_BYTES)
     try:
-        if is_dicom(beginning):
-            return read_patient(beginning) or read_patient(content_of(source))
+        return find_in_header(source, read_patient)
     except UnreadableImageError:
-        beginning = b""
-    # A damaged file counts as a patient of its own; it is reported when its pixels are read.
-    return None if beginning else f"damaged {name}"
+        # A damaged file counts as a patient of its own; it is reported when its pixels are read.
+        return f"damaged {name}"
 
 
 def hash_patient(patient: str, secret: str) -> str:

@@ -13,6 +13,9 @@ from featx.errors import UsageError, check_names
 ROLES = ("path", "label", "patient", "split")
 UNCERTAIN = ("positive", "negative", "skip")
 
+# Before a field of DICOM headers, in place of a table's column.
+IN_HEADER = "dicom:"
+
 
 @dataclass(frozen=True)
 class OpeningRules:
@@ -26,6 +29,8 @@ class OpeningRules:
         As in `ImageDataset.open`.
     columns : mapping of str to str, or str, default={}
         Columns of a table by role, also as text: ``"path=Filename,label=Finding"``.
+    keep_columns : sequence of str, or str, default=()
+        Further columns to keep, also as text: ``"age,sex"``; they are roles of `columns`, too.
     rename_labels : mapping of str to str, or str, default={}
         New name of each label to rename, also as text: ``"No_finding:NORMAL"``; an empty name
         leaves the images of a label out.
@@ -51,6 +56,7 @@ class OpeningRules:
     labeled: bool | None = True
     class_names: Sequence[str] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    keep_columns: Sequence[str] = ()
     root: str | os.PathLike[str] | None = None
     positive: str | None = None
     uncertain: str | None = None
@@ -63,7 +69,8 @@ class OpeningRules:
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", read_columns(self.columns))
         object.__setattr__(self, "rename_labels", read_pairs(self.rename_labels))
-        check_names("role of a column", self.columns, ROLES)
+        self._check_kept()
+        check_names("role of a column", self.columns, (*ROLES, *self.keep_columns))
         check_names("meaning of uncertain labels", filter(None, [self.uncertain]), UNCERTAIN)
         if self.labels is not None and self.positive is not None:
             raise UsageError(
@@ -84,6 +91,30 @@ class OpeningRules:
         names = [n for n in cls.__dataclass_fields__ if n in settings and n not in rules]
         return cls.of(**{name: settings.pop(name) for name in names}, **rules)
 
+    def _check_kept(self) -> None:
+        kept = self.keep_columns
+        names = kept.split(",") if isinstance(kept, str) else kept
+        kept = tuple(dict.fromkeys(filter(None, map(str.strip, names))))
+        object.__setattr__(self, "keep_columns", kept)
+        for name in self.keep_columns:
+            if name in ROLES:
+                raise UsageError(
+                    f"the column {name!r} is that of each image's {name}; name another column"
+                )
+        for role, name in self.columns.items():
+            if role in ROLES and name.startswith(IN_HEADER):
+                raise UsageError(
+                    f"{role}={name}: of {', '.join(ROLES)}, only patients are read from DICOM "
+                    "headers, by --patients dicom"
+                )
+
+    @property
+    def header_fields(self) -> dict[str, str]:
+        """Columns to keep that are in DICOM headers, with their fields."""
+        found = {name: self.columns.get(name, name) for name in self.keep_columns}
+        start = IN_HEADER
+        return {n: each[len(start) :] for n, each in found.items() if each.startswith(start)}
+
     @property
     def by_class(self) -> bool | None:
         """Whether folders or columns name the classes; None where they need not."""
@@ -96,12 +127,22 @@ class OpeningRules:
 
     def check_no_table(self, where: str) -> None:
         """Refuse rules that only tables have."""
+        fields_only = {*self.columns} <= {*self.header_fields}
         for name in ("columns", "root", "positive", "uncertain"):
+            if name == "columns" and fields_only:
+                continue
             if getattr(self, name) and name not in self.inherited:
                 raise UsageError(
                     f"{where} is not a table, and --{name.replace('_', '-')} is for tables only; "
                     "leave it out"
                 )
+        missing = [name for name in self.keep_columns if name not in self.header_fields]
+        if missing and not self.external:
+            raise UsageError(
+                f"{where} is not a table, and has no column {missing[0]!r}; list its images in a "
+                "table that has it, or name a field of DICOM headers: --columns "
+                f"{missing[0]}={IN_HEADER}KEYWORD"
+            )
 
     def option(self, name: str, value: str) -> str:
         """Write the option that changes a rule, for messages."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from featx.datasets.paths import find_root
-from featx.datasets.rules import ROLES, OpeningRules
+from featx.datasets.rules import IN_HEADER, ROLES, OpeningRules
 from featx.datasets.tables.cells import clean, finding_of, value_of
 from featx.datasets.tables.conventions import Convention, recognize
 from featx.datasets.tables.report import RowReport
@@ -40,13 +40,13 @@ class Choice:
 
 def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choice:
     """Return the columns of a table; what had to be guessed is asked for in the report."""
-    given = dict(rules.columns)
+    given = {r: name for r, name in rules.columns.items() if not name.startswith(IN_HEADER)}
     if "columns" in rules.inherited:
         given = {role: name for role, name in given.items() if name in table.columns}
     for name in filter(None, given.values()):
         if name not in table.columns:
             raise unknown_name(f"column in {table.where} named", name, table.header)
-    usual = {role: role for role in ROLES if role in table.columns}
+    usual = {role: role for role in (*ROLES, *rules.keep_columns) if role in table.columns}
     convention = None
     if "path" not in given and "path" not in usual:
         convention = recognize(table.header)
@@ -63,6 +63,10 @@ def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choi
         wanted.append("label")
     if any(role not in columns for role in wanted):
         columns = _propose(table, columns, wanted, report)
+    if not rules.external:
+        for name in rules.keep_columns:
+            if name not in columns and name not in rules.header_fields:
+                raise unknown_name(f"column in {table.where} named", name, table.header)
     for role, name in columns.items():
         if name in table.repeated:
             raise UsageError(

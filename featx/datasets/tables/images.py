@@ -53,6 +53,7 @@ def _list_rows(table: Table, rules: OpeningRules, base: str | None) -> Listing:
         labels_from=rows.labels_from,
         splits_from=f"column {columns['split']!r}" if any(rows.splits) else "",
         patients_from=rows.patients_from,
+        columns={n: [cells[place] for place in kept] for n, cells in rows.others.items()},
         passed_over=report.passed_over(),
         remarks=report.remarks,
     )

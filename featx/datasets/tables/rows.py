@@ -34,15 +34,23 @@ class TableRows:
     labels: list[str]
     patients: list[str]
     splits: list[str]
+    # Further columns that are kept.
+    others: dict[str, list[str]]
     labels_from: str
     patients_from: str
     report: RowReport
+
+    @property
+    def _facts(self) -> dict[str, list[str]]:
+        """Cells that all rows of an image must agree in."""
+        known = {"label": self.labels, "patient": self.patients, "split": self.splits}
+        return known | self.others
 
     def keep_one_each(self, identities: Sequence[Hashable | None]) -> list[int]:
         """Return the first row of each image; rows that contradict each other are problems."""
         first: dict[Hashable, int] = {}
         repeated = []
-        facts = [*zip(self.labels, self.patients, self.splits, strict=True)]
+        facts = [*zip(*self._facts.values(), strict=True)]
         bad = self.report.bad | {i for places in self.report.dropped.values() for i in places}
         for place, identity in enumerate(identities):
             if identity is None or place in bad:
@@ -57,12 +65,12 @@ class TableRows:
         return [place for place in first.values() if place not in bad]
 
     def _contradict(self, other: int, place: int) -> None:
-        values = ("labels", "patients", "splits")
-        differ = next(n for n in values if getattr(self, n)[other] != getattr(self, n)[place])
-        a, b = (getattr(self, differ)[i] or "none" for i in (other, place))
+        facts = self._facts
+        differ = next(name for name, of in facts.items() if of[other] != of[place])
+        a, b = (facts[differ][i] or "none" for i in (other, place))
         rows = self.report.rows
         for one, mate in ((other, rows[place]), (place, rows[other])):
-            kind = f"and row {mate}: {differ[:-1]} {a!r} and {b!r}"
+            kind = f"and row {mate}: {differ} {a!r} and {b!r}"
             self.report.add(_CONTRADICTION, one, kind)
 
 
@@ -97,8 +105,11 @@ def read_rows(table: Table, rules: OpeningRules) -> TableRows:
         if split not in SPLITS:
             report.add("with an unknown split (train, val, test or none)", place, repr(split))
     patients, patients_from = _read_patients(cells("patient"), paths, choice, rules, report)
+    others = {name: cells(name) for name in rules.keep_columns if name in choice.columns}
+    for name, values in others.items():
+        _note_spelling(name, values, look_alike(filter(None, values)), report)
     return TableRows(
-        table, choice, paths, labels, patients, splits, labels_from, patients_from, report
+        table, choice, paths, labels, patients, splits, others, labels_from, patients_from, report
     )
 
 

@@ -6,6 +6,7 @@ Runs in the worker process, as `featx.images.dicom.pixels` does.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from featx.errors import UnreadableImageError
@@ -78,6 +79,23 @@ def _number(dataset: Dataset, name: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def field_text(dataset: Dataset, keyword: str) -> str:
+    """Return a field as text; an age is in years."""
+    if not _is_filled(dataset, keyword):
+        return ""
+    value = _value(dataset, keyword)
+    text = str(value).strip() if isinstance(value, str) else "/".join(map(str, _listed(value)))
+    if dataset[keyword].VR != "AS":
+        return text
+    years = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}.get(text[-1:].upper())
+    known = years is not None and text[:-1].isdecimal()
+    return f"{int(text[:-1]) / years:.4g}" if known and years else ""
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, Iterable) else [value]
 
 
 def is_inverted(dataset: Dataset) -> bool:

@@ -17,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
-from featx.images.dicom.header import FIELDS, is_inverted, settle_header, unused_low_bits
+from featx.images.dicom.header import (
+    FIELDS,
+    field_text,
+    is_inverted,
+    settle_header,
+    unused_low_bits,
+)
 from featx.images.jpeg import check_jpeg_data
 from featx.images.layouts import LAYOUTS, check_frames, check_layout, check_size
 
@@ -77,6 +83,12 @@ def find_patient(content: bytes) -> str | None:
     """Return the PatientID of a DICOM file, or None if it has none."""
     dataset = _parse(content, ["PatientID"])
     return str(dataset.get("PatientID") or "").strip() or None
+
+
+def find_fields(content: bytes, keywords: list[str]) -> dict[str, str]:
+    """Return header fields as text, ``""`` where missing; ages are in years."""
+    dataset = _parse(content, keywords)
+    return {keyword: field_text(dataset, keyword) for keyword in keywords}
 
 
 def read_pixels(content: bytes, color: str) -> npt.NDArray:

@@ -10,7 +10,7 @@ import warnings
 from typing import Any, BinaryIO
 
 from featx.errors import UnreadableImageError
-from featx.images.dicom.pixels import find_patient, read_pixels
+from featx.images.dicom.pixels import find_fields, find_patient, read_pixels
 from featx.runtime.posix import limit_cpu_seconds, limit_memory
 
 MEMORY_BYTES = 6 << 30
@@ -43,6 +43,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _answer(request: dict[str, Any], content: bytes) -> tuple[dict[str, Any], bytes]:
     if request["task"] == "patient":
         return {"patient": find_patient(content)}, b""
+    if request["task"] == "fields":
+        return {"fields": find_fields(content, request["keywords"])}, b""
     pixels = read_pixels(content, request["color"])
     return {"dtype": pixels.dtype.str, "shape": pixels.shape}, pixels.tobytes()
 

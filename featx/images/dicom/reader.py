@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,12 @@ def read_patient(content: bytes) -> str | None:
     """Return the PatientID of a DICOM file or None; hash it before it is stored anywhere."""
     answer, _ = _request({"task": "patient"}, content)
     return answer["patient"]
+
+
+def read_fields(content: bytes, keywords: Sequence[str]) -> dict[str, str] | None:
+    """Return header fields as text, ``""`` where missing; None if none is there."""
+    answer, _ = _request({"task": "fields", "keywords": list(keywords)}, content)
+    return answer["fields"] if any(answer["fields"].values()) else None
 
 
 class Worker:
