@@ -51,6 +51,18 @@ def import_keras() -> ModuleType:
     return keras
 
 
+def keras_backend() -> str:
+    """Return the name of Keras' back end, without importing it."""
+    keras = sys.modules.get("keras")
+    return _chosen_backend()[0] if keras is None else str(keras.config.backend())
+
+
+def gpu_possible() -> bool:
+    """Return whether TensorFlow may find a GPU: NVIDIA's, AMD's, Windows', or a plug-in's."""
+    devices = (Path("/dev").glob(pattern) for pattern in ("nvidia*", "kfd", "dxg"))
+    return any(map(any, devices)) or importlib.util.find_spec("tensorflow-plugins") is not None
+
+
 def _chosen_backend() -> tuple[str, str]:
     """Return the name of the back end that Keras will import, and where it was chosen."""
     if name := os.environ.get("KERAS_BACKEND"):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from featx.backbones._keras import import_keras
-from featx.backbones._openvino import OneByOne, convert, import_openvino, openvino_installed
+from featx.backbones._keras import gpu_possible, import_keras, keras_backend
+from featx.backbones._openvino import OneByOne, convert, openvino_installed
+from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
+from featx.backbones.spec import WeightFile
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
-from featx.runtime.process_state import network_state
+from featx.runtime.process_state import network_state, rounding_variables
+from featx.runtime.versions import chosen_versions
 
 logger = logging.getLogger(__name__)
 
@@ -102,37 +107,54 @@ class OpenVinoEngine:
 
     Images go through one by one, several at a time on separate cores, so that the bits of a
     row cannot depend on other images.
+
+    Parameters
+    ----------
+    backbone : BackboneSpec
+        Record with the size of the input.
+    convert : callable
+        Returns the pooled network as an OpenVINO model, given the number of channels; called for
+        networks that are not kept.
+    decisive : mapping
+        Everything that decides the network besides channels, as JSON values; ``"versions"`` are
+        those of the libraries.
+    folder : path-like, optional
+        Folder in which converted networks are kept.
     """
 
     name = "openvino"
 
-    def __init__(self, base: Any, backbone: BackboneSpec, pooling: str = "average") -> None:
-        if import_keras().backend.backend() != "tensorflow":
-            raise UsageError(
-                "The openvino engine needs Keras on TensorFlow: unset $KERAS_BACKEND, or use "
-                "--engine keras."
-            )
-        self.base = base
+    def __init__(
+        self,
+        backbone: BackboneSpec,
+        convert: Callable[[int], Any],
+        decisive: Mapping[str, Any],
+        folder: Path | None = None,
+    ) -> None:
         self.backbone = backbone
-        self.pooling = pooling
+        self._convert = convert
+        self._decisive = decisive
+        self._folder = folder
         self._runners: dict[int, OneByOne] = {}
         self._building = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
         """Compute one feature vector per image; see `KerasEngine.embed`."""
-        pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
+        pixels = as_batch(pixels, self.backbone.size, self.backbone)
         channels = pixels.shape[-1]
         with self._building:
             if channels not in self._runners:
-                with network_state():
-                    model = pooled_model(self.base, self.backbone, channels, self.pooling)
-                    self._runners[channels] = OneByOne(convert(model))
+                self._runners[channels] = kept_network(
+                    self._folder,
+                    self.backbone.name,
+                    {**self._decisive, "channels": channels},
+                    lambda: self._convert(channels),
+                )
         return self._runners[channels](pixels)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries that determine the numbers; see `KerasEngine`."""
-        version = import_openvino().__version__.split("-")[0]
-        return {**_keras_versions(), "openvino": version}
+        return dict(self._decisive["versions"])
 
 
 def make_engine(
@@ -141,8 +163,9 @@ def make_engine(
     engine: str = "auto",
     pooling: str = "average",
     precision: str = "float32",
+    networks: Path | None = None,
 ) -> Engine:
-    """Load a frozen backbone into an engine."""
+    """Load a frozen backbone into an engine; converted networks are kept in `networks`."""
     check_precision(precision, engine)
     if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
@@ -154,7 +177,12 @@ def make_engine(
             )
         base = load_base(backbone, weights, policy=f"mixed_{precision}")
         return KerasEngine(base, backbone, pooling=pooling)
-    backend, gpu = import_keras().backend.backend(), _gpu_visible()
+    backend, gpu = keras_backend(), _gpu_visible()
+    if engine == "openvino" and backend != "tensorflow":
+        raise UsageError(
+            "The openvino engine needs Keras on TensorFlow: unset $KERAS_BACKEND, or use "
+            "--engine keras."
+        )
     fastest = openvino_installed() and backend == "tensorflow" and not gpu
     chosen = "OpenVINO" if engine == "openvino" or (engine == "auto" and fastest) else "Keras"
     logger.debug(
@@ -162,10 +190,33 @@ def make_engine(
         f"{'' if gpu else 'not '}visible, OpenVINO is {'' if openvino_installed() else 'not '}"
         "installed)."
     )
-    base = load_base(backbone, weights)
     if chosen == "OpenVINO":
-        return OpenVinoEngine(base, backbone, pooling)
-    return KerasEngine(base, backbone, pooling=pooling)
+        return _converted(backbone, weights, pooling, networks)
+    return KerasEngine(load_base(backbone, weights), backbone, pooling=pooling)
+
+
+def _converted(
+    backbone: BackboneSpec, weights: Weights, pooling: str, folder: Path | None
+) -> OpenVinoEngine:
+    """Return the engine of a Keras network, which is loaded only where it must be converted."""
+
+    def convert_for(channels: int) -> Any:
+        base = load_base(backbone, weights)
+        with network_state():
+            return convert(pooled_model(base, backbone, channels, pooling))
+
+    versions = chosen_versions("keras", "tensorflow", "openvino")
+    # Of other builders, and of versions under other names, a change would not show in the key.
+    known = len(versions) == 3 and backbone.builder.startswith(("keras.", "featx."))
+    decisive = {
+        "backbone": asdict(replace(backbone, weight_file=WeightFile(""))),
+        "weights": weights.digest,
+        "pooling": pooling,
+        "versions": versions,
+        # They decide random weights, layers and preprocessing.
+        "others": {**chosen_versions("featx", "numpy"), **rounding_variables()},
+    }
+    return OpenVinoEngine(backbone, convert_for, decisive, folder if known else None)
 
 
 def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
@@ -237,7 +288,10 @@ def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.nd
 
 
 def _gpu_visible() -> bool:
-    backend = import_keras().backend.backend()
+    backend = keras_backend()
+    if backend == "tensorflow" and "tensorflow" not in sys.modules and not gpu_possible():
+        return False
+    import_keras()
     library = sys.modules[backend]
     if backend == "tensorflow":
         return bool(library.config.list_physical_devices("GPU"))

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
 import logging
-import tempfile
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +18,10 @@ from featx.backbones._openvino import (
     quiet_and_private,
 )
 from featx.backbones.engines import as_batch, pooled_model
+from featx.backbones.kept import pack, unpack
 from featx.backbones.registry import BackboneSpec
-from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
-
-_NETWORK, _NUMBERS = "network.xml", "network.bin"
 
 
 class QuantizedEngine:
@@ -41,7 +36,7 @@ class QuantizedEngine:
         if not openvino_installed():
             raise MissingExtraError("int8", "featx[int8]")
         self.backbone = backbone
-        model = _unpack(network)
+        model = unpack(network)
         _, *self._shape = (int(size) for size in model.input(0).shape)
         self._run = OneByOne(model)
 
@@ -101,25 +96,4 @@ def quantize(
             subset_size=len(batch),
             fast_bias_correction=True,
         )
-        return _pack(quantized)
-
-
-def _pack(model: Any) -> bytes:
-    buffer = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
-        paths = [Path(folder, name) for name in (_NETWORK, _NUMBERS)]
-        import_openvino().serialize(model, *paths)
-        for path in paths:
-            # A date would give equal networks different digests.
-            entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def _unpack(network: bytes) -> Any:
-    try:
-        with zipfile.ZipFile(io.BytesIO(network)) as archive:
-            parts = [archive.read(name) for name in (_NETWORK, _NUMBERS)]
-        return import_openvino().Core().read_model(*parts)
-    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
-        raise FeatxError(f"this is not a network quantized by featx: {error}") from error
+        return pack(quantized)

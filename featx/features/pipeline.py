@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.kept import CONVERTED
 from featx.backbones.pooling import pooled_columns
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, find_tuned_weights, find_weights
@@ -101,6 +102,7 @@ class Embedder:
             self.config.engine,
             pooling=self.recipe.pooling,
             precision=self.recipe.precision,
+            networks=self.config.cache_folder / CONVERTED,
         )
 
 

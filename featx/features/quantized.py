@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.kept import NetworkFolder
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
@@ -22,9 +20,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe, differing_settings
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
-from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
-from featx.runtime.serialization import digest_of_values
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -35,7 +31,7 @@ logger = logging.getLogger(__name__)
 # NNCF's own default; more do not change the ranges much.
 QUANTIZATION_IMAGES = 300
 
-_FOLDER = "quantized"
+_FOLDER, _SUFFIX = "quantized", ".int8.zip"
 
 
 def quantize_on(
@@ -79,43 +75,31 @@ def _networks_of(matrix: FeatureMatrix, embedders: Sequence[Embedder]) -> list[s
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
     """Read the quantized network that a recipe names."""
-    name = _network_name(recipe.file_name, recipe.network)
     folders = [cache / _FOLDER, *([] if weights_dir is None else [weights_dir])]
     for folder in folders:
-        try:
-            content = (folder / name).read_bytes()
-        except OSError:
-            continue
-        if hashlib.sha256(content).hexdigest() == recipe.network:
+        content = NetworkFolder(folder, _SUFFIX).read(recipe.backbone, recipe.network)
+        if content is not None:
             return content
-        raise FeatxError(
-            f"{folder / name} is damaged: its checksum does not match. Delete it and copy it from "
-            "another cache, or quantize and fit again"
-        )
+    name = NetworkFolder(cache, _SUFFIX).path(recipe.backbone, recipe.network).name
     raise FeatxError(
         f"the int8 network of {recipe.backbone} is not in {' or '.join(map(str, folders))}, and "
         f"no other gives these features. Copy {name} from the folder {_FOLDER} of the cache in "
-        f"which it was quantized into {folders[0]} or --weights-dir"
+        f"which it was quantized into {folders[0]} or --weights-dir, or quantize and fit again"
     )
-
-
-def _network_name(backbone: str, digest: str) -> str:
-    return f"{backbone}-{digest}.int8.zip"
 
 
 def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     """Return the digest of the network quantized on these images, quantizing it once."""
-    recipe, folder = embedder.recipe, embedder.config.cache_folder / _FOLDER
+    recipe = embedder.recipe
+    kept = NetworkFolder(embedder.config.cache_folder / _FOLDER, _SUFFIX)
     sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
     # Everything that decides a quantized network.
     decisive = replace(recipe, network="").to_dict()
     del decisive["augmentation"], decisive["seed"]
-    key = digest_of_values([decisive, sample])
-    note = folder / f"{recipe.file_name}-{key}.json"
-    with suppress(OSError, ValueError, KeyError):
-        known = str(json.loads(note.read_text())["network"])
-        if (folder / _network_name(recipe.file_name, known)).exists():
-            return known
+    key = [decisive, sample]
+    known = kept.find(recipe.backbone, key)
+    if known is not None:
+        return known
     # Imported here, since a machine without NNCF may have the network already.
     from featx.backbones.quantization import check_quantizer, quantize
     from featx.backbones.weights import load_base
@@ -125,12 +109,8 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
     base = load_base(embedder.backbone, embedder.weights)
     network = quantize(base, embedder.backbone, views, recipe.pooling)
-    digest = hashlib.sha256(network).hexdigest()
-    put_bytes(folder / _network_name(recipe.file_name, digest), network)
-    versions = library_versions("nncf", "openvino")
-    facts = {"network": digest, "images": len(views), "versions": versions}
-    put_bytes(note, f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode())
-    return digest
+    facts = {"images": len(views), "versions": library_versions("nncf", "openvino")}
+    return kept.put(recipe.backbone, key, network, facts)
 
 
 def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.float32]:

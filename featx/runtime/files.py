@@ -154,6 +154,17 @@ def read_checked(path: Path) -> bytes | None:
     return content if hashlib.sha256(content).digest() == checksum else None
 
 
+def set_aside(path: Path) -> str:
+    """Move a damaged file into the folder `damaged` beside it; return the outcome in words."""
+    aside = path.parent / "damaged" / path.name
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        path.replace(aside)
+    except OSError as error:
+        return f"it cannot be moved away ({error.strerror}) and is skipped"
+    return f"it was moved to {aside}"
+
+
 def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -60,7 +60,12 @@ _KNOWN_TO_CHANGE = ("opencv-python-headless",)
 
 def decisive_versions() -> dict[str, str]:
     """Return the versions of the installed libraries that decide numbers, importing none."""
-    found = {name: _installed(name, *_VARIANTS.get(name, ())) for name in DECIDES}
+    return chosen_versions(*DECIDES)
+
+
+def chosen_versions(*names: str) -> dict[str, str]:
+    """Return the versions of those libraries that are installed, importing none."""
+    found = {name: _installed(name, *_VARIANTS.get(name, ())) for name in names}
     return {name: version for name, version in found.items() if version}
 
 

@@ -62,9 +62,9 @@ def lite0_base(lite0, lite0_weights):
 @pytest.fixture(scope="session")
 def small_mobilenet():
     """MobileNetV2 with random weights for images of 64 pixels, as its weights and its base."""
-    backbone = get_backbone("mobilenetv2")
+    backbone = get_backbone("mobilenetv2@64")
     weights = find_weights(backbone, "random", random_state=3)
-    return backbone, weights, load_base(backbone, weights, input_shape=(64, 64))
+    return backbone, weights, load_base(backbone, weights)
 
 
 @pytest.fixture

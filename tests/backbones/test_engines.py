@@ -12,7 +12,7 @@ import pytest
 
 from featx.backbones import engines
 from featx.backbones._keras import import_keras
-from featx.backbones.engines import KerasEngine, OpenVinoEngine, make_engine
+from featx.backbones.engines import KerasEngine, make_engine
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.errors import MissingExtraError, UsageError
@@ -24,14 +24,14 @@ needs_openvino = pytest.mark.skipif(
     or os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow",
     reason="OpenVINO is not installed, or Keras not on TensorFlow",
 )
-ENGINE_CLASSES = [KerasEngine, pytest.param(OpenVinoEngine, marks=needs_openvino)]
 
 
-@pytest.fixture(scope="module", params=ENGINE_CLASSES)
+@pytest.fixture(scope="module", params=["keras", pytest.param("openvino", marks=needs_openvino)])
 def engine(request, small_mobilenet):
-    backbone, _, base = small_mobilenet
-    options = {"batch_size": 4} if request.param is KerasEngine else {}
-    return request.param(base, backbone, **options)
+    backbone, weights, base = small_mobilenet
+    if request.param == "keras":
+        return KerasEngine(base, backbone, batch_size=4)
+    return make_engine(backbone, weights, "openvino")
 
 
 def test_bits_of_a_row_depend_on_its_image_alone(engine, pixels_64):
@@ -80,11 +80,13 @@ def test_engines_agree_on_real_weights(lite0, lite0_weights, lite0_base):
 # One of each family, since the others repeat its layers; EfficientNet-Lite has tests of its own.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["inceptionv3", "resnet50", "densenet121", "xception", "vgg16"])
-def test_features_are_those_of_keras_on_every_engine(name):
+def test_features_are_those_of_keras_on_every_engine(name, monkeypatch):
     keras = import_keras()
-    backbone = get_backbone(name)
-    side = backbone.minimum_size
-    base = load_base(backbone, find_weights(backbone, "random"), input_shape=(side, side))
+    side = get_backbone(name).minimum_size
+    backbone = get_backbone(f"{name}@{side}")
+    weights = find_weights(backbone, "random")
+    base = load_base(backbone, weights)
+    monkeypatch.setattr(engines, "load_base", lambda *_: base)
     check_record(backbone, base)
     generator = np.random.default_rng(1)
     for layer in base.layers:
@@ -99,10 +101,10 @@ def test_features_are_those_of_keras_on_every_engine(name):
     expected = [f(each, axis=(1, 2)) for each in maps for f in (np.mean, np.std)]
     ends = np.cumsum([block.shape[1] for block in expected])[:-1]
     # Average pooling takes the means of the last maps, which are among these features.
-    engines = [KerasEngine(base, backbone, 2, "multi_depth")]
+    loaded = [KerasEngine(base, backbone, 2, "multi_depth")]
     if not needs_openvino.args[0]:
-        engines.append(OpenVinoEngine(base, backbone, "multi_depth"))
-    for engine in engines:
+        loaded.append(make_engine(backbone, weights, "openvino", "multi_depth"))
+    for engine in loaded:
         found = np.split(engine.embed(pixels), ends, axis=1)
         for mine, block in zip(found, expected, strict=True):
             assert block.std() > 0 or maps[-1].shape[1:3] == (1, 1)
@@ -142,13 +144,14 @@ import numpy as np
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules
-backbone = get_backbone("mobilenetv2")
-base = load_base(backbone, find_weights(backbone, "random", random_state=3), input_shape=(64, 64))
-from featx.backbones.engines import KerasEngine, OpenVinoEngine
+backbone = get_backbone("mobilenetv2@64")
+weights = find_weights(backbone, "random", random_state=3)
+base = load_base(backbone, weights)
+from featx.backbones.engines import KerasEngine, make_engine
 pixels = np.zeros((1, 64, 64), np.float32)
 KerasEngine(base, backbone, batch_size=1).embed(pixels)
 if sys.argv[1] == "openvino":
-    OpenVinoEngine(base, backbone).embed(pixels)
+    make_engine(backbone, weights, "openvino").embed(pixels)
 print(hashlib.sha256(b"".join(w.tobytes() for w in base.get_weights())).hexdigest())
 """
 
@@ -176,9 +179,9 @@ def test_a_fresh_process_is_silent_private_and_draws_the_same_weights(small_mobi
 
 @needs_openvino
 def test_a_network_with_few_threads_is_tied_to_no_core(small_mobilenet, pixels_64, monkeypatch):
-    backbone, _, base = small_mobilenet
+    backbone, weights, _ = small_mobilenet
     monkeypatch.setattr(jobs, "_engine_threads", 1)
-    engine = OpenVinoEngine(base, backbone)
+    engine = make_engine(backbone, weights, "openvino")
     engine.embed(pixels_64)
     own = os.sched_getaffinity(0)
     seen = set()

@@ -147,5 +147,5 @@ class TestInt8:
         with pytest.raises(UsageError, match="no image to calibrate"):
             quantize(base, backbone, pixels_64[:0])
         for damaged in (b"", network[:1000]):
-            with pytest.raises(FeatxError, match="not a network quantized by featx"):
+            with pytest.raises(FeatxError, match="not a network kept by featx"):
                 QuantizedEngine(damaged, backbone)

@@ -95,7 +95,7 @@ def test_many_images_are_sampled_and_an_unreadable_one_is_passed_over(
 
 
 def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
-    images, tmp_path, quantizer
+    images, tmp_path, quantizer, caplog
 ):
     here = tmp_path / "here"
     matrix = int8(images, here)
@@ -118,8 +118,9 @@ def test_a_network_that_is_gone_or_damaged_is_never_replaced_by_another(
     extract_by_recipes(images, matrix.recipes, 1, cache=here)
     third = tmp_path / "third"
     ENGINES.clear()
-    with pytest.raises(FeatxError, match="is damaged"):
+    with pytest.raises(FeatxError, match=rf"is not in {third}"):
         extract_by_recipes(images, matrix.recipes, 1, cache=third, weights_dir=network.parent)
+    assert f"{network} is damaged" in caplog.text
     assert quantizer.calls == 1
 
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from featx.errors import FeatxError
 from featx.features.lazy_rows import consecutive_runs
 from featx.features.recipe import Recipe
-from featx.runtime.files import put_bytes, put_checked, read_checked
+from featx.runtime.files import put_bytes, put_checked, read_checked, set_aside
 from featx.runtime.versions import library_versions
 
 logger = logging.getLogger(__name__)
@@ -190,15 +190,9 @@ class FeatureStore:
 
     def _set_aside(self, path: Path, reason: str) -> None:
         self.unusable[path] = reason
-        aside = self.folder / "damaged" / path.name
-        try:
-            aside.parent.mkdir(exist_ok=True)
-            path.replace(aside)
-            outcome = f"it was moved to {aside}"
-        except OSError as error:
-            outcome = f"it cannot be moved away ({error.strerror}) and is skipped"
         logger.warning(
-            f"Cache shard {path} is damaged: {reason}. {outcome}; its rows are computed again."
+            f"Cache shard {path} is damaged: {reason}. {set_aside(path)}; its rows are computed "
+            "again."
         )
 
     def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> Path:

@@ -1,0 +1,134 @@
+"""Networks on OpenVINO kept on disk, so that later runs need neither TensorFlow nor a conversion.
+
+Each file is named by the checksum of its bytes; a note, named by the digest of everything that
+decides the network, names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featx.backbones._openvino import OneByOne, import_openvino
+from featx.errors import FeatxError
+from featx.runtime.files import put_bytes, set_aside
+from featx.runtime.serialization import digest_of_values, plain_json
+
+logger = logging.getLogger(__name__)
+
+# Folder of converted networks in a cache.
+CONVERTED = "networks"
+
+_NETWORK, _NUMBERS = "network.xml", "network.bin"
+
+
+def kept_network(
+    folder: Path | None, name: str, key: Mapping[str, Any], convert: Callable[[], Any]
+) -> OneByOne:
+    """Return a compiled network, converted only where the folder does not hold it.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        Folder to keep the network in; None keeps nothing.
+    name : str
+        Name of the network in file names and messages.
+    key : mapping
+        Everything that decides the network, as JSON values.
+    convert : callable
+        Returns the network as an OpenVINO model.
+    """
+    if folder is None:
+        return OneByOne(convert())
+    kept = NetworkFolder(folder)
+    digest = kept.find(name, key)
+    content = None if digest is None else kept.read(name, digest)
+    if content is None:
+        logger.debug(f"Converting {name} to OpenVINO.")
+        content = pack(convert(), zipfile.ZIP_STORED)
+        try:
+            kept.put(name, key, content, key)
+        except FeatxError as error:
+            logger.warning(f"{name} must be converted again in the next run: {error}")
+    # Now as later, what is compiled has gone through the form of the file.
+    return OneByOne(unpack(content))
+
+
+@dataclass(frozen=True)
+class NetworkFolder:
+    """Folder of packed networks and of notes that name them."""
+
+    folder: Path
+    suffix: str = ".zip"
+
+    def path(self, name: str, digest: str) -> Path:
+        """Return the path of a network."""
+        return self.folder / f"{_file_name(name)}-{digest}{self.suffix}"
+
+    def find(self, name: str, key: Any) -> str | None:
+        """Return the digest of the network of a key, or None if it is not here."""
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            digest = str(json.loads(self._note(name, key).read_bytes())["network"])
+            if self.path(name, digest).exists():
+                return digest
+        return None
+
+    def read(self, name: str, digest: str) -> bytes | None:
+        """Read a network, or return None if it is missing, or damaged and set aside."""
+        path = self.path(name, digest)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() == digest:
+            return content
+        logger.warning(
+            f"The network {path} is damaged: its checksum does not match. {set_aside(path)}"
+        )
+        return None
+
+    def put(self, name: str, key: Any, network: bytes, facts: Mapping[str, Any]) -> str:
+        """Write a network, and its note with some facts; return its digest."""
+        digest = hashlib.sha256(network).hexdigest()
+        put_bytes(self.path(name, digest), network)
+        put_bytes(self._note(name, key), plain_json({"network": digest, **facts}).encode())
+        return digest
+
+    def _note(self, name: str, key: Any) -> Path:
+        return self.folder / f"{_file_name(name)}-{digest_of_values(key)}.json"
+
+
+def _file_name(name: str) -> str:
+    return name.replace(":", "-")
+
+
+def pack(model: Any, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return an OpenVINO model as one file."""
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
+        paths = [Path(folder, name) for name in (_NETWORK, _NUMBERS)]
+        import_openvino().serialize(model, *paths)
+        for path in paths:
+            # A date would give equal networks different digests.
+            entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, path.read_bytes(), compression)
+    return buffer.getvalue()
+
+
+def unpack(network: bytes) -> Any:
+    """Return the OpenVINO model that `pack` packed."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(network)) as archive:
+            parts = [archive.read(name) for name in (_NETWORK, _NUMBERS)]
+        return import_openvino().Core().read_model(*parts)
+    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
+        raise FeatxError(f"this is not a network kept by featx: {error}") from error
