@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import split_and_audit
+from featx.benchmarking.data import check_external, split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
@@ -61,7 +61,7 @@ def benchmark(
         Settings; a mapping holds them by name, like ``run.json`` under ``settings``.
     externals : mapping of str to images, optional
         External validation sets of the same classes, by name; all models are scored on them
-        unchanged.
+        unchanged. Sets that cannot be used are left out with a warning, unless all are.
     hash_patients : str, optional
         Secret with which patients are hashed, where `images` is a path.
     out : path-like, optional
@@ -102,7 +102,7 @@ def benchmark(
     if out is not None:
         check_output(out, "folder")
     dataset, others = open_sets(images, externals or {}, config, hash_patients)
-    config = config.with_settings(externals=tuple(others))
+    config = config.with_settings(externals=tuple(externals or ()))
     data = split_and_audit(
         dataset,
         others,
@@ -135,7 +135,8 @@ def open_sets(
     check_names("external set", config.names_with_rules, externals)
     rules = replace(config.opening, hash_patients=hash_patients)
     dataset = as_images(images, rules=rules)
-    others = {}
+    others: dict[str, ImageDataset] = {}
+    problems: dict[str, UsageError] = {}
     for name, each in externals.items():
         own = rules.for_external(
             name,
@@ -145,5 +146,14 @@ def open_sets(
             columns=config.external_columns.get(name),
             root=config.external_root.get(name),
         )
-        others[name] = as_images(each, rules=own)
+        try:
+            found = as_images(each, rules=own)
+            check_external(dataset, name, found)
+            others[name] = found
+        except UsageError as error:
+            problems[name] = error
+    if problems and not others:
+        raise UsageError("\n".join(map(str, problems.values())))
+    for name, error in problems.items():
+        logger.warning(f"The external set {name} cannot be used and is left out: {error}")
     return dataset, others

@@ -31,6 +31,7 @@ _FOLDER = "(not recorded)"
 
 # Names in files of early versions, and scikit-learn's beside the command line's.
 _OTHER_NAMES = {"seed": "random_state", "normalisation": "normalization", "folds": "cv"}
+_OTHER_NAMES |= {"external_classes": "external_labels"}
 
 
 @dataclass(frozen=True)

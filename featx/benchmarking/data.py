@@ -228,7 +228,8 @@ def split_and_audit(
 ) -> AuditedData:
     """Inspect all images, split them, and refuse leakage unless it is dropped or allowed."""
     externals = externals or {}
-    check_externals(images, externals)
+    for name, external in externals.items():
+        check_external(images, name, external)
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
     if leaks == "drop":
@@ -251,36 +252,35 @@ def split_and_audit(
     return AuditedData(inspection, splits, audit)
 
 
-def check_externals(images: ImageDataset, externals: Mapping[str, ImageDataset]) -> None:
-    """Refuse external validation sets that models of these images cannot be scored on.
+def check_external(images: ImageDataset, name: str, external: ImageDataset) -> None:
+    """Refuse an external validation set that models of these images cannot be scored on.
 
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 4, 4), np.uint8), ["a", "b"])
-    >>> check_externals(images, {"x/y": images})
+    >>> check_external(images, "x/y", images)
     Traceback (most recent call last):
         ...
     featx.errors.UsageError: the name 'x/y' of an external set becomes part of file names; use ...
     """
-    for name, external in externals.items():
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise UsageError(
-                f"the name {name!r} of an external set becomes part of file names; use letters, "
-                "digits, '.', '_' and '-' only"
-            )
-        unlabeled = int((external.labels < 0).sum())
-        if unlabeled or not len(external):
-            raise UsageError(
-                f"{unlabeled:,} of {len(external):,} images of the external set {name} have no "
-                "label; models can be scored on labeled images only"
-            )
-        present = [external.class_names[index] for index in np.unique(external.labels)]
-        if external.class_names != images.class_names or present != list(images.class_names):
-            raise UsageError(
-                f"the external set {name} has images of class {', '.join(present)}, but the models "
-                f"are trained on {', '.join(images.class_names)}; give it the same classes under "
-                "the same names"
-            )
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"the name {name!r} of an external set becomes part of file names; use letters, "
+            "digits, '.', '_' and '-' only"
+        )
+    unlabeled = int((external.labels < 0).sum())
+    if unlabeled or not len(external):
+        raise UsageError(
+            f"{unlabeled:,} of {len(external):,} images of the external set {name} have no "
+            "label; models can be scored on labeled images only"
+        )
+    present = [external.class_names[index] for index in np.unique(external.labels)]
+    if external.class_names != images.class_names or present != list(images.class_names):
+        raise UsageError(
+            f"the external set {name} has images of class {', '.join(present)}, but the models "
+            f"are trained on {', '.join(images.class_names)}; give it the same classes under "
+            "the same names"
+        )
 
 
 def _table_steps(images: ImageDataset) -> list[dict[str, Any]]:

@@ -229,6 +229,8 @@ class BenchmarkRunner:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
         notes = [*self.data.notes(), *curve_notes(self.curve), *shift_notes(self.shifts)]
         notes += [*row_notes(rows), *typicality_notes(self.evaluations)]
+        left_out = [n for n in self.config.externals if n not in self.data.inspection.externals]
+        notes += [Note("externals-left-out", {"names": left_out})] if left_out else []
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
         return BenchmarkTable(rows, notes, self._metadata(finished))

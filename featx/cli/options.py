@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ from click.core import ParameterSource
 from featx.cli import parameters
 from featx.cli.parameters import Choice, InputPath, OutputPath, option
 from featx.errors import UsageError
-from featx.runtime.kinds import expect
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -81,7 +79,7 @@ def names_option(name: str, default: Sequence[str], kind: click.ParamType, text:
 def pairs_option(
     name: str, metavar: str, convert: Callable[[str], Any], text: str, variable: str
 ) -> Decorator:
-    """Make an option of NAME=VALUE that can be repeated."""
+    """Make an option of NAME=VALUE that can be repeated; further spellings follow its name."""
 
     def parse(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> dict[str, Any]:
         pairs: dict[str, str] = {}
@@ -99,7 +97,8 @@ def pairs_option(
         except ValueError:
             raise click.BadParameter(f"{', '.join(value)!r} is not {metavar}") from None
 
-    return option(f"--{name}", variable, metavar=metavar, multiple=True, callback=parse, help=text)
+    names = [f"--{each}" for each in name.split()]
+    return option(*names, variable, metavar=metavar, multiple=True, callback=parse, help=text)
 
 
 def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -315,9 +314,10 @@ hash_patients_option = option(
 )
 externals_option = pairs_option(
     "external",
-    "NAME=FOLDER",
-    partial(expect, kind="images"),
-    "External validation set of the same classes; repeat it for more.",
+    "NAME=PATH",
+    str,
+    "External validation set of the same classes; repeat it for more. One that cannot be used is "
+    "left out with a warning, unless all are.",
     "externals",
 )
 external_rules = together(
@@ -330,7 +330,7 @@ external_rules = together(
         "external_patients",
     ),
     pairs_option(
-        "external-labels",
+        "external-labels external-classes",
         "NAME=THEIR:OURS,...",
         str,
         "Labels of an external set under the names of IMAGES; THEIR: alone leaves its images out.",

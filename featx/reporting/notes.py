@@ -26,7 +26,7 @@ class Note:
     ----------
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
-        ``internal-shifts``,
+        ``internal-shifts``, ``externals-left-out``,
         ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``typicality``,
         ``synthetic``, and ``text`` and ``alarm`` for stored texts.
@@ -193,6 +193,9 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
     "finding": lambda v: Finding.from_dict(v).text,
     "leak": lambda v: Finding.from_dict(v).alarm,
+    "externals-left-out": lambda v: (
+        f"External sets that could not be used, and were left out: {', '.join(v['names'])}."
+    ),
     "learning-curve": _learning_curve,
     "internal-shifts": lambda v: (
         f"Internal shifts: an operating point of {v['name']} chosen on one half of the training "

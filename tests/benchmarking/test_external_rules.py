@@ -103,3 +103,22 @@ def test_a_tables_own_columns_come_before_the_rules_of_the_main_set(image_folder
     unknown = config.with_settings(external_patients={"clinic": "none"})
     folder = {"clinic": image_folder}
     assert not open_sets(main_table, folder, unknown, None)[1]["clinic"].patients_known
+
+
+def test_a_set_that_cannot_be_used_leaves_the_others(image_folder, clinic, tmp_path, caplog):
+    settings = {"patients": RULE, "externals": {"clinic": clinic, "gone": tmp_path / "gone"}}
+    with pytest.raises(UsageError, match=r"(?s)'COVID-19'.*gone does not exist"):
+        open_sets(image_folder, settings["externals"], featx.BenchmarkConfig(patients=RULE), None)
+    config = {"external_classes": {"clinic": "COVID-19:PNEUMONIA,No_finding:NORMAL,Rib fracture:"}}
+    table = featx.benchmark(
+        image_folder,
+        classifiers="naive_bayes",
+        config={**config, "external_patients": {"clinic": "none"}},
+        **settings,
+        views=1,
+        controls=False,
+        learning_curve=False,
+    )
+    assert [*table[0].externals] == ["clinic"]
+    assert "The external set gone cannot be used and is left out" in caplog.text
+    assert any("were left out: gone." in note.text for note in table.notes)
