@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Augmentation": "featx.images.augmentation",
+    "Backbone": "featx.backbones.brought",
     "BenchmarkConfig": "featx.benchmarking.config",
     "BenchmarkTable": "featx.benchmarking.table",
     "ExtractionConfig": "featx.features.config",
@@ -50,6 +51,7 @@ __all__ = [*_HOMES, "metrics"]
 
 if TYPE_CHECKING:
     from featx import metrics as metrics
+    from featx.backbones.brought import Backbone as Backbone
     from featx.backbones.registry import list_backbones as list_backbones
     from featx.baselines.registry import list_baselines as list_baselines
     from featx.baselines.train import train as train

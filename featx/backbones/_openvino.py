@@ -39,37 +39,42 @@ class OneByOne:
             settings |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
         note_running("OpenVINO")
-        self._width = compiled.output(0).shape[1]
+        self._shapes = [tuple(output.shape[1:]) for output in compiled.outputs]
         self._make_requests = partial(openvino.AsyncInferQueue, compiled)
         self._idle: list[Any] = []
 
     def __call__(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the first output, such as features of shape (n, features)."""
+        return self.outputs(pixels)[0]
+
+    def outputs(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Run the network.
 
         Parameters
         ----------
-        pixels : ndarray of float32, shape (n, height, width, channels)
+        pixels : ndarray of float32, shape (n, ...)
 
         Returns
         -------
-        ndarray of float32, shape (n, features)
+        list of ndarray of float32, shape (n, ...)
         """
         check_process()
-        features = np.empty((len(pixels), self._width), dtype=np.float32)
+        found = [np.empty((len(pixels), *shape), dtype=np.float32) for shape in self._shapes]
         try:
             requests = self._idle.pop()
         except IndexError:
             requests = self._make_requests()
 
         def keep(request: Any, row: int) -> None:
-            features[row] = request.get_output_tensor(0).data[0]
+            for number, rows in enumerate(found):
+                rows[row] = request.get_output_tensor(number).data[0]
 
         requests.set_callback(keep)
         for row, image in enumerate(pixels):
             requests.start_async({0: image[None]}, userdata=row)
         requests.wait_all()
         self._idle.append(requests)
-        return features
+        return found
 
 
 def openvino_installed() -> bool:

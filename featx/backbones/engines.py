@@ -14,6 +14,7 @@ import numpy as np
 
 from featx.backbones._keras import gpu_possible, import_keras, keras_backend
 from featx.backbones._openvino import OneByOne, convert, openvino_installed
+from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
 from featx.backbones.registry import HALF, BackboneSpec, check_precision
@@ -158,7 +159,7 @@ class OpenVinoEngine:
 
 
 def make_engine(
-    backbone: BackboneSpec,
+    backbone: AnyBackbone,
     weights: Weights,
     engine: str = "auto",
     pooling: str = "average",
@@ -166,6 +167,11 @@ def make_engine(
     networks: Path | None = None,
 ) -> Engine:
     """Load a frozen backbone into an engine; converted networks are kept in `networks`."""
+    if isinstance(backbone, Backbone):
+        # It imports the functions of this module.
+        from featx.backbones.brought_engine import make_brought_engine
+
+        return make_brought_engine(backbone, engine, pooling, networks)
     check_precision(precision, engine)
     if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
@@ -219,7 +225,7 @@ def _converted(
     return OpenVinoEngine(backbone, convert_for, decisive, folder if known else None)
 
 
-def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: BackboneSpec) -> np.ndarray:
+def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: AnyBackbone) -> np.ndarray:
     """Return pixels in the shape of network input.
 
     Parameters

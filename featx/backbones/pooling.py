@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from featx.backbones._keras import import_keras
-from featx.backbones.spec import BackboneSpec
 from featx.errors import find_name
 
+if TYPE_CHECKING:
+    from featx.backbones.brought import AnyBackbone
+
 MULTI_DEPTH = "multi_depth"
-POOLINGS = ("average", "max", "gem", "quadrants", MULTI_DEPTH)
+# Of feature maps; tokens have no places that these need.
+MAP_POOLINGS = ("average", "max", "gem", "quadrants", MULTI_DEPTH)
+TOKEN_POOLINGS = ("average", "class", "tokens")
+POOLINGS = tuple(dict.fromkeys((*MAP_POOLINGS, *TOKEN_POOLINGS)))
 
 # In the order of the pooled features.
 _QUADRANTS = ("upper_left", "upper_right", "lower_left", "lower_right")
@@ -35,7 +42,7 @@ def check_pooling(method: str) -> str:
     return find_name("pooling", method, POOLINGS)
 
 
-def pooled_columns(backbone: BackboneSpec, method: str) -> list[str]:
+def pooled_columns(backbone: AnyBackbone, method: str) -> list[str]:
     """Return a distinct word for each pooled feature of a backbone.
 
     Examples
@@ -61,38 +68,39 @@ def pooled_columns(backbone: BackboneSpec, method: str) -> list[str]:
 def pool(maps: Sequence[Any], method: str) -> Any:
     """Pool maps, each of shape (n, height, width, channels), over their positions.
 
-    Of several maps the mean and the standard deviation of each channel are taken.
+    Maps are Keras tensors or arrays. Of several maps the mean and the standard deviation of each
+    channel are taken.
 
     References
     ----------
     .. [1] F. Radenovic, G. Tolias, O. Chum (2019), "Fine-tuning CNN image retrieval with no human
        annotation", TPAMI 41(7), doi 10.1109/TPAMI.2018.2846566, equation 3.
     """
-    keras = import_keras()
+    layers = None if isinstance(maps[0], np.ndarray) else import_keras().layers
+    ops = import_keras().ops if layers else np
     if method == MULTI_DEPTH:
-        statistics = [part for each in maps for part in _mean_and_deviation(each)]
-        return keras.ops.concatenate(statistics, axis=-1)
+        statistics = [part for each in maps for part in _mean_and_deviation(each, ops)]
+        return ops.concatenate(statistics, axis=-1)
     (last,) = maps
     if method == "max":
-        return keras.layers.GlobalMaxPooling2D(name="pool")(last)
+        return layers.GlobalMaxPooling2D(name="pool")(last) if layers else last.max(axis=(1, 2))
     if method == "gem":
-        powers = keras.ops.power(keras.ops.maximum(last, _GEM_FLOOR), _GEM_POWER)
-        return keras.ops.power(keras.ops.mean(powers, axis=(1, 2)), 1 / _GEM_POWER)
+        powers = ops.power(ops.maximum(last, _GEM_FLOOR), _GEM_POWER)
+        return ops.power(ops.mean(powers, axis=(1, 2)), 1 / _GEM_POWER)
     if method == "quadrants":
         height, width = last.shape[1:3]
         halves = [(slice(0, -(-size // 2)), slice(size // 2, size)) for size in (height, width)]
         quarters = [
-            keras.ops.mean(last[:, rows, columns], axis=(1, 2))
+            ops.mean(last[:, rows, columns], axis=(1, 2))
             for rows in halves[0]
             for columns in halves[1]
         ]
-        return keras.ops.concatenate(quarters, axis=-1)
-    return keras.layers.GlobalAveragePooling2D(name="pool")(last)
+        return ops.concatenate(quarters, axis=-1)
+    return layers.GlobalAveragePooling2D(name="pool")(last) if layers else last.mean(axis=(1, 2))
 
 
-def _mean_and_deviation(maps: Any) -> tuple[Any, Any]:
+def _mean_and_deviation(maps: Any, ops: Any) -> tuple[Any, Any]:
     """Return the mean and, in a second pass that cannot cancel, the standard deviation."""
-    ops = import_keras().ops
     mean = ops.mean(maps, axis=(1, 2), keepdims=True)
     variance = ops.mean(ops.square(maps - mean), axis=(1, 2))
     return mean[:, 0, 0], ops.sqrt(ops.maximum(variance, VARIANCE_FLOOR))

@@ -17,9 +17,12 @@ from featx.backbones._openvino import (
     openvino_installed,
     quiet_and_private,
 )
-from featx.backbones.engines import as_batch, pooled_model
+from featx.backbones.brought import AnyBackbone
+from featx.backbones.brought_engine import network_inputs, openvino_engine
+from featx.backbones.engines import Engine, as_batch, pooled_model
 from featx.backbones.kept import pack, unpack
 from featx.backbones.registry import BackboneSpec
+from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
 
@@ -53,17 +56,38 @@ class QuantizedEngine:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of OpenVINO and of the CPU, whose int8 sums may saturate."""
-        openvino = import_openvino()
-        return {
-            "openvino": openvino.__version__.split("-")[0],
-            "cpu": str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")),
-        }
+        return {"openvino": import_openvino().__version__.split("-")[0], **_cpu()}
+
+
+def make_quantized_engine(network: bytes, backbone: AnyBackbone, pooling: str) -> Engine:
+    """Load a network from `quantize` or `quantize_backbone`."""
+    if isinstance(backbone, BackboneSpec):
+        return QuantizedEngine(network, backbone)
+    if not openvino_installed():
+        raise MissingExtraError("int8", "featx[int8]")
+    return openvino_engine(backbone, OneByOne(unpack(network)), pooling, **_cpu())
+
+
+def _cpu() -> dict[str, str]:
+    device = import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")
+    return {"cpu": str(device)}
 
 
 def check_quantizer() -> None:
     """Raise an error without NNCF and OpenVINO."""
     if importlib.util.find_spec("nncf") is None or not openvino_installed():
         raise MissingExtraError("int8", "featx[int8]")
+
+
+def quantize_backbone(
+    backbone: AnyBackbone, weights: Weights, views: npt.NDArray[np.float32], pooling: str
+) -> bytes:
+    """Load a frozen network, and quantize it as `quantize` does."""
+    if isinstance(backbone, BackboneSpec):
+        return quantize(load_base(backbone, weights), backbone, views, pooling)
+    check_quantizer()
+    inputs = network_inputs(backbone, as_batch(views, backbone.size, backbone))
+    return _quantized(backbone.opener(backbone, pooling).openvino(), inputs)
 
 
 @network_state()
@@ -84,7 +108,10 @@ def quantize(
     batch = as_batch(views, base.input_shape[1:3], backbone)
     if not len(batch):
         raise UsageError("there is no image to calibrate int8 on")
-    model = convert(pooled_model(base, backbone, batch.shape[-1], pooling))
+    return _quantized(convert(pooled_model(base, backbone, batch.shape[-1], pooling)), batch)
+
+
+def _quantized(model: Any, batch: npt.NDArray[np.float32]) -> bytes:
     with quiet_and_private():
         nncf = importlib.import_module("nncf")
         nncf.set_log_level(logging.ERROR)

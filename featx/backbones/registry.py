@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from featx.backbones.brought import AnyBackbone, Backbone
+from featx.backbones.opening import OPENED, entry_points, open_name, remember
 from featx.backbones.spec import BackboneSpec, Preprocessing, Stage, WeightFile
 from featx.backbones.tuned import TUNED, is_file_name, read_tuned
 from featx.errors import UsageError, find_name
@@ -14,11 +16,13 @@ __all__ = [
     "ENGINES",
     "HALF",
     "PRECISIONS",
+    "REGISTERED_ENGINES",
     "BackboneSpec",
     "canonical_name",
     "check_backbones",
     "check_precision",
     "get_backbone",
+    "get_registered",
     "list_backbones",
     "split_precision",
     "with_precision",
@@ -30,7 +34,8 @@ _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 HALF = ("float16", "bfloat16")
 PRECISIONS = ("float32", *HALF, "int8")
 
-ENGINES = ("auto", "keras", "openvino")
+REGISTERED_ENGINES = ("auto", "keras", "openvino")
+ENGINES = (*REGISTERED_ENGINES, "onnxruntime")
 
 _TF = Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3)
 _TORCH = Preprocessing(
@@ -214,19 +219,21 @@ def list_backbones() -> list[BackboneSpec]:
     return list(BACKBONES.values())
 
 
-def get_backbone(name: str) -> BackboneSpec:
+def get_backbone(name: str | Backbone) -> AnyBackbone:
     """Return the record of a backbone by its name.
 
     Parameters
     ----------
-    name : str
+    name : str or Backbone
         Name from `list_backbones`, whatever its capitals, hyphens and underscores.
         ``"xception@224"`` selects another input size in pixels; smaller inputs are faster.
-        ``"tuned:FILE"`` is the network whose tuned weights a benchmark wrote to a file.
+        ``"tuned:FILE"`` is the network whose tuned weights a benchmark wrote to a file;
+        ``"onnx:FILE.onnx"`` and ``"keras:FILE.keras"`` are networks of their own, each with a card
+        ``FILE.json``; a name may also be registered by a package.
 
     Returns
     -------
-    BackboneSpec
+    BackboneSpec or Backbone
 
     Raises
     ------
@@ -244,15 +251,27 @@ def get_backbone(name: str) -> BackboneSpec:
         ...
     featx.errors.UsageError: there is no backbone 'resnet-5'; did you mean 'resnet50'? ...
     """
-    name = canonical_name(str(name))
+    name = canonical_name(name)
     if name.startswith(TUNED):
         return _tuned(name.removeprefix(TUNED), is_file_name(name))
     plain, at, size = name.partition("@")
+    if plain in OPENED:
+        return OPENED[plain](int(size) if at else None)
     return _resized(BACKBONES[plain], size) if at else BACKBONES[plain]
 
 
-def canonical_name(name: str) -> str:
-    """Return the registered spelling of ``"NAME@SIZE"``.
+def get_registered(name: str) -> BackboneSpec:
+    """Return the record of a backbone of the registry, which alone can be trained."""
+    backbone = get_backbone(name)
+    if isinstance(backbone, BackboneSpec):
+        return backbone
+    raise UsageError(
+        f"{backbone.name} can only be used frozen; name a network from `featx backbones` instead"
+    )
+
+
+def canonical_name(name: str | Backbone) -> str:
+    """Return the registered spelling of ``"NAME@SIZE"``; a file is opened, and named without path.
 
     Examples
     --------
@@ -261,12 +280,19 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("tuned:ResNet-50")
     'tuned:resnet50'
     """
+    if isinstance(name, Backbone):
+        return remember(name)
     if is_file_name(name):
         return f"{TUNED}{Path(name.removeprefix(TUNED)).absolute()}"
     if name.lower().startswith(TUNED):
         return TUNED + canonical_name(name[len(TUNED) :])
+    plain, at, size = name.rpartition("@")
+    plain, at, size = (plain, at, size) if at and size.isdecimal() else (name, "", "")
+    opened = open_name(plain)
+    if opened:
+        return opened + at + size
     plain, at, size = name.partition("@")
-    return find_name("backbone", plain, BACKBONES) + at + size.lower()
+    return find_name("backbone", plain, [*BACKBONES, *entry_points()]) + at + size.lower()
 
 
 def _tuned(name: str, is_file: bool) -> BackboneSpec:
@@ -277,7 +303,7 @@ def _tuned(name: str, is_file: bool) -> BackboneSpec:
         file, size = (file, size) if at and size.isdecimal() else (name, "")
         tuned = read_tuned(Path(file))
         name = f"{tuned.backbone}@{size or tuned.size}"
-    base = get_backbone(name)
+    base = get_registered(name)
     title = f"{base.title}, tuned"
     return replace(base, name=TUNED + base.name, title=title, weight_file=WeightFile(file))
 

@@ -22,8 +22,8 @@ class Preprocessing:
     array([[-1.,  0.,  1.]], dtype=float32)
     """
 
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
     bgr: bool = False
 
     def __call__(self, pixels: Any) -> Any:

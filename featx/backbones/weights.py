@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from featx.backbones._keras import import_keras
+from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
+from featx.backbones.opening import reopen
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.tuned import TUNED, find_tuned
 from featx.errors import FeatxError, MissingExtraError, UsageError
@@ -32,8 +34,8 @@ __all__ = [
     "Weights",
     "check_weights",
     "find_local_weights",
-    "find_tuned_weights",
     "find_weights",
+    "find_weights_again",
     "load_base",
 ]
 
@@ -47,7 +49,7 @@ _CONNECTION_SECONDS = 20.0
 class Weights:
     """Location and identity of weights that are not loaded yet."""
 
-    source: Literal["imagenet", "random", "file", "tuned"]
+    source: Literal["imagenet", "random", "file", "tuned", "brought"]
     path: Path | None
     digest: str
     description: str
@@ -70,7 +72,7 @@ def check_weights(weights: str | os.PathLike[str]) -> None:
 
 
 def find_weights(
-    backbone: BackboneSpec,
+    backbone: AnyBackbone,
     weights: str | os.PathLike[str] = "imagenet",
     weights_dir: str | os.PathLike[str] | None = None,
     *,
@@ -85,6 +87,8 @@ def find_weights(
     >>> find_weights(get_backbone("vgg16"), "random", random_state=7).digest
     'random-7'
     """
+    if isinstance(backbone, Backbone):
+        return _of_brought(backbone)
     if backbone.name.startswith(TUNED):
         return _from_tuned_file(backbone)
     if weights == "random":
@@ -123,15 +127,22 @@ def find_local_weights(
     return None
 
 
-def find_tuned_weights(
+def find_weights_again(
     backbone: str,
     digest: str,
     weights_dir: str | os.PathLike[str] | None,
     places: Iterable[Path] = (),
-) -> Weights:
-    """Find the weights of a tuned backbone by their digest, in files and folders."""
-    path = find_tuned(backbone, digest, [*places, *_directories(weights_dir)])
-    return Weights("tuned", path, digest, f"tuned, {path.name}")
+) -> tuple[str, Weights]:
+    """Find a network by the name and the digest of a recipe, in files and folders.
+
+    The name that opens it in this process is returned with its weights.
+    """
+    places = [*places, *_directories(weights_dir)]
+    if not backbone.startswith(TUNED):
+        found = reopen(backbone, digest, places)
+        return found.name, _of_brought(found)
+    path = find_tuned(backbone, digest, places)
+    return f"{TUNED}{path}", Weights("tuned", path, digest, f"tuned, {path.name}")
 
 
 def load_base(
@@ -151,6 +162,10 @@ def load_base(
         else:
             fill_from_file(base, backbone, weights.path)
         return base if trainable else freeze(base)
+
+
+def _of_brought(backbone: Backbone) -> Weights:
+    return Weights("brought", backbone.path, backbone.digest, backbone.title)
 
 
 def _from_tuned_file(backbone: BackboneSpec) -> Weights:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import BackboneSpec, get_backbone
+from featx.backbones.registry import BackboneSpec, get_registered
 from featx.baselines import architectures
 from featx.baselines.baseline_recipe import (
     SHARE_OF_255,
@@ -62,7 +62,7 @@ _RAMIREZ_CNN = BaselineRecipe(
 
 
 def _ramirez_transfer(name: str, backbone_name: str, frozen_layers: int) -> BaselineRecipe:
-    backbone = get_backbone(backbone_name)
+    backbone = get_registered(backbone_name)
     return BaselineRecipe(
         name=name,
         title=f"{backbone.title}, first {frozen_layers} layers frozen",
@@ -121,7 +121,7 @@ _MATHUR = BaselineRecipe(
 def _shekhar(
     name: str, backbone_name: str, pooling: Literal["average", "flatten"]
 ) -> BaselineRecipe:
-    backbone = get_backbone(backbone_name)
+    backbone = get_registered(backbone_name)
     return BaselineRecipe(
         name=name,
         title=f"{backbone.title}, frozen, with a dense layer trained on it",
@@ -162,7 +162,7 @@ def finetuned(backbone: BackboneSpec) -> BaselineRecipe:
 
     Examples
     --------
-    >>> finetuned(get_backbone("vgg16")).learning_rate
+    >>> finetuned(get_registered("vgg16")).learning_rate
     5e-05
     """
     return BaselineRecipe(
@@ -184,7 +184,7 @@ def finetuned(backbone: BackboneSpec) -> BaselineRecipe:
 
 
 def _corrected_transfer(name: str, backbone_name: str, frozen_layers: int) -> BaselineRecipe:
-    backbone = get_backbone(backbone_name)
+    backbone = get_registered(backbone_name)
     return replace(
         finetuned(backbone),
         name=name,
@@ -213,7 +213,7 @@ def combine(blocks: Sequence[KerasTensor]) -> KerasTensor:
     return layers.Dropout(0.3)(x)
 
 
-_DENSENET, _MOBILENET = (finetuned(get_backbone(n)) for n in ("densenet169", "mobilenetv2"))
+_DENSENET, _MOBILENET = (finetuned(get_registered(n)) for n in ("densenet169", "mobilenetv2"))
 
 _TRANSFORMER = replace(
     _DENSENET,

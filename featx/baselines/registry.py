@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featx.backbones.registry import get_backbone, list_backbones
+from featx.backbones.registry import get_registered, list_backbones
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.recipes import FINETUNED, RECIPES, finetuned
 from featx.errors import find_name
@@ -52,5 +52,5 @@ def get_baseline(name: str) -> BaselineRecipe:
     """
     prefix, colon, backbone = str(name).partition(":")
     if f"{prefix.lower()}{colon}" == FINETUNED:
-        return finetuned(get_backbone(backbone))
+        return finetuned(get_registered(backbone))
     return _RECIPES[find_name("baseline", name, [*_RECIPES, f"{FINETUNED}<backbone>"])]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import get_backbone
+from featx.backbones.registry import get_registered
 from featx.backbones.weights import Weights, find_weights
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.views import ImageViews, Indices, Probabilities, Render, predict
@@ -237,5 +237,5 @@ def _find_start(
     if recipe.backbone == VIT:
         return find_vit_weights(weights, weights_dir, random_state, recipe.size)
     return find_weights(
-        get_backbone(recipe.backbone), weights, weights_dir, random_state=random_state
+        get_registered(recipe.backbone), weights, weights_dir, random_state=random_state
     )

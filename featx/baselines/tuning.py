@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.audit.membership import membership_record
-from featx.backbones.registry import get_backbone
+from featx.backbones.registry import get_registered
 from featx.backbones.tuned import TUNED, TunedFile, write_tuned
 from featx.baselines.architectures import base_of
 from featx.baselines.recipes import FINETUNED
@@ -26,7 +26,7 @@ def tune(
     An interrupted training continues in a folder of the backbone's name.
     """
     name = backbone.removeprefix(TUNED)
-    record = get_backbone(name)
+    record = get_registered(name)
     settings |= {"size": record.size, "out": folder / name, "overwrite": True}
     trained = train(images, FINETUNED + record.name, **settings)
     patients = images.patients if images.patients_known else None

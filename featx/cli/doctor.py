@@ -13,8 +13,10 @@ from typing import Any
 from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.table import Table
 
-from featx.backbones.registry import get_backbone, list_backbones
-from featx.backbones.weights import find_local_weights
+from featx.backbones.brought import AnyBackbone, Backbone
+from featx.backbones.pooling import MAP_POOLINGS
+from featx.backbones.registry import REGISTERED_ENGINES, get_backbone, list_backbones
+from featx.backbones.weights import Weights, find_local_weights, find_weights
 from featx.features.config import default_cache
 from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.versions import environment_versions
@@ -24,7 +26,10 @@ def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> l
     """Describe all backbones or a named one, and whether weights are on this machine."""
     rows = []
     for backbone in list_backbones() if name is None else [get_backbone(name)]:
-        weights = find_local_weights(backbone, weights_dir)
+        if isinstance(backbone, Backbone):
+            weights: Weights | None = find_weights(backbone)
+        else:
+            weights = find_local_weights(backbone, weights_dir)
         rows.append(
             {
                 "name": backbone.name,
@@ -37,7 +42,35 @@ def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> l
                 "license": backbone.license,
             }
         )
+        if name is not None:
+            rows[0] |= _details(backbone, weights)
     return rows
+
+
+def _details(backbone: AnyBackbone, weights: Weights | None) -> dict[str, Any]:
+    """Describe preprocessing and origin of a network, under the names of its card."""
+    found = {
+        "source": backbone.source,
+        "sha256": None if weights is None else weights.digest,
+        "preprocessing": asdict(backbone.preprocessing),
+        "framing": "squash",
+        "poolings": list(MAP_POOLINGS),
+        "engines": list(REGISTERED_ENGINES[1:]),
+    }
+    if isinstance(backbone, Backbone):
+        found |= {
+            "preprocessing": backbone.card,
+            "framing": backbone.framing.to_value(),
+            "poolings": list(backbone.poolings),
+            "engines": list(backbone.engines),
+        }
+    return found
+
+
+def detail_table(row: Mapping[str, Any]) -> Table:
+    """Lay out license, origin, preprocessing and framing of a named backbone."""
+    names = ("license", "source", "sha256", "preprocessing", "framing", "poolings", "engines")
+    return findings_table({name: row[name] or "unknown" for name in names})
 
 
 def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -53,7 +86,7 @@ def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
             row["name"],
             str(row["size"][0]),
             f"{row['features']:,}",
-            f"{row['parameters'] / 1e6:.1f} M",
+            f"{row['parameters'] / 1e6:.1f} M" if row["parameters"] else "",
             "yes" if row["has_weights"] else "download",
             # Who released and ported the weights is in the JSON.
             row["license"].partition(" (")[0],
@@ -101,9 +134,15 @@ def _lines(topic: str, finding: Any) -> Iterator[tuple[str, str]]:
         for name, value in finding.items():
             text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
             text = f"{text:,}" if isinstance(text, int) else text
+            text = _joined(text) if isinstance(text, list | tuple) else str(text)
             yield f"{topic}: {name}" if topic != "versions" else name, text
     else:
-        yield topic, finding if isinstance(finding, str) else ", ".join(finding) or "none"
+        yield topic, finding if isinstance(finding, str) else _joined(finding) or "none"
+
+
+def _joined(values: Sequence[object]) -> str:
+    shown = (f"{each:.4g}" if isinstance(each, float) else str(each) for each in values)
+    return ", ".join(shown)
 
 
 def _cache(folder: Path) -> dict[str, Any]:

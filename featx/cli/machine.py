@@ -67,16 +67,19 @@ def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
 @options.weights_dir_option
 @options.json_option
 def backbones(name: str | None, weights_dir: Path | None) -> None:
-    """List the frozen networks, and whose weights are on this machine; of NAME also its stages.
+    """List the frozen networks, and whose weights are on this machine; of NAME also its details.
 
-    Stages are what --pooling multi_depth reads.
+    Details are preprocessing, license, origin, and the stages that --pooling multi_depth reads.
+    NAME may also be a network of your own: onnx:FILE.onnx or keras:FILE.keras.
 
     Example: featx backbones efficientnet_lite0
     """
-    from featx.cli.doctor import backbone_rows, backbone_table, stage_table
+    from featx.cli.doctor import backbone_rows, backbone_table, detail_table, stage_table
 
     rows = backbone_rows(weights_dir, name)
-    print_result(rows, backbone_table(rows), *([] if name is None else [stage_table(rows[0])]))
+    stages = [stage_table(row) for row in rows if name is not None and row["stages"]]
+    details = [] if name is None else [detail_table(rows[0])]
+    print_result(rows, backbone_table(rows), *stages, *details)
 
 
 @commands.command()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones.pooling import MULTI_DEPTH
-from featx.backbones.registry import get_backbone
+from featx.backbones.registry import get_backbone, get_registered
 from featx.classifiers.calibration import probabilities as class_probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import pipeline_scores
@@ -118,15 +118,21 @@ class Explainer:
                 "computed in float32 and would explain another decision; fit a model on a matrix "
                 "in float32"
             )
+        for cropped in (recipe for recipe in recipes if recipe.framing.fit != "squash"):
+            raise UsageError(
+                f"the network {cropped.backbone} sees a crop of the image, and maps are drawn on "
+                "the whole image; explain a model on features of a network that is squashed"
+            )
         versions = model.provenance_["versions"]
         check_known_changes(versions, decisive_versions(), "the model", "the maps")
         self.model = model
         self._recipes = recipes
-        self._weights = find_model_weights(
-            model.recipes_, weights, weights_dir, model._weights_places
-        )
+        found = find_model_weights(model.recipes_, weights, weights_dir, model._weights_places)
+        self._weights = [weights for _, weights in found]
         self._engine = engine
-        averaged = all(recipe.pooling in ("average", MULTI_DEPTH) for recipe in recipes)
+        averaged = all(
+            recipe.pooling in ("average", MULTI_DEPTH) and not recipe.card for recipe in recipes
+        )
         self._linear = linear_weights(model.pipeline_) if averaged else None
 
     @cached_property
@@ -135,7 +141,7 @@ class Explainer:
 
         inputs = zip(self._recipes, self._weights, strict=True)
         return [
-            make_maps(get_backbone(recipe.backbone_name), weights, recipe.pooling)
+            make_maps(get_registered(recipe.backbone_name), weights, recipe.pooling)
             for recipe, weights in inputs
         ]
 
@@ -169,7 +175,7 @@ class Explainer:
         views = []
         for recipe in self._recipes:
             image = normalize(images.read(index, recipe.color), recipe.normalization)
-            views.append(make_view(image, "", 0, recipe.size, recipe.augmentation))
+            views.append(make_view(image, "", 0, *recipe.view_settings))
         decided = probabilities, label
         if self._linear is None:
             return self._occlude(images.names[index], views, decided)

@@ -11,9 +11,10 @@ from typing import Any, get_args
 
 from platformdirs import user_cache_path
 
-from featx.backbones.pooling import check_pooling
+from featx.backbones.brought import AnyBackbone, Backbone
+from featx.backbones.pooling import MAP_POOLINGS, check_pooling
 from featx.backbones.registry import (
-    BackboneSpec,
+    REGISTERED_ENGINES,
     canonical_name,
     check_precision,
     get_backbone,
@@ -22,6 +23,7 @@ from featx.backbones.tuned import TUNED, is_file_name
 from featx.errors import UsageError, check_names, find_name
 from featx.features.recipe import SHARED_SETTINGS, Recipe
 from featx.images.augmentation import POLICIES, Augmentation
+from featx.images.framing import SQUASH
 from featx.images.normalization import check_normalization
 from featx.images.reading import Color
 
@@ -30,6 +32,8 @@ _FILE = "file"
 # More are no experiment but a slip of the hand.
 _MOST_VIEWS = 10_000
 _PATHS = ("weights_dir", "cache")
+# Values of settings that registered networks allow; others have their own.
+_ALLOWED = {"engine": REGISTERED_ENGINES, "pooling": MAP_POOLINGS}
 
 
 def default_cache() -> Path:
@@ -49,9 +53,10 @@ class ExtractionConfig:
 
     Parameters
     ----------
-    backbones : str or sequence of str, default="efficientnet_lite0"
+    backbones : str, Backbone or sequence of these, default="efficientnet_lite0"
         Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels,
-        or ``tuned:FILE`` for weights that a benchmark tuned.
+        ``tuned:FILE`` for weights that a benchmark tuned, ``onnx:FILE`` or ``keras:FILE`` for a
+        network of your own, or a `featx.Backbone`.
         Features of several backbones are concatenated; each image is decoded once for all.
     augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
         Policy by which the views 1, 2, ... are drawn.
@@ -61,9 +66,11 @@ class ExtractionConfig:
         Random seed of the views, and of weights where they are random; 0 to 2**32 - 1.
     color : {"gray", "rgb"}, default="gray"
         Channels of the decoded images; gray suits radiographs.
-    pooling : {"average", "max", "gem", "quadrants", "multi_depth"}, default="average"
+    pooling : {"average", "max", "gem", "quadrants", "multi_depth", "class", "tokens"}, \
+default="average"
         Pooling of the last feature maps into one vector; ``multi_depth`` takes mean and standard
-        deviation of the maps at the end of several stages.
+        deviation of the maps at the end of several stages. Of a network with tokens, ``class`` is
+        its class token and ``tokens`` the mean of the others; ``average`` is what its makers take.
     normalization : {"none", "percentile", "equalize", "clahe"}, default="none"
         Normalization of each image's intensities.
     precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
@@ -77,7 +84,7 @@ class ExtractionConfig:
         Folder of weights files, by default ``$FEATX_WEIGHTS_DIR``.
     cache : path-like, optional
         Cache folder, by default ``$FEATX_CACHE`` or ``featx`` in the user's cache folder.
-    engine : {"auto", "keras", "openvino"}, default="auto"
+    engine : {"auto", "keras", "openvino", "onnxruntime", "python"}, default="auto"
         Library that runs the network. Engines agree within 1e-4, so it is not in the recipe.
     strict : bool, default=False
         Whether an unreadable image is an error; otherwise it is reported and left out.
@@ -115,8 +122,13 @@ class ExtractionConfig:
     rehash: bool = False
 
     def __post_init__(self) -> None:
-        names = [self.backbones] if isinstance(self.backbones, str) else list(self.backbones)
-        self._set(backbones=tuple(canonical_name(str(name)) for name in names))
+        given = self.backbones
+        names = [given] if isinstance(given, str | Backbone) else list(given)
+        self._set(
+            backbones=tuple(
+                canonical_name(name if isinstance(name, Backbone) else str(name)) for name in names
+            )
+        )
         self._set(networks=tuple(self.networks))
         for name in _PATHS:
             path = getattr(self, name)
@@ -147,11 +159,20 @@ class ExtractionConfig:
         found = [(record.name, record.size) for record in self.records]
         if len(set(found)) < len(found):
             raise UsageError(f"the backbones repeat: {', '.join(self.backbones)}")
-        if self.weights != "imagenet" and any(name.startswith(TUNED) for name, _ in found):
+        brought = [record for record in self.records if isinstance(record, Backbone)]
+        own = [name for name, _ in found if name.startswith(TUNED)] + [b.name for b in brought]
+        if self.weights != "imagenet" and own:
             raise UsageError(
-                f"the weights of a tuned network are those of its file, not {self.weights}; leave "
-                "them out"
+                f"the weights of {own[0]} are those of its file, not {self.weights}; leave them out"
             )
+        for record in self.records:
+            allowed = record.allowed if isinstance(record, Backbone) else _ALLOWED
+            for name, known in allowed.items():
+                if getattr(self, name) not in known:
+                    raise UsageError(
+                        f"{record.name} does not allow {name} {getattr(self, name)!r}; choose "
+                        f"{' or '.join(known)}"
+                    )
         if len(found) > 1 and str(self.weights) not in ("imagenet", "random"):
             raise UsageError(f"the weights file {self.weights} cannot serve {len(found)} backbones")
         if self.networks and (self.precision != "int8" or len(self.networks) != len(found)):
@@ -181,7 +202,7 @@ class ExtractionConfig:
         return cls(**settings) if config is None else replace(config, **settings)
 
     @cached_property
-    def records(self) -> tuple[BackboneSpec, ...]:
+    def records(self) -> tuple[AnyBackbone, ...]:
         """Registry record of each backbone."""
         return tuple(get_backbone(name) for name in self.backbones)
 
@@ -236,7 +257,7 @@ class ExtractionConfig:
         cls,
         recipes: Sequence[Mapping[str, Any]],
         views: int,
-        tuned: Mapping[str, Path | None] | None = None,
+        files: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> tuple[ExtractionConfig, ...]:
         """Return configs that give new images the features of a model's recipes.
@@ -250,8 +271,8 @@ class ExtractionConfig:
             Recipes as a matrix or a model stores them.
         views : int
             Number of views per image.
-        tuned : mapping of str to Path, optional
-            Files of tuned weights by digest.
+        files : mapping of str to str, optional
+            Names of networks that were found by their files, by digest of weights.
         **settings
             Settings that recipes do not decide: ``weights``, ``cache``, ``engine``, ...
         """
@@ -273,7 +294,7 @@ class ExtractionConfig:
             shared = {name: getattr(first, name) for name in SHARED_SETTINGS}
             configs.append(
                 cls(
-                    backbones=[_with_file(each, tuned or {}) for each in (first, *others)],
+                    backbones=[_with_file(each, files or {}) for each in (first, *others)],
                     augmentation=first.augmentation,
                     views=views,
                     networks=networks,
@@ -283,11 +304,12 @@ class ExtractionConfig:
         return tuple(configs)
 
 
-def _with_file(recipe: Recipe, tuned: Mapping[str, Path | None]) -> str:
-    file = tuned.get(recipe.weights)
-    return f"{TUNED}{file}@{recipe.size[0]}" if file else recipe.backbone_name
+def _with_file(recipe: Recipe, files: Mapping[str, str]) -> str:
+    return replace(recipe, backbone=files.get(recipe.weights) or recipe.backbone).backbone_name
 
 
 def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:
-    same = replace(recipe, backbone="", weights="", size=(0, 0), network="")
+    same = replace(
+        recipe, backbone="", weights="", size=(0, 0), network="", framing=SQUASH, card={}
+    )
     return same, recipe.random_weights, bool(recipe.network)

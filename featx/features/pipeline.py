@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.brought import AnyBackbone
 from featx.backbones.kept import CONVERTED
 from featx.backbones.pooling import pooled_columns
-from featx.backbones.registry import BackboneSpec
-from featx.backbones.weights import Weights, find_tuned_weights, find_weights
+from featx.backbones.registry import get_backbone
+from featx.backbones.weights import Weights, find_weights, find_weights_again
 from featx.errors import FeatxError, UnreadableImageError
 from featx.features.cache.drift import check_drift
 from featx.features.cache.file_hashes import Hashed, strict_error
@@ -59,7 +60,7 @@ class Embedder:
     """One backbone with its weights, its recipe and the cache of its rows."""
 
     recipe: Recipe
-    backbone: BackboneSpec
+    backbone: AnyBackbone
     weights: Weights
     config: ExtractionConfig
 
@@ -89,18 +90,19 @@ class Embedder:
     def load_engine(self) -> Engine:
         """Load the network into the engine that the config names."""
         from featx.backbones.engines import make_engine
-        from featx.backbones.quantization import QuantizedEngine
+        from featx.backbones.quantization import make_quantized_engine
 
+        pooling = self.recipe.pooling
         if self.recipe.precision == "int8":
             network = read_network(
                 self.recipe, self.config.cache_folder, self.config.weights_folder
             )
-            return QuantizedEngine(network, self.backbone)
+            return make_quantized_engine(network, self.backbone, pooling)
         return make_engine(
             self.backbone,
             self.weights,
             self.config.engine,
-            pooling=self.recipe.pooling,
+            pooling=pooling,
             precision=self.recipe.precision,
             networks=self.config.cache_folder / CONVERTED,
         )
@@ -117,8 +119,10 @@ def find_here(embedder: Embedder) -> Embedder:
     if weights.path is None or weights.path.is_file():
         return embedder
     folder = folder if folder and folder.is_dir() else None
-    if embedder.recipe.tuned:
-        found = find_tuned_weights(embedder.recipe.backbone, weights.digest, folder)
+    backbone = embedder.backbone
+    if embedder.recipe.by_file:
+        name, found = find_weights_again(embedder.recipe.backbone, weights.digest, folder)
+        backbone = get_backbone(replace(embedder.recipe, backbone=name).backbone_name)
     else:
         found = find_weights(embedder.backbone, "imagenet", folder, allow_download=False)
     if found.digest != weights.digest:
@@ -126,13 +130,13 @@ def find_here(embedder: Embedder) -> Embedder:
             f"the weights {weights.digest[:16]} of {embedder.backbone.name} are not here. Put them "
             "into a --weights-dir that all machines see, or $FEATX_WEIGHTS_DIR of the workers"
         )
-    return replace(embedder, weights=found)
+    return replace(embedder, backbone=backbone, weights=found)
 
 
 def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
     """Find the weights of each backbone and make its recipe, before any network is loaded."""
 
-    def find(record: BackboneSpec, network: str) -> Embedder:
+    def find(record: AnyBackbone, network: str) -> Embedder:
         folder, random_state = config.weights_folder, config.random_state
         weights = find_weights(record, config.weights, folder, random_state=random_state)
         recipe = Recipe.from_config(config, record, weights.digest, network)
@@ -228,7 +232,9 @@ def fill_cache(
         for (embedder, mask), engine in zip(missing.items(), ENGINES.load(missing), strict=True)
     ]
     for track in tracks:
-        check_drift(track.embedder.store, track.engine, trusting=trust_versions)
+        # A function may have changed under the same version.
+        trusting = trust_versions and track.engine.name != "python"
+        check_drift(track.embedder.store, track.engine, trusting=trusting)
     numbers = images_to_read(hashed, missing)
     total = sum(int(track.mask[numbers].sum()) for track in tracks)
     names = ", ".join(f"{track.embedder.title} ({track.engine.name})" for track in tracks)
@@ -324,7 +330,7 @@ def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
     for track in tracks:
         recipe = track.embedder.recipe
         for view in np.flatnonzero(track.mask[number]).tolist():
-            settings = (view, recipe.size, recipe.augmentation, recipe.random_state)
+            settings = (view, *recipe.view_settings)
             if settings not in made:
                 made[settings] = make_view(image, digest, *settings)
             views.append((track, view, made[settings]))

@@ -95,20 +95,19 @@ def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
     # Everything that decides a quantized network.
     decisive = replace(recipe, network="").to_dict()
-    del decisive["augmentation"], decisive["seed"]
+    for name in ("augmentation", "seed", "origin"):
+        decisive.pop(name, None)
     key = [decisive, sample]
     known = kept.find(recipe.backbone, key)
     if known is not None:
         return known
     # Imported here, since a machine without NNCF may have the network already.
-    from featx.backbones.quantization import check_quantizer, quantize
-    from featx.backbones.weights import load_base
+    from featx.backbones.quantization import check_quantizer, quantize_backbone
 
     check_quantizer()
     views = _views(recipe, hashed, sample)
     logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
-    base = load_base(embedder.backbone, embedder.weights)
-    network = quantize(base, embedder.backbone, views, recipe.pooling)
+    network = quantize_backbone(embedder.backbone, embedder.weights, views, recipe.pooling)
     facts = {"images": len(views), "versions": library_versions("nncf", "openvino")}
     return kept.put(recipe.backbone, key, network, facts)
 
@@ -126,7 +125,7 @@ def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.
             finally:
                 advance()
             image = normalize(image, recipe.normalization)
-            views.append(make_view(image, digest, 0, recipe.size, recipe.augmentation))
+            views.append(make_view(image, digest, 0, *recipe.view_settings))
     if not views:
         raise FeatxError("none of the images to quantize on can be read")
     return np.stack(views)

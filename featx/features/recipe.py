@@ -8,11 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.pooling import pooled_columns
-from featx.backbones.registry import BackboneSpec, get_backbone
+from featx.backbones.registry import get_backbone
 from featx.backbones.tuned import TUNED
 from featx.errors import FeatxError
 from featx.images.augmentation import Augmentation
+from featx.images.framing import SQUASH, Framing, Size
 from featx.images.reading import Color
 from featx.runtime.serialization import digest_of_values
 
@@ -28,16 +30,29 @@ VIEWS_ONLY = ("augmentation", "seed")
 # Digits of the digest in names of features.
 _DIGITS = 8
 
-_LATER_FIELDS = {"normalization": "none", "precision": "float32", "network": ""}
+_LATER_FIELDS = {
+    "normalization": "none",
+    "precision": "float32",
+    "network": "",
+    "card": {},
+    "origin": {},
+}
+# Stored names that decide no value: what a network is, where it comes from and under what license.
+_UNDECISIVE = ("origin",)
 # The digest covers these words as files have always spelled them.
-_STORED_NAMES = {"random_state": "seed", "color": "colour", "normalization": "normalisation"}
+_STORED_NAMES = {
+    "random_state": "seed",
+    "color": "colour",
+    "normalization": "normalisation",
+    "framing": "resize",
+}
 _STORED_VALUES = {"gray": "grey", "equalize": "equalise"}
 
 
 def differing_settings(
     recipes: Sequence[Mapping[str, Any]],
     others: Sequence[Mapping[str, Any]],
-    ignored: Collection[str] = VIEWS_ONLY,
+    ignored: Collection[str] = (*VIEWS_ONLY, *_UNDECISIVE),
     places: tuple[str, str] = ("in the first", "in the second"),
 ) -> list[str]:
     """Describe what differs between recipes of the same blocks of columns, with both values.
@@ -81,6 +96,9 @@ def feature_names(recipes: Sequence[Mapping[str, Any]], n_features: int) -> list
 
 
 def _of_backbone(recipe: Mapping[str, Any]) -> list[str]:
+    if card := recipe.get("card"):
+        # Networks of other files and packages are not known everywhere.
+        return [f"{_prefix(recipe)}_{number}" for number in range(card["width"])]
     try:
         backbone = get_backbone(recipe["backbone"])
     except FeatxError:
@@ -91,7 +109,9 @@ def _of_backbone(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def _prefix(recipe: Mapping[str, Any]) -> str:
-    decisive = {name: value for name, value in recipe.items() if name not in VIEWS_ONLY}
+    decisive = {
+        name: value for name, value in recipe.items() if name not in (*VIEWS_ONLY, *_UNDECISIVE)
+    }
     return f"{recipe.get('backbone', 'feature')}_{digest_of_values(decisive)[:_DIGITS]}"
 
 
@@ -110,7 +130,7 @@ class Recipe:
     # SHA-256 of the weights file, or "random-RANDOM_STATE".
     weights: str
     # Height and width of a view, in pixels.
-    size: tuple[int, int]
+    size: Size
     augmentation: Augmentation
     random_state: int
     color: Color
@@ -119,17 +139,31 @@ class Recipe:
     precision: str = "float32"
     # SHA-256 of the quantized network, whose values depend on the images it was quantized on.
     network: str = ""
-    resize: str = field(default="squash", init=False)
+    framing: Framing = SQUASH
+    # Of a network that is not in the registry: `Backbone.card`, and the length of a row.
+    card: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    # Its title, license and source.
+    origin: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     dtype: str = field(default="float32", init=False)
     # To be raised whenever reading, warping or pooling gives other numbers.
     format: int = field(default=1, init=False)
 
     @classmethod
     def from_config(
-        cls, config: ExtractionConfig, backbone: BackboneSpec, weights: str, network: str = ""
+        cls, config: ExtractionConfig, backbone: AnyBackbone, weights: str, network: str = ""
     ) -> Recipe:
         """Return the recipe of one backbone of a config."""
+        brought: dict[str, Any] = {}
+        if isinstance(backbone, Backbone):
+            width = len(pooled_columns(backbone, config.pooling))
+            names = ("title", "license", "source")
+            brought = {
+                "framing": backbone.framing,
+                "card": {**backbone.card, "width": width},
+                "origin": {name: getattr(backbone, name) for name in names},
+            }
         return cls(
+            **brought,
             backbone=backbone.name,
             weights=weights,
             size=backbone.size,
@@ -141,12 +175,24 @@ class Recipe:
     @property
     def backbone_name(self) -> str:
         """Name with input size, as `featx.backbones.registry.get_backbone` takes it."""
-        return f"{self.backbone}@{self.size[0]}"
+        height, width = self.size
+        # Only networks that take no other size have one that is not square.
+        return f"{self.backbone}@{height}" if height == width else self.backbone
+
+    @property
+    def view_settings(self) -> tuple[Size, Augmentation, int, Framing]:
+        """What decides a view besides image and number, as `make_view` takes it."""
+        return self.size, self.augmentation, self.random_state, self.framing
 
     @property
     def tuned(self) -> bool:
         """Whether the network was tuned on other images."""
         return self.backbone.startswith(TUNED)
+
+    @property
+    def by_file(self) -> bool:
+        """Whether the network is found by its own digest rather than by the registry."""
+        return self.tuned or bool(self.card)
 
     @property
     def file_name(self) -> str:
@@ -165,7 +211,11 @@ class Recipe:
         for name, default in _LATER_FIELDS.items():
             if values[name] == default:
                 del values[name]
-        values |= {"size": list(self.size), "augmentation": self.augmentation.to_dict()}
+        values |= {
+            "size": list(self.size),
+            "augmentation": self.augmentation.to_dict(),
+            "framing": self.framing.to_value(),
+        }
         for name in {"color", "normalization"} & values.keys():
             values[name] = _STORED_VALUES.get(values[name], values[name])
         return {_STORED_NAMES.get(name, name): value for name, value in values.items()}
@@ -180,6 +230,7 @@ class Recipe:
                 own[name] = values[stored]
         own["augmentation"] = Augmentation.from_dict(own["augmentation"])
         own["size"] = tuple(own["size"])
+        own["framing"] = Framing.from_value(own["framing"])
         shown = {stored: value for value, stored in _STORED_VALUES.items()}
         for name in {"color", "normalization"} & own.keys():
             own[name] = shown.get(own[name], own[name])
@@ -188,5 +239,6 @@ class Recipe:
     @property
     def digest(self) -> str:
         """SHA-256 of the recipe, in hexadecimal: the name of its cache folder begins with it."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        values = {n: value for n, value in self.to_dict().items() if n not in _UNDECISIVE}
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

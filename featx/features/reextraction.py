@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import Weights, find_tuned_weights, find_weights
+from featx.backbones.weights import Weights, find_weights, find_weights_again
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.config import ExtractionConfig
@@ -28,18 +28,18 @@ def extract_by_recipes(
 ) -> FeatureMatrix:
     """Extract features exactly as those were that a model was trained on.
 
-    Settings are those of `ExtractionConfig` that recipes do not decide. Weights of tuned networks
-    are searched `beside` the model, too.
+    Settings are those of `ExtractionConfig` that recipes do not decide. Files of networks are
+    searched `beside` the model, too.
     """
     if not recipes:
         raise UsageError("the model was not trained on extracted features; it has no recipe")
     found = find_model_weights(
         recipes, settings.get("weights", "imagenet"), settings.get("weights_dir"), beside
     )
-    tuned = {each.digest: each.path for each in found if each.source == "tuned"}
-    if tuned:
+    files = {weights.digest: name for name, weights in found if name}
+    if files:
         settings["weights"] = "imagenet"
-    configs = ExtractionConfig.from_recipes(recipes, views, tuned, **settings)
+    configs = ExtractionConfig.from_recipes(recipes, views, files, **settings)
     first, *others = [extract(images, config=config) for config in configs]
     # A model's own blocks may differ in settings, which `FeatureMatrix.join` refuses.
     for other in others:
@@ -52,16 +52,16 @@ def find_model_weights(
     weights: str | Path = "imagenet",
     weights_dir: str | Path | None = None,
     beside: Iterable[Path] = (),
-) -> list[Weights]:
-    """Find the very weights that the recipes of a model name."""
+) -> list[tuple[str, Weights]]:
+    """Find the very weights that the recipes of a model name, and the names of their files."""
     every = [Recipe.from_dict(recipe) for recipe in recipes]
     places = list(beside)
-    if str(weights) not in ("imagenet", "random") and any(recipe.tuned for recipe in every):
+    if str(weights) not in ("imagenet", "random") and any(recipe.by_file for recipe in every):
         places, weights = [Path(weights), *places], "imagenet"
     return [
-        find_tuned_weights(recipe.backbone, recipe.weights, weights_dir, places)
-        if recipe.tuned
-        else _find_recipe_weights(recipe, weights, weights_dir)
+        find_weights_again(recipe.backbone, recipe.weights, weights_dir, places)
+        if recipe.by_file
+        else ("", _find_recipe_weights(recipe, weights, weights_dir))
         for recipe in every
     ]
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.errors import UsageError, find_name
+from featx.images.framing import SQUASH, Framing
 from featx.runtime.process_state import image_state
 
 if TYPE_CHECKING:
@@ -149,12 +150,13 @@ def make_view(
     size: tuple[int, int],
     augmentation: Augmentation,
     random_state: int = 0,
+    framing: Framing = SQUASH,
 ) -> npt.NDArray[np.float32]:
-    """Render one view of an image, intensities 0 to 255; number 0 is the whole image, resized.
+    """Render one view of an image, intensities 0 to 255; number 0 is the image as it is framed.
 
-    The image's digest seeds the view, together with policy, `random_state` and number only. The
-    aspect ratio is not kept: padding would show it to the network, and in some data sets it
-    predicts the class.
+    The image's digest seeds the view, together with policy, `random_state` and number only. By
+    default the aspect ratio is not kept: padding would show it to the network, and in some data
+    sets it predicts the class.
 
     Examples
     --------
@@ -162,6 +164,9 @@ def make_view(
     >>> make_view(image, "ab12", 0, (32, 32), Augmentation())[0, :3]
     array([0.5, 2.5, 4.5], dtype=float32)
     """
+    if view == 0 and framing.filter != "area":
+        return framing.apply(image, size)
+    image = framing.region(image, size)
     if view == 0:
         return _warp(image, np.eye(3), size)
     generator = _generator(digest, augmentation, random_state, view)

@@ -8,7 +8,7 @@ import pytest
 
 from featx.backbones.registry import canonical_name, get_backbone
 from featx.backbones.tuned import TunedFile, find_tuned, read_tuned, write_tuned
-from featx.backbones.weights import find_tuned_weights, find_weights
+from featx.backbones.weights import find_weights, find_weights_again
 from featx.errors import FeatxError, UsageError
 from featx.features.config import ExtractionConfig
 
@@ -56,11 +56,11 @@ def test_weights_are_found_by_their_digest_alone(path, tmp_path):
     renamed = path.rename(tmp_path / "renamed.weights.h5")
     assert find_tuned("tuned:vgg16", digest, [tmp_path / "no", renamed]) == renamed
     with pytest.raises(FeatxError, match=rf"vgg16-{digest[:16]}\S+ are not in .*--weights-dir"):
-        find_tuned_weights("tuned:vgg16", digest, tmp_path)
+        find_weights_again("tuned:vgg16", digest, tmp_path)
     # Another content under the right name.
     path.write_bytes(b"other")
     with pytest.raises(FeatxError, match="other weights"):
-        find_tuned_weights("tuned:vgg16", digest, path.parent)
+        find_weights_again("tuned:vgg16", digest, path.parent)
 
 
 @pytest.mark.parametrize(

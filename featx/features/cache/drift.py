@@ -89,9 +89,7 @@ def _probe(store: FeatureStore, engine: Engine) -> npt.NDArray[np.float32]:
         images[1:] = [np.repeat(image[..., np.newaxis], 3, axis=2) for image in images[1:]]
     images = [normalize(image, recipe.normalization) for image in images]
     views = [
-        make_view(
-            image, f"probe-{number}", view, recipe.size, recipe.augmentation, recipe.random_state
-        )
+        make_view(image, f"probe-{number}", view, *recipe.view_settings)
         for number, image in enumerate(images)
         for view in (0, 1)
     ]

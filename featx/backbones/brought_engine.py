@@ -1,0 +1,184 @@
+"""Engine of networks that users bring: preprocessing, the network, pooling and checks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from featx.backbones._openvino import OneByOne, import_openvino, openvino_installed
+from featx.backbones.brought import Backbone, Network, Pixels
+from featx.backbones.engines import as_batch
+from featx.backbones.kept import kept_network
+from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
+from featx.errors import FeatxError, MissingExtraError
+from featx.runtime.versions import chosen_versions
+
+__all__ = ["BroughtEngine", "check_agreement", "make_brought_engine", "network_inputs"]
+
+logger = logging.getLogger(__name__)
+
+# Relative to the largest output.
+_AGREEMENT = 1e-4
+
+_ROWS_AT_A_TIME = 32
+
+Runner = Callable[[Pixels], Sequence[Pixels]]
+"""Function of any number of inputs that returns the outputs of each."""
+
+
+class BroughtEngine:
+    """Features of a brought network, checked on images of noise when it is loaded."""
+
+    def __init__(
+        self, backbone: Backbone, run: Runner, name: str, versions: dict[str, str], pooling: str
+    ) -> None:
+        self.name = name
+        self.backbone = backbone
+        self.pooling = pooling
+        self.width = len(pooled_columns(backbone, pooling))
+        self._run = run
+        self._versions = versions
+        self._check()
+
+    def embed(self, pixels: npt.NDArray) -> Pixels:
+        """Compute one feature vector per image; see `featx.backbones.engines.KerasEngine.embed`."""
+        batch = as_batch(pixels, self.backbone.size, self.backbone)
+        features = np.empty((len(batch), self.width), dtype=np.float32)
+        for start in range(0, len(batch), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            found = self._pooled(self._run(network_inputs(self.backbone, batch[rows])))
+            if found.shape[1:] != (self.width,):
+                raise FeatxError(
+                    f"{self.backbone.name} gives {found.shape[1:]} features per image where its "
+                    f"record states {self.width}; correct `features`, or name the output to take"
+                )
+            features[rows] = found
+        return features
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the libraries that determine the numbers."""
+        return self._versions
+
+    def _pooled(self, outputs: Sequence[Pixels]) -> Pixels:
+        first = outputs[0]
+        if first.ndim == 3:
+            own = self.backbone.own_pooling
+            how = own if self.pooling == "average" else self.pooling
+            skipped = self.backbone.prefix_tokens
+            return first[:, 0] if how == "class" else first[:, skipped:].mean(axis=1)
+        if first.ndim != 4:
+            return first
+        maps = list(outputs) if self.pooling == MULTI_DEPTH else [outputs[-1]]
+        if self.backbone.layout == "NCHW":
+            maps = [np.moveaxis(each, 1, -1) for each in maps]
+        return pool(maps, self.pooling)
+
+    def _check(self) -> None:
+        """Refuse a network whose features of noise are not finite, or do not depend on it."""
+        features = self.embed(_noise(self.backbone))
+        if not np.isfinite(features).all():
+            raise FeatxError(
+                f"{self.backbone.name} gives features that are not finite; its weights are "
+                "damaged, or mean and scale of its input are wrong"
+            )
+        if (features == features[:1]).all():
+            raise FeatxError(
+                f"{self.backbone.name} gives different images the same features; its weights are "
+                "damaged, or mean and scale of its input are wrong"
+            )
+
+
+def make_brought_engine(
+    backbone: Backbone,
+    engine: str = "auto",
+    pooling: str = "average",
+    networks: Path | None = None,
+) -> BroughtEngine:
+    """Load a brought network into the named engine, or the first that can run it.
+
+    Converted networks are kept in the folder `networks`.
+    """
+    network = backbone.opener(backbone, pooling)
+    own = [name for name in backbone.engines if name != "openvino"]
+    able = "openvino" in backbone.engines and openvino_installed()
+    if engine == "openvino" and not able:
+        raise MissingExtraError("The openvino engine", "featx[openvino]")
+    if engine == "openvino" or (engine == "auto" and able and not network.preferred):
+        try:
+            compiled = _compiled(backbone, network, pooling, networks)
+            return openvino_engine(backbone, compiled, pooling)
+        except FeatxError as error:
+            if engine == "openvino" or not own:
+                raise
+            logger.warning(f"{backbone.name} runs on {own[0]}, since {error}")
+    run = _in_batches(network)
+    return BroughtEngine(backbone, run, own[0], network.versions(), pooling)
+
+
+def openvino_engine(
+    backbone: Backbone, network: OneByOne, pooling: str, **versions: str
+) -> BroughtEngine:
+    """Return the engine of an OpenVINO network of one preprocessed image."""
+    versions = {"openvino": import_openvino().__version__.split("-")[0], **versions}
+    return BroughtEngine(backbone, network.outputs, "openvino", versions, pooling)
+
+
+def _compiled(backbone: Backbone, network: Network, pooling: str, folder: Path | None) -> OneByOne:
+    if not network.libraries:
+        return OneByOne(network.openvino())
+    decisive = {
+        "backbone": {**backbone.card, "name": backbone.name, "size": list(backbone.size)},
+        "weights": backbone.digest,
+        "pooling": pooling,
+        "versions": chosen_versions("featx", "openvino", *network.libraries),
+    }
+    return kept_network(folder, backbone.name, decisive, network.openvino)
+
+
+def network_inputs(backbone: Backbone, batch: Pixels) -> Pixels:
+    """Return pixels, shape (n, height, width, 1 or 3), as the network's input."""
+    if batch.shape[-1] < backbone.channels:
+        batch = np.repeat(batch, backbone.channels, axis=-1)
+    inputs = backbone.preprocessing(batch)
+    inputs = np.moveaxis(inputs, -1, 1) if backbone.layout == "NCHW" else inputs
+    return np.ascontiguousarray(inputs, dtype=np.float32)
+
+
+def check_agreement(backbone: Backbone, network: Network, model: object) -> None:
+    """Raise a FeatxError unless a converted network agrees with its own library on noise."""
+    inputs = network_inputs(backbone, _noise(backbone))
+    pairs = zip(OneByOne(model).outputs(inputs), _in_batches(network)(inputs), strict=True)
+    error = max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)) for a, b in pairs)
+    if not error <= _AGREEMENT:
+        raise FeatxError(
+            f"its conversion to OpenVINO differs by {error:.1e} of the largest output, and at most "
+            f"{_AGREEMENT:.0e} is accepted"
+        )
+
+
+def _noise(backbone: Backbone) -> Pixels:
+    generator = np.random.Generator(np.random.PCG64(18))
+    return generator.uniform(0, 255, (2, *backbone.size, 1)).astype(np.float32)
+
+
+def _in_batches(network: Network) -> Runner:
+    """Return a runner of a network's own library that fills each batch."""
+    alone = threading.Lock()
+
+    def run(inputs: Pixels) -> list[Pixels]:
+        found = []
+        for start in range(0, len(inputs), network.batch_size):
+            batch = inputs[start : start + network.batch_size]
+            missing = network.batch_size - len(batch)
+            padded = np.pad(batch, ((0, missing), *((0, 0),) * (batch.ndim - 1)))
+            with alone:
+                outputs = network.run(padded)
+            found.append([np.asarray(each, dtype=np.float32)[: len(batch)] for each in outputs])
+        return [np.concatenate(each) for each in zip(*found, strict=True)]
+
+    return run

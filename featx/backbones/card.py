@@ -1,0 +1,284 @@
+"""Cards: what a network's file does not state about its input, its outputs and its origin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from featx.backbones.brought import Backbone, Network
+from featx.backbones.pooling import MAP_POOLINGS, MULTI_DEPTH, TOKEN_POOLINGS
+from featx.backbones.spec import Preprocessing
+from featx.errors import UsageError, check_names, find_name, listed
+from featx.images.framing import Framing
+from featx.runtime.serialization import digest_of_values
+
+__all__ = ["Graph", "make_record"]
+
+Shape = tuple[int | None, ...]
+
+_ALWAYS = ("range", "mean", "scale", "framing", "color", "license", "source")
+_OTHERS = ("size", "layout", "output", "pooling", "prefix_tokens", "title")
+_COLORS = ("rgb", "bgr", "gray")
+_LAYOUTS = ("NCHW", "NHWC")
+_EXAMPLE = {
+    "size": 224,
+    "range": [0, 1],
+    "mean": [0.485, 0.456, 0.406],
+    "scale": [0.229, 0.224, 0.225],
+    "color": "rgb",
+    "framing": {"fit": "shorter", "edge": 256, "filter": "bilinear"},
+    "license": "CC-BY-4.0",
+    "source": "https://doi.org/...",
+}
+# Digits of the digest in names.
+_DIGITS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """What a network's file states: shapes without fixed sizes have None.
+
+    Parameters
+    ----------
+    inputs : mapping of str to tuple
+        Shape of each input, the batch first.
+    number : str
+        Type of the numbers of the first input.
+    outputs : callable
+        Function of the input's shape that returns the shape of each output by name.
+    parameters : int, optional
+        Number of weights.
+    """
+
+    inputs: Mapping[str, Shape]
+    number: str
+    outputs: Callable[[tuple[int, ...]], Mapping[str, Shape]]
+    parameters: int | None = None
+
+
+def make_record(
+    prefix: str,
+    file: Path,
+    digest: str,
+    graph: Graph,
+    size: int | None,
+    opener: Callable[[Backbone, str], Network],
+    engines: tuple[str, ...],
+) -> Backbone:
+    """Return the record of a network's file, by what it and its card state.
+
+    Raises
+    ------
+    UsageError
+        If fields of the card are missing or wrong, or contradict the file.
+    """
+    return _Reader(file, graph, size).record(prefix, digest, opener, engines)
+
+
+class _Reader:
+    """One file with its card."""
+
+    def __init__(self, file: Path, graph: Graph, size: int | None) -> None:
+        self.file = file
+        self.path = file.with_suffix(".json")
+        self.graph = graph
+        self.shape = self._input_shape()
+        self.card = self._read()
+        self.missing = [name for name in _ALWAYS if name not in self.card]
+        self.layout = self._find_layout()
+        self.size = self._find_size(size)
+
+    def record(
+        self,
+        prefix: str,
+        digest: str,
+        opener: Callable[[Backbone, str], Network],
+        engines: tuple[str, ...],
+    ) -> Backbone:
+        """Return the record; all missing fields are named in one error."""
+        shape: Shape = ()
+        if self.layout and self.size:
+            output, shape = self._find_output(self._channels_of_graph())
+        if len(shape) == 3:
+            self.missing += [n for n in ("pooling", "prefix_tokens") if n not in self.card]
+        if self.missing:
+            raise self._error(f"lacks {', '.join(dict.fromkeys(self.missing))}")
+        tokens: dict[str, Any] = {}
+        if len(shape) == 3:
+            own = find_name("pooling of tokens", self.card["pooling"], TOKEN_POOLINGS[1:])
+            tokens = {"own_pooling": own, "prefix_tokens": self._number("prefix_tokens", 0)}
+        elif {"pooling", "prefix_tokens"} & self.card.keys():
+            raise self._error(
+                f"states pooling or prefix_tokens, which are for tokens; the output {output} of "
+                f"shape {shape} has none, so leave them out"
+            )
+        channel = 1 if len(shape) == 4 and self.layout == "NCHW" else -1
+        features = shape[channel]
+        if len(shape) not in (2, 3, 4) or not isinstance(features, int):
+            raise self._problem(
+                f"its output {output} has the shape {shape}; featx takes (n, features), "
+                "(n, tokens, features) or feature maps of fixed channels"
+            )
+        poolings = {2: ("average",), 3: TOKEN_POOLINGS}.get(len(shape), MAP_POOLINGS)
+        preprocessing, channels = self._preprocessing()
+        framing = Framing.from_value(self.card["framing"])
+        decisive = [digest, *map(repr, (preprocessing, channels, framing, output, tokens))]
+        return Backbone(
+            name=f"{prefix}:{self.file.stem}-{digest_of_values(decisive)[:_DIGITS]}",
+            title=str(self.card.get("title", self.file.stem)),
+            size=self.size,
+            features=features,
+            preprocessing=preprocessing,
+            digest=digest,
+            opener=opener,
+            license=str(self.card["license"]),
+            source=str(self.card["source"]),
+            framing=framing,
+            channels=channels,
+            layout=self.layout,
+            output=output,
+            poolings=tuple(each for each in poolings if each != MULTI_DEPTH),
+            parameters=self.graph.parameters,
+            path=self.file,
+            engines=engines,
+            precisions=("float32", "int8"),
+            **tokens,
+        )
+
+    def _problem(self, text: str) -> UsageError:
+        return UsageError(f"the network {self.file} cannot be used: {text}")
+
+    def _error(self, text: str) -> UsageError:
+        return UsageError(
+            f"the card {self.path} {text}. For example, with the values that the network was "
+            f"trained with: {json.dumps(_EXAMPLE)}"
+        )
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            card = json.loads(self.path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise self._error(f"cannot be read ({error})") from error
+        if not isinstance(card, dict):
+            raise self._error("is not a JSON object")
+        check_names(f"field of the card {self.path}", card, (*_ALWAYS, *_OTHERS))
+        return card
+
+    def _input_shape(self) -> Shape:
+        if len(self.graph.inputs) != 1:
+            raise self._problem(
+                f"it has {len(self.graph.inputs)} inputs ({listed(self.graph.inputs, 5)}), and "
+                "featx gives one image; export it with one input"
+            )
+        (shape,) = self.graph.inputs.values()
+        if self.graph.number != "float32":
+            raise self._problem(
+                f"its input is of type {self.graph.number}; export it with an input of float32"
+            )
+        if len(shape) != 4 or shape[0] not in (None, 1):
+            raise self._problem(
+                f"its input has the shape {shape}; export it with a free batch and three channels "
+                "or one: (None, 3, height, width) or (None, height, width, 3)"
+            )
+        return shape
+
+    def _find_layout(self) -> Any:
+        stated = self.card.get("layout")
+        if stated is not None:
+            stated = find_name("layout", stated, _LAYOUTS)
+        able = [
+            layout
+            for layout, axis in zip(_LAYOUTS, (1, 3), strict=True)
+            if self.shape[axis] in (None, 1, 3) and stated in (None, layout)
+        ]
+        fixed = [each for each in able if self.shape[1 if each == "NCHW" else 3] is not None]
+        found = fixed if len(fixed) == 1 else able
+        if not found:
+            raise self._problem(
+                f"its input has the shape {self.shape}, without an axis of three channels or one"
+                + (f" where the layout {stated} of its card has it" if stated else "")
+            )
+        if len(found) > 1:
+            self.missing.append("layout")
+            return None
+        return found[0]
+
+    def _channels_of_graph(self) -> int:
+        """Return the channels by the file, or else by the card's color."""
+        fixed = self.shape[1 if self.layout == "NCHW" else 3]
+        return fixed or (1 if self.card.get("color") == "gray" else 3)
+
+    def _find_size(self, asked: int | None) -> Any:
+        if self.layout is None:
+            return None
+        fixed = self.shape[2:] if self.layout == "NCHW" else self.shape[1:3]
+        stated = self.card.get("size")
+        pair = stated if isinstance(stated, list) else [stated, stated]
+        pair = [asked, asked] if asked is not None and None in fixed else pair
+        if None in fixed and None in pair:
+            self.missing.append("size")
+            return None
+        found = [have or want for have, want in zip(fixed, pair, strict=True)]
+        wanted = [each for each in (pair if stated else None, asked and [asked] * 2) if each]
+        if any(each != found for each in wanted) or not all(isinstance(n, int) for n in found):
+            raise self._problem(
+                f"its input is of {found[0]} x {found[1]} pixels, and its card or name states "
+                f"{' and '.join(f'{each[0]} x {each[1]}' for each in wanted)}; correct it"
+            )
+        return (found[0], found[1])
+
+    def _find_output(self, channels: int) -> tuple[str, Shape]:
+        height, width = self.size
+        inputs = (1, channels, height, width)
+        shapes = self.graph.outputs(
+            inputs if self.layout == "NCHW" else (1, height, width, channels)
+        )
+        name = self.card.get("output")
+        if name is None and len(shapes) > 1:
+            self.missing.append(f"output (one of {', '.join(shapes)})")
+            return "", ()
+        if name is not None:
+            check_names(f"output of {self.file}", [name], shapes)
+        name = name or next(iter(shapes))
+        return name, tuple(shapes[name])
+
+    def _preprocessing(self) -> tuple[Preprocessing, Any]:
+        color = find_name("color", self.card["color"], _COLORS)
+        channels = 1 if color == "gray" else 3
+        if self._channels_of_graph() != channels:
+            raise self._error(
+                f"states the color {color!r}, and the network takes {self._channels_of_graph()} "
+                "channel(s)"
+            )
+        low, high = self._numbers("range", 2)
+        if low >= high:
+            raise self._error(f"states the range {[low, high]}, whose bounds do not increase")
+        step = (high - low) / 255
+        mean, scale = self._numbers("mean", channels), self._numbers("scale", channels)
+        if min(scale) <= 0:
+            raise self._error(f"states the scale {list(scale)}, which has to be positive")
+        return Preprocessing(
+            mean=tuple((each - low) / step for each in mean),
+            scale=tuple(each / step for each in scale),
+            bgr=color == "bgr",
+        ), channels
+
+    def _number(self, name: str, least: int) -> int:
+        value = self.card[name]
+        if not isinstance(value, int) or value < least:
+            raise self._error(f"states {name} {value!r}, where a number from {least} on is needed")
+        return value
+
+    def _numbers(self, name: str, count: int) -> tuple[float, ...]:
+        values = self.card[name]
+        values = values if isinstance(values, list) else [values] * count
+        if len(values) != count or not all(isinstance(v, int | float) for v in values):
+            raise self._error(
+                f"states {name} {self.card[name]!r}, where {count} number(s) are needed"
+            )
+        return tuple(map(float, values))
