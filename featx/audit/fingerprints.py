@@ -10,16 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from featx.audit.findings import Finding, find_where
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.images.pixel_facts import pixel_facts
 from featx.images.sources import digest_of, load, pixels_of, undeclared_depth
 from featx.runtime.parallel import map_with_progress
 
 THUMBNAIL = 24
-
-# Shorter sides show no anatomy; MedMNIST has 28 pixels.
-_TINY = 16
 
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -33,10 +30,8 @@ class Fingerprints:
     digests: npt.NDArray[np.str_]
     # Shape (n_images, 24, 24); black for unreadable images.
     thumbnails: Thumbnails
-    # Whether all pixels of an image are the same.
-    constant: npt.NDArray[np.bool_]
-    # Whether the shorter side has fewer than 16 pixels.
-    tiny: npt.NDArray[np.bool_]
+    # Flags of `featx.images.pixel_facts`.
+    facts: npt.NDArray[np.uint8]
     # Bits at which pixels of no declared depth are read; 0 for other images.
     depths: npt.NDArray[np.int64]
     unreadable: dict[int, str]
@@ -52,8 +47,8 @@ def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing image
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8))
     >>> found = take_fingerprints([images])
-    >>> bool(found.contents[0] == found.contents[1]), found.constant.tolist()
-    (True, [True, True])
+    >>> bool(found.contents[0] == found.contents[1]), found.facts.tolist()
+    (True, [3, 3])
     """
     places = [(images, index) for images in sets for index in range(len(images))]
     taken = map_with_progress(_take, places, label)
@@ -61,20 +56,10 @@ def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing image
         contents=np.array([each.content for each in taken], dtype=np.str_),
         digests=np.array([each.digest for each in taken], dtype=np.str_),
         thumbnails=np.array([each.thumbnail for each in taken], dtype=np.uint8),
-        constant=np.array([each.constant for each in taken], dtype=bool),
-        tiny=np.array([each.tiny for each in taken], dtype=bool),
+        facts=np.array([each.facts for each in taken], dtype=np.uint8),
         depths=np.array([each.depth for each in taken], dtype=np.int64),
         unreadable={i: each.reason for i, each in enumerate(taken) if each.reason},
     )
-
-
-def pixel_findings(names: Sequence[str], fingerprints: Fingerprints) -> list[Finding]:
-    """Find the images whose pixels cannot show a patient: of one intensity, or tiny."""
-    return [
-        finding
-        for kind, chosen in (("constant", fingerprints.constant), ("tiny", fingerprints.tiny))
-        for finding in find_where(kind, "warning", names, chosen)
-    ]
 
 
 def thumbnail(pixels: npt.NDArray, side: int = THUMBNAIL) -> Thumbnails:
@@ -87,8 +72,7 @@ class _Fingerprint(NamedTuple):
     content: str
     digest: str
     thumbnail: Thumbnails
-    constant: bool
-    tiny: bool = False
+    facts: int = 0
     depth: int = 0
     reason: str = ""
 
@@ -103,12 +87,11 @@ def _take(place: tuple[ImageDataset, int]) -> _Fingerprint:
         depth = undeclared_depth(loaded)
     except UnreadableImageError as error:
         black = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
-        return _Fingerprint("", digest, black, constant=False, reason=str(error))
+        return _Fingerprint("", digest, black, reason=str(error))
     return _Fingerprint(
         content=digest_of(pixels),
         digest=digest,
         thumbnail=thumbnail(pixels),
-        constant=bool((pixels == pixels.flat[0]).all()),
-        tiny=min(pixels.shape) < _TINY,
+        facts=pixel_facts(pixels),
         depth=depth,
     )

@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from featx.audit.duplicates import exact_pairs, join_patients, near_pairs
 from featx.audit.findings import Finding, leak_error, make_finding
-from featx.audit.fingerprints import Fingerprints, pixel_findings, take_fingerprints
+from featx.audit.fingerprints import Fingerprints, take_fingerprints
+from featx.audit.pixels import pixel_findings
 from featx.datasets.dataset import ImageDataset
+from featx.images.pixel_facts import CONSTANT
 
 Pairs = list[tuple[int, int]]
 Mask = npt.NDArray[np.bool_]
@@ -100,7 +102,7 @@ def inspect_images(
     sets = [images, *externals.values()]
     fingerprints = take_fingerprints(sets)
     # Blank images are equal, but do not identify a patient.
-    blank = fingerprints.constant
+    blank = (fingerprints.facts & CONSTANT) > 0
     exact = _expand([pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]])
     near = near_pairs(sets, fingerprints)
     own = [pair for pair in exact + near if max(pair) < len(images)]
@@ -139,7 +141,7 @@ def audit_split(
         *make_finding("labels-differ", "warning", differing),
         *make_finding("duplicates-within", "information", within),
         *make_finding("unreadable", "warning", unreadable),
-        *pixel_findings(names, inspection.fingerprints),
+        *pixel_findings(names, inspection.fingerprints.facts),
         *_depths_differ(inspection),
         _class_proportions(inspection.images, in_test, in_train),
     ]

@@ -295,7 +295,7 @@ def _constant_graph(model: Any, batch_size: int) -> Callable[[np.ndarray], np.nd
 
 def _gpu_visible() -> bool:
     backend = keras_backend()
-    if backend == "tensorflow" and "tensorflow" not in sys.modules and not gpu_possible():
+    if backend == "tensorflow" and not sys.modules.get("tensorflow") and not gpu_possible():
         return False
     import_keras()
     library = sys.modules[backend]

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -25,8 +26,8 @@ from featx.runtime.serialization import digest_of_values, plain_json
 
 logger = logging.getLogger(__name__)
 
-# Folder of converted networks in a cache.
-CONVERTED = "networks"
+# Folders of converted networks in a cache, and of those quantized to int8.
+CONVERTED, QUANTIZED = "networks", "quantized"
 
 _NETWORK, _NUMBERS = "network.xml", "network.bin"
 
@@ -52,15 +53,18 @@ def kept_network(
     kept = NetworkFolder(folder)
     digest = kept.find(name, key)
     content = None if digest is None else kept.read(name, digest)
-    if content is None:
-        logger.debug(f"Converting {name} to OpenVINO.")
-        content = pack(convert(), zipfile.ZIP_STORED)
-        try:
-            kept.put(name, key, content, key)
-        except FeatxError as error:
-            logger.warning(f"{name} must be converted again in the next run: {error}")
-    # Now as later, what is compiled has gone through the form of the file.
-    return OneByOne(unpack(content))
+    if content is not None:
+        return OneByOne(unpack(content))
+    logger.debug(f"Converting {name} to OpenVINO.")
+    network = convert()
+    try:
+        content = pack(network, zipfile.ZIP_STORED)
+        # Now as later, what is compiled has gone through the form of the file.
+        network = unpack(content)
+        kept.put(name, key, content, key)
+    except (FeatxError, OSError, RuntimeError) as error:
+        logger.warning(f"{name} must be converted again in the next run: {error}")
+    return OneByOne(network)
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class NetworkFolder:
         with suppress(OSError, ValueError, LookupError, TypeError):
             digest = str(json.loads(self._note(name, key).read_bytes())["network"])
             if self.path(name, digest).exists():
+                _note_use(self._note(name, key), self.path(name, digest))
                 return digest
         return None
 
@@ -105,6 +110,13 @@ class NetworkFolder:
 
     def _note(self, name: str, key: Any) -> Path:
         return self.folder / f"{_file_name(name)}-{digest_of_values(key)}.json"
+
+
+def _note_use(*paths: Path) -> None:
+    """Set the times by which `featx cache prune` finds what is idle."""
+    with suppress(OSError):
+        for path in paths:
+            os.utime(path)
 
 
 def _file_name(name: str) -> str:

@@ -12,8 +12,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, log_expit, logit, softmax
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 Scores = npt.NDArray[np.float64]
 
@@ -115,6 +113,8 @@ def calibrate(method: str, scores: Scores, labels: npt.NDArray[np.int64]) -> Cal
         lines = [_platt(column, labels == label) for label, column in columns.items()]
         slopes, intercepts = zip(*lines, strict=True)
         return SigmoidCalibration(np.array(slopes), np.array(intercepts))
+    from sklearn.isotonic import IsotonicRegression
+
     fitted = [
         IsotonicRegression(y_min=0, y_max=1).fit(column, labels == label)
         for label, column in columns.items()
@@ -160,6 +160,9 @@ def probabilities(logits: Scores) -> Scores:
 
 def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return slope and intercept of the log-odds of being positive."""
+    # Fitting alone needs it.
+    from sklearn.linear_model import LogisticRegression
+
     center, spread = scores.mean(), scores.std() or 1.0
     n_positive, n = positive.sum(), len(positive)
     # Platt's targets are just short of 0 and 1, which bounds the slope of separable scores: each

@@ -143,6 +143,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     # Names of a matrix follow from its recipes, so files need not hold them.
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
+        state.pop("_networks", None)  # of earlier predictions
         if state.get("recipes_"):
             state.pop("feature_names_in_", None)
         return state
@@ -366,6 +367,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     def predict_files(self, images: Any, **settings: Any) -> Predictions:
         """Extract features of images as in training, and classify them.
 
+        The model keeps the networks in memory, so that later calls do not load them again. Several
+        threads may call it at once; the numbers are those of one thread.
+
         Parameters
         ----------
         images : path-like, sequence of path-like, data frame, arrays or ImageDataset
@@ -376,11 +380,6 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         Predictions
-
-        Raises
-        ------
-        UsageError
-            If the model was fitted to an array, or an image is unsuitable.
         """
         from featx.classifiers.inference import predict
 

@@ -38,15 +38,16 @@ def classifier_scores(classifier: Any, X: npt.NDArray) -> Scores:
     >>> classifier_scores(fitted, X).argmax(axis=1).tolist()
     [0, 0, 1, 1, 2, 2]
     """
-    # Here, so that a registry of names needs no scikit-learn.
-    from sklearn.svm import SVC
-
     if hasattr(classifier, "decision_function"):
         decision = np.asarray(classifier.decision_function(X), dtype=np.float64)
+        if decision.ndim == 1:
+            return decision
+        from sklearn.svm import SVC
+
         # Only where probabilities follow from them by softmax are they logarithms; a support vector
         # machine's are one-vs-rest already, although some have a method `predict_proba`.
         logarithmic = hasattr(classifier, "predict_proba") and not isinstance(classifier, SVC)
-        return _against_the_rest(decision) if decision.ndim == 2 and logarithmic else decision
+        return _against_the_rest(decision) if logarithmic else decision
     if hasattr(classifier, "predict_joint_log_proba"):
         logarithms = classifier.predict_joint_log_proba(X)
     else:

@@ -12,12 +12,15 @@ import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
 from featx.audit.membership import find_members, original_views, tuning_members
+from featx.audit.pixels import facts_of_images, pixel_findings
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, unknown_name
+from featx.features.config import ExtractionConfig
+from featx.features.engine_pool import Kept, keeping
 from featx.features.matrix import FeatureMatrix
 from featx.features.reextraction import extract_by_recipes
 from featx.metrics.scores import Scores
@@ -163,11 +166,10 @@ def audited(
     **settings: Any,
 ) -> Predictions:
     """Classify images; find those that the model was trained on, and those unlike them."""
-    from featx.audit.fingerprints import pixel_findings, take_fingerprints
-
     if leaks not in LEAKS:
         raise unknown_name("way to treat leaks", leaks, LEAKS)
-    matrix = extract_for(model, images, views, **settings)
+    kept = _kept_by(model)
+    matrix = extract_for(model, images, views, kept, **settings)
     patients = matrix.patients if matrix.patients_known else None
     members = find_members(
         model.membership_,
@@ -184,8 +186,11 @@ def audited(
         matrix = matrix.select_images(members.others())
         findings = members.left_out()
     probabilities = model.predict_images(matrix)
-    kept = images.select(np.isin(images.names, matrix.names))
-    findings += pixel_findings(kept.names, take_fingerprints([kept], "Checking pixels"))
+    readable = images.select(np.isin(images.names, matrix.names))
+    cache = ExtractionConfig(cache=settings.get("cache")).cache_folder
+    digests = dict(zip(matrix.names, matrix.digests, strict=True))
+    facts = facts_of_images(readable, [digests[n] for n in readable.names], kept.pixels, cache)
+    findings += pixel_findings(readable.names, facts)
     typical = model.typicality(matrix)
     findings += find_untypical(model.typicality_, matrix.names, typical)
     threshold = model.threshold_
@@ -206,7 +211,11 @@ def audited(
 
 
 def extract_for(
-    model: FeatureClassifier, images: ImageDataset, views: int | None = None, **settings: Any
+    model: FeatureClassifier,
+    images: ImageDataset,
+    views: int | None = None,
+    kept: Kept | None = None,
+    **settings: Any,
 ) -> FeatureMatrix:
     """Extract features of images as those of the model's training images were."""
     if not model.recipes_:
@@ -219,7 +228,13 @@ def extract_for(
     if views is None:
         views = training_views(model)
     beside = model._weights_places
-    return extract_by_recipes(images, model.recipes_, views, beside=beside, **settings)
+    with keeping(kept or _kept_by(model)):
+        return extract_by_recipes(images, model.recipes_, views, beside=beside, **settings)
+
+
+def _kept_by(model: FeatureClassifier) -> Kept:
+    """Return a record whose networks live as long as the model; they are not saved with it."""
+    return Kept(model.__dict__.setdefault("_networks", {}))
 
 
 def training_views(model: FeatureClassifier) -> int:

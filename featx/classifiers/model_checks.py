@@ -8,13 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from featx.audit.membership import SKETCH_BYTES
 from featx.audit.typicality import DIRECTIONS
@@ -37,6 +30,8 @@ def check_model(model: FeatureClassifier) -> None:
     Exception
         If anything of the model contradicts the rest.
     """
+    from sklearn.decomposition import PCA
+
     n_features, n_classes = model.n_features_in_, len(model.classes_)
     _require(type(n_features) is int and n_features > 0, "n_features_in_")
     _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")
@@ -94,7 +89,8 @@ def _find_check(step: Any) -> Callable[[Any, int, int], None] | None:
     # A model without boosted trees needs no XGBoost.
     if boosting is not None and isinstance(step, boosting.BoostedTrees):
         return _check_boosted
-    return next((check for kind, check in _CHECKS.items() if isinstance(step, kind)), None)
+    bases = [kind for kind in type(step).__mro__ if kind.__module__.startswith("sklearn.")]
+    return next((_CHECKS[kind.__name__] for kind in bases if kind.__name__ in _CHECKS), None)
 
 
 def _require(condition: bool, what: str) -> None:
@@ -287,12 +283,13 @@ def _check_labels(step: Any, n_classes: int) -> None:
     _require(np.array_equal(step.classes_, np.arange(n_classes)), "classes_ of the classifier")
 
 
-_CHECKS: dict[type, Callable[[Any, int, int], None]] = {
-    StandardScaler: _check_scaler,
-    PCA: _check_pca,
-    LogisticRegression: _check_logistic,
-    GaussianNB: _check_naive_bayes,
-    KNeighborsClassifier: _check_neighbors,
-    SVC: _check_svm,
-    RandomForestClassifier: _check_forest,
+# By name, so that only the modules of a model's own steps are imported.
+_CHECKS: dict[str, Callable[[Any, int, int], None]] = {
+    "StandardScaler": _check_scaler,
+    "PCA": _check_pca,
+    "LogisticRegression": _check_logistic,
+    "GaussianNB": _check_naive_bayes,
+    "KNeighborsClassifier": _check_neighbors,
+    "SVC": _check_svm,
+    "RandomForestClassifier": _check_forest,
 }

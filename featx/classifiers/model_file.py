@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -27,6 +26,7 @@ from featx.classifiers import classifier
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import FORMAT
 from featx.classifiers.model_checks import check_model
+from featx.classifiers.skops_reader import read_object
 from featx.errors import FeatxError
 from featx.runtime.files import put_bytes
 from featx.runtime.kinds import expect
@@ -91,6 +91,9 @@ _NPY_HEADERS = {
 
 def save_model(model: FeatureClassifier, path: str | Path) -> None:
     """Write a fitted model as one ``.skops`` file, atomically."""
+    # Imports all of scikit-learn, which reading does not need.
+    import skops.io
+
     check_is_fitted(model)
     model = copy(model)
     model.__dict__.pop("_weights_places", None)
@@ -161,8 +164,7 @@ def load_model(path: str | Path) -> FeatureClassifier:
         with warnings.catch_warnings():
             # One message follows instead of a warning for each tree of a forest.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
-            trusted = sorted(frozenset().union(*_ALLOWED.values()))
-            model = skops.io.loads(content, trusted=trusted)
+            model = read_object(content)
         if isinstance(model, FeatureClassifier):
             _rename(model)
             check_model(model)

@@ -137,7 +137,7 @@ def cache_ls(cache: Path | None) -> None:
 
     rows = list_recipes(_folder(cache))
     lines = [
-        f"{row['folder']}: {row['shards']:,} shards, {row['bytes']:,} bytes, "
+        f"{row['folder']}: {row['shards']:,} {row['kind']}, {row['bytes']:,} bytes, "
         f"{row['damaged']} damaged, idle for {row['idle_days']} days"
         for row in rows
     ]
@@ -148,7 +148,7 @@ def cache_ls(cache: Path | None) -> None:
 @options.cache_option
 @options.json_option
 def cache_verify(cache: Path | None) -> None:
-    """Check every shard and set damaged ones aside; exit code 1 if there are any.
+    """Check every shard and network, set damaged ones aside; exit code 1 if there are any.
 
     Example: featx cache verify
     """
@@ -156,7 +156,7 @@ def cache_verify(cache: Path | None) -> None:
 
     findings = verify(_folder(cache))
     lines = [
-        f"{row['folder']}: {row['sound_shards']:,} sound shards, {row['rows']:,} rows, "
+        f"{row['folder']}: {row['sound_shards']:,} sound {row['kind']}, {row['rows']:,} rows, "
         f"{len(row['set_aside'])} set aside"
         for row in findings
     ]
@@ -175,14 +175,14 @@ def cache_verify(cache: Path | None) -> None:
 @parameters.option(
     "--idle-days",
     type=parameters.FloatRange(min=0),
-    help="Delete recipes without new rows for so many days.",
+    help="Delete recipes without new rows, and networks unused, for so many days.",
 )
 @parameters.option(
     "--recipe", "recipes", multiple=True, help="Delete this recipe, named as in `ls`."
 )
 @options.json_option
 def cache_prune(cache: Path | None, idle_days: float | None, recipes: tuple[str, ...]) -> None:
-    """Delete damaged shards, unfinished files, and recipes that are named or idle.
+    """Delete damaged and unfinished files, named or idle recipes, idle converted networks.
 
     Example: featx cache prune --idle-days 90
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -24,14 +24,15 @@ from featx.features.cache.drift import check_drift
 from featx.features.cache.file_hashes import Hashed, strict_error
 from featx.features.cache.store import Features, FeatureStore, RowKey
 from featx.features.config import ExtractionConfig
+from featx.features.engine_pool import EnginePool, Kept, kept
 from featx.features.quantized import read_network
 from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
+from featx.images.pixel_facts import pixel_facts
 from featx.images.reading import Color, read_image
 from featx.images.sources import Source, content_of, pixels_of
 from featx.runtime.parallel import prefetch
-from featx.runtime.process_state import check_process
 from featx.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -145,45 +146,7 @@ def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
     return tuple(map(find, config.records, config.networks or [""] * len(config.records)))
 
 
-class EnginePool:
-    """Networks in memory; beyond `size`, only those of the current extraction are kept."""
-
-    def __init__(
-        self, factory: Callable[[Embedder], Engine] = Embedder.load_engine, size: int = 1
-    ) -> None:
-        self.factory = factory
-        self.size = size
-        self._engines: dict[tuple[object, ...], Engine] = {}
-
-    def load(self, embedders: Iterable[Embedder]) -> list[Engine]:
-        """Return the engine of each backbone, loading those that are not in memory."""
-        # Before networks of a parent process are dropped, which would wait for their threads.
-        check_process()
-        keys = {embedder.network_key: embedder for embedder in embedders}
-        idle = [key for key in self._engines if key not in keys]
-        for key in idle[: max(0, len(idle) + len(keys) - self.size)]:
-            del self._engines[key]
-        for key, embedder in keys.items():
-            if key not in self._engines:
-                self._engines[key] = self.factory(embedder)
-        return [self._engines[key] for key in keys]
-
-    def clear(self) -> None:
-        """Drop all networks from memory."""
-        self._engines.clear()
-
-    @contextmanager
-    def using(self, factory: Callable[[Embedder], Engine]) -> Iterator[None]:
-        """Load networks by another factory for a while, as tests and measurements do."""
-        kept = self.factory, self._engines
-        self.factory, self._engines = factory, {}
-        try:
-            yield
-        finally:
-            self.factory, self._engines = kept
-
-
-ENGINES = EnginePool()
+ENGINES = EnginePool(Embedder.load_engine)
 
 
 def find_missing(
@@ -242,7 +205,7 @@ def fill_cache(
         advance = stack.enter_context(progress(f"Embedding with {names}", total, "views"))
         for track in tracks:
             stack.enter_context(track)
-        images = prefetch(partial(_render, hashed, tracks), numbers)
+        images = prefetch(partial(_render, hashed, tracks, kept()), numbers)
         stack.enter_context(closing(images))
         batches = _batches(images, tracks, hashed if strict else None, failures)
         results = prefetch(_embed, batches, BATCHES_AT_A_TIME, BATCHES_AT_A_TIME)
@@ -315,7 +278,7 @@ class _Image:
 _Batch = tuple[_Track, list[RowKey], list[Pixels]]
 
 
-def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
+def _render(hashed: Hashed, tracks: Sequence[_Track], keeper: Kept | None, number: int) -> _Image:
     """Decode one image and make its missing views; views that tracks share are made once."""
     digest, key = hashed.digests[number], hashed.keys[number]
     recipe = tracks[0].embedder.recipe
@@ -324,6 +287,8 @@ def _render(hashed: Hashed, tracks: Sequence[_Track], number: int) -> _Image:
         image = _read(source, recipe.color, digest, name)
     except UnreadableImageError as error:
         return _Image(number, digest, key, error)
+    if keeper is not None and image.ndim == 2:
+        keeper.pixels[digest] = pixel_facts(image)
     image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
     made: dict[tuple[object, ...], Pixels] = {}
     views = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.kept import NetworkFolder
+from featx.backbones.kept import QUANTIZED, NetworkFolder
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # NNCF's own default; more do not change the ranges much.
 QUANTIZATION_IMAGES = 300
 
-_FOLDER, _SUFFIX = "quantized", ".int8.zip"
+_SUFFIX = ".int8.zip"
 
 
 def quantize_on(
@@ -75,7 +75,7 @@ def _networks_of(matrix: FeatureMatrix, embedders: Sequence[Embedder]) -> list[s
 
 def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
     """Read the quantized network that a recipe names."""
-    folders = [cache / _FOLDER, *([] if weights_dir is None else [weights_dir])]
+    folders = [cache / QUANTIZED, *([] if weights_dir is None else [weights_dir])]
     for folder in folders:
         content = NetworkFolder(folder, _SUFFIX).read(recipe.backbone, recipe.network)
         if content is not None:
@@ -83,7 +83,7 @@ def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -
     name = NetworkFolder(cache, _SUFFIX).path(recipe.backbone, recipe.network).name
     raise FeatxError(
         f"the int8 network of {recipe.backbone} is not in {' or '.join(map(str, folders))}, and "
-        f"no other gives these features. Copy {name} from the folder {_FOLDER} of the cache in "
+        f"no other gives these features. Copy {name} from the folder {QUANTIZED} of the cache in "
         f"which it was quantized into {folders[0]} or --weights-dir, or quantize and fit again"
     )
 
@@ -91,7 +91,7 @@ def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -
 def _network_for(embedder: Embedder, hashed: Hashed) -> str:
     """Return the digest of the network quantized on these images, quantizing it once."""
     recipe = embedder.recipe
-    kept = NetworkFolder(embedder.config.cache_folder / _FOLDER, _SUFFIX)
+    kept = NetworkFolder(embedder.config.cache_folder / QUANTIZED, _SUFFIX)
     sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
     # Everything that decides a quantized network.
     decisive = replace(recipe, network="").to_dict()

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from featx.backbones import engines
 from featx.backbones._openvino import OneByOne, convert
 from featx.backbones.engines import make_engine, pooled_model
 from featx.backbones.kept import kept_network
+from featx.errors import FeatxError
 from featx.runtime import versions
 from featx.runtime.process_state import network_state
 
@@ -113,18 +115,24 @@ def test_kept_networks_give_the_bits_of_converted_ones(
     with network_state():
         fresh = OneByOne(convert(pooled_model(base, backbone, 1, "average")))
     expected = fresh(pixels_64[..., None])
-    loaded = []
-    monkeypatch.setattr(engines, "load_base", lambda *_: loaded.append(1) or base)
-    for _ in range(2):
-        engine = make_engine(backbone, weights, "openvino", networks=tmp_path)
-        np.testing.assert_array_equal(engine.embed(pixels_64), expected)
-    assert len(loaded) == 1
-    # Other channels, pooling, weights and versions are other networks.
+    first = make_engine(backbone, weights, "openvino", networks=tmp_path)
+    np.testing.assert_array_equal(first.embed(pixels_64), expected)
+
+    def refuse(*_):
+        raise FeatxError("converted again")
+
+    monkeypatch.setattr(engines, "load_base", refuse)
+    again = make_engine(backbone, weights, "openvino", networks=tmp_path)
+    np.testing.assert_array_equal(again.embed(pixels_64), expected)
+    assert again.versions() == first.versions()
+    # Other channels, poolings, weights and versions are other networks.
     colored = np.repeat(pixels_64[..., None], 3, axis=-1)
-    make_engine(backbone, weights, "openvino", networks=tmp_path).embed(colored)
-    make_engine(backbone, weights, "openvino", "max", networks=tmp_path).embed(pixels_64)
+    others = [(weights, "average", colored), (weights, "max", pixels_64)]
+    others.append((replace(weights, digest="random-4"), "average", pixels_64))
+    for source, pooling, pixels in others:
+        with pytest.raises(FeatxError, match="converted again"):
+            make_engine(backbone, source, "openvino", pooling, networks=tmp_path).embed(pixels)
     installed = versions.metadata.version
     monkeypatch.setattr(versions.metadata, "version", lambda name: f"{installed(name)}.1")
-    make_engine(backbone, weights, "openvino", networks=tmp_path).embed(pixels_64)
-    assert len(loaded) == 4
-    assert len(files_of(tmp_path, "mobilenetv2-*.json")) == 4
+    with pytest.raises(FeatxError, match="converted again"):
+        make_engine(backbone, weights, "openvino", networks=tmp_path).embed(pixels_64)

@@ -7,14 +7,15 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from featx.backbones.kept import CONVERTED, QUANTIZED
 from featx.errors import FeatxError, UsageError, check_names
 from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, TAG_NAME, FeatureStore
 from featx.features.recipe import Recipe
-from featx.runtime.files import TEMPORARY_PREFIX
+from featx.runtime.files import TEMPORARY_PREFIX, file_digest, set_aside
 from featx.runtime.progress import progress
 
 # A temporary file of a living process is renamed within seconds.
@@ -22,6 +23,9 @@ ABANDONED_SECONDS = 3600.0
 
 # What a recipe's folder holds besides damaged and temporary files.
 _OWN_FILES = (SHARD_PATTERN, "recipe.json", "probe.h5", INDEX_NAME)
+
+# Networks and their notes.
+_NETWORK_FILES = tuple(f"*-{'[0-9a-f]' * 64}.{suffix}" for suffix in ("*zip", "json"))
 
 
 def _stores(cache: Path) -> dict[Path, FeatureStore | None]:
@@ -41,24 +45,38 @@ def _open(path: Path) -> FeatureStore | None:
 
 
 def list_recipes(cache: Path) -> list[dict[str, Any]]:
-    """Describe the recipes of a cache, without reading features."""
+    """Describe the recipes of a cache and its networks, without reading features."""
     rows = []
     for folder, store in _stores(cache).items():
-        shards = [status for _, status in _statuses(folder, SHARD_PATTERN)]
-        newest = max((shard.st_mtime for shard in shards), default=None)
-        rows.append(
-            {
-                "folder": folder.name,
-                "backbone": "unknown recipe" if store is None else store.recipe.backbone,
-                "weights": "" if store is None else store.recipe.weights[:16],
-                "random_state": None if store is None else store.recipe.random_state,
-                "shards": len(shards),
-                "bytes": sum(shard.st_size for shard in shards),
-                "damaged": len(_aside(folder)),
-                "idle_days": None if newest is None else round((time.time() - newest) / 86400, 1),
-            }
-        )
+        recipe = None if store is None else store.recipe
+        facts = {
+            "kind": "shards",
+            "backbone": "unknown recipe" if recipe is None else recipe.backbone,
+            "weights": "" if recipe is None else recipe.weights[:16],
+            "random_state": None if recipe is None else recipe.random_state,
+        }
+        rows.append({"folder": folder.name, **facts, **_sizes(folder, (SHARD_PATTERN,))})
+    for name in (CONVERTED, QUANTIZED):
+        facts = {"kind": "networks", "backbone": "", "weights": "", "random_state": None}
+        sizes = _sizes(cache / name, _NETWORK_FILES[:1])
+        if sizes["shards"] or sizes["damaged"]:
+            rows.append({"folder": name, **facts, **sizes})
     return rows
+
+
+def _sizes(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
+    files = [status for pattern in patterns for _, status in _statuses(folder, pattern)]
+    newest = max((status.st_mtime for status in files), default=None)
+    return {
+        "shards": len(files),
+        "bytes": sum(status.st_size for status in files),
+        "damaged": len(_aside(folder)),
+        "idle_days": None if newest is None else round(_days_since(newest), 1),
+    }
+
+
+def _days_since(moment: float) -> float:
+    return (time.time() - moment) / 86400
 
 
 def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result]]:
@@ -69,7 +87,7 @@ def _statuses(folder: Path, pattern: str) -> Iterator[tuple[Path, os.stat_result
 
 
 def verify(cache: Path) -> list[dict[str, Any]]:
-    """Check every shard against its checksum, and set damaged ones aside."""
+    """Check every shard and network against its checksum, and set damaged ones aside."""
     findings = []
     for folder, store in _stores(cache).items():
         before = _aside(folder)
@@ -81,19 +99,31 @@ def verify(cache: Path) -> list[dict[str, Any]]:
                 sound += shard is not None
                 rows += 0 if shard is None else len(shard)
                 advance()
-        findings.append(
-            {
-                "folder": folder.name,
-                "known_recipe": store is not None,
-                "sound_shards": sound,
-                "rows": rows,
-                "set_aside": sorted(_aside(folder) - before),
-                "unusable": {}
-                if store is None
-                else {path.name: reason for path, reason in sorted(store.unusable.items())},
-            }
-        )
-    return findings
+        finding = {"folder": folder.name, "kind": "shards", "known_recipe": store is not None}
+        finding |= {"sound_shards": sound, "rows": rows}
+        finding["set_aside"] = sorted(_aside(folder) - before)
+        unusable = {} if store is None else store.unusable
+        finding["unusable"] = {path.name: reason for path, reason in sorted(unusable.items())}
+        findings.append(finding)
+    folders = (cache / name for name in (CONVERTED, QUANTIZED))
+    return findings + [_verify_networks(folder) for folder in folders if folder.is_dir()]
+
+
+def _verify_networks(folder: Path) -> dict[str, Any]:
+    before, unusable = _aside(folder), {}
+    paths = sorted(folder.glob(_NETWORK_FILES[0]))
+    for path in paths:
+        if file_digest(path) != path.name.partition(".")[0][-64:]:
+            unusable[path.name] = f"its checksum does not match; {set_aside(path)}"
+    return {
+        "folder": folder.name,
+        "kind": "networks",
+        "known_recipe": True,
+        "sound_shards": len(paths) - len(unusable),
+        "rows": 0,
+        "set_aside": sorted(_aside(folder) - before),
+        "unusable": unusable,
+    }
 
 
 def _aside(folder: Path) -> set[str]:
@@ -103,7 +133,10 @@ def _aside(folder: Path) -> set[str]:
 def prune(
     cache: Path, *, idle_days: float | None = None, folders: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Delete damaged shards set aside, files that killed processes left, and named recipes.
+    """Delete damaged files set aside, files that killed processes left, and named recipes.
+
+    Converted networks that were idle for as many days are deleted, too; int8 networks are not,
+    since models need the very ones that they were fitted with.
 
     Safe while extractions run: no file is touched that a process still writes.
     """
@@ -115,7 +148,14 @@ def prune(
     check_names("cached recipe", folders, rows)
     limit = math.inf if idle_days is None else idle_days
     deleted = [name for name in rows if name in folders or (rows[name]["idle_days"] or 0) >= limit]
-    files = list(_abandoned(cache)) if rows or (cache / TAG_NAME).is_file() else []
+    files: list[Path] = []
+    if rows or (cache / TAG_NAME).is_file():
+        files += _abandoned(cache)
+        for folder in (cache / CONVERTED, cache / QUANTIZED):
+            files += [*(folder / "damaged").glob(_NETWORK_FILES[0]), *_abandoned(folder)]
+        for pattern in _NETWORK_FILES:
+            networks = _statuses(cache / CONVERTED, pattern)
+            files += [path for path, status in networks if _days_since(status.st_mtime) >= limit]
     for name in rows:
         files += [*(cache / name / "damaged").glob(SHARD_PATTERN), *_abandoned(cache / name)]
     for name in deleted:
