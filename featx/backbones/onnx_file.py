@@ -19,7 +19,7 @@ from featx.backbones._openvino import import_openvino, openvino_installed
 from featx.backbones.brought import Backbone, Pixels
 from featx.backbones.card import Graph, Shape, make_record
 from featx.errors import FeatxError, MissingExtraError, UsageError
-from featx.runtime.files import file_digest
+from featx.runtime.files import known_digest
 from featx.runtime.parallel import engine_threads
 
 __all__ = ["open_backbone"]
@@ -177,7 +177,7 @@ def _fixed(shape: list[Any]) -> Shape:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of the digests of it and the files of its weights."""
-    own = file_digest(path)
+    own = known_digest(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         names = sorted({name.decode() for name in _external_files(content)})
     for name in names:
@@ -187,7 +187,7 @@ def _digest(path: Path) -> str:
                 f"the network {path} keeps weights in {name!r}, which is not in its folder; copy "
                 "that file there, or export the network into one file"
             )
-    digests = [own, *(file_digest(path.parent / name) for name in names)]
+    digests = [own, *(known_digest(path.parent / name) for name in names)]
     return hashlib.sha256("".join(digests).encode()).hexdigest() if names else own
 
 

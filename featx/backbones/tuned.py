@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from featx.errors import FeatxError, UsageError
-from featx.runtime.files import file_digest, put_bytes
+from featx.runtime.files import file_digest, known_digest, put_bytes
 
 __all__ = ["TUNED", "TunedFile", "find_tuned", "is_file_name", "read_tuned", "write_tuned"]
 
@@ -96,7 +96,7 @@ def find_tuned(backbone: str, digest: str, places: Iterable[Path]) -> Path:
     tried = list(dict.fromkeys(p if p.is_file() else p / name for p in places))
     found = [path for path in tried if path.is_file()]
     for path in found:
-        if file_digest(path) == digest:
+        if known_digest(path) == digest:
             return path
     others = f" ({', '.join(map(str, found))}: other weights)" if found else ""
     raise FeatxError(

@@ -26,7 +26,7 @@ from featx.backbones.opening import reopen
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.tuned import TUNED, find_tuned
 from featx.errors import FeatxError, MissingExtraError, UsageError
-from featx.runtime.files import file_digest
+from featx.runtime.files import known_digest
 from featx.runtime.process_state import network_state, usable_stderr
 
 __all__ = [
@@ -122,8 +122,8 @@ def find_local_weights(
         return _from_file(backbone, packaged)
     cached = _keras_cache() / backbone.weight_file.name
     # Keras leaves a partial file when a download is killed.
-    if cached.is_file() and backbone.weight_file.md5 in (None, file_digest(cached, "md5")):
-        return Weights("imagenet", cached, file_digest(cached), "ImageNet, Keras' cache")
+    if cached.is_file() and backbone.weight_file.md5 in (None, known_digest(cached, "md5")):
+        return Weights("imagenet", cached, known_digest(cached), "ImageNet, Keras' cache")
     return None
 
 
@@ -175,13 +175,13 @@ def _from_tuned_file(backbone: BackboneSpec) -> Weights:
             "file of a tuned one, tuned:FILE, from the folder `tuned` of a benchmark's results"
         )
     path = Path(backbone.weight_file.name)
-    return Weights("tuned", path, file_digest(path), f"tuned, {path.name}")
+    return Weights("tuned", path, known_digest(path), f"tuned, {path.name}")
 
 
 def _from_file(backbone: BackboneSpec, path: Path) -> Weights:
-    digest = file_digest(path)
+    digest = known_digest(path)
     published = backbone.weight_file
-    if digest == published.sha256 or (published.md5 and published.md5 == file_digest(path, "md5")):
+    if digest == published.sha256 or (published.md5 and published.md5 == known_digest(path, "md5")):
         return Weights("imagenet", path, digest, f"ImageNet, as published ({path.name})")
     return Weights("file", path, digest, f"file {path.name}")
 
@@ -235,7 +235,7 @@ def _download(backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None
             Path(partial).replace(target)
     except Exception as error:  # get_file raises bare Exception where there is no route
         raise FeatxError(_not_found(backbone, weights_dir, str(error))) from error
-    return Weights("imagenet", target, file_digest(target), "ImageNet, downloaded")
+    return Weights("imagenet", target, known_digest(target), "ImageNet, downloaded")
 
 
 @contextlib.contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 _CHECKSUM_BYTES = 32
 
 TEMPORARY_PREFIX = ".writing-"
+
+# A file that changes twice within one step of its time stamps may keep them; FAT has the longest
+# step, two seconds.
+GRANULARITY_SECONDS = 2.0
 
 _unfinished: set[Path] = set()
 
@@ -169,6 +175,20 @@ def file_digest(path: Path, algorithm: str = "sha256") -> str:
     """Return the digest of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def known_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return a file's digest, computed once in this process while its size and times stay."""
+    status = path.stat()
+    if time.time() - max(status.st_mtime, status.st_ctime) <= GRANULARITY_SECONDS:
+        return file_digest(path, algorithm)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return _digest_of(path, algorithm, (status.st_dev, status.st_ino, status.st_size, *times))
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(path: Path, algorithm: str, _: tuple[int, ...]) -> str:
+    return file_digest(path, algorithm)
 
 
 @contextlib.contextmanager

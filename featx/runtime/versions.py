@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import platform
 import re
@@ -85,6 +86,7 @@ def environment_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **libraries}
 
 
+@functools.cache
 def _installed(*packages: str) -> str:
     """Return the version of the first package that is installed, or nothing."""
     for package in packages:

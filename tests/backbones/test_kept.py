@@ -14,7 +14,6 @@ from featx.backbones._openvino import OneByOne, convert
 from featx.backbones.engines import make_engine, pooled_model
 from featx.backbones.kept import kept_network
 from featx.errors import FeatxError
-from featx.runtime import versions
 from featx.runtime.process_state import network_state
 
 pytestmark = pytest.mark.skipif(
@@ -132,7 +131,7 @@ def test_kept_networks_give_the_bits_of_converted_ones(
     for source, pooling, pixels in others:
         with pytest.raises(FeatxError, match="converted again"):
             make_engine(backbone, source, "openvino", pooling, networks=tmp_path).embed(pixels)
-    installed = versions.metadata.version
-    monkeypatch.setattr(versions.metadata, "version", lambda name: f"{installed(name)}.1")
+    newer = {name: f"{version}.1" for name, version in first.versions().items()}
+    monkeypatch.setattr(engines, "chosen_versions", lambda *_: newer)
     with pytest.raises(FeatxError, match="converted again"):
         make_engine(backbone, weights, "openvino", networks=tmp_path).embed(pixels_64)

@@ -18,7 +18,7 @@ from featx.images.archives import Member
 from featx.images.remote import RemoteFile
 from featx.images.revisions import READING_FORMAT
 from featx.images.sources import Source, identify
-from featx.runtime.files import put_checked, read_checked
+from featx.runtime.files import GRANULARITY_SECONDS, put_checked, read_checked
 from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
@@ -26,10 +26,6 @@ Digest = tuple[str, str] | UnreadableImageError
 """SHA-256 of an image's bytes and key of its rows, in hexadecimal, or why there is none."""
 
 MEMORY_NAME = "files.index"
-
-# A file that changes twice within one step of its time stamps may keep them; FAT has the longest
-# step, two seconds.
-GRANULARITY_SECONDS = 2.0
 
 # 48 bytes an entry; beyond this only the files of the current run are kept.
 MOST_ENTRIES = 500_000
