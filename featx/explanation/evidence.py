@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.kept import CONVERTED
 from featx.backbones.pooling import MULTI_DEPTH
 from featx.backbones.registry import get_backbone, get_registered
 from featx.classifiers.calibration import probabilities as class_probabilities
@@ -20,6 +21,7 @@ from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
+from featx.features.config import ExtractionConfig
 from featx.features.recipe import Recipe
 from featx.features.reextraction import find_model_weights
 from featx.images.augmentation import make_view
@@ -104,6 +106,7 @@ class Explainer:
         weights: str | Path = "imagenet",
         weights_dir: str | Path | None = None,
         engine: str = "auto",
+        cache: str | Path | None = None,
     ) -> None:
         recipes = [Recipe.from_dict(recipe) for recipe in model.recipes_ if "weights" in recipe]
         if not recipes or len(recipes) < len(model.recipes_):
@@ -130,6 +133,7 @@ class Explainer:
         found = find_model_weights(model.recipes_, weights, weights_dir, model._weights_places)
         self._weights = [weights for _, weights in found]
         self._engine = engine
+        self._kept = ExtractionConfig(cache=cache).cache_folder / CONVERTED
         averaged = all(
             recipe.pooling in ("average", MULTI_DEPTH) and not recipe.card for recipe in recipes
         )
@@ -151,7 +155,11 @@ class Explainer:
 
         return [
             engines.make_engine(
-                get_backbone(recipe.backbone_name), weights, self._engine, pooling=recipe.pooling
+                get_backbone(recipe.backbone_name),
+                weights,
+                self._engine,
+                pooling=recipe.pooling,
+                networks=self._kept,
             )
             for recipe, weights in zip(self._recipes, self._weights, strict=True)
         ]

@@ -237,7 +237,9 @@ def explain(
     if not isinstance(model, FeatureClassifier):
         name, model = Path(model).stem, load_model(model)
     dataset = as_images(images, labeled=False, **rules)
-    explainer = Explainer(model, weights=weights, weights_dir=weights_dir, engine=engine)
+    explainer = Explainer(
+        model, weights=weights, weights_dir=weights_dir, engine=engine, cache=cache
+    )
     n = len(dataset)
     indices = np.linspace(0, n - 1, limit if 0 < limit < n else n).round().astype(int)
     if out is not None and not overwrite:
