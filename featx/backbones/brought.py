@@ -151,6 +151,12 @@ class Backbone:
         return f"<Backbone {self.name}: {height} x {width} pixels, {self.features:,} features>"
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, in its layout."""
+        first = (self.channels, *self.size)
+        return first if self.layout == "NCHW" else (*first[1:], first[0])
+
+    @property
     def card(self) -> dict[str, Any]:
         """What decides features besides weights, size, framing and pooling, as plain values."""
         shown = self.preprocessing

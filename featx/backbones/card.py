@@ -15,7 +15,7 @@ from featx.errors import UsageError, check_names, find_name, listed
 from featx.images.framing import Framing
 from featx.runtime.serialization import digest_of_values
 
-__all__ = ["Graph", "make_record"]
+__all__ = ["Graph", "check_file", "make_record"]
 
 Shape = tuple[int | None, ...]
 
@@ -57,6 +57,18 @@ class Graph:
     number: str
     outputs: Callable[[tuple[int, ...]], Mapping[str, Shape]]
     parameters: int | None = None
+
+
+def check_file(prefix: str, reference: str) -> Path:
+    """Return the path of a network's file, which must be there."""
+    path = Path(reference)
+    if path.is_file() and path.stat().st_size:
+        return path
+    what = "is empty" if path.is_file() else "does not exist"
+    raise UsageError(
+        f"the file {path} of a network {'is a directory' if path.is_dir() else what}; name a file, "
+        f"as in {prefix}:FILE.{prefix}"
+    )
 
 
 def make_record(
@@ -233,11 +245,8 @@ class _Reader:
         return (found[0], found[1])
 
     def _find_output(self, channels: int) -> tuple[str, Shape]:
-        height, width = self.size
-        inputs = (1, channels, height, width)
-        shapes = self.graph.outputs(
-            inputs if self.layout == "NCHW" else (1, height, width, channels)
-        )
+        order = (channels, *self.size) if self.layout == "NCHW" else (*self.size, channels)
+        shapes = self.graph.outputs((1, *order))
         name = self.card.get("output")
         if name is None and len(shapes) > 1:
             self.missing.append(f"output (one of {', '.join(shapes)})")

@@ -17,7 +17,7 @@ import numpy as np
 from featx.backbones._keras import quiet_stderr
 from featx.backbones._openvino import import_openvino, openvino_installed
 from featx.backbones.brought import Backbone, Pixels
-from featx.backbones.card import Graph, Shape, make_record
+from featx.backbones.card import Graph, Shape, check_file, make_record
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import known_digest
 from featx.runtime.parallel import engine_threads
@@ -30,11 +30,7 @@ _EXTERNAL_DATA = (7, 5, 13)
 
 def open_backbone(reference: str, size: int | None) -> Backbone:
     """Return the record of an ONNX file, for an input size."""
-    path = Path(reference)
-    if not path.is_file() or not path.stat().st_size:
-        what = "is empty" if path.is_file() else "does not exist"
-        what = "is a directory" if path.is_dir() else what
-        raise UsageError(f"the ONNX file {path} {what}; name a file, as in onnx:FILE.onnx")
+    path = check_file("onnx", reference)
     engines = [
         name
         for name, installed in (
@@ -62,13 +58,12 @@ class _OnnxNetwork:
 
     preferred = False
     libraries = ()
+    # Of many files the batch is fixed to one.
+    batch_size = 1
 
     def __init__(self, backbone: Backbone, _pooling: str) -> None:
-        if backbone.path is None:
-            raise FeatxError(f"{backbone.name} has no file; name it again, as in onnx:FILE.onnx")
         self.backbone = backbone
-        self.path = backbone.path
-        self.batch_size = 1
+        self.path = Path(backbone.path or "")
 
     @cached_property
     def _session(self) -> Any:
@@ -82,10 +77,8 @@ class _OnnxNetwork:
     def openvino(self) -> Any:
         """Return the model as OpenVINO reads it, for one image and the output of its record."""
         model = _read_by_openvino(self.path)
-        sides, channels = self.backbone.size, self.backbone.channels
-        shape = (channels, *sides) if self.backbone.layout == "NCHW" else (*sides, channels)
         with _explained(self.path):
-            model.reshape({model.input(0): (1, *shape)})
+            model.reshape({model.input(0): (1, *self.backbone.input_shape)})
             output = model.output(self.backbone.output)
             return import_openvino().Model([output], model.get_parameters(), "network")
 
