@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.audit.findings import LEAKS
+from featx.backbones.brought import Backbone
 from featx.backbones.registry import (
     canonical_name,
     check_backbones,
@@ -312,12 +313,14 @@ def _settings_of(kind: type) -> list[str]:
     return [name for name in names if name not in _OF_ROWS]
 
 
-def _canonical_backbones(backbones: str) -> str:
+def _canonical_backbones(backbones: str | Backbone) -> str:
+    if isinstance(backbones, Backbone):
+        return canonical_name(backbones)
     return "+".join(canonical_name(name) for name in backbones.split("+"))
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str | Backbone) else tuple(names)
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

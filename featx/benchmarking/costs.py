@@ -28,6 +28,7 @@ def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
     """
     names = [recipe["backbone"].removeprefix(TUNED) for recipe in recipes]
     known = [BACKBONES[name].parameters for name in names if name in BACKBONES]
+    known += [r["origin"]["parameters"] for r in recipes if "parameters" in r.get("origin", {})]
     return sum(known) if known else None
 
 

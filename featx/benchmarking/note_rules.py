@@ -43,6 +43,10 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
         facts = row.settings["tuned"][0]
         counts = {"fitting": row.n_train, "tuning": facts["images"], "patients": facts["patients"]}
         notes.append(Note("tuned", {"model": backbone, **counts}))
+    for recipe in {r["backbone"]: r for row in rows for r in row.recipes if "origin" in r}.values():
+        shown = {name: recipe["origin"][name] for name in ("title", "source", "license")}
+        sha256 = recipe["weights"][:16]
+        notes.append(Note("network", {"model": recipe["backbone"], "sha256": sha256, **shown}))
     if any(row.kind == "adapted" for row in rows):
         notes.append(Note("adapted"))
     for row in rows:

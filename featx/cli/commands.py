@@ -37,7 +37,8 @@ def demo(out: Path, random_state: int) -> None:
     "backbones",
     ["efficientnet_lite0"],
     parameters.BACKBONES,
-    "Frozen networks; see `featx backbones`. tuned:FILE is one that a benchmark tuned.",
+    "Frozen networks; see `featx backbones`. tuned:FILE is one that a benchmark tuned, onnx:FILE "
+    "and keras:FILE are your own, with a card beside them.",
 )
 @options.feature_options
 @options.naming_options

@@ -173,7 +173,9 @@ cache_option = option(
     envvar="FEATX_CACHE",
     help="Folder of cached features.  [default: ~/.cache/featx]",
 )
-engine_option = choice("engine", ["auto", "keras", "openvino"], "Library that runs the network.")
+engine_option = choice(
+    "engine", ["auto", "keras", "openvino", "onnxruntime"], "Library that runs the network."
+)
 computing_options = together(
     weights_option,
     weights_dir_option,
@@ -202,9 +204,9 @@ feature_options = together(
     ),
     choice(
         "pooling",
-        ["average", "max", "gem", "quadrants", "multi_depth"],
+        ["average", "max", "gem", "quadrants", "multi_depth", "class", "tokens"],
         "Pooling of the last feature maps; multi_depth: mean and standard deviation of those at "
-        "the end of several stages.",
+        "the end of several stages. Of networks with tokens: class token, or mean of the others.",
     ),
 )
 operating_point_option = option(

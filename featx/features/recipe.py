@@ -142,8 +142,8 @@ class Recipe:
     framing: Framing = SQUASH
     # Of a network that is not in the registry: `Backbone.card`, and the length of a row.
     card: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    # Its title, license and source.
-    origin: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    # Its title, license, source and, if known, number of parameters.
+    origin: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     dtype: str = field(default="float32", init=False)
     # To be raised whenever reading, warping or pooling gives other numbers.
     format: int = field(default=1, init=False)
@@ -156,11 +156,13 @@ class Recipe:
         brought: dict[str, Any] = {}
         if isinstance(backbone, Backbone):
             width = len(pooled_columns(backbone, config.pooling))
-            names = ("title", "license", "source")
+            origin = {name: getattr(backbone, name) for name in ("title", "license", "source")}
+            if backbone.parameters:
+                origin["parameters"] = backbone.parameters
             brought = {
                 "framing": backbone.framing,
                 "card": {**backbone.card, "width": width},
-                "origin": {name: getattr(backbone, name) for name in names},
+                "origin": origin,
             }
         return cls(
             **brought,
@@ -226,11 +228,11 @@ class Recipe:
         own = {}
         for name in (known.name for known in fields(cls) if known.init):
             stored = _STORED_NAMES.get(name, name)
-            if stored in values or name not in _LATER_FIELDS:
+            if stored in values or name not in (*_LATER_FIELDS, "framing"):
                 own[name] = values[stored]
         own["augmentation"] = Augmentation.from_dict(own["augmentation"])
         own["size"] = tuple(own["size"])
-        own["framing"] = Framing.from_value(own["framing"])
+        own["framing"] = Framing.from_value(own.get("framing", "squash"))
         shown = {stored: value for value, stored in _STORED_VALUES.items()}
         for name in {"color", "normalization"} & own.keys():
             own[name] = shown.get(own[name], own[name])

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
     from featx.classifiers.classifier import FeatureClassifier
 
+_FRAMINGS = {
+    "squash": "squashed to",
+    "shorter": "resized by the shorter side and cropped to",
+    "square": "cropped to a square and resized to",
+}
+
 # Of what `card_facts` returns: a benchmark keeps it.
 CARD_FORMAT = 1
 
@@ -96,6 +102,7 @@ def model_card(
         class_counts=[f"{n:,} {each}" for each, n in provenance["class_counts"].items()],
         recipes=[Recipe.from_dict(recipe) for recipe in facts["recipes"]],
         backbones=BACKBONES,
+        framings=_FRAMINGS,
         columns=list(sets),
         figures={
             column.title: [

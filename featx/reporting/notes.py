@@ -27,9 +27,9 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``,
-        ``reference``, ``float32``, ``seeds``, ``adapted``, ``collapsed``, ``off-center``,
-        ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``, ``typicality``,
-        ``synthetic``, and ``text`` and ``alarm`` for stored texts.
+        ``reference``, ``float32``, ``seeds``, ``network``, ``adapted``, ``collapsed``,
+        ``off-center``, ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``,
+        ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -216,6 +216,10 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"{'' if v['patients'] is None else format(v['patients'], ',').join([' of ', ' patients'])}"
         f"; its classifiers, their calibration and thresholds are fitted to the other "
         f"{v['fitting']:,}. Its seconds to fit include the tuning."
+    ),
+    "network": lambda v: (
+        f"{v['model']} is {v['title']} (source: {v['source']}; license: {v['license']}; SHA-256 "
+        f"{v['sha256']})."
     ),
     "adapted": lambda _: (
         "Adapted models have seen all images of the set that they are evaluated on, at once and "
