@@ -26,6 +26,7 @@ import numpy.typing as npt
 from featx.audit.findings import Finding, find_where, leak_error, make_finding
 from featx.datasets.patients import hash_patient, patient_secret
 from featx.errors import FeatxError, UsageError
+from featx.features.columns import image_part
 from featx.features.matrix import FeatureMatrix
 
 __all__ = [
@@ -252,6 +253,7 @@ def original_views(matrix: FeatureMatrix) -> Blocks | None:
 
     None where the features are too few for sketches of different images to differ.
     """
+    matrix = image_part(matrix)
     if matrix.X.shape[1] < _FEWEST_FEATURES:
         return None
     rows = original_rows(matrix)

@@ -20,6 +20,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from featx.audit.findings import Finding, make_finding
 from featx.audit.membership import original_rows
+from featx.features.columns import image_part
 from featx.features.matrix import FeatureMatrix
 
 Record = Mapping[str, npt.NDArray]
@@ -77,6 +78,7 @@ def typicality(record: Record, matrix: FeatureMatrix) -> npt.NDArray[np.float64]
     >>> np.flatnonzero(typicality(record, matrix) <= cutoff(100)).tolist()
     [0]
     """
+    matrix = image_part(matrix)
     rows, known = original_rows(matrix), record["distances"]
     blocks = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
     found = [np.zeros(0), *(_distances(record, _unit(matrix.X[block])) for block in blocks)]

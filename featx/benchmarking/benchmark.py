@@ -20,6 +20,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, check_names
+from featx.features.columns import columns_recipe, parse_covariates
 from featx.runtime.files import check_output
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ def open_sets(
     check_names("external set", config.names_with_rules, externals)
     rules = replace(config.opening, hash_patients=hash_patients)
     dataset = as_images(images, rules=rules)
+    if config.covariates:
+        # Fail before images are read.
+        columns_recipe(parse_covariates(config.covariates), dataset.columns)
     others: dict[str, ImageDataset] = {}
     problems: dict[str, UsageError] = {}
     for name, each in externals.items():

@@ -22,6 +22,7 @@ from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
 from featx.datasets.rules import OpeningRules, read_pairs
 from featx.errors import UsageError, check_names, find_name
+from featx.features.columns import parse_covariates
 from featx.features.config import ExtractionConfig
 
 # Every row has its own.
@@ -91,6 +92,10 @@ class BenchmarkConfig:
     adapt : bool, default=False
         Whether to add each frozen row adapted to the unlabeled test images and, for its figures
         on them, to each external set.
+    covariates : str or sequence of str, default=()
+        Columns of the table of images, such as ``("age", "sex")``, that are joined with the
+        features in rows of their own, beside the images alone and the columns alone.
+        ``"site=category"`` and ``"age=number"`` say what a column of few whole numbers holds.
     published : bool or None, default=None
         Whether to list published figures on Kermany et al. 2018; by default on that data set.
     rank_by : str or None, default=None
@@ -140,16 +145,19 @@ class BenchmarkConfig:
     internal_shifts: bool = False
     leaks: str = "error"
     adapt: bool = False
+    covariates: Sequence[str] = ()
     published: bool | None = None
     rank_by: str | None = None
     baseline_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        covariates = parse_covariates(self.covariates)
         names = {
             "backbones": tuple(map(_canonical_backbones, _names(self.backbones))),
             "classifiers": tuple(get_classifier(name).name for name in _names(self.classifiers)),
             "baselines": tuple(get_baseline(name).name for name in _names(self.baselines)),
             "externals": _names(self.externals),
+            "covariates": tuple("=".join(filter(None, c)) for c in covariates.items()),
             "leaks": find_name("way to treat leaks", self.leaks, LEAKS),
         }
         for name, value in names.items():
@@ -200,6 +208,11 @@ class BenchmarkConfig:
         """Names of the external sets that have rules of their own."""
         rules = ("external_patients", "external_labels", "external_columns", "external_root")
         return {name for rule in rules for name in getattr(self, rule)}
+
+    @property
+    def keep_columns(self) -> tuple[str, ...]:
+        """Further columns of the images that the run needs."""
+        return tuple(parse_covariates(self.covariates))
 
     @property
     def opening(self) -> OpeningRules:

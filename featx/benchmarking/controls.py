@@ -12,6 +12,7 @@ import numpy as np
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
+from featx.features.columns import matrix_of
 from featx.features.matrix import FeatureMatrix
 from featx.images.sources import describe
 from featx.runtime.parallel import map_with_progress
@@ -33,19 +34,8 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     )
     kept = [index for index, row in enumerate(rows) if row is not None]
     chosen = images.select(kept)
-    return FeatureMatrix(
-        X=np.array([rows[index] for index in kept], dtype=np.float32),
-        image=np.arange(len(kept)),
-        view=np.zeros(len(kept), dtype=np.int64),
-        names=chosen.names,
-        digests=tuple(chosen.digest(index) for index in range(len(chosen))),
-        labels=chosen.labels,
-        patients=chosen.patients,
-        patients_known=chosen.patients_known,
-        splits=chosen.splits,
-        class_names=chosen.class_names,
-        recipes=({"backbone": f"control-{name}", "format": 1},),
-    )
+    recipe = {"backbone": f"control-{name}", "format": 1}
+    return matrix_of(chosen, np.array([rows[index] for index in kept], dtype=np.float32), recipe)
 
 
 def _describe(images: ImageDataset, name: str, index: int) -> list[float] | None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.typicality import cutoff
+from featx.benchmarking.column_rows import column_values
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.costs import (
     extraction_rate,
@@ -31,7 +32,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
-from featx.reporting.records import FITTED, BenchmarkRow, Costs
+from featx.reporting.records import SAVED, BenchmarkRow, Costs
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class ModelEvaluator:
         kind: str = "frozen",
     ) -> Evaluation:
         """Fit a classifier on features of frozen networks and score it."""
-        kind = "tuned" if data.tuned else kind
+        kind = "tuned" if data.tuned and kind == "frozen" else kind
         name = f"{backbone}-{classifier}".replace(" ", "-").replace(":", "-")
         key = result_key(
             kind=kind,
@@ -95,8 +96,9 @@ class ModelEvaluator:
             scores=SCORE_FORMAT,
             versions=_versions(),
             **self._revisions(classifier),
+            **column_values(data),
         )
-        files = [self.model_file(name)] if kind in FITTED else []
+        files = [self.model_file(name)] if kind in SAVED else []
         files += [self._scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
         return self._evaluation(name, key, compute, files, data)
@@ -123,7 +125,7 @@ class ModelEvaluator:
         started = time.perf_counter()
         model = fit(data.train, name.classifier, config=self.config.fit)
         seconds = time.perf_counter() - started + sum(each["seconds"] for each in data.tuned)
-        if name.kind in FITTED:
+        if name.kind in SAVED:
             save_model(model, self.model_file(name.name))
         return self._feature_row(name, data, model, seconds)
 

@@ -36,6 +36,12 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
             auc = row.float32.differences["auc"]
             interval = {"difference": auc.value, "low": auc.low, "high": auc.high}
             notes.append(Note("float32", {"model": _model(row), "auc": row.auc, **interval}))
+        if row.columns_alone is not None:
+            auc = row.columns_alone.differences["auc"]
+            columns = [entry["name"] for entry in row.recipes[-1]["columns"]]
+            numbers = {name: getattr(auc, name) for name in ("value", "low", "high", "p_value")}
+            values = {"model": _model(row), "columns": columns, "auc": row.auc, **numbers}
+            notes.append(Note("columns", values))
     repeats = max((len(row.auc_seeds) for row in rows), default=0)
     if repeats:
         notes.append(Note("seeds", {"times": repeats}))

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from featx.benchmarking.column_rows import JOINED
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import AuditedData
 from featx.benchmarking.gallery import gallery_files
 from featx.errors import UsageError
+from featx.features.columns import COLUMNS
 from featx.reporting.records import BenchmarkRow, current_names
 from featx.reporting.results_folder import read_json
 
@@ -23,7 +25,7 @@ logger = logging.getLogger(__name__)
 # Settings that add rows or change no number; those of `_OF_IMAGES` act through the images.
 _FREE = {"backbones", "classifiers", "baselines", "externals", "controls", "repeats", "adapt"}
 _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine", "strict"}
-_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts"}
+_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 
@@ -108,7 +110,9 @@ def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:
         return config.controls
     if row.kind == "baseline":
         return row.backbone in config.baselines
-    known = row.backbone in config.row_backbones and row.classifier in config.classifiers
+    backbone = row.backbone.removesuffix(JOINED) if config.covariates else row.backbone
+    backbones = (*config.row_backbones, *([COLUMNS] if config.covariates else []))
+    known = backbone in backbones and row.classifier in config.classifiers
     return known and (row.kind != "adapted" or config.adapt)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.backbones.registry import split_precision
 from featx.backbones.tuned import TUNED
+from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import CONTROLS, control_matrix
@@ -33,6 +34,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
+from featx.features.columns import COLUMNS
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.differences import pick_reference
@@ -91,6 +93,9 @@ class BenchmarkRunner:
     def _evaluate(self) -> Iterator[Evaluation]:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
+        columns = None
+        if self.config.covariates:
+            columns = ColumnRows.of(tuple(self.config.covariates), self.data.readable())
         for backbone in self.config.row_backbones:
             tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
             features = self._extract(backbone, tuned)
@@ -103,6 +108,10 @@ class BenchmarkRunner:
                     adapted = self.evaluator.evaluate_adapted(evaluation, features)
                     if adapted is not None:
                         yield adapted
+            if columns is not None:
+                yield from self._of_columns(backbone + JOINED, columns.joined(features))
+        if columns is not None:
+            yield from self._of_columns(COLUMNS, columns.alone())
         if self.config.learning_curve and best is not None:
             self.curve += self._learning_curve(*best)
         if self.config.internal_shifts and best is not None:
@@ -137,8 +146,14 @@ class BenchmarkRunner:
             tuned=tuned.facts,
         )
 
-    def _frozen(self, backbone: str, classifier: str, features: Features) -> Evaluation:
-        evaluation = self.evaluator.evaluate_frozen(backbone, classifier, features)
+    def _of_columns(self, name: str, features: Features) -> Iterator[Evaluation]:
+        for classifier in self.config.classifiers:
+            yield self._frozen(name, classifier, features, COLUMNS)
+
+    def _frozen(
+        self, backbone: str, classifier: str, features: Features, kind: str = "frozen"
+    ) -> Evaluation:
+        evaluation = self.evaluator.evaluate_frozen(backbone, classifier, features, kind)
         row, train = evaluation.row, features.train
         key = result_key(row=evaluation.key, card=CARD_FORMAT)
         self.cards[row.name] = self.evaluator.results.get_or_compute(

@@ -19,11 +19,10 @@ from sklearn.pipeline import Pipeline
 from featx.audit.membership import digest_codes
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_classes, check_recipes
-from featx.classifiers.inference import extract_for, loaded
+from featx.classifiers.inference import extract_for, loaded, needed_columns
 from featx.classifiers.provenance import usable_images
 from featx.classifiers.registry import get_classifier
-from featx.classifiers.scaling import tuned_blocks, with_blocks
-from featx.classifiers.training_set import row_weights
+from featx.classifiers.training_set import TrainingSet, row_weights
 from featx.datasets.conversion import as_images
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
@@ -97,7 +96,10 @@ def adapt(
     if isinstance(images, FeatureMatrix):
         target = images
     else:
-        dataset = as_images(images, rules=OpeningRules.take(settings, labeled=False))
+        dataset = as_images(
+            images,
+            rules=OpeningRules.take(settings, labeled=False, keep_columns=needed_columns(fitted)),
+        )
         target = extract_for(fitted, dataset, views, **settings)
     adapted = copy.copy(fitted)
     if train is not None:
@@ -201,8 +203,8 @@ def _refit(
     labels = train.labels[train.image], predicted[confident][chosen.image]
     weights = row_weights(labels[0], train.image), row_weights(labels[1], chosen.image)
     X = np.concatenate([train.X, chosen.X])
-    pipeline = get_classifier(model.classifier).make(X.shape, model.random_state)
-    pipeline = with_blocks(pipeline, tuned_blocks(train.feature_names))
+    spec = get_classifier(model.classifier)
+    pipeline = TrainingSet.of(train).pipeline(spec, len(X), model.random_state)
     name, classifier = pipeline.steps[-1]
     classifier.set_params(**model.best_params_)
     # Both collections have the same total weight.

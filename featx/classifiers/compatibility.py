@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from featx.errors import UsageError
+from featx.features.columns import image_part
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import differing_settings
@@ -83,7 +84,9 @@ def check_classes(classes: Iterable[Any], matrix: FeatureMatrix) -> None:
 
 def check_finite(matrix: FeatureMatrix) -> None:
     """Refuse features that are not finite, naming images and views."""
-    finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(matrix.X)]
+    # A missing cell of a table is NaN.
+    features = image_part(matrix).X
+    finite = [np.isfinite(block).all(axis=1) for _, block in row_blocks(features)]
     broken = np.flatnonzero(~np.concatenate([np.ones(0, dtype=bool), *finite]))
     if not len(broken):
         return

@@ -22,6 +22,7 @@ from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
+from featx.features.columns import image_part
 from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.versions import versions_of_features
@@ -137,8 +138,10 @@ def fit_labeled(model: FeatureClassifier, matrix: FeatureMatrix) -> None:
     # Pixels and features may have been computed elsewhere.
     model.provenance_["versions"] |= versions_of_features(matrix.versions)
     patients = chosen.patients if chosen.patients_known else None
+    shown = image_part(chosen)
     model.membership_ = membership_record(chosen.digests, patients, original_views(chosen))
-    model.typicality_ = typicality_record(chosen, model.random_state)
+    any_image = shown.X.shape[1] > 0
+    model.typicality_ = typicality_record(shown, model.random_state) if any_image else None
     if patients is None:
         model.provenance_["patients"] = None
 

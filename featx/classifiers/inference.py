@@ -19,6 +19,13 @@ from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError, unknown_name
+from featx.features.columns import (
+    check_columns,
+    columns_recipe_of,
+    encode_columns,
+    matrix_of,
+    with_columns,
+)
 from featx.features.config import ExtractionConfig
 from featx.features.engine_pool import Kept, keeping
 from featx.features.matrix import FeatureMatrix
@@ -35,6 +42,7 @@ __all__ = [
     "extract_for",
     "loaded",
     "log_findings",
+    "needed_columns",
     "predict",
     "training_views",
 ]
@@ -97,7 +105,8 @@ def predict(
     (2, 2)
     """
     fitted = loaded(model)
-    dataset = as_images(images, rules=OpeningRules.take(settings, labeled=False))
+    rules = OpeningRules.take(settings, labeled=False, keep_columns=needed_columns(fitted))
+    dataset = as_images(images, rules=rules)
     found = audited(fitted, dataset, views, adapt, **settings)
     log_findings(found.findings)
     return found
@@ -145,7 +154,8 @@ def evaluate(
     """
     fitted = loaded(model)
     classes = [str(name) for name in fitted.classes_]
-    rules = OpeningRules.take(settings, patients=patients, labels=labels, class_names=classes)
+    given = {"patients": patients, "labels": labels, "class_names": classes}
+    rules = OpeningRules.take(settings, **given, keep_columns=needed_columns(fitted))
     dataset = as_images(images, rules=rules)
     if list(dataset.class_names) != classes:
         raise UsageError(
@@ -229,12 +239,25 @@ def extract_for(
         views = training_views(model)
     beside = model._weights_places
     with keeping(kept or _kept_by(model)):
-        return extract_by_recipes(images, model.recipes_, views, beside=beside, **settings)
+        columns = columns_recipe_of(model.recipes_)
+        if columns is None:
+            return extract_by_recipes(images, model.recipes_, views, beside=beside, **settings)
+        if len(model.recipes_) == 1:
+            return matrix_of(images, encode_columns(columns, images.columns), columns)
+        check_columns(needed_columns(model), images.columns)
+        matrix = extract_by_recipes(images, model.recipes_[:-1], views, beside=beside, **settings)
+        return with_columns(matrix, columns, images)
 
 
 def _kept_by(model: FeatureClassifier) -> Kept:
     """Return a record whose networks live as long as the model; they are not saved with it."""
     return Kept(model.__dict__.setdefault("_networks", {}))
+
+
+def needed_columns(model: FeatureClassifier) -> tuple[str, ...]:
+    """Return the columns of a table that a model needs beside images."""
+    recipe = columns_recipe_of(model.recipes_)
+    return () if recipe is None else tuple(entry["name"] for entry in recipe["columns"])
 
 
 def training_views(model: FeatureClassifier) -> int:

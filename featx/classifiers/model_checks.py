@@ -13,6 +13,7 @@ from featx.audit.membership import SKETCH_BYTES
 from featx.audit.typicality import DIRECTIONS
 from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
 from featx.classifiers.classifier import FeatureClassifier
+from featx.classifiers.clinical import ColumnPlaces
 from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.scaling import BlockScaler
@@ -35,14 +36,17 @@ def check_model(model: FeatureClassifier) -> None:
     n_features, n_classes = model.n_features_in_, len(model.classes_)
     _require(type(n_features) is int and n_features > 0, "n_features_in_")
     _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")
+    places = ColumnPlaces.of(model.recipes_, n_features)
+    width = n_features if places is None else places.images
+    _require(width >= 0, "recipes_")
     # NumPy holds numbers that are no characters.
     texts = [name for name in model.classes_.tolist() if isinstance(name, str)]
     _require(all(ord(each) <= sys.maxunicode for each in "".join(texts)), "classes_")
     _check_decision(model, n_classes)
     if model.membership_ is not None:
-        _check_membership(model.membership_, n_features)
+        _check_membership(model.membership_, width)
     if model.typicality_ is not None:
-        _check_typicality(model.typicality_, n_features)
+        _check_typicality(model.typicality_, width)
     n_images = len(model.out_of_fold_)
     _array(model, "out_of_fold_", (n_images, n_classes), 0)
     if hasattr(model, "out_of_fold_scores_"):
@@ -61,26 +65,81 @@ def check_model(model: FeatureClassifier) -> None:
     if model.recipes_:
         counts = [model.provenance_[name] for name in ("rows", "images")]
         _require(all(type(count) is int and count > 0 for count in counts), "provenance_")
-    made = get_classifier(model.classifier).make((n_features + 1, n_features), 0)
+    made = get_classifier(model.classifier).make((n_features + 1, width), 0)
+    if places is not None:
+        made = places.pipeline(made)
     names = [name for name, _ in model.pipeline_.steps]
     # Beyond memory, the rows of every classifier are scaled and compressed.
     beyond_memory = ["scale", "compress", made.steps[-1][0]]
     _require(names in ([name for name, _ in made.steps], beyond_memory), "steps")
     wanted = {"compress": PCA(), **dict(made.steps), "scale": BlockScaler()}
-    width = n_features
-    for name, step in model.pipeline_.steps:
+    _check_steps(model.pipeline_, wanted, n_features, n_classes)
+    with own_settings():
+        scores = pipeline_scores(model.pipeline_, np.eye(2, n_features, dtype=np.float32))
+    found = probabilities(model.calibration_.logits(scores))
+    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
+
+
+def _check_steps(pipeline: Any, wanted: dict[str, Any], width: int, n_classes: int) -> int:
+    """Check the steps of a pipeline, and return the number of features that they make."""
+    from sklearn.decomposition import PCA
+
+    for name, step in pipeline.steps:
         # The forest of the first version was scikit-learn's own.
         _require(isinstance(wanted[name], type(step)), f"step {name}")
         _require(getattr(step, "n_features_in_", width) == width, f"n_features_in_ of {name}")
+        if name == "columns":
+            width = _check_columns(step, wanted[name], n_classes)
+            continue
         check = _find_check(step)
         if check is not None:
             check(step, width, n_classes)
         if isinstance(step, PCA):
             width = len(step.components_)
-    with own_settings():
-        scores = pipeline_scores(model.pipeline_, np.eye(2, n_features, dtype=np.float32))
-    found = probabilities(model.calibration_.logits(scores))
-    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
+    return width
+
+
+def _check_columns(step: Any, wanted: Any, n_classes: int) -> int:
+    """Check what prepares image features, amounts and categories, each at its places."""
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import OneHotEncoder
+
+    found = [(name, each, places) for name, each, places in step.transformers_]
+    kinds = [(name, places) for name, _, places in found]
+    _require(kinds == [(name, places) for name, _, places in wanted.transformers], "columns")
+    _require(step._columns == [places for _, places in kinds], "columns")
+    _require(step.transformer_weights == wanted.transformer_weights, "weights of columns")
+    width = 0
+    for name, each, places in found:
+        start = width
+        if name == "images":
+            made = {"compress": PCA(), **dict(wanted.transformers[0][1].steps)}
+            made |= {"scale": BlockScaler()}
+            width += _check_steps(each, made, places.stop, n_classes)
+        elif name == "numbers":
+            width += _check_numbers(each, len(places))
+        else:
+            _require(isinstance(each, OneHotEncoder), "step categories")
+            _require(len(each.categories_) == len(places), "categories_")
+            _require(all(c.ndim == 1 and c.dtype.kind == "f" for c in each.categories_), "codes")
+            width += sum(map(len, each.categories_))
+        _require(step.output_indices_[name] == slice(start, width), f"places of {name}")
+    return width
+
+
+def _check_numbers(pipeline: Any, width: int) -> int:
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    imputer, scaler = (step for _, step in pipeline.steps)
+    _require(isinstance(imputer, SimpleImputer) and isinstance(scaler, StandardScaler), "numbers")
+    _array(imputer, "statistics_", (width,))
+    indicator = imputer.indicator_
+    _require(isinstance(indicator, MissingIndicator), "indicator_")
+    marked = _array(indicator, "features_", (len(indicator.features_),), 0)
+    _require(len(np.unique(marked)) == len(marked) and bool((marked < width).all()), "features_")
+    _check_scaler(scaler, width + len(marked), 0)
+    return width + len(marked)
 
 
 def _find_check(step: Any) -> Callable[[Any, int, int], None] | None:

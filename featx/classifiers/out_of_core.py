@@ -28,6 +28,7 @@ from featx.classifiers.scaling import Blocks, share_scales
 from featx.classifiers.shared_fits import SharedFits
 from featx.classifiers.training_set import Indices, TrainingSet, check_varies
 from featx.errors import UsageError
+from featx.features.columns import columns_recipe_of
 from featx.features.lazy_rows import BLOCK_BYTES, row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.runtime.memory import readable_size, usable_memory
@@ -153,6 +154,11 @@ class FitPlan:
 def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) -> FitPlan:
     """Plan fits within memory; reduce the rows if necessary."""
     limit = _fits_at_once(training.X.nbytes, config)
+    if limit == 0 and training.places is not None:
+        raise UsageError(
+            f"the matrix takes {readable_size(training.X.nbytes)}, and {spec.name} with columns of "
+            "a table is fitted in memory only; allow more by --memory, or give fewer views"
+        )
     if limit == 0:
         return reduce_rows(spec, training, config)
     n_jobs = config.n_jobs if limit is None else limit
@@ -162,7 +168,7 @@ def plan_fits(spec: ClassifierSpec, training: TrainingSet, config: FitConfig) ->
 
 def select_images(matrix: FeatureMatrix, images: Indices, config: FitConfig) -> FeatureMatrix:
     """Select images of a matrix, on disk if they exceed memory."""
-    lazy = _fits_at_once(matrix.X.nbytes, config) == 0
+    lazy = not columns_recipe_of(matrix.recipes) and _fits_at_once(matrix.X.nbytes, config) == 0
     return (matrix.lazily() if lazy else matrix).select_images(images)
 
 

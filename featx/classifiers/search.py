@@ -22,7 +22,6 @@ from featx.classifiers.decision_scores import (
 )
 from featx.classifiers.parallel import n_workers, run_all
 from featx.classifiers.registry import ClassifierSpec
-from featx.classifiers.scaling import with_blocks
 from featx.classifiers.shared_fits import PreparedFold, SharedFits
 from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies, row_weights
 from featx.runtime.progress import progress
@@ -163,8 +162,7 @@ def _prepare(
     validation: Indices,
     random_state: int,
 ) -> PreparedFold:
-    pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
-    pipeline = with_blocks(pipeline, training.blocks)
+    pipeline = training.pipeline(spec, len(rows), random_state)
     shared = Pipeline(pipeline.steps[:-1])
     image = training.image[rows]
     labels = training.labels[image]
@@ -193,8 +191,7 @@ def _refit(
     rows = training.rows_of(images)
     image = training.image[rows]
     labels = training.labels[image]
-    pipeline = spec.make((len(rows), training.X.shape[1]), random_state)
-    pipeline = with_blocks(pipeline, training.blocks)
+    pipeline = training.pipeline(spec, len(rows), random_state)
     pipeline[-1].set_params(**spec.of_rows(parameters, image))
     weights = row_weights(labels, image) if spec.weighted else None
     X = training.X[rows]

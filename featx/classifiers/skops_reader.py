@@ -72,6 +72,12 @@ class _Reader:
             _restore(made, state)
         return made
 
+    def _slice(self, node: dict[str, Any]) -> Any:
+        return slice(*(node["content"][name] for name in ("start", "stop", "step")))
+
+    def _dtype(self, node: dict[str, Any]) -> Any:
+        return self.build(node["content"]).dtype
+
     def _tree(self, node: dict[str, Any]) -> Any:
         made = _type_of(node)(*self.build(node["__reduce__"]["args"]))
         _restore(made, self.build(node["content"]))
@@ -90,6 +96,7 @@ def _restore(made: Any, state: Any) -> None:
 
 
 _BUILDERS: dict[str, Callable[[_Reader, dict[str, Any]], Any]] = {
+    "DTypeNode": _Reader._dtype,
     "DictNode": _Reader._dict,
     "ListNode": _Reader._list,
     "TupleNode": _Reader._list,
@@ -97,5 +104,6 @@ _BUILDERS: dict[str, Callable[[_Reader, dict[str, Any]], Any]] = {
     "TypeNode": lambda _, node: _type_of(node),
     "NdArrayNode": _Reader._array,
     "ObjectNode": _Reader._object,
+    "SliceNode": _Reader._slice,
     "TreeNode": _Reader._tree,
 }

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
-from featx.classifiers.scaling import Blocks, tuned_blocks
+from featx.classifiers.clinical import ColumnPlaces
+from featx.classifiers.scaling import Blocks, tuned_blocks, with_blocks
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from featx.classifiers.registry import ClassifierSpec
 
 Indices = npt.NDArray[np.int64]
 Fold = tuple[Indices, Indices]
@@ -31,13 +38,22 @@ class TrainingSet:
     classes: npt.NDArray
     # Blocks of columns that share one scale.
     blocks: Blocks = ()
+    # Of columns of a table, which are beside the image features.
+    places: ColumnPlaces | None = None
 
     @classmethod
     def of(cls, matrix: FeatureMatrix) -> TrainingSet:
         """Return the images of a matrix, all of them labeled."""
         classes = np.array(matrix.class_names, dtype=np.str_)
         blocks = tuned_blocks(matrix.feature_names)
-        return cls(matrix.X, matrix.image, matrix.labels, matrix.patients, classes, blocks)
+        places = ColumnPlaces.of(matrix.recipes, matrix.X.shape[1])
+        return cls(matrix.X, matrix.image, matrix.labels, matrix.patients, classes, blocks, places)
+
+    def pipeline(self, spec: ClassifierSpec, rows: int, random_state: int) -> Pipeline:
+        """Return an unfitted pipeline of a classifier for some rows of these features."""
+        width = self.X.shape[1] if self.places is None else self.places.images
+        pipeline = with_blocks(spec.make((rows, width), random_state), self.blocks)
+        return pipeline if self.places is None else self.places.pipeline(pipeline)
 
     @cached_property
     def order_of_view(self) -> Indices:

@@ -221,6 +221,14 @@ def fit(
 )
 @options.externals_option
 @options.external_rules
+@options.names_option(
+    "covariates",
+    [],
+    click.STRING,
+    "Columns of the table IMAGES, such as age,sex, that are joined with the features of images in "
+    "rows of their own, beside images alone and columns alone; COLUMN=category and COLUMN=number "
+    "say what whole numbers are.",
+)
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
     "--learning-curve/--no-learning-curve",

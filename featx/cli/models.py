@@ -28,9 +28,12 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 
     Example: featx predict models/svm.skops new_images --out predictions.csv
     """
+    from featx.classifiers.inference import needed_columns
+
     fitted = featx.load_model(model)
     rules = options.naming_rules(given)
-    dataset = featx.ImageDataset.open(images, **rules, labeled=False)
+    kept = needed_columns(fitted)
+    dataset = featx.ImageDataset.open(images, **rules, labeled=False, keep_columns=kept)
     result = featx.predict(fitted, dataset, **options.given_settings(given))
     result.to_csv(out)
     summary = {
@@ -60,11 +63,12 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.classifiers.inference import audited
+    from featx.classifiers.inference import audited, needed_columns
 
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
-    dataset = featx.ImageDataset.open(images, **options.naming_rules(given), class_names=names)
+    rules = options.naming_rules(given) | {"keep_columns": needed_columns(fitted)}
+    dataset = featx.ImageDataset.open(images, **rules, class_names=names)
     result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
     scores = result.score()
@@ -104,9 +108,12 @@ def adapt(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 
     Example: featx adapt models/svm.skops new_images --out adapted.skops
     """
-    rules = options.naming_rules(given)
+    from featx.classifiers.inference import needed_columns
+
+    fitted = featx.load_model(model)
+    rules = options.naming_rules(given) | {"keep_columns": needed_columns(fitted)}
     dataset = featx.ImageDataset.open(images, **rules, labeled=False)
-    adapted = featx.adapt(model, dataset, **options.given_settings(given))
+    adapted = featx.adapt(fitted, dataset, **options.given_settings(given))
     adapted.save(out)
     record = adapted.provenance_["adapted"]
     summary = {"out": out, "threshold": adapted.threshold_, **record}

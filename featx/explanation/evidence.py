@@ -21,6 +21,7 @@ from featx.classifiers.decision_scores import pipeline_scores
 from featx.classifiers.linear_weights import LinearWeights, linear_weights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
+from featx.features.columns import columns_recipe_of
 from featx.features.config import ExtractionConfig
 from featx.features.recipe import Recipe
 from featx.features.reextraction import find_model_weights
@@ -108,6 +109,11 @@ class Explainer:
         engine: str = "auto",
         cache: str | Path | None = None,
     ) -> None:
+        if columns_recipe_of(model.recipes_) is not None:
+            raise UsageError(
+                "the model was fitted on columns of a table beside images, so no place in an image "
+                "explains its decision alone; explain the model of the images alone"
+            )
         recipes = [Recipe.from_dict(recipe) for recipe in model.recipes_ if "weights" in recipe]
         if not recipes or len(recipes) < len(model.recipes_):
             raise UsageError(

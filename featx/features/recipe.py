@@ -96,6 +96,8 @@ def feature_names(recipes: Sequence[Mapping[str, Any]], n_features: int) -> list
 
 
 def _of_backbone(recipe: Mapping[str, Any]) -> list[str]:
+    if "columns" in recipe:
+        return [f"column_{entry['name']}" for entry in recipe["columns"]]
     if card := recipe.get("card"):
         # Networks of other files and packages are not known everywhere.
         return [f"{_prefix(recipe)}_{number}" for number in range(card["width"])]

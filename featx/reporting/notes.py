@@ -27,7 +27,7 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``,
-        ``reference``, ``float32``, ``seeds``, ``network``, ``adapted``, ``collapsed``,
+        ``reference``, ``float32``, ``columns``, ``seeds``, ``network``, ``adapted``, ``collapsed``,
         ``off-center``, ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``,
         ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
@@ -206,6 +206,12 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "float32": lambda v: (
         f"{v['model']}: AUC {_figure(v['auc'], '.4f')}, {_figure(v['difference'], '+.4f')} against "
         f"float32 (95 % CI {_figure(v['low'], '+.4f')} to {_figure(v['high'], '+.4f')})."
+    ),
+    "columns": lambda v: (
+        f"{v['model']} (columns {', '.join(v['columns'])}): AUC {_figure(v['auc'], '.3f')}, "
+        f"{_figure(v['value'], '+.3f')} against the columns alone (95 % CI "
+        f"{_figure(v['low'], '+.3f')} to {_figure(v['high'], '+.3f')}, p "
+        f"{_figure(v['p_value'], '.3g')} by DeLong's test, corrected by Holm): what the images add."
     ),
     "seeds": lambda v: (
         f"SD over seeds is that of the out-of-fold AUC of {v['times']} cross-validations on the "

@@ -15,6 +15,7 @@ from featx.metrics.scores import Scores
 
 __all__ = [
     "FITTED",
+    "SAVED",
     "BenchmarkRow",
     "Comparison",
     "Costs",
@@ -24,6 +25,9 @@ __all__ = [
 
 # Kinds of rows whose classifier is fitted to features, and kept.
 FITTED = ("frozen", "tuned")
+
+# Kinds of rows whose model is kept: of images, and with columns of a table.
+SAVED = (*FITTED, "columns")
 
 # Attributes by what the names of their flat values end with.
 _DIFFERENCE = {
@@ -136,9 +140,10 @@ class BenchmarkRow:
         Names of the frozen networks joined by ``+``, or the name of a baseline or control.
     classifier : str
         Name of the classifier, or ``"trained end to end"``.
-    kind : {"frozen", "tuned", "adapted", "control", "baseline"}
-        Features of a frozen network, or of one that some training patients tuned; either adapted
-        to the test images; a shortcut control, or a CNN trained end to end.
+    kind : {"frozen", "tuned", "columns", "adapted", "control", "baseline"}
+        Features of a frozen network, or of one that some training patients tuned; columns of a
+        table, beside such features or alone; a model adapted to the test images; a shortcut
+        control, or a CNN trained end to end.
     scores : Scores
         Figures on the test images.
     externals : mapping of str to Scores
@@ -165,6 +170,8 @@ class BenchmarkRow:
         Differences from the best baseline.
     float32 : Comparison or None
         Differences of another precision from float32.
+    columns_alone : Comparison or None
+        Of images and columns, the differences from the columns alone: what the images add.
     diagnosis : tuple of str
         Of baselines: what went wrong in training.
 
@@ -196,6 +203,7 @@ class BenchmarkRow:
     auc_seeds: tuple[float, ...] = ()
     comparison: Comparison | None = None
     float32: Comparison | None = None
+    columns_alone: Comparison | None = None
     diagnosis: tuple[str, ...] = ()
 
     @property
@@ -229,7 +237,7 @@ class BenchmarkRow:
         if self.kind == "baseline":
             return f"{self.backbone} (baseline)"
         name = f"{self.backbone}, {self.classifier}"
-        return name if self.kind in FITTED else f"{name} ({self.kind})"
+        return name if self.kind in SAVED else f"{name} ({self.kind})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the flat plain values of ``results.json``."""
@@ -254,6 +262,8 @@ class BenchmarkRow:
             values |= {"reference": self.comparison.other, **_differences(self.comparison)}
         if self.float32 is not None:
             values |= {"float32": self.float32.other, **_differences(self.float32, "float32_")}
+        if (alone := self.columns_alone) is not None:
+            values |= {"columns_alone": alone.other, **_differences(alone, "columns_alone_")}
         return values
 
     @classmethod
@@ -282,6 +292,7 @@ class BenchmarkRow:
             settings=current_names(values.get("settings", {})),
             comparison=_comparison(values, "reference"),
             float32=_comparison(values, "float32", "float32_"),
+            columns_alone=_comparison(values, "columns_alone", "columns_alone_"),
             **plain,
         )
 
