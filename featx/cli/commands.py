@@ -223,11 +223,11 @@ def fit(
 @options.external_rules
 @options.names_option(
     "covariates",
-    [],
+    ["none"],
     click.STRING,
     "Columns of the table IMAGES, such as age,sex, that are joined with the features of images in "
     "rows of their own, beside images alone and columns alone; COLUMN=category and COLUMN=number "
-    "say what whole numbers are.",
+    "say what whole numbers are; or 'none'.",
 )
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
