@@ -21,7 +21,7 @@ from featx.runtime.parallel import map_with_progress
 MEMORY_NAME = "pixels.index"
 
 # 33 bytes an entry; beyond this only those of the current images are kept.
-_MOST_ENTRIES = 500_000
+_MOST_ENTRIES = 100_000
 
 _HEAD = f"featx pixels {READING_FORMAT}\n".encode()
 
