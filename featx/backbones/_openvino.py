@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.backbones._keras import quiet_stderr
-from featx.errors import UsageError
+from featx.errors import FeatxError, UsageError
 from featx.runtime.parallel import engine_threads
 from featx.runtime.process_state import (
     check_process,
@@ -108,6 +108,19 @@ def convert(model: Any) -> Any:
         _without_environment_check(),
     ):
         return import_openvino().convert_model(traced)
+
+
+def convert_torch(module: Any, example: Any) -> Any:
+    """Convert a PyTorch module to OpenVINO, for the shape of the example; FeatxError if none."""
+    try:
+        with quiet_and_private():
+            return import_openvino().convert_model(
+                module, example_input=example, input=tuple(example.shape)
+            )
+    # The converter raises exceptions of many types.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise FeatxError(f"OpenVINO cannot convert it ({reason})") from error
 
 
 @contextmanager

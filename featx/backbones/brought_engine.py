@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import numpy.typing as npt
 
 from featx.backbones._openvino import OneByOne, import_openvino, openvino_installed
 from featx.backbones.brought import Backbone, Network, Pixels
-from featx.backbones.engines import as_batch
+from featx.backbones.engines import as_batch, warn_of_half
 from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
+from featx.backbones.registry import HALF
 from featx.errors import FeatxError, MissingExtraError
 from featx.runtime.versions import chosen_versions
 
@@ -98,17 +100,21 @@ def make_brought_engine(
     engine: str = "auto",
     pooling: str = "average",
     networks: Path | None = None,
+    precision: str = "float32",
 ) -> BroughtEngine:
     """Load a brought network into the named engine, or the first that can run it.
 
     Converted networks are kept in the folder `networks`.
     """
-    network = backbone.opener(backbone, pooling)
+    half = precision in HALF
+    # The network reads from its record what to compute in.
+    chosen = replace(backbone, precisions=(precision,)) if half else backbone
+    network = backbone.opener(chosen, pooling)
     own = [name for name in backbone.engines if name != "openvino"]
     able = "openvino" in backbone.engines and openvino_installed()
     if engine == "openvino" and not able:
         raise MissingExtraError("The openvino engine", "featx[openvino]")
-    if engine == "openvino" or (engine == "auto" and able and not network.preferred):
+    if engine == "openvino" or (engine == "auto" and able and not half and not network.preferred):
         try:
             compiled = _compiled(backbone, network, pooling, networks)
             return openvino_engine(backbone, compiled, pooling)
@@ -116,6 +122,8 @@ def make_brought_engine(
             if engine == "openvino" or not own:
                 raise
             logger.warning(f"{backbone.name} runs on {own[0]}, since {error}")
+    if half:
+        warn_of_half(backbone, precision, network.preferred)
     run = _in_batches(network)
     return BroughtEngine(backbone, run, own[0], network.versions(), pooling)
 

@@ -171,16 +171,12 @@ def make_engine(
         # It imports the functions of this module.
         from featx.backbones.brought_engine import make_brought_engine
 
-        return make_brought_engine(backbone, engine, pooling, networks)
+        return make_brought_engine(backbone, engine, pooling, networks, precision)
     check_precision(precision, engine)
     if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
     if precision in HALF:
-        if not _gpu_visible():
-            logger.warning(
-                f"{precision} is for GPUs; without one {backbone.name} takes longer than in "
-                "float32, and its features are no better."
-            )
+        warn_of_half(backbone, precision, _gpu_visible())
         base = load_base(backbone, weights, policy=f"mixed_{precision}")
         return KerasEngine(base, backbone, pooling=pooling)
     backend, gpu = keras_backend(), _gpu_visible()
@@ -223,6 +219,15 @@ def _converted(
         "others": {**chosen_versions("featx", "numpy"), **rounding_variables()},
     }
     return OpenVinoEngine(backbone, convert_for, decisive, folder if known else None)
+
+
+def warn_of_half(backbone: AnyBackbone, precision: str, gpu: bool) -> None:
+    """Warn of short floats on a CPU."""
+    if not gpu:
+        logger.warning(
+            f"{precision} is for GPUs; without one {backbone.name} takes longer than in float32, "
+            "and its features are no better."
+        )
 
 
 def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: AnyBackbone) -> np.ndarray:

@@ -120,7 +120,7 @@ def _note_use(*paths: Path) -> None:
 
 
 def _file_name(name: str) -> str:
-    return name.replace(":", "-")
+    return name.replace(":", "-").replace("/", "-")
 
 
 def pack(model: Any, compression: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -46,6 +46,9 @@ class Prefix:
 PREFIXES = {
     "onnx": Prefix("featx.backbones.onnx_file", ".onnx"),
     "keras": Prefix("featx.backbones.keras_file", ".keras"),
+    "timm": Prefix("featx.backbones.timm_hub"),
+    "hf": Prefix("featx.backbones.transformers_hub"),
+    "torchxrayvision": Prefix("featx.backbones.xrayvision_hub"),
 }
 """Prefixes of names of networks that are not in the registry."""
 

@@ -35,7 +35,7 @@ HALF = ("float16", "bfloat16")
 PRECISIONS = ("float32", *HALF, "int8")
 
 REGISTERED_ENGINES = ("auto", "keras", "openvino")
-ENGINES = (*REGISTERED_ENGINES, "onnxruntime")
+ENGINES = (*REGISTERED_ENGINES, "onnxruntime", "torch")
 
 _TF = Preprocessing(mean=(127.5,) * 3, scale=(127.5,) * 3)
 _TORCH = Preprocessing(
@@ -228,6 +228,7 @@ def get_backbone(name: str | Backbone) -> AnyBackbone:
         Name from `list_backbones`, whatever its capitals, hyphens and underscores.
         ``"xception@224"`` selects another input size in pixels; smaller inputs are faster.
         ``"tuned:FILE"`` is the network whose tuned weights a benchmark wrote to a file;
+        ``"timm:NAME"``, ``"hf:ID"`` and ``"torchxrayvision:NAME"`` are networks of these libraries;
         ``"onnx:FILE.onnx"`` and ``"keras:FILE.keras"`` are networks of their own, each with a card
         ``FILE.json``; a name may also be registered by a package.
 
@@ -379,7 +380,8 @@ def check_precision(precision: str, engine: str = "auto") -> tuple[str, str]:
     """
     engine = find_name("engine", engine, ENGINES)
     precision = find_name("precision", precision, PRECISIONS)
-    able = {"int8": "openvino", **dict.fromkeys(HALF, "keras")}.get(precision, engine)
+    halves = "torch" if engine == "torch" else "keras"
+    able = {"int8": "openvino", **dict.fromkeys(HALF, halves)}.get(precision, engine)
     if engine not in ("auto", able):
         raise UsageError(
             f"the {engine} engine does not compute in {precision}; the {able} engine does"

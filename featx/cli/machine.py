@@ -70,7 +70,8 @@ def backbones(name: str | None, weights_dir: Path | None) -> None:
     """List the frozen networks, and whose weights are on this machine; of NAME also its details.
 
     Details are preprocessing, license, origin, and the stages that --pooling multi_depth reads.
-    NAME may also be a network of your own: onnx:FILE.onnx or keras:FILE.keras.
+    NAME may also be a network of your own: onnx:FILE.onnx, keras:FILE.keras, or
+    timm:, hf: and torchxrayvision: with a name or a folder.
 
     Example: featx backbones efficientnet_lite0
     """

@@ -174,7 +174,9 @@ cache_option = option(
     help="Folder of cached features.  [default: ~/.cache/featx]",
 )
 engine_option = choice(
-    "engine", ["auto", "keras", "openvino", "onnxruntime"], "Library that runs the network."
+    "engine",
+    ["auto", "keras", "openvino", "onnxruntime", "torch"],
+    "Library that runs the network.",
 )
 computing_options = together(
     weights_option,

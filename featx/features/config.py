@@ -56,7 +56,8 @@ class ExtractionConfig:
     backbones : str, Backbone or sequence of these, default="efficientnet_lite0"
         Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels,
         ``tuned:FILE`` for weights that a benchmark tuned, ``onnx:FILE`` or ``keras:FILE`` for a
-        network of your own, or a `featx.Backbone`.
+        network of your own, ``timm:NAME``, ``hf:ID`` or ``torchxrayvision:NAME`` for one of
+        these libraries, or a `featx.Backbone`.
         Features of several backbones are concatenated; each image is decoded once for all.
     augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
         Policy by which the views 1, 2, ... are drawn.
@@ -84,7 +85,7 @@ default="average"
         Folder of weights files, by default ``$FEATX_WEIGHTS_DIR``.
     cache : path-like, optional
         Cache folder, by default ``$FEATX_CACHE`` or ``featx`` in the user's cache folder.
-    engine : {"auto", "keras", "openvino", "onnxruntime", "python"}, default="auto"
+    engine : {"auto", "keras", "openvino", "onnxruntime", "torch", "python"}, default="auto"
         Library that runs the network. Engines agree within 1e-4, so it is not in the recipe.
     strict : bool, default=False
         Whether an unreadable image is an error; otherwise it is reported and left out.

@@ -201,7 +201,7 @@ class Recipe:
     @property
     def file_name(self) -> str:
         """Name of the backbone as part of the names of files."""
-        return self.backbone.replace(":", "-")
+        return self.backbone.replace(":", "-").replace("/", "-")
 
     @property
     def random_weights(self) -> bool:

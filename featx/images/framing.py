@@ -42,6 +42,8 @@ class Framing:
         Length of the shorter side in pixels before the crop; only for ``"shorter"``.
     center : {"round", "floor"}, default="round"
         Rounding of the crop's place: as torchvision, or as Hugging Face transformers.
+    rounded : bool, default=True
+        Whether Pillow's filters round what was 8 bits to 8 bits again.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Framing:
     filter: Filter = "area"
     edge: int = 0
     center: Center = "round"
+    rounded: bool = True
 
     def __post_init__(self) -> None:
         for name, known in (("fit", Fit), ("filter", Filter), ("center", Center)):
@@ -121,7 +124,7 @@ class Framing:
         resize = partial(_resize_by_pillow, size=size, resample=resample)
         # Views are float32; Pillow rounds only what was 8 bits.
         exact = image.astype(np.uint8)
-        if np.array_equal(exact, image):
+        if self.rounded and np.array_equal(exact, image):
             return resize(exact).astype(np.float32)
         channels = np.atleast_3d(np.asarray(image, dtype=np.float32))
         resized = [resize(channel) for channel in np.moveaxis(channels, 2, 0)]

@@ -110,6 +110,18 @@ _IMAGE_SETTINGS = (
 )
 
 _DTYPE_POLICY = _keras("dtype_policy", "float32", per_thread=True)
+_TORCH_SETTINGS = (
+    _called("torch", "get_float32_matmul_precision", "set_float32_matmul_precision", "highest"),
+    # On GPUs of 2020 and later, convolutions of 10 bits.
+    _attribute("torch.backends.cudnn", "allow_tf32", False),
+    # Of tensors that networks make themselves.
+    _Setting(
+        "torch",
+        lambda torch: str(torch.get_default_dtype()).removeprefix("torch."),
+        lambda torch, name: torch.set_default_dtype(getattr(torch, name)),
+        "float32",
+    ),
+)
 _NETWORK_SETTINGS = (
     _WARNINGS,
     _FLOATING_POINT,
@@ -159,7 +171,7 @@ _NETWORK_SETTINGS = (
         lambda jax, precision: jax.config.update("jax_default_matmul_precision", precision),
         None,
     ),
-    _called("torch", "get_float32_matmul_precision", "set_float32_matmul_precision", "highest"),
+    *_TORCH_SETTINGS,
 )
 
 # OpenVINO asks for classes of `tf.keras`, which TF_USE_LEGACY_KERAS makes another package.
@@ -207,6 +219,13 @@ def network_state(policy: str = "float32") -> Iterator[None]:
     check_process()
     _check_tensorflow()
     with _held(*_NETWORK_SETTINGS, replace(_DTYPE_POLICY, value=policy)):
+        yield
+
+
+@contextmanager
+def torch_state() -> Iterator[None]:
+    """Hold the settings that decide what a network of PyTorch computes, and ignore its warnings."""
+    with _held(_WARNINGS, *_TORCH_SETTINGS):
         yield
 
 

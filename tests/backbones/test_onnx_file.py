@@ -241,7 +241,7 @@ def test_extraction_agrees_with_the_makers_pipeline_on_the_file(tmp_path, genera
     matrix = featx.extract([tmp_path / "image.jpg"], f"onnx:{file}", color="rgb", views=1)
     np.testing.assert_allclose(matrix.X, expected, rtol=1e-4, atol=1e-5)
     recipe = matrix.recipes[0]
-    assert recipe["resize"] == {**framing, "center": "round"}
+    assert recipe["resize"] == {**framing, "center": "round", "rounded": True}
     assert recipe["origin"]["license"] == CARD["license"]
     assert str(tmp_path) not in str(recipe)
 
