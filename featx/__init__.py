@@ -35,7 +35,9 @@ _HOMES = {
     "evaluate": "featx.classifiers.inference",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
+    "export": "featx.features.export",
     "extract": "featx.features.extraction",
+    "figures": "featx.reporting.paper_figures",
     "fit": "featx.classifiers.fitting",
     "get_preset": "featx.benchmarking.presets",
     "list_backbones": "featx.backbones.registry",
@@ -72,12 +74,14 @@ if TYPE_CHECKING:
     from featx.explanation.export import explain as explain
     from featx.exploration.analysis import explore as explore
     from featx.features.config import ExtractionConfig as ExtractionConfig
+    from featx.features.export import export as export
     from featx.features.extraction import extract as extract
     from featx.features.matrix import FeatureMatrix as FeatureMatrix
     from featx.features.transformer import FeatureExtractor as FeatureExtractor
     from featx.images.augmentation import Augmentation as Augmentation
     from featx.reporting.compare import compare as compare
     from featx.reporting.page import report as report
+    from featx.reporting.paper_figures import figures as figures
 
 
 def __getattr__(name: str) -> Any:

@@ -79,7 +79,8 @@ class BenchmarkConfig:
     external_columns, external_root : mapping of str to mapping or path, default={}
         `columns` and `root` of external sets that are tables, by name.
     controls : bool, default=True
-        Whether to add shortcut controls: random weights, histogram, metadata.
+        Whether to add shortcut controls: random weights, images without their center and their
+        outer border, permuted labels, histogram, metadata.
     repeats : int, default=1
         Cross-validations of each frozen row on different folds, for the spread of its AUC.
     learning_curve : bool, default=True
@@ -87,6 +88,9 @@ class BenchmarkConfig:
     internal_shifts : bool, default=False
         Whether to apply the best frozen row's operating point, chosen on one half of the training
         images, to the other, between halves that differ in size, shape, compression or brightness.
+    robustness : bool, default=False
+        Whether to evaluate each frozen row on degraded test images, one view of each: ten
+        degradations in five grades.
     leaks : {"error", "drop", "allow"}, default="error"
         Whether training images that leak test images are an error, left out, or kept with a note.
     adapt : bool, default=False
@@ -143,6 +147,7 @@ class BenchmarkConfig:
     repeats: int = 1
     learning_curve: bool = True
     internal_shifts: bool = False
+    robustness: bool = False
     leaks: str = "error"
     adapt: bool = False
     covariates: Sequence[str] = ()

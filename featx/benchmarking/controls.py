@@ -6,10 +6,12 @@ If a control comes near the best model, the data set has a shortcut, which that 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from featx.benchmarking.data import TrainTestData
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UnreadableImageError
 from featx.features.columns import matrix_of
@@ -18,6 +20,9 @@ from featx.images.sources import describe
 from featx.runtime.parallel import map_with_progress
 
 _BINS = 64
+
+PERMUTED = "permuted labels"
+"""Name of the control whose labels are exchanged between patients."""
 
 
 def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
@@ -69,3 +74,26 @@ CONTROLS: dict[str, Callable[[ImageDataset, int], list[float]]] = {
     "histogram": _histogram,
     "metadata": _metadata,
 }
+
+
+def permute_labels(
+    features: TrainTestData[FeatureMatrix], random_state: int
+) -> TrainTestData[FeatureMatrix]:
+    """Exchange labels between patients, who keep one label in training and test.
+
+    Patients of the same sets (training, test, external ones) exchange them among each other. A
+    model can rank such images only if it knows them or their patients from training.
+    """
+    sets = [features.train, *features.evaluated.values()]
+    patients = np.concatenate([each.patients for each in sets])
+    names, first, number = np.unique(patients, return_index=True, return_inverse=True)
+    labels = np.concatenate([each.labels for each in sets])[first]
+    sides = sum(2**place * np.isin(names, each.patients) for place, each in enumerate(sets))
+    generator = np.random.default_rng(random_state)
+    for side in np.unique(sides):
+        labels[sides == side] = generator.permutation(labels[sides == side])
+    parts = np.split(labels[number], np.cumsum([each.n_images for each in sets])[:-1])
+    train, test, *others = (
+        replace(each, labels=part) for each, part in zip(sets, parts, strict=True)
+    )
+    return TrainTestData(train, test, dict(zip(features.externals, others, strict=True)))

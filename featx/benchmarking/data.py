@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -48,6 +48,11 @@ class TrainTestData(Generic[Images]):
     def evaluated(self) -> dict[str, Images]:
         """Test data under ``""`` and external validation sets by name."""
         return {"": self.test, **self.externals}
+
+    def map(self, change: Callable[[Images], Images]) -> TrainTestData[Images]:
+        """Return what a function makes of each of the data."""
+        externals = {name: change(each) for name, each in self.externals.items()}
+        return TrainTestData(change(self.train), change(self.test), externals)
 
     @cached_property
     def identity(self) -> list[Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.benchmarking.controls import PERMUTED
 from featx.benchmarking.evaluation import Evaluation
 from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
@@ -14,6 +15,7 @@ from featx.reporting.records import FITTED, BenchmarkRow
 __all__ = [
     "curve_notes",
     "few_patients_notes",
+    "robustness_notes",
     "row_notes",
     "shift_notes",
     "shortcut_notes",
@@ -66,7 +68,7 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
                 notes.append(Note("off-center", {**values, "reason": scores.off_center, **figures}))
     for row in rows:
         notes += [Note("diagnosis", {"model": row.backbone, "text": t}) for t in row.diagnosis]
-    return notes + few_patients_notes(rows) + shortcut_notes(rows)
+    return notes + robustness_notes(rows) + few_patients_notes(rows) + shortcut_notes(rows)
 
 
 def _reference_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
@@ -107,11 +109,19 @@ def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
 
 
 def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
-    """Name the controls that rank better than chance and nearly as well as the best model."""
+    """Name the controls that rank better than chance and nearly as well as the best model.
+
+    With permuted labels nothing should rank better than chance.
+    """
     measured = [row for row in rows if math.isfinite(row.auc)]
+    permuted = [row for row in measured if row.kind == "control" and row.backbone == PERMUTED]
+    measured = [row for row in measured if row not in permuted]
     models = (row.auc for row in measured if row.kind not in ("control", "adapted"))
     best = max(models, default=1.0)
+    areas = [row.estimates["auc"] for row in permuted]
     return [
+        *(Note("permuted", {"auc": a.value, "low": a.low}) for a in areas if a.low > 0.5),
+    ] + [
         Note("shortcut", {"model": row.backbone, "auc": row.auc, "best": best})
         for row in measured
         if row.kind == "control"
@@ -150,6 +160,16 @@ def shift_notes(points: Sequence[Mapping[str, Any]]) -> list[Note]:
         for each in [[point[figure] for point in points]]
     }
     return [Note("internal-shifts", {"name": points[0]["name"], **ranges})]
+
+
+def robustness_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Name the degradation that each model's AUC falls most under."""
+    notes = []
+    for row in (row for row in rows if row.robustness):
+        points = [point for point in row.robustness if point["auc"] is not None]
+        worst = min(points, key=lambda point: point["auc"])
+        notes.append(Note("robustness", {"model": _model(row), "first": points[0], "worst": worst}))
+    return notes
 
 
 def _model(row: BenchmarkRow) -> str:

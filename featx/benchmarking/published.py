@@ -39,11 +39,13 @@ def to_markdown(figures: list[dict[str, Any]]) -> str:
         "Figures as their authors give them, on other splits and protocols: not comparable row by "
         "row with the table above. 624 test images leave an accuracy uncertain by 2 to 3 points.",
         "",
-        "| System | Source | Population | Protocol | Accuracy | AUC | Note |",
-        "|---|---|---|---|---:|---:|---|",
+        "| System | Source | Population | Protocol | Chosen on | Accuracy | AUC | Note |",
+        "|---|---|---|---|---|---:|---:|---|",
     ]
     for figure in figures:
         cells = [figure[name] for name in ("system", "source", "population", "protocol")]
+        # Runs of before stored none.
+        cells.append(figure.get("chosen_on", "not stated"))
         cells += ["-" if figure[n] is None else f"{figure[n]:.3f}" for n in ("accuracy", "auc")]
         lines.append(f"| {' | '.join([*cells, figure['note'] or '-'])} |")
     return "\n".join(lines)

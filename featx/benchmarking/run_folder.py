@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # Settings that add rows or change no number; those of `_OF_IMAGES` act through the images.
 _FREE = {"backbones", "classifiers", "baselines", "externals", "controls", "repeats", "adapt"}
 _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine", "strict"}
-_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates"}
+_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "robustness"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from featx.backbones.tuned import TUNED
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.controls import CONTROLS, control_matrix
+from featx.benchmarking.controls import CONTROLS, PERMUTED, control_matrix, permute_labels
 from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
@@ -30,6 +30,7 @@ from featx.benchmarking.note_rules import (
     typicality_notes,
 )
 from featx.benchmarking.result_cache import result_key
+from featx.benchmarking.robustness import GRADES, degraded, robustness_points
 from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.datasets.dataset import ImageDataset
@@ -37,6 +38,7 @@ from featx.errors import UsageError
 from featx.features.columns import COLUMNS
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
+from featx.images.degradation import BLACKED_OUT
 from featx.reporting.differences import pick_reference
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
@@ -101,6 +103,8 @@ class BenchmarkRunner:
             features = self._extract(backbone, tuned)
             for classifier in self.config.classifiers:
                 evaluation = self._frozen(backbone, classifier, features)
+                if self.config.robustness:
+                    evaluation = self._robust(evaluation, backbone, tuned)
                 yield evaluation
                 if best is None or _auc(evaluation) > _auc(best[0]):
                     best = evaluation, features
@@ -124,27 +128,48 @@ class BenchmarkRunner:
             for name in self.config.baselines:
                 yield self.evaluator.evaluate_baseline(name, readable)
 
+    def _embed(
+        self, backbone: str, tuned: TunedData, views: int, **changes: Any
+    ) -> Callable[[ImageDataset], FeatureMatrix]:
+        """Return the function that embeds images for a row."""
+        changes |= {"backbones": tuned.backbones}
+        config = self.config.extraction_of(backbone, views, **changes)
+        # Test images must not influence the quantization.
+        quantization = tuned.images.train if config.precision == "int8" else None
+        return partial(extract, config=config, quantization=quantization, client=self.client)
+
     def _extract(
         self, backbone: str, tuned: TunedData, views: int | None = None, **changes: Any
     ) -> Features:
         """Embed training, test and external images."""
-        changes |= {"backbones": tuned.backbones}
         train_views = views or self.config.extraction.views
         test_views = views or self.config.test_views or train_views
-        train = self.config.extraction_of(backbone, train_views, **changes)
-        test = replace(train, views=test_views)
+        embed = self._embed(backbone, tuned, test_views, **changes)
         images = tuned.images
-        # Test images must not influence the quantization.
-        quantization = images.train if train.precision == "int8" else None
-        embed = partial(extract, quantization=quantization, client=self.client)
         start_memory_watch()
         return TrainTestData(
-            train=embed(images.train, config=train),
-            test=embed(images.test, config=test),
-            externals={name: embed(each, config=test) for name, each in images.externals.items()},
+            train=self._embed(backbone, tuned, train_views, **changes)(images.train),
+            test=embed(images.test),
+            externals={name: embed(each) for name, each in images.externals.items()},
             peak_memory=peak_memory(),
             tuned=tuned.facts,
         )
+
+    def _robust(self, evaluation: Evaluation, backbone: str, tuned: TunedData) -> Evaluation:
+        """Add the figures of a frozen row on degraded test images, one view of each."""
+        row = evaluation.row
+        logger.info(f"Robustness of {row.name}: {len(GRADES):,} sets of degraded test images.")
+
+        def stored(point: list[Any], compute: Callable[[], Any]) -> Any:
+            return self._result(evaluation, "point", compute, degradation=point)
+
+        points = robustness_points(
+            self.data.readable().test,
+            self._embed(backbone, tuned, views=1),
+            cache(partial(self.evaluator.model, row)),
+            stored,
+        )
+        return replace(evaluation, row=replace(row, robustness=tuple(points)))
 
     def _of_columns(self, name: str, features: Features) -> Iterator[Evaluation]:
         for classifier in self.config.classifiers:
@@ -211,12 +236,17 @@ class BenchmarkRunner:
     def _controls(self) -> Iterator[Evaluation]:
         """Evaluate the shortcut controls."""
         images = self.data.images
-        if self.config.row_backbones and self.config.extraction.weights != "random":
+        if self.config.row_backbones:
             backbone = self.config.row_backbones[0].split("+")[0].removeprefix(TUNED)
             network = TunedData(images, (split_precision(backbone)[0][0],))
-            yield from self._control(
-                "random weights", self._extract(backbone, network, views=1, weights="random")
-            )
+            embed = partial(self._extract, backbone, views=1)
+            if self.config.extraction.weights != "random":
+                yield from self._control("random weights", embed(network, weights="random"))
+            for name in BLACKED_OUT:
+                black = images.map(partial(degraded, name=name, grade=1))
+                yield from self._control(name, embed(replace(network, images=black)))
+            features = permute_labels(embed(network), self.config.random_state)
+            yield from self._control(PERMUTED, features)
         for name in CONTROLS:
             features = TrainTestData(
                 self._train_controls[name],
@@ -248,7 +278,8 @@ class BenchmarkRunner:
         notes += [Note("externals-left-out", {"names": left_out})] if left_out else []
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
-        return BenchmarkTable(rows, notes, self._metadata(finished))
+        predictions = {"": {each.row.name: each.predictions for each in self.evaluations}}
+        return BenchmarkTable(rows, notes, self._metadata(finished), predictions)
 
     def _metadata(self, finished: bool) -> dict[str, Any]:
         """Return the plain values of ``run.json``, with the seconds since the start."""

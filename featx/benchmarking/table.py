@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
+from featx.classifiers.predictions import Predictions
 from featx.reporting.notes import Note, write_notes
 from featx.reporting.page import table_to_html
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import read_results
+from featx.reporting.results_folder import Results, read_results
 from featx.reporting.table_formats import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass
@@ -36,6 +38,8 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
     run : dict, default={}
         Content of ``run.json``: versions, settings, flow of images, audit, learning curve,
         published figures.
+    predictions : mapping, default={}
+        Predictions of the images by set (``""`` is the test set) and name of row, for figures.
 
     Examples
     --------
@@ -49,6 +53,9 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
     rows: list[BenchmarkRow]
     notes: list[Note] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+    predictions: Mapping[str, Mapping[str, Predictions]] = field(
+        default_factory=dict, compare=False
+    )
 
     @classmethod
     def load(cls, folder: str | Path) -> BenchmarkTable:
@@ -65,7 +72,7 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             If there are no results in the folder.
         """
         results = read_results(folder)
-        return cls(results.rows, results.notes, dict(results.run))
+        return cls(results.rows, results.notes, dict(results.run), results.predictions)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,6 +99,43 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         if self.run.get("published"):
             parts.append(published.to_markdown(self.run["published"]))
         return "\n\n".join(parts) + "\n"
+
+    def plot_roc(self, ax: Axes | None = None, *, positive: str | None = None) -> Axes:
+        """Draw the ROC curves of all models on the test images, with bands, by Matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw on; by default new ones.
+        positive : str, optional
+            Class that is drawn against the rest; by default the first of those that can be.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        UsageError
+            If there are no predictions.
+        MissingExtraError
+            If Matplotlib is not installed.
+        """
+        from featx.reporting.paper_figures import draw_roc, panel_of
+
+        names = tuple(self.run.get("class_names", ()))
+        results = Results(self.rows, self.run, class_names=names, predictions=self.predictions)
+        panel = panel_of(results, positive)
+        if ax is None:
+            try:
+                from matplotlib import pyplot
+            except ImportError as error:
+                from featx.errors import MissingExtraError
+
+                raise MissingExtraError("figures", "figures") from error
+            ax = pyplot.subplots()[1]
+        draw_roc(ax, panel)
+        return ax
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a pandas DataFrame with the fields of ``results.json``.

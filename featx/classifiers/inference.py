@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ def predict(
     *,
     views: int | None = None,
     adapt: bool = False,
+    coverage: float | None = None,
     **settings: Any,
 ) -> Predictions:
     """Classify images with a fitted model, from pixels to classes.
@@ -75,6 +77,10 @@ def predict(
     adapt : bool, default=False
         Whether to move the threshold to where the scores of these images fall into two groups.
         `featx.adapt` returns a model that keeps it.
+    coverage : float, optional
+        Proportion of images of each class whose `Predictions.sets` shall hold the true class, such
+        as 0.95; images whose set is not one class are undecided. It holds for images like those of
+        training alone (`featx.classifiers.conformal`).
     **settings
         Settings of `featx.ExtractionConfig` that do not change features: ``weights``,
         ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``; and rules by which images
@@ -108,6 +114,15 @@ def predict(
     rules = OpeningRules.take(settings, labeled=False, keep_columns=needed_columns(fitted))
     dataset = as_images(images, rules=rules)
     found = audited(fitted, dataset, views, adapt, **settings)
+    if coverage is not None:
+        from featx.classifiers.conformal import conformal_sets
+
+        found = replace(found, sets=conformal_sets(fitted, found.probabilities, coverage))
+        logger.warning(
+            f"Sets hold the true class of {coverage:.0%} of the images of each class only where "
+            "images are like those of training; another hospital, device or selection of patients "
+            "voids this coverage."
+        )
     log_findings(found.findings)
     return found
 

@@ -56,6 +56,8 @@ class Predictions:
     typicality : array-like of float64, shape (n_images,), optional
         Proportion of training patients at least as far away in feature space; at most 0.01 where
         an image is unlike the training images, None where unknown.
+    sets : array-like of bool, shape (n_images, n_classes), optional
+        Which classes an image may be of at the coverage asked for; None if none was.
 
     Examples
     --------
@@ -77,6 +79,7 @@ class Predictions:
     unreadable: Sequence[tuple[str, str]] = ()
     findings: Sequence[Finding] = ()
     typicality: Any = None
+    sets: Any = None
 
     def __post_init__(self) -> None:
         n, k = len(self.names), len(self.class_names)
@@ -95,6 +98,8 @@ class Predictions:
             fields["predicted"] = check_codes(self.predicted, k, what="predicted classes")
         if self.typicality is not None:
             fields["typicality"] = np.asarray(self.typicality, dtype=np.float64).reshape(n)
+        if self.sets is not None:
+            fields["sets"] = np.asarray(self.sets, dtype=bool).reshape(n, k)
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -116,6 +121,13 @@ class Predictions:
         if self.predicted is None:
             raise UsageError("no threshold was applied to these predictions; call decide() first")
         return np.array(self.class_names, dtype=np.str_)[self.predicted]
+
+    @property
+    def undecided(self) -> npt.NDArray[np.bool_]:
+        """Whether an image's set is not of one class."""
+        if self.sets is None:
+            raise UsageError("these predictions have no sets; give predict() a coverage")
+        return np.asarray(self.sets.sum(axis=1) != 1)
 
     def counts(self) -> dict[str, int]:
         """Return the number of images predicted as each class; empty before `decide`."""
@@ -142,7 +154,7 @@ class Predictions:
         fields: dict[str, Any] = {
             name: None if values is None else values[chosen]
             for name, values in vars(self).items()
-            if name in ("probabilities", "labels", "patients", "predicted", "typicality")
+            if name in ("probabilities", "labels", "patients", "predicted", "typicality", "sets")
         }
         return replace(self, names=tuple(self.names[place] for place in chosen), **fields)
 
@@ -226,7 +238,8 @@ class Predictions:
         """Write one line per image, as `from_csv` reads it.
 
         Labeled images have the columns ``path``, ``label``, ``patient``, one
-        ``probability_CLASS`` per class, ``typicality`` where known and, after `decide`,
+        ``probability_CLASS`` per class, ``typicality`` and ``set`` (such as ``NORMAL|PNEUMONIA``)
+        where known and, after `decide`,
         ``predicted`` and ``problem``. Others have ``path``, the probabilities, ``typicality``, the
         predicted class as ``label``, and ``problem``: why an image could not be read.
 
@@ -244,6 +257,9 @@ class Predictions:
             columns[_PROBABILITY + name] = values
         if self.typicality is not None:
             columns["typicality"] = self.typicality.tolist()
+        if self.sets is not None:
+            names = np.array(self.class_names)
+            columns["set"] = ["|".join(names[chosen]) for chosen in self.sets]
         if not self.labeled or self.predicted is not None:
             columns["predicted" if self.labeled else "label"] = self.predicted_names
             columns["problem"] = [""] * len(self)
@@ -311,6 +327,9 @@ class Predictions:
             predicted=np.array(codes(predicted), dtype=np.int64) if predicted in place else None,
             typicality=[float(line[place["typicality"]]) for line in lines]
             if "typicality" in place
+            else None,
+            sets=[[name in line[place["set"]].split("|") for name in classes] for line in lines]
+            if "set" in place
             else None,
             unreadable=[(line[place["path"]], line[problem]) for line in broken],
         )

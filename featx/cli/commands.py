@@ -217,7 +217,8 @@ def fit(
 @parameters.option(
     "--controls/--no-controls",
     default=True,
-    help="Shortcut controls: rows from random weights, histogram and metadata.",
+    help="Shortcut controls: rows from random weights, images without their center, their border "
+    "alone, permuted labels, histogram and metadata.",
 )
 @options.externals_option
 @options.external_rules
@@ -238,6 +239,11 @@ def fit(
 @options.flag(
     "internal-shifts",
     "Operating point of the best frozen row between halves of the training images that differ.",
+)
+@options.flag(
+    "robustness",
+    "Each frozen row on degraded test images: contrast, gamma, blur, noise, JPEG, rotation, crop, "
+    "border, marker, down-sampling, in five grades.",
 )
 @parameters.option(
     "--published/--no-published",

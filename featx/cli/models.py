@@ -22,6 +22,13 @@ _model = click.argument("model", type=parameters.InputPath("model"))
 @options.table_options
 @options.output_option("file", "predictions.csv", help="CSV file to write.")
 @options.inference_options
+@parameters.option(
+    "--coverage",
+    type=parameters.PROPORTION,
+    help="Add the classes that an image may be of, so that they hold the true one for this "
+    "proportion of each class, such as 0.95; images with several or none are undecided. Voided by "
+    "images unlike those of training.",
+)
 @options.running_options
 def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """Classify IMAGES, which need no labels, with a fitted MODEL.
@@ -43,7 +50,11 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
         "findings": [finding.to_dict() for finding in result.findings],
         "unreadable": report_unreadable(result),
     }
-    print_result(summary, f"{len(result.names):,} images classified: {out}")
+    text = f"{len(result.names):,} images classified: {out}"
+    if result.sets is not None:
+        summary["undecided"] = int(result.undecided.sum())
+        text += f"; {summary['undecided']:,} undecided, by the column 'set'"
+    print_result(summary, text)
 
 
 @commands.command()

@@ -100,6 +100,9 @@ class Choice(click.Choice[str]):
         return str(_Converted(find).convert(value, param, ctx))
 
 
+FORMAT = Choice(["pdf", "svg", "png"])
+
+
 class FloatRange(click.FloatRange):
     """Number in a range, which nan is not."""
 

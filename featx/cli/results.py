@@ -32,6 +32,26 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 @commands.command()
+@click.argument("folder", type=parameters.InputPath("results"))
+@options.output_option(
+    "folder",
+    "figures",
+    required=False,
+    help="Folder to write.  [default: figures in FOLDER]",
+)
+@options.names_option("formats", ["pdf"], parameters.FORMAT, "Formats: pdf, svg, png.")
+@options.json_option
+def figures(folder: Path, out: Path | None, formats: list[str]) -> None:
+    """Draw the figures of the benchmark in FOLDER for a paper, with their numbers as CSV.
+
+    Example: featx figures results --format pdf,svg
+    """
+    files = featx.figures(folder, out, formats)
+    numbers = sum(path.suffix == ".csv" for path in files)
+    print_result({"files": files}, f"{numbers} figures written to {files[0].parent}")
+
+
+@commands.command()
 @click.argument("first", type=parameters.InputPath("results"))
 @click.argument("second", type=parameters.InputPath("results"))
 @options.json_option
@@ -86,3 +106,16 @@ def explore(matrix: Path, images: Path | None, out: Path, **given: Any) -> None:
     )
     alarms = [finding.alarm for finding in found.findings]
     print_result({**found.to_dict(), "out": out}, *alarms, text)
+
+
+@commands.command()
+@click.argument("matrix", type=parameters.InputPath("matrix"))
+@options.output_option("file", "features.h5", help="File to write: .parquet or .npy.")
+@options.json_option
+def export(matrix: Path, out: Path) -> None:
+    """Write the features of MATRIX for other programs: Parquet, or NumPy with a CSV of its rows.
+
+    Example: featx export features.h5 --out features.parquet
+    """
+    files = featx.export(matrix, out)
+    print_result({"files": files}, f"Written: {', '.join(map(str, files))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from pathlib import Path
 
@@ -27,7 +28,10 @@ CLASS_NAMES = {
 
 
 def list_medmnist(path: Path, labeled: bool | None) -> Listing:
-    """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``."""
+    """List the images of a MedMNIST file, such as ``pneumoniamnist_224.npz``.
+
+    The published list of their source files, ``pneumoniamnist.csv`` beside it, adds their names.
+    """
     listing = Listing([], [], [], [], None, str(path))
     try:
         _check_size(path)
@@ -51,11 +55,38 @@ def list_medmnist(path: Path, labeled: bool | None) -> Listing:
         raise UsageError(f"{path} is not a MedMNIST file, or is damaged ({error})") from error
     listing.labels_from = "the file's arrays" if any(listing.labels) else ""
     listing.splits_from = "the file's arrays"
+    sources = path.with_name(f"{path.stem.partition('_')[0]}.csv")
+    if sources.is_file():
+        listing.names = _source_names(sources, listing.names)
     if not listing.names:
         raise UsageError(
             f"{path} is not a MedMNIST file: it has no array train_images, val_images, test_images"
         )
     return listing
+
+
+def _source_names(path: Path, names: list[str]) -> list[str]:
+    """Append the names of source files, by the columns split, index and image_id of a list."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            known = {
+                f"{row['split'].lower()}/{int(row['index']):06d}": Path(row["image_id"]).name
+                for row in csv.DictReader(file)
+            }
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, csv.Error) as error:
+        raise UsageError(
+            f"{path} is no list of MedMNIST's source files ({type(error).__name__}: {error}); it "
+            "needs the columns split, index and image_id. Rename it if it is another file"
+        ) from error
+    missing = [name for name in names if not known.get(name)]
+    if missing or len(known) != len(names):
+        example = f", such as {missing[0]}" if missing else ""
+        raise UsageError(
+            f"{path} lists {len(known):,} images and the data file has {len(names):,}; "
+            f"{len(missing):,} of these are not listed{example}. Give the list of this data set, "
+            "or rename it"
+        )
+    return [f"{name}/{known[name]}" for name in names]
 
 
 def _check_size(path: Path) -> None:

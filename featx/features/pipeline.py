@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,8 +29,8 @@ from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.images.pixel_facts import pixel_facts
-from featx.images.reading import Color, read_image
-from featx.images.sources import Source, content_of, pixels_of
+from featx.images.reading import Color
+from featx.images.sources import Source, digest_of, load, pixels_of
 from featx.runtime.parallel import prefetch
 from featx.runtime.progress import progress
 
@@ -306,14 +305,14 @@ def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
     """Decode an image, whose bytes must be those that its digest was computed of."""
     if isinstance(source, np.ndarray):
         return pixels_of(source, color)
-    content = content_of(source)
-    if hashlib.sha256(content).hexdigest() != digest:
+    loaded = load(source)
+    if digest_of(loaded) != digest:
         raise FeatxError(
             f"{name} has other bytes than when it was listed, though its size and times may be the "
             "same. Run again with --rehash (rehash=True) to read every file again; on a cluster, "
             "check that all machines read the same files"
         )
-    return read_image(content, color)
+    return pixels_of(loaded, color)
 
 
 def _batches(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from featx.errors import UnreadableImageError
 from featx.images.archives import Member
+from featx.images.degradation import Degraded, derived_pair, original_of
 from featx.images.depth import find_bits, to_intensities, to_luminance
 from featx.images.dicom.reader import is_dicom
 from featx.images.file_limits import read_bytes
@@ -21,6 +22,7 @@ from featx.images.tiff_tags import is_tiff
 
 _NUMBERS = {"b": "unsigned", "u": "unsigned", "i": "signed", "f": "floating-point"}
 
+# A `Degraded` source stands for any of them, with its original read in its place.
 Source = Path | Member | RemoteFile | npt.NDArray
 Loaded = bytes | npt.NDArray
 """What `load` returns: the functions of this module take it as they take a source."""
@@ -33,6 +35,8 @@ def anchored(source: Source) -> Source:
 
 def load(source: Source) -> Loaded:
     """Return the bytes of a file, or an array as it is, so that a file is read once."""
+    if isinstance(source, Degraded):
+        return source.loaded(load(source.source))
     return source if isinstance(source, np.ndarray) else content_of(source)
 
 
@@ -40,6 +44,9 @@ def pixels_of(source: Source | Loaded, color: Color) -> npt.NDArray:
     """Decode an image; see `read_image`."""
     if isinstance(source, np.ndarray):
         return _array_in_color(source, color)
+    if isinstance(source, Degraded):
+        original = load(source.source)
+        return source.apply(pixels_of(original, color), digest_of(original))
     return read_image(content_of(source), color)
 
 
@@ -54,14 +61,16 @@ def digest_of(source: Source | Loaded) -> str:
     if isinstance(source, np.ndarray):
         header = f"{source.dtype.str}{source.shape}".encode()
         return hashlib.sha256(header + source.tobytes()).hexdigest()
+    if isinstance(source, Degraded):
+        return source.derived(digest_of(source.source))
     return hashlib.sha256(content_of(source)).hexdigest()
 
 
 def identify(source: Source) -> tuple[str, str]:
     """Return the SHA-256 of an image's bytes, and the key of its rows in the cache."""
-    loaded = load(source)
+    loaded: Loaded = load(original_of(source))
     digest = digest_of(loaded)
-    return digest, row_key(digest, loaded)
+    return derived_pair(source, (digest, row_key(digest, loaded)))
 
 
 def read_beginning(source: Path | Member | RemoteFile | bytes, length: int = 132) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +20,7 @@ from featx.metrics.intervals import (
     effective_patients,
     mean_interval,
     proportion_interval,
+    ratio_interval,
 )
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
@@ -26,6 +29,7 @@ __all__ = ["RESAMPLED", "figures_of_class", "mean_figures", "resample_tasks"]
 
 # Figures whose intervals come from resamples of patients.
 RESAMPLED = (
+    "mcc",
     "average_precision",
     "brier",
     "calibration_slope",
@@ -72,6 +76,7 @@ def figures_of_class(
             "balanced_accuracy": mean_interval(parts, influences),
             "f1": Interval(*f1),
         }
+        | _likelihood_ratios(parts[0], parts[1], influences)
         | _by_bootstrap(values, replicates, trials, confidence)
     )
 
@@ -107,6 +112,22 @@ def mean_figures(
     return {"auc": auc} | figures | _by_bootstrap(values, replicates, trials, confidence)
 
 
+def _likelihood_ratios(
+    sensitivity: Interval, specificity: Interval, influences: Floats
+) -> dict[str, Interval]:
+    scale = math.sqrt(float((influences[0] @ influences[0]) * (influences[1] @ influences[1])))
+    # That of sensitivity and 1 - specificity, and of 1 - sensitivity and specificity.
+    correlation = -float(influences[0] @ influences[1]) / scale if scale > 0 else 0.0
+    return {
+        "lr_positive": ratio_interval(sensitivity, _complement(specificity), correlation),
+        "lr_negative": ratio_interval(_complement(sensitivity), specificity, correlation),
+    }
+
+
+def _complement(figure: Interval) -> Interval:
+    return Interval(1 - figure.value, 1 - figure.high, 1 - figure.low)
+
+
 def _influences(tasks: list[TwoWayTask], names: tuple[str, ...], numbers: Integers) -> Floats:
     """Return each patient's influence on proportions, a row for each task and name."""
     rows = []
@@ -129,6 +150,10 @@ def _by_bootstrap(
             intervals[name] = calibration_error_interval(value, resampled, shifts, confidence)
         elif name.startswith("calibration"):
             intervals[name] = basic_interval(value, resampled, confidence)
+        elif name == "mcc":
+            # A correlation: half of 1 plus it is a fraction.
+            found = fraction_interval((1 + value) / 2, (1 + resampled) / 2, trials, confidence, 0.1)
+            intervals[name] = Interval(value, 2 * found.low - 1, 2 * found.high - 1)
         else:
             assumed = 1e-6 if name == "brier" else 0.5
             intervals[name] = fraction_interval(value, resampled, trials, confidence, assumed)

@@ -1,4 +1,4 @@
-"""Decision curves: the net benefit of acting on a model's predictions."""
+"""Decision curves, and errors among the most certain predictions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy.typing as npt
 from featx.errors import UsageError
 from featx.metrics.intervals import Floats
 from featx.metrics.labels import check_binary, check_scores
+from featx.metrics.reliability import log_odds
 
-__all__ = ["net_benefit", "net_benefit_of_treating_all"]
+__all__ = ["net_benefit", "net_benefit_of_treating_all", "risk_coverage"]
 
 
 def net_benefit(
@@ -84,6 +85,47 @@ def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike
     positive, cuts = _checked(labels, thresholds)
     prevalence = positive.mean()
     return prevalence - (1 - prevalence) * cuts / (1 - cuts)
+
+
+def risk_coverage(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, threshold: float = 0.5
+) -> tuple[Floats, Floats]:
+    """Return the proportion of errors among the most certain images, by their proportion.
+
+    The least certain images are those whose log-odds are nearest to those of the threshold.
+
+    Parameters
+    ----------
+    labels, probabilities : array-like, shape (n_images,)
+        As in `net_benefit`.
+    threshold : float, default=0.5
+        Probability from which an image is called positive.
+
+    Returns
+    -------
+    coverage, risk : ndarray of float64
+        Proportion of images that are decided, rising to 1, and proportion of errors among them.
+        Images that are equally certain are decided together.
+
+    References
+    ----------
+    El-Yaniv R, Wiener Y (2010). On the foundations of noise-free selective classification. Journal
+    of Machine Learning Research 11:1605-1641.
+
+    Examples
+    --------
+    >>> coverage, risk = risk_coverage([False, True, True, True], [0.1, 0.4, 0.7, 0.95])
+    >>> coverage.tolist(), risk.round(2).tolist()
+    ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.25])
+    """
+    positive, cut = _checked(labels, [min(threshold, 1 - 1e-12)])
+    scores = check_scores(probabilities, len(positive))
+    certainty = np.abs(log_odds(scores) - log_odds(cut))
+    order = np.argsort(-certainty, kind="stable")
+    decided = np.arange(1, len(order) + 1)
+    errors = np.cumsum((scores >= threshold)[order] != positive[order])
+    last = np.append(np.diff(certainty[order]) < 0, True)
+    return decided[last] / len(order), errors[last] / decided[last]
 
 
 def _checked(

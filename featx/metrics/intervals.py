@@ -19,6 +19,7 @@ __all__ = [
     "mean_interval",
     "number_patients",
     "proportion_interval",
+    "ratio_interval",
     "two_sided_quantile",
     "wilson_interval",
     "without_one",
@@ -277,6 +278,37 @@ def mean_interval(parts: Sequence[Interval], influences: Floats) -> Interval:
         mean - math.sqrt(max(0.0, below @ correlation @ below)) / n,
         mean + math.sqrt(max(0.0, above @ correlation @ above)) / n,
     )
+
+
+def ratio_interval(top: Interval, bottom: Interval, correlation: float = 0.0) -> Interval:
+    """Return the ratio of two figures from 0 to 1 with an interval from theirs (MOVER-R).
+
+    Undefined where the divisor is 0; the upper bound is inf where the divisor's lower bound is 0.
+
+    References
+    ----------
+    Donner A, Zou GY (2012). Closed-form confidence intervals for functions of the normal mean and
+    standard deviation. Statistical Methods in Medical Research 21:347-359.
+
+    Examples
+    --------
+    >>> print(ratio_interval(wilson_interval(90, 100), wilson_interval(20, 200)))
+    9.000 (5.962 to 13.737)
+    """
+    if not bottom.value > 0:
+        return Interval.undefined()
+    (p, p_low, p_high), (q, q_low, q_high) = (
+        (each.value, each.low, each.high) for each in (top, bottom)
+    )
+    middle = p * q - correlation * (p - p_low) * (q_high - q)
+    inside = middle**2 - p_low * q_high * (2 * p - p_low) * (2 * q - q_high)
+    numerator = p_low * (2 * p - p_low)
+    low = numerator / (middle + math.sqrt(max(0.0, inside))) if numerator > 0 else 0.0
+    middle = p * q - correlation * (p_high - p) * (q - q_low)
+    inside = middle**2 - p_high * q_low * (2 * p - p_high) * (2 * q - q_low)
+    divisor = q_low * (2 * q - q_low)
+    high = (middle + math.sqrt(max(0.0, inside))) / divisor if divisor > 0 else math.inf
+    return Interval(p / q, low, high)
 
 
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:

@@ -90,6 +90,7 @@ class TwoWayTask:
         slope, intercept = calibration_fit(self.positive, self._log_odds, weights)
         gaps = calibration_gaps(self.positive, self.probability, weights)
         return {
+            "mcc": self._mcc(weights),
             "average_precision": self._average_precision(weights),
             "brier": weights @ (self.probability - self.positive) ** 2 / weights.sum(axis=1),
             "calibration_slope": slope,
@@ -126,6 +127,15 @@ class TwoWayTask:
     @cached_property
     def _ranked(self) -> RankedImages:
         return RankedImages(self.positive, self.probability)
+
+    def _mcc(self, weights: Floats) -> Floats:
+        """Return Matthews' correlation coefficient, nan where one class is true or predicted."""
+        total = weights.sum(axis=1)
+        both, p, q = (
+            weights @ each.astype(np.float64) / total
+            for each in (self.positive & self.predicted, self.positive, self.predicted)
+        )
+        return divide(both - p * q, np.sqrt(p * (1 - p) * q * (1 - q)))
 
     def _average_precision(self, weights: Floats) -> Floats:
         tp, fp = self._ranked.counts(weights)

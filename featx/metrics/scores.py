@@ -40,6 +40,8 @@ METRICS = (
     "ppv",
     "npv",
     "f1",
+    "lr_positive",
+    "lr_negative",
     *RESAMPLED,
 )
 """Names of all figures, in the order of a table."""
@@ -196,14 +198,16 @@ def evaluate(
 
     With two classes the last is the positive one. With more, metrics are macro averages of
     one-vs-rest metrics, except accuracy; the balanced accuracy is the mean sensitivity. An average
-    is undefined where that of any class is. Use `featx.evaluate` for a model and images.
+    is undefined where that of any class is. Likelihood ratios (``lr_positive``: sensitivity over
+    1 - specificity, ``lr_negative``: 1 - sensitivity over specificity) are of single classes only.
+    Use `featx.evaluate` for a model and images.
 
     Intervals: `auc_interval` for the AUC; `proportion_interval` (Wilson) for accuracy,
     sensitivity, specificity, PPV, NPV and, by the Jaccard index, F1; `mean_interval` for the
-    balanced accuracy and means over classes; the bootstrap by patient (`featx.metrics.bootstrap`)
-    for the others. All are clustered by patient; with one image per patient, proportions have
-    Wilson's plain interval. With an effective number of under 10 patients of a class
-    (`Scores.fewest_patients`), coverage was not found to be near 95 %.
+    balanced accuracy and means over classes; `ratio_interval` for likelihood ratios; the bootstrap
+    by patient (`featx.metrics.bootstrap`) for the others. All are clustered by patient; with one
+    image per patient, proportions have Wilson's plain interval. With an effective number of under
+    10 patients of a class (`Scores.fewest_patients`), coverage was not found to be near 95 %.
 
     Parameters
     ----------
@@ -273,7 +277,7 @@ def evaluate(
     n = len(class_names)
     confusion = np.bincount(labels * n + predicted, minlength=n**2).reshape(n, n).astype(np.int64)
     return Scores(
-        metrics={name: metrics[name] for name in METRICS},
+        metrics={name: metrics[name] for name in METRICS if name in metrics},
         n=len(labels),
         n_patients=None if patients is None else int(numbers.max()) + 1,
         confusion=confusion,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
-from featx.metrics.decision import net_benefit, net_benefit_of_treating_all
+from featx.metrics.decision import net_benefit, net_benefit_of_treating_all, risk_coverage
 from featx.metrics.intervals import Interval, proportion_interval
 from featx.metrics.scores import Scores
 from featx.reporting.records import BenchmarkRow
@@ -25,6 +25,9 @@ _SMALL = (400, 240)
 
 # Bins of the calibration figure.
 _BINS = 10
+
+# Proportions of fewer images are noise.
+_FEWEST_DECIDED = 10
 
 # From this AUC on, curves overlap except in the corner.
 _CROWDED = 0.96
@@ -202,6 +205,64 @@ def decision_figure(models: Models, positive: str) -> Markup:
     for _, model in _grouped(plot, models):
         draw(net_benefit(model.positive, model.probability, thresholds), model.style)
     return plot.svg()
+
+
+def risk_figure(models: Models, positive: str) -> Markup | None:
+    """Draw the proportion of errors among the most certain images; None without thresholds."""
+    curves = {
+        place: risk_coverage(model.positive, model.probability, model.threshold)
+        for place, model in models.items()
+        if model.threshold is not None
+    }
+    if not curves:
+        return None
+    least = min(1.0, max(_FEWEST_DECIDED / len(model.positive) for model in models.values()))
+    highest = max(risk[share >= least].max() for share, risk in curves.values())
+    plot = Plot(
+        f"Errors among the most certain predictions of {positive}",
+        "; ".join(
+            f"{models[place].label}: {risk[np.searchsorted(share, 0.8)]:.3f} of 80 % of the images"
+            for place, (share, risk) in curves.items()
+        ),
+        Axis("Proportion of images decided"),
+        Axis("Proportion of errors", 0, max(0.01, 1.05 * float(highest)), form="{:.2g}".format),
+    )
+    for place, model in _grouped(plot, {place: models[place] for place in curves}):
+        share, risk = curves[place]
+        plot.line(share[share >= least], risk[share >= least], model.style)
+    return plot.svg()
+
+
+def robustness_figures(
+    rows: Sequence[BenchmarkRow], styles: Sequence[str], shown: Sequence[int]
+) -> dict[str, Markup]:
+    """Draw AUC by grade of each degradation of the test images, with intervals."""
+    robust = {place: row for place, row in enumerate(rows) if row.robustness}
+    points = [p for row in robust.values() for p in row.robustness if p["auc"] is not None]
+    lows = [p["auc"] if p["auc_low"] is None else p["auc_low"] for p in points]
+    drawn = {}
+    for name in dict.fromkeys(p["degradation"] for p in points if p["grade"]):
+        plot = Plot(
+            f"AUC under {name}",
+            f"AUC on the test images, degraded by {name} in grades, of "
+            + ", ".join(row.label for row in robust.values()),
+            Axis(f"Grade of {name}", -0.2, 5.2, ticks=range(6)),
+            Axis("AUC on test", *_with_margin(min(lows), 1.0), form="{:.2g}".format),
+            _SMALL,
+        )
+        for place, row in robust.items():
+            plot.begin_group(place, place in shown)
+            own = [p for p in row.robustness if p["degradation"] in ("none", name)]
+            own = [p for p in own if p["auc"] is not None]
+            plot.line([p["grade"] for p in own], [p["auc"] for p in own], styles[place])
+            for p in own:
+                if p["auc_low"] is not None:
+                    plot.whisker(p["grade"], p["auc_low"], p["auc_high"], styles[place])
+                tip = f"{row.label}, grade {p['grade']}: {p['auc']:.3f}"
+                plot.point(p["grade"], p["auc"], styles[place], "circle", tip)
+            plot.end_group()
+        drawn[name] = plot.svg()
+    return drawn
 
 
 def learning_figure(points: Sequence[Mapping[str, Any]], style: str) -> Markup:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +11,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from featx.backbones.registry import BACKBONES
 from featx.classifiers.calibration import probabilities
@@ -109,12 +112,35 @@ def model_card(
             column.title: [
                 make_cell(found.get(column.field), column.form) for found in sets.values()
             ]
-            for column in sorted((*MAIN[:5], *MORE[:7]), key=lambda c: METRICS.index(c.field))
+            for column in sorted((*MAIN[:5], *MORE[:10]), key=lambda c: METRICS.index(c.field))
         },
         collapsed={place: reason for place, (reason, _) in places.items() if reason},
         off_center={place: reason for place, (_, reason) in places.items() if reason},
         limits=limits,
+        front=_front_matter(name, facts, row),
     )
+
+
+def _front_matter(name: str, facts: Mapping[str, Any], row: BenchmarkRow | None) -> Markup:
+    """Return what the Hugging Face Hub reads of a card, in YAML."""
+    known: dict[str, Any] = {"library_name": "featx", "pipeline_tag": "image-classification"}
+    known["tags"] = ["medical-imaging", "chest-x-ray", "skops", "sklearn"]
+    if row is not None:
+        values = [
+            {"type": kind, "value": round(row.estimates[figure].value, 4)}
+            for figure, kind in (("auc", "roc_auc"), ("accuracy", "accuracy"), ("f1", "f1"))
+            if math.isfinite(row.estimates[figure].value)
+        ]
+        # The hub asks for a data set; which it was, only the authors may say.
+        data = {"name": f"test images ({' or '.join(facts['class_names'])})", "type": "images"}
+        task = {"type": "image-classification"}
+        result = {"task": task, "dataset": data, "metrics": values}
+        known["model-index"] = [{"name": name, "results": [result]}]
+    # JSON is YAML, too; one line a key, with no letter that a viewer of Markdown would obey.
+    texts = (json.dumps(value, ensure_ascii=False) for value in known.values())
+    plain = (text.replace("<", "\\u003c").replace(">", "\\u003e") for text in texts)
+    lines = (f"{key}: {_printable(text)}" for key, text in zip(known, plain, strict=True))
+    return Markup("\n".join(["---", *lines, "---"]))
 
 
 @cache
@@ -128,5 +154,10 @@ def _template() -> Template:
 
 def _escaped(value: object) -> str:
     """Keep names from being read as Markdown, HTML or new lines."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in str(value))
-    return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", line)
+    if isinstance(value, Markup):
+        return str(value)
+    return re.sub(r"([\\`*{}\[\]<>|#])", r"\\\1", _printable(str(value)))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from featx.audit.findings import Finding
 
-_ALARMS = {"unfinished", "leak", "shortcut", "collapsed", "synthetic", "alarm"}
+_ALARMS = {"unfinished", "leak", "permuted", "shortcut", "collapsed", "synthetic", "alarm"}
 
 # The first version stored the kind of such a note only as its first word.
 _STORED_ALARMS = ("LEAK", "SHORTCUT", "COLLAPSED", "SYNTHETIC")
@@ -28,8 +28,9 @@ class Note:
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``,
         ``reference``, ``float32``, ``columns``, ``seeds``, ``network``, ``adapted``, ``collapsed``,
-        ``off-center``, ``diagnosis``, ``few-patients``, ``few-images``, ``shortcut``,
-        ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
+        ``off-center``, ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``,
+        ``few-images``, ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for
+        stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -155,6 +156,8 @@ def _reference(values: Mapping[str, Any]) -> str:
 _CONTROLS = {
     "metadata": "It holds sizes and color mode, nothing of the lungs.",
     "histogram": "It holds how often each gray level occurs, not where.",
+    "center removed": "Its images are black in the middle, where the lungs are.",
+    "outer border": "Its images are black but for a narrow border.",
     "random weights": "Its network was never trained on images, but sees the lungs.",
 }
 
@@ -247,6 +250,20 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"Few patients: the rarest class of {v['set'] or 'the test set'} has an effective number "
         f"of {v['patients']:.1f} (patients with many images outweigh others). With fewer than "
         f"{v['needed']}, intervals may hold the true figure less often than in 95 %."
+    ),
+    "permuted": lambda v: (
+        f"PERMUTED: with labels exchanged between patients, test images are still ranked with AUC "
+        f"{v['auc']:.3f} (lower bound {v['low']:.3f}), as by chance in one run of forty. The model "
+        "recognizes test images or their patients: look for images of one patient, and for near "
+        "duplicates, in training and test."
+    ),
+    "robustness": lambda v: (
+        f"Robustness of {v['model']} (one view of each test image): AUC {v['first']['auc']:.3f}, "
+        f"sensitivity {_figure(v['first']['sensitivity'], '.3f')}, specificity "
+        f"{_figure(v['first']['specificity'], '.3f')}; worst under {v['worst']['degradation']}, "
+        f"grade {v['worst']['grade']}: {v['worst']['auc']:.3f}, "
+        f"{_figure(v['worst']['sensitivity'], '.3f')}, "
+        f"{_figure(v['worst']['specificity'], '.3f')}."
     ),
     "shortcut": _shortcut,
     "typicality": _typicality,

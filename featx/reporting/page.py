@@ -75,7 +75,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
 
 
 def _render_results(results: Results) -> str:
-    shown = _shown_at_first(results.rows)
+    shown = shown_at_first(results.rows)
     styles = assign_styles(len(results.rows), shown)
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
     if not results.patients_known:
@@ -99,6 +99,7 @@ def _render_results(results: Results) -> str:
         cost=figures.cost_figure(results.rows, styles),
         learning=figures.learning_figure(points, styles[learner]) if len(points) > 1 else None,
         learning_of=results.rows[learner].label if points else "",
+        robustness=figures.robustness_figures(results.rows, styles, shown),
         draw=figures,
         operating_cost=partial(operating_cost, point=results.operating_point),
         loss=LOSSES.get(results.operating_point.criterion),
@@ -163,7 +164,7 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def _shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
+def shown_at_first(rows: Sequence[BenchmarkRow]) -> list[int]:
     """Choose the best frozen row and baseline, not by test images, and the best control."""
     controls = [i for i, row in enumerate(rows) if row.kind == "control" and row.auc == row.auc]
     control = max(controls, key=lambda place: rows[place].auc, default=None)

@@ -174,6 +174,8 @@ class BenchmarkRow:
         Of images and columns, the differences from the columns alone: what the images add.
     diagnosis : tuple of str
         Of baselines: what went wrong in training.
+    robustness : tuple of mapping
+        Figures on degraded test images, each with ``degradation`` and ``grade``; grade 0 is none.
 
     Examples
     --------
@@ -205,6 +207,7 @@ class BenchmarkRow:
     float32: Comparison | None = None
     columns_alone: Comparison | None = None
     diagnosis: tuple[str, ...] = ()
+    robustness: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def estimates(self) -> Mapping[str, Interval]:
@@ -258,6 +261,8 @@ class BenchmarkRow:
         values["settings"] = dict(self.settings)
         if self.auc_seeds:
             values |= {"auc_seeds": list(self.auc_seeds), "auc_seeds_sd": self.auc_seeds_sd}
+        if self.robustness:
+            values["robustness"] = [dict(point) for point in self.robustness]
         if self.comparison is not None:
             values |= {"reference": self.comparison.other, **_differences(self.comparison)}
         if self.float32 is not None:
@@ -276,7 +281,7 @@ class BenchmarkRow:
             Plain values; fields that early versions lack become None or empty.
         """
         numbers = ("n_train", "views", "test_views", "auc_out_of_fold", "validation_auc")
-        lists = ("recipes", "recipe_digests", "auc_seeds", "diagnosis")
+        lists = ("recipes", "recipe_digests", "auc_seeds", "diagnosis", "robustness")
         plain: dict[str, Any] = {name: values[name] for name in numbers if name in values}
         plain |= {name: tuple(values[name]) for name in lists if name in values}
         return cls(

@@ -84,9 +84,13 @@ class Sample:
         sensitivity = special.ndtr((distance - cut) / design.spread)
         specificity = special.ndtr(cut)
         tp, fp = design.positive * sensitivity, design.negative * (1 - specificity)
-        fn = design.positive - tp
+        fn, tn = design.positive - tp, design.negative - fp
         truth = {"auc": area, "sensitivity": sensitivity}
         truth["balanced_accuracy"] = (sensitivity + specificity) / 2
+        truth["lr_positive"] = sensitivity / (1 - specificity)
+        truth["lr_negative"] = (1 - sensitivity) / specificity
+        sides = np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
+        truth["mcc"] = (tp * tn - fp * fn) / sides
         truth["ppv"] = tp / (tp + fp)
         truth["f1"] = 2 * tp / (2 * tp + fp + fn)
         return cls(labels, scores, patients, cut, truth)
@@ -101,7 +105,7 @@ def found_now(sample, figures):
         threshold=float(special.expit(sample.cut)),
         class_names=("negative", "positive"),
         patients=sample.patients,
-        n_bootstrap=2,
+        n_bootstrap=200 if "mcc" in figures else 2,
     )
     return {name: (scores.metrics[name].low, scores.metrics[name].high) for name in figures}
 

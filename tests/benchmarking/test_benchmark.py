@@ -10,13 +10,17 @@ import pytest
 
 from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
+from featx.benchmarking.controls import permute_labels
+from featx.benchmarking.data import TrainTestData
 from featx.benchmarking.learning_curve import repeated_auc
+from featx.benchmarking.note_rules import shortcut_notes
 from featx.benchmarking.published import published_figures
 from featx.classifiers.config import FitConfig
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
 from featx.features.extraction import extract
+from featx.metrics.intervals import Interval
 from featx.metrics.scores import METRICS, Scores, evaluate
 from featx.reporting.records import BenchmarkRow
 from tests.benchmarking.conftest import draw
@@ -151,7 +155,55 @@ def test_a_planted_shortcut_is_named():
     marked = replace(images, sources=tuple(arrays))
     table = benchmark(marked, **FAST, learning_curve=False)
     named = {note.values["model"] for note in table.notes if note.kind == "shortcut"}
-    assert named == {"random weights", "histogram"}
+    assert named == {"random weights", "center removed", "outer border", "histogram"}
+
+
+def test_labels_permuted_between_patients_stay_with_patients_on_both_sides():
+    images = draw(n=400, splits=np.tile(["train", "test"], 200))
+    features = extract(images, views=1)
+    train, test = (
+        features.select_images(np.flatnonzero(images.splits == s)) for s in ("train", "test")
+    )
+    permuted = permute_labels(TrainTestData(train, test), random_state=0)
+    assert (permuted.train.labels == permuted.test.labels).all()
+    agreement = (permuted.train.labels == train.labels).mean()
+    assert 0.35 < agreement < 0.65
+    assert permuted.train.labels.sum() == train.labels.sum()
+
+
+def test_models_of_permuted_labels_rank_by_chance():
+    table = benchmark(draw(n=200), **FAST, learning_curve=False)
+    (row,) = (row for row in table if row.backbone == "permuted labels")
+    assert row.kind == "control"
+    assert row.estimates["auc"].low < 0.5 < row.estimates["auc"].high
+    assert not [note for note in table.notes if note.kind == "permuted"]
+    certain = replace(row, scores=replace(row.scores, metrics={"auc": Interval(0.7, 0.6, 0.8)}))
+    (note,) = shortcut_notes([certain])
+    assert note.is_alarm
+    assert "AUC 0.700 (lower bound 0.600)" in note.text
+
+
+def test_robustness_is_measured_by_grade_and_kept(tmp_path, monkeypatch):
+    settings = {**FAST, "controls": False, "learning_curve": False, "robustness": True}
+    settings |= {"classifiers": ["logistic"], "out": tmp_path}
+    images = draw(signal=40)
+    (row,) = table = benchmark(images, **settings)
+    points = {(p["degradation"], p["grade"]): p for p in row.robustness}
+    assert len(points) == 51
+    # One view, as the row has, and no degradation.
+    assert points["none", 0]["auc"] == pytest.approx(row.auc)
+    for figure in ("sensitivity", "specificity", "accuracy"):
+        assert points["none", 0][figure] == row.estimates[figure].value
+    assert points["gamma", 5]["accuracy"] < points["none", 0]["accuracy"]
+    (note,) = (note for note in table.notes if note.kind == "robustness")
+    assert f"worst under {note.values['worst']['degradation']}" in note.text
+    stored = json.loads((tmp_path / "results.json").read_text())
+    assert stored[0]["robustness"] == list(row.robustness)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("AUC under ") == 10
+    # A second run finds every point.
+    monkeypatch.setattr("featx.benchmarking.robustness.degraded_figures", None)
+    assert benchmark(images, **settings)[0].robustness == row.robustness
 
 
 def test_a_planted_collapse_is_named():
@@ -320,19 +372,21 @@ def test_three_classes_all_the_way(tmp_path):
     frozen = table[0]
     assert frozen.auc > 0.9
     assert table.run["learning_curve"][-1]["auc"] > 0.9
-    assert set(METRICS) == set(frozen.estimates)
+    assert {*METRICS} - {"lr_positive", "lr_negative"} == {*frozen.estimates}
     saved = json.loads((tmp_path / "results.json").read_text())
     assert saved[0]["per_class"]["virus"]["auc"] == frozen.scores.per_class["virus"]["auc"].value
-    assert len((tmp_path / "table.csv").read_text().splitlines()) == 4
+    assert len((tmp_path / "table.csv").read_text().splitlines()) == 7
 
 
 def test_costs_and_caches_are_written_down(tmp_path):
     table = benchmark(draw(), **FAST, learning_curve=False, cache=tmp_path)
     # Arrays of one size have no metadata to tell them apart.
-    frozen, random, histogram = table.rows
+    frozen, random, center, border, permuted, histogram = table.rows
     folders = {path.name for path in tmp_path.iterdir() if path.name.startswith("efficientnet")}
     digests = [*frozen.recipe_digests, *random.recipe_digests]
     assert folders == {f"efficientnet_lite0-{digest}" for digest in digests}
+    # Blacked-out images are other images of the same recipe.
+    assert center.recipe_digests == border.recipe_digests == permuted.recipe_digests
     assert histogram.recipe_digests == ()
     assert frozen.costs.parameters == random.costs.parameters == 3_413_024
     assert frozen.costs.images_per_second > 0

@@ -80,7 +80,8 @@ RIGHT |= dict.fromkeys(("folder", "first", "second"), "results") | {"model": "mo
 
 
 def wrong_values(parameter):
-    kind = parameter.type
+    # Lists of names are checked one by one.
+    kind = KINDS.get(parameter.name, parameter.type)
     if parameter.name == "externals":
         return ["nothing", "=chest_xray", "a=", "a=absent", "a=features.h5"]
     if parameter.name.startswith("external_"):
@@ -98,14 +99,14 @@ def wrong_values(parameter):
         return values[1:] if parameter.name == "name" else values
     if isinstance(kind, click.Path):
         return ["absent", "", LONG]
-    return WRONG[KINDS.get((parameter.name), kind)]
+    return WRONG[kind]
 
 
-# Lists of names are checked one by one.
 KINDS = {
     "backbones": parameters.BACKBONES,
     "baselines": parameters.BASELINES,
     "classifiers": parameters.CLASSIFIERS,
+    "formats": parameters.FORMAT,
 }
 
 

@@ -72,3 +72,27 @@ def test_other_files(tmp_path, monkeypatch, generator):
     monkeypatch.setattr(medmnist, "available_memory", lambda: 100)
     with pytest.raises(UsageError, match=r"unpacks to .* bytes, more than the 100 bytes"):
         ImageDataset.open(path)
+
+
+def source_list(folder, names, header="split,index,image_id"):
+    path = folder / "pneumoniamnist.csv"
+    path.write_text("\n".join([header, *names]) + "\n")
+    return path
+
+
+def test_patients_come_from_the_published_list_of_source_files(tmp_path, generator):
+    path, _ = write(tmp_path / "pneumoniamnist_64.npz", generator)
+    counts = {"train": 8, "val": 4, "test": 4}
+    rows = [f"{s},{i},person{i // 2}_virus_{i}.jpeg" for s, n in counts.items() for i in range(n)]
+    source_list(tmp_path, reversed(rows))
+    images = ImageDataset.open(path, patients="kermany")
+    assert images.names[1] == "train/000001/person0_virus_1.jpeg"
+    assert images.patients[:4].tolist() == ["person0", "person0", "person1", "person1"]
+    # Test patients of Kermany et al. are others under the same numbers.
+    assert images.patients[-1] == "test-person1"
+    source_list(tmp_path, rows[:-1])
+    with pytest.raises(UsageError, match="1 of these are not listed, such as test/000003"):
+        ImageDataset.open(path)
+    source_list(tmp_path, rows, "a,b,c")
+    with pytest.raises(UsageError, match="needs the columns split, index and image_id"):
+        ImageDataset.open(path)

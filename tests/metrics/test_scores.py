@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 from sklearn import metrics as reference
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from featx.baselines.diagnosis import diagnose
 from featx.errors import UsageError
@@ -41,6 +41,14 @@ def test_two_classes_agree_with_scikit_learn_and_statsmodels():
         "ppv": reference.precision_score(labels, called),
         "npv": reference.precision_score(labels, called, pos_label=0),
         "f1": reference.f1_score(labels, called),
+        "mcc": reference.matthews_corrcoef(labels, called),
+        **dict(
+            zip(
+                ("lr_positive", "lr_negative"),
+                reference.class_likelihood_ratios(labels, called),
+                strict=True,
+            )
+        ),
         "average_precision": reference.average_precision_score(labels, positive),
         "brier": reference.brier_score_loss(labels, positive),
     }
@@ -207,8 +215,38 @@ def test_three_classes_are_means_of_one_against_the_rest():
     virus = scores.per_class["VIRUS"]
     assert virus["auc"] == auc_interval(labels == 2, probabilities[:, 2])
     assert virus["sensitivity"].value == (called[labels == 2] == 2).mean()
-    for name in METRICS:
-        assert scores.metrics[name].low < scores.metrics[name].value < scores.metrics[name].high
+    assert {*METRICS} - {*scores.metrics} == {"lr_positive", "lr_negative"}
+    assert {*virus} >= {"lr_positive", "lr_negative", "mcc"}
+    for name, figure in scores.metrics.items():
+        assert figure.low < figure.value < figure.high, name
+
+
+def test_likelihood_ratios_have_intervals_near_the_score_method():
+    labels, probabilities, _ = simulated()
+    metrics = evaluate(labels, probabilities, class_names=NAMES, n_bootstrap=2).metrics
+    called = probabilities[:, 1] >= 0.5
+    for name, among in (("lr_positive", called), ("lr_negative", ~called)):
+        counts = [(among & (labels == side)).sum() for side in (1, 0)]
+        sizes = [(labels == side).sum() for side in (1, 0)]
+        pairs = zip(counts, sizes, strict=True)
+        expected = confint_proportions_2indep(
+            *[n for pair in pairs for n in pair], compare="ratio", method="score"
+        )
+        assert (metrics[name].low, metrics[name].high) == pytest.approx(expected, rel=0.01), name
+
+
+def test_correlation_and_ratios_at_their_limits():
+    labels = np.repeat([0, 1], 40)
+    perfect = evaluate(labels, two_way(labels), class_names=NAMES, n_bootstrap=50).metrics
+    assert perfect["mcc"].value == perfect["mcc"].high == 1
+    assert 0.8 < perfect["mcc"].low < 0.95
+    assert math.isnan(perfect["lr_positive"].value)
+    assert perfect["lr_negative"].value == perfect["lr_negative"].low == 0
+    assert 0 < perfect["lr_negative"].high < 0.2
+    constant = evaluate(labels, two_way(labels * 0 + 1), class_names=NAMES, n_bootstrap=50)
+    assert math.isnan(constant.metrics["mcc"].value)
+    assert constant.metrics["lr_positive"].value == 1
+    assert constant.to_dict()["lr_negative"] is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 from featx.classifiers.fitting import fit
 from featx.metrics.scores import evaluate
 from featx.reporting.model_card import card_facts, model_card
+from featx.reporting.records import BenchmarkRow
 from tests.classifiers.makers import RECIPE, make_matrix
 
 
@@ -56,7 +57,7 @@ def test_no_patient_and_no_file_is_named_and_no_name_becomes_markup():
     _, card = card_of(secret, name="x|y")
     assert "Quastenflosser" not in card and "image7.png" not in card
     assert "a\\|b" in card and "\n# d" not in card and "<b>" not in card.replace("\\<b", "")
-    assert card.startswith("# x\\|y\n")
+    assert "\n---\n\n# x\\|y\n" in card
 
 
 def test_a_figure_without_bounds_stands_alone():
@@ -64,3 +65,28 @@ def test_a_figure_without_bounds_stands_alone():
     facts = card_facts(fit(matrix, "logistic", cv=2, n_jobs=1), matrix)
     figures = facts["out_of_fold"] | {"ppv": 0.5, "ppv_low": float("nan"), "ppv_high": None}
     assert "| PPV | 0.500 |" in model_card("m", {**facts, "out_of_fold": figures})
+
+
+def test_the_front_matter_is_that_of_hugging_face():
+    import yaml
+
+    matrix = make_matrix(class_names=("a: b", "<b>\n---\ud800"))
+    model, _ = card_of(matrix)
+    facts = card_facts(model, matrix)
+    probabilities = model.predict_images(matrix)
+    named = {"class_names": matrix.class_names, "patients": matrix.patients}
+    scores = evaluate(matrix.labels, probabilities, **named)
+    row = BenchmarkRow("m", "resnet50", "logistic", "frozen", scores)
+    for card, has_figures in (
+        (model_card("m", facts), False),
+        (model_card("m", facts, row), True),
+    ):
+        _, front, _ = card.encode("utf-8", "replace").decode().split("---\n", 2)
+        known = yaml.safe_load(front)
+        assert known["library_name"] == "featx"
+        assert known["pipeline_tag"] == "image-classification"
+        assert ("model-index" in known) == has_figures
+        assert "<b>" not in front
+    (result,) = known["model-index"][0]["results"]
+    assert result["metrics"][0] == {"type": "roc_auc", "value": round(row.auc, 4)}
+    assert result["dataset"]["name"].startswith("test images (a: b or <b>")

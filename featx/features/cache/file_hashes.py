@@ -15,6 +15,7 @@ import numpy.typing as npt
 from featx.datasets.dataset import ImageDataset
 from featx.errors import FeatxError, UnreadableImageError
 from featx.images.archives import Member
+from featx.images.degradation import derived_pair, original_of
 from featx.images.remote import RemoteFile
 from featx.images.revisions import READING_FORMAT
 from featx.images.sources import Source, identify
@@ -74,6 +75,7 @@ def hash_images(
 ) -> Hashed:
     """Find the digest of every image, reading only files that are new or may have changed."""
     memory = _Memory(cache / MEMORY_NAME)
+    given, images = images, replace(images, sources=tuple(map(original_of, images.sources)))
     found: list[tuple[str, str]] = []
     unreadable: dict[int, UnreadableImageError] = {}
     with progress("Reading files", len(images), "images") as advance:
@@ -88,13 +90,13 @@ def hash_images(
                     raise strict_error(images.names[index], digest)
                 unreadable[index] = digest
             else:
-                found.append(digest)
+                found.append(derived_pair(given.sources[index], digest))
                 if state and known[index] is None and _state(images.sources[index]) == state:
                     memory.put(state, *digest)
             advance()
     memory.save()
     kept = np.array([index for index in range(len(images)) if index not in unreadable], np.int64)
-    readable = images.select(kept) if unreadable else images
+    readable = given.select(kept) if unreadable else given
     digests, keys = zip(*found, strict=True) if found else ((), ())
     return Hashed(readable, kept, digests, keys, unreadable)
 
