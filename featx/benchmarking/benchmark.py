@@ -17,6 +17,8 @@ from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.unit_rows import hash_units
+from featx.classifiers.units import check_units
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, check_names
@@ -139,6 +141,9 @@ def open_sets(
     if config.covariates:
         # Fail before images are read.
         columns_recipe(parse_covariates(config.covariates), dataset.columns)
+    if config.unit is not None:
+        dataset = hash_units(dataset, config.unit, hash_patients)
+        check_units(dataset, config.unit)
     others: dict[str, ImageDataset] = {}
     problems: dict[str, UsageError] = {}
     for name, each in externals.items():
@@ -153,11 +158,11 @@ def open_sets(
         try:
             found = as_images(each, rules=own)
             check_external(dataset, name, found)
-            others[name] = found
+            others[name] = hash_units(found, config.unit, hash_patients)
         except UsageError as error:
             problems[name] = error
     if problems and not others:
         raise UsageError("\n".join(map(str, problems.values())))
-    for name, error in problems.items():
-        logger.warning(f"The external set {name} cannot be used and is left out: {error}")
+    for name, problem in problems.items():
+        logger.warning(f"The external set {name} cannot be used and is left out: {problem}")
     return dataset, others

@@ -40,12 +40,17 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     if best is None:
         return {}
     reference = next(each for each in evaluations if each.row is best)
+    units = [e for e in evaluations if e.row.unit is not None]
+    # Decisions by patient are compared with those of the same CNN.
+    by_unit = [e for e in units if e.row.unit is not None and e.row.unit.row == best.name]
     # Adapted models have seen the test images, so they are not comparable.
-    others = [e for e in evaluations if e is not reference and e.row.kind != "adapted"]
-    differences = corrected([_test(other, reference) for other in others])
+    others = [e for e in evaluations if e.row.kind not in ("adapted", "unit")]
+    pairs = [(each, reference) for each in others if each is not reference]
+    pairs += [(each, other) for other in by_unit for each in units if each is not other]
+    differences = corrected([_test(*pair) for pair in pairs])
     return {
-        other.row.name: Comparison(best.name, found)
-        for other, found in zip(others, differences, strict=True)
+        each.row.name: Comparison(other.row.name, found)
+        for (each, other), found in zip(pairs, differences, strict=True)
     }
 
 

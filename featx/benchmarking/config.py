@@ -20,7 +20,7 @@ from featx.backbones.tuned import TUNED, is_file_name
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
-from featx.datasets.rules import OpeningRules, read_pairs
+from featx.datasets.rules import PATIENT, OpeningRules, read_pairs
 from featx.errors import UsageError, check_names, find_name
 from featx.features.columns import parse_covariates
 from featx.features.config import ExtractionConfig
@@ -100,6 +100,9 @@ class BenchmarkConfig:
         Columns of the table of images, such as ``("age", "sex")``, that are joined with the
         features in rows of their own, beside the images alone and the columns alone.
         ``"site=category"`` and ``"age=number"`` say what a column of few whole numbers holds.
+    unit : str or None, default=None
+        ``"patient"``, or a column of the table of images such as ``"study"``: the images of each
+        make one decision, in rows of their own.
     published : bool or None, default=None
         Whether to list published figures on Kermany et al. 2018; by default on that data set.
     rank_by : str or None, default=None
@@ -151,6 +154,7 @@ class BenchmarkConfig:
     leaks: str = "error"
     adapt: bool = False
     covariates: Sequence[str] = ()
+    unit: str | None = None
     published: bool | None = None
     rank_by: str | None = None
     baseline_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -217,7 +221,9 @@ class BenchmarkConfig:
     @property
     def keep_columns(self) -> tuple[str, ...]:
         """Further columns of the images that the run needs."""
-        return tuple(parse_covariates(self.covariates))
+        names = tuple(parse_covariates(self.covariates))
+        unit = self.unit
+        return names if unit is None or unit in (PATIENT, *names) else (*names, unit)
 
     @property
     def opening(self) -> OpeningRules:

@@ -32,7 +32,7 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
-from featx.reporting.records import SAVED, BenchmarkRow, Costs
+from featx.reporting.records import END_TO_END, SAVED, BenchmarkRow, Costs
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class ModelEvaluator:
             **column_values(data),
         )
         files = [self.model_file(name)] if kind in SAVED else []
-        files += [self._scores_file(name, external) for external in data.evaluated]
+        files += [self.scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
         return self._evaluation(name, key, compute, files, data)
 
@@ -147,7 +147,7 @@ class ModelEvaluator:
         self, frozen: Evaluation, data: TrainTestData[FeatureMatrix], external: str
     ) -> Evaluation | None:
         name = f"{frozen.row.name}-adapted"
-        file = self._scores_file(name, external)
+        file = self.scores_file(name, external)
         # Rows of before are found.
         of_set = {"external": external} if external else {}
         key = result_key(kind="adapted", row=frozen.key, **of_set)
@@ -209,7 +209,7 @@ class ModelEvaluator:
 
     def evaluate_baseline(self, baseline: str, data: TrainTestData[ImageDataset]) -> Evaluation:
         """Train a CNN end to end and score it."""
-        name = ModelName(baseline.replace(":", "-"), baseline, "trained end to end", "baseline")
+        name = ModelName(baseline.replace(":", "-"), baseline, END_TO_END, "baseline")
         settings = self.config.training_settings
         key = result_key(
             kind="baseline",
@@ -221,7 +221,7 @@ class ModelEvaluator:
             **({"decision": 1} if len(self.class_names) > 2 else {}),
         )
         files = [self.folder / "baselines" / name.name / "network.keras"]
-        files += [self._scores_file(name.name, external) for external in data.evaluated]
+        files += [self.scores_file(name.name, external) for external in data.evaluated]
         return self._evaluation(name.name, key, partial(self._train, name, data), files, data)
 
     def _train(self, name: ModelName, data: TrainTestData[ImageDataset]) -> BenchmarkRow:
@@ -271,7 +271,7 @@ class ModelEvaluator:
         """Predict the test images and the external sets, and score the predictions as saved."""
         scores = {}
         for external, images in data.evaluated.items():
-            path = self._scores_file(name, external)
+            path = self.scores_file(name, external)
             Predictions(
                 images.names,
                 self.class_names,
@@ -297,7 +297,7 @@ class ModelEvaluator:
         moved, unlike = False, {}
         limit = cutoff(len(np.unique(data.train.patients)))
         for external, images in data.evaluated.items():
-            path = self._scores_file(name, external)
+            path = self.scores_file(name, external)
             saved = Predictions.from_csv(path)
             if saved.typicality is not None:
                 unlike[external] = int((saved.typicality <= limit).sum())
@@ -307,10 +307,11 @@ class ModelEvaluator:
                 moved = True
         if moved:
             self.results.put(key, values, files)
-        predictions = Predictions.from_csv(self._scores_file(name))
+        predictions = Predictions.from_csv(self.scores_file(name))
         return Evaluation(BenchmarkRow.from_dict(values), predictions, key, unlike)
 
-    def _scores_file(self, name: str, external: str = "") -> Path:
+    def scores_file(self, name: str, external: str = "") -> Path:
+        """Return the path of a row's predictions of a set."""
         return self.folder / "scores" / f"{name}{'@' if external else ''}{external}.csv"
 
 

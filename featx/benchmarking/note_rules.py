@@ -44,6 +44,7 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
             numbers = {name: getattr(auc, name) for name in ("value", "low", "high", "p_value")}
             values = {"model": _model(row), "columns": columns, "auc": row.auc, **numbers}
             notes.append(Note("columns", values))
+    notes += _unit_note(rows)
     repeats = max((len(row.auc_seeds) for row in rows), default=0)
     if repeats:
         notes.append(Note("seeds", {"times": repeats}))
@@ -88,6 +89,17 @@ def _reference_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
     return [Note("reference", values)]
 
 
+def _unit_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Say how the images of a unit are combined by each model."""
+    found = [(row, row.unit) for row in rows if row.unit is not None]
+    if not found:
+        return []
+    row, unit = found[0]
+    counts = {"images": unit.n_images, "units": row.scores.n, "patients": row.scores.n_patients}
+    combined = {_model(row): unit.combined for row, unit in found}
+    return [Note("unit", {"unit": unit.name, **counts, "combined": combined})]
+
+
 def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     """Name the sets with too few patients of a class for the intervals to be trusted."""
     fewest: dict[str, float] = {}
@@ -116,7 +128,7 @@ def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     measured = [row for row in rows if math.isfinite(row.auc)]
     permuted = [row for row in measured if row.kind == "control" and row.backbone == PERMUTED]
     measured = [row for row in measured if row not in permuted]
-    models = (row.auc for row in measured if row.kind not in ("control", "adapted"))
+    models = (row.auc for row in measured if row.kind not in ("control", "adapted", "unit"))
     best = max(models, default=1.0)
     areas = [row.estimates["auc"] for row in permuted]
     return [

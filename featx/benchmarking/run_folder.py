@@ -17,7 +17,7 @@ from featx.benchmarking.data import AuditedData
 from featx.benchmarking.gallery import gallery_files
 from featx.errors import UsageError
 from featx.features.columns import COLUMNS
-from featx.reporting.records import BenchmarkRow, current_names
+from featx.reporting.records import END_TO_END, BenchmarkRow, current_names
 from featx.reporting.results_folder import read_json
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # Settings that add rows or change no number; those of `_OF_IMAGES` act through the images.
 _FREE = {"backbones", "classifiers", "baselines", "externals", "controls", "repeats", "adapt"}
 _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine", "strict"}
-_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "robustness"}
+_FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "robustness", "unit"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 
@@ -106,9 +106,11 @@ def _counted(flow: list[dict[str, Any]]) -> str:
 
 def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:
     """Return whether a run with these settings has a row of this model."""
+    if row.unit is not None and row.unit.name != config.unit:
+        return False
     if row.kind == "control":
         return config.controls
-    if row.kind == "baseline":
+    if row.classifier == END_TO_END:
         return row.backbone in config.baselines
     backbone = row.backbone.removesuffix(JOINED) if config.covariates else row.backbone
     backbones = (*config.row_backbones, *([COLUMNS] if config.covariates else []))

@@ -33,6 +33,7 @@ from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.robustness import GRADES, degraded, robustness_points
 from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
+from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.columns import COLUMNS
@@ -95,9 +96,11 @@ class BenchmarkRunner:
     def _evaluate(self) -> Iterator[Evaluation]:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
-        columns = None
+        columns = units = None
         if self.config.covariates:
             columns = ColumnRows.of(tuple(self.config.covariates), self.data.readable())
+        if self.config.unit is not None:
+            units = UnitRows.of(self.config.unit, self.data.readable())
         for backbone in self.config.row_backbones:
             tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
             features = self._extract(backbone, tuned)
@@ -106,6 +109,8 @@ class BenchmarkRunner:
                 if self.config.robustness:
                     evaluation = self._robust(evaluation, backbone, tuned)
                 yield evaluation
+                if units is not None:
+                    yield self._by_unit(units, evaluation, features)
                 if best is None or _auc(evaluation) > _auc(best[0]):
                     best = evaluation, features
                 if self.config.adapt:
@@ -113,9 +118,9 @@ class BenchmarkRunner:
                     if adapted is not None:
                         yield adapted
             if columns is not None:
-                yield from self._of_columns(backbone + JOINED, columns.joined(features))
+                yield from self._of_columns(backbone + JOINED, columns.joined(features), units)
         if columns is not None:
-            yield from self._of_columns(COLUMNS, columns.alone())
+            yield from self._of_columns(COLUMNS, columns.alone(), units)
         if self.config.learning_curve and best is not None:
             self.curve += self._learning_curve(*best)
         if self.config.internal_shifts and best is not None:
@@ -126,7 +131,10 @@ class BenchmarkRunner:
         if self.config.baselines:
             readable = self.data.readable()
             for name in self.config.baselines:
-                yield self.evaluator.evaluate_baseline(name, readable)
+                evaluation = self.evaluator.evaluate_baseline(name, readable)
+                yield evaluation
+                if units is not None:
+                    yield units.evaluate(self.evaluator, evaluation)
 
     def _embed(
         self, backbone: str, tuned: TunedData, views: int, **changes: Any
@@ -171,9 +179,20 @@ class BenchmarkRunner:
         )
         return replace(evaluation, row=replace(row, robustness=tuple(points)))
 
-    def _of_columns(self, name: str, features: Features) -> Iterator[Evaluation]:
+    def _of_columns(
+        self, name: str, features: Features, units: UnitRows | None
+    ) -> Iterator[Evaluation]:
         for classifier in self.config.classifiers:
-            yield self._frozen(name, classifier, features, COLUMNS)
+            evaluation = self._frozen(name, classifier, features, COLUMNS)
+            yield evaluation
+            if units is not None:
+                yield self._by_unit(units, evaluation, features)
+
+    def _by_unit(self, units: UnitRows, evaluation: Evaluation, features: Features) -> Evaluation:
+        """Evaluate a model's decisions by patient or study."""
+        found = units.evaluate(self.evaluator, evaluation, features.train)
+        self.cards[found.row.name] = self.cards[evaluation.row.name]
+        return found
 
     def _frozen(
         self, backbone: str, classifier: str, features: Features, kind: str = "frozen"

@@ -34,6 +34,7 @@ from featx.runtime.versions import check_versions
 if TYPE_CHECKING:
     from featx.classifiers.config import FitConfig
     from featx.classifiers.predictions import Predictions
+    from featx.classifiers.units import UnitRule
 
 
 class FeatureClassifier(ClassifierMixin, BaseEstimator):
@@ -79,8 +80,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     out_of_fold_labels_ : ndarray of int64, shape (n_images,)
         Class codes of these images.
     out_of_fold_images_ : ndarray, shape (n_images,)
-        SHA-256 of these images (`fit_matrix`), or their names as given to `fit`. File names may
-        identify a patient, so they are not stored.
+        SHA-256 of these images (`fit_matrix`), or names as given to `fit`; no names of files.
     membership_ : dict
         Short hashes of the training images, and of their patients where known, by which
         `featx.predict` and `featx.evaluate` recognize them; None after `fit`.
@@ -88,6 +88,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Mean, main directions and distances of training images in feature space; None after `fit`.
     provenance_ : dict
         Versions, counts, digest of the training matrix, candidates with their out-of-fold AUC.
+    unit_ : UnitRule or None
+        Rule for decisions by patient or study, from a benchmark with ``unit``.
 
     Examples
     --------
@@ -118,6 +120,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     membership_: dict[str, Any] | None
     typicality_: dict[str, npt.NDArray] | None
     provenance_: dict[str, Any]
+    unit_: UnitRule | None = None
 
     def __init__(
         self,

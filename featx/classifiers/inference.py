@@ -16,9 +16,10 @@ from featx.audit.membership import find_members, original_views, tuning_members
 from featx.audit.pixels import facts_of_images, pixel_findings
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
+from featx.classifiers.units import check_units, rule_of, units_of
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.rules import OpeningRules
+from featx.datasets.rules import PATIENT, OpeningRules
 from featx.errors import UsageError, unknown_name
 from featx.features.columns import (
     check_columns,
@@ -58,6 +59,7 @@ def predict(
     views: int | None = None,
     adapt: bool = False,
     coverage: float | None = None,
+    unit: str | None = None,
     **settings: Any,
 ) -> Predictions:
     """Classify images with a fitted model, from pixels to classes.
@@ -81,6 +83,10 @@ def predict(
         Proportion of images of each class whose `Predictions.sets` shall hold the true class, such
         as 0.95; images whose set is not one class are undecided. It holds for images like those of
         training alone (`featx.classifiers.conformal`).
+    unit : str, optional
+        ``"patient"``, or a column such as ``"study"``: one prediction a unit in place of one an
+        image, by a model that a benchmark with this `unit` saved. The images need patients or the
+        column.
     **settings
         Settings of `featx.ExtractionConfig` that do not change features: ``weights``,
         ``weights_dir``, ``cache``, ``engine``, ``strict``, ``rehash``; and rules by which images
@@ -111,9 +117,14 @@ def predict(
     (2, 2)
     """
     fitted = loaded(model)
-    rules = OpeningRules.take(settings, labeled=False, keep_columns=needed_columns(fitted))
+    if unit is not None and coverage is not None:
+        raise UsageError(
+            "sets of stated coverage are of images, not of units; leave out coverage or unit"
+        )
+    kept = needed_columns(fitted, unit)
+    rules = OpeningRules.take(settings, labeled=False, keep_columns=kept)
     dataset = as_images(images, rules=rules)
-    found = audited(fitted, dataset, views, adapt, **settings)
+    found = audited(fitted, dataset, views, adapt, unit=unit, **settings)
     if coverage is not None:
         from featx.classifiers.conformal import conformal_sets
 
@@ -136,6 +147,7 @@ def evaluate(
     views: int | None = None,
     adapt: bool = False,
     leaks: str = "allow",
+    unit: str | None = None,
     **settings: Any,
 ) -> Scores:
     """Evaluate a fitted model on labeled images, with 95 % intervals.
@@ -150,8 +162,8 @@ def evaluate(
         Images with labels among the model's classes.
     patients, labels : str, optional
         Rules for patients and labels, as in `ImageDataset.open`.
-    views, adapt, **settings
-        As in `predict`.
+    views, adapt, unit, **settings
+        As in `predict`; with `unit`, all figures are of units.
     leaks : {"allow", "drop", "error"}, default="allow"
         Whether images and patients that the model was trained on are evaluated with a warning, left
         out, or an error.
@@ -170,14 +182,16 @@ def evaluate(
     fitted = loaded(model)
     classes = [str(name) for name in fitted.classes_]
     given = {"patients": patients, "labels": labels, "class_names": classes}
-    rules = OpeningRules.take(settings, **given, keep_columns=needed_columns(fitted))
+    rules = OpeningRules.take(settings, **given, keep_columns=needed_columns(fitted, unit))
     dataset = as_images(images, rules=rules)
     if list(dataset.class_names) != classes:
         raise UsageError(
             f"the images have the classes {', '.join(dataset.class_names)} and the model "
             f"{', '.join(classes)}; give images of the model's classes, in its order"
         )
-    found = audited(fitted, dataset, views, adapt, leaks, **settings)
+    if unit is not None:
+        check_units(dataset, unit)
+    found = audited(fitted, dataset, views, adapt, leaks, unit, **settings)
     log_findings(found.findings)
     return found.score()
 
@@ -188,9 +202,16 @@ def audited(
     views: int | None = None,
     adapt: bool = False,
     leaks: str = "allow",
+    unit: str | None = None,
     **settings: Any,
 ) -> Predictions:
-    """Classify images; find those that the model was trained on, and those unlike them."""
+    """Classify images, or units of them; find those trained on, and those unlike them."""
+    rule = None if unit is None else rule_of(model, unit)
+    if rule is not None and adapt:
+        raise UsageError("the threshold of images is adapted, not of units; leave out adapt")
+    units = (
+        None if rule is None else dict(zip(images.names, units_of(images, rule.unit), strict=True))
+    )
     if leaks not in LEAKS:
         raise unknown_name("way to treat leaks", leaks, LEAKS)
     kept = _kept_by(model)
@@ -223,7 +244,7 @@ def audited(
         from featx.classifiers.adaptation import with_adapted_threshold
 
         threshold = with_adapted_threshold(model, probabilities).threshold_
-    return Predictions(
+    found = Predictions(
         names=matrix.names,
         class_names=[str(name) for name in model.classes_],
         probabilities=probabilities,
@@ -232,7 +253,10 @@ def audited(
         unreadable=matrix.unreadable,
         findings=findings,
         typicality=typical,
-    ).decide(threshold)
+    )
+    if rule is not None and units is not None:
+        return rule.apply(found, [units[name] for name in found.names])
+    return found.decide(threshold)
 
 
 def extract_for(
@@ -269,10 +293,11 @@ def _kept_by(model: FeatureClassifier) -> Kept:
     return Kept(model.__dict__.setdefault("_networks", {}))
 
 
-def needed_columns(model: FeatureClassifier) -> tuple[str, ...]:
-    """Return the columns of a table that a model needs beside images."""
+def needed_columns(model: FeatureClassifier, unit: str | None = None) -> tuple[str, ...]:
+    """Return the columns of a table that a model needs beside images, with that of a unit."""
     recipe = columns_recipe_of(model.recipes_)
-    return () if recipe is None else tuple(entry["name"] for entry in recipe["columns"])
+    names = () if recipe is None else tuple(entry["name"] for entry in recipe["columns"])
+    return names if unit in (None, PATIENT, *names) else (*names, str(unit))
 
 
 def training_views(model: FeatureClassifier) -> int:

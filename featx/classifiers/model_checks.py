@@ -42,7 +42,9 @@ def check_model(model: FeatureClassifier) -> None:
     # NumPy holds numbers that are no characters.
     texts = [name for name in model.classes_.tolist() if isinstance(name, str)]
     _require(all(ord(each) <= sys.maxunicode for each in "".join(texts)), "classes_")
-    _check_decision(model, n_classes)
+    _check_decision(model.threshold_, model.calibration_, n_classes)
+    if model.unit_ is not None:
+        _check_unit_rule(model.unit_, n_classes)
     if model.membership_ is not None:
         _check_membership(model.membership_, width)
     if model.typicality_ is not None:
@@ -169,15 +171,24 @@ def _array(
     return values
 
 
-def _check_decision(model: FeatureClassifier, n_classes: int) -> None:
-    threshold = model.threshold_
+def _check_unit_rule(rule: Any, n_classes: int) -> None:
+    from featx.classifiers.units import COMBINATIONS, UnitRule
+
+    _require(isinstance(rule, UnitRule) and isinstance(rule.unit, str), "unit_")
+    _require(rule.combined in COMBINATIONS, "unit_")
+    _check_decision(rule.threshold, rule.calibration, n_classes)
+    scores = np.zeros(2) if n_classes == 2 else np.zeros((2, n_classes))
+    found = probabilities(rule.calibration.logits(scores))
+    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "unit_")
+
+
+def _check_decision(threshold: Any, calibration: Any, n_classes: int) -> None:
     _require(threshold is not None or n_classes > 2, "threshold_")
     if threshold is not None:
         cutoffs = np.array(threshold, dtype=np.float64)
         _require(cutoffs.shape == (() if n_classes == 2 else (n_classes,)), "threshold_")
         _require(bool(((cutoffs >= 0) & (cutoffs <= 1)).all()), "threshold_")
     n_scores = 1 if n_classes == 2 else n_classes
-    calibration = model.calibration_
     if isinstance(calibration, SigmoidCalibration):
         for name in ("slope", "intercept"):
             _array(calibration, name, (n_scores,))

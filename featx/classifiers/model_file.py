@@ -48,6 +48,7 @@ _OBJECTS = frozenset(
         "featx.classifiers.model.FeatureClassifier",  # name in files of the first version
         "featx.classifiers.scaling.BlockScaler",
         "featx.classifiers.smooth_trees.SmoothForest",
+        "featx.classifiers.units.UnitRule",
         "sklearn.compose._column_transformer.ColumnTransformer",
         "sklearn.decomposition._pca.PCA",
         "sklearn.ensemble._forest.RandomForestClassifier",

@@ -320,7 +320,9 @@ class Predictions:
             names=[line[place["path"]] for line in lines],
             class_names=classes,
             probabilities=np.array([[float(line[i]) for i in columns] for line in lines]),
-            labels=None if unlabeled else np.array(codes("label"), dtype=np.int64),
+            labels=None
+            if unlabeled or "label" not in place
+            else np.array(codes("label"), dtype=np.int64),
             patients=np.array([line[place["patient"]] for line in lines])
             if "patient" in place
             else None,

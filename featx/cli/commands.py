@@ -230,6 +230,12 @@ def fit(
     "rows of their own, beside images alone and columns alone; COLUMN=category and COLUMN=number "
     "say what whole numbers are; or 'none'.",
 )
+@parameters.option(
+    "--unit",
+    metavar="UNIT",
+    help="Add rows of decisions by 'patient', or by a column of the table IMAGES such as a study: "
+    "the log-odds of the images of each are combined by mean or maximum, as chosen out of fold.",
+)
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
     "--learning-curve/--no-learning-curve",

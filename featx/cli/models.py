@@ -29,6 +29,8 @@ _model = click.argument("model", type=parameters.InputPath("model"))
     "proportion of each class, such as 0.95; images with several or none are undecided. Voided by "
     "images unlike those of training.",
 )
+@options.unit_option
+@options.patients_option
 @options.running_options
 def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     """Classify IMAGES, which need no labels, with a fitted MODEL.
@@ -39,7 +41,7 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 
     fitted = featx.load_model(model)
     rules = options.naming_rules(given)
-    kept = needed_columns(fitted)
+    kept = needed_columns(fitted, given["unit"])
     dataset = featx.ImageDataset.open(images, **rules, labeled=False, keep_columns=kept)
     result = featx.predict(fitted, dataset, **options.given_settings(given))
     result.to_csv(out)
@@ -50,7 +52,8 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
         "findings": [finding.to_dict() for finding in result.findings],
         "unreadable": report_unreadable(result),
     }
-    text = f"{len(result.names):,} images classified: {out}"
+    what = "images classified" if given["unit"] is None else f"decisions by {given['unit']}"
+    text = f"{len(result.names):,} {what}: {out}"
     if result.sets is not None:
         summary["undecided"] = int(result.undecided.sum())
         text += f"; {summary['undecided']:,} undecided, by the column 'set'"
@@ -62,6 +65,7 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 @options.images_argument
 @options.naming_options
 @options.inference_options
+@options.unit_option
 @options.choice(
     "leaks",
     ["allow", "drop", "error"],
@@ -75,11 +79,15 @@ def evaluate(model: Path, images: str | Path, **given: Any) -> None:
     Example: featx evaluate models/svm.skops other_hospital --json
     """
     from featx.classifiers.inference import audited, needed_columns
+    from featx.classifiers.units import check_units
 
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
-    rules = options.naming_rules(given) | {"keep_columns": needed_columns(fitted)}
-    dataset = featx.ImageDataset.open(images, **rules, class_names=names)
+    kept = needed_columns(fitted, given["unit"])
+    rules = options.naming_rules(given)
+    dataset = featx.ImageDataset.open(images, **rules, class_names=names, keep_columns=kept)
+    if given["unit"] is not None:
+        check_units(dataset, given["unit"])
     result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
     scores = result.score()

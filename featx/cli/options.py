@@ -241,6 +241,12 @@ inference_options = together(
     flag("adapt", "Move the threshold to where the scores of IMAGES fall into two groups."),
     computing_options,
 )
+unit_option = option(
+    "--unit",
+    metavar="UNIT",
+    help="Decide by 'patient', or by a column of the table IMAGES such as a study, from all images "
+    "of each: one row of the output a UNIT. MODEL is one that `featx benchmark --unit` saved.",
+)
 columns_option = option(
     "--columns",
     type=parameters.COLUMNS,

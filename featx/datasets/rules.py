@@ -10,7 +10,8 @@ from typing import Any
 
 from featx.errors import UsageError, check_names
 
-ROLES = ("path", "label", "patient", "split")
+PATIENT = "patient"
+ROLES = ("path", "label", PATIENT, "split")
 UNCERTAIN = ("positive", "negative", "skip")
 
 # Before a field of DICOM headers, in place of a table's column.

@@ -172,7 +172,7 @@ def _compare(runs: tuple[Results, Results], names: tuple[str, str]) -> RunCompar
         for step in run.flow:
             if step.step in ("training", "test"):
                 logger.info(f"{name}: {step.text}")
-    here, there = ({(r.backbone, r.classifier, r.kind): r for r in run.rows} for run in runs)
+    here, there = ({(r.label, r.kind): r for r in run.rows} for run in runs)
     pairs = [(row, there[key]) for key, row in here.items() if key in there]
     found = [_test(runs, *pair) for pair in pairs]
     differences = corrected([None if isinstance(test, str) else test for test in found])

@@ -140,6 +140,7 @@ def _prediction(results: Results, fitted: list[BenchmarkRow], cnns: list[Benchma
         if several
         else "",
         f"One view of each test image: {listed(one, lambda row: row.label)}." if one else "",
+        *(note.text for note in results.notes if note.kind == "unit"),
     )
 
 

@@ -26,11 +26,10 @@ class Note:
     ----------
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
-        ``internal-shifts``, ``externals-left-out``,
-        ``reference``, ``float32``, ``columns``, ``seeds``, ``network``, ``adapted``, ``collapsed``,
-        ``off-center``, ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``,
-        ``few-images``, ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for
-        stored texts.
+        ``internal-shifts``, ``externals-left-out``, ``reference``, ``float32``, ``columns``,
+        ``unit``, ``seeds``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
+        ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
+        ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -176,6 +175,18 @@ def _shortcut(values: Mapping[str, Any]) -> str:
     )
 
 
+def _unit(values: Mapping[str, Any]) -> str:
+    unit, patients = values["unit"], values["patients"]
+    how = "; ".join(f"{name}: {each}" for name, each in values["combined"].items())
+    clusters = "" if unit == "patient" or patients is None else f" of {patients:,} patients"
+    return (
+        f"Rows by {unit}: the {values['images']:,} test images make {values['units']:,} "
+        f"decisions{clusters}. The log-odds of a {unit}'s images are combined, calibrated and cut "
+        "at a threshold, all chosen on out-of-fold predictions of training images (of CNNs, on "
+        f"validation images). {how}."
+    )
+
+
 def _typicality(values: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{count:,} by {name}" for name, count in values["networks"].items())
     return (
@@ -266,6 +277,7 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"{_figure(v['worst']['specificity'], '.3f')}."
     ),
     "shortcut": _shortcut,
+    "unit": _unit,
     "typicality": _typicality,
     "synthetic": lambda _: "SYNTHETIC images: these figures say nothing of patients.",
 }

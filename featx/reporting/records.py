@@ -14,12 +14,14 @@ from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import Scores
 
 __all__ = [
+    "END_TO_END",
     "FITTED",
     "SAVED",
     "BenchmarkRow",
     "Comparison",
     "Costs",
     "Difference",
+    "UnitDecision",
     "current_names",
 ]
 
@@ -28,6 +30,9 @@ FITTED = ("frozen", "tuned")
 
 # Kinds of rows whose model is kept: of images, and with columns of a table.
 SAVED = (*FITTED, "columns")
+
+# Classifier of a baseline's row.
+END_TO_END = "trained end to end"
 
 # Attributes by what the names of their flat values end with.
 _DIFFERENCE = {
@@ -126,6 +131,31 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class UnitDecision:
+    """Hold how the images of a patient or study make one decision.
+
+    Parameters
+    ----------
+    name : str
+        ``"patient"``, or the column that names the units.
+    combined : {"mean", "max"}
+        How the log-odds of images are combined.
+    areas : mapping of str to float
+        AUC by combination, out of fold or on the validation images of a baseline.
+    n_images : int
+        Number of test images.
+    row : str
+        Name of the row of the images.
+    """
+
+    name: str
+    combined: str
+    areas: Mapping[str, float]
+    n_images: int
+    row: str
+
+
+@dataclass(frozen=True)
 class BenchmarkRow:
     """Hold everything that a benchmark measured of one model.
 
@@ -140,12 +170,12 @@ class BenchmarkRow:
         Names of the frozen networks joined by ``+``, or the name of a baseline or control.
     classifier : str
         Name of the classifier, or ``"trained end to end"``.
-    kind : {"frozen", "tuned", "columns", "adapted", "control", "baseline"}
+    kind : {"frozen", "tuned", "columns", "unit", "adapted", "control", "baseline"}
         Features of a frozen network, or of one that some training patients tuned; columns of a
-        table, beside such features or alone; a model adapted to the test images; a shortcut
-        control, or a CNN trained end to end.
+        table, beside such features or alone; decisions by patient or study; a model adapted to the
+        test images; a shortcut control, or a CNN trained end to end.
     scores : Scores
-        Figures on the test images.
+        Figures on the test images, or on units of them.
     externals : mapping of str to Scores
         Figures on external validation sets, by name.
     n_train : int
@@ -176,6 +206,8 @@ class BenchmarkRow:
         Of baselines: what went wrong in training.
     robustness : tuple of mapping
         Figures on degraded test images, each with ``degradation`` and ``grade``; grade 0 is none.
+    unit : UnitDecision or None
+        Of decisions by patient or study, how the images of each are combined.
 
     Examples
     --------
@@ -208,6 +240,7 @@ class BenchmarkRow:
     columns_alone: Comparison | None = None
     diagnosis: tuple[str, ...] = ()
     robustness: tuple[Mapping[str, Any], ...] = ()
+    unit: UnitDecision | None = None
 
     @property
     def estimates(self) -> Mapping[str, Interval]:
@@ -237,6 +270,8 @@ class BenchmarkRow:
     @property
     def label(self) -> str:
         """Name in words."""
+        if self.unit is not None:
+            return f"{self.backbone}, {self.classifier} (by {self.unit.name})"
         if self.kind == "baseline":
             return f"{self.backbone} (baseline)"
         name = f"{self.backbone}, {self.classifier}"
@@ -261,6 +296,8 @@ class BenchmarkRow:
         values["settings"] = dict(self.settings)
         if self.auc_seeds:
             values |= {"auc_seeds": list(self.auc_seeds), "auc_seeds_sd": self.auc_seeds_sd}
+        if self.unit is not None:
+            values |= {"unit": dict(vars(self.unit)), "validation_auc": self.validation_auc}
         if self.robustness:
             values["robustness"] = [dict(point) for point in self.robustness]
         if self.comparison is not None:
@@ -298,6 +335,7 @@ class BenchmarkRow:
             comparison=_comparison(values, "reference"),
             float32=_comparison(values, "float32", "float32_"),
             columns_alone=_comparison(values, "columns_alone", "columns_alone_"),
+            unit=UnitDecision(**values["unit"]) if values.get("unit") else None,
             **plain,
         )
 

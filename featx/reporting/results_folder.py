@@ -198,7 +198,7 @@ def best_place(rows: Sequence[BenchmarkRow]) -> int | None:
     known = {
         place: row.auc_out_of_fold
         for place, row in enumerate(rows)
-        if row.kind != "control" and row.auc_out_of_fold is not None
+        if row.kind not in ("control", "unit") and row.auc_out_of_fold is not None
     }
     return max(known, key=lambda place: known[place], default=None)
 

@@ -56,7 +56,8 @@ def _model_lines(row: BenchmarkRow, width: int) -> Text:
     elif row.scores.off_center:
         details = f"off center, {row.classifier}"
     else:
-        kind = "" if row.kind in ("frozen", "baseline") else f" ({row.kind})"
+        words = row.kind if row.unit is None else f"by {row.unit.name}"
+        kind = "" if row.kind in ("frozen", "baseline") else f" ({words})"
         spread = "" if row.auc_seeds_sd is None else f", SD {row.auc_seeds_sd:.4f}"
         details = row.classifier + kind + spread
     lines = []

@@ -65,14 +65,12 @@ WRONG_BY_KIND = {
 }
 # What messages say in place of the value; a secret is not repeated.
 SAID = {
-    "a=absent": "absent does not",
-    "a=features.h5": "features.h5 is",
     "vgg16+": "''",
     ",": "name at least one",
     "finetuned:nothing": "'nothing'",
 }
 # Texts that only images can prove wrong.
-FREE = {"patients", "labels", "recipes", "positive"}
+FREE = {"patients", "labels", "recipes", "positive", "covariates", "unit"}
 
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}
@@ -83,7 +81,8 @@ def wrong_values(parameter):
     # Lists of names are checked one by one.
     kind = KINDS.get(parameter.name, parameter.type)
     if parameter.name == "externals":
-        return ["nothing", "=chest_xray", "a=", "a=absent", "a=features.h5"]
+        # Sets that cannot be used are left out where others can.
+        return ["nothing", "=chest_xray", "a="]
     if parameter.name.startswith("external_"):
         return ["nothing", "a=", "=b"]
     if parameter.name == "resources":
