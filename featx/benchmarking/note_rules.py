@@ -104,7 +104,8 @@ def few_patients_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     """Name the sets with too few patients of a class for the intervals to be trusted."""
     fewest: dict[str, float] = {}
     unknown = set()
-    for row in rows:
+    # The labels of a control may be exchanged.
+    for row in (row for row in rows if row.kind != "control"):
         for name, scores in {"": row.scores, **row.externals}.items():
             if scores.fewest_patients is not None:
                 fewest[name] = min(scores.fewest_patients, fewest.get(name, math.inf))
