@@ -47,6 +47,7 @@ _HOMES = {
     "predict": "featx.classifiers.inference",
     "report": "featx.reporting.page",
     "train": "featx.baselines.train",
+    "trust_remote_code": "featx.backbones.opening",
 }
 
 __all__ = [*_HOMES, "metrics"]
@@ -54,6 +55,7 @@ __all__ = [*_HOMES, "metrics"]
 if TYPE_CHECKING:
     from featx import metrics as metrics
     from featx.backbones.brought import Backbone as Backbone
+    from featx.backbones.opening import trust_remote_code as trust_remote_code
     from featx.backbones.registry import list_backbones as list_backbones
     from featx.baselines.registry import list_baselines as list_baselines
     from featx.baselines.train import train as train

@@ -69,7 +69,8 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> UsageError:
     names = list(known)
     close = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return UsageError(f"there is no {what} {name!r}{hint} (known: {listed(names, 60)})")
+    most = 60 if len(names) <= 60 else 6
+    return UsageError(f"there is no {what} {name!r}{hint} (known: {listed(names, most)})")
 
 
 def check_names(what: str, names: Iterable[object], known: Iterable[str]) -> None:

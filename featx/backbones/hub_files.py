@@ -17,6 +17,7 @@ import yaml
 from PIL import Image
 
 from featx.backbones._torch import import_package
+from featx.backbones.opening import remote_code_trusted
 from featx.backbones.spec import Preprocessing
 from featx.errors import FeatxError, UsageError
 from featx.images.framing import Framing
@@ -56,9 +57,13 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def folder_digest(folder: Path) -> str:
-    """Return one digest of a folder's weights and of its configs."""
-    files = [*folder.glob("*config.json"), *weight_files(folder)]
-    return digest_of_values({path.name: file_digest(path) for path in files})
+    """Return one digest of a folder's weights, of its configs, and of the code that they name."""
+    configs = [*folder.glob("*config.json")]
+    coded = any(b'"auto_map"' in path.read_bytes() for path in configs)
+    files = [*configs, *weight_files(folder), *(folder.rglob("*.py") if coded else ())]
+    return digest_of_values(
+        {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+    )
 
 
 def license_of(folder: Path) -> str:
@@ -82,7 +87,9 @@ def find_files(repository: str, wanted: Sequence[str], extra: str) -> Path:
     hub = import_package("huggingface_hub", extra)
 
     def find(**settings: Any) -> Path | None:
-        folder = Path(hub.snapshot_download(repository, allow_patterns=[*wanted], **settings))
+        code = ["*.py"] if remote_code_trusted() else []
+        patterns = [*wanted, *code]
+        folder = Path(hub.snapshot_download(repository, allow_patterns=patterns, **settings))
         return folder if all(any(folder.glob(pattern)) for pattern in wanted) else None
 
     try:

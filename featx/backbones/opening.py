@@ -13,10 +13,49 @@ from pathlib import Path
 from featx.backbones.brought import PYTHON, Backbone
 from featx.errors import FeatxError, UsageError, find_name
 
-__all__ = ["OPENED", "PREFIXES", "Prefix", "entry_points", "open_name", "remember", "reopen"]
+__all__ = [
+    "OPENED",
+    "PREFIXES",
+    "Prefix",
+    "entry_points",
+    "open_name",
+    "remember",
+    "remote_code_trusted",
+    "reopen",
+    "trust_remote_code",
+]
 
 # Entry points of packages: a name, and a function without parameters that returns a `Backbone`.
 ENTRY_POINTS = "featx.backbones"
+
+
+_remote_code_trusted = False
+
+
+def trust_remote_code(trusted: bool = True) -> None:
+    """Allow networks of Hugging Face to run Python code of their own.
+
+    This is for the whole process. By default a network ``"hf:FOLDER"`` or ``"hf:ID"`` whose
+    configuration names such code (``auto_map``) is refused. Trusted code can do whatever you can
+    do: read it before.
+
+    Parameters
+    ----------
+    trusted : bool, default=True
+        Whether to run the code.
+
+    Examples
+    --------
+    >>> import featx
+    >>> featx.trust_remote_code(False)
+    """
+    global _remote_code_trusted
+    _remote_code_trusted = trusted
+
+
+def remote_code_trusted() -> bool:
+    """Return what `trust_remote_code` set."""
+    return _remote_code_trusted
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from featx.backbones.hub_files import (
     license_of,
     weight_files,
 )
+from featx.backbones.opening import remote_code_trusted
 from featx.backbones.spec import Preprocessing
 from featx.errors import FeatxError, UsageError
 from featx.images.framing import Framing
@@ -36,7 +37,6 @@ __all__ = ["open_backbone"]
 
 EXTRA = "hf"
 
-_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 _CONFIGS = ["config.json", "preprocessor_config.json"]
 # Pillow's numbers of its filters.
 _FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
@@ -45,7 +45,7 @@ _KNOWN = (
     "do_resize", "size", "resample", "do_center_crop", "crop_size", "crop_pct", "do_rescale",
     "rescale_factor", "do_normalize", "image_mean", "image_std", "do_convert_rgb",
     "image_processor_type", "feature_extractor_type", "processor_class", "default_to_square",
-    "data_format", "return_tensors", "device", "disable_grouping",
+    "data_format", "return_tensors", "device", "disable_grouping", "auto_map",
 )  # fmt: skip
 # Layers that make the vector of an image of its tokens.
 _OF_VECTOR = ("pooler", "head")
@@ -63,7 +63,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
         here = Path(reference).is_dir()
         name = f"hf:{folder.name}-{digest[:8]}" if here else f"hf:{reference}"
         auto = transformers.AutoImageProcessor
-        theirs = auto.from_pretrained(folder, backend="pil", **_LOCAL)
+        theirs = auto.from_pretrained(folder, backend="pil", **_local())
         side, framing, preprocessing = _read_processor(name, theirs)
         framing = agreeing_framing(
             f"the image processor {processor} of {name}",
@@ -76,7 +76,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
         if size is not None:
             framing = replace(framing, edge=round(framing.edge * size / side))
             side = size
-        config = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
+        config = transformers.AutoConfig.from_pretrained(folder, **_local())
         found = _outline(transformers, config, folder, name, (side, side))
     return Backbone(
         name=name,
@@ -96,14 +96,19 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
     )
 
 
+def _local() -> dict[str, bool]:
+    return {"local_files_only": True, "trust_remote_code": remote_code_trusted()}
+
+
 def _check_configs(reference: str, folder: Path) -> str:
     """Refuse what featx does not reproduce; return the name of the image processor."""
     settings = {name: json.loads((folder / name).read_bytes()) for name in _CONFIGS}
     for name, values in settings.items():
-        if "auto_map" in values:
+        if "auto_map" in values and not remote_code_trusted():
             raise UsageError(
                 f"{reference} needs Python code of its own repository ({name}: auto_map), which "
-                f"featx does not run. {NO_OTHER_WAY}"
+                "runs only where you trust it: read it, then give --trust-remote-code "
+                f"(featx.trust_remote_code()). {NO_OTHER_WAY}"
             )
     found = settings[_CONFIGS[1]]
     for name in found:
@@ -163,7 +168,8 @@ def _outline(
     transformers: Any, config: Any, folder: Path, name: str, size: tuple[int, int]
 ) -> dict[str, Any]:
     """Return fields of the record that the shapes of the network's outputs decide."""
-    model = outline(lambda: _vision_part(transformers.AutoModel.from_config(config)))
+    trusted = {"trust_remote_code": remote_code_trusted()}
+    model = outline(lambda: _vision_part(transformers.AutoModel.from_config(config, **trusted)))
     try:
         last, *vector = shapes_of(model, _both, (3, *size))
     # A size that its patches do not divide, or an input that is no image.
@@ -233,7 +239,7 @@ def _load(own: bool, folder: Path) -> Any:
     """Read a network; weights of its vector may be missing unless that is the `own` pooling."""
     model, loading = import_package("transformers", EXTRA).AutoModel.from_pretrained(
         folder,
-        **_LOCAL,
+        **_local(),
         dtype=importlib.import_module("torch").float32,
         weights_only=True,
         output_loading_info=True,

@@ -10,7 +10,8 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.backbones.registry import split_precision
+from featx.backbones.brought import Backbone
+from featx.backbones.registry import get_backbone, split_precision
 from featx.backbones.tuned import TUNED
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
@@ -257,9 +258,12 @@ class BenchmarkRunner:
         images = self.data.images
         if self.config.row_backbones:
             backbone = self.config.row_backbones[0].split("+")[0].removeprefix(TUNED)
-            network = TunedData(images, (split_precision(backbone)[0][0],))
+            name = split_precision(backbone)[0][0]
+            network = TunedData(images, (name,))
             embed = partial(self._extract, backbone, views=1)
-            if self.config.extraction.weights != "random":
+            if isinstance(get_backbone(name), Backbone):
+                logger.info(f"The control 'random weights' is left out: {name} has no others.")
+            elif self.config.extraction.weights != "random":
                 yield from self._control("random weights", embed(network, weights="random"))
             for name in BLACKED_OUT:
                 black = images.map(partial(degraded, name=name, grade=1))

@@ -65,6 +65,7 @@ def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
 @commands.command()
 @click.argument("name", required=False, type=parameters.BACKBONE)
 @options.weights_dir_option
+@options.trust_option
 @options.json_option
 def backbones(name: str | None, weights_dir: Path | None) -> None:
     """List the frozen networks, and whose weights are on this machine; of NAME also its details.

@@ -157,6 +157,7 @@ def adapt(model: Path, images: str | Path, out: Path, **given: Any) -> None:
 )
 @options.weights_option
 @options.weights_dir_option
+@options.trust_option
 @options.cache_option
 @options.engine_option
 @options.running_options

@@ -7,7 +7,6 @@ repeats (tests/cli/test_environment.py).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +14,12 @@ from typing import Any, Literal
 import click
 from click.core import ParameterSource
 
-from featx.cli import parameters
+from featx.cli import callbacks, parameters
 from featx.cli.parameters import Choice, InputPath, OutputPath, option
 from featx.errors import UsageError
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
-
-logger = logging.getLogger(__name__)
 
 
 def together(*options: Decorator) -> Decorator:
@@ -37,9 +34,12 @@ def together(*options: Decorator) -> Decorator:
 
 
 def flag(name: str, text: str, callback: Callable[..., None] | None = None) -> Decorator:
-    """Make an option without a value; a callback takes it from the command."""
-    exposed = callback is None
-    return option(f"--{name}", is_flag=True, help=text, callback=callback, expose_value=exposed)
+    """Make an option without a value; a callback takes it from the command, before others."""
+    own = callback is None
+    name = f"--{name}"
+    return option(
+        name, is_flag=True, help=text, callback=callback, expose_value=own, is_eager=not own
+    )
 
 
 def number(name: str, text: str, default: int | None = None, least: int = 1) -> Decorator:
@@ -110,48 +110,25 @@ def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int,
     return int(part), int(count)
 
 
-def _set_verbose(_: click.Context, __: click.Parameter, value: bool) -> None:
-    if value:
-        from featx.runtime.versions import environment_versions
-
-        logging.getLogger("featx").setLevel(logging.DEBUG)
-        versions = environment_versions().items()
-        logger.debug(", ".join(f"{name} {version}" for name, version in versions))
-
-
-def _set_quiet(_: click.Context, __: click.Parameter, value: bool) -> None:
-    if value:
-        logging.getLogger("featx").setLevel(logging.WARNING)
-
-
-def _set_jobs(_: click.Context, __: click.Parameter, value: int | None) -> None:
-    from featx.runtime.parallel import set_jobs
-
-    set_jobs(value)
-
-
-def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
-    # `featx.cli.output.print_result` reads it.
-    context.meta["featx.json"] = value
-
-
 input_folder = click.Path(path_type=Path, exists=True, file_okay=False)
 input_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 images_argument = click.argument("images", type=InputPath("images"))
 
-json_option = flag("json", "Print JSON to standard output.", _set_json)
+json_option = flag("json", "Print JSON to standard output.", callbacks.set_json)
 seed_option = option(
     "--seed", "random_state", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed."
 )
 message_options = together(
-    flag("quiet", "Only warnings, errors and results.", _set_quiet),
-    flag("verbose", "Also versions, engine, weights, cache, and tracebacks.", _set_verbose),
+    flag("quiet", "Only warnings, errors and results.", callbacks.set_quiet),
+    flag(
+        "verbose", "Also versions, engine, weights, cache, and tracebacks.", callbacks.set_verbose
+    ),
 )
 jobs_option = option(
     "--jobs",
     type=click.IntRange(1),
     expose_value=False,
-    callback=_set_jobs,
+    callback=callbacks.set_jobs,
     envvar="FEATX_JOBS",
     help="Number of fits, and of images read, at once; changes no result.  [default: cores]",
 )
@@ -178,9 +155,13 @@ engine_option = choice(
     ["auto", "keras", "openvino", "onnxruntime", "torch"],
     "Library that runs the network.",
 )
+trust_option = flag(
+    "trust-remote-code", "Run Python code of networks hf:...; read it before.", callbacks.set_trust
+)
 computing_options = together(
     weights_option,
     weights_dir_option,
+    trust_option,
     cache_option,
     engine_option,
     flag("rehash", "Read every image file again, also those that look unchanged."),

@@ -12,6 +12,7 @@ import featx
 from featx.backbones.engines import make_engine
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
+from featx.cli import main
 from featx.errors import FeatxError, UsageError
 
 REASON = "needs the extras timm, hf and torchxrayvision"
@@ -22,6 +23,7 @@ import timm  # noqa: E402
 import torch  # noqa: E402
 import torchxrayvision  # noqa: E402
 import transformers  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 TINY_VIT = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
@@ -311,6 +313,43 @@ def test_other_preprocessing_of_transformers_is_refused(
     change_json(folder / file, **changes)
     with pytest.raises(UsageError, match=message):
         get_backbone(f"hf:{folder}")
+
+
+OWN_CODE = """
+import pathlib
+import transformers
+pathlib.Path(r"{ran}").touch()
+class OwnModel(transformers.ViTModel):
+    def forward(self, *args, **settings):
+        found = super().forward(*args, **settings)
+        found["pooler_output"] = found["pooler_output"] {change}
+        return found
+"""
+
+
+def test_code_of_a_repository_runs_only_where_it_is_trusted(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "m"))
+    folder, ran = hf_folder(tmp_path / "net"), tmp_path / "ran"
+    plain = embed(f"hf:{folder}", files, tmp_path)
+    # As its class names them; transformers writes other names for its own.
+    state = transformers.ViTModel.from_pretrained(folder).state_dict()
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    change_json(folder / "config.json", auto_map={"AutoModel": "own.OwnModel"})
+    (folder / "own.py").write_text(OWN_CODE.format(ran=ran, change="* 2"))
+    with pytest.raises(UsageError, match="read it, then give --trust-remote-code"):
+        get_backbone(f"hf:{folder}")
+    assert not ran.exists()
+    try:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main(["backbones", f"hf:{folder}", "--trust-remote-code"])
+        name = get_backbone(f"hf:{folder}").name
+        check_equal(embed(f"hf:{folder}", files, tmp_path), 2 * plain)
+        (folder / "own.py").write_text(OWN_CODE.format(ran=ran, change="* 3"))
+        assert get_backbone(f"hf:{folder}").name != name
+    finally:
+        featx.trust_remote_code(False)
 
 
 def test_damaged_configs_are_named(tmp_path: Path) -> None:

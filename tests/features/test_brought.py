@@ -173,11 +173,13 @@ def test_a_table_and_a_card_name_license_and_origin(path, tmp_path):
         ["naive_bayes"],
         views=1,
         cv=2,
-        controls=False,
         learning_curve=False,
         out=tmp_path / "out",
     )
     rows = [row.backbone for row in table.rows]
+    # Its weights cannot be replaced by random ones.
+    controls = {row.backbone for row in table.rows if row.kind == "control"}
+    assert "center removed" in controls and "random weights" not in controls
     assert rows[0] == "python:quarters"
     assert rows[1].startswith("onnx:chest-")
     page = (tmp_path / "out" / "report.html").read_text()
