@@ -114,11 +114,11 @@ def _initialize_tensorflow() -> None:
 
 
 @contextmanager
-def quiet_stderr() -> Iterator[None]:
+def quiet_stderr(*explained: type[Exception]) -> Iterator[None]:
     """Hold back what C++ libraries write to standard error; show it if the block fails.
 
-    They write to file descriptor 2 before their log levels apply, so the descriptor itself is
-    redirected.
+    It is not shown for exceptions of the given types, whose messages say enough. Libraries write to
+    file descriptor 2 before their log levels apply, so the descriptor itself is redirected.
     """
     if stream := usable_stderr():
         stream.flush()
@@ -131,6 +131,8 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except explained:
+            raise
         except BaseException:
             os.dup2(kept, 2)
             held.seek(0)

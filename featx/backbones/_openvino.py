@@ -113,7 +113,7 @@ def convert(model: Any) -> Any:
 def convert_torch(module: Any, example: Any) -> Any:
     """Convert a PyTorch module to OpenVINO, for the shape of the example; FeatxError if none."""
     try:
-        with quiet_and_private():
+        with quiet_stderr(Exception), quiet_and_private():
             return import_openvino().convert_model(
                 module, example_input=example, input=tuple(example.shape)
             )

@@ -56,16 +56,16 @@ def import_package(name: str, extra: str) -> Any:
 @contextmanager
 def explained(what: str, library: str) -> Iterator[None]:
     """Turn exceptions of a library, which are of many types, into a UsageError."""
-    try:
-        with warnings_ignored(), quiet_stderr():
+    with warnings_ignored(), quiet_stderr(UsageError):
+        try:
             yield
-    except FeatxError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f"{what} cannot be opened by {library} ({error!s:.300}); it is damaged, or of another "
-            f"version of {library}"
-        ) from error
+        except FeatxError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"{what} cannot be opened by {library} ({error!s:.300}); it is damaged, or of "
+                f"another version of {library}"
+            ) from error
 
 
 def load_tensors(path: Path, extra: str, classes: Sequence[type] = ()) -> Any:

@@ -87,7 +87,7 @@ def _load(path: Path) -> Any:
             f'install a later one: pip install "keras>={".".join(map(str, _SAFE))}"'
         )
     try:
-        with network_state(), quiet_stderr(), warnings_ignored():
+        with network_state(), quiet_stderr(Exception), warnings_ignored():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
             return keras.Model(model.inputs, model.outputs)
     # Keras raises exceptions of many types on files that it cannot load.

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -23,6 +24,12 @@ from featx.runtime.files import known_digest
 from featx.runtime.parallel import engine_threads
 
 __all__ = ["open_backbone"]
+
+# What OpenVINO and onnxruntime write before the reason of an error.
+_PREFIXES = re.compile(
+    r"^Exception from .*\n?|^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?",
+    re.M,
+)
 
 # Path of fields in ONNX's protocol buffers: graph, initializer, external data.
 _EXTERNAL_DATA = (7, 5, 13)
@@ -119,7 +126,7 @@ _GRAPHS = {"openvino": _graph_of_openvino, "onnxruntime": _graph_of_runtime}
 
 
 def _read_by_openvino(path: Path) -> Any:
-    with _explained(path), quiet_stderr():
+    with _explained(path):
         return import_openvino().Core().read_model(path)
 
 
@@ -142,16 +149,17 @@ def _runtime() -> Any:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn exceptions of OpenVINO and onnxruntime, which are of many types, into a UsageError."""
-    try:
-        yield
-    except FeatxError:
-        raise
-    except Exception as error:
-        lines = [line for line in str(error).splitlines() if not line.startswith("Exception from")]
-        raise UsageError(
-            f"the network {path} cannot be read ({' '.join(lines)[:300].strip()}). It is damaged, "
-            "or has operators or an input size that the library does not support; export it again"
-        ) from error
+    with quiet_stderr(UsageError):
+        try:
+            yield
+        except FeatxError:
+            raise
+        except Exception as error:
+            reason = " ".join(_PREFIXES.sub("", str(error)).split())
+            raise UsageError(
+                f"the network {path} cannot be read ({reason:.300}). It is damaged, or has "
+                "operators or an input size that the library does not support; export it again"
+            ) from error
 
 
 def _name(output: Any) -> str:
