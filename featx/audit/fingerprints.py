@@ -39,6 +39,18 @@ class Fingerprints:
     def __len__(self) -> int:
         return len(self.contents)
 
+    def select(self, kept: npt.NDArray[np.bool_]) -> Fingerprints:
+        """Return those of the images in a mask."""
+        places = np.cumsum(kept) - 1
+        return Fingerprints(
+            contents=self.contents[kept],
+            digests=self.digests[kept],
+            thumbnails=self.thumbnails[kept],
+            facts=self.facts[kept],
+            depths=self.depths[kept],
+            unreadable={int(places[i]): why for i, why in self.unreadable.items() if kept[i]},
+        )
+
 
 def take_fingerprints(sets: Sequence[ImageDataset], label: str = "Auditing images") -> Fingerprints:
     """Decode every image of some sets once, in parallel.

@@ -88,6 +88,27 @@ class Inspection:
         others = [f"{name}: {image}" for name, s in self.externals.items() for image in s.names]
         return [*self.images.names, *others]
 
+    def restricted(
+        self, images: ImageDataset, externals: dict[str, ImageDataset], kept: Mask
+    ) -> Inspection:
+        """Return what is known of some images, perhaps with other labels.
+
+        The mask is of all images, those of external sets after the others.
+        """
+        places = np.cumsum(kept) - 1
+
+        def among(pairs: Pairs) -> Pairs:
+            return [(int(places[i]), int(places[j])) for i, j in pairs if kept[i] and kept[j]]
+
+        return Inspection(
+            images=images,
+            patients=self.patients[kept[: len(self.patients)]],
+            externals=externals,
+            fingerprints=self.fingerprints.select(kept),
+            exact=among(self.exact),
+            near=among(self.near),
+        )
+
     def unreadable(self) -> dict[str, str]:
         """Return why images cannot be decoded, by name."""
         names = self.names

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import check_external, split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
+from featx.benchmarking.findings import FindingsBenchmark, check_findings
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
@@ -82,7 +83,8 @@ def benchmark(
     Returns
     -------
     BenchmarkTable
-        One `BenchmarkRow` per model.
+        One `BenchmarkRow` per model; with `findings`, its figures are averages, and the table's
+        `findings` the tables of each.
 
     Raises
     ------
@@ -106,21 +108,25 @@ def benchmark(
         check_output(out, "folder")
     dataset, others = open_sets(images, externals or {}, config, hash_patients)
     config = config.with_settings(externals=tuple(externals or ()))
-    data = split_and_audit(
-        dataset,
-        others,
-        test_size=config.test_size,
-        random_state=config.random_state,
-        leaks=config.leaks,
-    )
-    logger.info(data.split_note.text)
-    if out is not None:
-        prepare_folder(Path(out), config, data, overwrite=overwrite)
-    shown = is_kermany(dataset) if config.published is None else config.published
-    published = published_figures() if shown else []
     with (
         tempfile.TemporaryDirectory(prefix="featx-") if out is None else nullcontext(out)
     ) as folder:
+        if config.findings:
+            return FindingsBenchmark(config, Path(folder), client).run(
+                dataset, others, overwrite=overwrite
+            )
+        data = split_and_audit(
+            dataset,
+            others,
+            test_size=config.test_size,
+            random_state=config.random_state,
+            leaks=config.leaks,
+        )
+        logger.info(data.split_note.text)
+        if out is not None:
+            prepare_folder(Path(out), config, data, overwrite=overwrite)
+        shown = is_kermany(dataset) if config.published is None else config.published
+        published = published_figures() if shown else []
         evaluator = ModelEvaluator(config, dataset.class_names, Path(folder))
         return BenchmarkRunner(config, data, evaluator, published, client).run()
 
@@ -149,7 +155,7 @@ def open_sets(
     for name, each in externals.items():
         own = rules.for_external(
             name,
-            class_names=dataset.class_names,
+            class_names=None if config.findings else dataset.class_names,
             patients=config.external_patients.get(name),
             rename_labels=config.external_labels.get(name),
             columns=config.external_columns.get(name),
@@ -157,7 +163,10 @@ def open_sets(
         )
         try:
             found = as_images(each, rules=own)
-            check_external(dataset, name, found)
+            if config.findings:
+                check_findings(dataset, name, found, config)
+            else:
+                check_external(dataset, name, found)
             others[name] = hash_units(found, config.unit, hash_patients)
         except UsageError as error:
             problems[name] = error

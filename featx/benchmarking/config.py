@@ -93,6 +93,10 @@ class BenchmarkConfig:
         degradations in five grades.
     leaks : {"error", "drop", "allow"}, default="error"
         Whether training images that leak test images are an error, left out, or kept with a note.
+    findings : str or sequence of str, default=()
+        Findings of a table with several per image, each of which becomes a benchmark of its own:
+        images with the finding against images without it; ``"all"`` for all of them. The table
+        then holds averages over findings, and its `findings` the table of each.
     adapt : bool, default=False
         Whether to add each frozen row adapted to the unlabeled test images and, for its figures
         on them, to each external set.
@@ -152,6 +156,7 @@ class BenchmarkConfig:
     internal_shifts: bool = False
     robustness: bool = False
     leaks: str = "error"
+    findings: Sequence[str] = ()
     adapt: bool = False
     covariates: Sequence[str] = ()
     unit: str | None = None
@@ -176,6 +181,7 @@ class BenchmarkConfig:
         object.__setattr__(self, "baseline_settings", training)
         rules = self.opening
         object.__setattr__(self, "columns", rules.columns)
+        object.__setattr__(self, "findings", rules.findings)
         object.__setattr__(self, "root", None if rules.root is None else str(rules.root))
         object.__setattr__(self, "rename_labels", rules.rename_labels)
         for name, separator in (("external_labels", ":"), ("external_columns", "=")):

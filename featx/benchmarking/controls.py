@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from featx.benchmarking.data import TrainTestData
 from featx.datasets.dataset import ImageDataset
@@ -25,8 +26,14 @@ PERMUTED = "permuted labels"
 """Name of the control whose labels are exchanged between patients."""
 
 
-def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
-    """Compute a control's features of images.
+KnownRows = dict[tuple[str, int], npt.NDArray[np.float32] | None]
+"""Features by control and identity of the source of an image; None if unreadable."""
+
+
+def control_matrix(
+    images: ImageDataset, name: str, known: KnownRows | None = None
+) -> FeatureMatrix:
+    """Compute a control's features of images, except those that are known.
 
     Examples
     --------
@@ -34,18 +41,21 @@ def control_matrix(images: ImageDataset, name: str) -> FeatureMatrix:
     >>> control_matrix(images, "histogram").X[:, 0]
     array([1., 1.], dtype=float32)
     """
-    rows = map_with_progress(
-        partial(_describe, images, name), range(len(images)), f"Control: {name}"
-    )
+    known = {} if known is None else known
+    keys = [(name, id(source)) for source in images.sources]
+    missing = [index for index, key in enumerate(keys) if key not in known]
+    found = map_with_progress(partial(_describe, images, name), missing, f"Control: {name}")
+    known |= {keys[index]: row for index, row in zip(missing, found, strict=True)}
+    rows = [known[key] for key in keys]
     kept = [index for index, row in enumerate(rows) if row is not None]
     chosen = images.select(kept)
     recipe = {"backbone": f"control-{name}", "format": 1}
     return matrix_of(chosen, np.array([rows[index] for index in kept], dtype=np.float32), recipe)
 
 
-def _describe(images: ImageDataset, name: str, index: int) -> list[float] | None:
+def _describe(images: ImageDataset, name: str, index: int) -> npt.NDArray[np.float32] | None:
     try:
-        return CONTROLS[name](images, index)
+        return np.array(CONTROLS[name](images, index), dtype=np.float32)
     except UnreadableImageError:
         return None
 

@@ -23,14 +23,18 @@ __all__ = [
     "AuditedData",
     "DataSplits",
     "TrainTestData",
+    "check_external",
+    "check_external_name",
     "identity",
     "known_patients",
     "split_and_audit",
     "split_images",
+    "split_inspected",
 ]
 
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
 Mask = npt.NDArray[np.bool_]
+Counts = Callable[[ImageDataset], dict[str, int]]
 
 
 @dataclass(frozen=True)
@@ -196,8 +200,11 @@ class AuditedData:
         warnings = [Note("finding", finding.to_dict()) for finding in self.audit.warnings]
         return [self.split_note, Note("confidence", {"level": 0.95}), *leaks, *warnings]
 
-    def flow(self) -> list[dict[str, Any]]:
-        """Count the images from the folder to the table, as STARD and TRIPOD+AI ask."""
+    def flow(self, counts: Counts | None = None) -> list[dict[str, Any]]:
+        """Count the images from the folder to the table, as STARD and TRIPOD+AI ask.
+
+        `counts` counts the images of a data set by class, or by something else.
+        """
         images = self.inspection.images
         externals = self.inspection.externals
         readable = np.ones(len(self.inspection.fingerprints), dtype=bool)
@@ -215,9 +222,9 @@ class AuditedData:
         }
         return [
             *_table_steps(images),
-            *(_step(name, images, chosen) for name, chosen in steps.items() if any(chosen)),
+            *(_step(name, images, chosen, counts) for name, chosen in steps.items() if any(chosen)),
             *(
-                _step(f"external: {name}", external, chosen)
+                _step(f"external: {name}", external, chosen, counts)
                 for (name, external), chosen in zip(externals.items(), others, strict=True)
             ),
         ]
@@ -235,6 +242,20 @@ def split_and_audit(
     externals = externals or {}
     for name, external in externals.items():
         check_external(images, name, external)
+    return split_inspected(
+        images, externals, test_size=test_size, random_state=random_state, leaks=leaks
+    )
+
+
+def split_inspected(
+    images: ImageDataset,
+    externals: Mapping[str, ImageDataset],
+    *,
+    test_size: float,
+    random_state: int,
+    leaks: str,
+) -> AuditedData:
+    """Inspect, split and audit images whose external sets were checked."""
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
     if leaks == "drop":
@@ -257,6 +278,15 @@ def split_and_audit(
     return AuditedData(inspection, splits, audit)
 
 
+def check_external_name(name: str) -> None:
+    """Refuse a name of an external set that cannot be part of file names."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise UsageError(
+            f"the name {name!r} of an external set becomes part of file names; use letters, "
+            "digits, '.', '_' and '-' only"
+        )
+
+
 def check_external(images: ImageDataset, name: str, external: ImageDataset) -> None:
     """Refuse an external validation set that models of these images cannot be scored on.
 
@@ -268,11 +298,7 @@ def check_external(images: ImageDataset, name: str, external: ImageDataset) -> N
         ...
     featx.errors.UsageError: the name 'x/y' of an external set becomes part of file names; use ...
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UsageError(
-            f"the name {name!r} of an external set becomes part of file names; use letters, "
-            "digits, '.', '_' and '-' only"
-        )
+    check_external_name(name)
     unlabeled = int((external.labels < 0).sum())
     if unlabeled or not len(external):
         raise UsageError(
@@ -307,11 +333,18 @@ def _count_patients(images: ImageDataset) -> int | None:
     return len(np.unique(images.patients)) if images.patients_known else None
 
 
-def _step(name: str, images: ImageDataset, chosen: Mask) -> dict[str, Any]:
-    counts = np.bincount(images.labels[chosen], minlength=len(images.class_names)).tolist()
+def _step(
+    name: str, images: ImageDataset, chosen: Mask, counts: Counts | None = None
+) -> dict[str, Any]:
+    found = images.select(chosen)
     return {
         "step": name,
-        "images": int(chosen.sum()),
-        "patients": _count_patients(images.select(chosen)),
-        "classes": dict(zip(images.class_names, counts, strict=True)),
+        "images": len(found),
+        "patients": _count_patients(found),
+        "classes": (counts or _by_class)(found),
     }
+
+
+def _by_class(images: ImageDataset) -> dict[str, int]:
+    counts = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
+    return dict(zip(images.class_names, counts, strict=True))

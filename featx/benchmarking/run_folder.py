@@ -28,6 +28,7 @@ _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine"
 _FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "robustness", "unit"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
+_OF_IMAGES |= {"findings"}
 
 _FILES = ("results.json", "run.json", "report.html", "table.md", "table.csv", "table.tex")
 _TRAININGS = ("baselines", "tuned")
@@ -119,8 +120,9 @@ def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:
 
 
 def remove_run(folder: Path) -> list[Path]:
-    """Remove what a benchmark wrote, and nothing else; return the files."""
+    """Remove what a benchmark wrote, also by finding, and nothing else; return the files."""
     found = list(written_files(folder))
+    of_findings = [path for each in folder.glob("findings/*/") for path in remove_run(each)]
     for path in found:
         path.unlink()
     for training in _TRAININGS:
@@ -131,7 +133,7 @@ def remove_run(folder: Path) -> list[Path]:
     for path in sorted(folders, reverse=True):
         with contextlib.suppress(OSError):
             path.rmdir()
-    return found
+    return [*found, *of_findings]
 
 
 def written_files(folder: Path) -> Iterator[Path]:

@@ -16,7 +16,13 @@ from featx.backbones.tuned import TUNED
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.controls import CONTROLS, PERMUTED, control_matrix, permute_labels
+from featx.benchmarking.controls import (
+    CONTROLS,
+    PERMUTED,
+    KnownRows,
+    control_matrix,
+    permute_labels,
+)
 from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
@@ -75,6 +81,11 @@ class BenchmarkRunner:
     curve: list[dict[str, Any]] = field(default_factory=list)
     shifts: list[dict[str, Any]] = field(default_factory=list)
     cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Of a run on several findings: images that quantize networks, features of controls by image,
+    # and facts for `run.json`.
+    quantized_on: ImageDataset | None = None
+    known_rows: KnownRows = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
 
     def run(self) -> BenchmarkTable:
@@ -144,7 +155,10 @@ class BenchmarkRunner:
         changes |= {"backbones": tuned.backbones}
         config = self.config.extraction_of(backbone, views, **changes)
         # Test images must not influence the quantization.
-        quantization = tuned.images.train if config.precision == "int8" else None
+        train = tuned.images.train
+        if self.quantized_on is not None and not tuned.facts:
+            train = self.quantized_on
+        quantization = train if config.precision == "int8" else None
         return partial(extract, config=config, quantization=quantization, client=self.client)
 
     def _extract(
@@ -251,7 +265,8 @@ class BenchmarkRunner:
     @cached_property
     def _train_controls(self) -> dict[str, FeatureMatrix]:
         """Features of the training images for controls and internal shifts, each read once."""
-        return {name: control_matrix(self.data.images.train, name) for name in CONTROLS}
+        train, known = self.data.images.train, self.known_rows
+        return {name: control_matrix(train, name, known) for name in CONTROLS}
 
     def _controls(self) -> Iterator[Evaluation]:
         """Evaluate the shortcut controls."""
@@ -271,11 +286,12 @@ class BenchmarkRunner:
             features = permute_labels(embed(network), self.config.random_state)
             yield from self._control(PERMUTED, features)
         for name in CONTROLS:
-            features = TrainTestData(
-                self._train_controls[name],
-                control_matrix(images.test, name),
-                {other: control_matrix(each, name) for other, each in images.externals.items()},
-            )
+            others = {
+                other: control_matrix(each, name, self.known_rows)
+                for other, each in images.externals.items()
+            }
+            test = control_matrix(images.test, name, self.known_rows)
+            features = TrainTestData(self._train_controls[name], test, others)
             yield from self._control(name, features)
 
     def _control(self, name: str, features: Features) -> Iterator[Evaluation]:
@@ -305,24 +321,12 @@ class BenchmarkRunner:
         return BenchmarkTable(rows, notes, self._metadata(finished), predictions)
 
     def _metadata(self, finished: bool) -> dict[str, Any]:
-        """Return the plain values of ``run.json``, with the seconds since the start."""
-        images, externals = self.data.inspection.images, self.data.inspection.externals
         return {
-            "format": _RUN_FORMAT,
-            "finished": finished,
-            "started": self.started.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(UTC) - self.started).total_seconds(), 1),
-            "class_names": list(images.class_names),
-            "versions": environment_versions(),
-            "settings": self.config.to_dict(),
-            "inputs": self.data.inputs,
+            **run_metadata(self.config, self.data, self.started, finished=finished),
             "learning_curve": list(self.curve),
             "internal_shifts": list(self.shifts),
-            # Of all images under "", of external validation sets under their names.
-            "inventory": {n: i.inventory.to_dict() for n, i in {"": images, **externals}.items()},
-            "flow": self.data.flow(),
-            "audit": self.data.audit.to_dict(),
             "published": list(self.published),
+            **self.facts,
         }
 
     def _show(self, rows: list[BenchmarkRow]) -> None:
@@ -359,6 +363,27 @@ class BenchmarkRunner:
         # A failed heat map must not abort the run.
         except Exception as error:
             logger.warning(f"The gallery has no heat maps: {error}")
+
+
+def run_metadata(
+    config: BenchmarkConfig, data: AuditedData, started: datetime, *, finished: bool
+) -> dict[str, Any]:
+    """Return the plain values of ``run.json``, with the seconds since the start."""
+    images, externals = data.inspection.images, data.inspection.externals
+    return {
+        "format": _RUN_FORMAT,
+        "finished": finished,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "class_names": list(images.class_names),
+        "versions": environment_versions(),
+        "settings": config.to_dict(),
+        "inputs": data.inputs,
+        # Of all images under "", of external validation sets under their names.
+        "inventory": {n: i.inventory.to_dict() for n, i in {"": images, **externals}.items()},
+        "flow": data.flow(),
+        "audit": data.audit.to_dict(),
+    }
 
 
 def _auc(evaluation: Evaluation) -> float:

@@ -12,7 +12,7 @@ from featx.classifiers.predictions import Predictions
 from featx.reporting.notes import Note, write_notes
 from featx.reporting.page import table_to_html
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import Results, read_results
+from featx.reporting.results_folder import FINDINGS, Results, read_results
 from featx.reporting.table_formats import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -40,6 +40,8 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         published figures.
     predictions : mapping, default={}
         Predictions of the images by set (``""`` is the test set) and name of row, for figures.
+    findings : mapping of str to BenchmarkTable, default={}
+        Of a benchmark of several findings, the table of each; figures of `rows` are their averages.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
     predictions: Mapping[str, Mapping[str, Predictions]] = field(
         default_factory=dict, compare=False
     )
+    findings: Mapping[str, BenchmarkTable] = field(default_factory=dict, compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> BenchmarkTable:
@@ -72,7 +75,13 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             If there are no results in the folder.
         """
         results = read_results(folder)
-        return cls(results.rows, results.notes, dict(results.run), results.predictions)
+        findings = {
+            # Only the folder's own name: nothing outside is read.
+            each["name"]: cls.load(Path(folder, FINDINGS, Path(each["folder"]).name))
+            for each in results.run.get("findings", [])
+            if results.rows
+        }
+        return cls(results.rows, results.notes, dict(results.run), results.predictions, findings)
 
     def __len__(self) -> int:
         return len(self.rows)

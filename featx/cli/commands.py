@@ -236,6 +236,13 @@ def fit(
     help="Add rows of decisions by 'patient', or by a column of the table IMAGES such as a study: "
     "the log-odds of the images of each are combined by mean or maximum, as chosen out of fold.",
 )
+@options.names_option(
+    "findings",
+    ["none"],
+    click.STRING,
+    "Findings of a table with several per image (a column each, or lists A|B): a benchmark each, "
+    "present against absent, and their averages; 'all' for every one.",
+)
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
     "--learning-curve/--no-learning-curve",

@@ -80,8 +80,20 @@ def print_table(table: BenchmarkTable, out: Path, *more: str) -> None:
 
     shown = to_terminal(table.rows, Console().width)
     page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"
-    notes = [note.text for note in table.notes]
+    notes = [*_best_of_findings(table), *(note.text for note in table.notes)]
     print_result([row.to_dict() for row in table], shown, *notes, page, *more)
+
+
+def _best_of_findings(table: BenchmarkTable) -> list[str]:
+    """Write the AUC of each finding by the model that was chosen on training images."""
+    from featx.reporting.results_folder import best_place
+
+    place = best_place(table.rows)
+    if place is None:
+        return []
+    row = table.rows[place]
+    figures = row.scores.per_class if table.findings else {}
+    return [f"{name}: AUC {found['auc']} ({row.label})" for name, found in figures.items()]
 
 
 def print_result(value: Any, *shown: Any) -> None:

@@ -137,6 +137,7 @@ class ImageDataset:
         skip_problems: bool = False,
         rename_labels: Mapping[str, str] | str | None = None,
         hash_patients: str | None = None,
+        findings: Sequence[str] | str | None = None,
     ) -> ImageDataset:
         r"""Open a folder, an archive, a table or a MedMNIST file.
 
@@ -190,6 +191,10 @@ class ImageDataset:
             of a label out.
         hash_patients : str, optional
             Secret key; patients are replaced by hashes keyed with it.
+        findings : sequence of str, or str, optional
+            Findings of a table with several per image, or ``"all"``. Each becomes one of `columns`:
+            ``"1"`` present, ``"0"`` absent, ``"-1"`` uncertain, ``""`` unknown. Images then have no
+            labels.
 
         Returns
         -------
@@ -216,6 +221,7 @@ class ImageDataset:
             skip_problems=skip_problems,
             rename_labels=rename_labels,
             hash_patients=hash_patients,
+            findings=findings,
         )
         return cls.from_listing(list_images(path, rules), rules)
 
@@ -299,6 +305,8 @@ class ImageDataset:
         if rules.complete and rules.rename_labels:
             listing = listing.rename_labels(rules.rename_labels)
         labeled = any(listing.labels) if rules.labeled is None else rules.labeled
+        if rules.findings:
+            labeled = False
         class_names = rules.class_names
         if class_names is None:
             class_names = sorted(set(listing.labels) - {""}) if labeled else ()
@@ -312,7 +320,7 @@ class ImageDataset:
         kept = listing.columns | read_header_columns(listing, rules)
         inventory = listing.take_inventory(found, rules)
         inventory.log()
-        if found is None and labeled:
+        if found is None and (labeled or (rules.findings and rules.complete)):
             logger.warning(
                 "Patients are unknown: images of one patient may be on both sides of a split, "
                 "which inflates every score. Give --patients, or a table with a column `patient`."

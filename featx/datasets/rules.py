@@ -35,6 +35,9 @@ class OpeningRules:
     rename_labels : mapping of str to str, or str, default={}
         New name of each label to rename, also as text: ``"No_finding:NORMAL"``; an empty name
         leaves the images of a label out.
+    findings : sequence of str, or str, default=()
+        Findings to read from a table, each as a column of `ImageDataset.columns`; ``"all"`` for
+        all of them. Images then have no labels.
     external : str, default=""
         Name of the external set that is opened.
     inherited : frozenset of str, default=frozenset()
@@ -64,13 +67,16 @@ class OpeningRules:
     skip_problems: bool = False
     rename_labels: Mapping[str, str] = field(default_factory=dict)
     hash_patients: str | None = field(default=None, repr=False)
+    findings: Sequence[str] = ()
     external: str = ""
     inherited: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", read_columns(self.columns))
         object.__setattr__(self, "rename_labels", read_pairs(self.rename_labels))
+        object.__setattr__(self, "findings", read_names(self.findings))
         self._check_kept()
+        self._check_findings()
         check_names("role of a column", self.columns, (*ROLES, *self.keep_columns))
         check_names("meaning of uncertain labels", filter(None, [self.uncertain]), UNCERTAIN)
         if self.labels is not None and self.positive is not None:
@@ -93,10 +99,7 @@ class OpeningRules:
         return cls.of(**{name: settings.pop(name) for name in names}, **rules)
 
     def _check_kept(self) -> None:
-        kept = self.keep_columns
-        names = kept.split(",") if isinstance(kept, str) else kept
-        kept = tuple(dict.fromkeys(filter(None, map(str.strip, names))))
-        object.__setattr__(self, "keep_columns", kept)
+        object.__setattr__(self, "keep_columns", read_names(self.keep_columns))
         for name in self.keep_columns:
             if name in ROLES:
                 raise UsageError(
@@ -109,6 +112,18 @@ class OpeningRules:
                     "headers, by --patients dicom"
                 )
 
+    def _check_findings(self) -> None:
+        replacing = ("labels", "positive", "rename_labels")
+        other = next((name for name in replacing if getattr(self, name)), None)
+        if self.findings and other is not None:
+            raise UsageError(
+                f"findings are of a table's own labels, and {other} would replace them; leave out "
+                f"--findings or --{other.replace('_', '-')}"
+            )
+        both = sorted({*self.findings} & {*self.keep_columns})
+        if both:
+            raise UsageError(f"{both[0]!r} is a finding and a column to keep or join; name it once")
+
     @property
     def header_fields(self) -> dict[str, str]:
         """Columns to keep that are in DICOM headers, with their fields."""
@@ -119,7 +134,7 @@ class OpeningRules:
     @property
     def by_class(self) -> bool | None:
         """Whether folders or columns name the classes; None where they need not."""
-        return self.labeled if self.labels is None else False
+        return self.labeled if self.labels is None and not self.findings else False
 
     @property
     def complete(self) -> bool:
@@ -129,7 +144,7 @@ class OpeningRules:
     def check_no_table(self, where: str) -> None:
         """Refuse rules that only tables have."""
         fields_only = {*self.columns} <= {*self.header_fields}
-        for name in ("columns", "root", "positive", "uncertain"):
+        for name in ("columns", "root", "positive", "uncertain", "findings"):
             if name == "columns" and fields_only:
                 continue
             if getattr(self, name) and name not in self.inherited:
@@ -170,6 +185,18 @@ class OpeningRules:
         # Another set has other folders and other labels.
         others: dict[str, Any] = {"root": None, "rename_labels": {}}
         return replace(self, **others | given, external=name, inherited=inherited)
+
+
+def read_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Read names once each, given as a sequence or separated by commas.
+
+    Examples
+    --------
+    >>> read_names("age, sex,age")
+    ('age', 'sex')
+    """
+    items = names.split(",") if isinstance(names, str) else names
+    return tuple(dict.fromkeys(filter(None, map(str.strip, items))))
 
 
 def read_columns(pairs: Any) -> dict[str, str]:

@@ -26,7 +26,8 @@ class Note:
     ----------
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
-        ``internal-shifts``, ``externals-left-out``, ``reference``, ``float32``, ``columns``,
+        ``internal-shifts``, ``externals-left-out``, ``findings``, ``findings-left-out``,
+        ``findings-external``, ``reference``, ``float32``, ``columns``,
         ``unit``, ``seeds``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
         ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
@@ -207,6 +208,18 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "confidence": lambda v: f"Intervals are at {100 * v['level']:.0f} %.",
     "finding": lambda v: Finding.from_dict(v).text,
     "leak": lambda v: Finding.from_dict(v).alarm,
+    "findings": lambda v: (
+        f"Figures are averages over {v['n']:,} findings, each a task of its own on the images for "
+        "which it is known, split by patient once for all findings. Intervals of averages take "
+        "into account that findings share patients."
+    ),
+    "findings-left-out": lambda v: (
+        f"Findings of too few patients, left out: {', '.join(v['findings'])}."
+    ),
+    "findings-external": lambda v: (
+        f"Averages on {v['set']} are over {len(v['findings']):,} of the {v['n']:,} findings: "
+        f"{', '.join(v['findings'])}."
+    ),
     "externals-left-out": lambda v: (
         f"External sets that could not be used, and were left out: {', '.join(v['names'])}."
     ),

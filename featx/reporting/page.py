@@ -22,7 +22,7 @@ from featx.reporting.differences import pick_reference
 from featx.reporting.notes import Note
 from featx.reporting.panels import LOSSES, assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import Results, best_place, damaged, read_results
+from featx.reporting.results_folder import FINDINGS, Results, best_place, damaged, read_results
 from featx.runtime.files import check_output, put_bytes
 
 if TYPE_CHECKING:
@@ -62,6 +62,17 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     PosixPath('results.html')
     """
     path = check_output(Path(folder) / PAGE if out is None else out, "file")
+    results = write_page(folder, path)
+    for each in results.run.get("findings", []) if out is None else ():
+        # Only the folder's own name: nothing outside is read or written.
+        place = Path(folder, FINDINGS, Path(each["folder"]).name)
+        if place.is_dir():
+            write_page(place, place / PAGE)
+    return path
+
+
+def write_page(folder: str | Path, path: Path) -> Results:
+    """Write the page of one results folder; return what it was made of."""
     results = read_results(folder)
     for note in results.notes:
         if note.kind == "unfinished":
@@ -71,7 +82,7 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
         page = _render_results(results)
     # File names need not be valid Unicode, a page must be.
     put_bytes(path, page.encode("utf-8", "replace"))
-    return path
+    return results
 
 
 def _render_results(results: Results) -> str:

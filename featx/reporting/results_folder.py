@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +29,14 @@ from featx.runtime.kinds import expect
 _CONTENT_ERRORS: tuple[type[Exception], ...]
 _CONTENT_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError)
 _CONTENT_ERRORS += (TypeError, ValueError, TemplateError)
+
+FINDINGS = "findings"
+"""Folder with a folder for each finding of a run on several."""
+
+_LONGEST = 60
+_RESERVED = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10)))
+)
 
 # Names of steps as runs store them.
 _STARTS = ("listed in the table", "found in the folder")
@@ -183,6 +194,27 @@ def _read(folder: Path) -> Results:
         gallery=pictures,
         gallery_of=gallery_of,
     )
+
+
+def finding_folders(names: Sequence[str]) -> dict[str, str]:
+    """Return a name of a folder for each finding, of letters, digits and hyphens.
+
+    Examples
+    --------
+    >>> finding_folders(["Pleural Effusion", "Edema"])
+    {'Pleural Effusion': 'pleural-effusion', 'Edema': 'edema'}
+    >>> finding_folders(["A b", "a/b", "CON"])
+    {'A b': 'a-b-bbf14c3a', 'a/b': 'a-b-c14cddc0', 'CON': 'con-dcca48101505'}
+    """
+    plain = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names}
+    counts = Counter(plain.values())
+    folders = {}
+    for name, slug in plain.items():
+        # Folders of Windows have other reserved names.
+        safe = counts[slug] == 1 and 0 < len(slug) <= _LONGEST and slug not in _RESERVED
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        folders[name] = slug if safe else f"{slug[:_LONGEST]}-{digest}".strip("-")
+    return folders
 
 
 def best_place(rows: Sequence[BenchmarkRow]) -> int | None:

@@ -22,7 +22,10 @@ def test_metadata_know_sizes_and_the_histogram_does_not(tmp_path, generator):
     assert metadata.n_images == 19
     assert set(metadata.X[metadata.labels == 0, 0]) == {48.0}
     assert set(metadata.X[metadata.labels == 1, 0]) == {32.0}
-    histogram = control_matrix(images, "histogram")
+    known = {}
+    control_matrix(images[1:], "histogram", known)
+    histogram = control_matrix(images, "histogram", known)
+    assert len(known) == len(images)
     np.testing.assert_allclose(histogram.X.sum(axis=1), 1, rtol=1e-5)
 
 

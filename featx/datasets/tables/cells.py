@@ -49,13 +49,15 @@ def value_of(cell: str) -> str:
 
 
 def finding_of(cleaned: str) -> int | None:
-    """Return 1, 0 or -1 of a finding's cell, also with decimals; None of any other.
+    """Return 1, 0 or -1 of a finding's cell, also with decimals or as a truth value.
 
     Examples
     --------
-    >>> [finding_of(cell) for cell in ("1", "0.0", "-1,00", "2", "no")]
-    [1, 0, -1, None, None]
+    >>> [finding_of(cell) for cell in ("1", "0.0", "-1,00", "True", "2", "no")]
+    [1, 0, -1, 1, None, None]
     """
+    if cleaned.lower() in ("true", "false"):
+        return int(cleaned.lower() == "true")
     number = re.fullmatch(r"(-?[01])([.,]0+)?", cleaned)
     return None if number is None else int(number[1])
 

@@ -59,7 +59,9 @@ def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choi
     if rules.patients in table.columns and "patient" not in given:
         columns["patient"] = str(rules.patients)
     wanted = ["path"]
-    if rules.by_class and not _has_findings(table, Choice(columns, convention), rules):
+    if (rules.by_class or rules.findings) and not _has_findings(
+        table, Choice(columns, convention), rules
+    ):
         wanted.append("label")
     if any(role not in columns for role in wanted):
         columns = _propose(table, columns, wanted, report)
@@ -77,7 +79,8 @@ def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choi
 
 def _has_findings(table: Table, choice: Choice, rules: OpeningRules) -> bool:
     """Return whether labels are in columns of findings, without a column that may be the label."""
-    if rules.positive in table.columns or (choice.convention and choice.convention.findings):
+    named = {rules.positive, *rules.findings} & {*table.columns}
+    if named or (choice.convention and choice.convention.findings):
         return True
     return not _likely(table.header, "label") and bool(finding_columns(table, choice))
 

@@ -28,8 +28,8 @@ def read_labels(
         cells = _decide_uncertain(cells, rules, report)
         numbers = map(finding_of, cells)
         marked = [[] if number is None else [str(number)] for number in numbers]
-        if _by_image(choice):
-            marked = _joined(table.columns[choice.columns["path"]], marked)
+        if by_image(choice):
+            marked = joined(table.columns[choice.columns["path"]], marked)
         labels = [_binary(positive, "1" in each) if each else "" for each in marked]
         _note_missing(labels, cells, report, "is neither 0 nor 1")
         return labels, f"column {positive!r}"
@@ -37,14 +37,14 @@ def read_labels(
         _ask_for_finding(table, choice, names, positive, report)
         return ["?"] * len(table.rows), ""
     cells = [*map(value_of, table.columns[column])]
-    lists = [_findings(cell) for cell in cells]
-    if positive is None and (_by_image(choice) or any(len(each) > 1 for each in lists)):
+    lists = [findings_in(cell) for cell in cells]
+    if positive is None and (by_image(choice) or any(len(each) > 1 for each in lists)):
         counts = Counter(name for each in lists for name in each)
         _ask(counts, f"column {column!r} lists several findings per image", report)
         return ["?"] * len(cells), ""
     if positive is not None:
-        if _by_image(choice):
-            lists = _joined(table.columns[choice.columns["path"]], lists)
+        if by_image(choice):
+            lists = joined(table.columns[choice.columns["path"]], lists)
         known = {name for each in lists for name in each}
         if positive not in known:
             raise unknown_name(f"finding in {table.where} named", positive, sorted(known))
@@ -65,7 +65,7 @@ def has_labels(table: Table, choice: Choice, rules: OpeningRules) -> bool:
     )
 
 
-def _by_image(choice: Choice) -> bool:
+def by_image(choice: Choice) -> bool:
     """Return whether an image has the findings of all its rows."""
     return choice.convention is not None and choice.convention.lists
 
@@ -83,7 +83,7 @@ def _note_missing(labels: list[str], cells: list[str], report: RowReport, why: s
             report.add(NO_LABEL, place, f"{cell!r} {why}".strip() if cell else "")
 
 
-def _findings(cell: str) -> list[str]:
+def findings_in(cell: str) -> list[str]:
     """Return the findings that a cell lists: ``A|B``, or a list as Python writes it."""
     if cell.startswith("[") and cell.endswith("]"):
         try:
@@ -95,7 +95,7 @@ def _findings(cell: str) -> list[str]:
     return list(dict.fromkeys(filter(None, map(value_of, names))))
 
 
-def _joined(paths: list[str], lists: list[list[str]]) -> list[list[str]]:
+def joined(paths: list[str], lists: list[list[str]]) -> list[list[str]]:
     """Give every row the findings of all rows of its image."""
     together: dict[str, list[str]] = {}
     for path, names in zip(paths, lists, strict=True):
@@ -151,6 +151,7 @@ def _ask(counts: dict[str, int], problem: str, report: RowReport) -> None:
     best = next((name for name in names if name.lower() not in normal), names[0])
     report.ask(
         f"{problem}; choose the one that is positive, all other images being negative, by "
-        f"--positive, one of: {shown}",
+        f"--positive, one of: {shown}; or compare several, each with a task of its own: featx "
+        "benchmark --findings A,B (or all)",
         positive=best,
     )

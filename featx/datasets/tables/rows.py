@@ -11,6 +11,7 @@ from featx.datasets.inventory import look_alike
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.cells import value_of
 from featx.datasets.tables.columns import Choice, choose_columns
+from featx.datasets.tables.findings import read_findings
 from featx.datasets.tables.labels import has_labels, read_labels
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
@@ -95,7 +96,10 @@ def read_rows(table: Table, rules: OpeningRules) -> TableRows:
         if not path:
             report.add("without a path", place)
     labels, labels_from = blank, ""
-    if rules.by_class:
+    findings: dict[str, list[str]] = {}
+    if rules.findings:
+        findings, labels_from = read_findings(table, choice, rules, report)
+    elif rules.by_class:
         labels, labels_from = read_labels(table, choice, rules, report)
     elif rules.by_class is None and has_labels(table, choice, rules):
         labels, labels_from = _read_known_labels(table, choice, rules, report)
@@ -108,6 +112,7 @@ def read_rows(table: Table, rules: OpeningRules) -> TableRows:
     others = {name: cells(name) for name in rules.keep_columns if name in choice.columns}
     for name, values in others.items():
         _note_spelling(name, values, look_alike(filter(None, values)), report)
+    others |= findings
     return TableRows(
         table, choice, paths, labels, patients, splits, others, labels_from, patients_from, report
     )

@@ -1,0 +1,124 @@
+"""Rows of averages over findings, from the rows of each finding."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from featx.classifiers.predictions import Predictions
+from featx.metrics.intervals import Interval
+from featx.metrics.multi_label import FindingScores, macro_average
+from featx.metrics.scores import Scores
+from featx.reporting.records import BenchmarkRow, Costs
+from featx.reporting.results_folder import Results
+
+
+def average_rows(results: Mapping[str, Results], n_train: int) -> list[BenchmarkRow]:
+    """Average the rows of each model over findings, given the results of each finding."""
+    models = dict.fromkeys((row.name, row.kind) for each in results.values() for row in each.rows)
+    return [_average(name, kind, results, n_train) for name, kind in models]
+
+
+def _average(name: str, kind: str, results: Mapping[str, Results], n_train: int) -> BenchmarkRow:
+    rows = {
+        finding: row
+        for finding, each in results.items()
+        for row in each.rows
+        if (row.name, row.kind) == (name, kind)
+    }
+    first, others = next(iter(rows.values())), [*rows.values()]
+    externals = dict.fromkeys(external for row in others for external in row.externals)
+    return BenchmarkRow(
+        name=name,
+        backbone=first.backbone,
+        classifier=first.classifier,
+        kind=kind,
+        scores=_scores(rows, results, "", complete=len(rows) == len(results)),
+        externals={external: _scores(rows, results, external) for external in externals},
+        n_train=n_train,
+        views=first.views,
+        test_views=first.test_views,
+        auc_out_of_fold=_mean([row.auc_out_of_fold for row in others]),
+        validation_auc=_mean([row.validation_auc for row in others]),
+        costs=_costs([row.costs for row in others]),
+        recipes=first.recipes if all(r.recipes == first.recipes for r in others) else (),
+        recipe_digests=first.recipe_digests,
+        settings=_common([row.settings for row in others]),
+    )
+
+
+def _scores(
+    rows: Mapping[str, BenchmarkRow],
+    results: Mapping[str, Results],
+    external: str,
+    *,
+    complete: bool = True,
+) -> Scores:
+    """Average a model's figures on one set; undefined where the model lacks a finding."""
+    parts: list[FindingScores] = []
+    found: dict[str, Scores] = {}
+    names: set[str] = set()
+    for finding, row in rows.items():
+        if external and external not in row.externals:
+            continue
+        scores = row.externals[external] if external else row.scores
+        predictions = results[finding].predictions[external][row.name]
+        parts.append(_part(predictions.decide(scores.threshold), scores))
+        names |= {*predictions.names}
+        found[finding] = scores
+    metrics = macro_average(parts)
+    if not complete:
+        metrics = dict.fromkeys(metrics, Interval.undefined())
+    known = all(scores.n_patients is not None for scores in found.values())
+    fewest = [s.fewest_patients for s in found.values() if s.fewest_patients is not None]
+    return Scores(
+        metrics=metrics,
+        n=len(names),
+        n_patients=len({patient for part in parts for patient in part.patients}) if known else None,
+        per_class={finding: scores.metrics for finding, scores in found.items()},
+        fewest_patients=min(fewest, default=None),
+    )
+
+
+def _part(predictions: Predictions, scores: Scores) -> FindingScores:
+    patients = predictions.names if predictions.patients is None else predictions.patients
+    return FindingScores(
+        positive=predictions.labels == 1,
+        probability=predictions.probabilities[:, 1],
+        predicted=np.asarray(predictions.predicted == 1),
+        patients=patients,
+        figures=scores.metrics,
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if values and len(known) == len(values) else None
+
+
+def _costs(costs: Sequence[Costs]) -> Costs:
+    """Add up fits; features are extracted once, at most those of the finding with most images."""
+
+    def of(name: str) -> list[Any]:
+        return [value for each in costs if (value := getattr(each, name)) is not None]
+
+    return Costs(
+        seconds_extract=max(of("seconds_extract"), default=None),
+        seconds_fit=sum(of("seconds_fit")) if of("seconds_fit") else None,
+        n_features=max(of("n_features"), default=None),
+        parameters=max(of("parameters"), default=None),
+        images_per_second=max(of("images_per_second"), default=None),
+        peak_memory=max(of("peak_memory"), default=None),
+    )
+
+
+def _common(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first, *others = settings
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in each and each[name] == value for each in others)
+    }

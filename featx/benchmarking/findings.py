@@ -1,0 +1,252 @@
+"""Benchmark of several findings: one binary task each, on shared images, features and split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx.audit.leakage import audit_split
+from featx.benchmarking.config import BenchmarkConfig
+from featx.benchmarking.controls import KnownRows
+from featx.benchmarking.data import AuditedData, check_external_name, split_inspected
+from featx.benchmarking.evaluation import ModelEvaluator
+from featx.benchmarking.finding_labels import (
+    RareFinding,
+    count_finding,
+    drop_rare,
+    finding_names,
+    is_known,
+    of_finding,
+    stratified,
+    with_findings,
+)
+from featx.benchmarking.finding_rows import average_rows
+from featx.benchmarking.note_rules import FEWEST_PATIENTS
+from featx.benchmarking.published import published_figures
+from featx.benchmarking.run_folder import prepare_folder
+from featx.benchmarking.runner import BenchmarkRunner, run_metadata
+from featx.benchmarking.table import BenchmarkTable
+from featx.datasets.dataset import ImageDataset
+from featx.errors import UsageError
+from featx.reporting.notes import Note
+from featx.reporting.page import PAGE, write_page
+from featx.reporting.results_folder import FINDINGS, finding_folders, read_results
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+_TEST, _TRAINING = "for testing", "for training"
+
+
+def check_findings(
+    images: ImageDataset, name: str, external: ImageDataset, config: BenchmarkConfig
+) -> None:
+    """Refuse an external validation set in which no finding is present and absent."""
+    check_external_name(name)
+    names = finding_names(images, config)
+    columns = with_findings(external, names, config).columns
+    if not any({"0", "1"} <= {*columns[each].tolist()} for each in names):
+        raise UsageError(
+            f"the external set {name} has no finding that is present in some images and absent in "
+            "others; give a table with the same findings"
+        )
+
+
+@dataclass
+class FindingsBenchmark:
+    """Runs the benchmark of each finding in a folder of its own, then averages the rows."""
+
+    config: BenchmarkConfig
+    folder: Path
+    client: Client | None = None
+    known_rows: KnownRows = field(default_factory=dict)
+    started: datetime = field(default_factory=partial(datetime.now, UTC))
+
+    def run(
+        self, images: ImageDataset, externals: Mapping[str, ImageDataset], *, overwrite: bool
+    ) -> BenchmarkTable:
+        """Split and audit all images once, evaluate each finding, and write one page."""
+        names = finding_names(images, self.config)
+        images = with_findings(images, names, self.config)
+        names, rare = self._leave_out_early(images, names)
+        strata = stratified(images, names)
+        others = {
+            name: stratified(with_findings(each, names, self.config), names, strata)
+            for name, each in externals.items()
+        }
+        data = split_inspected(
+            strata,
+            others,
+            test_size=self.config.test_size,
+            random_state=self.config.random_state,
+            leaks=self.config.leaks,
+        )
+        names, more = drop_rare(data.splits.images, names, _sets(data), FEWEST_PATIENTS)
+        rare += more
+        _report_rare(names, rare)
+        logger.info(data.split_note.text)
+        prepare_folder(self.folder, self.config, data, overwrite=overwrite)
+        tasks = {name: self._task(name, data) for name in names}
+        folders = finding_folders(names)
+        for name, task in tasks.items():
+            prepare_folder(self._path(folders[name]), self.config, task, overwrite=overwrite)
+        train, test = _sets(data)[_TRAINING], _sets(data)[_TEST]
+        counts = [
+            {
+                "name": name,
+                "folder": folders[name],
+                **count_finding(data.splits.images, name, train, test),
+            }
+            for name in names
+        ]
+        (self.folder / PAGE).unlink(missing_ok=True)
+        self._table(data, counts, rare, {}).save(self.folder)
+        tables = {
+            name: self._run(name, task, data, self._path(folders[name]))
+            for name, task in tasks.items()
+        }
+        table = self._table(data, counts, rare, tables)
+        table.save(self.folder)
+        write_page(self.folder, self.folder / PAGE)
+        return table
+
+    def _path(self, name: str) -> Path:
+        return self.folder / FINDINGS / name
+
+    def _leave_out_early(
+        self, images: ImageDataset, names: Sequence[str]
+    ) -> tuple[list[str], list[RareFinding]]:
+        """Leave out findings that no split could evaluate, before an image is read."""
+        test = images.splits == "test"
+        if test.any():
+            sets, needed = {_TEST: test, _TRAINING: ~test}, FEWEST_PATIENTS
+        else:
+            sets, needed = {"in the table": ~test}, 2 * FEWEST_PATIENTS
+        kept, rare = drop_rare(images, names, sets, needed)
+        if not kept:
+            _report_rare(kept, rare)
+        return kept, rare
+
+    def _task(self, name: str, data: AuditedData) -> AuditedData:
+        """Return the images for which a finding is known, with its two classes."""
+        inspection, names = data.inspection, [*data.inspection.images.columns]
+        names = [each for each in names if each not in self.config.keep_columns]
+        known = is_known(inspection.images, name)
+        masks = [known]
+        externals: dict[str, ImageDataset] = {}
+        for external, images in inspection.externals.items():
+            found = of_finding(images, names, name)
+            usable = len({*found.labels.tolist()}) == 2
+            masks.append(is_known(images, name) & usable)
+            externals |= {external: found} if usable else {}
+        images = of_finding(inspection.images, names, name)
+        own = inspection.restricted(images, externals, np.concatenate(masks))
+        in_test, in_train = data.splits.in_test[known], data.splits.in_train[known]
+        return AuditedData(
+            own,
+            replace(data.splits, images=images, in_test=in_test, in_train=in_train),
+            audit_split(own, in_test, in_train, allow_leaks=data.audit.allowed),
+        )
+
+    def _run(self, name: str, task: AuditedData, data: AuditedData, folder: Path) -> BenchmarkTable:
+        logger.info(f"Finding {name}: {task.split_note.text}")
+        evaluator = ModelEvaluator(self.config, task.splits.images.class_names, folder)
+        runner = BenchmarkRunner(
+            self.config,
+            task,
+            evaluator,
+            client=self.client,
+            quantized_on=data.images.train,
+            known_rows=self.known_rows,
+            facts={"finding": name},
+        )
+        return runner.run()
+
+    def _table(
+        self,
+        data: AuditedData,
+        counts: list[dict[str, Any]],
+        rare: Sequence[RareFinding],
+        tables: Mapping[str, BenchmarkTable],
+    ) -> BenchmarkTable:
+        """Return the averages over findings with their notes and metadata."""
+        results = {
+            each["name"]: read_results(self._path(each["folder"])) for each in counts if tables
+        }
+        rows = average_rows(results, len(data.readable().train))
+        rank_by = self.config.rank_by
+        if rank_by is not None:
+            rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
+        names = [each["name"] for each in counts]
+        facts = {
+            "class_names": [],
+            "findings": counts,
+            "findings_left_out": [asdict(each) for each in rare],
+            "flow": data.flow(lambda images: _positives(images, names)),
+            "published": published_figures() if self.config.published else [],
+        }
+        run = run_metadata(self.config, data, self.started, finished=bool(tables))
+        notes = [*data.notes(), *_notes(names, rare, rows, tables)]
+        if not tables:
+            notes.insert(0, Note("unfinished", {"rows": 0}))
+        return BenchmarkTable(rows, notes, run | facts, findings=dict(tables))
+
+
+def _sets(data: AuditedData) -> dict[str, np.ndarray]:
+    """Return the readable images of training and test."""
+    readable = np.ones(len(data.splits.in_test), dtype=bool)
+    readable[[i for i in data.inspection.fingerprints.unreadable if i < len(readable)]] = False
+    return {_TEST: data.splits.in_test & readable, _TRAINING: data.splits.in_train & readable}
+
+
+def _report_rare(names: Sequence[str], rare: Sequence[RareFinding]) -> None:
+    """Warn of findings that are left out, which must not be all."""
+    listed = ", ".join(each.text for each in rare)
+    if not names:
+        raise UsageError(
+            f"no finding can be evaluated: each needs {FEWEST_PATIENTS} patients with it and "
+            f"without it in training and in test: {listed}. Add images, or give another --test-size"
+        )
+    if rare:
+        logger.warning(f"Findings of too few patients are left out: {listed}.")
+
+
+def _positives(images: ImageDataset, names: Sequence[str]) -> dict[str, int]:
+    return {name: int((images.columns[name] == "1").sum()) for name in names}
+
+
+def _notes(
+    names: Sequence[str],
+    rare: Sequence[RareFinding],
+    rows: Sequence[Any],
+    tables: Mapping[str, BenchmarkTable],
+) -> list[Note]:
+    notes = [Note("findings", {"n": len(names), "needed": FEWEST_PATIENTS})]
+    if rare:
+        notes.append(Note("findings-left-out", {"findings": [each.text for each in rare]}))
+    for external in dict.fromkeys(name for row in rows for name in row.externals):
+        there = dict.fromkeys(
+            n
+            for row in rows
+            if external in row.externals
+            for n in row.externals[external].per_class
+        )
+        if len(there) < len(names):
+            values = {"set": external, "findings": [*there], "n": len(names)}
+            notes.append(Note("findings-external", values))
+    notes += [
+        Note("alarm", {"text": f"{name}: {note.text}"})
+        for name, table in tables.items()
+        for note in table.notes
+        if note.is_alarm and note.kind != "leak"
+    ]
+    return notes
