@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ def _average(name: str, kind: str, results: Mapping[str, Results], n_train: int)
         recipes=first.recipes if all(r.recipes == first.recipes for r in others) else (),
         recipe_digests=first.recipe_digests,
         settings=_common([row.settings for row in others]),
+        # How images are combined is chosen for each finding.
+        unit=None if first.unit is None else replace(first.unit, combined="", areas={}),
     )
 
 

@@ -33,6 +33,7 @@ from featx.benchmarking.published import published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner, run_metadata
 from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.reporting.notes import Note
@@ -96,6 +97,9 @@ class FindingsBenchmark:
         logger.info(data.split_note.text)
         prepare_folder(self.folder, self.config, data, overwrite=overwrite)
         tasks = {name: self._task(name, data) for name in names}
+        for task in tasks.values() if self.config.unit is not None else ():
+            # Fail before features are extracted.
+            UnitRows.of(str(self.config.unit), task.readable())
         folders = finding_folders(names)
         for name, task in tasks.items():
             prepare_folder(self._path(folders[name]), self.config, task, overwrite=overwrite)
@@ -243,10 +247,11 @@ def _notes(
         if len(there) < len(names):
             values = {"set": external, "findings": [*there], "n": len(names)}
             notes.append(Note("findings-external", values))
-    notes += [
-        Note("alarm", {"text": f"{name}: {note.text}"})
-        for name, table in tables.items()
-        for note in table.notes
-        if note.is_alarm and note.kind != "leak"
-    ]
-    return notes
+    alarms: dict[str, dict[str, list[str]]] = {}
+    for name, table in tables.items():
+        for note in table.notes:
+            # Leaks are those of all images.
+            if note.is_alarm and note.kind != "leak":
+                models = alarms.setdefault(note.kind, {}).setdefault(name, [])
+                models += [note.values["model"]] if "model" in note.values else []
+    return [*notes, *(Note("findings-alarm", {"of": k, "findings": v}) for k, v in alarms.items())]

@@ -9,7 +9,16 @@ from typing import Any
 
 from featx.audit.findings import Finding
 
-_ALARMS = {"unfinished", "leak", "permuted", "shortcut", "collapsed", "synthetic", "alarm"}
+_ALARMS = {
+    "findings-alarm",
+    "unfinished",
+    "leak",
+    "permuted",
+    "shortcut",
+    "collapsed",
+    "synthetic",
+    "alarm",
+}
 
 # The first version stored the kind of such a note only as its first word.
 _STORED_ALARMS = ("LEAK", "SHORTCUT", "COLLAPSED", "SYNTHETIC")
@@ -27,7 +36,7 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``, ``findings``, ``findings-left-out``,
-        ``findings-external``, ``reference``, ``float32``, ``columns``,
+        ``findings-external``, ``findings-alarm``, ``reference``, ``float32``, ``columns``,
         ``unit``, ``seeds``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
         ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
@@ -212,6 +221,14 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"Figures are averages over {v['n']:,} findings, each a task of its own on the images for "
         "which it is known, split by patient once for all findings. Intervals of averages take "
         "into account that findings share patients."
+    ),
+    "findings-alarm": lambda v: (
+        f"{str(v['of']).upper()}: "
+        + ", ".join(
+            f"{name}{' (' + ', '.join(models) + ')' if models else ''}"
+            for name, models in v["findings"].items()
+        )
+        + ". The pages of these findings say more."
     ),
     "findings-left-out": lambda v: (
         f"Findings of too few patients, left out: {', '.join(v['findings'])}."
