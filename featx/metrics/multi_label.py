@@ -72,7 +72,7 @@ def macro_average(findings: Sequence[FindingScores]) -> dict[str, Interval]:
     >>> one = FindingScores(positive, probability, probability >= 0.5, [*map(str, range(40))],
     ...                     figures)
     >>> print(figures["auc"], "|", macro_average([one, one])["auc"])
-    0.840 (0.674 to 0.934) | 0.840 (0.674 to 0.934)
+    0.800 (0.629 to 0.899) | 0.800 (0.629 to 0.899)
     """
     sizes = [len(each.positive) for each in findings]
     named = np.concatenate([np.asarray(each.patients, dtype=np.str_) for each in findings])

@@ -204,7 +204,7 @@ def finding_folders(names: Sequence[str]) -> dict[str, str]:
     >>> finding_folders(["Pleural Effusion", "Edema"])
     {'Pleural Effusion': 'pleural-effusion', 'Edema': 'edema'}
     >>> finding_folders(["A b", "a/b", "CON"])
-    {'A b': 'a-b-bbf14c3a', 'a/b': 'a-b-c14cddc0', 'CON': 'con-dcca48101505'}
+    {'A b': 'a-b-a760b0e1', 'a/b': 'a-b-c14cddc0', 'CON': 'con-a3dbc4b6'}
     """
     plain = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names}
     counts = Counter(plain.values())

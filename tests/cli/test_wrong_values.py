@@ -70,7 +70,7 @@ SAID = {
     "finetuned:nothing": "'nothing'",
 }
 # Texts that only images can prove wrong.
-FREE = {"patients", "labels", "recipes", "positive", "covariates", "unit"}
+FREE = {"patients", "labels", "recipes", "positive", "covariates", "unit", "findings"}
 
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}
