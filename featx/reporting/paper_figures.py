@@ -19,7 +19,7 @@ from featx.reporting.figures import DrawnModel, reliability_bins
 from featx.reporting.page import shown_at_first
 from featx.reporting.panels import Panel, assign_styles, make_panels
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import Results, damaged, read_results
+from featx.reporting.results_folder import FINDINGS, Results, damaged, read_results
 from featx.runtime.csv_text import write_csv
 from featx.runtime.files import put_bytes
 
@@ -99,6 +99,7 @@ def figures(
     named = [formats] if isinstance(formats, str) else formats
     kinds = [find_name("format of figures", each, FORMATS) for each in named]
     results, target = read_results(folder), Path(out or Path(folder) / "figures")
+    _check_one_task(results, folder)
     with damaged(Path(folder)):
         return [path for each in _figures(results) for path in _write(each, target, kinds)]
 
@@ -111,6 +112,17 @@ def panel_of(results: Results, positive: str | None = None) -> Panel:
     if not own or own[0].title != own[0].positive:
         raise UsageError("this table has no predictions to draw; load it from a results folder")
     return own[0]
+
+
+def _check_one_task(results: Results, folder: str | Path) -> None:
+    """Refuse a benchmark of several findings, whose predictions are in folders of their own."""
+    own = results.run.get("findings")
+    if own:
+        place = Path(folder) / FINDINGS / Path(own[0]["folder"]).name
+        raise UsageError(
+            f"{folder} holds averages over findings, which have no curves; give the folder of a "
+            f"finding, such as {place}"
+        )
 
 
 def _figures(results: Results) -> Iterator[PaperFigure]:

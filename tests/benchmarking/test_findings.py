@@ -10,6 +10,7 @@ from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.errors import UsageError
 from featx.reporting.page import report
+from featx.reporting.paper_figures import figures
 from tests.benchmarking.conftest import GridEngine, draw
 
 FAST = {"classifiers": ["logistic"], "views": 1, "learning_curve": False, "cv": 3, "n_jobs": 1}
@@ -86,5 +87,7 @@ def test_each_finding_has_a_benchmark_and_rows_are_averages(tmp_path, caplog, mo
     (out / "findings/edema/report.html").unlink()
     report(out)
     assert (out / "findings/edema/report.html").exists()
+    with pytest.raises(UsageError, match="findings/pleural-effusion"):
+        figures(out)
     with pytest.raises(UsageError, match="findings"):
         benchmark(images, **settings | {"findings": ["Edema"]})
