@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.column_rows import JOINED
+from featx.benchmarking.controls import PERMUTED
 from featx.benchmarking.evaluation import Evaluation
 from featx.features.columns import COLUMNS
 from featx.metrics.paired_tests import ComparisonResult
@@ -43,8 +44,9 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     units = [e for e in evaluations if e.row.unit is not None]
     # Decisions by patient are compared with those of the same CNN.
     by_unit = [e for e in units if e.row.unit is not None and e.row.unit.row == best.name]
-    # Adapted models have seen the test images, so they are not comparable.
+    # Adapted models have seen the test images, and permuted labels are others.
     others = [e for e in evaluations if e.row.kind not in ("adapted", "unit")]
+    others = [e for e in others if e.row.backbone != PERMUTED]
     pairs = [(each, reference) for each in others if each is not reference]
     pairs += [(each, other) for other in by_unit for each in units if each is not other]
     differences = corrected([_test(*pair) for pair in pairs])

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from featx.errors import FeatxError, find_name
-
-logger = logging.getLogger(__name__)
+from featx.errors import find_name
 
 
 @dataclass(frozen=True)
@@ -25,9 +21,6 @@ class Preset:
         Name, description, and where the choices come from.
     changes : mapping
         Settings that differ from the defaults of `BenchmarkConfig`.
-    joined : bool, default=False
-        Whether the features of all backbones are joined. Backbones without weights are then left
-        out with a message; otherwise missing weights are an error.
     notes : str, default=""
         What the source leaves open, and the choice made here.
     """
@@ -36,53 +29,22 @@ class Preset:
     title: str
     source: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    joined: bool = False
     notes: str = ""
 
-    def settings(self, weights_dir: str | Path | None = None) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """Return the settings for `featx.benchmark`, by name.
-
-        Parameters
-        ----------
-        weights_dir : path-like, optional
-            Folder of weights files, besides the usual places.
-
-        Raises
-        ------
-        FeatxError
-            If `joined` and no backbone has weights.
 
         Examples
         --------
         >>> get_preset("fast").settings()["backbones"]
         ('efficientnet_lite0',)
         """
-        if not self.joined:
-            return dict(self.changes)
-        return {**self.changes, "backbones": ("+".join(self._with_weights(weights_dir)),)}
-
-    def _with_weights(self, weights_dir: str | Path | None) -> list[str]:
-        from featx.backbones.registry import get_backbone
-        from featx.backbones.weights import find_weights
-
-        folder = None if weights_dir is None else Path(weights_dir)
-        found: list[str] = []
-        for name in self.changes["backbones"]:
-            try:
-                find_weights(get_backbone(name), "imagenet", folder)
-            except FeatxError as error:
-                logger.warning(f"Preset {self.name} continues without {name}: {error}")
-                last = error
-            else:
-                found.append(name)
-        if not found:
-            raise last
-        return found
+        return dict(self.changes)
 
 
-_LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 _VARSHNI = ("xception", "vgg16", "vgg19", "resnet50", "densenet121", "densenet169")
-_ROBUST = {"classifiers": ("logistic",), "views": 4, "test_views": 8, "leaks": "drop"}
+_ROBUST = {"classifiers": ("logistic",), "pooling": "multi_depth", "leaks": "drop"}
+_ROBUST |= {"views": 4, "test_views": 8}
 _MEASURED = "scripts/bench/generalization.py"
 
 PRESETS: dict[str, Preset] = {
@@ -92,14 +54,18 @@ PRESETS: dict[str, Preset] = {
             "fast",
             "maps of many depths of one small network, one classifier",
             _MEASURED,
-            {"backbones": _LITE[:1], "pooling": "multi_depth", **_ROBUST},
+            {"backbones": ("efficientnet_lite0",), **_ROBUST},
         ),
         Preset(
             "accurate",
-            "features of four networks joined, also adapted to the unlabeled test images",
+            "the same network frozen and tuned, each also adapted to the unlabeled test images",
             _MEASURED,
-            {"backbones": (*_LITE, "mobilenetv2"), **_ROBUST, "adapt": True},
-            joined=True,
+            {
+                "backbones": ("tuned:efficientnet_lite0@160", "efficientnet_lite0"),
+                **_ROBUST,
+                "adapt": True,
+                "baseline_settings": {"epochs": 8},
+            },
         ),
         Preset(
             "varshni",

@@ -286,7 +286,7 @@ def benchmark(
     out: Path,
     config_file: Path | None,
     preset: str | None,
-    externals: dict[str, Path],
+    externals: dict[str, str],
     hash_patients: str | None,
     overwrite: bool,
     scheduler: str | None,
@@ -300,7 +300,7 @@ def benchmark(
     from featx.benchmarking.config import read_config
     from featx.features.cluster import connected
 
-    settings = {} if preset is None else featx.get_preset(preset).settings(given["weights_dir"])
+    settings = {} if preset is None else featx.get_preset(preset).settings()
     if config_file is not None:
         settings |= read_config(config_file)
     given = options.given_settings(given)

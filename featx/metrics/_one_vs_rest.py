@@ -153,7 +153,8 @@ def _by_bootstrap(
         elif name == "mcc":
             # A correlation: half of 1 plus it is a fraction.
             found = fraction_interval((1 + value) / 2, (1 + resampled) / 2, trials, confidence, 0.1)
-            intervals[name] = Interval(value, 2 * found.low - 1, 2 * found.high - 1)
+            ends = (math.nan if math.isnan(end) else 2 * end - 1 for end in (found.low, found.high))
+            intervals[name] = Interval(value, *ends)
         else:
             assumed = 1e-6 if name == "brier" else 0.5
             intervals[name] = fraction_interval(value, resampled, trials, confidence, assumed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -175,7 +175,9 @@ def proportion_interval(
     degrees = math.inf
     if effect > 1:
         degrees = max(1.0, effective_patients(numbers) - 1) * (effect / (effect - 1)) ** 2
-    return wilson_interval(float(outcome.sum()) / effect, n / effect, confidence, degrees)
+    found = wilson_interval(float(outcome.sum()) / effect, n / effect, confidence, degrees)
+    # The quotient of the quotients may differ by rounding.
+    return replace(found, value=float(outcome.mean()))
 
 
 def effective_patients(patients: Integers) -> float:

@@ -1,9 +1,10 @@
 import pytest
 
+from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.presets import PRESETS, get_preset
-from featx.errors import FeatxError, UsageError
+from featx.errors import UsageError
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -18,29 +19,12 @@ def test_varshni_is_six_networks_by_four_classifiers():
     assert settings["rank_by"] == "auc"
 
 
-def without(monkeypatch, missing):
-    def find(backbone, *args, **kwargs):
-        if backbone.name in missing:
-            raise FeatxError(f"no weights of {backbone.name}")
-        return find_weights(backbone, "random")
-
-    monkeypatch.setattr("featx.backbones.weights.find_weights", find)
-
-
-def test_accurate_continues_without_missing_weights(monkeypatch, caplog):
-    without(monkeypatch, {"mobilenetv2", "efficientnet_lite1"})
-    settings = get_preset("accurate").settings()
-    assert settings["backbones"] == ("efficientnet_lite0+efficientnet_lite2",)
-    assert [text.split(":")[0] for text in caplog.messages] == [
-        "Preset accurate continues without efficientnet_lite1",
-        "Preset accurate continues without mobilenetv2",
-    ]
-
-
-def test_without_any_weights_it_is_an_error(monkeypatch):
-    without(monkeypatch, set(PRESETS["accurate"].changes["backbones"]))
-    with pytest.raises(FeatxError, match="no weights of mobilenetv2"):
-        get_preset("accurate").settings()
+@pytest.mark.parametrize("name", ["fast", "accurate"])
+def test_what_is_recommended_needs_no_downloaded_weights(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for backbone in get_preset(name).settings()["backbones"]:
+        found = find_weights(get_backbone(backbone.removeprefix("tuned:")), allow_download=False)
+        assert found.path.is_file()
 
 
 def test_an_unknown_preset_is_named_with_the_known_ones():

@@ -93,7 +93,7 @@ def test_a_run_makes_no_claim_on_patients(run, run_featx):
         assert path.read_text().partition("\n")[0].startswith("path,label,probability_")
     for name in ("run.json", "results.json"):
         found = list(numbers(json.loads((out / name).read_text())))
-        assert found and not [value for _, value in found if value], found
+        assert found and not [each for each in found if each[1]]
     for words in (("report", out), ("compare", out, out)):
         code, text, error = run_featx(*words)
         assert code == 0 and claims(text + error) == []

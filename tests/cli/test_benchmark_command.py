@@ -49,7 +49,7 @@ def test_options_become_a_config(call, image_folder, elsewhere, tmp_path):
         *("--backbone", "resnet50,vgg16", "--baseline-epochs", 2, "--augmentation", "none"),
     )
     assert code == 0, error
-    assert given["externals"] == {"other": elsewhere}
+    assert given["externals"] == {"other": str(elsewhere)}
     config = given["config"]
     assert config == BenchmarkConfig().with_settings(
         backbones=["resnet50", "vgg16"],

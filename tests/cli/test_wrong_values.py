@@ -68,9 +68,10 @@ SAID = {
     "vgg16+": "''",
     ",": "name at least one",
     "finetuned:nothing": "'nothing'",
+    "age=color": "'color'",
 }
 # Texts that only images can prove wrong.
-FREE = {"patients", "labels", "recipes", "positive", "covariates", "unit", "findings"}
+FREE = {"patients", "labels", "recipes", "positive", "unit", "findings"}
 
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}
@@ -85,6 +86,8 @@ def wrong_values(parameter):
         return ["nothing", "=chest_xray", "a="]
     if parameter.name.startswith("external_"):
         return ["nothing", "a=", "=b"]
+    if parameter.name == "covariates":
+        return [",", "age=color"]
     if parameter.name == "resources":
         return ["GPU", "GPU=x"]
     if parameter.name == "part":

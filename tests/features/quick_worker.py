@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from featx.features import pipeline
+from featx.images import sources
 from tests.features.worker import QuickEngine
 
 
@@ -21,7 +22,7 @@ def fault(name):
 
 def dask_setup(worker):
     """Change what this process does, and no process that merely imports this file."""
-    read = pipeline.read_image
+    read = sources.read_image
 
     class FaultyEngine(QuickEngine):
         def embed(self, pixels):
@@ -33,5 +34,5 @@ def dask_setup(worker):
             os._exit(3)
         return read(content, color)
 
-    pipeline.read_image = read_or_die
+    sources.read_image = read_or_die
     pipeline.ENGINES.factory = lambda embedder: FaultyEngine(embedder.backbone.features)

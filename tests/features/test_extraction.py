@@ -17,6 +17,7 @@ from featx.features.config import ExtractionConfig
 from featx.features.matrix import FeatureMatrix
 from featx.features.pipeline import embedders_of
 from featx.features.reextraction import extract_by_recipes
+from featx.images import sources
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from tests.features.worker import QuickEngine
 
@@ -108,9 +109,9 @@ def test_order_other_images_and_duplicates_do_not_matter(images, tmp_path):
 
 def count_reads(monkeypatch):
     """Return a list that grows with the bytes of each decoded image."""
-    reads, read = [], pipeline.read_image
+    reads, read = [], sources.read_image
     monkeypatch.setattr(
-        pipeline, "read_image", lambda content, color: reads.append(content) or read(content, color)
+        sources, "read_image", lambda content, color: reads.append(content) or read(content, color)
     )
     return reads
 
@@ -132,7 +133,7 @@ def test_several_backbones_read_each_image_once(images, tmp_path, quick, monkeyp
     assert Counter(views) == {(view, size): 24 for view in range(3) for size in sizes}
     apart = [featx.extract(images, name, cache=tmp_path / name, **settings) for name in names]
     np.testing.assert_array_equal(together.X, FeatureMatrix.join(apart).X)
-    monkeypatch.setattr(pipeline, "read_image", None)
+    monkeypatch.setattr(sources, "read_image", None)
     for name, alone in zip(names, apart, strict=True):
         again = featx.extract(images, name, cache=tmp_path / "one", **settings)
         np.testing.assert_array_equal(again.X, alone.X)
