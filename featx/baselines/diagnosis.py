@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
+from featx.metrics.one_class import OneClass
 from featx.metrics.operating_point import decide
 from featx.metrics.ranking import macro_auc_interval, ranked
-from featx.metrics.scores import OneClass
 
 # Equal probabilities cost ln(k); confident wrong predictions cost far more.
 EXPLODED = 5.0

@@ -20,6 +20,7 @@ from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.unit_rows import hash_units
 from featx.classifiers.units import check_units
+from featx.datasets.bands import divide
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, check_names
@@ -150,6 +151,7 @@ def open_sets(
     if config.unit is not None:
         dataset = hash_units(dataset, config.unit, hash_patients)
         check_units(dataset, config.unit)
+    divide(config.subgroups, dataset)
     others: dict[str, ImageDataset] = {}
     problems: dict[str, UsageError] = {}
     for name, each in externals.items():

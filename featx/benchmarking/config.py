@@ -20,6 +20,7 @@ from featx.backbones.tuned import TUNED, is_file_name
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
+from featx.datasets.bands import parse_subgroups, written
 from featx.datasets.rules import PATIENT, OpeningRules, read_pairs
 from featx.errors import UsageError, check_names, find_name
 from featx.features.columns import parse_covariates
@@ -107,6 +108,10 @@ class BenchmarkConfig:
     unit : str or None, default=None
         ``"patient"``, or a column of the table of images such as ``"study"``: the images of each
         make one decision, in rows of their own.
+    subgroups : str or sequence of str, default=()
+        Columns of the table of images, such as ``("sex", "age:5,18,65")``, by which the figures of
+        each model are divided; without cut points, numbers go into bands of ages, or of quartiles
+        of training images (`featx.datasets.bands.Bands`).
     published : bool or None, default=None
         Whether to list published figures on Kermany et al. 2018; by default on that data set.
     rank_by : str or None, default=None
@@ -160,6 +165,7 @@ class BenchmarkConfig:
     adapt: bool = False
     covariates: Sequence[str] = ()
     unit: str | None = None
+    subgroups: Sequence[str] = ()
     published: bool | None = None
     rank_by: str | None = None
     baseline_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -172,6 +178,7 @@ class BenchmarkConfig:
             "baselines": tuple(get_baseline(name).name for name in _names(self.baselines)),
             "externals": _names(self.externals),
             "covariates": tuple("=".join(filter(None, c)) for c in covariates.items()),
+            "subgroups": written(parse_subgroups(self.subgroups)),
             "leaks": find_name("way to treat leaks", self.leaks, LEAKS),
         }
         for name, value in names.items():
@@ -227,9 +234,9 @@ class BenchmarkConfig:
     @property
     def keep_columns(self) -> tuple[str, ...]:
         """Further columns of the images that the run needs."""
-        names = tuple(parse_covariates(self.covariates))
+        names = {**parse_covariates(self.covariates), **parse_subgroups(self.subgroups)}
         unit = self.unit
-        return names if unit is None or unit in (PATIENT, *names) else (*names, unit)
+        return tuple(names if unit in (None, PATIENT, *names) else (*names, str(unit)))
 
     @property
     def opening(self) -> OpeningRules:

@@ -256,6 +256,10 @@ class ModelEvaluator:
 
         return load_model(self.model_file(row.name))
 
+    def predictions(self, name: str, external: str = "") -> Predictions:
+        """Read a row's predictions of the test images or of an external set."""
+        return Predictions.from_csv(self.scores_file(name, external))
+
     def model_file(self, name: str) -> Path:
         """Return the path of a frozen row's model."""
         return self.folder / "models" / f"{name}.skops"
@@ -307,8 +311,7 @@ class ModelEvaluator:
                 moved = True
         if moved:
             self.results.put(key, values, files)
-        predictions = Predictions.from_csv(self.scores_file(name))
-        return Evaluation(BenchmarkRow.from_dict(values), predictions, key, unlike)
+        return Evaluation(BenchmarkRow.from_dict(values), self.predictions(name), key, unlike)
 
     def scores_file(self, name: str, external: str = "") -> Path:
         """Return the path of a row's predictions of a set."""

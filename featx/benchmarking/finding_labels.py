@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.note_rules import FEWEST_PATIENTS
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.inventory import PassedOver
 from featx.datasets.tables.cells import clean, finding_of
 from featx.datasets.tables.findings import ALL
 from featx.errors import UsageError, check_names
+from featx.metrics.scores import FEWEST_PATIENTS
 
 Mask = npt.NDArray[np.bool_]
 

@@ -28,7 +28,6 @@ from featx.benchmarking.finding_labels import (
     with_findings,
 )
 from featx.benchmarking.finding_rows import average_rows
-from featx.benchmarking.note_rules import FEWEST_PATIENTS
 from featx.benchmarking.published import published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner, run_metadata
@@ -36,6 +35,7 @@ from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
+from featx.metrics.scores import FEWEST_PATIENTS
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, write_page
 from featx.reporting.results_folder import FINDINGS, finding_folders, read_results

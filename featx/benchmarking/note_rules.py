@@ -8,6 +8,8 @@ from typing import Any
 
 from featx.benchmarking.controls import PERMUTED
 from featx.benchmarking.evaluation import Evaluation
+from featx.metrics.paired_tests import verdict
+from featx.metrics.scores import FEWEST_PATIENTS, Scores
 from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
 from featx.reporting.records import FITTED, BenchmarkRow
@@ -19,11 +21,10 @@ __all__ = [
     "row_notes",
     "shift_notes",
     "shortcut_notes",
+    "subgroup_notes",
     "typicality_notes",
 ]
 
-# Below, simulated intervals cover anything from 90 to 100 % (scripts/bench/coverage.py).
-FEWEST_PATIENTS = 10
 # A control that reaches this proportion of the way from chance to the best model is near it.
 NEAR_BEST = 0.8
 
@@ -69,7 +70,8 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
                 notes.append(Note("off-center", {**values, "reason": scores.off_center, **figures}))
     for row in rows:
         notes += [Note("diagnosis", {"model": row.backbone, "text": t}) for t in row.diagnosis]
-    return notes + robustness_notes(rows) + few_patients_notes(rows) + shortcut_notes(rows)
+    notes += [*robustness_notes(rows), *few_patients_notes(rows), *subgroup_notes(rows)]
+    return notes + shortcut_notes(rows)
 
 
 def _reference_note(rows: Sequence[BenchmarkRow]) -> list[Note]:
@@ -183,6 +185,33 @@ def robustness_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
         worst = min(points, key=lambda point: point["auc"])
         notes.append(Note("robustness", {"model": _model(row), "first": points[0], "worst": worst}))
     return notes
+
+
+def subgroup_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Name the subgroups of each set that differ from the largest, by model, and the small ones."""
+    notes, small = [], {}
+    for row in rows:
+        for name, scores in {"": row.scores, **row.externals}.items():
+            if found := _differing(scores):
+                values = {"model": _model(row), "set": name, "differences": found}
+                notes.append(Note("subgroup-differences", values))
+            groups = [[each.column, each.group] for each in scores.subgroups if each.is_small]
+            unit = "images" if scores.n_patients is None else "patients"
+            if groups:
+                small[name] = {"set": name, "groups": groups, "unit": unit}
+    return notes + [
+        Note("small-subgroups", {**values, "needed": FEWEST_PATIENTS}) for values in small.values()
+    ]
+
+
+def _differing(scores: Scores) -> list[dict[str, Any]]:
+    return [
+        {"column": each.column, "group": each.group, "reference": each.reference}
+        | {"figure": figure, **vars(test)}
+        for each in scores.subgroups
+        for figure, test in each.differences.items()
+        if verdict(test.difference, test.p_value) != "no difference shown"
+    ]
 
 
 def _model(row: BenchmarkRow) -> str:

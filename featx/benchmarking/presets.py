@@ -43,8 +43,13 @@ class Preset:
 
 
 _VARSHNI = ("xception", "vgg16", "vgg19", "resnet50", "densenet121", "densenet169")
-_ROBUST = {"classifiers": ("logistic",), "pooling": "multi_depth", "leaks": "drop"}
-_ROBUST |= {"views": 4, "test_views": 8}
+_ROBUST: dict[str, Any] = {
+    "classifiers": ("logistic",),
+    "pooling": "multi_depth",
+    "views": 4,
+    "test_views": 8,
+    "leaks": "drop",
+}
 _MEASURED = "scripts/bench/generalization.py"
 
 PRESETS: dict[str, Preset] = {

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 _FREE = {"backbones", "classifiers", "baselines", "externals", "controls", "repeats", "adapt"}
 _FREE |= {"learning_curve", "published", "rank_by", "n_jobs", "memory", "engine", "strict"}
 _FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "robustness", "unit"}
+_FREE |= {"subgroups"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
 _OF_IMAGES |= {"findings"}

@@ -25,6 +25,7 @@ from featx.benchmarking.controls import (
 )
 from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
+from featx.benchmarking.divided import DividedSets
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.internal_shifts import image_halves, shifted_scores
@@ -92,7 +93,7 @@ class BenchmarkRunner:
         """Evaluate all models, then write cards, gallery and page."""
         self._save()
         for evaluation in self._evaluate():
-            self.evaluations.append(evaluation)
+            self.evaluations.append(self._divided(evaluation))
             self._save()
         table = self._table(finished=True)
         self._show(table.rows)
@@ -193,6 +194,23 @@ class BenchmarkRunner:
             stored,
         )
         return replace(evaluation, row=replace(row, robustness=tuple(points)))
+
+    @cached_property
+    def _subgroups(self) -> DividedSets:
+        return DividedSets.of(self.config.subgroups, self.data.images)
+
+    def _divided(self, evaluation: Evaluation) -> Evaluation:
+        """Add the figures of the subgroups of all sets, except to controls and rows by unit."""
+        row = evaluation.row
+        if not self.config.subgroups or row.kind in ("control", "unit"):
+            return evaluation
+
+        def stored(groups: list[Any], compute: Callable[[], Any]) -> Any:
+            return self._result(evaluation, "figures", compute, subgroups=groups)
+
+        predictions = partial(self.evaluator.predictions, row.name)
+        row = self._subgroups.add(row, predictions, stored, self.config.random_state)
+        return replace(evaluation, row=row)
 
     def _of_columns(
         self, name: str, features: Features, units: UnitRows | None
@@ -312,6 +330,7 @@ class BenchmarkRunner:
         if finished and rank_by is not None:
             rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
         notes = [*self.data.notes(), *curve_notes(self.curve), *shift_notes(self.shifts)]
+        notes += self._subgroups.notes() if self.config.subgroups else []
         notes += [*row_notes(rows), *typicality_notes(self.evaluations)]
         left_out = [n for n in self.config.externals if n not in self.data.inspection.externals]
         notes += [Note("externals-left-out", {"names": left_out})] if left_out else []

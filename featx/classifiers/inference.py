@@ -17,6 +17,7 @@ from featx.audit.pixels import facts_of_images, pixel_findings
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
 from featx.classifiers.units import check_units, rule_of, units_of
+from featx.datasets.bands import Bands, divide, masks_of, parse_subgroups
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import PATIENT, OpeningRules
@@ -46,6 +47,7 @@ __all__ = [
     "log_findings",
     "needed_columns",
     "predict",
+    "scored",
     "training_views",
 ]
 
@@ -148,6 +150,7 @@ def evaluate(
     adapt: bool = False,
     leaks: str = "allow",
     unit: str | None = None,
+    subgroups: str | Sequence[str] = (),
     **settings: Any,
 ) -> Scores:
     """Evaluate a fitted model on labeled images, with 95 % intervals.
@@ -167,6 +170,10 @@ def evaluate(
     leaks : {"allow", "drop", "error"}, default="allow"
         Whether images and patients that the model was trained on are evaluated with a warning, left
         out, or an error.
+    subgroups : str or sequence of str, default=()
+        Columns of the table of images, such as ``("sex", "age:5,18,65")``, by which
+        `Scores.subgroups` divides the images; without cut points, numbers go into bands of ages,
+        or of quartiles of these images (`featx.datasets.bands.Bands`).
 
     Returns
     -------
@@ -182,8 +189,11 @@ def evaluate(
     fitted = loaded(model)
     classes = [str(name) for name in fitted.classes_]
     given = {"patients": patients, "labels": labels, "class_names": classes}
-    rules = OpeningRules.take(settings, **given, keep_columns=needed_columns(fitted, unit))
+    rules = OpeningRules.take(
+        settings, **given, keep_columns=needed_columns(fitted, unit, subgroups)
+    )
     dataset = as_images(images, rules=rules)
+    bands = divide(subgroups, dataset)
     if list(dataset.class_names) != classes:
         raise UsageError(
             f"the images have the classes {', '.join(dataset.class_names)} and the model "
@@ -193,7 +203,15 @@ def evaluate(
         check_units(dataset, unit)
     found = audited(fitted, dataset, views, adapt, leaks, unit, **settings)
     log_findings(found.findings)
-    return found.score()
+    return scored(found, bands, dataset)
+
+
+def scored(found: Predictions, bands: Sequence[Bands], images: ImageDataset) -> Scores:
+    """Score predictions of images, with the groups that they are divided in."""
+    if not bands:
+        return found.score()
+    groups = masks_of(bands, images, found.names)
+    return replace(found.score(), subgroups=found.score_subgroups(groups))
 
 
 def audited(
@@ -293,11 +311,20 @@ def _kept_by(model: FeatureClassifier) -> Kept:
     return Kept(model.__dict__.setdefault("_networks", {}))
 
 
-def needed_columns(model: FeatureClassifier, unit: str | None = None) -> tuple[str, ...]:
-    """Return the columns of a table that a model needs beside images, with that of a unit."""
+def needed_columns(
+    model: FeatureClassifier, unit: str | None = None, subgroups: str | Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the columns of a table that a model needs, and those of a unit and of subgroups."""
+    divided = parse_subgroups(subgroups)
+    if divided and unit is not None:
+        raise UsageError(
+            "figures by subgroup are of images, not of decisions by unit; give --subgroups or "
+            "--unit, not both"
+        )
     recipe = columns_recipe_of(model.recipes_)
-    names = () if recipe is None else tuple(entry["name"] for entry in recipe["columns"])
-    return names if unit in (None, PATIENT, *names) else (*names, str(unit))
+    own = [] if recipe is None else [entry["name"] for entry in recipe["columns"]]
+    of_unit = [] if unit in (None, PATIENT) else [str(unit)]
+    return tuple(dict.fromkeys([*own, *of_unit, *divided]))
 
 
 def training_views(model: FeatureClassifier) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from featx.audit.findings import Finding
 from featx.errors import FeatxError, UsageError
 from featx.metrics.labels import check_codes, check_of_rows
 from featx.metrics.operating_point import Threshold, decide
-from featx.metrics.scores import Scores, evaluate
+from featx.metrics.scores import Scores, Subgroup, evaluate
+from featx.metrics.subgroups import subgroup_scores
 from featx.runtime.csv_text import read_cell, write_csv
 from featx.runtime.files import put_bytes
 
@@ -225,14 +226,32 @@ class Predictions:
                 f"the true class of {unknown:,} of {len(self):,} images is unknown; give labeled "
                 "images"
             )
-        return evaluate(
-            self.labels,
-            self.probabilities,
-            threshold=self.threshold,
-            class_names=tuple(self.class_names),
-            patients=self.patients,
-            random_state=random_state,
-        )
+        return evaluate(self.labels, self.probabilities, **self._for_scores(random_state))
+
+    def score_subgroups(
+        self, groups: Mapping[str, Mapping[str, npt.ArrayLike]], random_state: int = 0
+    ) -> tuple[Subgroup, ...]:
+        """Evaluate groups of labeled images, and test their differences.
+
+        Parameters
+        ----------
+        groups : mapping of str to mapping of str to array-like of bool, shape (n_images,)
+            By column and by group: which images are in it.
+        random_state : int, default=0
+            Random seed of the resamples.
+
+        Returns
+        -------
+        tuple of Subgroup
+            As of `featx.metrics.subgroups.subgroup_scores`.
+        """
+        settings = self._for_scores(random_state)
+        return subgroup_scores(self.labels, self.probabilities, groups, **settings)
+
+    def _for_scores(self, random_state: int) -> dict[str, Any]:
+        names = tuple(self.class_names)
+        settings = {"threshold": self.threshold, "class_names": names, "patients": self.patients}
+        return {**settings, "random_state": random_state}
 
     def to_csv(self, path: str | Path) -> None:
         """Write one line per image, as `from_csv` reads it.

@@ -243,6 +243,7 @@ def fit(
     "Findings of a table with several per image (a column each, or lists A|B): a benchmark each, "
     "present against absent, and their averages; 'all' for every one.",
 )
+@options.subgroups_option
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
     "--learning-curve/--no-learning-curve",

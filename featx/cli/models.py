@@ -72,27 +72,31 @@ def predict(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     "Images and patients that MODEL was trained on: evaluate them with a warning, leave them out, "
     "or stop.",
 )
+@options.subgroups_option
 @options.running_options
-def evaluate(model: Path, images: str | Path, **given: Any) -> None:
+def evaluate(model: Path, images: str | Path, subgroups: list[str], **given: Any) -> None:
     """Evaluate a fitted MODEL on labeled IMAGES, with 95 % intervals.
 
     Example: featx evaluate models/svm.skops other_hospital --json
     """
-    from featx.classifiers.inference import audited, needed_columns
+    from featx.classifiers.inference import audited, needed_columns, scored
     from featx.classifiers.units import check_units
+    from featx.datasets.bands import divide
 
     fitted = featx.load_model(model)
     names = fitted.classes_.tolist()
-    kept = needed_columns(fitted, given["unit"])
+    kept = needed_columns(fitted, given["unit"], subgroups)
     rules = options.naming_rules(given)
     dataset = featx.ImageDataset.open(images, **rules, class_names=names, keep_columns=kept)
     if given["unit"] is not None:
         check_units(dataset, given["unit"])
+    bands = divide(subgroups, dataset)
     result = audited(fitted, dataset, **options.given_settings(given))
     unreadable = report_unreadable(result)
-    scores = result.score()
+    scores = scored(result, bands, dataset)
     lines = [finding.named for finding in result.findings]
     lines += [f"{name}: {interval}" for name, interval in scores.metrics.items()]
+    lines += [each.text for each in bands] + [each.text for each in scores.subgroups]
     if scores.collapsed:
         lines.append(f"COLLAPSED: it {scores.collapse_reason}")
     if scores.off_center:

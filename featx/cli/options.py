@@ -342,6 +342,13 @@ external_rules = together(
         "external_root",
     ),
 )
+subgroups_option = names_option(
+    "subgroups",
+    ["none"],
+    click.STRING,
+    "Columns of the table IMAGES, such as sex,age:5,18,65, by which all figures are divided; "
+    "numbers without cut points go into bands of ages, or at quartiles; or 'none'.",
+)
 part_option = option(
     "--part",
     metavar="K/N",

@@ -15,6 +15,7 @@ from featx.metrics.labels import check_binary, check_of_rows
 __all__ = [
     "Interval",
     "design_effect",
+    "difference_interval",
     "effective_patients",
     "mean_interval",
     "number_patients",
@@ -280,6 +281,26 @@ def mean_interval(parts: Sequence[Interval], influences: Floats) -> Interval:
         mean - math.sqrt(max(0.0, below @ correlation @ below)) / n,
         mean + math.sqrt(max(0.0, above @ correlation @ above)) / n,
     )
+
+
+def difference_interval(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
+    """Return the difference of two figures with an interval from theirs (MOVER).
+
+    As `mean_interval`; of independent proportions it is Newcombe's hybrid score interval.
+
+    Examples
+    --------
+    >>> print(difference_interval(wilson_interval(56, 70), wilson_interval(48, 80)))
+    0.200 (0.052 to 0.334)
+    """
+    difference = first.value - second.value
+
+    def half(one: float, other: float) -> float:
+        return math.sqrt(max(0.0, one**2 + other**2 - 2 * correlation * one * other))
+
+    below = half(first.value - first.low, second.high - second.value)
+    above = half(first.high - first.value, second.value - second.low)
+    return Interval(difference, difference - below, difference + above)
 
 
 def ratio_interval(top: Interval, bottom: Interval, correlation: float = 0.0) -> Interval:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,10 +26,12 @@ from featx.metrics.intervals import (
     proportion_interval,
 )
 from featx.metrics.labels import check_codes
+from featx.metrics.one_class import OneClass
 from featx.metrics.operating_point import Threshold, decide
+from featx.metrics.paired_tests import ComparisonResult
 from featx.metrics.resampled import TwoWayTask
 
-__all__ = ["METRICS", "OneClass", "Scores", "evaluate", "flatten"]
+__all__ = ["FEWEST_PATIENTS", "METRICS", "Scores", "Subgroup", "evaluate", "flatten"]
 
 METRICS = (
     "auc",
@@ -45,6 +47,9 @@ METRICS = (
     *RESAMPLED,
 )
 """Names of all figures, in the order of a table."""
+
+FEWEST_PATIENTS = 10
+"""Effective patients of a class below which intervals cover 90 to 100 %, and nothing is tested."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,6 +88,9 @@ class Scores:
     off_center : str
         What a classifier predicts, in words, that ranks better than by chance but predicts one
         class for all images, since its threshold does not fit them; otherwise empty.
+    subgroups : tuple of Subgroup
+        The same figures of groups of these images, column by column; empty where none were asked
+        for.
     """
 
     metrics: dict[str, Interval]
@@ -96,6 +104,7 @@ class Scores:
     per_class: dict[str, dict[str, Interval]] = field(default_factory=dict)
     fewest_patients: float | None = None
     off_center: str = ""
+    subgroups: tuple[Subgroup, ...] = ()
 
     def __repr__(self) -> str:
         names = [name for name in ("auc", "accuracy") if name in self.metrics]
@@ -129,6 +138,7 @@ class Scores:
             "collapsed": self.collapsed,
             "collapse_reason": self.collapse_reason,
             "off_center": self.off_center,
+            **({"subgroups": [s.to_dict() for s in self.subgroups]} if self.subgroups else {}),
         }
 
     @classmethod
@@ -146,7 +156,71 @@ class Scores:
             off_center=values.get("off_center", ""),
             per_class={k: _read(v) for k, v in values.get("per_class", {}).items()},
             fewest_patients=values.get("fewest_patients"),
+            subgroups=tuple(map(Subgroup.from_dict, values.get("subgroups", []))),
         )
+
+
+@dataclass(frozen=True)
+class Subgroup:
+    """Hold the metrics of a classifier on one group of the images.
+
+    `featx.metrics.subgroups.subgroup_scores` makes it.
+
+    Parameters
+    ----------
+    column, group : str
+        Column that divides the images, and the group's value or band in it.
+    scores : Scores
+        Figures on the images of the group.
+    is_small : bool
+        Whether a class has fewer than 10 effective patients (images where patients are unknown);
+        such a group is not tested.
+    reference : str
+        Group that this one is compared with; empty where it is not tested.
+    differences : mapping of str to ComparisonResult
+        By name of figure: the group's figure minus that of `reference`, with p-values corrected
+        over the groups and figures of the column.
+    """
+
+    column: str
+    group: str
+    scores: Scores
+    is_small: bool = False
+    reference: str = ""
+    differences: Mapping[str, ComparisonResult] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """Main figures in one line, with what was tested."""
+        names = ("auc", "sensitivity", "specificity")
+        parts = [f"{name} {self.scores.metrics[name]}" for name in names]
+        parts += [
+            f"{name} less that of {self.reference} {test.difference:+.3f} "
+            f"({test.low:+.3f} to {test.high:+.3f}, p {test.p_value:.2g})"
+            for name, test in self.differences.items()
+        ]
+        small = " (too small to test)" if self.is_small else ""
+        return f"{self.column} {self.group}{small}: {self.scores.n:,} images; {'; '.join(parts)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values of ``results.json``: those of `Scores`, and of this class."""
+        tests = {
+            name: {n: v if math.isfinite(v) else None for n, v in vars(test).items()}
+            for name, test in self.differences.items()
+        }
+        own = {"column": self.column, "group": self.group, "is_small": self.is_small}
+        own |= {"reference": self.reference, "differences": tests}
+        return own | self.scores.to_dict()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Subgroup:
+        """Read what `to_dict` returned."""
+        tests = {
+            name: ComparisonResult(**{n: math.nan if v is None else v for n, v in test.items()})
+            for name, test in values["differences"].items()
+        }
+        own = {name: values[name] for name in ("column", "group", "is_small", "reference")}
+        return cls(**own, scores=Scores.from_dict(values), differences=tests)
 
 
 def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
@@ -310,47 +384,3 @@ def _checked(
             f"probabilities run from {table.min():g} to {table.max():g}; they must be 0 to 1"
         )
     return codes, np.clip(table, 0, 1)
-
-
-@dataclass(frozen=True)
-class OneClass:
-    """All images are predicted as one class although they are of several."""
-
-    name: str
-    # Of images that are of this class.
-    proportion: float
-    # Of the scores, of more than two classes the one-vs-rest mean.
-    auc: Interval
-
-    @property
-    def off_center(self) -> bool:
-        """Whether the ranking is better than chance, so that only the threshold is wrong."""
-        return self.auc.low > 0.5
-
-    @property
-    def text(self) -> str:
-        """What is predicted, in words."""
-        proportion = f"{100 * self.proportion:.1f} % of the images are"
-        return f"calls every image {self.name} ({proportion})"
-
-    @classmethod
-    def find(
-        cls,
-        labels: npt.NDArray[np.int64],
-        predicted: npt.NDArray[np.int64],
-        class_names: Sequence[str],
-        auc: Interval,
-    ) -> OneClass | None:
-        """Return the class that is predicted for all images, None where several are.
-
-        Examples
-        --------
-        >>> labels, predicted = np.array([0, 0, 1, 1]), np.array([1, 1, 1, 1])
-        >>> found = OneClass.find(labels, predicted, "ab", Interval(0.8, 0.6, 0.9))
-        >>> found.text, found.off_center
-        ('calls every image b (50.0 % of the images are)', True)
-        """
-        only = int(predicted[0])
-        if (predicted != only).any() or (labels == labels[0]).all():
-            return None
-        return cls(str(class_names[only]), float((labels == only).mean()), auc)

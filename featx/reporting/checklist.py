@@ -73,6 +73,7 @@ def _values(results: Results) -> dict[str, str]:
     known = results.patients_known
     level = "By patient." if known else "By image: patients are unknown."
     identifiers = "paths, patient identifiers (keyed hashes with --hash-patients)"
+    divided = dict.fromkeys(each.column for row in rows for each in row.scores.subgroups)
     robustness = {
         "Shortcut controls are in the table.": any(row.kind == "control" for row in rows),
         "The standard deviation over seeds is reported.": any(row.auc_seeds for row in rows),
@@ -93,6 +94,9 @@ def _values(results: Results) -> dict[str, str]:
         "findings": " ".join(findings.values()),
         "class_proportions": findings.get("class-share", ""),
         "classes": ", ".join(results.class_names),
+        "subgroups": f"Subgroups by {', '.join(divided)} are in a section of their own."
+        if divided
+        else "Subgroups are for the authors.",
         "robustness": " ".join(text for text, known in robustness.items() if known),
         "versions": ", ".join(f"{name} {v}" for name, v in run.get("versions", {}).items()),
         "frozen": listed(frozen, lambda row: row.backbone),

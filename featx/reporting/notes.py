@@ -39,6 +39,7 @@ class Note:
         ``findings-external``, ``findings-alarm``, ``reference``, ``float32``, ``columns``,
         ``unit``, ``seeds``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
+        ``subgroups``, ``subgroup-differences``, ``small-subgroups``,
         ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
@@ -206,6 +207,44 @@ def _typicality(values: Mapping[str, Any]) -> str:
     )
 
 
+def _subgroups(values: Mapping[str, Any]) -> str:
+    rules = {
+        "values": "each value is a group",
+        "given": "bands begin at {}",
+        "ages": "bands of ages in years begin at {}",
+        "quartiles": "bands begin at the quartiles of the training images, {}",
+    }
+    cuts = {
+        each["column"]: ", ".join(map("{:g}".format, each["cuts"])) for each in values["columns"]
+    }
+    columns = "; ".join(
+        f"{each['column']}: {rules[each['rule']].format(cuts[each['column']])}"
+        for each in values["columns"]
+    )
+    return (
+        f"Subgroups by {columns}. Intervals are clustered by patient; differences are from the "
+        "largest group, corrected over the groups and figures of a column by Holm."
+    )
+
+
+def _named_groups(pairs: Sequence[Sequence[str]]) -> str:
+    return "; ".join(
+        f"{column}: {', '.join(group for other, group in pairs if other == column)}"
+        for column in dict.fromkeys(column for column, _ in pairs)
+    )
+
+
+def _subgroup_differences(values: Mapping[str, Any]) -> str:
+    found = "; ".join(
+        f"{v['column']} {v['group']} less {v['reference']}: "
+        f"{v['figure'].replace('auc', 'AUC')} {v['difference']:+.3f} "
+        f"({v['low']:+.3f} to {v['high']:+.3f}, p {v['p_value']:.2g})"
+        for v in values["differences"]
+    )
+    where = f" on {values['set']}" if values["set"] else ""
+    return f"Subgroups of {values['model']}{where} that differ: {found}."
+
+
 _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "text": lambda v: str(v["text"]),
     "alarm": lambda v: str(v["text"]),
@@ -305,6 +344,13 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"grade {v['worst']['grade']}: {v['worst']['auc']:.3f}, "
         f"{_figure(v['worst']['sensitivity'], '.3f')}, "
         f"{_figure(v['worst']['specificity'], '.3f')}."
+    ),
+    "subgroups": _subgroups,
+    "subgroup-differences": _subgroup_differences,
+    "small-subgroups": lambda v: (
+        f"Small subgroups of {v['set'] or 'the test set'}, with fewer than {v['needed']} effective "
+        f"{v['unit']} of a class: {_named_groups(v['groups'])}. They are not tested, and their "
+        "intervals may hold the true figure less often than in 95 %."
     ),
     "shortcut": _shortcut,
     "unit": _unit,

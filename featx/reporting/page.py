@@ -19,6 +19,8 @@ from featx.reporting import figures
 from featx.reporting.checklist import fill_checklists
 from featx.reporting.columns import MAIN, MORE, columns_of, make_cell
 from featx.reporting.differences import pick_reference
+from featx.reporting.forest import COLUMNS as FOREST_COLUMNS
+from featx.reporting.forest import find_forests
 from featx.reporting.notes import Note
 from featx.reporting.panels import LOSSES, assign_styles, make_panels, operating_cost
 from featx.reporting.records import BenchmarkRow
@@ -111,6 +113,8 @@ def _render_results(results: Results) -> str:
         learning=figures.learning_figure(points, styles[learner]) if len(points) > 1 else None,
         learning_of=results.rows[learner].label if points else "",
         robustness=figures.robustness_figures(results.rows, styles, shown),
+        forests=find_forests(results.rows, styles, shown),
+        forest_columns=FOREST_COLUMNS,
         draw=figures,
         operating_cost=partial(operating_cost, point=results.operating_point),
         loss=LOSSES.get(results.operating_point.criterion),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +16,7 @@ from featx.errors import MissingExtraError, UsageError, find_name
 from featx.metrics.curves import Curve, precision_recall_curve, roc_curve
 from featx.metrics.decision import net_benefit, net_benefit_of_treating_all, risk_coverage
 from featx.reporting.figures import DrawnModel, reliability_bins
+from featx.reporting.forest import draw_forest, find_forests
 from featx.reporting.page import shown_at_first
 from featx.reporting.panels import Panel, assign_styles, make_panels
 from featx.reporting.records import BenchmarkRow
@@ -132,7 +133,7 @@ def _figures(results: Results) -> Iterator[PaperFigure]:
     binary = len(results.class_names) == 2
     for panel in panels:
         suffix = panel.title if not binary else panel.title.partition(" on ")[2]
-        ending = re.sub(r"[^\w.-]+", "-", f"-{suffix}" if suffix else "")
+        ending = _as_file(f"-{suffix}" if suffix else "")
         for name, draw in PANELS.items():
             yield PaperFigure(name + ending, partial(draw, panel=panel))
     rows = [results.rows[place] for place in shown if results.rows[place].scores.confusion.size]
@@ -148,12 +149,31 @@ def _figures(results: Results) -> Iterator[PaperFigure]:
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
     if len(points) > 1:
         yield PaperFigure("learning-curve", lambda ax: draw_learning(ax, points))
+    yield from _forests(results, styles, shown)
     robust = [row for row in results.rows if row.robustness]
     if robust:
         n = len({p["degradation"] for row in robust for p in row.robustness if p["grade"]})
         grid = ((n + 4) // 5, min(n, 5))
         size = (_PAGE, 1.7 * grid[0] + 0.4)
         yield PaperFigure("robustness", lambda axes: draw_robustness(axes, robust), size, grid)
+
+
+def _forests(
+    results: Results, styles: Sequence[str], shown: Sequence[int]
+) -> Iterator[PaperFigure]:
+    for forest in find_forests(results.rows, styles, shown):
+        models = {place: each for place, each in forest.models.items() if each.shown}
+        if models:
+            drawn = replace(forest, models=models)
+            n = len(drawn.figures)
+            height = 1.0 + len(drawn.groups) * max(0.2, 0.09 * len(models))
+            suffix = f"{forest.column}{'-' if forest.external else ''}{forest.external}"
+            draw = partial(draw_forest, forest=drawn, colors=_COLORS)
+            yield PaperFigure(f"subgroups-{_as_file(suffix)}", draw, (_PAGE, height), (1, n))
+
+
+def _as_file(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)
 
 
 def _write(figure: PaperFigure, folder: Path, kinds: Sequence[str]) -> Iterator[Path]:

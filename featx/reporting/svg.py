@@ -70,9 +70,16 @@ class Plot:
     """
 
     def __init__(
-        self, title: str, description: str, x: Axis, y: Axis, size: tuple[int, int] = (400, 320)
+        self,
+        title: str,
+        description: str,
+        x: Axis,
+        y: Axis,
+        size: tuple[int, int] = (400, 320),
+        left: int = _LEFT,
     ) -> None:
         self.title, self.description, self.size = title, description, size
+        self._left = left
         self._x, self._y = x, y
         self._frame: list[str] = []
         self._data: list[str] = []
@@ -80,7 +87,7 @@ class Plot:
 
     def horizontal(self, value: npt.ArrayLike) -> Floats:
         """Return the horizontal coordinates of values."""
-        return _LEFT + self._x.fraction(value) * (self.size[0] - _LEFT - _RIGHT)
+        return self._left + self._x.fraction(value) * (self.size[0] - self._left - _RIGHT)
 
     def vertical(self, value: npt.ArrayLike) -> Floats:
         """Return the vertical coordinates of values, counted from the top."""
@@ -96,10 +103,10 @@ class Plot:
             self._text(x, bottom + 16, label, "tick middle")
         for value, label in self._y.labeled_ticks():
             y = self.vertical(value)
-            self._frame.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{right}"/>')
-            self._text(_LEFT - 6, y + 4, label, "tick end")
-        self._frame.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
-        self._text((_LEFT + right) / 2, height - 6, self._x.label, "label middle")
+            self._frame.append(f'<path class="grid" d="M{self._left} {y:.1f}H{right}"/>')
+            self._text(self._left - 6, y + 4, label, "tick end")
+        self._frame.append(f'<path class="axis" d="M{self._left} {_TOP}V{bottom}H{right}"/>')
+        self._text((self._left + right) / 2, height - 6, self._x.label, "label middle")
         place = f'x="11" y="{(_TOP + bottom) / 2:.0f}"'
         turned = f'transform="rotate(-90 11 {(_TOP + bottom) / 2:.0f})"'
         self._frame.append(
@@ -132,6 +139,13 @@ class Plot:
         self._data.append(
             f'<path class="whisker {style}" d="M{across:.1f} {bottom:.1f}V{top:.1f}{ends}"/>'
         )
+
+    def interval(self, y: float, low: float, high: float, style: str) -> None:
+        """Draw a horizontal interval."""
+        up, (left, right) = self.vertical(y), self.horizontal([low, high])
+        ends = "".join(f"M{x:.1f} {up - 3:.1f}v6" for x in (left, right))
+        path = f"M{left:.1f} {up:.1f}H{right:.1f}{ends}"
+        self._data.append(f'<path class="whisker {style}" d="{path}"/>')
 
     def point(self, x: float, y: float, style: str, shape: str, tip: str) -> None:
         """Draw a circle, square or triangle, with a tooltip."""
@@ -169,8 +183,8 @@ class Plot:
 
     def _clipped(self, data: str) -> str:
         """Hide everything beyond the axes, except half a mark."""
-        x, y = _LEFT - 6, _TOP - 6
-        width, height = self.size[0] - _LEFT - _RIGHT + 12, self.size[1] - _TOP - _BOTTOM + 12
+        x, y = self._left - 6, _TOP - 6
+        width, height = self.size[0] - self._left - _RIGHT + 12, self.size[1] - _TOP - _BOTTOM + 12
         place = f'x="{x}" y="{y}" width="{width}" height="{height}"'
         return f'<svg {place} viewBox="{x} {y} {width} {height}">{data}</svg>'
 

@@ -2,6 +2,7 @@
 """Found coverage of the 95 % intervals: new samples are drawn from classifiers of known figures.
 
     python scripts/bench/coverage.py [--repeats 2000] [--seed 0] [--only auc,balanced_accuracy]
+    python scripts/bench/coverage.py --subgroups [--repeats 400]
 
 Scores are normal within a class (positive ones with another spread where the table says so), a
 patient's images share half of the variance. True figures are drawn from a range for every
@@ -23,6 +24,7 @@ from scipy import special, stats
 
 from featx.metrics.bootstrap import resample_patients
 from featx.metrics.scores import evaluate
+from featx.metrics.subgroups import subgroup_scores
 
 SHARED = 0.5
 
@@ -193,6 +195,7 @@ def logit_bootstrap(sample, called, figures):
     return bounds
 
 
+DIFFERENCES = ("auc", "sensitivity", "specificity")
 OF_CLASSES, OF_COHORTS = ("auc", "sensitivity", "balanced_accuracy"), ("ppv", "f1")
 NEAR, HIGH, USUAL = (0.985, 0.995), (0.94, 0.97), (0.8, 0.9)
 DESIGNS = [
@@ -239,6 +242,57 @@ def measure_alike(design, figures, repeats, seed, methods):
     return found / repeats
 
 
+def measure_subgroups(design, repeats, seed, by_patient):
+    """Return coverage of differences of 0 between two groups, and proportions of p under 5 %.
+
+    Groups are drawn by patient, or by image, so that most patients with several are in both.
+    """
+    generator = np.random.default_rng(seed)
+    found = np.zeros((len(DIFFERENCES), 2))
+    tested = 0
+    for _ in range(repeats):
+        sample = Sample.of(design, generator)
+        side = generator.random(sample.patients.max() + 1) < 0.4
+        side = side[sample.patients] if by_patient else generator.random(len(sample.labels)) < 0.4
+        probability = special.expit(sample.scores)
+        groups = subgroup_scores(
+            sample.labels.astype(np.int64),
+            np.column_stack([1 - probability, probability]),
+            {"side": {"left": side, "right": ~side}},
+            threshold=float(special.expit(sample.cut)),
+            class_names=("negative", "positive"),
+            patients=sample.patients,
+            n_bootstrap=2,
+        )
+        for tests in (each.differences for each in groups if each.differences):
+            tested += 1
+            for place, name in enumerate(DIFFERENCES):
+                test = tests[name]
+                low, high = sorted((test.low, test.high))
+                found[place] += low <= 0 <= high, test.p_value < 0.05
+    return found / tested, tested
+
+
+def print_subgroups(repeats, seed):
+    """Print the table of differences between subgroups."""
+    print("| Patients | Images of each | AUC | Groups by | Tested | Coverage: "
+          + ", ".join(DIFFERENCES) + " | p < 0.05 after Holm |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|")
+    for design in (
+        Design(m, n, images, area)
+        for m, n in ((50, 50), (60, 200), (200, 200))
+        for images in ("1", "3", "1 to 30")
+        for area in (USUAL, NEAR)
+    ):
+        for by_patient in (True, False) if design.images != "1" else (True,):
+            found, tested = measure_subgroups(design, repeats, seed, by_patient)
+            coverage, rejected = (", ".join(f"{100 * v:.0f} %" for v in each) for each in found.T)
+            low, high = design.area
+            by = "patient" if by_patient else "image"
+            print(f"| {design.positive} / {design.negative} | {design.images} | {low:g} to {high:g}"
+                  f" | {by} | {tested} | {coverage} | {rejected} |", flush=True)  # fmt: skip
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -247,7 +301,13 @@ def main():
     parser.add_argument(
         "--only", default=",".join(OF_CLASSES + OF_COHORTS), help="figures, by comma"
     )
+    parser.add_argument(
+        "--subgroups", action="store_true", help="differences of 0 between two subgroups"
+    )
     arguments = parser.parse_args()
+    if arguments.subgroups:
+        print_subgroups(arguments.repeats, arguments.seed)
+        return
     figures = arguments.only.split(",")
     titles = " | ".join(f"{name} (before)" for name in figures)
     print(f"| Patients | Images of each | AUC | Spread | {titles} |")

@@ -139,6 +139,8 @@ def test_models_decide_by_study(tmp_path, capsys):
     assert by_study.probabilities[0, 1] == pytest.approx(expected)
     assert by_study.predicted.tolist() == (by_study.probabilities[:, 1] >= row.threshold).tolist()
     assert by_study.typicality[0] == by_image.typicality[:2].min()
+    with pytest.raises(UsageError, match="of images, not of decisions by unit"):
+        featx.evaluate(model, others, unit="study", subgroups="study")
     scores = featx.evaluate(model, others, unit="study")
     assert (scores.n, scores.n_patients) == (8, 4)
     for unit, problem in (("patient", "decides by study, not by patient"), ("exam", "by study")):

@@ -71,7 +71,7 @@ SAID = {
     "age=color": "'color'",
 }
 # Texts that only images can prove wrong.
-FREE = {"patients", "labels", "recipes", "positive", "unit", "findings"}
+FREE = {"patients", "labels", "recipes", "positive", "unit", "findings", "subgroups"}
 
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}
