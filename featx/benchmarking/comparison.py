@@ -45,9 +45,13 @@ def _compare_with_reference(evaluations: Sequence[Evaluation]) -> dict[str, Comp
     # Decisions by patient are compared with those of the same CNN.
     by_unit = [e for e in units if e.row.unit is not None and e.row.unit.row == best.name]
     # Adapted models have seen the test images, and permuted labels are others.
-    others = [e for e in evaluations if e.row.kind not in ("adapted", "unit")]
-    others = [e for e in others if e.row.backbone != PERMUTED]
-    pairs = [(each, reference) for each in others if each is not reference]
+    pairs = [
+        (each, reference)
+        for each in evaluations
+        if each is not reference
+        and each.row.kind not in ("adapted", "unit")
+        and each.row.backbone != PERMUTED
+    ]
     pairs += [(each, other) for other in by_unit for each in units if each is not other]
     differences = corrected([_test(*pair) for pair in pairs])
     return {

@@ -31,7 +31,7 @@ from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.published import published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner, run_metadata
-from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
@@ -186,10 +186,7 @@ class FindingsBenchmark:
         results = {
             each["name"]: read_results(self._path(each["folder"])) for each in counts if tables
         }
-        rows = average_rows(results, len(data.readable().train))
-        rank_by = self.config.rank_by
-        if rank_by is not None:
-            rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
+        rows = ranked(average_rows(results, len(data.readable().train)), self.config.rank_by)
         names = [each["name"] for each in counts]
         facts = {
             "class_names": [],

@@ -39,7 +39,7 @@ from featx.benchmarking.note_rules import (
 )
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.robustness import GRADES, degraded, robustness_points
-from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
@@ -326,9 +326,8 @@ class BenchmarkRunner:
 
     def _table(self, *, finished: bool = False) -> BenchmarkTable:
         rows = compare(self.evaluations)
-        rank_by = self.config.rank_by
-        if finished and rank_by is not None:
-            rows.sort(key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
+        if finished:
+            rows = ranked(rows, self.config.rank_by)
         notes = [*self.data.notes(), *curve_notes(self.curve), *shift_notes(self.shifts)]
         notes += self._subgroups.notes() if self.config.subgroups else []
         notes += [*row_notes(rows), *typicality_notes(self.evaluations)]

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+def ranked(rows: list[BenchmarkRow], rank_by: str | None) -> list[BenchmarkRow]:
+    """Sort rows by a field of ``results.json``, highest first; without one, leave their order."""
+    if rank_by is None:
+        return rows
+    return sorted(rows, key=lambda row: row.to_dict().get(rank_by) or 0.0, reverse=True)
+
+
 @dataclass
 class BenchmarkTable(Sequence[BenchmarkRow]):
     """Hold the rows of a benchmark, one per model, with their notes.
