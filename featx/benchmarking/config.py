@@ -101,6 +101,9 @@ class BenchmarkConfig:
     adapt : bool, default=False
         Whether to add each frozen row adapted to the unlabeled test images and, for its figures
         on them, to each external set.
+    fuse : bool, default=False
+        Whether to add, for each classifier, the mean of the calibrated log-odds of its frozen rows
+        (late fusion), whose networks must differ; with `adapt`, also that of the adapted ones.
     covariates : str or sequence of str, default=()
         Columns of the table of images, such as ``("age", "sex")``, that are joined with the
         features in rows of their own, beside the images alone and the columns alone.
@@ -163,6 +166,7 @@ class BenchmarkConfig:
     leaks: str = "error"
     findings: Sequence[str] = ()
     adapt: bool = False
+    fuse: bool = False
     covariates: Sequence[str] = ()
     unit: str | None = None
     subgroups: Sequence[str] = ()
@@ -220,9 +224,19 @@ class BenchmarkConfig:
                     f"{backbone}: tuning starts from ImageNet weights, not from "
                     f"{self.extraction.weights}; leave out the weights"
                 )
+        if self.fuse:
+            self._check_fusion()
         if not self.baselines and not (self.backbones and self.classifiers):
             raise UsageError(
                 "there is nothing to compare; name backbones and classifiers, or baselines"
+            )
+
+    def _check_fusion(self) -> None:
+        networks = "+".join(self.row_backbones).split("+")
+        if len(self.row_backbones) < 2 or len(set(networks)) < len(networks):
+            raise UsageError(
+                f"{', '.join(self.row_backbones)} cannot be fused: at least two backbones are "
+                "needed, and no network in two of them; name others, or leave out fuse"
             )
 
     @property

@@ -101,7 +101,7 @@ class ModelEvaluator:
         files = [self.model_file(name)] if kind in SAVED else []
         files += [self.scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
-        return self._evaluation(name, key, compute, files, data)
+        return self.find_or_compute(name, key, compute, files, data)
 
     def _revisions(self, classifier: str) -> dict[str, int]:
         """Return what gives other rows than the first version; rows without it stay found."""
@@ -127,7 +127,7 @@ class ModelEvaluator:
         seconds = time.perf_counter() - started + sum(each["seconds"] for each in data.tuned)
         if name.kind in SAVED:
             save_model(model, self.model_file(name.name))
-        return self._feature_row(name, data, model, seconds)
+        return self.feature_row(name, data, model, seconds)
 
     def evaluate_adapted(
         self, frozen: Evaluation, data: TrainTestData[FeatureMatrix]
@@ -154,7 +154,7 @@ class ModelEvaluator:
         target = replace(data, test=data.evaluated[external], externals={})
         compute = partial(self._adapt, file.stem, frozen.row, target)
         try:
-            return self._evaluation(file.stem, key, compute, [file], target)
+            return self.find_or_compute(file.stem, key, compute, [file], target)
         except UsageError as error:
             place = f" to the external set {external}" if external else ""
             logger.warning(f"{frozen.row.name} was not adapted{place}: {error}")
@@ -170,15 +170,16 @@ class ModelEvaluator:
         adapted = adapt(self.model(row), data.test, train=data.train)
         seconds = (row.costs.seconds_fit or 0.0) + time.perf_counter() - started
         identity = ModelName(name, row.backbone, row.classifier, "adapted")
-        return self._feature_row(identity, data, adapted, seconds)
+        return self.feature_row(identity, data, adapted, seconds)
 
-    def _feature_row(
+    def feature_row(
         self,
         name: ModelName,
         data: TrainTestData[FeatureMatrix],
         model: FeatureClassifier,
         seconds_fit: float,
     ) -> BenchmarkRow:
+        """Score a model of features, and return its row."""
         train, test = data.train, data.test
         predict = model.predict_images
         scores = self._score(name.name, data, predict, model.threshold_, model.typicality)
@@ -222,7 +223,7 @@ class ModelEvaluator:
         )
         files = [self.folder / "baselines" / name.name / "network.keras"]
         files += [self.scores_file(name.name, external) for external in data.evaluated]
-        return self._evaluation(name.name, key, partial(self._train, name, data), files, data)
+        return self.find_or_compute(name.name, key, partial(self._train, name, data), files, data)
 
     def _train(self, name: ModelName, data: TrainTestData[ImageDataset]) -> BenchmarkRow:
         from featx.baselines.train import train
@@ -288,7 +289,7 @@ class ModelEvaluator:
             scores[external] = saved.score(self.config.random_state)
         return scores
 
-    def _evaluation(
+    def find_or_compute(
         self,
         name: str,
         key: str,
@@ -296,6 +297,7 @@ class ModelEvaluator:
         files: Sequence[Path],
         data: TrainTestData[Any],
     ) -> Evaluation:
+        """Find a row finished from the same inputs, or compute and keep it."""
         values = self.results.get_or_compute(key, lambda: compute().to_dict(), files)
         # The same images may have other paths than in an earlier run.
         moved, unlike = False, {}

@@ -12,7 +12,7 @@ from featx.metrics.paired_tests import verdict
 from featx.metrics.scores import FEWEST_PATIENTS, Scores
 from featx.reporting.differences import comparable, pick_reference, validation_unit
 from featx.reporting.notes import Note
-from featx.reporting.records import FITTED, BenchmarkRow
+from featx.reporting.records import FITTED, FUSED, BenchmarkRow
 
 __all__ = [
     "curve_notes",
@@ -53,6 +53,10 @@ def row_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
         facts = row.settings["tuned"][0]
         counts = {"fitting": row.n_train, "tuning": facts["images"], "patients": facts["patients"]}
         notes.append(Note("tuned", {"model": backbone, **counts}))
+    for row in rows:
+        if row.kind == FUSED:
+            facts = {"members": row.settings["fused"], "images": row.settings["fused_on"]}
+            notes.append(Note("fused", {"model": row.name, **facts}))
     for recipe in {r["backbone"]: r for row in rows for r in row.recipes if "origin" in r}.values():
         shown = {name: recipe["origin"][name] for name in ("title", "source", "license")}
         sha256 = recipe["weights"][:16]

@@ -116,6 +116,7 @@ def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:
         return row.backbone in config.baselines
     backbone = row.backbone.removesuffix(JOINED) if config.covariates else row.backbone
     backbones = (*config.row_backbones, *([COLUMNS] if config.covariates else []))
+    backbones += (" & ".join(config.row_backbones),) if config.fuse else ()
     known = backbone in backbones and row.classifier in config.classifiers
     return known and (row.kind != "adapted" or config.adapt)
 

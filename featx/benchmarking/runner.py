@@ -27,6 +27,7 @@ from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import AuditedData, TrainTestData
 from featx.benchmarking.divided import DividedSets
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
+from featx.benchmarking.fused_rows import FusedRows
 from featx.benchmarking.gallery import save_gallery
 from featx.benchmarking.internal_shifts import image_halves, shifted_scores
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
@@ -52,7 +53,7 @@ from featx.reporting.differences import pick_reference
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, report
-from featx.reporting.records import FITTED, BenchmarkRow
+from featx.reporting.records import FITTED, FUSED, BenchmarkRow
 from featx.reporting.results_folder import best_place
 from featx.runtime.files import put_bytes
 from featx.runtime.progress import progress
@@ -110,6 +111,7 @@ class BenchmarkRunner:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
         columns = units = None
+        fused = FusedRows(self.evaluator) if self.config.fuse else None
         if self.config.covariates:
             columns = ColumnRows.of(tuple(self.config.covariates), self.data.readable())
         if self.config.unit is not None:
@@ -126,12 +128,17 @@ class BenchmarkRunner:
                     yield self._by_unit(units, evaluation, features)
                 if best is None or _auc(evaluation) > _auc(best[0]):
                     best = evaluation, features
+                adapted = None
                 if self.config.adapt:
                     adapted = self.evaluator.evaluate_adapted(evaluation, features)
                     if adapted is not None:
                         yield adapted
+                if fused is not None:
+                    fused.add(features, evaluation, adapted)
             if columns is not None:
                 yield from self._of_columns(backbone + JOINED, columns.joined(features), units)
+        if fused is not None:
+            yield from self._fused(fused, units)
         if columns is not None:
             yield from self._of_columns(COLUMNS, columns.alone(), units)
         if self.config.learning_curve and best is not None:
@@ -221,6 +228,14 @@ class BenchmarkRunner:
             if units is not None:
                 yield self._by_unit(units, evaluation, features)
 
+    def _fused(self, rows: FusedRows, units: UnitRows | None) -> Iterator[Evaluation]:
+        for evaluation, features in rows.evaluate():
+            if evaluation.row.kind == FUSED:
+                self._keep_card(evaluation, features.train)
+            yield evaluation
+            if units is not None and evaluation.row.kind == FUSED:
+                yield self._by_unit(units, evaluation, features)
+
     def _by_unit(self, units: UnitRows, evaluation: Evaluation, features: Features) -> Evaluation:
         """Evaluate a model's decisions by patient or study."""
         found = units.evaluate(self.evaluator, evaluation, features.train)
@@ -232,10 +247,7 @@ class BenchmarkRunner:
     ) -> Evaluation:
         evaluation = self.evaluator.evaluate_frozen(backbone, classifier, features, kind)
         row, train = evaluation.row, features.train
-        key = result_key(row=evaluation.key, card=CARD_FORMAT)
-        self.cards[row.name] = self.evaluator.results.get_or_compute(
-            key, lambda: card_facts(self.evaluator.model(row), train)
-        )
+        self._keep_card(evaluation, train)
         if self.config.repeats == 1:
             return evaluation
         areas = [_auc(evaluation)]
@@ -247,6 +259,12 @@ class BenchmarkRunner:
                 areas.append(self._result(evaluation, "auc", compute, repeat=random_state))
                 advance()
         return replace(evaluation, row=replace(row, auc_seeds=tuple(areas)))
+
+    def _keep_card(self, evaluation: Evaluation, train: FeatureMatrix) -> None:
+        row, key = evaluation.row, result_key(row=evaluation.key, card=CARD_FORMAT)
+        self.cards[row.name] = self.evaluator.results.get_or_compute(
+            key, lambda: card_facts(self.evaluator.model(row), train)
+        )
 
     def _learning_curve(self, evaluation: Evaluation, features: Features) -> list[dict[str, Any]]:
         fit = partial(curve_point, evaluation.row, features.train, features.test)
@@ -354,7 +372,7 @@ class BenchmarkRunner:
             images = self.data.splits.test
             predictions = next(e.predictions for e in self.evaluations if e.row.name == best.name)
             save_gallery(self.out, best, predictions, images)
-            if best.kind in FITTED:
+            if best.kind in (*FITTED, FUSED):
                 self._add_heat_maps(best, images)
         audit = self.data.audit
         found = [Note("finding", each.to_dict()) for each in (*audit.leaks, *audit.warnings)]

@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from featx.audit.membership import digest_codes
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.compatibility import check_classes, check_recipes
+from featx.classifiers.fusion import FusedClassifier
 from featx.classifiers.inference import extract_for, loaded, needed_columns
 from featx.classifiers.provenance import usable_images
 from featx.classifiers.registry import get_classifier
@@ -125,6 +126,11 @@ def _training_images(
         raise UsageError(
             f"{model.classifier} takes no sample weights, so it cannot be refitted to new images; "
             "use another classifier, or adapt the threshold alone"
+        )
+    if isinstance(model, FusedClassifier):
+        raise UsageError(
+            "a fused model has no classifier of its own to refit; adapt its threshold alone, or "
+            "let `featx benchmark --fuse --adapt` adapt its members"
         )
     matrix = train if isinstance(train, FeatureMatrix) else FeatureMatrix.load(Path(train))
     check_recipes(model.recipes_, matrix)

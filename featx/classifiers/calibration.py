@@ -158,6 +158,15 @@ def probabilities(logits: Scores) -> Scores:
     return softmax(logits, axis=1)
 
 
+def log_odds(table: npt.NDArray[np.float64]) -> Scores:
+    """Return log-odds of the second of two classes; of more, of each against the rest."""
+    columns = [1] if table.shape[1] == 2 else range(table.shape[1])
+    with np.errstate(divide="ignore"):
+        found = [np.log(table[:, k]) - np.log(np.delete(table, k, 1).sum(axis=1)) for k in columns]
+    clipped = np.column_stack(found).clip(-_LARGEST_LOGIT, _LARGEST_LOGIT)
+    return clipped[:, 0] if table.shape[1] == 2 else clipped
+
+
 def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Return slope and intercept of the log-odds of being positive."""
     # Fitting alone needs it.

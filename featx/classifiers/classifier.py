@@ -247,7 +247,12 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     @own_settings()
     def _logits(self, X: Any) -> Scores:
         check_is_fitted(self)
-        return self.calibration_.logits(pipeline_scores(self.pipeline_, check_rows(self, X)))
+        return self.calibration_.logits(self._scores(check_rows(self, X)))
+
+    def _scores(self, X: Any, image: Any = None, n_images: int = 0) -> Scores:
+        """Return scores of rows before calibration, or of images, each the mean of its rows."""
+        scores = pipeline_scores(self.pipeline_, X)
+        return scores if image is None else average_views(scores, image, n_images)
 
     def decision_function(self, X: Any) -> Scores:
         """Return calibrated log-odds relative to the operating point.
@@ -345,9 +350,8 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             versions = self.provenance_["versions"]
             check_versions(versions, matrix.versions, "the model", "the features")
         check_finite(matrix)
-        scores = pipeline_scores(self.pipeline_, matrix.X)
-        images = average_views(scores, matrix.image, matrix.n_images)
-        return probabilities(self.calibration_.logits(images))
+        scores = self._scores(matrix.X, matrix.image, matrix.n_images)
+        return probabilities(self.calibration_.logits(scores))
 
     def typicality(self, matrix: FeatureMatrix) -> npt.NDArray[np.float64] | None:
         """Return how typical images are of the training images.

@@ -14,7 +14,7 @@ from featx.audit.typicality import DIRECTIONS
 from featx.classifiers.calibration import IsotonicCalibration, SigmoidCalibration, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.clinical import ColumnPlaces
-from featx.classifiers.decision_scores import pipeline_scores
+from featx.classifiers.fusion import FusedClassifier
 from featx.classifiers.registry import get_classifier
 from featx.classifiers.scaling import BlockScaler
 from featx.classifiers.ubjson import read_ubjson
@@ -31,8 +31,6 @@ def check_model(model: FeatureClassifier) -> None:
     Exception
         If anything of the model contradicts the rest.
     """
-    from sklearn.decomposition import PCA
-
     n_features, n_classes = model.n_features_in_, len(model.classes_)
     _require(type(n_features) is int and n_features > 0, "n_features_in_")
     _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")
@@ -67,6 +65,33 @@ def check_model(model: FeatureClassifier) -> None:
     if model.recipes_:
         counts = [model.provenance_[name] for name in ("rows", "images")]
         _require(all(type(count) is int and count > 0 for count in counts), "provenance_")
+    if isinstance(model, FusedClassifier):
+        _check_fused(model)
+    else:
+        _check_pipeline(model, places, width)
+    with own_settings():
+        scores = model._scores(np.eye(2, n_features, dtype=np.float32))
+    found = probabilities(model.calibration_.logits(scores))
+    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
+
+
+def _check_fused(model: FusedClassifier) -> None:
+    members = model.members_
+    _require(isinstance(members, tuple) and len(members) > 1, "members_")
+    for member in members:
+        _require(type(member) is FeatureClassifier, "members_")
+        check_model(member)
+        _require(np.array_equal(member.classes_, model.classes_), "classes_ of members_")
+    widths = [member.n_features_in_ for member in members]
+    _require(sum(widths) == model.n_features_in_, "n_features_in_ of members_")
+    recipes = [recipe for member in members for recipe in member.recipes_]
+    _require(recipes == list(model.recipes_), "recipes_ of members_")
+
+
+def _check_pipeline(model: FeatureClassifier, places: ColumnPlaces | None, width: int) -> None:
+    from sklearn.decomposition import PCA
+
+    n_features, n_classes = model.n_features_in_, len(model.classes_)
     made = get_classifier(model.classifier).make((n_features + 1, width), 0)
     if places is not None:
         made = places.pipeline(made)
@@ -76,10 +101,6 @@ def check_model(model: FeatureClassifier) -> None:
     _require(names in ([name for name, _ in made.steps], beyond_memory), "steps")
     wanted = {"compress": PCA(), **dict(made.steps), "scale": BlockScaler()}
     _check_steps(model.pipeline_, wanted, n_features, n_classes)
-    with own_settings():
-        scores = pipeline_scores(model.pipeline_, np.eye(2, n_features, dtype=np.float32))
-    found = probabilities(model.calibration_.logits(scores))
-    _require(found.shape == (2, n_classes) and bool(np.isfinite(found).all()), "a probability")
 
 
 def _check_steps(pipeline: Any, wanted: dict[str, Any], width: int, n_classes: int) -> int:

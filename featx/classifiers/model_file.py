@@ -46,6 +46,7 @@ _OBJECTS = frozenset(
         "featx.classifiers.calibration.SigmoidCalibration",
         "featx.classifiers.classifier.FeatureClassifier",
         "featx.classifiers.model.FeatureClassifier",  # name in files of the first version
+        "featx.classifiers.fusion.FusedClassifier",
         "featx.classifiers.scaling.BlockScaler",
         "featx.classifiers.smooth_trees.SmoothForest",
         "featx.classifiers.units.UnitRule",

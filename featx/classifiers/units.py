@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.classifiers.calibration import Calibration, calibrate, probabilities
+from featx.classifiers.calibration import Calibration, calibrate, log_odds, probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.decision_scores import Scores, average_views, one_vs_rest_auc
 from featx.classifiers.predictions import Predictions
@@ -22,9 +22,6 @@ __all__ = ["COMBINATIONS", "UnitRule", "check_units", "rule_of", "units_of"]
 
 COMBINATIONS = ("mean", "max")
 """How the log-odds of images are combined; the first of equally good ones is chosen."""
-
-# As of calibrated scores: beyond, a float64 probability rounds to 0 or 1.
-_LARGEST = 30.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ class UnitRule:
         ('max', {'mean': 0.5, 'max': 1.0}, 0.65)
         """
         _, first, number = np.unique(units, return_index=True, return_inverse=True)
-        labels, log_odds = held_out.labels[first], _log_odds(held_out.probabilities)
-        scores = {how: _combine(log_odds, number, how) for how in COMBINATIONS}
+        labels, of_images = held_out.labels[first], log_odds(held_out.probabilities)
+        scores = {how: _combine(of_images, number, how) for how in COMBINATIONS}
         areas = {how: one_vs_rest_auc(labels, each) for how, each in scores.items()}
         best = max(areas, key=lambda how: areas[how])
         fitted = calibrate(calibration, scores[best], labels)
@@ -102,7 +99,7 @@ class UnitRule:
         names, first, number = np.unique(
             np.asarray(units, dtype=np.str_), return_index=True, return_inverse=True
         )
-        scores = _combine(_log_odds(predictions.probabilities), number, self.combined)
+        scores = _combine(log_odds(predictions.probabilities), number, self.combined)
         labels, typicality = predictions.labels[first], predictions.typicality
         mixed = np.unique(number[predictions.labels != labels[number]])
         labels[mixed] = -1
@@ -118,15 +115,6 @@ class UnitRule:
             typicality=typicality,
             sets=None,
         ).decide(self.threshold)
-
-
-def _log_odds(table: npt.NDArray[np.float64]) -> Scores:
-    """Return log-odds of the second of two classes; of more, of each against the rest."""
-    columns = [1] if table.shape[1] == 2 else range(table.shape[1])
-    with np.errstate(divide="ignore"):
-        found = [np.log(table[:, k]) - np.log(np.delete(table, k, 1).sum(axis=1)) for k in columns]
-    clipped = np.column_stack(found).clip(-_LARGEST, _LARGEST)
-    return clipped[:, 0] if table.shape[1] == 2 else clipped
 
 
 def _combine(scores: Scores, number: npt.NDArray[np.int64], how: str) -> Scores:

@@ -272,6 +272,9 @@ def fit(
 @options.flag(
     "adapt", "Add each frozen model adapted to the images it is evaluated on, without labels."
 )
+@options.flag(
+    "fuse", "Add the mean of the log-odds of the frozen models of each classifier (late fusion)."
+)
 @options.number("baseline-epochs", "Epochs of every baseline.")
 @options.number("baseline-size", "Image size of every baseline.")
 @options.naming_options

@@ -17,8 +17,8 @@ from featx.backbones.pooling import MULTI_DEPTH
 from featx.backbones.registry import get_backbone, get_registered
 from featx.classifiers.calibration import probabilities as class_probabilities
 from featx.classifiers.classifier import FeatureClassifier
-from featx.classifiers.decision_scores import pipeline_scores
-from featx.classifiers.linear_weights import LinearWeights, linear_weights
+from featx.classifiers.fusion import linear_decision
+from featx.classifiers.linear_weights import LinearWeights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.columns import columns_recipe_of
@@ -143,7 +143,7 @@ class Explainer:
         averaged = all(
             recipe.pooling in ("average", MULTI_DEPTH) and not recipe.card for recipe in recipes
         )
-        self._linear = linear_weights(model.pipeline_) if averaged else None
+        self._linear = linear_decision(model) if averaged else None
 
     @cached_property
     def _maps(self) -> list[FeatureMaps]:
@@ -207,7 +207,7 @@ class Explainer:
         evidence = [
             (each - center) @ weights for each, center, weights in zip(maps, *blocks, strict=True)
         ]
-        decision = float(np.ravel(self.model.pipeline_.decision_function(row))[score])
+        decision = float(linear.bias[score] + linear.weights[score] @ (row[0] - linear.center))
         bias = float(linear.bias[score])
         return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 
@@ -217,7 +217,7 @@ class Explainer:
         ]
         rows = np.concatenate(blocks, axis=1)
         probabilities, label, toward, score = self._predict(rows[:1], decided)
-        scores = pipeline_scores(self.model.pipeline_, rows)
+        scores = self.model._scores(rows)
         decisions = scores if scores.ndim == 1 else scores[:, score]
         decision = float(decisions[0])
         effects = mean_effects(decision - decisions[1:])
@@ -229,8 +229,7 @@ class Explainer:
         """Return probabilities, predicted class, mapped class, and the index of its score."""
         own, label = decided
         if own is None:
-            scores = pipeline_scores(self.model.pipeline_, row)
-            own = class_probabilities(self.model.calibration_.logits(scores))[0]
+            own = class_probabilities(self.model.calibration_.logits(self.model._scores(row)))[0]
         probabilities = own[None]
         label = label or str(self.model.decide(probabilities)[0])
         classes = [str(name) for name in self.model.classes_]

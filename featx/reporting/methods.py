@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from featx.classifiers.registry import CLASSIFIERS
 from featx.metrics.operating_point import Threshold
-from featx.reporting.records import FITTED, BenchmarkRow
+from featx.reporting.records import FITTED, FUSED, BenchmarkRow
 from featx.reporting.results_folder import Results
 
 
@@ -14,8 +14,9 @@ def method_answers(results: Results) -> dict[str, str]:
     """Return what was fitted on what, by kind of row; empty where no row is of the kind."""
     by_kind = {kind: [r for r in results.rows if r.kind == kind] for kind in _KINDS}
     frozen = [row for kind in FITTED for row in by_kind[kind]]
+    fused = by_kind[FUSED]
     adapted, cnns = by_kind["adapted"], by_kind["baseline"]
-    fitted = [*frozen, *adapted, *by_kind["control"]]
+    fitted = [*frozen, *fused, *adapted, *by_kind["control"]]
     thresholds = listed(results.rows, lambda row: figure(row.name, row.threshold))
     return {
         "handling": _handling(frozen, adapted, cnns),
@@ -47,7 +48,7 @@ def method_answers(results: Results) -> dict[str, str]:
     }
 
 
-_KINDS = (*FITTED, "adapted", "baseline", "control")
+_KINDS = (*FITTED, FUSED, "adapted", "baseline", "control")
 
 
 def listed(rows: Iterable[BenchmarkRow], text: Callable[[BenchmarkRow], str]) -> str:
@@ -165,13 +166,15 @@ def _backbones(row: BenchmarkRow) -> list[str]:
 
 
 def _ensembles(rows: list[BenchmarkRow]) -> str:
-    joined = [row for row in rows if "+" in row.backbone and row.kind != "baseline"]
+    joined = [r for r in rows if "+" in r.backbone and r.kind not in ("baseline", FUSED)]
+    fused = [row for row in rows if row.kind == FUSED]
     pieces = [row for row in rows if row.settings.get("pieces")]
     if not rows:
         return ""
     return (
         _sentences(
             _of(joined, "Features of several frozen networks are concatenated: {}."),
+            _of(fused, "Calibrated log-odds of several models are averaged: {}."),
             _of(pieces, "Networks trained one by one, their features combined: {}."),
         )
         or "No row combines several networks."

@@ -65,7 +65,7 @@ def card_facts(model: FeatureClassifier, matrix: FeatureMatrix) -> dict[str, Any
         "class_names": [str(name) for name in model.classes_],
         "threshold": model.threshold_,
         "recipes": [dict(recipe) for recipe in model.recipes_],
-        "steps": [name for name, _ in model.pipeline_.steps],
+        "steps": [] if "fused" in provenance else [name for name, _ in model.pipeline_.steps],
         "features": model.n_features_in_,
         "chosen": model.best_params_,
         "provenance": provenance,

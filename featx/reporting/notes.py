@@ -37,7 +37,7 @@ class Note:
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``, ``findings``, ``findings-left-out``,
         ``findings-external``, ``findings-alarm``, ``reference``, ``float32``, ``columns``,
-        ``unit``, ``seeds``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
+        ``unit``, ``seeds``, ``fused``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
         ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
         ``subgroups``, ``subgroup-differences``, ``small-subgroups``,
         ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
@@ -305,6 +305,11 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"{'' if v['patients'] is None else format(v['patients'], ',').join([' of ', ' patients'])}"
         f"; its classifiers, their calibration and thresholds are fitted to the other "
         f"{v['fitting']:,}. Its seconds to fit include the tuning."
+    ),
+    "fused": lambda v: (
+        f"{v['model']} is the mean of the calibrated log-odds of {' and '.join(v['members'])}, its "
+        f"operating point chosen out of fold on the {v['images']:,} training images that tuned no "
+        "network."
     ),
     "network": lambda v: (
         f"{v['model']} is {v['title']} (source: {v['source']}; license: {v['license']}; SHA-256 "

@@ -16,6 +16,7 @@ from featx.metrics.scores import Scores
 __all__ = [
     "END_TO_END",
     "FITTED",
+    "FUSED",
     "SAVED",
     "BenchmarkRow",
     "Comparison",
@@ -28,8 +29,11 @@ __all__ = [
 # Kinds of rows whose classifier is fitted to features, and kept.
 FITTED = ("frozen", "tuned")
 
-# Kinds of rows whose model is kept: of images, and with columns of a table.
-SAVED = (*FITTED, "columns")
+# Kind of rows that average the log-odds of rows that are fitted.
+FUSED = "fused"
+
+# Kinds of rows whose model is kept: of images, of several such, and with columns of a table.
+SAVED = (*FITTED, FUSED, "columns")
 
 # Classifier of a baseline's row.
 END_TO_END = "trained end to end"
@@ -167,11 +171,13 @@ class BenchmarkRow:
     name : str
         Name of the row, and of its files.
     backbone : str
-        Names of the frozen networks joined by ``+``, or the name of a baseline or control.
+        Names of the frozen networks joined by ``+``, or by ``&`` where models are fused; or the
+        name of a baseline or control.
     classifier : str
         Name of the classifier, or ``"trained end to end"``.
-    kind : {"frozen", "tuned", "columns", "unit", "adapted", "control", "baseline"}
-        Features of a frozen network, or of one that some training patients tuned; columns of a
+    kind : {"frozen", "tuned", "fused", "columns", "unit", "adapted", "control", "baseline"}
+        Features of a frozen network, or of one that some training patients tuned; the mean log-odds
+        of several such models; columns of a
         table, beside such features or alone; decisions by patient or study; a model adapted to the
         test images; a shortcut control, or a CNN trained end to end.
     scores : Scores
@@ -275,7 +281,8 @@ class BenchmarkRow:
         if self.kind == "baseline":
             return f"{self.backbone} (baseline)"
         name = f"{self.backbone}, {self.classifier}"
-        return name if self.kind in SAVED else f"{name} ({self.kind})"
+        plain = self.kind in SAVED and self.kind != FUSED
+        return name if plain else f"{name} ({self.kind})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the flat plain values of ``results.json``."""

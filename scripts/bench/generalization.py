@@ -22,17 +22,19 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import cv2
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from featx.baselines.tuning import tune
 from featx.benchmarking.tuned_rows import split_for_tuning
-from featx.classifiers.adaptation import adapt
+from featx.classifiers.adaptation import adapt, adapted_threshold
 from featx.classifiers.fitting import fit
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
@@ -40,6 +42,7 @@ from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
 from featx.images.augmentation import POLICIES, Augmentation
+from featx.metrics.operating_point import OperatingPoint
 
 WIDE = Augmentation(
     crop_area=(0.4, 1.0),
@@ -86,6 +89,13 @@ METHODS = {
     "tuned at 224": {**LARGE, "pooling": "average"},
     "tuned at 224, multi_depth": LARGE,
     "frozen and tuned, multi_depth": {**DEPTHS, "backbone": [*ONE, *TUNED["backbone"]]},
+    "multi_depth, adapted": {**DEPTHS, "adapted": True},
+    "tuned, multi_depth, adapted": {**TUNED, "adapted": True},
+}
+FUSED = {
+    "fused: frozen and tuned": ("the same, multi_depth", "tuned, multi_depth"),
+    "fused: frozen and tuned, last means": ("the same, multi_depth", "tuned"),
+    "fused: frozen and tuned, adapted": ("multi_depth, adapted", "tuned, multi_depth, adapted"),
 }
 
 
@@ -134,7 +144,18 @@ def border(image, _generator, _others):
     )
 
 
+def contrast(image, generator, _others):
+    """Show gray levels steeper or flatter around their middle."""
+    return (image - 128) * np.exp(generator.uniform(-0.7, 0.7)) + 128
+
+
+def inversion(image, _generator, _others):
+    """Show bone black."""
+    return 255 - image
+
+
 SHIFTS = {f.__name__: f for f in (field, collimation, style, spectrum, border)}
+FURTHER = {f.__name__: f for f in (contrast, inversion)}
 
 
 def shifted(images, change, others):
@@ -163,16 +184,55 @@ def natural_partitions(images):
     return partitions if (numbers == numbers[0]).all() else {**partitions, "lowest numbers": lowest}
 
 
-def judge(model, matrix):
-    """Return AUC, specificity at sensitivity 0.97, and accuracy at the model's threshold."""
-    probability = model.predict_images(matrix)[:, 1]
-    false_alarms, hits, _ = roc_curve(matrix.labels, probability)
-    accuracy = ((probability >= model.threshold_) == matrix.labels).mean()
-    return (
-        roc_auc_score(matrix.labels, probability),
-        1 - false_alarms[np.argmax(hits >= 0.97)],
-        accuracy,
-    )
+class Judged(NamedTuple):
+    """Log-odds of images under a shift, their labels, and the log-odds decided at."""
+
+    log_odds: np.ndarray
+    labels: np.ndarray
+    threshold: float
+
+    @classmethod
+    def of(cls, model, matrix):
+        """Judge a model on images."""
+        log_odds = logit(model.predict_images(matrix)[:, 1])
+        return cls(log_odds, matrix.labels, logit(model.threshold_))
+
+    def figures(self):
+        """Return AUC, specificity at sensitivity 0.97, and accuracy at the threshold."""
+        false_alarms, hits, _ = roc_curve(self.labels, self.log_odds)
+        return (
+            roc_auc_score(self.labels, self.log_odds),
+            1 - false_alarms[np.argmax(hits >= 0.97)],
+            ((self.log_odds >= self.threshold) == self.labels).mean(),
+        )
+
+
+def out_of_fold(model):
+    """Return log-odds of training images by digest, each by a fit without its patient."""
+    log_odds = model.calibration_.logits(model.out_of_fold_scores_)
+    known = zip(log_odds, model.out_of_fold_labels_, strict=True)
+    return dict(zip(model.out_of_fold_images_.tolist(), known, strict=True))
+
+
+def fuse(found, held_out):
+    """Average log-odds; the threshold is chosen on images that trained no part of any member."""
+    both = [[known[image] for known in held_out] for image in held_out[-1] if image in held_out[0]]
+    log_odds = np.array([[score for score, _ in each] for each in both]).mean(axis=1)
+    labels = np.array([each[0][1] for each in both])
+    chosen = logit(OperatingPoint.parse("youden").threshold(labels == 1, expit(log_odds)))
+    fused = {}
+    for name, members in found.items():
+        mean = np.mean([each.log_odds for each in members], axis=0)
+        fused[name] = Judged(mean, members[0].labels, chosen)
+    return fused
+
+
+def fuse_adapted(found, held_out):
+    """Average log-odds of adapted members, and place the threshold between their two groups."""
+    return {
+        name: each._replace(threshold=logit(adapted_threshold(each.log_odds) or expit(each[2])))
+        for name, each in fuse(found, held_out).items()
+    }
 
 
 def mixed(as_they_are, moved):
@@ -186,13 +246,13 @@ class Bench:
 
     def __init__(self, images, options):
         self.options = options
-        self.tuned = {}
+        self.tuned, self.judged = {}, {}
         self.folder = tempfile.TemporaryDirectory()
         state = options.random_state
         kept, aside = hold_out(images.labels, images.patients, test_size=0.25, random_state=state)
         train, held_out = images.select(kept), images.select(aside)
         self.pairs = {"": (train, {"as they are": held_out})}
-        for name, change in SHIFTS.items():
+        for name, change in (SHIFTS | FURTHER if options.further else SHIFTS).items():
             self.pairs[""][1][name] = shifted(held_out, change, train)
         for name, out in ({} if state else natural_partitions(images)).items():
             others = ~np.isin(images.patients, np.unique(images.patients[out]))
@@ -231,10 +291,24 @@ class Bench:
         ]
         return fitting, {**method, "backbone": files}
 
-    def run(self, method):
+    def run(self, name):
         """Judge a method under every shift."""
         figures = {}
-        for pair, (all_training, tests) in self.pairs.items():
+        for pair in self.pairs:
+            if name in FUSED:
+                members = [self._judged(pair, member) for member in FUSED[name]]
+                found = {shift: [each[0][shift] for each in members] for shift in members[0][0]}
+                join = fuse_adapted if "adapted" in name else fuse
+                judged = join(found, [each[1] for each in members])
+            else:
+                judged, _ = self._judged(pair, name)
+            figures |= {shift: each.figures() for shift, each in judged.items()}
+        return figures
+
+    def _judged(self, pair, name):
+        """Fit a method once; judge it under the shifts of a pair, and out of fold."""
+        if (pair, name) not in self.judged:
+            method, (all_training, tests) = METHODS[name], self.pairs[pair]
             train_images, tuned = self.tune(pair, all_training, method)
             views, test_views = [self.options.views] * 2 if self.options.views else method["views"]
             train = self.extract(train_images, tuned, views)
@@ -246,9 +320,12 @@ class Bench:
                     f"{name}, {first} only": mixed(shown["as they are"], shown[name])
                     for name in ("field", "collimation", "style")
                 }
-            for name, matrix in shown.items():
-                figures[name] = judge(self._met(model, train, matrix, method), matrix)
-        return figures
+            judged = {
+                shift: Judged.of(self._met(model, train, matrix, method), matrix)
+                for shift, matrix in shown.items()
+            }
+            self.judged[pair, name] = judged, out_of_fold(model)
+        return self.judged[pair, name]
 
     def _met(self, model, train: FeatureMatrix, matrix: FeatureMatrix, method):
         try:
@@ -283,6 +360,7 @@ def main():
     parser.add_argument("--cache", type=Path, default=None)
     parser.add_argument("--methods", default="", help="Regular expression of their names.")
     parser.add_argument("--views", type=int, help="Views in place of each method's own.")
+    parser.add_argument("--further", action="store_true", help="Contrast and inversion, too.")
     parser.add_argument("--random-state", type=int, default=0)
     parser.add_argument("--most", type=int, default=1600, help="Images, drawn by patient.")
     options = parser.parse_args()
@@ -295,11 +373,11 @@ def main():
         )
     bench = Bench(images, options)
     results = {}
-    for name, method in METHODS.items():
+    for name in (*METHODS, *FUSED):
         if not re.search(options.methods, name):
             continue
         started = time.perf_counter()
-        results[name] = bench.run(method)
+        results[name] = bench.run(name)
         print(
             json.dumps(
                 {
