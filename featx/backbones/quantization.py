@@ -26,6 +26,9 @@ from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
 
+# Operators of attention in OpenVINO.
+_ATTENTION = ("Softmax", "ScaledDotProductAttention")
+
 
 class QuantizedEngine:
     """Engine of a network from `quantize`: int8 weights and activations, float32 features.
@@ -111,6 +114,11 @@ def quantize(
     return _quantized(convert(pooled_model(base, backbone, batch.shape[-1], pooling)), batch)
 
 
+def _has_attention(model: Any) -> bool:
+    """Return whether NNCF should smooth activations, as networks with attention need."""
+    return any(each.get_type_name() in _ATTENTION for each in model.get_ops())
+
+
 def _quantized(model: Any, batch: npt.NDArray[np.float32]) -> bytes:
     with quiet_and_private():
         nncf = importlib.import_module("nncf")
@@ -120,6 +128,7 @@ def _quantized(model: Any, batch: npt.NDArray[np.float32]) -> bytes:
             nncf.Dataset([view[None] for view in batch]),
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
+            model_type=nncf.ModelType.TRANSFORMER if _has_attention(model) else None,
             subset_size=len(batch),
             fast_bias_correction=True,
         )

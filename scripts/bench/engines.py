@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Images a second of featx's engines against Keras' own `predict`, alternating, in one run.
 
-    python scripts/bench/engines.py [BACKBONE ...] [--images N] [--rounds N]
+    python scripts/bench/engines.py [BACKBONE ...] [--images N] [--rounds N] [--int8]
 
 Prints one JSON line a backbone: medians, and the ratios to `predict`. Of networks that featx does
 not have, such as timm:FOLDER, OpenVINO is compared with their own library. `timm-random:NAME` is
 an architecture of timm. Weights are random, since speed does not depend on their values.
+Differences are relative to the largest feature; `correlation` is that of the features of synthetic
+radiographs less their mean.
 """
 
 import argparse
@@ -20,12 +22,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
+from PIL import Image
 
 from featx.backbones._keras import import_keras
 from featx.backbones.brought import Backbone
 from featx.backbones.engines import make_engine
+from featx.backbones.quantization import make_quantized_engine, quantize_backbone
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
+from featx.datasets.synthetic import make_phantoms
 
 
 def random_timm(architecture, folder):
@@ -49,54 +54,69 @@ def usual_way(backbone, weights):
     return embed
 
 
-def ways_of(name):
-    """Return the record of a backbone, and the ways to run it, the usual one first."""
-    backbone = get_backbone(name)
+def radiographs(count, size):
+    """Return synthetic radiographs as pixels of a network's input."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = make_phantoms(folder, patients=max(count, 2), images_per_patient=(1, 1))
+        images = [Image.open(path).resize(size[::-1]) for path in paths[:count]]
+        return np.stack(images).astype(np.float32)
+
+
+def ways_of(backbone, pixels, int8):
+    """Return the ways to run a backbone, the usual one first."""
     weights = find_weights(backbone, "random")
     if isinstance(backbone, Backbone):
-        engines = sorted(backbone.engines, key="openvino".__eq__)
-        return backbone, {
-            engine: make_engine(backbone, weights, engine).embed for engine in engines
-        }
-    engines = ["keras", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
-    ways = {engine: make_engine(backbone, weights, engine).embed for engine in engines}
-    return backbone, {"predict": usual_way(backbone, weights), **ways}
+        ways, engines = {}, sorted(backbone.engines, key="openvino".__eq__)
+    else:
+        ways = {"predict": usual_way(backbone, weights)}
+        engines = ["keras", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
+    ways |= {engine: make_engine(backbone, weights, engine).embed for engine in engines}
+    if int8:
+        network = quantize_backbone(backbone, weights, pixels, "average")
+        ways["int8"] = make_quantized_engine(network, backbone, "average").embed
+    return ways
 
 
-def main(names, images, rounds):
+def time_in_turn(ways, pixels, rounds):
+    """Return the images per second of each way, medians of alternating rounds."""
+    seconds = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, embed in ways.items():
+            started = time.perf_counter()
+            embed(pixels)
+            seconds[way].append(time.perf_counter() - started)
+    return {way: len(pixels) / statistics.median(times) for way, times in seconds.items()}
+
+
+def correlation(found, wanted):
+    """Return the correlation of features less the mean of each."""
+    return np.corrcoef(*((each - each.mean(axis=0)).ravel() for each in (found, wanted)))[0, 1]
+
+
+def main(names, images, rounds, int8):
     """Time each backbone's ways in turn."""
     for name in names:
         kind, _, architecture = name.partition(":")
         with tempfile.TemporaryDirectory() as folder:
-            name = random_timm(architecture, folder) if kind == "timm-random" else name
-            backbone, ways = ways_of(name)
-        pixels = np.random.default_rng(0).random((images, *backbone.size), dtype=np.float32) * 255
-        features = {way: embed(pixels) for way, embed in ways.items()}
-        seconds = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way, embed in ways.items():
-                started = time.perf_counter()
-                embed(pixels)
-                seconds[way].append(time.perf_counter() - started)
-        rates = {way: images / statistics.median(times) for way, times in seconds.items()}
+            opened = random_timm(architecture, folder) if kind == "timm-random" else name
+            backbone = get_backbone(opened)
+            pixels = radiographs(images, backbone.size)
+            ways = ways_of(backbone, pixels, int8)
+            features = {way: embed(pixels) for way, embed in ways.items()}
+        rates = time_in_turn(ways, pixels, rounds)
         usual, *others = ways
-        largest = np.abs(features[usual]).max()
-        print(
-            json.dumps(
-                {
-                    "backbone": f"{kind}:{architecture}" if architecture else name,
-                    "images_a_second": {way: round(rate, 1) for way, rate in rates.items()},
-                    f"ratio_to_{usual}": {
-                        way: round(rates[way] / rates[usual], 2) for way in others
-                    },
-                    "largest_difference": {
-                        way: float(np.abs(features[way] - features[usual]).max() / largest)
-                        for way in others
-                    },
-                }
-            ),
-            flush=True,
-        )
+        theirs = features[usual]
+        row = {
+            "backbone": name,
+            "images_a_second": {way: round(rate, 1) for way, rate in rates.items()},
+            f"ratio_to_{usual}": {way: round(rates[way] / rates[usual], 2) for way in others},
+            "largest_difference": {
+                way: float(np.abs(features[way] - theirs).max() / np.abs(theirs).max())
+                for way in others
+            },
+            "correlation": {way: round(correlation(features[way], theirs), 5) for way in others},
+        }
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
@@ -105,4 +125,5 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*", default=usual)
     parser.add_argument("--images", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--int8", action="store_true")
     main(**vars(parser.parse_args()))

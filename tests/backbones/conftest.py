@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import importlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from featx.backbones._keras import import_keras
 from featx.backbones.registry import BACKBONES, BackboneSpec, get_backbone
@@ -35,6 +37,26 @@ def check_record(backbone, base):
         assert channels == stage.channels
         expected = math.ceil(base.input_shape[1] / stage.stride)
         assert all(expected - unpadded <= count <= expected for count in places)
+
+
+# Portrait, landscape, small; gray and colored.
+SHAPES = (
+    ("gray.png", (97, 151), "L"),
+    ("wide.jpg", (190, 77), "RGB"),
+    ("small.png", (21, 17), "RGB"),
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("files")
+    generator = np.random.default_rng(0)
+    for name, size, mode in SHAPES:
+        noise = generator.integers(0, 256, (9, 7, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode).save(
+            folder / name
+        )
+    return [folder / name for name, _, _ in SHAPES]
 
 
 @pytest.fixture(autouse=True)
