@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from importlib import metadata
@@ -177,6 +178,10 @@ def reopen(name: str, digest: str, places: Iterable[Path]) -> Backbone:
             f"the features are of another version of {name} than the one of this process; install "
             "or make that version again"
         )
+    # The file of this process may be gone.
+    with suppress(FeatxError):
+        if name in OPENED and (backbone := OPENED[name](None)).digest == digest:
+            return backbone
     prefix = PREFIXES[of_file[1]]
     file = of_file[2] + prefix.suffix
     tried = [place if place.is_file() else place / file for place in places]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,8 +42,8 @@ METHODS = {
     "stages are added; a standard deviation is divided among places by their squared differences "
     "from the mean of its map.",
     OCCLUSION: "Occlusion on a grid of 8 x 8: the decrease of the decision value when a gray patch "
-    "covers a place. The classifier is not linear on averaged features, so neither an exact map "
-    "nor Grad-CAM applies.",
+    "covers a place. Exact maps are those of linear classifiers on averaged maps of a network that "
+    "featx has.",
 }
 
 # Cells of the occlusion map along each side.
@@ -127,11 +127,6 @@ class Explainer:
                 "computed in float32 and would explain another decision; fit a model on a matrix "
                 "in float32"
             )
-        for cropped in (recipe for recipe in recipes if recipe.framing.fit != "squash"):
-            raise UsageError(
-                f"the network {cropped.backbone} sees a crop of the image, and maps are drawn on "
-                "the whole image; explain a model on features of a network that is squashed"
-            )
         versions = model.provenance_["versions"]
         check_known_changes(versions, decisive_versions(), "the model", "the maps")
         self.model = model
@@ -186,20 +181,24 @@ class Explainer:
 
         By default the decision is that on the original view alone.
         """
-        views = []
-        for recipe in self._recipes:
-            image = normalize(images.read(index, recipe.color), recipe.normalization)
-            views.append(make_view(image, "", 0, *recipe.view_settings))
+        pixels = [
+            normalize(images.read(index, recipe.color), recipe.normalization)
+            for recipe in self._recipes
+        ]
         decided = probabilities, label
         if self._linear is None:
-            return self._occlude(images.names[index], views, decided)
-        return self._activate(images.names[index], views, self._linear, decided)
+            return self._occlude(images.names[index], pixels, decided)
+        return self._activate(images.names[index], pixels, self._linear, decided)
 
     def _activate(
-        self, name: str, views: Sequence[npt.NDArray], linear: LinearWeights, decided: _Decided
+        self, name: str, pixels: Sequence[npt.NDArray], linear: LinearWeights, decided: _Decided
     ) -> Explanation:
-        networks = zip(self._maps, views, strict=True)
-        maps = [each for network, view in networks for each in network.of(view)]
+        networks = zip(self._maps, pixels, self._recipes, strict=True)
+        maps = [
+            each
+            for network, image, recipe in networks
+            for each in network.of(_views([image], recipe)[0])
+        ]
         row = np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
         probabilities, label, toward, score = self._predict(row, decided)
         ends = np.cumsum([each.shape[2] for each in maps])[:-1]
@@ -211,9 +210,10 @@ class Explainer:
         bias = float(linear.bias[score])
         return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 
-    def _occlude(self, name: str, views: Sequence[npt.NDArray], decided: _Decided) -> Explanation:
+    def _occlude(self, name: str, pixels: Sequence[npt.NDArray], decided: _Decided) -> Explanation:
         blocks = [
-            engine.embed(_covered(view)) for engine, view in zip(self._engines, views, strict=True)
+            engine.embed(_views(_covered(image), recipe))
+            for engine, image, recipe in zip(self._engines, pixels, self._recipes, strict=True)
         ]
         rows = np.concatenate(blocks, axis=1)
         probabilities, label, toward, score = self._predict(rows[:1], decided)
@@ -255,15 +255,20 @@ def add_maps(maps: Sequence[Map]) -> Map:
     return total
 
 
-def _covered(view: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return a view as it is, then with a gray patch over each place in turn."""
-    rows, columns = (np.linspace(0, side, CELLS + 1).round().astype(int) for side in view.shape[:2])
-    covered = np.repeat(view[None], 1 + len(_PATCHES), axis=0)
-    gray = view.mean()
-    for each, (down, across) in zip(covered[1:], _PATCHES, strict=True):
+def _views(images: Iterable[npt.NDArray], recipe: Recipe) -> npt.NDArray[np.float32]:
+    return np.stack([make_view(each, "", 0, *recipe.view_settings) for each in images])
+
+
+def _covered(image: npt.NDArray) -> Iterator[npt.NDArray]:
+    """Yield an image as it is, then with a gray patch over each place in turn."""
+    yield image
+    rows, columns = (np.linspace(0, n, CELLS + 1).round().astype(int) for n in image.shape[:2])
+    gray = image.mean()
+    for down, across in _PATCHES:
+        covered = image.copy()
         height = slice(rows[down.start], rows[down.stop])
-        each[height, columns[across.start] : columns[across.stop]] = gray
-    return covered
+        covered[height, columns[across.start] : columns[across.stop]] = gray
+        yield covered
 
 
 def mean_effects(effects: npt.NDArray[np.float64]) -> Map:

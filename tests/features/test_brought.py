@@ -148,6 +148,9 @@ def test_a_model_finds_its_network_by_digest(path, tmp_path, run_featx):
     file = tmp_path / "models" / "m.skops"
     model.save(file)
     expected = model.predict_images(matrix)
+    # This process opened it, wherever it is.
+    found = featx.predict(file, images, cache=tmp_path / "here")
+    assert (found.probabilities == expected).all()
     card = path.with_suffix(".json")
     for each in (path, card):
         shutil.move(each, file.parent / each.name)
@@ -194,12 +197,19 @@ def test_a_table_and_a_card_name_license_and_origin(path, tmp_path):
     ]
 
 
-def test_explain_refuses_a_crop(tmp_path):
-    framing = {"fit": "square", "filter": "bilinear"}
-    matrix = featx.extract(draw(n=24), make(name="squares", framing=framing), views=1)
-    model = featx.fit(matrix, "naive_bayes", cv=2, n_jobs=1)
-    with pytest.raises(UsageError, match="sees a crop of the image"):
-        featx.explain(model, draw(n=2), tmp_path / "maps")
+def test_a_crop_is_explained_in_its_place(tmp_path):
+    drawn = draw(n=40, signal=140)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 24), dtype=np.uint8)
+    wide = [
+        np.hstack([noise[n], drawn.read(n), noise[n]]).astype(np.uint8) for n in range(len(drawn))
+    ]
+    images = featx.ImageDataset.from_arrays(wide, drawn.labels, patients=drawn.patients)
+    network = make(name="squares", framing={"fit": "square", "filter": "bilinear"})
+    model = featx.fit(featx.extract(images, network, views=1), "naive_bayes", cv=2, n_jobs=1)
+    (found,) = featx.explain(model, images, tmp_path / "maps", limit=1).explanations
+    seen = np.abs(found.map).max(axis=0)
+    assert not seen[[0, 7]].any()
+    assert seen[2:6].any()
 
 
 def test_the_command_shows_a_network_s_card(path, run_featx):
