@@ -17,6 +17,7 @@ from featx.metrics.intervals import (
     Floats,
     Integers,
     Interval,
+    correlation,
     effective_patients,
     mean_interval,
     proportion_interval,
@@ -25,7 +26,13 @@ from featx.metrics.intervals import (
 from featx.metrics.ranking import auc_interval, macro_auc_interval
 from featx.metrics.resampled import TwoWayTask
 
-__all__ = ["RESAMPLED", "figures_of_class", "mean_figures", "resample_tasks"]
+__all__ = [
+    "RESAMPLED",
+    "figures_of_class",
+    "mean_figures",
+    "proportion_influences",
+    "resample_tasks",
+]
 
 # Figures whose intervals come from resamples of patients.
 RESAMPLED = (
@@ -62,7 +69,7 @@ def figures_of_class(
         name: proportion_interval(outcome[among], numbers[among], confidence)
         for name, (outcome, among) in task.proportions.items()
     }
-    influences = _influences([task], ("sensitivity", "specificity"), numbers)
+    influences = proportion_influences([task], ("sensitivity", "specificity"), numbers)
     parts = [figures["sensitivity"], figures["specificity"]]
     # F1 is 2 J / (1 + J) of the Jaccard index J, a proportion; nothing to find leaves it undefined.
     jaccard = figures.pop("jaccard") if task.positive.any() else Interval.undefined()
@@ -92,7 +99,7 @@ def mean_figures(
     figures = {
         name: mean_interval(
             [of_class["f1" if name == "jaccard" else name] for of_class in classes],
-            _influences(tasks, (name,), numbers),
+            proportion_influences(tasks, (name,), numbers),
         )
         for name in tasks[0].proportions
     }
@@ -115,12 +122,11 @@ def mean_figures(
 def _likelihood_ratios(
     sensitivity: Interval, specificity: Interval, influences: Floats
 ) -> dict[str, Interval]:
-    scale = math.sqrt(float((influences[0] @ influences[0]) * (influences[1] @ influences[1])))
     # That of sensitivity and 1 - specificity, and of 1 - sensitivity and specificity.
-    correlation = -float(influences[0] @ influences[1]) / scale if scale > 0 else 0.0
+    opposed = -correlation(influences[0], influences[1])
     return {
-        "lr_positive": ratio_interval(sensitivity, _complement(specificity), correlation),
-        "lr_negative": ratio_interval(_complement(sensitivity), specificity, correlation),
+        "lr_positive": ratio_interval(sensitivity, _complement(specificity), opposed),
+        "lr_negative": ratio_interval(_complement(sensitivity), specificity, opposed),
     }
 
 
@@ -128,7 +134,9 @@ def _complement(figure: Interval) -> Interval:
     return Interval(1 - figure.value, 1 - figure.high, 1 - figure.low)
 
 
-def _influences(tasks: list[TwoWayTask], names: tuple[str, ...], numbers: Integers) -> Floats:
+def proportion_influences(
+    tasks: list[TwoWayTask], names: tuple[str, ...], numbers: Integers
+) -> Floats:
     """Return each patient's influence on proportions, a row for each task and name."""
     rows = []
     for task in tasks:

@@ -14,6 +14,7 @@ from featx.metrics.labels import check_binary, check_of_rows
 
 __all__ = [
     "Interval",
+    "correlation",
     "design_effect",
     "difference_interval",
     "effective_patients",
@@ -301,6 +302,20 @@ def difference_interval(first: Interval, second: Interval, correlation: float = 
     below = half(first.value - first.low, second.high - second.value)
     above = half(first.high - first.value, second.value - second.low)
     return Interval(difference, difference - below, difference + above)
+
+
+def correlation(first: Floats, second: Floats) -> float:
+    """Return the correlation of two figures from each patient's influences on them.
+
+    It is 0 where a figure has no variation.
+
+    Examples
+    --------
+    >>> correlation(np.array([1.0, -1.0]), np.array([2.0, -2.0]))
+    1.0
+    """
+    scale = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / scale if scale > 0 else 0.0
 
 
 def ratio_interval(top: Interval, bottom: Interval, correlation: float = 0.0) -> Interval:

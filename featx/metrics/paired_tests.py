@@ -13,6 +13,7 @@ from featx.errors import UsageError
 from featx.metrics.intervals import (
     Floats,
     Integers,
+    correlation,
     design_effect,
     effective_patients,
     number_patients,
@@ -326,9 +327,7 @@ def _half_width(
     confidence: float,
 ) -> float:
     """Return half the width of the interval of a difference in area."""
-    a, b = influences
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    apart = 1 - max(0.0, float(a @ b) / scale) if scale > 0 else 1.0
+    apart = 1 - max(0.0, correlation(*influences))
     classes = np.unique(truth)
     alone = [truth == each for each in (classes[1:] if len(classes) == 2 else classes)]
     added = sum(added_variance(positive, numbers) for positive in alone) / len(alone) ** 2

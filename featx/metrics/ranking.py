@@ -24,6 +24,7 @@ __all__ = [
     "added_variance",
     "auc_influence",
     "auc_interval",
+    "interval_of_variances",
     "macro_auc_influence",
     "macro_auc_interval",
     "ranked",
@@ -101,15 +102,32 @@ def auc_interval(
     if math.isnan(area):
         return Interval.undefined()
     m, n = (effective_patients(numbers[side]) for side in (positive, ~positive))
-    ratio, degrees = 1.0, math.inf
     both = of_positive + of_negative
-    variance = float(both @ both)
+    sides = float(of_positive @ of_positive), float(of_negative @ of_negative)
+    rarer = min(int(positive.sum()), int((~positive).sum()))
+    return interval_of_variances(area, float(both @ both), sides, (m, n), rarer, confidence)
+
+
+def interval_of_variances(
+    area: float,
+    variance: float,
+    sides: tuple[float, float],
+    patients: tuple[float, float],
+    rarer: float,
+    confidence: float = 0.95,
+) -> Interval:
+    """Return the interval of `auc_interval` from the variance of the area.
+
+    The variances `sides` are those by positive and by negative images, `patients` the effective
+    numbers of those, and `rarer` is the number of images of the rarer class.
+    """
+    m, n = patients
+    ratio, degrees = 1.0, math.inf
     if variance > 0 or (variance == 0 and area in (0.0, 1.0)):
-        added = added_variance(positive, numbers)
-        assumed = added / _ADDED
+        assumed = _newcombe_variance(1 - 0.5 / rarer, m, n)
+        added = _ADDED * assumed
         ratio = (variance + added) / (_newcombe_variance(area, m, n) + assumed)
-        first = float(of_positive @ of_positive) + added * n / (m + n)
-        second = float(of_negative @ of_negative) + added * m / (m + n)
+        first, second = sides[0] + added * n / (m + n), sides[1] + added * m / (m + n)
         degrees = (first + second) ** 2 / (first**2 / max(m - 1, 1) + second**2 / max(n - 1, 1))
     return _score_interval(area, ratio, two_sided_quantile(confidence, degrees), m, n)
 

@@ -16,6 +16,7 @@ from featx.metrics.intervals import (
     Floats,
     Integers,
     Interval,
+    correlation,
     difference_interval,
     number_patients,
     proportion_interval,
@@ -197,13 +198,11 @@ def _compared(
 
 def _difference(first: _Figure, second: _Figure) -> ComparisonResult:
     """Test the difference of a figure between two groups."""
-    a, b = first.influence, second.influence
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    correlation = float(a @ b) / scale if scale > 0 else 0.0
+    together = correlation(first.influence, second.influence)
 
     def at(confidence: float) -> Interval:
         one, other = (each.interval(confidence) for each in (first, second))
-        return difference_interval(one, other, correlation)
+        return difference_interval(one, other, together)
 
     found = at(0.95)
 
