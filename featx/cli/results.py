@@ -1,4 +1,4 @@
-"""Commands on finished results and features: `report`, `compare`, `explore`."""
+"""Commands on finished results and features: `report`, `compare`, `plan`, `explore`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 import featx
 from featx.cli import options, parameters
 from featx.cli.output import print_result
+from featx.cli.parameters import PROPORTION
 from featx.cli.root import commands
 
 
@@ -64,6 +65,56 @@ def compare(first: Path, second: Path) -> None:
     """
     comparison = featx.compare(first, second)
     print_result(comparison.to_dict(), comparison.to_terminal(), *comparison.notes())
+
+
+@commands.command()
+@options.choice(
+    "metric",
+    ("auc", "sensitivity", "specificity", "accuracy"),
+    "Figure to estimate or to compare.",
+)
+@parameters.option("--width", type=PROPORTION, help="Wanted width of its interval.")
+@parameters.option(
+    "--difference", type=PROPORTION, help="Instead: difference of two models that a test finds."
+)
+@parameters.option(
+    "--power", type=PROPORTION, default=0.8, help="Probability that the difference is found."
+)
+@parameters.option("--expected", type=PROPORTION, help="Expected value; the higher of the two.")
+@parameters.option("--prevalence", type=PROPORTION, help="Proportion of positive images.")
+@parameters.option(
+    "--images-per-patient", type=parameters.FloatRange(1), help="Mean number.  [default: 1]"
+)
+@parameters.option(
+    "--design-effect",
+    type=parameters.FloatRange(0.1),
+    help="Variance with patients over that of independent images.  [default: images per patient]",
+)
+@parameters.option(
+    "--pilot",
+    type=parameters.InputPath("results"),
+    help="Results of a benchmark, for all values that are not given.",
+)
+@parameters.option("--row", help="Name of the pilot's row; the only one by default.")
+@parameters.option(
+    "--correlation",
+    type=parameters.FloatRange(0, 1, max_open=True),
+    default=0.5,
+    help="Correlation between the two models.",
+)
+@parameters.option("--level", type=PROPORTION, default=0.95, help="Coverage of the interval.")
+@options.json_option
+def plan(metric: str, pilot: Path | None, row: str | None, **given: Any) -> None:
+    """Plan a test set: patients and images that a width or a difference takes.
+
+    Example: featx plan --expected 0.9 --prevalence 0.3 --width 0.06
+    """
+    from featx.reporting.pilot import read_pilot
+
+    measured = None if pilot is None else read_pilot(pilot, metric, row)
+    found = featx.metrics.plan(metric, pilot=measured, **given)
+    sizes = {"images": found.images, "positive_images": found.positive_images}
+    print_result({**vars(found), **sizes}, found.text)
 
 
 @commands.command()

@@ -6,7 +6,7 @@ Examples
 --------
 >>> from featx import metrics
 >>> print(metrics.auc([0, 0, 0, 1, 1, 1], [0.1, 0.3, 0.6, 0.5, 0.8, 0.9], groups=list("aabcdd")))
-0.889 (0.148 to 0.999)
+0.889 (0.082 to 0.999)
 """
 
 from __future__ import annotations

@@ -40,9 +40,8 @@ class Plan:
     images_per_patient : float
         Mean number of images of a patient.
     design_effect : float
-        Variance of the figure with these patients, over that of as many independent images (for the
-        AUC, with normal scores).
-    patients : float
+        Variance of the figure with these patients, over that of as many independent images.
+    patients : int
         Number of patients.
     width : float
         Expected width of the interval.
@@ -55,7 +54,7 @@ class Plan:
     prevalence: float
     images_per_patient: float
     design_effect: float
-    patients: float
+    patients: int
     width: float = math.nan
     difference: float | None = None
     power: float | None = None
@@ -74,7 +73,7 @@ class Plan:
     def text(self) -> str:
         """The plan in one sentence."""
         size = (
-            f"{self.patients:,.0f} patients with {self.images:,} images, {self.positive_images:,} "
+            f"{self.patients:,} patients with {self.images:,} images, {self.positive_images:,} "
             f"of them positive (design effect {self.design_effect:.2f})"
         )
         figure = self.metric if self.metric != "auc" else "AUC"
@@ -147,6 +146,9 @@ def plan(
 ) -> Plan:
     """Return how many patients and images a width or a difference takes.
 
+    The width is that of the interval that featx gives the expected value; the variance of an AUC is
+    taken from normal scores of equal spread. The power is that of DeLong's or McNemar's test.
+
     Parameters
     ----------
     metric : {"auc", "sensitivity", "specificity", "accuracy"}, default="auc"
@@ -164,8 +166,8 @@ def plan(
     images_per_patient : float, optional
         Mean number of images of a patient; 1 by default.
     design_effect : float, optional
-        See `Plan`. By default `images_per_patient`, which is safe: as if the images of a patient
-        were copies.
+        Variance of the figure with these patients, over that of as many independent images. By
+        default `images_per_patient`, which is safe: as if the images of a patient were copies.
     pilot : Plan, optional
         Result of `measure_pilot`, for all values that are not given.
     correlation : float, default=0.5
@@ -187,30 +189,31 @@ def plan(
     --------
     >>> found = plan("auc", width=0.06, expected=0.9, prevalence=0.3)
     >>> found.patients, round(found.width, 3)
-    (469.0, 0.06)
+    (470, 0.06)
     """
     metric = find_name("metric", metric, METRICS)
-    given = {
-        "expected": expected,
-        "prevalence": prevalence,
-        "images_per_patient": images_per_patient,
-        "design_effect": design_effect,
-    }
     if pilot is not None and pilot.metric != metric:
         raise UsageError(f"the pilot is of {pilot.metric}; measure it again for {metric}")
-    start = pilot or Plan(metric, math.nan, math.nan, 1.0, math.nan, 0.0)
-    start = replace(start, **{name: value for name, value in given.items() if value is not None})
+    base = pilot or Plan(metric, math.nan, math.nan, 1.0, math.nan, 0)
+    start = replace(
+        base,
+        expected=base.expected if expected is None else expected,
+        prevalence=base.prevalence if prevalence is None else prevalence,
+        images_per_patient=images_per_patient or base.images_per_patient,
+        design_effect=design_effect or base.design_effect,
+        difference=difference,
+        power=None if difference is None else power,
+    )
     if math.isnan(start.design_effect):
         start = replace(start, design_effect=start.images_per_patient)
     if metric == "accuracy" and math.isnan(start.prevalence):
         start = replace(start, prevalence=0.5)
-    start = replace(start, difference=difference, power=power if difference else None)
     _check(start, width, difference, power, correlation, level)
 
-    def sized(patients: float) -> Plan:
+    def sized(patients: int) -> Plan:
         return replace(start, patients=patients)
 
-    def suffices(patients: float) -> bool:
+    def suffices(patients: int) -> bool:
         if width is None:
             return sized(patients)._power(level, correlation) >= power
         bounds = sized(patients)._interval(level)
@@ -253,7 +256,7 @@ def measure_pilot(
     >>> pilot = measure_pilot("sensitivity", [0, 0, 1, 1, 1, 1], [1, 2, 3, 4, 5, 1], threshold=2,
     ...                       groups=list("aabbcc"))
     >>> pilot.expected, pilot.images_per_patient, round(pilot.design_effect, 2)
-    (0.75, 2.0, 1.45)
+    (0.75, 2.0, 1.32)
     """
     metric = find_name("metric", metric, METRICS)
     images = LabeledImages.of(y_true, groups, pos_label)
@@ -262,9 +265,9 @@ def measure_pilot(
     scores = check_scores(y_score, len(positive))
     if metric == "auc":
         value, influence = auc_influence(positive, scores, numbers)
-        counts = float(positive.sum()), float((~positive).sum())
-        normal = sum(_normal_variances(value, *counts)) if 0 < value < 1 else math.nan
-        effect = float(influence @ influence) / normal
+        alone = auc_influence(positive, scores, np.arange(len(positive)))[1]
+        independent = float(alone @ alone)
+        effect = float(influence @ influence) / independent if independent > 0 else math.nan
     else:
         if threshold is None:
             raise UsageError(f"a pilot of {metric} needs threshold, the least positive score")
@@ -273,9 +276,7 @@ def measure_pilot(
         correct = ((scores >= threshold) == positive)[among].astype(np.float64)
         value, effect = float(correct.mean()), design_effect(correct, numbers[among])
     patients = len(np.unique(numbers))
-    return Plan(
-        metric, value, float(positive.mean()), len(positive) / patients, effect, float(patients)
-    )
+    return Plan(metric, value, float(positive.mean()), len(positive) / patients, effect, patients)
 
 
 def _normal_variances(area: float, positives: float, negatives: float) -> tuple[float, float]:
@@ -289,7 +290,7 @@ def _normal_variances(area: float, positives: float, negatives: float) -> tuple[
     return shared / positives + spread, shared / negatives + spread
 
 
-def _fewest(suffices: Callable[[float], bool], least: int) -> float:
+def _fewest(suffices: Callable[[int], bool], least: int) -> int:
     high = least
     while not suffices(high):
         high *= 2
@@ -299,7 +300,7 @@ def _fewest(suffices: Callable[[float], bool], least: int) -> float:
     while high - low > 1 and high > least:
         middle = (low + high) // 2
         low, high = (low, middle) if suffices(middle) else (middle, high)
-    return float(high)
+    return high
 
 
 def _check(
@@ -312,14 +313,19 @@ def _check(
 ) -> None:
     if (width is None) == (difference is None):
         raise UsageError("give either width or difference")
-    figures = {"expected": start.expected, "prevalence": start.prevalence, "level": level}
-    figures |= {"width": width, "difference": difference, "power": power}
+    figures = {
+        "expected": start.expected,
+        "prevalence": start.prevalence,
+        "level": level,
+        "power": power,
+        "width": width,
+        "difference": difference,
+    }
     for name, value in figures.items():
+        if value is not None and math.isnan(value):
+            raise UsageError(f"{name} is not known; give it, or a pilot")
         if value is not None and not 0 < value < 1:
-            raise UsageError(
-                f"{name}={value:g}: give a value above 0 and under 1"
-                + (", or a pilot" if name in ("expected", "prevalence") else "")
-            )
+            raise UsageError(f"{name}={value:g}: give a value above 0 and under 1")
     for name, value, least in (
         ("images_per_patient", start.images_per_patient, 1),
         ("design_effect", start.design_effect, 0.1),

@@ -3,6 +3,7 @@
 
     python scripts/bench/coverage.py [--repeats 2000] [--seed 0] [--only auc,balanced_accuracy]
     python scripts/bench/coverage.py --subgroups [--repeats 400]
+    python scripts/bench/coverage.py --plans [--repeats 300]
 
 Scores are normal within a class (positive ones with another spread where the table says so), a
 patient's images share half of the variance. True figures are drawn from a range for every
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from scipy import special, stats
 
+from featx import metrics
 from featx.metrics.bootstrap import resample_patients
 from featx.metrics.scores import evaluate
 from featx.metrics.subgroups import subgroup_scores
@@ -293,6 +295,57 @@ def print_subgroups(repeats, seed):
                   f" | {by} | {tested} | {coverage} | {rejected} |", flush=True)  # fmt: skip
 
 
+# Figure, its value, prevalence, images of a patient, wanted width.
+PLANS = [
+    ("auc", 0.9, 0.3, "1", 0.06),
+    ("auc", 0.97, 0.2, "1", 0.05),
+    ("auc", 0.9, 0.5, "3", 0.08),
+    ("auc", 0.85, 0.5, "10", 0.1),
+    ("auc", 0.8, 0.3, "1 to 30", 0.1),
+    ("sensitivity", 0.9, 0.3, "1", 0.1),
+    ("sensitivity", 0.97, 0.5, "3", 0.06),
+    ("specificity", 0.85, 0.3, "1 to 30", 0.08),
+]
+
+
+def measure_plan(metric, expected, prevalence, images, width, repeats, seed):
+    """Return a plan by a pilot of 4,000 patients, and the mean width in new samples of its size."""
+    generator = np.random.default_rng(seed)
+    area = expected if metric == "auc" else 0.93
+    distance = special.ndtri(area) * np.sqrt(2)
+    cut = {
+        "auc": None,
+        "sensitivity": distance - special.ndtri(expected),
+        "specificity": special.ndtri(expected),
+    }[metric]
+
+    def draw(patients):
+        positive = round(patients * prevalence)
+        return Design(positive, patients - positive, images, (area, area)).draw(generator)[:3]
+
+    labels, scores, patients = draw(4000)
+    pilot = metrics.measure_pilot(metric, labels, scores, threshold=cut, groups=patients)
+    plan = metrics.plan(metric, width=width, pilot=pilot, expected=expected, prevalence=prevalence)
+    widths = []
+    for _ in range(repeats):
+        labels, scores, patients = draw(plan.patients)
+        cutoff = {} if metric == "auc" else {"threshold": cut}
+        found = getattr(metrics, metric)(labels, scores, groups=patients, **cutoff)
+        widths.append(found.high - found.low)
+    return plan, float(np.mean(widths))
+
+
+def print_plans(repeats, seed):
+    """Print the table of planned and achieved widths."""
+    print("| Figure | Value | Prevalence | Images of a patient | Design effect | Patients | Images "
+          "| Planned width | Achieved | Ratio |\n" + "|---" * 10 + "|")  # fmt: skip
+    for metric, expected, prevalence, images, width in PLANS:
+        plan, achieved = measure_plan(metric, expected, prevalence, images, width, repeats, seed)
+        print(f"| {metric} | {expected} | {prevalence} | {images} | {plan.design_effect:.2f} "
+              f"| {plan.patients:,} | {plan.images:,} | {width:g} | {achieved:.4f} "
+              f"| {achieved / width:.2f} |", flush=True)  # fmt: skip
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -304,7 +357,11 @@ def main():
     parser.add_argument(
         "--subgroups", action="store_true", help="differences of 0 between two subgroups"
     )
+    parser.add_argument("--plans", action="store_true", help="planned against achieved widths")
     arguments = parser.parse_args()
+    if arguments.plans:
+        print_plans(arguments.repeats, arguments.seed)
+        return
     if arguments.subgroups:
         print_subgroups(arguments.repeats, arguments.seed)
         return

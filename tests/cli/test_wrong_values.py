@@ -70,8 +70,8 @@ SAID = {
     "finetuned:nothing": "'nothing'",
     "age=color": "'color'",
 }
-# Texts that only images can prove wrong.
-FREE = {"patients", "labels", "recipes", "positive", "unit", "findings", "subgroups"}
+# Texts that only images, or results, can prove wrong.
+FREE = {"patients", "labels", "recipes", "positive", "unit", "findings", "subgroups", "row"}
 
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}

@@ -1,0 +1,45 @@
+"""Finished benchmarks as pilots of planned test sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featx.errors import UsageError, find_name, listed
+from featx.metrics.planning import Plan, measure_pilot
+from featx.reporting.results_folder import read_results
+
+
+def read_pilot(folder: str | Path, metric: str = "auc", row: str | None = None) -> Plan:
+    """Measure on the test images of a benchmark what `featx.metrics.plan` needs.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder that `featx.benchmark` wrote, of two classes.
+    metric : {"auc", "sensitivity", "specificity", "accuracy"}, default="auc"
+        Figure to plan for; at the row's threshold.
+    row : str, optional
+        Name of the row; not needed where there is one row alone.
+
+    Raises
+    ------
+    UsageError
+        If there is no such row, or there are more than two classes.
+    """
+    results = read_results(folder)
+    predictions = results.predictions.get("", {})
+    rows = {each.name: each for each in results.rows if each.name in predictions}
+    if row is None and len(rows) != 1:
+        raise UsageError(f"{folder} has the rows {listed(rows, 8)}; name one by --row")
+    name = find_name("row", row or next(iter(rows)), rows)
+    found, cut = predictions[name], rows[name].threshold
+    if len(found.class_names) != 2 or isinstance(cut, tuple):
+        raise UsageError(f"{name} has {len(found.class_names)} classes; a plan is for two")
+    return measure_pilot(
+        metric,
+        found.labels,
+        found.probabilities[:, 1],
+        threshold=cut,
+        groups=found.patients,
+        pos_label=1,
+    )
