@@ -14,6 +14,7 @@ from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import check_external, split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.findings import FindingsBenchmark, check_findings
+from featx.benchmarking.groups import GroupsBenchmark
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
@@ -84,8 +85,8 @@ def benchmark(
     Returns
     -------
     BenchmarkTable
-        One `BenchmarkRow` per model; with `findings`, its figures are averages, and the table's
-        `findings` the tables of each.
+        One `BenchmarkRow` per model; with `findings` or `leave_group_out`, its figures are
+        averages, and the table's `findings` or `groups` the tables of each.
 
     Raises
     ------
@@ -112,10 +113,9 @@ def benchmark(
     with (
         tempfile.TemporaryDirectory(prefix="featx-") if out is None else nullcontext(out)
     ) as folder:
-        if config.findings:
-            return FindingsBenchmark(config, Path(folder), client).run(
-                dataset, others, overwrite=overwrite
-            )
+        if config.findings or config.leave_group_out is not None:
+            kind = FindingsBenchmark if config.findings else GroupsBenchmark
+            return kind(config, Path(folder), client).run(dataset, others, overwrite=overwrite)
         data = split_and_audit(
             dataset,
             others,

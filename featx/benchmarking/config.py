@@ -20,7 +20,7 @@ from featx.backbones.tuned import TUNED, is_file_name
 from featx.baselines.registry import get_baseline
 from featx.classifiers.config import FitConfig
 from featx.classifiers.registry import get_classifier
-from featx.datasets.bands import parse_subgroups, written
+from featx.datasets.bands import one_column, parse_subgroups, written
 from featx.datasets.rules import PATIENT, OpeningRules, read_pairs
 from featx.errors import UsageError, check_names, find_name
 from featx.features.columns import parse_covariates
@@ -115,6 +115,10 @@ class BenchmarkConfig:
         Columns of the table of images, such as ``("sex", "age:5,18,65")``, by which the figures of
         each model are divided; without cut points, numbers go into bands of ages, or of quartiles
         of training images (`featx.datasets.bands.Bands`).
+    leave_group_out : str or None, default=None
+        Column of the table of images, such as ``"site"`` or ``"age:5,18,65"``: for each of its
+        groups, models are trained on the images of the others and tested on those of the group.
+        The table then holds means over groups, and its `groups` the table of each.
     published : bool or None, default=None
         Whether to list published figures on Kermany et al. 2018; by default on that data set.
     rank_by : str or None, default=None
@@ -170,6 +174,7 @@ class BenchmarkConfig:
     covariates: Sequence[str] = ()
     unit: str | None = None
     subgroups: Sequence[str] = ()
+    leave_group_out: str | None = None
     published: bool | None = None
     rank_by: str | None = None
     baseline_settings: Mapping[str, Any] = field(default_factory=dict)
@@ -201,6 +206,9 @@ class BenchmarkConfig:
         roots = {name: str(root) for name, root in self.external_root.items()}
         object.__setattr__(self, "external_root", roots)
         self._check_names()
+        if self.leave_group_out is not None:
+            object.__setattr__(self, "leave_group_out", one_column(self.leave_group_out))
+            self._check_group()
         if _FOLDER in (self.root, *self.external_root.values()):
             option = "--root" if self.root == _FOLDER else "--external-root"
             raise UsageError(f"a root was an absolute path, which is not recorded; give {option}")
@@ -239,6 +247,20 @@ class BenchmarkConfig:
                 "needed, and no network in two of them; name others, or leave out fuse"
             )
 
+    def _check_group(self) -> None:
+        """Refuse settings that have no meaning where groups are left out."""
+        (column,) = parse_subgroups(self.leave_group_out or "")
+        if self.findings:
+            raise UsageError(
+                "leave_group_out and findings are each several benchmarks and cannot be combined; "
+                "give positive=FINDING (--positive FINDING) for one finding"
+            )
+        if column in {**parse_covariates(self.covariates), **parse_subgroups(self.subgroups)}:
+            raise UsageError(
+                f"models are not trained on the group of {column!r} that they are tested on; "
+                f"remove {column!r} from covariates and subgroups"
+            )
+
     @property
     def names_with_rules(self) -> set[str]:
         """Names of the external sets that have rules of their own."""
@@ -249,6 +271,7 @@ class BenchmarkConfig:
     def keep_columns(self) -> tuple[str, ...]:
         """Further columns of the images that the run needs."""
         names = {**parse_covariates(self.covariates), **parse_subgroups(self.subgroups)}
+        names |= parse_subgroups(self.leave_group_out or "")
         unit = self.unit
         return tuple(names if unit in (None, PATIENT, *names) else (*names, str(unit)))
 
@@ -372,25 +395,3 @@ def _canonical_backbones(backbones: str | Backbone) -> str:
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str | Backbone) else tuple(names)
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """Read flat settings from a YAML or JSON file, or from the ``run.json`` of any run.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, or holds no settings.
-    """
-    import yaml
-
-    try:
-        # JSON is YAML, too.
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"the settings in {path} cannot be read: {error}") from error
-    if isinstance(content, Mapping) and "format" in content and "settings" in content:
-        content = content["settings"]
-    if not isinstance(content, Mapping):
-        raise UsageError(f"{path} holds no settings; write one `name: value` per line")
-    return {str(name): value for name, value in content.items()}

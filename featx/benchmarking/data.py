@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,19 @@ from featx.runtime.serialization import digest_of_values
 __all__ = [
     "AuditedData",
     "DataSplits",
+    "RunData",
     "TrainTestData",
     "check_external",
     "check_external_name",
+    "classes_missing",
+    "flow_step",
     "identity",
     "known_patients",
     "split_and_audit",
     "split_images",
     "split_inspected",
+    "table_steps",
+    "without_leaks",
 ]
 
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
@@ -90,6 +95,8 @@ class DataSplits:
     # Proportion of the patients of each class held out; None for the data set's own test split.
     test_size: float | None
     random_state: int
+    # Column, and the group of it that is the test set.
+    left_out: tuple[str, str] | None = None
 
     @cached_property
     def train(self) -> ImageDataset:
@@ -130,6 +137,25 @@ def split_images(
         )
         in_test[held_out] = True
     return DataSplits(images, in_test, ~in_test, None if own else test_size, random_state)
+
+
+class RunData(Protocol):
+    """Images of a run, as its metadata records them."""
+
+    @property
+    def inspection(self) -> Inspection:
+        """All images with their duplicates."""
+
+    @property
+    def audit(self) -> Audit:
+        """Findings on them."""
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Digests that tell two runs apart."""
+
+    def flow(self) -> list[dict[str, Any]]:
+        """Count the images from the folder to the table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,8 +217,11 @@ class AuditedData:
         for name, images in (("train", readable.train), ("test", readable.test)):
             counts[f"{name}_images"] = len(images)
             counts[f"{name}_patients"] = _count_patients(images)
-        how = {"test_size": self.splits.test_size, "random_state": self.splits.random_state}
-        return Note("split", counts | how)
+        counts["test_size"] = self.splits.test_size
+        counts["random_state"] = self.splits.random_state
+        if self.splits.left_out is not None:
+            counts |= dict(zip(("column", "group"), self.splits.left_out, strict=True))
+        return Note("split", counts)
 
     def notes(self) -> list[Note]:
         """Return the notes on the images for the table."""
@@ -221,10 +250,14 @@ class AuditedData:
             "test": self.splits.in_test & own,
         }
         return [
-            *_table_steps(images),
-            *(_step(name, images, chosen, counts) for name, chosen in steps.items() if any(chosen)),
+            *table_steps(images),
             *(
-                _step(f"external: {name}", external, chosen, counts)
+                flow_step(name, images, chosen, counts)
+                for name, chosen in steps.items()
+                if any(chosen)
+            ),
+            *(
+                flow_step(f"external: {name}", external, chosen, counts)
                 for (name, external), chosen in zip(externals.items(), others, strict=True)
             ),
         ]
@@ -259,23 +292,28 @@ def split_inspected(
     inspection = inspect_images(images, externals)
     splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
     if leaks == "drop":
-        kept = splits.in_train & ~find_leaks(inspection, splits.in_test)
-        labels = inspection.images.labels
-        gone = [
-            name
-            for label, name in enumerate(images.class_names)
-            if not (labels[kept] == label).any()
-        ]
+        splits = without_leaks(inspection, splits)
+        gone = classes_missing(inspection.images, splits.in_train)
         if gone:
             raise UsageError(
                 f"without the training images that leak, none of class {', '.join(gone)} is left: "
                 "patients and duplicates connect all of them with test images. Leave out the split "
                 "'test', so that featx draws one by patient, or use --leaks allow"
             )
-        splits = replace(splits, in_train=kept)
     audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=leaks == "allow")
     audit.check()
     return AuditedData(inspection, splits, audit)
+
+
+def without_leaks(inspection: Inspection, splits: DataSplits) -> DataSplits:
+    """Leave out the training images that leak test images or external sets."""
+    return replace(splits, in_train=splits.in_train & ~find_leaks(inspection, splits.in_test))
+
+
+def classes_missing(images: ImageDataset, chosen: Mask) -> list[str]:
+    """Return the classes that none of the chosen images has."""
+    found = {*images.labels[chosen].tolist()}
+    return [name for label, name in enumerate(images.class_names) if label not in found]
 
 
 def check_external_name(name: str) -> None:
@@ -314,7 +352,7 @@ def check_external(images: ImageDataset, name: str, external: ImageDataset) -> N
         )
 
 
-def _table_steps(images: ImageDataset) -> list[dict[str, Any]]:
+def table_steps(images: ImageDataset) -> list[dict[str, Any]]:
     """Count the rows of a table that are left out, whose class and patient may be unknown."""
     counts = {
         f"rows {each.reason}, left out": each.count
@@ -333,9 +371,10 @@ def _count_patients(images: ImageDataset) -> int | None:
     return len(np.unique(images.patients)) if images.patients_known else None
 
 
-def _step(
+def flow_step(
     name: str, images: ImageDataset, chosen: Mask, counts: Counts | None = None
 ) -> dict[str, Any]:
+    """Count the chosen images, their patients and classes."""
     found = images.select(chosen)
     return {
         "step": name,

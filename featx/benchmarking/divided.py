@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 Values = list[dict[str, Any]]
 
+# Of stored figures; raise it when they change.
+_FORMAT = 1
+
 
 @dataclass(frozen=True)
 class DividedSets:
@@ -75,7 +78,7 @@ class DividedSets:
             def compute() -> Values:
                 return [each.to_dict() for each in found.score_subgroups(masks, random_state)]
 
-            values = stored([name, places], compute)
+            values = stored([_FORMAT, name, places], compute)
             return replace(scores, subgroups=tuple(map(Subgroup.from_dict, values)))
 
         externals = {name: divided(name, each) for name, each in row.externals.items()}

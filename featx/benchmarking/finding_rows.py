@@ -1,4 +1,4 @@
-"""Rows of averages over findings, from the rows of each finding."""
+"""Rows of averages over findings or groups, from the rows of each."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ import numpy as np
 from featx.classifiers.predictions import Predictions
 from featx.metrics.intervals import Interval
 from featx.metrics.multi_label import FindingScores, macro_average
-from featx.metrics.scores import Scores
+from featx.metrics.scores import FEWEST_PATIENTS, Scores, Subgroup
 from featx.reporting.records import BenchmarkRow, Costs
 from featx.reporting.results_folder import Results
 
 
-def average_rows(results: Mapping[str, Results], n_train: int) -> list[BenchmarkRow]:
-    """Average the rows of each model over findings, given the results of each finding."""
+def average_rows(
+    results: Mapping[str, Results], n_train: int | None = None, column: str | None = None
+) -> list[BenchmarkRow]:
+    """Average the rows of each model over findings, or over the groups of a column.
+
+    The number of training images is that given, by default the mean over groups.
+    """
     models = dict.fromkeys((row.name, row.kind) for each in results.values() for row in each.rows)
-    return [_average(name, kind, results, n_train) for name, kind in models]
+    return [_average(name, kind, results, n_train, column) for name, kind in models]
 
 
-def _average(name: str, kind: str, results: Mapping[str, Results], n_train: int) -> BenchmarkRow:
+def _average(
+    name: str, kind: str, results: Mapping[str, Results], n_train: int | None, column: str | None
+) -> BenchmarkRow:
     rows = {
         finding: row
         for finding, each in results.items()
@@ -32,14 +39,16 @@ def _average(name: str, kind: str, results: Mapping[str, Results], n_train: int)
     }
     first, others = next(iter(rows.values())), [*rows.values()]
     externals = dict.fromkeys(external for row in others for external in row.externals)
+    scores = _scores(rows, results, "", column, complete=len(rows) == len(results))
     return BenchmarkRow(
         name=name,
         backbone=first.backbone,
         classifier=first.classifier,
         kind=kind,
-        scores=_scores(rows, results, "", complete=len(rows) == len(results)),
-        externals={external: _scores(rows, results, external) for external in externals},
-        n_train=n_train,
+        # As controls have no subgroups.
+        scores=replace(scores, subgroups=()) if kind == "control" else scores,
+        externals={name: _scores(rows, results, name, column) for name in externals},
+        n_train=round(statistics.fmean(r.n_train for r in others)) if n_train is None else n_train,
         views=first.views,
         test_views=first.test_views,
         auc_out_of_fold=_mean([row.auc_out_of_fold for row in others]),
@@ -48,7 +57,7 @@ def _average(name: str, kind: str, results: Mapping[str, Results], n_train: int)
         recipes=first.recipes if all(r.recipes == first.recipes for r in others) else (),
         recipe_digests=first.recipe_digests,
         settings=_common([row.settings for row in others]),
-        # How images are combined is chosen for each finding.
+        # How images are combined is chosen for each finding or group.
         unit=None if first.unit is None else replace(first.unit, combined="", areas={}),
     )
 
@@ -57,6 +66,7 @@ def _scores(
     rows: Mapping[str, BenchmarkRow],
     results: Mapping[str, Results],
     external: str,
+    column: str | None,
     *,
     complete: bool = True,
 ) -> Scores:
@@ -81,17 +91,26 @@ def _scores(
         metrics=metrics,
         n=len(names),
         n_patients=len({patient for part in parts for patient in part.patients}) if known else None,
-        per_class={finding: scores.metrics for finding, scores in found.items()},
+        per_class={} if column else {name: scores.metrics for name, scores in found.items()},
+        subgroups=_subgroups(column, found) if column and not external else (),
         fewest_patients=min(fewest, default=None),
+    )
+
+
+def _subgroups(column: str, found: Mapping[str, Scores]) -> tuple[Subgroup, ...]:
+    """Return the figures of each group that was left out; they are of other models each."""
+    return tuple(
+        Subgroup(column, group, scores, (scores.fewest_patients or 0) < FEWEST_PATIENTS)
+        for group, scores in found.items()
     )
 
 
 def _part(predictions: Predictions, scores: Scores) -> FindingScores:
     patients = predictions.names if predictions.patients is None else predictions.patients
     return FindingScores(
-        positive=predictions.labels == 1,
-        probability=predictions.probabilities[:, 1],
-        predicted=np.asarray(predictions.predicted == 1),
+        labels=predictions.labels,
+        probabilities=predictions.probabilities,
+        predicted=np.asarray(predictions.predicted),
         patients=patients,
         figures=scores.metrics,
     )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from featx.audit.leakage import audit_split
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.controls import KnownRows
 from featx.benchmarking.data import AuditedData, check_external_name, split_inspected
-from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.finding_labels import (
     RareFinding,
     count_finding,
@@ -28,20 +24,15 @@ from featx.benchmarking.finding_labels import (
     with_findings,
 )
 from featx.benchmarking.finding_rows import average_rows
+from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes
 from featx.benchmarking.published import published_figures
-from featx.benchmarking.run_folder import prepare_folder
-from featx.benchmarking.runner import BenchmarkRunner, run_metadata
+from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.table import BenchmarkTable, ranked
-from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.metrics.scores import FEWEST_PATIENTS
 from featx.reporting.notes import Note
-from featx.reporting.page import PAGE, write_page
-from featx.reporting.results_folder import FINDINGS, finding_folders, read_results
-
-if TYPE_CHECKING:
-    from distributed import Client
+from featx.reporting.results_folder import FINDINGS, Results, part_names
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +54,8 @@ def check_findings(
 
 
 @dataclass
-class FindingsBenchmark:
+class FindingsBenchmark(PartsBenchmark):
     """Runs the benchmark of each finding in a folder of its own, then averages the rows."""
-
-    config: BenchmarkConfig
-    folder: Path
-    client: Client | None = None
-    known_rows: KnownRows = field(default_factory=dict)
-    started: datetime = field(default_factory=partial(datetime.now, UTC))
 
     def run(
         self, images: ImageDataset, externals: Mapping[str, ImageDataset], *, overwrite: bool
@@ -95,14 +80,7 @@ class FindingsBenchmark:
         rare += more
         _report_rare(names, rare)
         logger.info(data.split_note.text)
-        prepare_folder(self.folder, self.config, data, overwrite=overwrite)
-        tasks = {name: self._task(name, data) for name in names}
-        for task in tasks.values() if self.config.unit is not None else ():
-            # Fail before features are extracted.
-            UnitRows.of(str(self.config.unit), task.readable())
-        folders = finding_folders(names)
-        for name, task in tasks.items():
-            prepare_folder(self._path(folders[name]), self.config, task, overwrite=overwrite)
+        folders = part_names(names)
         train, test = _sets(data)[_TRAINING], _sets(data)[_TEST]
         counts = [
             {
@@ -112,19 +90,18 @@ class FindingsBenchmark:
             }
             for name in names
         ]
-        (self.folder / PAGE).unlink(missing_ok=True)
-        self._table(data, counts, rare, {}).save(self.folder)
-        tables = {
-            name: self._run(name, task, data, self._path(folders[name]))
-            for name, task in tasks.items()
+        parts = {
+            name: Part(
+                f"Finding {name}",
+                self.folder / FINDINGS / folders[name],
+                self._task(name, data),
+                {"finding": name},
+                data.images.train,
+            )
+            for name in names
         }
-        table = self._table(data, counts, rare, tables)
-        table.save(self.folder)
-        write_page(self.folder, self.folder / PAGE)
-        return table
-
-    def _path(self, name: str) -> Path:
-        return self.folder / FINDINGS / name
+        summary = partial(self._table, data, counts, rare)
+        return self.run_parts(data, parts, summary, overwrite=overwrite)
 
     def _leave_out_early(
         self, images: ImageDataset, names: Sequence[str]
@@ -161,31 +138,15 @@ class FindingsBenchmark:
             audit_split(own, in_test, in_train, allow_leaks=data.audit.allowed),
         )
 
-    def _run(self, name: str, task: AuditedData, data: AuditedData, folder: Path) -> BenchmarkTable:
-        logger.info(f"Finding {name}: {task.split_note.text}")
-        evaluator = ModelEvaluator(self.config, task.splits.images.class_names, folder)
-        runner = BenchmarkRunner(
-            self.config,
-            task,
-            evaluator,
-            client=self.client,
-            quantized_on=data.images.train,
-            known_rows=self.known_rows,
-            facts={"finding": name},
-        )
-        return runner.run()
-
     def _table(
         self,
         data: AuditedData,
         counts: list[dict[str, Any]],
         rare: Sequence[RareFinding],
+        results: Mapping[str, Results],
         tables: Mapping[str, BenchmarkTable],
     ) -> BenchmarkTable:
         """Return the averages over findings with their notes and metadata."""
-        results = {
-            each["name"]: read_results(self._path(each["folder"])) for each in counts if tables
-        }
         rows = ranked(average_rows(results, len(data.readable().train)), self.config.rank_by)
         names = [each["name"] for each in counts]
         facts = {
@@ -197,8 +158,6 @@ class FindingsBenchmark:
         }
         run = run_metadata(self.config, data, self.started, finished=bool(tables))
         notes = [*data.notes(), *_notes(names, rare, rows, tables)]
-        if not tables:
-            notes.insert(0, Note("unfinished", {"rows": 0}))
         return BenchmarkTable(rows, notes, run | facts, findings=dict(tables))
 
 
@@ -244,11 +203,5 @@ def _notes(
         if len(there) < len(names):
             values = {"set": external, "findings": [*there], "n": len(names)}
             notes.append(Note("findings-external", values))
-    alarms: dict[str, dict[str, list[str]]] = {}
-    for name, table in tables.items():
-        for note in table.notes:
-            # Leaks are those of all images.
-            if note.is_alarm and note.kind != "leak":
-                models = alarms.setdefault(note.kind, {}).setdefault(name, [])
-                models += [note.values["model"]] if "model" in note.values else []
-    return [*notes, *(Note("findings-alarm", {"of": k, "findings": v}) for k, v in alarms.items())]
+    # Leaks are those of all images.
+    return [*notes, *alarm_notes("findings-alarm", tables, shared=["leak"])]

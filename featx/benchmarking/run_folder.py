@@ -13,12 +13,12 @@ from typing import Any
 
 from featx.benchmarking.column_rows import JOINED
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import AuditedData
+from featx.benchmarking.data import RunData
 from featx.benchmarking.gallery import gallery_files
 from featx.errors import UsageError
 from featx.features.columns import COLUMNS
 from featx.reporting.records import END_TO_END, BenchmarkRow, current_names
-from featx.reporting.results_folder import read_json
+from featx.reporting.results_folder import FINDINGS, GROUPS, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _FREE |= {"rehash", "weights_dir", "cache", "internal_shifts", "covariates", "ro
 _FREE |= {"subgroups"}
 _OF_IMAGES = {"patients", "labels", "rename_labels", "external_patients", "external_labels"}
 _OF_IMAGES |= {"test_size", "leaks", "columns", "root", "uncertain", "skip_problems"}
-_OF_IMAGES |= {"findings"}
+_OF_IMAGES |= {"findings", "leave_group_out"}
 
 _FILES = ("results.json", "run.json", "report.html", "table.md", "table.csv", "table.tex")
 _TRAININGS = ("baselines", "tuned")
@@ -37,7 +37,7 @@ _TRAINING = ("log.csv", "network.keras", "validation.csv", "training.json", "cur
 
 
 def prepare_folder(
-    folder: Path, config: BenchmarkConfig, data: AuditedData, *, overwrite: bool = False
+    folder: Path, config: BenchmarkConfig, data: RunData, *, overwrite: bool = False
 ) -> None:
     """Refuse a folder with the results of another run, or remove that run's files.
 
@@ -63,7 +63,7 @@ def prepare_folder(
 
 
 def _differences(
-    old: Mapping[str, Any], rows: Any, config: BenchmarkConfig, data: AuditedData
+    old: Mapping[str, Any], rows: Any, config: BenchmarkConfig, data: RunData
 ) -> list[str]:
     if not isinstance(old, dict) or not isinstance(rows, list) or "settings" not in old:
         return ["its run.json says nothing of its settings"]
@@ -94,7 +94,7 @@ def _effective(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "test_views": settings.get("views") if views is None else views}
 
 
-def _images_differ(old: Mapping[str, Any], data: AuditedData) -> bool:
+def _images_differ(old: Mapping[str, Any], data: RunData) -> bool:
     if "inputs" in old:
         return bool(old["inputs"] != data.inputs)
     # Early versions stored counts only, under other names of steps.
@@ -122,9 +122,10 @@ def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:
 
 
 def remove_run(folder: Path) -> list[Path]:
-    """Remove what a benchmark wrote, also by finding, and nothing else; return the files."""
+    """Remove what a benchmark wrote, also by finding or group; return the files."""
     found = list(written_files(folder))
-    of_findings = [path for each in folder.glob("findings/*/") for path in remove_run(each)]
+    parts = [each for kind in (FINDINGS, GROUPS) for each in folder.glob(f"{kind}/*/")]
+    of_parts = [path for each in parts for path in remove_run(each)]
     for path in found:
         path.unlink()
     for training in _TRAININGS:
@@ -135,7 +136,7 @@ def remove_run(folder: Path) -> list[Path]:
     for path in sorted(folders, reverse=True):
         with contextlib.suppress(OSError):
             path.rmdir()
-    return [*found, *of_findings]
+    return [*found, *of_parts]
 
 
 def written_files(folder: Path) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from featx.benchmarking.controls import (
     permute_labels,
 )
 from featx.benchmarking.costs import peak_memory, start_memory_watch
-from featx.benchmarking.data import AuditedData, TrainTestData
+from featx.benchmarking.data import AuditedData, RunData, TrainTestData
 from featx.benchmarking.divided import DividedSets
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.fused_rows import FusedRows
@@ -402,7 +402,7 @@ class BenchmarkRunner:
 
 
 def run_metadata(
-    config: BenchmarkConfig, data: AuditedData, started: datetime, *, finished: bool
+    config: BenchmarkConfig, data: RunData, started: datetime, *, finished: bool
 ) -> dict[str, Any]:
     """Return the plain values of ``run.json``, with the seconds since the start."""
     images, externals = data.inspection.images, data.inspection.externals

@@ -12,7 +12,7 @@ from featx.classifiers.predictions import Predictions
 from featx.reporting.notes import Note, write_notes
 from featx.reporting.page import table_to_html
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import FINDINGS, Results, read_results
+from featx.reporting.results_folder import FINDINGS, GROUPS, Results, part_folders, read_results
 from featx.reporting.table_formats import to_csv, to_markdown
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
@@ -49,6 +49,8 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         Predictions of the images by set (``""`` is the test set) and name of row, for figures.
     findings : mapping of str to BenchmarkTable, default={}
         Of a benchmark of several findings, the table of each; figures of `rows` are their averages.
+    groups : mapping of str to BenchmarkTable, default={}
+        Likewise of a benchmark with `leave_group_out`, by the group that was left out.
 
     Examples
     --------
@@ -66,6 +68,7 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         default_factory=dict, compare=False
     )
     findings: Mapping[str, BenchmarkTable] = field(default_factory=dict, compare=False)
+    groups: Mapping[str, BenchmarkTable] = field(default_factory=dict, compare=False)
 
     @classmethod
     def load(cls, folder: str | Path) -> BenchmarkTable:
@@ -82,13 +85,22 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             If there are no results in the folder.
         """
         results = read_results(folder)
-        findings = {
-            # Only the folder's own name: nothing outside is read.
-            each["name"]: cls.load(Path(folder, FINDINGS, Path(each["folder"]).name))
-            for each in results.run.get("findings", [])
+        findings, groups = (
+            (
+                {n: cls.load(p) for n, p in part_folders(folder, results.run, kind).items()}
+                for kind in (FINDINGS, GROUPS)
+            )
             if results.rows
-        }
-        return cls(results.rows, results.notes, dict(results.run), results.predictions, findings)
+            else ({}, {})
+        )
+        return cls(
+            rows=results.rows,
+            notes=results.notes,
+            run=dict(results.run),
+            predictions=results.predictions,
+            findings=findings,
+            groups=groups,
+        )
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -244,6 +244,12 @@ def fit(
     "present against absent, and their averages; 'all' for every one.",
 )
 @options.subgroups_option
+@parameters.option(
+    "--leave-group-out",
+    metavar="COLUMN",
+    help="Train on all other groups of a column of the table IMAGES, such as site or age:5,18,65, "
+    "and test on the one left out; each in turn, then their means.",
+)
 @options.number("repeats", "Cross-validations of each frozen row, for the spread between seeds.", 1)
 @parameters.option(
     "--learning-curve/--no-learning-curve",
@@ -301,7 +307,7 @@ def benchmark(
 
     Example: featx benchmark chest_xray --patients kermany --out results
     """
-    from featx.benchmarking.config import read_config
+    from featx.benchmarking.config_file import read_config
     from featx.features.cluster import connected
 
     settings = {} if preset is None else featx.get_preset(preset).settings()

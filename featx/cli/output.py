@@ -80,12 +80,12 @@ def print_table(table: BenchmarkTable, out: Path, *more: str) -> None:
 
     shown = to_terminal(table.rows, Console().width)
     page = f"Tables, scores and models are in {out}; the page to read is {out / 'report.html'}"
-    notes = [*_best_of_findings(table), *(note.text for note in table.notes)]
+    notes = [*_best_of_parts(table), *(note.text for note in table.notes)]
     print_result([row.to_dict() for row in table], shown, *notes, page, *more)
 
 
-def _best_of_findings(table: BenchmarkTable) -> list[str]:
-    """Write the AUC of each finding by the model that was chosen on training images."""
+def _best_of_parts(table: BenchmarkTable) -> list[str]:
+    """Write the AUC of each finding or group by the model that was chosen on training images."""
     from featx.reporting.results_folder import best_place
 
     place = best_place(table.rows)
@@ -93,6 +93,8 @@ def _best_of_findings(table: BenchmarkTable) -> list[str]:
         return []
     row = table.rows[place]
     figures = row.scores.per_class if table.findings else {}
+    if table.groups:
+        figures = {f"{s.column} {s.group}": s.scores.metrics for s in row.scores.subgroups}
     return [f"{name}: AUC {found['auc']} ({row.label})" for name, found in figures.items()]
 
 

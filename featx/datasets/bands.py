@@ -16,7 +16,7 @@ from featx.datasets.rules import IN_HEADER
 from featx.errors import UsageError, listed
 from featx.metrics.subgroups import MISSING
 
-__all__ = ["AGE_CUTS", "Bands", "divide", "masks_of", "parse_subgroups", "written"]
+__all__ = ["AGE_CUTS", "Bands", "divide", "masks_of", "one_column", "parse_subgroups", "written"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -80,6 +80,23 @@ def written(subgroups: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
         f"{name}:{','.join(f'{cut:g}' for cut in cuts)}" if cuts else name
         for name, cuts in subgroups.items()
     )
+
+
+def one_column(given: str) -> str:
+    """Check one column with its cut points, as `parse_subgroups` reads it.
+
+    Examples
+    --------
+    >>> one_column(" age:5,18")
+    'age:5,18'
+    """
+    found = written(parse_subgroups(given))
+    if len(found) != 1:
+        raise UsageError(
+            f"groups are left out by one column, and {given!r} names {len(found)}; give one, such "
+            "as site or age:5,18"
+        )
+    return found[0]
 
 
 @dataclass(frozen=True)

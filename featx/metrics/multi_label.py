@@ -1,4 +1,4 @@
-"""Averages over findings, each measured on images of its own, of patients who may be shared."""
+"""Averages over findings or groups, each measured on images of its own, of shared patients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.metrics.intervals import Floats, Integers, Interval, mean_interval, number_patients
-from featx.metrics.ranking import auc_influence
+from featx.metrics.ranking import macro_auc_influence, ranked
 from featx.metrics.resampled import TwoWayTask
 
 __all__ = ["FindingScores", "macro_average"]
@@ -21,25 +21,25 @@ _PROPORTIONS["f1"] = "jaccard"
 
 @dataclass(frozen=True, eq=False)
 class FindingScores:
-    """Hold the predictions of one finding and the figures measured on them.
+    """Hold the predictions of one finding, or on one group, and the figures measured on them.
 
     Parameters
     ----------
-    positive : ndarray of bool, shape (n_images,)
-        Which images have the finding.
-    probability : ndarray of float, shape (n_images,)
-        Predicted probability of the finding.
-    predicted : ndarray of bool, shape (n_images,)
-        Which images are predicted to have it.
+    labels : ndarray of int, shape (n_images,)
+        Class of each image; of a finding, 1 where it is present.
+    probabilities : ndarray of float, shape (n_images, n_classes)
+        Predicted probabilities of the classes.
+    predicted : ndarray of int, shape (n_images,)
+        Predicted class of each image.
     patients : sequence of str, length n_images
         Patient of each image, under the same names for all findings.
     figures : mapping of str to Interval
         Figures of the finding, as in `featx.metrics.scores.Scores.metrics`.
     """
 
-    positive: npt.NDArray[np.bool_]
-    probability: Floats
-    predicted: npt.NDArray[np.bool_]
+    labels: Integers
+    probabilities: Floats
+    predicted: Integers
     patients: Sequence[str]
     figures: dict[str, Interval]
 
@@ -54,45 +54,50 @@ def macro_average(findings: Sequence[FindingScores]) -> dict[str, Interval]:
     Parameters
     ----------
     findings : sequence of FindingScores
-        At least one.
+        At least one, all of as many classes.
 
     Returns
     -------
     dict of str to Interval
-        ``auc``, ``accuracy``, ``sensitivity``, ``specificity``, ``ppv``, ``npv`` and ``f1``; nan
-        where the figure of any finding is.
+        ``auc`` and ``accuracy``, of two classes also ``sensitivity``, ``specificity``, ``ppv``,
+        ``npv`` and ``f1``; nan where the figure of any finding is.
 
     Examples
     --------
     >>> from featx.metrics.scores import evaluate
-    >>> positive = np.arange(40) % 2 == 1
-    >>> probability = np.where(positive, 0.6, 0.4) + np.arange(40) % 5 / 10 - 0.2
-    >>> both = np.column_stack([1 - probability, probability])
-    >>> figures = evaluate(positive.astype(int), both, class_names=("no", "yes")).metrics
-    >>> one = FindingScores(positive, probability, probability >= 0.5, [*map(str, range(40))],
-    ...                     figures)
+    >>> labels = np.arange(40) % 2
+    >>> p = np.where(labels == 1, 0.6, 0.4) + np.arange(40) % 5 / 10 - 0.2
+    >>> both = np.column_stack([1 - p, p])
+    >>> figures = evaluate(labels, both, class_names=("no", "yes")).metrics
+    >>> one = FindingScores(labels, both, (p >= 0.5).astype(int), [*map(str, range(40))], figures)
     >>> print(figures["auc"], "|", macro_average([one, one])["auc"])
     0.800 (0.629 to 0.899) | 0.800 (0.629 to 0.899)
     """
-    sizes = [len(each.positive) for each in findings]
+    sizes = [len(each.labels) for each in findings]
     named = np.concatenate([np.asarray(each.patients, dtype=np.str_) for each in findings])
     numbers = np.split(number_patients(named, len(named)), np.cumsum(sizes)[:-1])
     total = 1 + max(int(each.max()) for each in numbers)
-    pairs = [*zip(findings, numbers, strict=True)]
-    influences = {
-        "auc": [auc_influence(e.positive, e.probability, n)[1] for e, n in pairs],
-        "accuracy": [_influence(e.positive == e.predicted, np.ones(len(n)), n) for e, n in pairs],
-    }
-    tasks = [(TwoWayTask(e.positive, e.probability, e.predicted), n) for e, n in pairs]
-    for name, proportion in _PROPORTIONS.items():
-        influences[name] = [_influence(*task.proportions[proportion], n) for task, n in tasks]
+    found = [_influences(each, own) for each, own in zip(findings, numbers, strict=True)]
     return {
         name: mean_interval(
             [each.figures[name] for each in findings],
-            np.nan_to_num([np.pad(row, (0, total - len(row))) for row in rows]),
+            np.nan_to_num([np.pad(each[name], (0, total - len(each[name]))) for each in found]),
         )
-        for name, rows in influences.items()
+        for name in found[0]
     }
+
+
+def _influences(finding: FindingScores, patients: Integers) -> dict[str, Floats]:
+    """Return each patient's influence on each figure of one finding, of any scale."""
+    labels, predicted = finding.labels, finding.predicted
+    area = macro_auc_influence(labels, ranked(finding.probabilities), patients)[1]
+    right = _influence(labels == predicted, np.ones(len(labels)), patients)
+    found = {"auc": area, "accuracy": right}
+    if finding.probabilities.shape[1] == 2:
+        task = TwoWayTask(labels == 1, finding.probabilities[:, 1], predicted == 1)
+        for name, proportion in _PROPORTIONS.items():
+            found[name] = _influence(*task.proportions[proportion], patients)
+    return found
 
 
 def _influence(outcome: npt.NDArray, among: npt.NDArray, patients: Integers) -> Floats:

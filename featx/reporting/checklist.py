@@ -86,7 +86,8 @@ def _values(results: Results) -> dict[str, str]:
         "found": steps["start"],
         "excluded": steps["excluded"] or ("No image was excluded" if run else ""),
         "evaluated": steps["end"],
-        "split": " ".join(n.text for n in results.notes if n.kind == "split") or steps["end"],
+        "split": " ".join(n.text for n in results.notes if n.kind in ("split", "groups"))
+        or steps["end"],
         "level": f"{level} {findings.get('patients-across', '')}".strip(),
         "stored": identifiers if known else "paths",
         "folds": "grouped by patient" if known else "by image (patients are unknown)",

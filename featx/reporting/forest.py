@@ -71,10 +71,14 @@ class Forest:
         return [each.group for each in next(iter(self.models.values())).groups]
 
     @property
+    def many(self) -> bool:
+        """Whether there are more than two classes."""
+        return any(g.scores.per_class for each in self.models.values() for g in each.groups)
+
+    @property
     def figures(self) -> list[Column]:
         """Figures that are tested."""
-        many = any(each.whole.per_class for each in self.models.values())
-        tested = {"auc", "accuracy"} if many else {"auc", "sensitivity", "specificity"}
+        tested = {"auc", "accuracy"} if self.many else {"auc", "sensitivity", "specificity"}
         return [column for column in COLUMNS if column.field in tested]
 
     @property

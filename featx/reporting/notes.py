@@ -11,6 +11,7 @@ from featx.audit.findings import Finding
 
 _ALARMS = {
     "findings-alarm",
+    "groups-alarm",
     "unfinished",
     "leak",
     "permuted",
@@ -36,11 +37,12 @@ class Note:
     kind : str
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``, ``findings``, ``findings-left-out``,
-        ``findings-external``, ``findings-alarm``, ``reference``, ``float32``, ``columns``,
-        ``unit``, ``seeds``, ``fused``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
-        ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
-        ``subgroups``, ``subgroup-differences``, ``small-subgroups``,
-        ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm`` for stored texts.
+        ``findings-external``, ``findings-alarm``, ``groups``, ``groups-left-out``,
+        ``groups-alarm``, ``reference``, ``float32``, ``columns``, ``unit``, ``seeds``, ``fused``,
+        ``network``, ``adapted``, ``collapsed``, ``off-center``, ``diagnosis``, ``permuted``,
+        ``robustness``, ``few-patients``, ``few-images``, ``subgroups``, ``subgroup-differences``,
+        ``small-subgroups``, ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm``
+        for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -106,7 +108,12 @@ def _split(values: Mapping[str, Any]) -> str:
         known = "" if patients is None else f" of {patients:,} patients"
         return f"{values[f'{name}_images']:,} images{known}"
 
-    if values["test_size"] is None:
+    if "group" in values:
+        how = (
+            f"the test set is {values['column']} {values['group']}, all other groups are for "
+            "training"
+        )
+    elif values["test_size"] is None:
         how = "the data set's own test split; all other images are for training"
     else:
         unit = "images" if values["test_patients"] is None else "patients"
@@ -207,24 +214,51 @@ def _typicality(values: Mapping[str, Any]) -> str:
     )
 
 
-def _subgroups(values: Mapping[str, Any]) -> str:
+def _divided_by(columns: Sequence[Mapping[str, Any]]) -> str:
+    """Write how columns divide images."""
     rules = {
         "values": "each value is a group",
         "given": "bands begin at {}",
         "ages": "bands of ages in years begin at {}",
         "quartiles": "bands begin at the quartiles of the training images, {}",
     }
-    cuts = {
-        each["column"]: ", ".join(map("{:g}".format, each["cuts"])) for each in values["columns"]
-    }
-    columns = "; ".join(
-        f"{each['column']}: {rules[each['rule']].format(cuts[each['column']])}"
-        for each in values["columns"]
+    return "; ".join(
+        f"{each['column']}: "
+        + rules[each["rule"]].format(", ".join(map("{:g}".format, each["cuts"])))
+        for each in columns
     )
+
+
+def _subgroups(values: Mapping[str, Any]) -> str:
     return (
-        f"Subgroups by {columns}. Intervals are clustered by patient; differences are from the "
-        "largest group, corrected over the groups and figures of a column by Holm."
+        f"Subgroups by {_divided_by(values['columns'])}. Intervals are clustered by patient; "
+        "differences are from the largest group, corrected over the groups and figures of a column "
+        "by Holm."
     )
+
+
+def _groups(values: Mapping[str, Any]) -> str:
+    (column,), groups = values["columns"], values["groups"]
+    return (
+        f"Each of {len(groups):,} groups ({', '.join(groups)}) is tested by models that are "
+        f"trained on the images of the others ({_divided_by([column])}). Figures are means over "
+        "groups, each of the same weight. Their intervals are clustered by patient and hold for "
+        "the mean over these groups; how far groups are apart says what to expect of a new one."
+        + (
+            f" Small, with fewer than {values['needed']} effective {values['unit']} of a class: "
+            f"{', '.join(values['small'])}."
+            if values["small"]
+            else ""
+        )
+    )
+
+
+def _alarm_of_parts(values: Mapping[str, Any], what: str) -> str:
+    found = ", ".join(
+        f"{name}{' (' + ', '.join(models) + ')' if models else ''}"
+        for name, models in values["findings"].items()
+    )
+    return f"{str(values['of']).upper()}: {found}. The pages of these {what} say more."
 
 
 def _named_groups(pairs: Sequence[Sequence[str]]) -> str:
@@ -261,14 +295,10 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "which it is known, split by patient once for all findings. Intervals of averages take "
         "into account that findings share patients."
     ),
-    "findings-alarm": lambda v: (
-        f"{str(v['of']).upper()}: "
-        + ", ".join(
-            f"{name}{' (' + ', '.join(models) + ')' if models else ''}"
-            for name, models in v["findings"].items()
-        )
-        + ". The pages of these findings say more."
-    ),
+    "findings-alarm": lambda v: _alarm_of_parts(v, "findings"),
+    "groups": _groups,
+    "groups-alarm": lambda v: _alarm_of_parts(v, "groups"),
+    "groups-left-out": lambda v: f"Left out of groups by {v['column']}: {'; '.join(v['groups'])}.",
     "findings-left-out": lambda v: (
         f"Findings of too few patients, left out: {', '.join(v['findings'])}."
     ),

@@ -23,8 +23,17 @@ from featx.reporting.forest import COLUMNS as FOREST_COLUMNS
 from featx.reporting.forest import find_forests
 from featx.reporting.notes import Note
 from featx.reporting.panels import LOSSES, assign_styles, make_panels, operating_cost
+from featx.reporting.parts_table import PartsTable
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import FINDINGS, Results, best_place, damaged, read_results
+from featx.reporting.results_folder import (
+    FINDINGS,
+    GROUPS,
+    Results,
+    best_place,
+    damaged,
+    part_folders,
+    read_results,
+)
 from featx.runtime.files import check_output, put_bytes
 
 if TYPE_CHECKING:
@@ -65,11 +74,10 @@ def report(folder: str | Path, out: str | Path | None = None) -> Path:
     """
     path = check_output(Path(folder) / PAGE if out is None else out, "file")
     results = write_page(folder, path)
-    for each in results.run.get("findings", []) if out is None else ():
-        # Only the folder's own name: nothing outside is read or written.
-        place = Path(folder, FINDINGS, Path(each["folder"]).name)
-        if place.is_dir():
-            write_page(place, place / PAGE)
+    for kind in (FINDINGS, GROUPS) if out is None else ():
+        for place in part_folders(folder, results.run, kind).values():
+            if place.is_dir():
+                write_page(place, place / PAGE)
     return path
 
 
@@ -101,6 +109,7 @@ def _render_results(results: Results) -> str:
         results=results,
         run=results.run,
         rows=results.rows,
+        several=PartsTable.of(results.rows, results.run),
         styles=styles,
         shown=shown,
         best=best_place(results.rows),

@@ -20,7 +20,7 @@ from featx.reporting.forest import draw_forest, find_forests
 from featx.reporting.page import shown_at_first
 from featx.reporting.panels import Panel, assign_styles, make_panels
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import FINDINGS, Results, damaged, read_results
+from featx.reporting.results_folder import FINDINGS, Results, damaged, part_folders, read_results
 from featx.runtime.csv_text import write_csv
 from featx.runtime.files import put_bytes
 
@@ -117,12 +117,11 @@ def panel_of(results: Results, positive: str | None = None) -> Panel:
 
 def _check_one_task(results: Results, folder: str | Path) -> None:
     """Refuse a benchmark of several findings, whose predictions are in folders of their own."""
-    own = results.run.get("findings")
+    own = [*part_folders(folder, results.run, FINDINGS).values()]
     if own:
-        place = Path(folder) / FINDINGS / Path(own[0]["folder"]).name
         raise UsageError(
             f"{folder} holds averages over findings, which have no curves; give the folder of a "
-            f"finding, such as {place}"
+            f"finding, such as {own[0]}"
         )
 
 

@@ -31,7 +31,10 @@ _CONTENT_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, Recurs
 _CONTENT_ERRORS += (TypeError, ValueError, TemplateError)
 
 FINDINGS = "findings"
-"""Folder with a folder for each finding of a run on several."""
+"""Folder with a folder for each finding of a run on several; ``run.json`` lists them so."""
+
+GROUPS = "groups"
+"""Folder with a folder for each group of a run that leaves one out; listed likewise."""
 
 _LONGEST = 60
 _RESERVED = frozenset(
@@ -196,14 +199,14 @@ def _read(folder: Path) -> Results:
     )
 
 
-def finding_folders(names: Sequence[str]) -> dict[str, str]:
-    """Return a name of a folder for each finding, of letters, digits and hyphens.
+def part_names(names: Sequence[str]) -> dict[str, str]:
+    """Return a name of a folder for each finding or group, of letters, digits and hyphens.
 
     Examples
     --------
-    >>> finding_folders(["Pleural Effusion", "Edema"])
+    >>> part_names(["Pleural Effusion", "Edema"])
     {'Pleural Effusion': 'pleural-effusion', 'Edema': 'edema'}
-    >>> finding_folders(["A b", "a/b", "CON"])
+    >>> part_names(["A b", "a/b", "CON"])
     {'A b': 'a-b-a760b0e1', 'a/b': 'a-b-c14cddc0', 'CON': 'con-a3dbc4b6'}
     """
     plain = {name: re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") for name in names}
@@ -215,6 +218,20 @@ def finding_folders(names: Sequence[str]) -> dict[str, str]:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         folders[name] = slug if safe else f"{slug[:_LONGEST]}-{digest}".strip("-")
     return folders
+
+
+def part_folders(folder: str | Path, run: Mapping[str, Any], kind: str) -> dict[str, Path]:
+    """Return the folder of each finding (`FINDINGS`) or group (`GROUPS`) of a run.
+
+    Examples
+    --------
+    >>> part_folders("out", {"groups": [{"name": "Site A", "folder": "site-a"}]}, GROUPS)
+    {'Site A': PosixPath('out/groups/site-a')}
+    """
+    # Only the folder's own name: nothing outside is read or written.
+    return {
+        each["name"]: Path(folder, kind, Path(each["folder"]).name) for each in run.get(kind, [])
+    }
 
 
 def best_place(rows: Sequence[BenchmarkRow]) -> int | None:

@@ -88,6 +88,8 @@ def wrong_values(parameter):
         return ["nothing", "a=", "=b"]
     if parameter.name == "covariates":
         return [",", "age=color"]
+    if parameter.name == "leave_group_out":
+        return ["", "site,age", "age:5,3"]
     if parameter.name == "resources":
         return ["GPU", "GPU=x"]
     if parameter.name == "part":

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.benchmarking.config import BenchmarkConfig, read_config
+from featx.benchmarking.config import BenchmarkConfig
+from featx.benchmarking.config_file import read_config
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError

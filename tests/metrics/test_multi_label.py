@@ -32,7 +32,9 @@ def measured(positive, scores, patients):
     }
     figures = {n: proportion_interval(o[a], patients[a]) for n, (o, a) in outcomes.items()}
     figures["auc"] = auc_interval(positive, scores, patients=patients)
-    return FindingScores(positive, scores, called, patients.astype(str), figures)
+    both = np.column_stack([1 - scores, scores])
+    codes = positive.astype(int), both, called.astype(int)
+    return FindingScores(*codes, patients.astype(str), figures)
 
 
 def test_intervals_are_those_of_resampled_patients(generator):
