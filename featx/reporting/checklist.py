@@ -1,4 +1,4 @@
-"""The checklists of TRIPOD+AI and CLAIM, answered from the records of a run."""
+"""The checklists of TRIPOD+AI, CLAIM and STARD-AI, answered from the records of a run."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def fill_checklists(results: Results) -> list[Checklist]:
 
     Tejani AS et al. (2024). Checklist for artificial intelligence in medical imaging (CLAIM):
     2024 update. Radiology: Artificial Intelligence 6:e240300.
+
+    Sounderajah V et al. (2025). The STARD-AI reporting guideline for diagnostic accuracy studies
+    using artificial intelligence. Nature Medicine 31:3283-3289.
     """
     file = resources.files("featx.reporting").joinpath("templates").joinpath("checklists.json")
     content = json.loads(file.read_text(encoding="utf-8"))

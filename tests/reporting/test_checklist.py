@@ -34,7 +34,7 @@ ENSEMBLE = replace(
         "pieces": [{"backbone": "vgg16"}],
     },
 )
-TRIPOD, CLAIM = 0, 1
+TRIPOD, CLAIM, STARD = range(3)
 
 
 def answer(checklist, item, rows, classes=("well", "ill"), **settings):
@@ -99,3 +99,20 @@ def test_answers_on_the_operating_point(threshold, settings, said):
         assert said in answer(TRIPOD, "13", [replace(CNN, scores=row.scores)], classes)
     found = answer(TRIPOD, "12g", [row], classes)
     assert ("one-vs-rest log-odds" in found) == (len(classes) > 2)
+
+
+def test_stard_has_all_items_and_answers_from_the_record_alone():
+    run = {"settings": {"operating_point": "youden"}, "versions": {"featx": "0.1.0"}}
+    filled, empty = (
+        fill_checklists(Results(rows=rows, run=own, class_names=("well", "ill")))[STARD]
+        for rows, own in (([SVM], run), ([], {}))
+    )
+    items = [each.item for each in filled.items]
+    # 40 items, of which 15 has four parts, 16 three, 17, 26 and 40 two.
+    assert len(items) == len(set(items)) == 48
+    assert {int(item.rstrip("abcd")) for item in items} == set(range(1, 41))
+    answers = {each.item: each.answer for each in filled.items}
+    assert "featx 0.1.0" in answers["13"] and "vgg16" in answers["30"]
+    assert not any(answers[item] for item in ("6", "12", "17a", "25", "32", "39"))
+    said = {each.item for each in empty.items if each.answer}
+    assert not said & {"4", "13", "15a", "15b", "24", "29", "30"}

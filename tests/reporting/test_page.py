@@ -79,6 +79,7 @@ def test_the_page_holds_every_part_and_names_it(folder):
         "What the operating point costs here",
         "TRIPOD+AI",
         "CLAIM 2024",
+        "STARD-AI 2025",
         "for the authors",
         "labels: folder names; positive class: PNEUMONIA; patients: unknown",
         "passed over: 1 file of no use: 1 .webp",
@@ -204,7 +205,7 @@ def test_no_tensorflow_and_no_images_are_needed(folder):
 
 
 def test_checklists_never_guess(folder):
-    tripod, claim = fill_checklists(read_results(folder.write()))
+    tripod, claim, _stard = fill_checklists(read_results(folder.write()))
     assert (len(tripod.items), len(claim.items)) == (52, 44)
     answers = {item.item: item.answer for item in tripod.items}
     assert answers["17"] == answers["18a"] == ""
