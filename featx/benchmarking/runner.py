@@ -10,22 +10,14 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featx.backbones.brought import Backbone
-from featx.backbones.registry import get_backbone, split_precision
-from featx.backbones.tuned import TUNED
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.controls import (
-    CONTROLS,
-    PERMUTED,
-    KnownRows,
-    control_matrix,
-    permute_labels,
-)
-from featx.benchmarking.costs import peak_memory, start_memory_watch
-from featx.benchmarking.data import AuditedData, RunData, TrainTestData
+from featx.benchmarking.control_rows import ControlRows
+from featx.benchmarking.controls import KnownRows
+from featx.benchmarking.data import AuditedData, RunData
 from featx.benchmarking.divided import DividedSets
+from featx.benchmarking.embedding import Embedder, Features
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.fused_rows import FusedRows
 from featx.benchmarking.gallery import save_gallery
@@ -39,16 +31,13 @@ from featx.benchmarking.note_rules import (
     typicality_notes,
 )
 from featx.benchmarking.result_cache import result_key
-from featx.benchmarking.robustness import GRADES, degraded, robustness_points
+from featx.benchmarking.robustness import GRADES, robustness_points
 from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError
 from featx.features.columns import COLUMNS
-from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
-from featx.images.degradation import BLACKED_OUT
 from featx.reporting.differences import pick_reference
 from featx.reporting.model_card import CARD_FORMAT, card_facts, model_card
 from featx.reporting.notes import Note
@@ -66,8 +55,6 @@ logger = logging.getLogger(__name__)
 
 # Of ``run.json``.
 _RUN_FORMAT = 1
-
-Features = TrainTestData[FeatureMatrix]
 
 
 @dataclass
@@ -107,6 +94,14 @@ class BenchmarkRunner:
         """Results folder."""
         return self.evaluator.folder
 
+    @cached_property
+    def _embedder(self) -> Embedder:
+        return Embedder(self.config, self.client, self.quantized_on)
+
+    @cached_property
+    def _controls(self) -> ControlRows:
+        return ControlRows(self.evaluator, self.data.images, self._embedder, self.known_rows)
+
     def _evaluate(self) -> Iterator[Evaluation]:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
@@ -118,7 +113,7 @@ class BenchmarkRunner:
             units = UnitRows.of(self.config.unit, self.data.readable())
         for backbone in self.config.row_backbones:
             tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
-            features = self._extract(backbone, tuned)
+            features = self._embedder.embed_sets(backbone, tuned)
             for classifier in self.config.classifiers:
                 evaluation = self._frozen(backbone, classifier, features)
                 if self.config.robustness:
@@ -147,7 +142,7 @@ class BenchmarkRunner:
             self.shifts += self._internal_shifts(*best)
         best = None
         if self.config.controls:
-            yield from self._controls()
+            yield from self._controls.evaluate()
         if self.config.baselines:
             readable = self.data.readable()
             for name in self.config.baselines:
@@ -155,36 +150,6 @@ class BenchmarkRunner:
                 yield evaluation
                 if units is not None:
                     yield units.evaluate(self.evaluator, evaluation)
-
-    def _embed(
-        self, backbone: str, tuned: TunedData, views: int, **changes: Any
-    ) -> Callable[[ImageDataset], FeatureMatrix]:
-        """Return the function that embeds images for a row."""
-        changes |= {"backbones": tuned.backbones}
-        config = self.config.extraction_of(backbone, views, **changes)
-        # Test images must not influence the quantization.
-        train = tuned.images.train
-        if self.quantized_on is not None and not tuned.facts:
-            train = self.quantized_on
-        quantization = train if config.precision == "int8" else None
-        return partial(extract, config=config, quantization=quantization, client=self.client)
-
-    def _extract(
-        self, backbone: str, tuned: TunedData, views: int | None = None, **changes: Any
-    ) -> Features:
-        """Embed training, test and external images."""
-        train_views = views or self.config.extraction.views
-        test_views = views or self.config.test_views or train_views
-        embed = self._embed(backbone, tuned, test_views, **changes)
-        images = tuned.images
-        start_memory_watch()
-        return TrainTestData(
-            train=self._embed(backbone, tuned, train_views, **changes)(images.train),
-            test=embed(images.test),
-            externals={name: embed(each) for name, each in images.externals.items()},
-            peak_memory=peak_memory(),
-            tuned=tuned.facts,
-        )
 
     def _robust(self, evaluation: Evaluation, backbone: str, tuned: TunedData) -> Evaluation:
         """Add the figures of a frozen row on degraded test images, one view of each."""
@@ -196,7 +161,7 @@ class BenchmarkRunner:
 
         points = robustness_points(
             self.data.readable().test,
-            self._embed(backbone, tuned, views=1),
+            self._embedder.function(backbone, tuned, views=1),
             cache(partial(self.evaluator.model, row)),
             stored,
         )
@@ -281,7 +246,7 @@ class BenchmarkRunner:
         if len(train.class_names) > 2:
             return []
         points = []
-        halves = image_halves(self._train_controls, train)
+        halves = image_halves(self._controls.train, train)
         with progress("Internal shifts", 2 * len(halves), "fits") as advance:
             for name, above in halves.items():
                 for side, chosen in (("above", above), ("below", ~above)):
@@ -297,44 +262,6 @@ class BenchmarkRunner:
         """Return a finished result on a row, or compute and store it."""
         key = result_key(row=evaluation.key, **inputs)
         return self.evaluator.results.get_or_compute(key, lambda: {name: compute()})[name]
-
-    @cached_property
-    def _train_controls(self) -> dict[str, FeatureMatrix]:
-        """Features of the training images for controls and internal shifts, each read once."""
-        train, known = self.data.images.train, self.known_rows
-        return {name: control_matrix(train, name, known) for name in CONTROLS}
-
-    def _controls(self) -> Iterator[Evaluation]:
-        """Evaluate the shortcut controls."""
-        images = self.data.images
-        if self.config.row_backbones:
-            backbone = self.config.row_backbones[0].split("+")[0].removeprefix(TUNED)
-            name = split_precision(backbone)[0][0]
-            network = TunedData(images, (name,))
-            embed = partial(self._extract, backbone, views=1)
-            if isinstance(get_backbone(name), Backbone):
-                logger.info(f"The control 'random weights' is left out: {name} has no others.")
-            elif self.config.extraction.weights != "random":
-                yield from self._control("random weights", embed(network, weights="random"))
-            for name in BLACKED_OUT:
-                black = images.map(partial(degraded, name=name, grade=1))
-                yield from self._control(name, embed(replace(network, images=black)))
-            features = permute_labels(embed(network), self.config.random_state)
-            yield from self._control(PERMUTED, features)
-        for name in CONTROLS:
-            others = {
-                other: control_matrix(each, name, self.known_rows)
-                for other, each in images.externals.items()
-            }
-            test = control_matrix(images.test, name, self.known_rows)
-            features = TrainTestData(self._train_controls[name], test, others)
-            yield from self._control(name, features)
-
-    def _control(self, name: str, features: Features) -> Iterator[Evaluation]:
-        try:
-            yield self.evaluator.evaluate_frozen(name, "logistic", features, "control")
-        except UsageError as error:
-            logger.info(f"The control {name!r} is left out: {error}.")
 
     def _save(self) -> None:
         """Write what there is so far."""

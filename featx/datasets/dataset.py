@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featx.datasets.arrays import list_arrays
 from featx.datasets.headers import read_header_columns
 from featx.datasets.inventory import Inventory, summarize
 from featx.datasets.listing import Listing
@@ -19,11 +20,8 @@ from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
-from featx.datasets.tables.cells import text_of
-from featx.errors import UsageError
 from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of
-from featx.metrics.labels import check_codes, check_of_rows, is_missing
 
 logger = logging.getLogger(__name__)
 
@@ -262,37 +260,7 @@ class ImageDataset:
         UsageError
             If lengths differ, a label is no class, a patient is missing, or as in `open`.
         """
-        count = len(arrays)
-        columns = columns or {}
-        given = {"labels": labels, "patients": patients, "splits": splits}
-        given |= {f"values of {name}": values for name, values in columns.items()}
-        for what, values in given.items():
-            if values is not None and len(values) != count:
-                raise UsageError(f"there are {count} images but {len(values)} {what}")
-        if (
-            labels is not None
-            and class_names is not None
-            and np.asarray(labels).dtype.kind in "biuf"
-        ):
-            codes = check_codes(labels, len(class_names), unknown=True)
-            labels = np.array([*class_names, ""], dtype=object)[codes]
-        if patients is not None:
-            patients = check_of_rows("patients", patients, count)
-        blank = [""] * count
-        listing = Listing(
-            names=[f"array-{number:06d}" for number in range(count)],
-            sources=[np.asarray(array) for array in arrays],
-            labels=blank
-            if labels is None
-            else ["" if is_missing(label) else str(label) for label in labels],
-            splits=blank if splits is None else [str(split) for split in splits],
-            patients=None if patients is None else [str(patient) for patient in patients],
-            where="the arrays given",
-            labels_from="" if labels is None else "given labels",
-            splits_from="" if splits is None else "given splits",
-            patients_from="" if patients is None else "given patients",
-            columns={name: [*map(text_of, values)] for name, values in columns.items()},
-        )
+        listing = list_arrays(arrays, labels, class_names, patients, splits, columns or {})
         rules = OpeningRules(labeled=labels is not None, class_names=class_names)
         return cls.from_listing(listing, rules)
 

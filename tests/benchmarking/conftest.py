@@ -1,8 +1,12 @@
+import csv
+
 import numpy as np
 import pytest
 
 from featx.backbones import feature_maps
 from featx.datasets.dataset import ImageDataset
+
+FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "cv": 3}
 
 
 class GridEngine:
@@ -54,3 +58,11 @@ def draw(random_state=0, n=120, classes=("ill", "well"), signal=90, splits=None)
         patients=[f"s{random_state}p{number // 2:03d}" for number in range(n)],
         splits=splits,
     )
+
+
+def read_scores(path, class_names):
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    labels = [class_names.index(line["label"]) for line in lines]
+    shares = [[float(line[f"probability_{name}"]) for name in class_names] for line in lines]
+    return lines, labels, shares

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from featx.audit.leakage import Inspection
 from featx.backbones.registry import split_precision
-from featx.benchmarking import runner
+from featx.benchmarking import embedding
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import AuditedData, DataSplits, TrainTestData
+from featx.benchmarking.data import DataSplits, TrainTestData
 from featx.benchmarking.tuned_rows import TunedData
 from featx.errors import UsageError
 
@@ -20,15 +19,13 @@ def test_int8_is_quantized_on_training_images_only(images, monkeypatch, precisio
     def extract(given, config, quantization, client):
         calls.append((given, config.precision, quantization))
 
-    monkeypatch.setattr(runner, "extract", extract)
+    monkeypatch.setattr(embedding, "extract", extract)
     other, number = images.select(np.arange(16, 24)), np.arange(len(images))
     splits = DataSplits(images, (number >= 8) & (number < 16), number < 8, 0.2, 0)
-    inspection = Inspection(images, images.patients, {"other": other}, None, [], [])
-    data = AuditedData(inspection, splits, None)
     config = BenchmarkConfig().with_settings(precision=precision)
-    run = runner.BenchmarkRunner(config, data, None)
     features = TrainTestData(splits.train, splits.test, {"other": other})
-    run._extract(config.row_backbones[0], TunedData(features, ("efficientnet_lite0",)))
+    tuned = TunedData(features, ("efficientnet_lite0",))
+    embedding.Embedder(config).embed_sets(config.row_backbones[0], tuned)
     expected = splits.train if precision == "int8" else None
     assert calls == [(each, precision, expected) for each in (splits.train, splits.test, other)]
 

@@ -1,0 +1,60 @@
+"""Features of the images of a run, for its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from featx.benchmarking.config import BenchmarkConfig
+from featx.benchmarking.costs import peak_memory, start_memory_watch
+from featx.benchmarking.data import TrainTestData
+from featx.benchmarking.tuned_rows import TunedData
+from featx.datasets.dataset import ImageDataset
+from featx.features.extraction import extract
+from featx.features.matrix import FeatureMatrix
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Features = TrainTestData[FeatureMatrix]
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Embeds images as a run is configured; `quantized_on` are the images of several runs."""
+
+    config: BenchmarkConfig
+    client: Client | None = None
+    quantized_on: ImageDataset | None = None
+
+    def function(
+        self, backbone: str, tuned: TunedData, views: int, **changes: Any
+    ) -> Callable[[ImageDataset], FeatureMatrix]:
+        """Return the function that embeds images for a row."""
+        changes |= {"backbones": tuned.backbones}
+        config = self.config.extraction_of(backbone, views, **changes)
+        # Test images must not influence the quantization.
+        train = tuned.images.train
+        if self.quantized_on is not None and not tuned.facts:
+            train = self.quantized_on
+        quantization = train if config.precision == "int8" else None
+        return partial(extract, config=config, quantization=quantization, client=self.client)
+
+    def embed_sets(
+        self, backbone: str, tuned: TunedData, views: int | None = None, **changes: Any
+    ) -> Features:
+        """Embed training, test and external images."""
+        train_views = views or self.config.extraction.views
+        test_views = views or self.config.test_views or train_views
+        embed = self.function(backbone, tuned, test_views, **changes)
+        images = tuned.images
+        start_memory_watch()
+        return TrainTestData(
+            train=self.function(backbone, tuned, train_views, **changes)(images.train),
+            test=embed(images.test),
+            externals={name: embed(each) for name, each in images.externals.items()},
+            peak_memory=peak_memory(),
+            tuned=tuned.facts,
+        )
