@@ -47,7 +47,6 @@ _ROBUST: dict[str, Any] = {
     "classifiers": ("logistic",),
     "pooling": "multi_depth",
     "views": 4,
-    "test_views": 8,
     "leaks": "drop",
 }
 _MEASURED = "scripts/bench/generalization.py"
@@ -68,6 +67,7 @@ PRESETS: dict[str, Preset] = {
             {
                 "backbones": ("tuned:efficientnet_lite0@160", "efficientnet_lite0"),
                 **_ROBUST,
+                "test_views": 8,
                 "adapt": True,
                 "fuse": True,
                 "baseline_settings": {"epochs": 8},

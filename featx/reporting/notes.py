@@ -338,8 +338,8 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "fused": lambda v: (
         f"{v['model']} is the mean of the calibrated log-odds of {' and '.join(v['members'])}, its "
-        f"operating point chosen out of fold on the {v['images']:,} training images that tuned no "
-        "network."
+        f"operating point chosen out of fold on the {v['images']:,} distinct training images "
+        "that tuned no network."
     ),
     "network": lambda v: (
         f"{v['model']} is {v['title']} (source: {v['source']}; license: {v['license']}; SHA-256 "

@@ -67,6 +67,8 @@ METHODS = {
     "the same, gem pooling": {**BASE, "pooling": "gem"},
     "the same, equalized": {**BASE, "normalization": "equalize"},
     "the same, multi_depth": DEPTHS,
+    "multi_depth, tested on 1": {**DEPTHS, "views": (4, 1)},
+    "multi_depth, tested on 8": {**DEPTHS, "views": (4, 8)},
     "the same, multi_depth, means": {**DEPTHS, "columns": "_mean_"},
     "the same, multi_depth, from 1/16 on": {**DEPTHS, "columns": "block(7|10|14|15)_|head_"},
     "the same, multi_depth, from 1/32 on": {**DEPTHS, "columns": "block1[45]_|head_"},

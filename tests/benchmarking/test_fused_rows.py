@@ -89,7 +89,9 @@ def test_a_fused_row_averages_log_odds_and_its_file_predicts_the_same(quick, tmp
 
 def test_maps_of_a_fused_linear_model_sum_to_its_decision(quick, tmp_path):
     images = draw(n=160, signal=8)
-    featx.benchmark(images, **SETTINGS, out=tmp_path)
+    table = featx.benchmark(images, **SETTINGS, unit="patient", internal_shifts=True, out=tmp_path)
+    assert [row.kind for row in table] == [*["frozen", "unit"] * 2, "fused", "unit"]
+    assert (tmp_path / "models" / "fused-logistic-by-patient.skops").is_file()
     path = tmp_path / "models" / "fused-logistic.skops"
     new = draw(3, n=4, signal=8)
     found = featx.explain(path, new, weights="random", cache=tmp_path)
