@@ -17,11 +17,9 @@ from featx.metrics.intervals import Interval, design_effect, two_sided_quantile,
 from featx.metrics.labels import check_scores
 from featx.metrics.ranking import auc_influence, interval_of_variances
 
-__all__ = ["METRICS", "Plan", "measure_pilot", "plan"]
+__all__ = ["Plan", "measure_pilot", "plan"]
 
-METRICS = ("auc", "sensitivity", "specificity", "accuracy")
-"""Figures that can be planned for."""
-
+_METRICS = ("auc", "sensitivity", "specificity", "accuracy")
 _MOST = 100_000_000
 
 
@@ -104,22 +102,30 @@ class Plan:
         return self.patients * self.images_per_patient * parts.get(self.metric, 1.0)
 
     def _auc_interval(self, level: float) -> Interval:
-        shares = (self.prevalence, 1 - self.prevalence)
-        images = [self.patients * self.images_per_patient * share for share in shares]
-        sides = [self.design_effect * each for each in _normal_variances(self.expected, *images)]
-        patients = (self.patients * shares[0], self.patients * shares[1])
+        first, second = (self.design_effect * each for each in self._auc_variances(self.expected))
+        patients = (self.patients * self.prevalence, self.patients * (1 - self.prevalence))
+        rarer = min(patients) * self.images_per_patient
         return interval_of_variances(
-            self.expected, sum(sides), (sides[0], sides[1]), patients, min(images), level
+            self.expected, first + second, (first, second), patients, rarer, level
         )
+
+    def _auc_variances(self, area: float) -> tuple[float, float]:
+        """Return DeLong's variance expected of normal scores, by positive and negative images."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+        distance = math.sqrt(2) * float(special.ndtri(area))
+        # Probability that one image is ranked right beside two of the other class.
+        both = float(weights @ special.ndtr(distance + nodes) ** 2 / weights.sum())
+        images = self.patients * self.images_per_patient
+        m, n = images * self.prevalence, images * (1 - self.prevalence)
+        spread = (area - 2 * both + area**2) / (m * n)
+        return (both - area**2) / m + spread, (both - area**2) / n + spread
 
     def _power(self, level: float, correlation: float) -> float:
         """Return the probability that a test finds the difference."""
         quantile, gap = two_sided_quantile(level), self.difference or 0.0
         values = (self.expected, self.expected - gap)
         if self.metric == "auc":
-            shares = (self.prevalence, 1 - self.prevalence)
-            images = [self.patients * self.images_per_patient * share for share in shares]
-            a, b = (sum(_normal_variances(value, *images)) for value in values)
+            a, b = (sum(self._auc_variances(value)) for value in values)
             error = math.sqrt(self.design_effect * (a + b - 2 * correlation * math.sqrt(a * b)))
             return float(special.ndtr(gap / error - quantile))
         a, b = (value * (1 - value) for value in values)
@@ -191,16 +197,25 @@ def plan(
     >>> found.patients, round(found.width, 3)
     (470, 0.06)
     """
-    metric = find_name("metric", metric, METRICS)
+    metric = find_name("metric", metric, _METRICS)
     if pilot is not None and pilot.metric != metric:
         raise UsageError(f"the pilot is of {pilot.metric}; measure it again for {metric}")
     base = pilot or Plan(metric, math.nan, math.nan, 1.0, math.nan, 0)
+    if (
+        pilot
+        and design_effect is None
+        and images_per_patient not in (None, pilot.images_per_patient)
+    ):
+        raise UsageError(
+            f"the pilot's design effect is that of {pilot.images_per_patient:g} images per patient; "
+            f"give design_effect for images_per_patient={images_per_patient:g}"
+        )
     start = replace(
         base,
-        expected=base.expected if expected is None else expected,
-        prevalence=base.prevalence if prevalence is None else prevalence,
-        images_per_patient=images_per_patient or base.images_per_patient,
-        design_effect=design_effect or base.design_effect,
+        expected=_given(expected, base.expected),
+        prevalence=_given(prevalence, base.prevalence),
+        images_per_patient=_given(images_per_patient, base.images_per_patient),
+        design_effect=_given(design_effect, base.design_effect),
         difference=difference,
         power=None if difference is None else power,
     )
@@ -258,7 +273,7 @@ def measure_pilot(
     >>> pilot.expected, pilot.images_per_patient, round(pilot.design_effect, 2)
     (0.75, 2.0, 1.32)
     """
-    metric = find_name("metric", metric, METRICS)
+    metric = find_name("metric", metric, _METRICS)
     images = LabeledImages.of(y_true, groups, pos_label)
     images.check_both()
     positive, numbers = images.positive, images.patients
@@ -279,15 +294,8 @@ def measure_pilot(
     return Plan(metric, value, float(positive.mean()), len(positive) / patients, effect, patients)
 
 
-def _normal_variances(area: float, positives: float, negatives: float) -> tuple[float, float]:
-    """Return DeLong's variance expected of normal scores, by positive and by negative images."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    distance = math.sqrt(2) * float(special.ndtri(area))
-    # Probability that one image is ranked right beside two of the other class.
-    both = float(weights @ special.ndtr(distance + nodes) ** 2 / weights.sum())
-    shared = both - area**2
-    spread = (area - 2 * both + area**2) / (positives * negatives)
-    return shared / positives + spread, shared / negatives + spread
+def _given(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
 
 
 def _fewest(suffices: Callable[[int], bool], least: int) -> int:
@@ -313,28 +321,21 @@ def _check(
 ) -> None:
     if (width is None) == (difference is None):
         raise UsageError("give either width or difference")
-    figures = {
-        "expected": start.expected,
-        "prevalence": start.prevalence,
-        "level": level,
-        "power": power,
-        "width": width,
-        "difference": difference,
+    ranges = {
+        "expected": (start.expected, 0, 1),
+        "prevalence": (start.prevalence, 0, 1),
+        "level": (level, 0, 1),
+        "power": (power, 0, 1),
+        "width": (width, 0, 1),
+        "difference": (difference, 0, min(start.expected, 1)),
+        "correlation": (correlation, -1e-9, 1),
+        "images_per_patient": (start.images_per_patient, 1 - 1e-9, math.inf),
+        "design_effect": (start.design_effect, 0, math.inf),
     }
-    for name, value in figures.items():
+    for name, (value, low, high) in ranges.items():
         if value is not None and math.isnan(value):
             raise UsageError(f"{name} is not known; give it, or a pilot")
-        if value is not None and not 0 < value < 1:
-            raise UsageError(f"{name}={value:g}: give a value above 0 and under 1")
-    for name, value, least in (
-        ("images_per_patient", start.images_per_patient, 1),
-        ("design_effect", start.design_effect, 0.1),
-    ):
-        if not least <= value < math.inf:
-            raise UsageError(f"{name}={value:g}: give {least:g} or more")
-    if not 0 <= correlation < 1:
-        raise UsageError(f"correlation={correlation:g}: give 0 or more, under 1")
-    if difference is not None and start.expected <= difference:
-        raise UsageError(f"difference={difference:g} is not under expected={start.expected:g}")
+        if value is not None and not low < value < high:
+            raise UsageError(f"{name}={value:g}: give a value from {low:g} to {high:g}")
     if start.metric == "auc" and start.expected - (difference or 0) < 0.5:
-        raise UsageError("expected: an AUC is planned for from 0.5 on")
+        raise UsageError("an AUC is planned for from 0.5 on; give a higher expected value")

@@ -295,20 +295,22 @@ def print_subgroups(repeats, seed):
                   f" | {by} | {tested} | {coverage} | {rejected} |", flush=True)  # fmt: skip
 
 
-# Figure, its value, prevalence, images of a patient, wanted width.
+# Figure, its value, prevalence, images of a patient, wanted width, spread of positive scores.
 PLANS = [
-    ("auc", 0.9, 0.3, "1", 0.06),
-    ("auc", 0.97, 0.2, "1", 0.05),
-    ("auc", 0.9, 0.5, "3", 0.08),
-    ("auc", 0.85, 0.5, "10", 0.1),
-    ("auc", 0.8, 0.3, "1 to 30", 0.1),
-    ("sensitivity", 0.9, 0.3, "1", 0.1),
-    ("sensitivity", 0.97, 0.5, "3", 0.06),
-    ("specificity", 0.85, 0.3, "1 to 30", 0.08),
+    ("auc", 0.9, 0.3, "1", 0.06, 1),
+    ("auc", 0.97, 0.2, "1", 0.05, 1),
+    ("auc", 0.9, 0.5, "3", 0.08, 1),
+    ("auc", 0.85, 0.5, "10", 0.1, 1),
+    ("auc", 0.8, 0.3, "1 to 30", 0.1, 1),
+    ("sensitivity", 0.9, 0.3, "1", 0.1, 1),
+    ("sensitivity", 0.97, 0.5, "3", 0.06, 1),
+    ("specificity", 0.85, 0.3, "1 to 30", 0.08, 1),
+    ("auc", 0.9, 0.3, "1", 0.06, 1.5),
+    ("auc", 0.9, 0.3, "1", 0.06, 0.67),
 ]
 
 
-def measure_plan(metric, expected, prevalence, images, width, repeats, seed):
+def measure_plan(metric, expected, prevalence, images, width, spread, repeats, seed):
     """Return a plan by a pilot of 4,000 patients, and the mean width in new samples of its size."""
     generator = np.random.default_rng(seed)
     area = expected if metric == "auc" else 0.93
@@ -321,7 +323,8 @@ def measure_plan(metric, expected, prevalence, images, width, repeats, seed):
 
     def draw(patients):
         positive = round(patients * prevalence)
-        return Design(positive, patients - positive, images, (area, area)).draw(generator)[:3]
+        design = Design(positive, patients - positive, images, (area, area), spread)
+        return design.draw(generator)[:3]
 
     labels, scores, patients = draw(4000)
     pilot = metrics.measure_pilot(metric, labels, scores, threshold=cut, groups=patients)
@@ -337,13 +340,14 @@ def measure_plan(metric, expected, prevalence, images, width, repeats, seed):
 
 def print_plans(repeats, seed):
     """Print the table of planned and achieved widths."""
-    print("| Figure | Value | Prevalence | Images of a patient | Design effect | Patients | Images "
-          "| Planned width | Achieved | Ratio |\n" + "|---" * 10 + "|")  # fmt: skip
-    for metric, expected, prevalence, images, width in PLANS:
-        plan, achieved = measure_plan(metric, expected, prevalence, images, width, repeats, seed)
-        print(f"| {metric} | {expected} | {prevalence} | {images} | {plan.design_effect:.2f} "
-              f"| {plan.patients:,} | {plan.images:,} | {width:g} | {achieved:.4f} "
-              f"| {achieved / width:.2f} |", flush=True)  # fmt: skip
+    print("| Figure | Value | Prevalence | Images of a patient | Spread | Design effect | Patients "
+          "| Images | Planned width | Achieved | Ratio |\n" + "|---" * 11 + "|")  # fmt: skip
+    for case in PLANS:
+        plan, achieved = measure_plan(*case, repeats, seed)
+        metric, expected, prevalence, images, width, spread = case
+        print(f"| {metric} | {expected} | {prevalence} | {images} | {spread} "
+              f"| {plan.design_effect:.2f} | {plan.patients:,} | {plan.images:,} | {width:g} "
+              f"| {achieved:.4f} | {achieved / width:.2f} |", flush=True)  # fmt: skip
 
 
 def main():

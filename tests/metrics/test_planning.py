@@ -71,6 +71,8 @@ def test_a_pilot_gives_what_is_not_given():
     plan = metrics.plan(width=0.1, pilot=pilot, prevalence=0.5)
     assert (plan.prevalence, plan.images_per_patient) == (0.5, 3.0)
     assert plan.design_effect == pilot.design_effect
+    with pytest.raises(UsageError, match="that of 3 images per patient"):
+        metrics.plan(width=0.1, pilot=pilot, images_per_patient=5)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_a_pilot_gives_what_is_not_given():
         ({}, "either width or difference"),
         ({"width": 0.1, "prevalence": None}, "prevalence is not known"),
         ({"width": 0.1, "expected": 1.0}, "expected=1"),
-        ({"width": 0.1, "images_per_patient": 0.5}, "images_per_patient=0.5"),
+        ({"width": 0.1, "images_per_patient": 0}, "images_per_patient=0"),
         ({"width": 1e-6}, "more than 100,000,000 patients"),
         ({"difference": 0.45}, "AUC is planned for from 0.5"),
         ({"metric": "kappa", "width": 0.1}, "metric 'kappa'"),
