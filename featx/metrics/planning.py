@@ -201,14 +201,11 @@ def plan(
     if pilot is not None and pilot.metric != metric:
         raise UsageError(f"the pilot is of {pilot.metric}; measure it again for {metric}")
     base = pilot or Plan(metric, math.nan, math.nan, 1.0, math.nan, 0)
-    if (
-        pilot
-        and design_effect is None
-        and images_per_patient not in (None, pilot.images_per_patient)
-    ):
+    own = base.images_per_patient
+    if pilot and design_effect is None and images_per_patient not in (None, own):
         raise UsageError(
-            f"the pilot's design effect is that of {pilot.images_per_patient:g} images per patient; "
-            f"give design_effect for images_per_patient={images_per_patient:g}"
+            f"the pilot's design effect is that of {own:g} images per patient; give design_effect "
+            f"for images_per_patient={images_per_patient:g}"
         )
     start = replace(
         base,
