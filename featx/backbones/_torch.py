@@ -56,7 +56,7 @@ def import_package(name: str, extra: str) -> Any:
 @contextmanager
 def explained(what: str, library: str) -> Iterator[None]:
     """Turn exceptions of a library, which are of many types, into a UsageError."""
-    with warnings_ignored(), quiet_stderr(UsageError):
+    with warnings_ignored(), quiet_stderr(FeatxError):
         try:
             yield
         except FeatxError:

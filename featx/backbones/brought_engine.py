@@ -17,7 +17,7 @@ from featx.backbones.engines import as_batch, warn_of_half
 from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
 from featx.backbones.registry import HALF
-from featx.errors import FeatxError, MissingExtraError
+from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.versions import chosen_versions
 
 __all__ = ["BroughtEngine", "check_agreement", "make_brought_engine", "network_inputs"]
@@ -25,7 +25,7 @@ __all__ = ["BroughtEngine", "check_agreement", "make_brought_engine", "network_i
 logger = logging.getLogger(__name__)
 
 # Relative to the largest output.
-_AGREEMENT = 1e-4
+_AGREEMENT, _REPEATED = 1e-4, 1e-3
 
 _ROWS_AT_A_TIME = 32
 
@@ -81,8 +81,9 @@ class BroughtEngine:
         return pool(maps, self.pooling)
 
     def _check(self) -> None:
-        """Refuse a network whose features of noise are not finite, or do not depend on it."""
-        features = self.embed(_noise(self.backbone))
+        """Refuse a network whose features of noise are not finite, or do not depend on it alone."""
+        noise = _noise(self.backbone)
+        features, alone = self.embed(noise), self.embed(noise[:1])
         if not np.isfinite(features).all():
             raise FeatxError(
                 f"{self.backbone.name} gives features that are not finite; its weights are "
@@ -92,6 +93,11 @@ class BroughtEngine:
             raise FeatxError(
                 f"{self.backbone.name} gives different images the same features; its weights are "
                 "damaged, or mean and scale of its input are wrong"
+            )
+        if np.abs(features[0] - alone[0]).max() > _REPEATED * np.abs(features).max():
+            raise FeatxError(
+                f"{self.backbone.name} gives an image other features each time, or beside other "
+                "images; save it for inference, without random numbers and statistics of a batch"
             )
 
 
@@ -111,9 +117,13 @@ def make_brought_engine(
     chosen = replace(backbone, precisions=(precision,)) if half else backbone
     network = backbone.opener(chosen, pooling)
     own = [name for name in backbone.engines if name != "openvino"]
-    able = "openvino" in backbone.engines and openvino_installed()
-    if engine == "openvino" and not able:
+    if engine == "openvino" and not openvino_installed():
         raise MissingExtraError("The openvino engine", "featx[openvino]")
+    able = "openvino" in backbone.engines and openvino_installed()
+    if engine not in backbone.allowed["engine"]:
+        raise UsageError(
+            f"{backbone.name} cannot be run by {engine}; give --engine {' or '.join(own)}"
+        )
     if engine == "openvino" or (engine == "auto" and able and not half and not network.preferred):
         try:
             compiled = _compiled(backbone, network, pooling, networks)

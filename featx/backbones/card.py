@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ class _Reader:
             raise self._error(f"lacks {', '.join(dict.fromkeys(self.missing))}")
         tokens: dict[str, Any] = {}
         if len(shape) == 3:
-            own = find_name("pooling of tokens", self.card["pooling"], TOKEN_POOLINGS[1:])
+            own = self._choice("pooling", TOKEN_POOLINGS[1:])
             tokens = {"own_pooling": own, "prefix_tokens": self._number("prefix_tokens", 0)}
         elif {"pooling", "prefix_tokens"} & self.card.keys():
             raise self._error(
@@ -128,26 +129,26 @@ class _Reader:
                 f"shape {shape} has none, so leave them out"
             )
         channel = 1 if len(shape) == 4 and self.layout == "NCHW" else -1
-        features = shape[channel]
-        if len(shape) not in (2, 3, 4) or not isinstance(features, int):
+        features = shape[channel] if len(shape) in (2, 3, 4) else None
+        if not isinstance(features, int):
             raise self._problem(
                 f"its output {output} has the shape {shape}; featx takes (n, features), "
                 "(n, tokens, features) or feature maps of fixed channels"
             )
         poolings = {2: ("average",), 3: TOKEN_POOLINGS}.get(len(shape), MAP_POOLINGS)
         preprocessing, channels = self._preprocessing()
-        framing = Framing.from_value(self.card["framing"])
+        framing = self._framing()
         decisive = [digest, *map(repr, (preprocessing, channels, framing, output, tokens))]
         return Backbone(
             name=f"{prefix}:{self.file.stem}-{digest_of_values(decisive)[:_DIGITS]}",
-            title=str(self.card.get("title", self.file.stem)),
+            title=self._text("title") if "title" in self.card else self.file.stem,
             size=self.size,
             features=features,
             preprocessing=preprocessing,
             digest=digest,
             opener=opener,
-            license=str(self.card["license"]),
-            source=str(self.card["source"]),
+            license=self._text("license"),
+            source=self._text("source"),
             framing=framing,
             channels=channels,
             layout=self.layout,
@@ -202,7 +203,7 @@ class _Reader:
     def _find_layout(self) -> Any:
         stated = self.card.get("layout")
         if stated is not None:
-            stated = find_name("layout", stated, _LAYOUTS)
+            stated = self._choice("layout", _LAYOUTS)
         able = [
             layout
             for layout, axis in zip(_LAYOUTS, (1, 3), strict=True)
@@ -257,7 +258,7 @@ class _Reader:
         return name, tuple(shapes[name])
 
     def _preprocessing(self) -> tuple[Preprocessing, Any]:
-        color = find_name("color", self.card["color"], _COLORS)
+        color = self._choice("color", _COLORS)
         channels = 1 if color == "gray" else 3
         if self._channels_of_graph() != channels:
             raise self._error(
@@ -277,16 +278,35 @@ class _Reader:
             bgr=color == "bgr",
         ), channels
 
+    def _framing(self) -> Framing:
+        try:
+            framing = Framing.from_value(self.card["framing"])
+            framing.check_size(self.size)
+        except (UsageError, TypeError, ValueError) as error:
+            stated = json.dumps(self.card["framing"])
+            raise self._error(f"states the framing {stated}, which is none ({error})") from error
+        return framing
+
+    def _choice(self, name: str, known: Sequence[str]) -> str:
+        return find_name(f"{name} for the card {self.path}:", self.card[name], known)
+
+    def _text(self, name: str) -> str:
+        text = self.card[name]
+        if not isinstance(text, str) or not text.strip():
+            raise self._error(f"states {name} {text!r}, where text is needed")
+        return text
+
     def _number(self, name: str, least: int) -> int:
         value = self.card[name]
-        if not isinstance(value, int) or value < least:
+        if type(value) is not int or value < least:
             raise self._error(f"states {name} {value!r}, where a number from {least} on is needed")
         return value
 
     def _numbers(self, name: str, count: int) -> tuple[float, ...]:
         values = self.card[name]
         values = values if isinstance(values, list) else [values] * count
-        if len(values) != count or not all(isinstance(v, int | float) for v in values):
+        able = all(type(value) in (int, float) and math.isfinite(value) for value in values)
+        if len(values) != count or not able:
             raise self._error(
                 f"states {name} {self.card[name]!r}, where {count} number(s) are needed"
             )

@@ -47,7 +47,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
         if installed
     ]
     if not engines:
-        raise MissingExtraError("An ONNX network", "featx[openvino] or featx[onnx]")
+        raise MissingExtraError("An ONNX network", 'featx[openvino]" or "featx[onnx]')
     digest = _digest(path)
     try:
         graph = _GRAPHS[engines[0]](path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import re
 from collections.abc import Callable, Iterable
@@ -78,8 +79,10 @@ class Prefix:
     def open(self, reference: str, size: int | None) -> Backbone:
         """Return the record of a file or a name, for an input size."""
         path = Path(reference)
-        files = (path, path.with_suffix(".json"), *(path.iterdir() if path.is_dir() else ()))
-        stamps = [(s.st_mtime_ns, s.st_size) for s in (f.stat() for f in files if f.exists())]
+        # The card and files of weights bear the name of their network.
+        beside = path.parent.glob(f"{glob.escape(path.stem)}*") if path.is_file() else ()
+        files = sorted(path.iterdir()) if path.is_dir() else sorted(beside)
+        stamps = [(f.name, s.st_mtime_ns, s.st_size) for f in files for s in [f.stat()]]
         return _open_once(self.module, reference, size, tuple(stamps))
 
 
@@ -136,7 +139,7 @@ def remember(backbone: Backbone) -> str:
 
 def _open(prefix: Prefix, reference: str) -> Backbone:
     """Open a network, and remember where its name comes from."""
-    path = Path(reference)
+    path = Path(reference).expanduser()
     reference = str(path.absolute()) if path.exists() else reference
     backbone = prefix.open(reference, None)
     OPENED[backbone.name] = partial(prefix.open, reference)
@@ -171,7 +174,13 @@ def reopen(name: str, digest: str, places: Iterable[Path]) -> Backbone:
     """Open the network of a recipe's name and digest again, from files or folders."""
     of_file = re.fullmatch(r"(\w+):(.+)-[0-9a-f]{8}", name)
     if of_file is None:
-        backbone = OPENED[open_name(name)](None)
+        opened = open_name(name)
+        if not opened:
+            raise FeatxError(
+                f"the features are of the network {name}, which no installed package registers "
+                f"(entry point {ENTRY_POINTS}); install its package"
+            )
+        backbone = OPENED[opened](None)
         if backbone.digest == digest:
             return backbone
         raise FeatxError(

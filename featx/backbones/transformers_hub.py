@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from dataclasses import replace
 from functools import partial
@@ -153,6 +154,11 @@ def _read_processor(name: str, processor: Any) -> tuple[int, Framing, Preprocess
 def _find_folder(reference: str) -> Path:
     folder = Path(reference)
     if not folder.is_dir():
+        if not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", reference) or folder.is_file():
+            raise UsageError(
+                f"there is no folder {reference}; give one that save_pretrained of a network "
+                "wrote, or the ID of a repository on the Hugging Face Hub"
+            )
         folder = find_files(reference, [*_CONFIGS, "model*.safetensors"], EXTRA)
     lacking = [name for name in _CONFIGS if not (folder / name).is_file()]
     lacking += [] if weight_files(folder) else ["model.safetensors"]

@@ -70,15 +70,22 @@ def _details(backbone: AnyBackbone, weights: Weights | None) -> dict[str, Any]:
 def detail_table(row: Mapping[str, Any]) -> Table:
     """Lay out license, origin, preprocessing and framing of a named backbone."""
     names = ("license", "source", "sha256", "preprocessing", "framing", "poolings", "engines")
-    return findings_table({name: row[name] or "unknown" for name in names})
+    # Settings that mean nothing for this network are empty or 0.
+    shown = {
+        name: {key: each for key, each in row[name].items() if each or each is False}
+        if isinstance(row[name], Mapping)
+        else row[name] or "unknown"
+        for name in names
+    }
+    return findings_table(shown)
 
 
 def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Lay out rows of `backbone_rows` within 80 columns, those with weights first."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False)
-    table.add_column("Backbone", no_wrap=True)
+    table.add_column("Backbone", overflow="fold")
     for title in ("Input", "Features", "Parameters"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     table.add_column("Weights", no_wrap=True)
     table.add_column("License", no_wrap=True)
     for row in sorted(rows, key=lambda row: not row["has_weights"]):

@@ -186,6 +186,11 @@ feature_options = together(
         "Intensity normalization.",
     ),
     choice(
+        "color",
+        ["gray", "rgb"],
+        "Colors in which images are read; rgb for networks with colored images alone.",
+    ),
+    choice(
         "pooling",
         ["average", "max", "gem", "quadrants", "multi_depth", "class", "tokens"],
         "Pooling of the last feature maps; multi_depth: mean and standard deviation of those at "

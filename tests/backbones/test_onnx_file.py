@@ -127,19 +127,18 @@ def test_a_name_has_no_path_and_changes_with_weights_and_card(path, tmp_path):
 
 
 def test_a_file_with_its_weights_beside_it_is_known_by_both(tmp_path, pixels):
-    file = write_card(
-        write_onnx(tmp_path / "big.onnx", save_as_external_data=True, size_threshold=100)
-    )
-    data = next(each for each in tmp_path.iterdir() if each.suffix not in (".json", ".onnx"))
+    data = tmp_path / "big.onnx.data"
+    saving = {"save_as_external_data": True, "size_threshold": 100, "location": data.name}
+    file = write_card(write_onnx(tmp_path / "big.onnx", **saving))
     digest = get_backbone(f"onnx:{file}").digest
     np.testing.assert_allclose(embed(file, pixels), reference(file, pixels), rtol=1e-4, atol=1e-5)
     content = bytearray(data.read_bytes())
     content[7] ^= 1
     data.write_bytes(content)
-    assert get_backbone(f"onnx:{write_card(file)}").digest != digest
+    assert get_backbone(f"onnx:{file}").digest != digest
     data.unlink()
     with pytest.raises(UsageError, match=rf"keeps weights in '{data.name}', which is not in its"):
-        get_backbone(f"onnx:{write_card(file)}")
+        get_backbone(f"onnx:{file}")
 
 
 def test_weights_outside_the_folder_are_refused(tmp_path):
@@ -177,6 +176,10 @@ def damaged(path):
         (lambda path: write_card(path, scale=[0.2, 0, 0.2]), "has to be positive"),
         (lambda path: write_card(path, mean=[0.5, 0.5]), r"where 3 number\(s\) are needed"),
         (lambda path: write_card(path, range=[1, 0]), "do not increase"),
+        (lambda path: write_card(path, mean=float("nan")), r"states mean nan, where 3 number"),
+        (lambda path: write_card(path, color="grey"), "no color for the card .* did you mean"),
+        (lambda path: write_card(path, license=" "), "states license ' ', where text is needed"),
+        (lambda path: write_card(path, framing=5), "states the framing 5, which is none"),
         (lambda path: write_card(path, pooling="class"), "leave them out"),
         (lambda path: write_card(path, output="logits"), "no output of .* 'logits'"),
         (lambda path: write_card(path, framing="letterbox"), "no fit 'letterbox'"),

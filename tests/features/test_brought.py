@@ -6,6 +6,7 @@ from importlib import metadata
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import featx
 from featx.backbones import opening
@@ -86,6 +87,7 @@ class Counting:
         (lambda rows: np.hstack([rows, rows]), r"gives \(8,\) features per image .* states 4"),
         (lambda rows: rows * np.nan, "not finite"),
         (lambda rows: rows * 0, "gives different images the same features"),
+        (lambda rows: rows - rows.mean(axis=0), "other features each time, or beside other images"),
     ],
 )
 def test_wrong_results_of_a_function_are_refused(pixels, later, message):
@@ -124,6 +126,8 @@ def test_a_package_registers_a_network(pixels, monkeypatch):
         for name, message in (("no_net", "TypeError"), ("odd", "returned a int and has to")):
             with pytest.raises(FeatxError, match=message):
                 ExtractionConfig(name)
+        with pytest.raises(FeatxError, match=r"no installed package registers .* install its"):
+            opening.reopen("gone", matrix.recipes[0]["weights"], [])
     finally:
         opening.entry_points.cache_clear()
 
@@ -210,6 +214,18 @@ def test_a_crop_is_explained_in_its_place(tmp_path):
     seen = np.abs(found.map).max(axis=0)
     assert not seen[[0, 7]].any()
     assert seen[2:6].any()
+
+
+def test_the_command_reads_colors(path, tmp_path, run_featx):
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(tmp_path / "red.png")
+    rows = []
+    for color in ("gray", "rgb"):
+        out = tmp_path / f"{color}.h5"
+        common = ("--views", 1, "--backbones", f"onnx:{path}", "--color", color)
+        assert run_featx("extract", tmp_path, "--out", out, *common)[0] == 0
+        rows.append(featx.FeatureMatrix.load(out))
+    assert [matrix.recipes[0]["colour"] for matrix in rows] == ["grey", "rgb"]
+    assert np.abs(rows[0].X - rows[1].X).max() > 0.01
 
 
 def test_the_command_shows_a_network_s_card(path, run_featx):
