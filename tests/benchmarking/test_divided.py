@@ -2,15 +2,18 @@
 
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import featx
+from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.errors import UsageError
 from featx.reporting.results_folder import read_results
 from tests.benchmarking.conftest import draw
+from tests.images.dicom_files import make_dicom
 
 FAST = {"classifiers": ["logistic"], "views": 1, "controls": False, "learning_curve": False}
 FAST |= {"cv": 3, "n_jobs": 1, "test_size": 0.6}
@@ -56,6 +59,11 @@ def test_each_row_is_divided_and_found_again(tmp_path, caplog, monkeypatch):
     assert list(benchmark(images, **settings)) == list(table)
     with pytest.raises(TypeError):
         benchmark(images, **settings | {"subgroups": "age"})
+    # Stored figures of another format are not read; rows are.
+    monkeypatch.setattr("featx.benchmarking.divided._FORMAT", 2)
+    monkeypatch.setattr("featx.classifiers.fitting.fit_rows", None)
+    with pytest.raises(TypeError):
+        benchmark(images, **settings)
     pytest.importorskip("matplotlib")
     monkeypatch.undo()
     featx.figures(tmp_path)
@@ -78,6 +86,46 @@ def test_a_saved_model_is_evaluated_by_group(tmp_path):
     assert ages == ["18 to under 40", "40 to under 65", "65 and over", "missing"]
     with pytest.raises(UsageError, match="no column 'sex' to divide them by"):
         featx.evaluate(model, images, subgroups="sex")
+
+
+@pytest.mark.usefixtures("quick")
+def test_dicom_fields_divide_images_and_rows_of_cnns(tmp_path, monkeypatch):
+    for number, image in enumerate(draw(n=80, signal=20).sources):
+        folder = tmp_path / "series" / ("ill", "well")[number // 2 % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        fields = {"ViewPosition": ("PA", "AP")[number // 4 % 2], "PatientAge": f"{number:03d}Y"}
+        content = make_dicom(image.astype(np.uint16) * 16, PatientID=f"p{number // 2}", **fields)
+        (folder / f"{number}.dcm").write_bytes(content)
+
+    def train(images, name, *, out, **settings):
+        out.mkdir(parents=True)
+        (out / "network.keras").write_bytes(b"a network")
+        return SimpleNamespace(
+            recipe=get_baseline(name),
+            network=SimpleNamespace(count_params=lambda: 1234),
+            predict_proba=lambda images: np.tile([0.4, 0.6], (len(images), 1)),
+            threshold=0.5,
+            history={"val_auc": [0.5]},
+            best_epoch=1,
+            seconds=1.0,
+            diagnosis=[],
+        )
+
+    monkeypatch.setattr("featx.baselines.train.train", train)
+    settings = {"subgroups": "dicom:ViewPosition,age", "columns": "age=dicom:PatientAge"}
+    settings |= {"patients": "dicom", "hash_patients": "a secret of the study"}
+    name = "finetuned:efficientnet_lite0"
+    frozen, cnn = benchmark(
+        tmp_path / "series", **FAST, **settings, baselines=name, out=tmp_path / "out"
+    )
+    for row in (frozen, cnn):
+        sizes = {(each.column, each.group): each.scores.n for each in row.scores.subgroups}
+        views = [n for (column, _), n in sizes.items() if column == "dicom:ViewPosition"]
+        assert len(views) == 2 and sum(views) == row.scores.n == 48
+        assert ("age", "18 to under 40") in sizes
+    assert {s.scores.metrics["sensitivity"].value for s in cnn.scores.subgroups} == {1.0}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "By dicom:ViewPosition" in page
 
 
 def test_settings_name_the_columns(tmp_path):

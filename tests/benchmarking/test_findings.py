@@ -91,3 +91,20 @@ def test_each_finding_has_a_benchmark_and_rows_are_averages(tmp_path, caplog, mo
         figures(out)
     with pytest.raises(UsageError, match="findings"):
         benchmark(images, **settings | {"findings": ["Edema"]})
+
+
+@pytest.mark.usefixtures("quick")
+def test_findings_are_decided_by_patient(tmp_path):
+    images = drawn(160)
+    settings = {**FAST, "controls": False, "findings": "all", "test_size": 0.4, "unit": "patient"}
+    table = benchmark(images, **settings, out=tmp_path)
+    row, by_patient = table
+    assert (by_patient.kind, by_patient.unit.name) == ("unit", "patient")
+    parts = [each[1] for each in table.findings.values()]
+    assert by_patient.auc == pytest.approx(np.mean([part.auc for part in parts]))
+    assert by_patient.scores.n == by_patient.scores.n_patients < row.scores.n
+    # A finding that only one of a patient's images has.
+    columns = {**images.columns, "Edema": images.columns["Edema"].copy()}
+    columns["Edema"][:40] = ["1", "0"] * 20
+    with pytest.raises(UsageError, match="have different labels, Edema present"):
+        benchmark(replace(images, columns=columns), **settings)
