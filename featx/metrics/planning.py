@@ -76,10 +76,10 @@ class Plan:
         )
         figure = self.metric if self.metric != "auc" else "AUC"
         if self.difference is None:
-            return f"{size}: the interval of {figure} {self.expected:g} is {self.width:.3f} wide."
+            return f"{size}: the interval of {figure} {self.expected:.3g} is {self.width:.3f} wide."
         return (
             f"{size}: a difference in {figure} of {self.difference:g}, between "
-            f"{self.expected - self.difference:g} and {self.expected:g}, is found with "
+            f"{self.expected - self.difference:.3g} and {self.expected:.3g}, is found with "
             f"{100 * (self.power or 0):.0f} % power."
         )
 

@@ -29,6 +29,10 @@ def read_pilot(folder: str | Path, metric: str = "auc", row: str | None = None) 
     results = read_results(folder)
     predictions = results.predictions.get("", {})
     rows = {each.name: each for each in results.rows if each.name in predictions}
+    if not rows:
+        raise UsageError(
+            f"{folder} has no predictions of its own; with several findings, give one's folder"
+        )
     if row is None and len(rows) != 1:
         raise UsageError(f"{folder} has the rows {listed(rows, 8)}; name one by --row")
     name = find_name("row", row or next(iter(rows)), rows)

@@ -55,3 +55,7 @@ def test_plan_refuses_what_is_not_known(results, run_featx):
     assert code == 2 and "prevalence is not known" in error
     code, _, error = run_featx("plan", "--width", 0.06, "--pilot", results, "--row", "nets")
     assert code == 2 and "resnet50-svm" in error
+    for file in (results / "scores").iterdir():
+        file.unlink()
+    code, _, error = run_featx("plan", "--width", 0.06, "--pilot", results)
+    assert code == 2 and "has no predictions of its own" in error
