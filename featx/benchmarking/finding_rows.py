@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from featx.benchmarking.controls import PERMUTED
 from featx.classifiers.predictions import Predictions
 from featx.metrics.intervals import Interval
-from featx.metrics.multi_label import FindingScores, macro_average
+from featx.metrics.multi_label import FindingScores, macro_auc_difference, macro_average
+from featx.metrics.paired_tests import holm
 from featx.metrics.scores import FEWEST_PATIENTS, Scores, Subgroup
-from featx.reporting.records import BenchmarkRow, Costs
+from featx.reporting.differences import pick_reference
+from featx.reporting.records import BenchmarkRow, Comparison, Costs, Difference
 from featx.reporting.results_folder import Results
 
 
@@ -25,7 +28,37 @@ def average_rows(
     The number of training images is that given, by default the mean over groups.
     """
     models = dict.fromkeys((row.name, row.kind) for each in results.values() for row in each.rows)
-    return [_average(name, kind, results, n_train, column) for name, kind in models]
+    rows = [_average(name, kind, results, n_train, column) for name, kind in models]
+    return _compared(rows, results)
+
+
+def _compared(rows: list[BenchmarkRow], results: Mapping[str, Results]) -> list[BenchmarkRow]:
+    """Add the differences of mean AUC from the best CNN, with Holm's correction over rows."""
+    best = pick_reference(rows)
+    others = [
+        row
+        for row in rows
+        if best is not None
+        and row.name != best.name
+        and row.kind not in ("adapted", "unit")
+        and row.backbone != PERMUTED
+        and all(row.name in each.predictions.get("", {}) for each in results.values())
+    ]
+    if best is None or not all(best.name in e.predictions.get("", {}) for e in results.values()):
+        return rows
+    tests = []
+    for row in others:
+        pairs = [
+            each.predictions[""][row.name].paired_with(each.predictions[""][best.name])
+            for each in results.values()
+        ]
+        first, second = zip(*pairs, strict=True)
+        tests.append(macro_auc_difference([*map(_part, first)], [*map(_part, second)]))
+    found = {
+        row.name: Comparison(best.name, {"auc": Difference.from_test(test, float(p_value))})
+        for row, test, p_value in zip(others, tests, holm([t.p_value for t in tests]), strict=True)
+    }
+    return [replace(row, comparison=found.get(row.name)) for row in rows]
 
 
 def _average(
@@ -79,7 +112,7 @@ def _scores(
             continue
         scores = row.externals[external] if external else row.scores
         predictions = results[finding].predictions[external][row.name]
-        parts.append(_part(predictions.decide(scores.threshold), scores))
+        parts.append(_part(predictions.decide(scores.threshold), scores.metrics))
         names |= {*predictions.names}
         found[finding] = scores
     metrics = macro_average(parts)
@@ -105,14 +138,15 @@ def _subgroups(column: str, found: Mapping[str, Scores]) -> tuple[Subgroup, ...]
     )
 
 
-def _part(predictions: Predictions, scores: Scores) -> FindingScores:
-    patients = predictions.names if predictions.patients is None else predictions.patients
+def _part(predictions: Predictions, figures: dict[str, Interval] | None = None) -> FindingScores:
+    known = predictions.patients
+    called = predictions.predicted
     return FindingScores(
         labels=predictions.labels,
         probabilities=predictions.probabilities,
-        predicted=np.asarray(predictions.predicted),
-        patients=patients,
-        figures=scores.metrics,
+        predicted=predictions.labels if called is None else np.asarray(called),
+        patients=predictions.names if known is None else known,
+        figures=figures or {},
     )
 
 

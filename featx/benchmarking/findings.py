@@ -24,7 +24,7 @@ from featx.benchmarking.finding_labels import (
     with_findings,
 )
 from featx.benchmarking.finding_rows import average_rows
-from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes
+from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
 from featx.benchmarking.published import published_figures
 from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.table import BenchmarkTable, ranked
@@ -203,5 +203,6 @@ def _notes(
         if len(there) < len(names):
             values = {"set": external, "findings": [*there], "n": len(names)}
             notes.append(Note("findings-external", values))
+    notes += reference_notes(rows)
     # Leaks are those of all images.
     return [*notes, *alarm_notes("findings-alarm", tables, shared=["leak"])]

@@ -12,7 +12,7 @@ import numpy as np
 from featx.benchmarking.data import AuditedData
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.group_data import GroupData
-from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes
+from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
 from featx.benchmarking.published import published_figures
 from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.table import BenchmarkTable, ranked
@@ -61,7 +61,8 @@ class GroupsBenchmark(PartsBenchmark):
             ]
             run["groups_left_out"] = [asdict(each) for each in data.left_out]
             run["published"] = published_figures() if self.config.published else []
-            notes = [*_notes(data, rows), *alarm_notes("groups-alarm", tables)]
+            notes = [*_notes(data, rows), *reference_notes(rows)]
+            notes += alarm_notes("groups-alarm", tables)
             return BenchmarkTable(rows, notes, run, groups=dict(tables))
 
         return self.run_parts(data, parts, summary, overwrite=overwrite)

@@ -21,6 +21,7 @@ from featx.benchmarking.unit_rows import UnitRows
 from featx.datasets.dataset import ImageDataset
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, write_page
+from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import Results, read_results
 
 if TYPE_CHECKING:
@@ -98,3 +99,10 @@ def alarm_notes(
                 models = alarms.setdefault(note.kind, {}).setdefault(name, [])
                 models += [note.values["model"]] if "model" in note.values else []
     return [Note(kind, {"of": of, "findings": found}) for of, found in alarms.items()]
+
+
+def reference_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
+    """Name the CNN that averages are compared with."""
+    others = {row.comparison.other for row in rows if row.comparison is not None}
+    models = [row.backbone for row in rows if row.name in others]
+    return [Note("mean-reference", {"model": each}) for each in models]

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-from featx.metrics.intervals import Floats, Integers, Interval, mean_interval, number_patients
+from featx.metrics.intervals import (
+    Floats,
+    Integers,
+    Interval,
+    mean_interval,
+    number_patients,
+    two_sided_quantile,
+)
+from featx.metrics.paired_tests import ComparisonResult, delong_test
 from featx.metrics.ranking import macro_auc_influence, ranked
 from featx.metrics.resampled import TwoWayTask
 
-__all__ = ["FindingScores", "macro_average"]
+__all__ = ["FindingScores", "macro_auc_difference", "macro_average"]
 
 # Figures by the proportion whose influences say how they vary together; F1 follows from Jaccard's.
 _PROPORTIONS = {name: name for name in ("sensitivity", "specificity", "ppv", "npv")}
@@ -73,10 +83,7 @@ def macro_average(findings: Sequence[FindingScores]) -> dict[str, Interval]:
     >>> print(figures["auc"], "|", macro_average([one, one])["auc"])
     0.800 (0.629 to 0.899) | 0.800 (0.629 to 0.899)
     """
-    sizes = [len(each.labels) for each in findings]
-    named = np.concatenate([np.asarray(each.patients, dtype=np.str_) for each in findings])
-    numbers = np.split(number_patients(named, len(named)), np.cumsum(sizes)[:-1])
-    total = 1 + max(int(each.max()) for each in numbers)
+    numbers, total = _numbered(findings)
     found = [_influences(each, own) for each, own in zip(findings, numbers, strict=True)]
     return {
         name: mean_interval(
@@ -85,6 +92,68 @@ def macro_average(findings: Sequence[FindingScores]) -> dict[str, Interval]:
         )
         for name in found[0]
     }
+
+
+def macro_auc_difference(
+    first: Sequence[FindingScores], second: Sequence[FindingScores]
+) -> ComparisonResult:
+    """Compare the mean areas of two classifiers over findings, clustered by patient.
+
+    The p-value is that of DeLong's variance, from each patient's influence on the differences of
+    all findings. The interval is made from those of the findings (`delong_test`, `mean_interval`).
+
+    Parameters
+    ----------
+    first, second : sequence of FindingScores
+        Of the same findings in the same order, each pair of the same images.
+
+    Returns
+    -------
+    ComparisonResult
+        Mean area of `first` less that of `second`; nan where that of any finding is.
+
+    Examples
+    --------
+    >>> labels, names = np.arange(40) % 2, [*map(str, range(40))]
+    >>> noise = np.arange(40) % 7 / 10 - 0.3
+    >>> good, poor = 0.4 + 0.2 * labels + 0.7 * noise, 0.4 + 0.2 * labels + noise
+    >>> a, b = (
+    ...     FindingScores(labels, np.column_stack([1 - p, p]), (p >= 0.5).astype(int), names, {})
+    ...     for p in (good, poor)
+    ... )
+    >>> found = macro_auc_difference([a, a], [b, b])
+    >>> round(found.difference, 3), found.low < found.difference < found.high
+    (0.008, True)
+    """
+    numbers, total = _numbered(first)
+    tests, contrasts = [], []
+    for a, b, own in zip(first, second, numbers, strict=True):
+        scores = ranked(a.probabilities), ranked(b.probabilities)
+        tests.append(delong_test(a.labels, *scores, patients=own))
+        influences = (macro_auc_influence(a.labels, each, own)[1] for each in scores)
+        contrast = np.subtract(*influences)
+        contrasts.append(np.nan_to_num(np.pad(contrast, (0, total - len(contrast)))))
+    bounds = [Interval(each.difference, each.low, each.high) for each in tests]
+    found = mean_interval(bounds, np.array(contrasts))
+    error = float(np.linalg.norm(np.mean(contrasts, axis=0)))
+    if math.isnan(found.low):
+        p_value = math.nan
+    elif found.low == found.high:
+        p_value = 1.0
+    else:
+        if error < 1e-10:
+            # Both separate the classes perfectly; no variance is left but the interval's.
+            error = (found.high - found.low) / (2 * two_sided_quantile(0.95))
+        p_value = float(2 * stats.norm.sf(abs(found.value) / error))
+    return ComparisonResult(found.value, found.low, found.high, p_value)
+
+
+def _numbered(findings: Sequence[FindingScores]) -> tuple[list[Integers], int]:
+    """Return the patients of each finding as numbers, and how many patients there are."""
+    sizes = [len(each.labels) for each in findings]
+    named = np.concatenate([np.asarray(each.patients, dtype=np.str_) for each in findings])
+    numbers = np.split(number_patients(named, len(named)), np.cumsum(sizes)[:-1])
+    return numbers, 1 + max(int(each.max()) for each in numbers)
 
 
 def _influences(finding: FindingScores, patients: Integers) -> dict[str, Floats]:

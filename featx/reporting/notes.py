@@ -38,11 +38,11 @@ class Note:
         One of ``unfinished``, ``split``, ``confidence``, ``finding``, ``leak``, ``learning-curve``,
         ``internal-shifts``, ``externals-left-out``, ``findings``, ``findings-left-out``,
         ``findings-external``, ``findings-alarm``, ``groups``, ``groups-left-out``,
-        ``groups-alarm``, ``reference``, ``float32``, ``columns``, ``unit``, ``seeds``, ``fused``,
-        ``network``, ``adapted``, ``collapsed``, ``off-center``, ``diagnosis``, ``permuted``,
-        ``robustness``, ``few-patients``, ``few-images``, ``subgroups``, ``subgroup-differences``,
-        ``small-subgroups``, ``shortcut``, ``typicality``, ``synthetic``, and ``text`` and ``alarm``
-        for stored texts.
+        ``groups-alarm``, ``mean-reference``, ``reference``, ``float32``, ``columns``, ``unit``,
+        ``seeds``, ``fused``, ``network``, ``adapted``, ``collapsed``, ``off-center``,
+        ``diagnosis``, ``permuted``, ``robustness``, ``few-patients``, ``few-images``,
+        ``subgroups``, ``subgroup-differences``, ``small-subgroups``, ``shortcut``, ``typicality``,
+        ``synthetic``, and ``text`` and ``alarm`` for stored texts.
     values : mapping, default={}
         Numbers and names that the text is rendered from.
 
@@ -316,6 +316,11 @@ _TEXTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "the halves differ in size, shape, compression or brightness, as two collections may."
     ),
     "reference": _reference,
+    "mean-reference": lambda v: (
+        f"Mean AUC is compared with that of {v['model']}, the CNN with the highest mean AUC on its "
+        "validation images: DeLong's variance by patient over all parts at once, corrected over "
+        "rows by Holm."
+    ),
     "float32": lambda v: (
         f"{v['model']}: AUC {_figure(v['auc'], '.4f')}, {_figure(v['difference'], '+.4f')} against "
         f"float32 (95 % CI {_figure(v['low'], '+.4f')} to {_figure(v['high'], '+.4f')})."

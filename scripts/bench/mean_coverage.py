@@ -4,9 +4,11 @@
     python scripts/bench/mean_coverage.py [--repeats 300] [--seed 0]
 
 Scores are normal within a class; a patient's images share half of the variance, in all findings
-and groups. Findings are of the same patients, and each is unknown for some images. Of groups, a
-third of the patients of each is in the next one, too. True areas are drawn for every part of every
-sample, because coverage at one value oscillates with the counts. Prints a Markdown table.
+and groups. "Difference" is of the mean AUC of a second classifier, whose scores share half of the
+remaining variance. Findings are of the same patients, and each is unknown for some images. Of
+groups, a third of the patients of each is in the next one, too. True areas are drawn for every
+part of every sample, because coverage at one value oscillates with the counts. Prints a Markdown
+table.
 """
 
 import argparse
@@ -18,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from scipy import special
 
-from featx.metrics.multi_label import FindingScores, macro_average
+from featx.metrics.multi_label import FindingScores, macro_auc_difference, macro_average
 from featx.metrics.scores import evaluate
 
-FIGURES = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1")
+FIGURES = ("auc", "accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "difference")
 PREVALENCES = (0.5, 0.35, 0.25)
 
 
@@ -33,8 +35,9 @@ def members(kind, n_patients):
     return [np.arange(place * step, place * step + n_patients) for place in range(3)]
 
 
-def draw_part(generator, patients, effects, prevalence, images, area):
+def draw_part(generator, patients, effects, prevalence, images, areas):
     """Return the predictions of one finding or group, and the true figures."""
+    area = generator.uniform(*areas)
     sizes = generator.integers(1, 1 + images, len(patients))
     positive = np.repeat(generator.random(len(patients)) < prevalence, sizes)
     owner = np.repeat(patients, sizes)
@@ -61,7 +64,13 @@ def draw_part(generator, patients, effects, prevalence, images, area):
     truth = (area, tp + tn, sensitivity, specificity, tp / (tp + fp), tn / (tn + fn))
     called = (p >= cutoff).astype(np.int64)
     part = FindingScores(labels, both, called, owner.astype(str), found.metrics)
-    return part, (*truth, 2 * tp / (2 * tp + fp + fn))
+    # Figures of the other classifier are not needed for differences of AUC.
+    other_area = generator.uniform(*areas)
+    noise = np.sqrt(0.5) * (noise + generator.normal(size=len(owner)))
+    scores = np.sqrt(2) * special.ndtri(other_area) * positive
+    p = special.expit(scores + np.sqrt(0.5) * (effects[owner] + noise))
+    other = FindingScores(labels, np.column_stack([1 - p, p]), called, part.patients, {})
+    return part, other, (*truth, 2 * tp / (2 * tp + fp + fn), area - other_area)
 
 
 def measure(kind, n_patients, images, areas, repeats, seed):
@@ -72,13 +81,14 @@ def measure(kind, n_patients, images, areas, repeats, seed):
     for _ in range(repeats):
         effects = generator.normal(size=1 + max(int(each.max()) for each in of_parts))
         drawn = [
-            draw_part(generator, each, effects, prevalence, images, generator.uniform(*areas))
+            draw_part(generator, each, effects, prevalence, images, areas)
             for each, prevalence in zip(of_parts, PREVALENCES, strict=True)
         ]
-        average = macro_average([part for part, _ in drawn])
-        truth = np.mean([true for _, true in drawn], axis=0)
+        first, second, truths = zip(*drawn, strict=True)
+        found = macro_average(first) | {"difference": macro_auc_difference(first, second)}
+        truth = np.mean(truths, axis=0)
         for place, name in enumerate(FIGURES):
-            inside[place] += average[name].low <= truth[place] <= average[name].high
+            inside[place] += found[name].low <= truth[place] <= found[name].high
     return inside / repeats
 
 

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import featx
+from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.errors import UsageError
 from featx.reporting.page import report
@@ -120,6 +122,35 @@ def test_patients_of_several_groups_are_refused_or_dropped(tmp_path):
     )
     assert 0.5 < table[0].estimates["auc"].low <= table[0].auc
     assert {*table[0].estimates} == {"auc", "accuracy"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_means_are_compared_with_the_best_cnn(tmp_path, monkeypatch):
+    def train(images, name, *, out, **settings):
+        out.mkdir(parents=True)
+        (out / "network.keras").write_bytes(b"a network")
+        return SimpleNamespace(
+            recipe=get_baseline(name),
+            network=SimpleNamespace(count_params=lambda: 1234),
+            predict_proba=lambda each: np.tile([0.4, 0.6], (len(each), 1)),
+            threshold=0.5,
+            history={"val_auc": [0.5]},
+            best_epoch=1,
+            seconds=1.0,
+            diagnosis=[],
+        )
+
+    monkeypatch.setattr("featx.baselines.train.train", train)
+    name = "finetuned:efficientnet_lite0"
+    settings = {**FAST, "leave_group_out": "site", "controls": False, "baselines": name}
+    table = benchmark(drawn(), **settings, out=tmp_path)
+    frozen, cnn = table
+    assert (cnn.auc, cnn.comparison, frozen.comparison.other) == (0.5, None, cnn.name)
+    found = frozen.comparison.differences["auc"]
+    assert found.value == pytest.approx(frozen.auc - 0.5) and found.verdict == "better"
+    assert found.low < found.value and found.p_value < 0.001
+    assert featx.BenchmarkTable.load(tmp_path)[0].comparison == frozen.comparison
+    assert f"Mean AUC is compared with that of {name}" in (tmp_path / "report.html").read_text()
 
 
 def test_what_cannot_be_is_refused_before_images_are_read():

@@ -1,9 +1,11 @@
 """Averages over findings against resamples of patients."""
 
 import numpy as np
+from scipy.stats import norm
 
 from featx.metrics.intervals import proportion_interval
-from featx.metrics.multi_label import FindingScores, macro_average
+from featx.metrics.multi_label import FindingScores, macro_auc_difference, macro_average
+from featx.metrics.paired_tests import delong_test
 from featx.metrics.ranking import auc_interval
 
 
@@ -62,3 +64,40 @@ def test_intervals_are_those_of_resampled_patients(generator):
     ]
     width = average["auc"].high - average["auc"].low
     assert width > 1.05 * np.hypot.reduce(alone) / 3
+
+
+def test_differences_are_those_of_resampled_patients(generator):
+    findings = drawn(generator)
+    pairs = []
+    for positive, scores, patients in findings:
+        other = scores + 0.7 * generator.normal(size=len(scores))
+        pairs.append((measured(positive, scores, patients), measured(positive, other, patients)))
+    first, second = zip(*pairs, strict=True)
+    found = macro_auc_difference(first, second)
+    alone = [
+        delong_test(a.labels, a.probabilities[:, 1], b.probabilities[:, 1], patients=a.patients)
+        for a, b in pairs
+    ]
+    assert np.isclose(found.difference, np.mean([each.difference for each in alone]))
+    (one,) = alone[:1]
+    assert np.allclose(
+        [*vars(macro_auc_difference(first[:1], second[:1])).values()], [*vars(one).values()]
+    )
+    n_patients, resampled = 200, []
+    for _ in range(400):
+        weights = np.bincount(generator.integers(0, n_patients, n_patients), minlength=n_patients)
+        values = []
+        for a, b in pairs:
+            rows = np.repeat(np.arange(len(a.labels)), weights[a.patients.astype(int)])
+            areas = [
+                auc_interval(a.labels[rows] == 1, each.probabilities[rows, 1]).value
+                for each in (a, b)
+            ]
+            values.append(areas[0] - areas[1])
+        resampled.append(np.mean(values))
+    half = (found.high - found.low) / 2
+    assert 0.85 < half / (1.96 * np.std(resampled)) < 1.25
+    # The p-value is that of the same variance.
+    assert 0.3 < norm.sf(abs(found.difference) / np.std(resampled)) * 2 / found.p_value < 3
+    same = macro_auc_difference(first, first)
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
