@@ -21,7 +21,7 @@ from typing import Any
 
 from featx.backbones._openvino import OneByOne, import_openvino
 from featx.errors import FeatxError
-from featx.runtime.files import put_bytes, set_aside
+from featx.runtime.files import file_name_of, put_bytes, set_aside
 from featx.runtime.serialization import digest_of_values, plain_json
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class NetworkFolder:
 
     def path(self, name: str, digest: str) -> Path:
         """Return the path of a network."""
-        return self.folder / f"{_file_name(name)}-{digest}{self.suffix}"
+        return self.folder / f"{file_name_of(name)}-{digest}{self.suffix}"
 
     def find(self, name: str, key: Any) -> str | None:
         """Return the digest of the network of a key, or None if it is not here."""
@@ -109,7 +109,7 @@ class NetworkFolder:
         return digest
 
     def _note(self, name: str, key: Any) -> Path:
-        return self.folder / f"{_file_name(name)}-{digest_of_values(key)}.json"
+        return self.folder / f"{file_name_of(name)}-{digest_of_values(key)}.json"
 
 
 def _note_use(*paths: Path) -> None:
@@ -117,10 +117,6 @@ def _note_use(*paths: Path) -> None:
     with suppress(OSError):
         for path in paths:
             os.utime(path)
-
-
-def _file_name(name: str) -> str:
-    return name.replace(":", "-").replace("/", "-")
 
 
 def pack(model: Any, compression: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -17,6 +17,7 @@ from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.keras_fit import FitResult, fit_network, fit_recipe
 from featx.baselines.training_data import FitTask, TrainingData, policy_of
 from featx.baselines.views import Indices, run_network
+from featx.runtime.files import file_name_of
 from featx.runtime.process_state import network_state
 from featx.runtime.progress import progress
 
@@ -70,7 +71,7 @@ def fit_ensemble(
     keras = import_keras()
     recipes, pieces = [], []
     for piece, start in zip(recipe.pieces, weights, strict=True):
-        place = None if folder is None else folder / "pieces" / piece.name.replace(":", "-")
+        place = None if folder is None else folder / "pieces" / file_name_of(piece.name)
         used, result = fit_recipe(data, piece, start, place)
         recipes.append(used)
         pieces.append(result)

@@ -340,6 +340,10 @@ class BenchmarkConfig:
             {name: settings[name] for name in _settings_of(kind) if name in settings}
             for kind in kinds
         )
+        for backbone in _names(own.get("backbones", self.backbones))[:1]:
+            # Networks allow different settings; one to be tuned has no file yet.
+            if TUNED not in (name := _canonical_backbones(backbone)):
+                extraction["backbones"], _ = split_precision(name)
         return replace(
             self,
             extraction=ExtractionConfig.from_dict(
@@ -381,10 +385,8 @@ def _recorded(root: str) -> str:
 
 def _settings_of(kind: type) -> list[str]:
     """List the flat settings of a config class."""
-    names = [each.name for each in fields(kind)]
-    if kind is BenchmarkConfig:
-        return [name for name in names if name not in ("extraction", "fit")]
-    return [name for name in names if name not in _OF_ROWS]
+    others = ("extraction", "fit") if kind is BenchmarkConfig else _OF_ROWS
+    return [each.name for each in fields(kind) if each.name not in others]
 
 
 def _canonical_backbones(backbones: str | Backbone) -> str:

@@ -33,6 +33,7 @@ from featx.features.recipe import Recipe
 from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
 from featx.reporting.records import END_TO_END, SAVED, BenchmarkRow, Costs
+from featx.runtime.files import file_name_of
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class ModelEvaluator:
     ) -> Evaluation:
         """Fit a classifier on features of frozen networks and score it."""
         kind = "tuned" if data.tuned and kind == "frozen" else kind
-        name = f"{backbone}-{classifier}".replace(" ", "-").replace(":", "-")
+        name = file_name_of(f"{backbone}-{classifier}")
         key = result_key(
             kind=kind,
             classifier=classifier,
@@ -210,7 +211,7 @@ class ModelEvaluator:
 
     def evaluate_baseline(self, baseline: str, data: TrainTestData[ImageDataset]) -> Evaluation:
         """Train a CNN end to end and score it."""
-        name = ModelName(baseline.replace(":", "-"), baseline, END_TO_END, "baseline")
+        name = ModelName(file_name_of(baseline), baseline, END_TO_END, "baseline")
         settings = self.config.training_settings
         key = result_key(
             kind="baseline",

@@ -199,11 +199,6 @@ class Recipe:
         return self.tuned or bool(self.card)
 
     @property
-    def file_name(self) -> str:
-        """Name of the backbone as part of the names of files."""
-        return self.backbone.replace(":", "-").replace("/", "-")
-
-    @property
     def random_weights(self) -> bool:
         """Whether the weights are random."""
         return self.weights.startswith("random-")

@@ -32,6 +32,19 @@ GRANULARITY_SECONDS = 2.0
 
 _unfinished: set[Path] = set()
 
+_IN_FILE_NAMES = str.maketrans(" :/", "---")
+
+
+def file_name_of(name: str) -> str:
+    """Return a name, such as that of a backbone, as part of the names of files.
+
+    Examples
+    --------
+    >>> file_name_of("hf:microsoft/rad-dino-logistic")
+    'hf-microsoft-rad-dino-logistic'
+    """
+    return name.translate(_IN_FILE_NAMES)
+
 
 def check_output(
     path: str | Path, kind: Literal["file", "folder"], *, writable: bool = True

@@ -130,6 +130,29 @@ def test_torchxrayvision(
     check_equal(embed(name, files, tmp_path, color="gray"), wanted)
 
 
+def test_a_network_of_the_hub_s_cache_names_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, commit = tmp_path / "models--some-org--tiny.net", "0" * 40
+    hf_folder(home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    generator = np.random.default_rng(0)
+    images = featx.ImageDataset.from_arrays(
+        generator.integers(0, 256, (60, 40, 40), dtype=np.uint8),
+        ["a", "b"] * 30,
+        patients=[f"p{n}" for n in range(60)],
+    )
+    settings = {"views": 1, "cv": 2, "engine": "torch", "controls": "none", "learning_curve": False}
+    out = tmp_path / "out"
+    featx.benchmark(images, ["hf:some-org/tiny.net"], ["naive_bayes"], out=out, **settings)
+    (model,) = (out / "models").glob("*.skops")
+    assert model.name == "hf-some-org-tiny.net-naive_bayes.skops"
+    found = featx.predict(model, images, cache=tmp_path / "cache", engine="torch")
+    assert len(found.names) == 60
+
+
 def test_conversion_agrees(tmp_path: Path, files: list[Path]) -> None:
     pytest.importorskip("openvino")
     folder = hf_folder(tmp_path / "net")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import featx
 from featx.backbones import opening
+from featx.benchmarking.config import BenchmarkConfig
 from featx.errors import FeatxError, UsageError
 from featx.features.config import ExtractionConfig
 from tests.backbones.onnx_networks import write_card, write_onnx
@@ -199,6 +200,17 @@ def test_a_table_and_a_card_name_license_and_origin(path, tmp_path):
     assert not [
         p for p in recorded if str(path.parent) in p.read_text().replace(str(tmp_path / "out"), "")
     ]
+
+
+def test_a_benchmark_takes_the_settings_of_its_networks(tmp_path):
+    file = write_card(
+        write_onnx(tmp_path / "t.onnx", ("tokens",)), pooling="tokens", prefix_tokens=0
+    )
+    settings = {"engine": "onnxruntime", "pooling": "class"}
+    config = BenchmarkConfig().with_settings(backbones=f"onnx:{file}", **settings)
+    assert config.extraction_of(config.backbones[0], 1).pooling == "class"
+    with pytest.raises(UsageError, match="vgg16 does not allow engine 'onnxruntime'"):
+        BenchmarkConfig().with_settings(backbones="vgg16", **settings)
 
 
 def test_a_crop_is_explained_in_its_place(tmp_path):

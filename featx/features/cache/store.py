@@ -24,7 +24,13 @@ import numpy.typing as npt
 from featx.errors import FeatxError
 from featx.features.lazy_rows import consecutive_runs
 from featx.features.recipe import Recipe
-from featx.runtime.files import put_bytes, put_checked, read_checked, set_aside
+from featx.runtime.files import (
+    file_name_of,
+    put_bytes,
+    put_checked,
+    read_checked,
+    set_aside,
+)
 from featx.runtime.versions import library_versions
 
 logger = logging.getLogger(__name__)
@@ -83,7 +89,7 @@ class FeatureStore:
 
     def __init__(self, cache: Path, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.folder = Path(cache) / f"{recipe.file_name}-{recipe.digest[:16]}"
+        self.folder = Path(cache) / f"{file_name_of(recipe.backbone)}-{recipe.digest[:16]}"
         self.unusable: dict[Path, str] = {}
         """Shards that were found damaged or unreadable, with the reason."""
         self._index = _ShardIndex(self.folder / INDEX_NAME, recipe.digest)
