@@ -81,7 +81,7 @@ def test_options_win_over_a_file_and_a_file_over_a_preset(call, image_folder, tm
     assert code == 0, error
     config = given["config"]
     assert (config.repeats, config.extraction.views, config.classifiers) == (5, 3, ("knn",))
-    assert (config.leaks, config.test_views) == ("drop", 8)
+    assert (config.leaks, config.extraction.pooling) == ("drop", "multi_depth")
 
 
 def test_the_settings_of_a_run_are_a_file(call, image_folder, tmp_path):
