@@ -17,9 +17,9 @@ from featx.backbones._openvino import (
     openvino_installed,
     quiet_and_private,
 )
-from featx.backbones.brought import AnyBackbone
+from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.brought_engine import network_inputs, openvino_engine
-from featx.backbones.engines import Engine, as_batch, pooled_model
+from featx.backbones.engines import Engine, OpenVinoEngine, as_batch, pooled_model
 from featx.backbones.kept import pack, unpack
 from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
@@ -30,45 +30,26 @@ from featx.runtime.process_state import network_state
 _ATTENTION = ("Softmax", "ScaledDotProductAttention")
 
 
-class QuantizedEngine:
-    """Engine of a network from `quantize`: int8 weights and activations, float32 features.
-
-    Images are processed one by one, as in `featx.backbones.engines.OpenVinoEngine`.
-    """
-
-    name = "openvino"
-
-    def __init__(self, network: bytes, backbone: BackboneSpec) -> None:
-        if not openvino_installed():
-            raise MissingExtraError("int8", "featx[int8]")
-        self.backbone = backbone
-        model = unpack(network)
-        _, *self._shape = (int(size) for size in model.input(0).shape)
-        self._run = OneByOne(model)
-
-    def embed(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
-        """Compute one feature vector per image; see `KerasEngine.embed`."""
-        height, width, channels = self._shape
-        batch = as_batch(pixels, (height, width), self.backbone)
-        if batch.shape[-1] != channels:
-            raise UsageError(
-                f"{self.backbone.name} was calibrated in int8 on images of {channels} channel(s); "
-                f"these have {batch.shape[-1]}"
-            )
-        return self._run(batch)
-
-    def versions(self) -> dict[str, str]:
-        """Return the versions of OpenVINO and of the CPU, whose int8 sums may saturate."""
-        return {"openvino": import_openvino().__version__.split("-")[0], **_cpu()}
-
-
 def make_quantized_engine(network: bytes, backbone: AnyBackbone, pooling: str) -> Engine:
-    """Load a network from `quantize` or `quantize_backbone`."""
-    if isinstance(backbone, BackboneSpec):
-        return QuantizedEngine(network, backbone)
+    """Load a network from `quantize` or `quantize_backbone`; its features are float32."""
     if not openvino_installed():
         raise MissingExtraError("int8", "featx[int8]")
-    return openvino_engine(backbone, OneByOne(unpack(network)), pooling, **_cpu())
+    model = unpack(network)
+    if isinstance(backbone, Backbone):
+        return openvino_engine(backbone, OneByOne(model), pooling, **_cpu())
+
+    def of_channels(channels: int) -> Any:
+        calibrated = int(model.input(0).shape[-1])
+        if channels != calibrated:
+            raise UsageError(
+                f"{backbone.name} was calibrated in int8 on images of {calibrated} channel(s); "
+                f"these have {channels}"
+            )
+        return model
+
+    # Of the CPU, since int8 sums may saturate.
+    versions = {"openvino": import_openvino().__version__.split("-")[0], **_cpu()}
+    return OpenVinoEngine(backbone, of_channels, {"versions": versions})
 
 
 def _cpu() -> dict[str, str]:

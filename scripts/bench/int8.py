@@ -12,10 +12,8 @@ features of each; elsewhere weights are random, and only speed is measured.
 import argparse
 import json
 import logging
-import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -28,10 +26,11 @@ from sklearn.preprocessing import StandardScaler
 
 import featx
 from featx.backbones.engines import make_engine
-from featx.backbones.quantization import QuantizedEngine, quantize
+from featx.backbones.quantization import make_quantized_engine, quantize_backbone
 from featx.backbones.registry import get_backbone
-from featx.backbones.weights import find_local_weights, find_weights, load_base
+from featx.backbones.weights import find_local_weights, find_weights
 from featx.datasets.splitting import hold_out
+from scripts.bench.engines import time_in_turn
 
 BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
 PIXELS, CALIBRATION = 48, 32
@@ -41,19 +40,13 @@ def time_both(backbone, weights, rounds):
     """Return images a second of either precision, alternating, and the ratio of their medians."""
     shape = (PIXELS, *backbone.size)
     pixels = np.random.default_rng(0).random(shape, dtype=np.float32) * 255
-    network = quantize(load_base(backbone, weights), backbone, pixels[:CALIBRATION])
-    engines = {
-        "float32": make_engine(backbone, weights, "openvino"),
-        "int8": QuantizedEngine(network, backbone),
+    network = quantize_backbone(backbone, weights, pixels[:CALIBRATION], "average")
+    ways = {
+        "float32": make_engine(backbone, weights, "openvino").embed,
+        "int8": make_quantized_engine(network, backbone, "average").embed,
     }
-    seconds = {precision: [] for precision in engines}
-    for number in range(rounds + 1):
-        for precision, engine in engines.items():
-            started = time.perf_counter()
-            engine.embed(pixels)
-            if number:
-                seconds[precision].append(time.perf_counter() - started)
-    rates = {name: PIXELS / statistics.median(times) for name, times in seconds.items()}
+    time_in_turn(ways, pixels, 1)
+    rates = time_in_turn(ways, pixels, rounds)
     return {
         "images_a_second": {name: round(rate, 1) for name, rate in rates.items()},
         "ratio": round(rates["int8"] / rates["float32"], 2),

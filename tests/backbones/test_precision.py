@@ -11,7 +11,8 @@ import pytest
 from featx.backbones import engines, quantization
 from featx.backbones._keras import import_keras
 from featx.backbones.engines import KerasEngine, make_engine
-from featx.backbones.quantization import QuantizedEngine, quantize
+from featx.backbones.quantization import make_quantized_engine, quantize
+from featx.backbones.registry import get_backbone
 from featx.backbones.weights import load_base
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from tests.backbones.conftest import relative_error
@@ -28,9 +29,10 @@ TOLERANCES = {"float16": 0.03, "bfloat16": 0.25}
 
 
 @pytest.fixture(scope="module")
-def small_lite0(lite0, lite0_weights):
+def small_lite0(lite0_weights):
     """EfficientNet-Lite0 with its real weights for images of 64 pixels."""
-    return lite0, lite0_weights, load_base(lite0, lite0_weights, input_shape=(64, 64))
+    backbone = get_backbone("efficientnet_lite0@64")
+    return backbone, lite0_weights, load_base(backbone, lite0_weights)
 
 
 @pytest.mark.parametrize("precision", list(TOLERANCES))
@@ -71,7 +73,7 @@ def test_int8_without_its_extra(small_mobilenet, pixels_64, monkeypatch):
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
         quantize(base, backbone, pixels_64)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
-        QuantizedEngine(b"", backbone)
+        make_quantized_engine(b"", backbone, "multi_depth")
 
 
 # Embeds in a process that has nothing but the bytes of the network.
@@ -79,9 +81,10 @@ WITHOUT_KERAS = """
 import sys
 from pathlib import Path
 import numpy as np
-from featx.backbones.quantization import QuantizedEngine
+from featx.backbones.quantization import make_quantized_engine
 from featx.backbones.registry import get_backbone
-engine = QuantizedEngine(Path(sys.argv[1]).read_bytes(), get_backbone("efficientnet_lite0"))
+backbone = get_backbone("efficientnet_lite0@64")
+engine = make_quantized_engine(Path(sys.argv[1]).read_bytes(), backbone, "multi_depth")
 np.save(sys.argv[2], engine.embed(np.load(sys.argv[3])))
 assert "keras" not in sys.modules and "tensorflow" not in sys.modules
 assert "nncf" not in sys.modules
@@ -105,7 +108,7 @@ class TestInt8:
     ):
         backbone, _, base = small_lite0
         expected = KerasEngine(base, backbone, pooling="multi_depth").embed(pixels_64)
-        found = QuantizedEngine(network, backbone).embed(pixels_64)
+        found = make_quantized_engine(network, backbone, "multi_depth").embed(pixels_64)
         assert (found.dtype, found.shape) == (np.float32, expected.shape)
         # Rounding to 255 steps is far from nothing, and far from another network.
         assert 1e-3 < relative_error(found, expected) < 0.5
@@ -113,7 +116,7 @@ class TestInt8:
         assert len(network) < 0.4 * 4 * backbone.parameters
 
     def test_bits_of_a_row_depend_on_its_image_alone(self, network, small_lite0, pixels_64):
-        engine = QuantizedEngine(network, small_lite0[0])
+        engine = make_quantized_engine(network, small_lite0[0], "multi_depth")
         features = engine.embed(pixels_64)
         order = np.random.default_rng(1).permutation(11)
         np.testing.assert_array_equal(engine.embed(pixels_64[order]), features[order])
@@ -133,13 +136,13 @@ class TestInt8:
             check=False,
         )
         assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
-        expected = QuantizedEngine(network, small_lite0[0]).embed(pixels_64)
+        expected = make_quantized_engine(network, small_lite0[0], "multi_depth").embed(pixels_64)
         np.testing.assert_array_equal(np.load(tmp_path / "features.npy"), expected)
         assert not (tmp_path / "intel").exists()
 
     def test_wrong_use_is_answered_clearly(self, network, small_lite0, pixels_64):
         backbone, _, base = small_lite0
-        engine = QuantizedEngine(network, backbone)
+        engine = make_quantized_engine(network, backbone, "multi_depth")
         with pytest.raises(UsageError, match="calibrated in int8 on images of 1 channel"):
             engine.embed(np.zeros((1, 64, 64, 3), np.float32))
         with pytest.raises(UsageError, match="loaded for images of 64 x 64"):
@@ -148,4 +151,4 @@ class TestInt8:
             quantize(base, backbone, pixels_64[:0])
         for damaged in (b"", network[:1000]):
             with pytest.raises(FeatxError, match="not a network kept by featx"):
-                QuantizedEngine(damaged, backbone)
+                make_quantized_engine(damaged, backbone, "multi_depth")

@@ -31,7 +31,7 @@ class Quantizer:
 class QuickQuantizedEngine(QuickEngine):
     """Features that depend on the network and on the pixels."""
 
-    def __init__(self, network, backbone):
+    def __init__(self, network, backbone, _pooling):
         super().__init__(backbone.features)
         self.offset = float(np.frombuffer(network, dtype=np.float32).mean())
 
@@ -44,7 +44,7 @@ def quantizer(monkeypatch):
     fake = Quantizer()
     monkeypatch.setattr(quantization, "check_quantizer", lambda: None)
     monkeypatch.setattr(quantization, "quantize", fake)
-    monkeypatch.setattr(quantization, "QuantizedEngine", QuickQuantizedEngine)
+    monkeypatch.setattr(quantization, "make_quantized_engine", QuickQuantizedEngine)
     monkeypatch.setattr("featx.backbones.weights.load_base", lambda *_: None)
     return fake
 
