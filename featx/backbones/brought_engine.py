@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones._openvino import OneByOne, import_openvino, openvino_installed
+from featx.backbones._openvino import OneByOne, openvino_installed
 from featx.backbones.brought import Backbone, Network, Pixels
 from featx.backbones.engines import as_batch, warn_of_half
 from featx.backbones.kept import kept_network
@@ -142,7 +142,7 @@ def openvino_engine(
     backbone: Backbone, network: OneByOne, pooling: str, **versions: str
 ) -> BroughtEngine:
     """Return the engine of an OpenVINO network of one preprocessed image."""
-    versions = {"openvino": import_openvino().__version__.split("-")[0], **versions}
+    versions = {**chosen_versions("openvino"), **versions}
     return BroughtEngine(backbone, network.outputs, "openvino", versions, pooling)
 
 

@@ -25,6 +25,7 @@ from featx.backbones.registry import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state
+from featx.runtime.versions import chosen_versions
 
 # Operators of attention in OpenVINO.
 _ATTENTION = ("Softmax", "ScaledDotProductAttention")
@@ -47,12 +48,12 @@ def make_quantized_engine(network: bytes, backbone: AnyBackbone, pooling: str) -
             )
         return model
 
-    # Of the CPU, since int8 sums may saturate.
-    versions = {"openvino": import_openvino().__version__.split("-")[0], **_cpu()}
+    versions = {**chosen_versions("openvino"), **_cpu()}
     return OpenVinoEngine(backbone, of_channels, {"versions": versions})
 
 
 def _cpu() -> dict[str, str]:
+    """Return the name of the CPU, whose int8 sums may saturate."""
     device = import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")
     return {"cpu": str(device)}
 
