@@ -392,7 +392,8 @@ def _settings_of(kind: type) -> list[str]:
 def _canonical_backbones(backbones: str | Backbone) -> str:
     if isinstance(backbones, Backbone):
         return canonical_name(backbones)
-    return "+".join(canonical_name(name) for name in backbones.split("+"))
+    names, precision = split_precision(backbones)
+    return "+".join(f"{name}@{precision}" if precision else name for name in names)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -209,6 +209,8 @@ def test_a_benchmark_takes_the_settings_of_its_networks(tmp_path):
     settings = {"engine": "onnxruntime", "pooling": "class"}
     config = BenchmarkConfig().with_settings(backbones=f"onnx:{file}", **settings)
     assert config.extraction_of(config.backbones[0], 1).pooling == "class"
+    (name,) = BenchmarkConfig(backbones=f"onnx:{file}@INT8").row_backbones
+    assert name == f"{config.backbones[0]}@int8"
     with pytest.raises(UsageError, match="vgg16 does not allow engine 'onnxruntime'"):
         BenchmarkConfig().with_settings(backbones="vgg16", **settings)
 
