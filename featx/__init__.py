@@ -48,6 +48,7 @@ _HOMES = {
     "report": "featx.reporting.page",
     "train": "featx.baselines.train",
     "trust_remote_code": "featx.backbones.opening",
+    "verify": "featx.benchmarking.verification",
 }
 
 __all__ = [*_HOMES, "metrics"]
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from featx.benchmarking.config import BenchmarkConfig as BenchmarkConfig
     from featx.benchmarking.presets import get_preset as get_preset
     from featx.benchmarking.table import BenchmarkTable as BenchmarkTable
+    from featx.benchmarking.verification import verify as verify
     from featx.classifiers.adaptation import adapt as adapt
     from featx.classifiers.classifier import FeatureClassifier as FeatureClassifier
     from featx.classifiers.config import FitConfig as FitConfig

@@ -178,7 +178,8 @@ class BenchmarkRunner:
             return evaluation
 
         def stored(groups: list[Any], compute: Callable[[], Any]) -> Any:
-            return self._result(evaluation, "figures", compute, subgroups=groups)
+            # With the images of each group, by which `verify` computes them again.
+            return self._result(evaluation, "figures", compute, {"of": groups}, subgroups=groups)
 
         predictions = partial(self.evaluator.predictions, row.name)
         row = self._subgroups.add(row, predictions, stored, self.config.random_state)
@@ -257,11 +258,16 @@ class BenchmarkRunner:
         return [{"name": row.name, **point} for point in points]
 
     def _result(
-        self, evaluation: Evaluation, name: str, compute: Callable[[], Any], **inputs: Any
+        self,
+        evaluation: Evaluation,
+        name: str,
+        compute: Callable[[], Any],
+        record: Mapping[str, Any] | None = None,
+        **inputs: Any,
     ) -> Any:
-        """Return a finished result on a row, or compute and store it."""
-        key = result_key(row=evaluation.key, **inputs)
-        return self.evaluator.results.get_or_compute(key, lambda: {name: compute()})[name]
+        """Return a finished result on a row, or compute and store it with what is to be kept."""
+        key, kept = result_key(row=evaluation.key, **inputs), record or {}
+        return self.evaluator.results.get_or_compute(key, lambda: {name: compute(), **kept})[name]
 
     def _save(self) -> None:
         """Write what there is so far."""

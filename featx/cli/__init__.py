@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     occupy_standard_descriptors()
     with Interrupts() as interrupts, logging_to_stderr():
         try:
-            commands.main(args=arguments, prog_name="featx", standalone_mode=False)
+            # Commands return nothing, and click the code with which one exits.
+            code = commands.main(args=arguments, prog_name="featx", standalone_mode=False) or 0
             _flush()
-            code = 0
         except Exception as error:
             # Libraries may turn an interrupt into an error of their own.
             interrupted = interrupts.seen or isinstance(error, click.Abort)

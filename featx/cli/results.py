@@ -1,4 +1,4 @@
-"""Commands on finished results and features: `report`, `compare`, `plan`, `explore`."""
+"""Commands on finished results and features: `report`, `compare`, `verify`, `plan`, `explore`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,21 @@ def compare(first: Path, second: Path) -> None:
     """
     comparison = featx.compare(first, second)
     print_result(comparison.to_dict(), comparison.to_terminal(), *comparison.notes())
+
+
+@commands.command()
+@click.argument("folder", type=parameters.InputPath("results"))
+@options.json_option
+@click.pass_context
+def verify(context: click.Context, folder: Path) -> None:
+    """Recompute the figures of the benchmark in FOLDER; list changed values, exit code 1 if any.
+
+    Example: featx verify results
+    """
+    found = featx.verify(folder)
+    print_result(found.to_dict(), *found.lines())
+    if found.mismatches:
+        context.exit(1)
 
 
 @commands.command()

@@ -89,13 +89,14 @@ def write_page(folder: str | Path, path: Path) -> Results:
             logger.warning(note.text)
     # Values of wrong types show here at the latest.
     with damaged(Path(folder)):
-        page = _render_results(results)
+        page = render_results(results)
     # File names need not be valid Unicode, a page must be.
     put_bytes(path, page.encode("utf-8", "replace"))
     return results
 
 
-def _render_results(results: Results) -> str:
+def render_results(results: Results) -> str:
+    """Render the page of one results folder."""
     shown = shown_at_first(results.rows)
     styles = assign_styles(len(results.rows), shown)
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]

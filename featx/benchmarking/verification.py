@@ -1,0 +1,464 @@
+"""Verification of a results folder: figures, tables and page made again and compared."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.benchmarking.comparison import compare
+from featx.benchmarking.evaluation import Evaluation
+from featx.benchmarking.finding_rows import average_rows
+from featx.benchmarking.finished import FinishedResults
+from featx.benchmarking.learning_curve import CURVE_PROPORTIONS
+from featx.benchmarking.robustness import GRADES
+from featx.benchmarking.table import BenchmarkTable
+from featx.errors import FeatxError
+from featx.metrics.scores import Scores
+from featx.reporting.page import PAGE, render_results
+from featx.reporting.records import BenchmarkRow, current_names
+from featx.reporting.results_folder import (
+    FINDINGS,
+    GROUPS,
+    Results,
+    damaged,
+    part_folders,
+    read_json,
+    read_results,
+)
+from featx.reporting.table_formats import to_csv
+from featx.runtime.files import file_digest
+from featx.runtime.kinds import expect
+from featx.runtime.serialization import plain_json
+
+__all__ = ["Mismatch", "Verification", "verify"]
+
+# Other processors and libraries round otherwise.
+_RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Hold one value of a results folder that differs from the one made again.
+
+    Parameters
+    ----------
+    field : str
+        File and place in it, such as ``results.json/vgg16-svm/auc_low``.
+    stored, expected : object
+        Value in the folder and value made again; None where there is none. Digests of files.
+    """
+
+    field: str
+    stored: Any
+    expected: Any
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Hold what `verify` found.
+
+    Parameters
+    ----------
+    folder : str
+        The results folder.
+    mismatches : tuple of Mismatch
+        Values that differ; empty if none does.
+    unchecked : tuple of str
+        What could not be checked, with the reason.
+    n_checked : int
+        Number of values and files compared.
+    evaluations : int
+        Least number of times that models were evaluated on the test set of this folder.
+    """
+
+    folder: str
+    mismatches: tuple[Mismatch, ...]
+    unchecked: tuple[str, ...]
+    n_checked: int
+    evaluations: int
+
+    def __repr__(self) -> str:
+        return f"Verification({len(self.mismatches):,} of {self.n_checked:,} values differ)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return a text of each mismatch (of each file the first 20), and of what was done."""
+        files: dict[str, list[str]] = {}
+        for each in self.mismatches:
+            text = f"{each.field}: stored {each.stored!r}, recomputed {each.expected!r}"
+            files.setdefault(each.field.partition("/")[0], []).append(text)
+        found = []
+        for name, texts in files.items():
+            more = len(texts) - _SHOWN
+            found += texts[:_SHOWN] + ([f"{name}: {more:,} more"] if more > 0 else [])
+        return [
+            *found,
+            *(f"Not checked: {each}" for each in self.unchecked),
+            f"The test set was evaluated at least {self.evaluations:,} times in this folder.",
+            f"{len(self.mismatches):,} of {self.n_checked:,} values differ.",
+        ]
+
+
+def verify(folder: str | Path) -> Verification:
+    """Check a finished benchmark against its own predictions and records.
+
+    Figures of ``results.json`` are computed again from ``scores/*.csv``; what these cannot give
+    (thresholds, costs, figures out of fold) is compared with the finished rows in ``rows/``. Tables
+    and page are made again from the figures. Models and scores are compared with the digests in
+    ``rows/``. This shows that files were changed; it does not prevent it. Scores, rows and results
+    that were changed together are not found.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder that `featx.benchmark` or ``featx benchmark --out`` wrote, of any version.
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no benchmark.
+    FeatxError
+        If a file cannot be read, because it was damaged or edited.
+
+    Examples
+    --------
+    >>> featx.verify("results").mismatches  # doctest: +SKIP
+    ()
+    """
+    folder = expect(folder, "results")
+    check = _Check(Path(folder))
+    with damaged(folder):
+        check.run()
+    return Verification(
+        str(folder),
+        tuple(check.mismatches),
+        tuple(dict.fromkeys(check.unchecked)),
+        check.n_checked,
+        check.evaluations,
+    )
+
+
+@dataclass
+class _Check:
+    """Check of one folder, and of those of its findings or groups."""
+
+    folder: Path
+    prefix: str = ""
+    mismatches: list[Mismatch] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    n_checked: int = 0
+    evaluations: int = 0
+
+    def run(self) -> Results:
+        """Check everything; return the results with the values made again."""
+        results = read_results(self.folder)
+        finished = FinishedResults.read(self.folder)
+        self.check_files(finished)
+        parts = {
+            name: self._part(path)
+            for kind in (FINDINGS, GROUPS)
+            for name, path in part_folders(self.folder, results.run, kind).items()
+        }
+        if parts:
+            expected = self._averages(results, parts)
+        else:
+            expected = self._recomputed(results, finished)
+            self._check_curves(results, finished)
+            self.evaluations += max(finished.evaluations, len(results.rows))
+        results = replace(results, rows=self._check_rows(results, expected, finished))
+        self.check_tables(results)
+        self.check_page(results)
+        return results
+
+    def _part(self, path: Path) -> Results:
+        part = _Check(path, f"{self.prefix}{path.parent.name}/{path.name}/")
+        results = part.run()
+        self.mismatches += part.mismatches
+        self.unchecked += part.unchecked
+        self.n_checked += part.n_checked
+        self.evaluations += part.evaluations
+        return results
+
+    def skip(self, what: str, reason: str) -> None:
+        """Note what cannot be checked."""
+        self.unchecked.append(f"{self.prefix}{what}: {reason}")
+
+    def compare(self, place: str, stored: Any, expected: Any, absent: Collection[str] = ()) -> Any:
+        """Note differing values; return the expected ones, as stored where they agree."""
+        if isinstance(stored, dict) and isinstance(expected, dict):
+            names = [n for n in {**stored, **expected} if n in stored or n not in absent]
+            pairs = {n: (stored.get(n), expected.get(n)) for n in names}
+            merged = {n: self.compare(f"{place}/{n}", *p, absent) for n, p in pairs.items()}
+            return {n: value for n, value in merged.items() if n in expected}
+        if isinstance(stored, list) and isinstance(expected, list):
+            both = enumerate(zip_longest(stored, expected))
+            found = [self.compare(f"{place}/{n}", *pair, absent) for n, pair in both]
+            return found[: len(expected)]
+        self.n_checked += 1
+        numbers = all(isinstance(each, int | float) for each in (stored, expected))
+        if stored == expected or (
+            numbers and math.isclose(stored, expected, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+        ):
+            return stored
+        self.mismatches.append(Mismatch(self.prefix + place, stored, expected))
+        return expected
+
+    def check_files(self, finished: FinishedResults) -> None:
+        """Compare models and scores with the digests of finished rows."""
+        for name, digests in finished.digests.items():
+            path = self.folder / name
+            if not path.is_file():
+                self.skip(name, "the file is not here")
+                continue
+            found = file_digest(path)
+            self.compare(name, found, found if found in digests else digests[-1])
+        for path in sorted(self.folder.glob("scores/*.csv")):
+            if f"scores/{path.name}" not in finished.digests:
+                self.skip(f"scores/{path.name}", "no digest is recorded")
+
+    def _recomputed(self, results: Results, finished: FinishedResults) -> list[BenchmarkRow]:
+        """Make the rows again: figures by scores, all else by finished rows."""
+        evaluations = {}
+        for row in results.rows:
+            predictions = results.predictions.get("", {}).get(row.name)
+            if predictions is None:
+                self.skip(f"figures of {row.name}", "there are no scores")
+                continue
+            key, recorded = finished.find(row.name, _plain(row))
+            if not recorded:
+                self.skip(f"threshold, costs and settings of {row.name}", "no finished row")
+            made = self._row(row, recorded, key, results, finished)
+            evaluations[row.name] = Evaluation(made, predictions, key)
+        if len(evaluations) == len(results.rows):
+            try:
+                return compare([*evaluations.values()])
+            except FeatxError as error:
+                self.mismatches.append(Mismatch(f"{self.prefix}scores", str(error), None))
+        elif any(row.comparison or row.float32 or row.columns_alone for row in results.rows):
+            self.skip("comparisons of rows", "scores of a row are missing")
+        made_again = {name: each.row for name, each in evaluations.items()}
+        return [
+            replace(
+                made_again.get(row.name, row),
+                comparison=row.comparison,
+                float32=row.float32,
+                columns_alone=row.columns_alone,
+            )
+            for row in results.rows
+        ]
+
+    def _row(
+        self,
+        row: BenchmarkRow,
+        recorded: Mapping[str, Any],
+        key: str,
+        results: Results,
+        finished: FinishedResults,
+    ) -> BenchmarkRow:
+        base = BenchmarkRow.from_dict(recorded) if recorded else row
+        sets = {"": base.scores, **base.externals}
+        for name, stored in row.externals.items():
+            if name not in sets:
+                # Adapted models have a finished row for each set.
+                own = finished.find(f"{row.name}@{name}", stored.to_dict())[1]
+                sets[name] = Scores.from_dict(own) if own else stored
+        stored_sets = {"": row.scores, **row.externals}
+        scores = {}
+        for name, known in sets.items():
+            place = f"scores/{row.name}{name and '@'}{name}.csv"
+            predictions = results.predictions.get(name, {}).get(row.name)
+            if predictions is None:
+                self.skip(place, "the file is not here")
+                scores[name] = replace(known, subgroups=stored_sets.get(name, known).subgroups)
+                continue
+            groups = stored_sets.get(name, known).subgroups
+            places = (
+                finished.places(key, name, groups) if results.settings.get("subgroups") else None
+            )
+            if groups and places is None:
+                self.skip(f"subgroups of {place}", "their images are not recorded")
+            try:
+                found = predictions.decide(known.threshold).score(results.random_state)
+                if places is not None:
+                    decided = predictions.decide(base.threshold)
+                    masks = _masks(places, len(predictions))
+                    groups = decided.score_subgroups(masks, results.random_state)
+            except FeatxError as error:
+                self.mismatches.append(Mismatch(self.prefix + place, str(error), None))
+                found = known
+            scores[name] = replace(found, subgroups=groups)
+        base = replace(base, scores=scores.pop(""), externals=scores)
+        return self._with_points(base, row, key, results, finished)
+
+    def _with_points(
+        self,
+        base: BenchmarkRow,
+        row: BenchmarkRow,
+        key: str,
+        results: Results,
+        finished: FinishedResults,
+    ) -> BenchmarkRow:
+        """Add the figures that are finished results of their own: repeats and robustness."""
+        first, repeats = results.random_state + 1, int(results.settings.get("repeats", 1))
+        inputs = [{"repeat": n} for n in range(first, first + repeats - 1)]
+        seeds = finished.values(key, "auc", inputs)
+        points = finished.values(key, "point", [{"degradation": [*grade]} for grade in GRADES])
+        if row.auc_seeds and not seeds:
+            self.skip(f"repeats of {row.name}", "no finished results")
+        if row.robustness and not points:
+            self.skip(f"robustness of {row.name}", "no finished results")
+        robustness = tuple(
+            {"degradation": name, "grade": grade, **point}
+            for (name, grade), point in zip(GRADES, points, strict=False)
+        )
+        return replace(
+            base,
+            auc_seeds=(base.auc_out_of_fold or 0.0, *seeds) if seeds else row.auc_seeds,
+            robustness=robustness if results.settings.get("robustness") else row.robustness,
+        )
+
+    def _averages(self, results: Results, parts: Mapping[str, Results]) -> list[BenchmarkRow]:
+        column = results.settings.get("leave_group_out")
+        n_train = None if column else max((row.n_train for row in results.rows), default=0)
+        try:
+            return average_rows(parts, n_train, column)
+        except KeyError:
+            self.skip("averages", "scores of a finding or group are missing")
+            return list(results.rows)
+
+    def _check_curves(self, results: Results, finished: FinishedResults) -> None:
+        """Compare learning curve and internal shifts with finished results."""
+        rows = {row.name: row for row in results.rows}
+        for what in ("learning_curve", "internal_shifts"):
+            stored = results.run.get(what, [])
+            row = rows.get(stored[0]["name"]) if stored else None
+            if row is None:
+                continue
+            if what == "learning_curve":
+                inputs: list[dict[str, Any]] = [{"curve": each} for each in CURVE_PROPORTIONS]
+            else:
+                inputs = [{"shift": [each["by"], each["chosen"]]} for each in stored]
+            found = finished.values(finished.find(row.name, _plain(row))[0], "point", inputs)
+            expected = [each for each in found if each is not None]
+            if what == "internal_shifts":
+                known = [{n: each[n] for n in ("name", "by", "chosen")} for each in stored]
+                expected = [a | b for a, b in zip(known, expected, strict=False)]
+            if found:
+                self.compare(f"run.json/{what}", stored, expected)
+            else:
+                self.skip(what, "no finished results")
+
+    def _check_rows(
+        self, results: Results, expected: Sequence[BenchmarkRow], finished: FinishedResults
+    ) -> list[BenchmarkRow]:
+        """Compare rows; return them with the values made again."""
+        known, made = {row.name: row for row in expected}, []
+        contents = read_json(self.folder / "results.json") or []
+        for raw, row in zip(contents, results.rows, strict=True):
+            again = known.get(row.name, row)
+            values = _plain(again)
+            # Fields that the version of the run did not write.
+            own = {*_plain(_without_additions(again))}
+            absent = own - {*raw} - {*finished.find(row.name, raw)[1]}
+            stored = {**raw, "settings": current_names(raw.get("settings", {}))}
+            merged = self.compare(f"results.json/{row.name}", stored, values, absent)
+            made.append(BenchmarkRow.from_dict(merged))
+        if results.run.get("finished"):
+            for name in finished.missing({row.name for row in results.rows}):
+                self.compare(f"results.json/{name}", None, "a finished row")
+        return made
+
+    def check_tables(self, results: Results) -> None:
+        """Compare the tables with those of the rows made again."""
+        table = BenchmarkTable(results.rows, results.notes, dict(results.run))
+        markdown = table.to_markdown().encode("utf-8", "backslashreplace")
+        for name, content in (("table.md", markdown), ("table.csv", to_csv(results.rows))):
+            path = self.folder / name
+            if not path.is_file():
+                self.skip(name, "the file is not here")
+            elif path.read_bytes() != content:
+                self._compare_cells(name, path.read_bytes(), content)
+            else:
+                self.n_checked += 1
+
+    def _compare_cells(self, name: str, stored: bytes, content: bytes) -> None:
+        tables = [_cells(name, each.decode("utf-8", "replace")) for each in (stored, content)]
+        if tables[0][:1] != tables[1][:1]:
+            self.skip(name, "another version of featx wrote other columns")
+            return
+        header, before = tables[0][0], len(self.mismatches)
+        for number, lines in enumerate(zip_longest(*tables, fillvalue=[])):
+            for column, cells in enumerate(zip_longest(*lines)):
+                title = header[column] if column < len(header) else str(column)
+                self.compare(f"{name}/line {number + 1}/{title}", *cells)
+        if len(self.mismatches) == before:
+            self.mismatches.append(Mismatch(f"{self.prefix}{name}", "other line ends", None))
+
+    def check_page(self, results: Results) -> None:
+        """Compare the page with the one of the rows made again."""
+        path = self.folder / PAGE
+        if not path.is_file():
+            self.skip(PAGE, "the file is not here")
+            return
+        texts = [path.read_bytes(), render_results(results).encode("utf-8", "replace")]
+        stored, expected = (each.decode("utf-8", "replace") for each in texts)
+        if texts[0] == texts[1]:
+            self.n_checked += 1
+        elif _style(stored) != _style(expected):
+            self.skip(PAGE, "another version of featx wrote it")
+        else:
+            lines = zip_longest(stored.split("\n"), expected.split("\n"), fillvalue="")
+            for number, (one, other) in enumerate(lines, 1):
+                for pair in zip_longest(_words(one), _words(other)) if one != other else ():
+                    self.compare(f"{PAGE}/line {number}", *pair)
+
+
+def _plain(row: BenchmarkRow) -> dict[str, Any]:
+    return json.loads(plain_json(row.to_dict()))
+
+
+def _without_additions(row: BenchmarkRow) -> BenchmarkRow:
+    """Return a row without what is added to finished rows."""
+    scores = replace(row.scores, subgroups=())
+    row = replace(row, scores=scores, externals={}, auc_seeds=(), robustness=())
+    return replace(row, comparison=None, float32=None, columns_alone=None)
+
+
+def _masks(places: Sequence[Any], n_images: int) -> dict[str, dict[str, Any]]:
+    masks: dict[str, dict[str, Any]] = {}
+    for column, group, chosen in places:
+        masks.setdefault(column, {})[group] = np.isin(np.arange(n_images), chosen)
+    return masks
+
+
+def _style(page: str) -> str:
+    return page.partition("</style>")[0]
+
+
+def _words(line: str) -> list[str]:
+    return re.findall(r"[^\s<>=\"',;()]+|[<>=\"',;()]", line)
+
+
+def _cells(name: str, text: str) -> list[list[str]]:
+    if name.endswith(".csv"):
+        return list(csv.reader(io.StringIO(text, newline="")))
+    return [re.split(r" ?(?<!\\)\| ?", line) for line in text.split("\n")]
