@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from featx.benchmarking.result_cache import result_key
 from featx.metrics.scores import Subgroup
+from featx.runtime.files import file_digest
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class FinishedResults:
                 if not place.is_absolute() and ".." not in place.parts:
                     digests.setdefault(str(place), []).append(digest)
         return cls(entries, digests)
+
+    def files(self, folder: Path) -> Iterator[tuple[str, str | None, str]]:
+        """Yield name, digest and recorded digest of each file; None where it is missing."""
+        for name, recorded in self.digests.items():
+            path = folder / name
+            found = file_digest(path) if path.is_file() else None
+            # Rows of other versions of libraries recorded the files that were there before.
+            yield name, found, found if found in recorded else recorded[-1]
 
     @property
     def evaluations(self) -> int:

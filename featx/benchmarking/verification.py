@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -13,17 +12,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from featx.benchmarking.comparison import compare
-from featx.benchmarking.evaluation import Evaluation
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.finished import FinishedResults
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS
-from featx.benchmarking.robustness import GRADES
+from featx.benchmarking.recomputation import Recomputation, plain_row
 from featx.benchmarking.table import BenchmarkTable
-from featx.errors import FeatxError
-from featx.metrics.scores import Scores
 from featx.reporting.page import PAGE, render_results
 from featx.reporting.records import BenchmarkRow, current_names
 from featx.reporting.results_folder import (
@@ -36,9 +29,7 @@ from featx.reporting.results_folder import (
     read_results,
 )
 from featx.reporting.table_formats import to_csv
-from featx.runtime.files import file_digest
 from featx.runtime.kinds import expect
-from featx.runtime.serialization import plain_json
 
 __all__ = ["Mismatch", "Verification", "verify"]
 
@@ -181,7 +172,10 @@ class _Check:
         if parts:
             expected = self._averages(results, parts)
         else:
-            expected = self._recomputed(results, finished)
+            again = Recomputation(results, finished)
+            expected = again.rows()
+            self.unchecked += [self.prefix + each for each in again.unchecked]
+            self.mismatches += [Mismatch(self.prefix + p, text, None) for p, text in again.errors]
             self._check_curves(results, finished)
             self.evaluations += max(finished.evaluations, len(results.rows))
         results = replace(results, rows=self._check_rows(results, expected, finished))
@@ -224,117 +218,14 @@ class _Check:
 
     def check_files(self, finished: FinishedResults) -> None:
         """Compare models and scores with the digests of finished rows."""
-        for name, digests in finished.digests.items():
-            path = self.folder / name
-            if not path.is_file():
+        for name, found, recorded in finished.files(self.folder):
+            if found is None:
                 self.skip(name, "the file is not here")
-                continue
-            found = file_digest(path)
-            self.compare(name, found, found if found in digests else digests[-1])
+            else:
+                self.compare(name, found, recorded)
         for path in sorted(self.folder.glob("scores/*.csv")):
             if f"scores/{path.name}" not in finished.digests:
                 self.skip(f"scores/{path.name}", "no digest is recorded")
-
-    def _recomputed(self, results: Results, finished: FinishedResults) -> list[BenchmarkRow]:
-        """Make the rows again: figures by scores, all else by finished rows."""
-        evaluations = {}
-        for row in results.rows:
-            predictions = results.predictions.get("", {}).get(row.name)
-            if predictions is None:
-                self.skip(f"figures of {row.name}", "there are no scores")
-                continue
-            key, recorded = finished.find(row.name, _plain(row))
-            if not recorded:
-                self.skip(f"threshold, costs and settings of {row.name}", "no finished row")
-            made = self._row(row, recorded, key, results, finished)
-            evaluations[row.name] = Evaluation(made, predictions, key)
-        if len(evaluations) == len(results.rows):
-            try:
-                return compare([*evaluations.values()])
-            except FeatxError as error:
-                self.mismatches.append(Mismatch(f"{self.prefix}scores", str(error), None))
-        elif any(row.comparison or row.float32 or row.columns_alone for row in results.rows):
-            self.skip("comparisons of rows", "scores of a row are missing")
-        made_again = {name: each.row for name, each in evaluations.items()}
-        return [
-            replace(
-                made_again.get(row.name, row),
-                comparison=row.comparison,
-                float32=row.float32,
-                columns_alone=row.columns_alone,
-            )
-            for row in results.rows
-        ]
-
-    def _row(
-        self,
-        row: BenchmarkRow,
-        recorded: Mapping[str, Any],
-        key: str,
-        results: Results,
-        finished: FinishedResults,
-    ) -> BenchmarkRow:
-        base = BenchmarkRow.from_dict(recorded) if recorded else row
-        sets = {"": base.scores, **base.externals}
-        for name, stored in row.externals.items():
-            if name not in sets:
-                # Adapted models have a finished row for each set.
-                own = finished.find(f"{row.name}@{name}", stored.to_dict())[1]
-                sets[name] = Scores.from_dict(own) if own else stored
-        stored_sets = {"": row.scores, **row.externals}
-        scores = {}
-        for name, known in sets.items():
-            place = f"scores/{row.name}{name and '@'}{name}.csv"
-            predictions = results.predictions.get(name, {}).get(row.name)
-            if predictions is None:
-                self.skip(place, "the file is not here")
-                scores[name] = replace(known, subgroups=stored_sets.get(name, known).subgroups)
-                continue
-            groups = stored_sets.get(name, known).subgroups
-            places = (
-                finished.places(key, name, groups) if results.settings.get("subgroups") else None
-            )
-            if groups and places is None:
-                self.skip(f"subgroups of {place}", "their images are not recorded")
-            try:
-                found = predictions.decide(known.threshold).score(results.random_state)
-                if places is not None:
-                    decided = predictions.decide(base.threshold)
-                    masks = _masks(places, len(predictions))
-                    groups = decided.score_subgroups(masks, results.random_state)
-            except FeatxError as error:
-                self.mismatches.append(Mismatch(self.prefix + place, str(error), None))
-                found = known
-            scores[name] = replace(found, subgroups=groups)
-        base = replace(base, scores=scores.pop(""), externals=scores)
-        return self._with_points(base, row, key, results, finished)
-
-    def _with_points(
-        self,
-        base: BenchmarkRow,
-        row: BenchmarkRow,
-        key: str,
-        results: Results,
-        finished: FinishedResults,
-    ) -> BenchmarkRow:
-        """Add the figures that are finished results of their own: repeats and robustness."""
-        first, repeats = results.random_state + 1, int(results.settings.get("repeats", 1))
-        inputs = [{"repeat": n} for n in range(first, first + repeats - 1)]
-        seeds = finished.values(key, "auc", inputs)
-        points = finished.values(key, "point", [{"degradation": [*grade]} for grade in GRADES])
-        if row.auc_seeds and not seeds:
-            self.skip(f"repeats of {row.name}", "no finished results")
-        if row.robustness and not points:
-            self.skip(f"robustness of {row.name}", "no finished results")
-        robustness = tuple(
-            {"degradation": name, "grade": grade, **point}
-            for (name, grade), point in zip(GRADES, points, strict=False)
-        )
-        return replace(
-            base,
-            auc_seeds=(base.auc_out_of_fold or 0.0, *seeds) if seeds else row.auc_seeds,
-            robustness=robustness if results.settings.get("robustness") else row.robustness,
-        )
 
     def _averages(self, results: Results, parts: Mapping[str, Results]) -> list[BenchmarkRow]:
         column = results.settings.get("leave_group_out")
@@ -357,7 +248,7 @@ class _Check:
                 inputs: list[dict[str, Any]] = [{"curve": each} for each in CURVE_PROPORTIONS]
             else:
                 inputs = [{"shift": [each["by"], each["chosen"]]} for each in stored]
-            found = finished.values(finished.find(row.name, _plain(row))[0], "point", inputs)
+            found = finished.values(finished.find(row.name, plain_row(row))[0], "point", inputs)
             expected = [each for each in found if each is not None]
             if what == "internal_shifts":
                 known = [{n: each[n] for n in ("name", "by", "chosen")} for each in stored]
@@ -375,9 +266,9 @@ class _Check:
         contents = read_json(self.folder / "results.json") or []
         for raw, row in zip(contents, results.rows, strict=True):
             again = known.get(row.name, row)
-            values = _plain(again)
+            values = plain_row(again)
             # Fields that the version of the run did not write.
-            own = {*_plain(_without_additions(again))}
+            own = {*plain_row(_without_additions(again))}
             absent = own - {*raw} - {*finished.find(row.name, raw)[1]}
             stored = {**raw, "settings": current_names(raw.get("settings", {}))}
             merged = self.compare(f"results.json/{row.name}", stored, values, absent)
@@ -411,7 +302,7 @@ class _Check:
                 title = header[column] if column < len(header) else str(column)
                 self.compare(f"{name}/line {number + 1}/{title}", *cells)
         if len(self.mismatches) == before:
-            self.mismatches.append(Mismatch(f"{self.prefix}{name}", "other line ends", None))
+            self.skip(name, "other spaces or line ends than this version writes; all cells agree")
 
     def check_page(self, results: Results) -> None:
         """Compare the page with the one of the rows made again."""
@@ -432,22 +323,11 @@ class _Check:
                     self.compare(f"{PAGE}/line {number}", *pair)
 
 
-def _plain(row: BenchmarkRow) -> dict[str, Any]:
-    return json.loads(plain_json(row.to_dict()))
-
-
 def _without_additions(row: BenchmarkRow) -> BenchmarkRow:
     """Return a row without what is added to finished rows."""
     scores = replace(row.scores, subgroups=())
     row = replace(row, scores=scores, externals={}, auc_seeds=(), robustness=())
     return replace(row, comparison=None, float32=None, columns_alone=None)
-
-
-def _masks(places: Sequence[Any], n_images: int) -> dict[str, dict[str, Any]]:
-    masks: dict[str, dict[str, Any]] = {}
-    for column, group, chosen in places:
-        masks.setdefault(column, {})[group] = np.isin(np.arange(n_images), chosen)
-    return masks
 
 
 def _style(page: str) -> str:
