@@ -35,7 +35,7 @@ _HOMES = {
     "evaluate": "featx.classifiers.inference",
     "explain": "featx.explanation.export",
     "explore": "featx.exploration.analysis",
-    "export": "featx.features.export",
+    "export": "featx.exploration.export",
     "extract": "featx.features.extraction",
     "figures": "featx.reporting.paper_figures",
     "fit": "featx.classifiers.fitting",
@@ -77,8 +77,8 @@ if TYPE_CHECKING:
     from featx.datasets.dataset import ImageDataset as ImageDataset
     from featx.explanation.export import explain as explain
     from featx.exploration.analysis import explore as explore
+    from featx.exploration.export import export as export
     from featx.features.config import ExtractionConfig as ExtractionConfig
-    from featx.features.export import export as export
     from featx.features.extraction import extract as extract
     from featx.features.matrix import FeatureMatrix as FeatureMatrix
     from featx.features.transformer import FeatureExtractor as FeatureExtractor

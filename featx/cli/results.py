@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +178,31 @@ def explore(matrix: Path, images: Path | None, out: Path, **given: Any) -> None:
 @commands.command()
 @click.argument("matrix", type=parameters.InputPath("matrix"))
 @options.output_option("file", "features.h5", help="File to write: .parquet or .npy.")
+@parameters.option(
+    "--components",
+    type=click.IntRange(1),
+    help="Write so many principal components of the standardized features instead.",
+)
+@parameters.option(
+    "--round", "bits", type=click.IntRange(1, 16), help="Round values to so many bits."
+)
+@options.flag(
+    "share",
+    "Measure how well patients are re-identified from the features, and what components and "
+    "rounding cost in AUC; written beside the export.",
+)
 @options.json_option
-def export(matrix: Path, out: Path) -> None:
+def export(matrix: Path, out: Path, **given: Any) -> None:
     """Write the features of MATRIX for other programs: Parquet, or NumPy with a CSV of its rows.
 
-    Example: featx export features.h5 --out features.parquet
+    Features are personal data, in any form.
+
+    Example: featx export features.h5 --out features.parquet --share
     """
-    files = featx.export(matrix, out)
-    print_result({"files": files}, f"Written: {', '.join(map(str, files))}")
+    files = featx.export(matrix, out, **given)
+    result: dict[str, Any] = {"files": files}
+    shown: list[str] = []
+    if given["share"]:
+        text, record = (path.read_text(encoding="utf-8") for path in files[-2:])
+        result["sharing"], shown = json.loads(record), [text]
+    print_result(result, *shown, f"Written: {', '.join(map(str, files))}")

@@ -1,1 +1,1 @@
-"""Maps, neighbors and label issues of a feature matrix."""
+"""Maps, neighbors, label issues and export of a feature matrix."""

@@ -17,8 +17,15 @@ from featx.runtime.files import put_bytes
 _FACTS = ("image", "view", "label", "patient", "split")
 
 
-def export(matrix: FeatureMatrix | str | PathLike, out: str | PathLike) -> list[Path]:
-    """Write features for other programs.
+def export(
+    matrix: FeatureMatrix | str | PathLike,
+    out: str | PathLike,
+    *,
+    components: int | None = None,
+    bits: int | None = None,
+    share: bool = False,
+) -> list[Path]:
+    """Write features for other programs, and measure how well they identify patients.
 
     Parameters
     ----------
@@ -28,6 +35,15 @@ def export(matrix: FeatureMatrix | str | PathLike, out: str | PathLike) -> list[
         ``FILE.parquet``: columns image, view, label, patient, split, and the features by name, with
         the recipes as metadata. ``FILE.npy``: the features alone, with these facts of each row in
         ``FILE.csv``.
+    components : int, optional
+        Number of principal components of the standardized features to write in their place.
+    bits : int, optional
+        Bits of each value, 1 to 16: it is rounded to the nearest of ``2**bits`` evenly spaced
+        levels within 3 standard deviations around the mean of its column.
+    share : bool, default=False
+        Whether to write ``FILE.share.md`` and ``FILE.share.json``: rank-1 re-identification of
+        patients, against chance, and the AUC of a logistic regression, of the features as they are
+        and of combinations of components and bits. Written features are personal data in any case.
 
     Returns
     -------
@@ -37,7 +53,8 @@ def export(matrix: FeatureMatrix | str | PathLike, out: str | PathLike) -> list[
     Raises
     ------
     UsageError
-        If the file has another suffix.
+        If the file has another suffix, or components or bits are out of range; with `share`, if
+        patients are unknown, or none has several images.
     MissingExtraError
         If pyarrow is not installed, for Parquet.
     """
@@ -46,6 +63,17 @@ def export(matrix: FeatureMatrix | str | PathLike, out: str | PathLike) -> list[
         raise UsageError(f"{path.name!r} has the suffix {path.suffix!r}; give .parquet or .npy")
     if not isinstance(matrix, FeatureMatrix):
         matrix = FeatureMatrix.load(Path(matrix))
+    if components is None and bits is None and not share:
+        return _write(matrix, path)
+    # Fitting libraries load slowly.
+    from featx.exploration.sharing import measure_sharing, protect
+
+    measured = measure_sharing(matrix, components, bits) if share else None
+    files = _write(protect(matrix, components, bits), path)
+    return files if measured is None else [*files, *measured.save(path)]
+
+
+def _write(matrix: FeatureMatrix, path: Path) -> list[Path]:
     image = matrix.image.tolist()
     names, splits = [matrix.names[i] for i in image], matrix.splits[matrix.image].tolist()
     # Where patients are unknown, an image's name stands in their place.
