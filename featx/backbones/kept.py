@@ -6,6 +6,7 @@ decides the network, names it.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -105,8 +106,25 @@ class NetworkFolder:
         """Write a network, and its note with some facts; return its digest."""
         digest = hashlib.sha256(network).hexdigest()
         put_bytes(self.path(name, digest), network)
-        put_bytes(self._note(name, key), plain_json({"network": digest, **facts}).encode())
+        self.put_note(name, key, {"network": digest, **facts})
         return digest
+
+    def read_note(self, name: str, key: Any) -> dict[str, Any] | None:
+        """Read the facts of a key, or return None if there are none."""
+        with suppress(OSError, ValueError):
+            facts = json.loads(self._note(name, key).read_bytes())
+            _note_use(self._note(name, key))
+            return facts if isinstance(facts, dict) else None
+        return None
+
+    def put_note(self, name: str, key: Any, facts: Mapping[str, Any]) -> None:
+        """Write the facts of a key."""
+        put_bytes(self._note(name, key), plain_json(facts).encode())
+
+    def notes(self, name: str) -> list[Path]:
+        """Return the paths of the notes of a name, the newest first."""
+        paths = self.folder.glob(f"{glob.escape(_file_name(name))}-*.json")
+        return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
     def _note(self, name: str, key: Any) -> Path:
         return self.folder / f"{file_name_of(name)}-{digest_of_values(key)}.json"

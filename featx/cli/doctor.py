@@ -14,6 +14,8 @@ from rich.box import SIMPLE, SIMPLE_HEAD
 from rich.table import Table
 
 from featx.backbones.brought import AnyBackbone, Backbone
+from featx.backbones.kept import CONVERTED
+from featx.backbones.network_check import kept_results
 from featx.backbones.pooling import MAP_POOLINGS
 from featx.backbones.registry import REGISTERED_ENGINES, get_backbone, list_backbones
 from featx.backbones.weights import Weights, find_local_weights, find_weights
@@ -22,7 +24,9 @@ from featx.runtime.files import TEMPORARY_PREFIX
 from featx.runtime.versions import environment_versions
 
 
-def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> list[dict[str, Any]]:
+def backbone_rows(
+    weights_dir: Path | None = None, name: str | None = None, cache: Path | None = None
+) -> list[dict[str, Any]]:
     """Describe all backbones or a named one, and whether weights are on this machine."""
     rows = []
     for backbone in list_backbones() if name is None else [get_backbone(name)]:
@@ -44,6 +48,8 @@ def backbone_rows(weights_dir: Path | None = None, name: str | None = None) -> l
         )
         if name is not None:
             rows[0] |= _details(backbone, weights)
+            folder = (default_cache() if cache is None else cache) / CONVERTED
+            rows[0]["checks"] = kept_results(folder, backbone.name)
     return rows
 
 
@@ -109,6 +115,20 @@ def stage_table(row: dict[str, Any]) -> Table:
         table.add_column(title, justify="right")
     for stage in row["stages"]:
         table.add_row(stage["layer"], f"1/{stage['stride']}", f"{stage['channels']:,}")
+    return table
+
+
+def check_table(row: dict[str, Any]) -> Table:
+    """Lay out the kept results of the network check, the newest first."""
+    table = Table("Network check", "Result", box=SIMPLE_HEAD, show_edge=False)
+    for check in row["checks"]:
+        size = " x ".join(map(str, check["size"]))
+        settings = (check[name] for name in ("engine", "color", "pooling", "precision"))
+        broken = [rule["rule"] for rule in check["rules"] if not rule["passed"]]
+        result = f"fails: {', '.join(broken)}" if broken else f"passed {len(check['rules'])} rules"
+        table.add_row(f"{size}, {', '.join(settings)}, weights {check['weights'][:8]}", result)
+    if not row["checks"]:
+        table.add_row("not yet in this cache", "checked when features are first extracted")
     return table
 
 

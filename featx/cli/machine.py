@@ -65,22 +65,30 @@ def datasets(name: str | None, to: Path | None, given: Path | None) -> None:
 @commands.command()
 @click.argument("name", required=False, type=parameters.BACKBONE)
 @options.weights_dir_option
+@options.cache_option
 @options.trust_option
 @options.json_option
-def backbones(name: str | None, weights_dir: Path | None) -> None:
+def backbones(name: str | None, weights_dir: Path | None, cache: Path | None) -> None:
     """List the frozen networks, and whose weights are on this machine; of NAME also its details.
 
-    Details are preprocessing, license, origin, and the stages that --pooling multi_depth reads.
+    Details are preprocessing, license, origin, the stages that --pooling multi_depth reads, and
+    the results of the network check in the cache.
     NAME may also be a network of your own: onnx:FILE.onnx, keras:FILE.keras, or
     timm:, hf: and torchxrayvision: with a name or a folder.
 
     Example: featx backbones efficientnet_lite0
     """
-    from featx.cli.doctor import backbone_rows, backbone_table, detail_table, stage_table
+    from featx.cli.doctor import (
+        backbone_rows,
+        backbone_table,
+        check_table,
+        detail_table,
+        stage_table,
+    )
 
-    rows = backbone_rows(weights_dir, name)
+    rows = backbone_rows(weights_dir, name, cache)
     stages = [stage_table(row) for row in rows if name is not None and row["stages"]]
-    details = [] if name is None else [detail_table(rows[0])]
+    details = [] if name is None else [detail_table(rows[0]), check_table(rows[0])]
     print_result(rows, backbone_table(rows), *stages, *details)
 
 

@@ -88,7 +88,22 @@ class Embedder:
         return self.backbone, network, self.config.engine
 
     def load_engine(self) -> Engine:
-        """Load the network into the engine that the config names."""
+        """Load the network into the engine that the config names, and check it."""
+        from featx.backbones.network_check import CheckedNetwork, check_network
+
+        engine, recipe = self._load(), self.recipe
+        checked = CheckedNetwork(
+            self.backbone,
+            self.weights.digest,
+            recipe.color,
+            recipe.pooling,
+            recipe.precision,
+            recipe.network,
+        )
+        check_network(engine, checked, self.config.cache_folder / CONVERTED)
+        return engine
+
+    def _load(self) -> Engine:
         from featx.backbones.engines import make_engine
         from featx.backbones.quantization import make_quantized_engine
 

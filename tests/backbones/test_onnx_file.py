@@ -216,7 +216,7 @@ def test_a_directory_and_an_unknown_prefix_are_named(tmp_path):
 def test_a_network_that_computes_nothing_is_refused(tmp_path, pixels, engine, weights, message):
     file = write_card(write_onnx(tmp_path / "broken.onnx", weights=weights))
     with pytest.raises(FeatxError, match=message):
-        embed(file, pixels, engine)
+        featx.extract(list(pixels.astype(np.uint8)), f"onnx:{file}", views=1, engine=engine)
 
 
 def test_other_weights_and_engines_than_the_file_s_own_are_refused(path):

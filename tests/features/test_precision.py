@@ -141,7 +141,8 @@ def test_the_engine_gets_the_precision(images, tmp_path, monkeypatch, networks_l
 
     monkeypatch.setattr("featx.backbones.engines.make_engine", make_engine)
     for precision in ("float32", "float16"):
-        matrix = extract(images, BACKBONE, "none", 1, cache=tmp_path, precision=precision)
+        settings = {"cache": tmp_path, "weights": "random", "precision": precision}
+        matrix = extract(images, BACKBONE, "none", 1, **settings)
         assert matrix.recipes[0].get("precision", "float32") == precision
     assert asked == ["float32", "float16"]
 
