@@ -123,7 +123,7 @@ class NetworkFolder:
 
     def notes(self, name: str) -> list[Path]:
         """Return the paths of the notes of a name, the newest first."""
-        paths = self.folder.glob(f"{glob.escape(_file_name(name))}-*.json")
+        paths = self.folder.glob(f"{glob.escape(file_name_of(name))}-*.json")
         return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
 
     def _note(self, name: str, key: Any) -> Path:

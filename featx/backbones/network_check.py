@@ -46,8 +46,9 @@ _SAME = 1e-3
 _EXPECTED = 3e-3
 # Distance of features, relative to the largest norm.
 _DIFFERENT = 1e-4
-# How much further apart magnified images may be. Healthy networks measured: 0.3 to 1.7 times.
-_MAGNIFIED = 10.0
+# How much further apart features of magnified images may be: of healthy networks 0.3 to 1.4 times, of
+# EfficientNet-Lite whose input is rescaled twice 6.5 to 22 times (scripts/bench/network_check.py).
+_MAGNIFIED = 4.0
 # Of the network's input, relative to the distance of black and white.
 _INPUT = 1e-4
 

@@ -28,7 +28,7 @@ def reference_images(size: tuple[int, int], color: str = "gray") -> Pixels:
     Examples
     --------
     >>> reference_images((32, 48)).mean(axis=(1, 2)).round()
-    array([128.,  45., 111., 123., 130.,  85.], dtype=float32)
+    array([128.,  49., 127., 128.,  95.,  93.], dtype=float32)
     """
     height, width = size
     y, x = np.meshgrid(
