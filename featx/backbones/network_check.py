@@ -46,8 +46,8 @@ _SAME = 1e-3
 _EXPECTED = 3e-3
 # Distance of features, relative to the largest norm.
 _DIFFERENT = 1e-4
-# How much further apart features of magnified images may be: of healthy networks 0.3 to 1.4 times, of
-# EfficientNet-Lite whose input is rescaled twice 6.5 to 22 times (scripts/bench/network_check.py).
+# How much further apart features of magnified images may be. Healthy networks: 0.3 to 1.4 times;
+# EfficientNet-Lite whose input is rescaled twice: 6.5 to 22 (scripts/bench/network_check.py).
 _MAGNIFIED = 4.0
 # Of the network's input, relative to the distance of black and white.
 _INPUT = 1e-4
@@ -145,7 +145,7 @@ def kept_results(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def examine_network(engine: Engine, checked: CheckedNetwork) -> Iterator[RuleResult]:
-    """Yield the result of each rule; later rules only where features can be computed.
+    """Yield the result of each rule; none of features after another size.
 
     Parameters
     ----------
@@ -154,20 +154,20 @@ def examine_network(engine: Engine, checked: CheckedNetwork) -> Iterator[RuleRes
     checked : CheckedNetwork
         What it is supposed to be.
     """
-    images = reference_images(checked.backbone.size, checked.color)
-    wanted = "its record or card states another input"
-    try:
-        yield from _input_rules(engine, checked, images)
-        wanted = f"it must take images of {' x '.join(map(str, images.shape[1:]))}"
-        features = engine.embed(images)
-        changed = [images[1], images[0], 255 - images[0], images[0] / 255]
-        if checked.color == "rgb":
-            changed.append(images[0][..., ::-1])
-        others = engine.embed(np.stack(changed))
-        magnified = engine.embed(images[:3] * 255)
-    except UsageError as error:
-        yield RuleResult("size", False, str(error), wanted, _CARD)
+    record: AnyBackbone = getattr(engine, "backbone", checked.backbone)
+    sizes = [" x ".join(map(str, each.size)) for each in (record, checked.backbone)]
+    same_size, found = record.size == checked.backbone.size, f"it takes images of {sizes[0]}"
+    yield RuleResult("size", same_size, found, f"{sizes[1]} pixels are declared", _CARD)
+    if not same_size:
         return
+    images = reference_images(checked.backbone.size, checked.color)
+    yield _input_rule(record, checked.backbone, images)
+    features = engine.embed(images)
+    changed = [images[1], images[0], 255 - images[0], images[0] / 255]
+    if checked.color == "rgb":
+        changed.append(images[0][..., ::-1])
+    others = engine.embed(np.stack(changed))
+    magnified = engine.embed(images[:3] * 255)
     yield from _feature_rules(features, others, function=engine.name == "python")
     if np.isfinite(features).all() and np.isfinite(magnified).all():
         yield _magnified_rule(features[:3], magnified)
@@ -182,10 +182,8 @@ _WEIGHTS = f"Its weights are damaged, or its input is wrong: get the file again.
 _TRAINING = "Export it in inference mode (training=False, model.eval())"
 
 
-def _input_rules(engine: Engine, checked: CheckedNetwork, images: Values) -> Iterator[RuleResult]:
+def _input_rule(record: AnyBackbone, declared: AnyBackbone, images: Values) -> RuleResult:
     """Compare what reaches a network with what its record declares, computed in another way."""
-    record: AnyBackbone = getattr(engine, "backbone", checked.backbone)
-    declared = checked.backbone
     channels = declared.channels if isinstance(declared, Backbone) else 3
     pixels = images if images.ndim == 4 else np.repeat(images[..., None], channels, axis=-1)
     if isinstance(record, Backbone):
@@ -194,7 +192,7 @@ def _input_rules(engine: Engine, checked: CheckedNetwork, images: Values) -> Ite
     else:
         reached = np.asarray(record.preprocessing(pixels))
     order = slice(None, None, -1 if declared.preprocessing.bgr else None)
-    mean, scale = (np.array(each) for each in _affine(declared))
+    mean, scale = np.array(declared.preprocessing.mean), np.array(declared.preprocessing.scale)
     expected = (pixels[..., order].astype(np.float64) - mean) / scale
     low, high = (-mean / scale).min(), ((255 - mean) / scale).max()
     finds = f"values from {reached.min():.4g} to {reached.max():.4g} reach it"
@@ -204,11 +202,7 @@ def _input_rules(engine: Engine, checked: CheckedNetwork, images: Values) -> Ite
     )
     if not same and f"{reached.min():.4g} {reached.max():.4g}" == f"{low:.4g} {high:.4g}":
         finds, wants = "its input has other channels or axes", "its card declares another order"
-    yield RuleResult("input", same, finds, wants, _CARD)
-
-
-def _affine(backbone: AnyBackbone) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return backbone.preprocessing.mean, backbone.preprocessing.scale
+    return RuleResult("input", same, finds, wants, _CARD)
 
 
 def _feature_rules(features: Values, others: Values, function: bool) -> Iterator[RuleResult]:
