@@ -179,7 +179,7 @@ _CARD = (
     "Correct size, range, mean, scale and color of its card, or the function that prepares images"
 )
 _WEIGHTS = f"Its weights are damaged, or its input is wrong: get the file again. {_CARD}"
-_TRAINING = "Export it in inference mode (training=False, model.eval())"
+_TRAINING = "Save it for inference, without random numbers and statistics of a batch"
 
 
 def _input_rule(record: AnyBackbone, declared: AnyBackbone, images: Values) -> RuleResult:
@@ -216,10 +216,12 @@ def _feature_rules(features: Values, others: Values, function: bool) -> Iterator
     text = "" if least > _DIFFERENT else ": it gives different images the same features"
     yield _distinct("different images", least, text)
     error = _error(others[:2], features[1::-1])
+    changes = ": it gives an image other features each time, or beside other images"
+    text = "" if error <= _SAME else changes
     yield RuleResult(
         "same image",
         error <= _SAME,
-        f"features of an image change by {error:.1e} of the largest with the batch",
+        f"features of an image differ by {error:.1e} of the largest{text}",
         f"at most {_SAME:.0e} is accepted",
         _TRAINING,
     )
