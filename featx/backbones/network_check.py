@@ -52,6 +52,10 @@ _MAGNIFIED = 4.0
 # Of the network's input, relative to the distance of black and white.
 _INPUT = 1e-4
 
+# Rules that a healthy network may break which normalizes its images itself: a brought one is warned
+# of, and used.
+_SIGNS = ("inversion", "rescaling", "colors", "double rescale")
+
 # Number of values of an image that are compared with known ones.
 _SUMMARY = 8
 
@@ -117,7 +121,15 @@ def check_network(engine: Engine, checked: CheckedNetwork, folder: Path) -> None
     if facts is not None and facts.get("passed") is True:
         return
     results = list(examine_network(engine, checked))
-    broken = [result for result in results if not result.passed]
+    failed = [result for result in results if not result.passed]
+    brought = isinstance(checked.backbone, Backbone)
+    signs = [each for each in failed if brought and each.rule in _SIGNS]
+    broken = [each for each in failed if each not in signs]
+    for sign in signs:
+        logger.warning(
+            f"Network check of {checked.backbone.name}, rule {sign.rule!r}: {sign.found}, where "
+            f"{sign.wanted}. A network that normalizes its images itself may do so. {sign.remedy}."
+        )
     facts = {"passed": not broken, "rules": [asdict(result) for result in results], **key}
     # A read-only cache may lack it.
     with suppress(FeatxError, OSError):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import featx
+from featx.backbones.brought import Backbone
 from featx.backbones.engines import make_engine
 from featx.backbones.network_check import CheckedNetwork, check_network, examine_network
 from featx.backbones.reference_images import reference_images
@@ -135,3 +136,21 @@ def test_a_failing_network_caches_nothing_and_a_passing_one_is_checked_once(
     # Other weights, colors and versions are examined.
     check_network(engine, replace(checked, weights="random-1"), tmp_path / "networks")
     assert checks == 2 * [6, 4, 3]
+
+
+def test_a_brought_network_that_normalizes_images_itself_is_used_with_a_warning(tmp_path, caplog):
+    def standardize(pixels):
+        rows = np.asarray(pixels, dtype=np.float32)[:, ::4, ::4].reshape(len(pixels), -1)
+        rows = rows - rows.mean(axis=1, keepdims=True)
+        return rows / (rows.std(axis=1, keepdims=True) + 1e-6)
+
+    settings = {"version": "1", "size": 32, "license": "MIT", "source": "this test"}
+    backbone = Backbone.from_callable(standardize, name="standardizing", **settings)
+
+    class OnnxEngine:
+        name = "onnxruntime"
+        versions = staticmethod(dict)
+        embed = staticmethod(standardize)
+
+    check_network(OnnxEngine(), CheckedNetwork(backbone, "1"), tmp_path)
+    assert "rule 'rescaling'" in caplog.text
