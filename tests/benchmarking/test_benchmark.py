@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import featx
 from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.controls import permute_labels
@@ -130,6 +131,7 @@ def test_robustness_is_measured_by_grade_and_kept(tmp_path, monkeypatch):
     # A second run finds every point.
     monkeypatch.setattr("featx.benchmarking.robustness.degraded_figures", None)
     assert benchmark(images, **settings)[0].robustness == row.robustness
+    assert not featx.verify(settings["out"]).mismatches
 
 
 def test_a_planted_collapse_is_named():
@@ -283,6 +285,7 @@ def test_three_classes_all_the_way(tmp_path):
     images = draw(n=180, classes=names)
     external = draw(random_state=1, n=36, classes=names)
     table = benchmark(images, **FAST, externals={"other": external}, out=tmp_path)
+    assert not featx.verify(tmp_path).mismatches
     for row in table:
         per_class = row.scores.per_class
         assert list(per_class) == list(names)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import featx
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.table import BenchmarkTable
 from featx.errors import UsageError
@@ -47,6 +48,7 @@ def test_each_finding_has_a_benchmark_and_rows_are_averages(tmp_path, caplog, mo
     )
     external = drawn(100, 1)
     table = benchmark(images, **settings, externals={"other": external})
+    assert not featx.verify(out).mismatches
     assert "Rare (with it: 1 of the patients in the table)" in caplog.text
     # Each image once, besides a few that check the cache or are explained.
     assert 0 <= sum(embedded) - len(images) - len(external) < 60

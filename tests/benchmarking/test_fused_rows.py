@@ -37,6 +37,7 @@ def test_a_fused_row_averages_log_odds_and_its_file_predicts_the_same(quick, tmp
     settings["cache"] = tmp_path / "cache"
     table = featx.benchmark(images, **settings)
     assert [row.kind for row in table] == [*["frozen", "adapted"] * 2, "fused", "adapted"]
+    assert not featx.verify(tmp_path / "out").mismatches
     one, one_adapted, two, two_adapted, fused, adapted = table
     assert fused.label == "efficientnet_lite0 & mobilenetv2, logistic (fused)"
     for row, members in ((fused, (one, two)), (adapted, (one_adapted, two_adapted))):
