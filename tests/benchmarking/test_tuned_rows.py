@@ -96,7 +96,10 @@ def test_a_row_states_its_tuning_and_counts_its_time(run):
     assert (out / "tuned" / f"efficientnet_lite0-{digest[:16]}.weights.h5").is_file()
     text = f"fine-tuned on {facts['images']} training images of {facts['patients']} patients"
     assert text in (out / "table.md").read_text()
-    assert "First fine-tuned on some of the training patients" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "First fine-tuned on some of the training patients" in page
+    # The page's head counts all training images, not those left for the classifier.
+    assert f">{facts['images'] + alone.n_train:,} training images<" in page
 
 
 def test_duplicates_of_other_patients_stay_on_one_side(permuted):
