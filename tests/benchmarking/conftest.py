@@ -1,9 +1,11 @@
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from featx.backbones import feature_maps
+from featx.baselines.registry import get_baseline
 from featx.datasets.dataset import ImageDataset
 
 FAST = {"classifiers": ["naive_bayes"], "views": 1, "test_size": 0.3, "cv": 3}
@@ -66,3 +68,28 @@ def read_scores(path, class_names):
     labels = [class_names.index(line["label"]) for line in lines]
     shares = [[float(line[f"probability_{name}"]) for name in class_names] for line in lines]
     return lines, labels, shares
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Train no network, but take one that says what the test wants."""
+
+    def set_up(predict, validation_auc=0.7, diagnosis=(), write=lambda images, out: None):
+        def train(images, name, *, out, **settings):
+            out.mkdir(parents=True)
+            (out / "network.keras").write_bytes(b"a network")
+            write(images, out)
+            return SimpleNamespace(
+                recipe=get_baseline(name),
+                network=SimpleNamespace(count_params=lambda: 1234),
+                predict_proba=predict,
+                threshold=0.5,
+                history={"val_auc": [0.5, validation_auc]},
+                best_epoch=2,
+                seconds=1.0,
+                diagnosis=list(diagnosis),
+            )
+
+        monkeypatch.setattr("featx.baselines.train.train", train)
+
+    return set_up

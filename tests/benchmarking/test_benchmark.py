@@ -2,13 +2,11 @@ import json
 import math
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import featx
-from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.controls import permute_labels
 from featx.benchmarking.data import TrainTestData
@@ -153,32 +151,11 @@ def test_a_planted_collapse_is_named():
     assert f"COLLAPSED, {row.scores.collapse_reason}" in table.to_markdown()
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """Train no network, but take one that says what the test wants."""
-
-    def set_up(predict, validation_auc=0.7):
-        def train_baseline(images, name, *, out, **settings):
-            out.mkdir(parents=True)
-            (out / "network.keras").write_bytes(b"a network")
-            return SimpleNamespace(
-                recipe=get_baseline(name),
-                network=SimpleNamespace(count_params=lambda: 1234),
-                predict_proba=predict,
-                threshold=0.5,
-                history={"val_auc": [0.5, validation_auc]},
-                best_epoch=2,
-                seconds=1.0,
-                diagnosis=["Collapsed: all 30 validation images are called well."],
-            )
-
-        monkeypatch.setattr("featx.baselines.train.train", train_baseline)
-
-    return set_up
-
-
 def test_a_collapsed_baseline_is_named_and_a_better_row_is_called_better(tmp_path, trained):
-    trained(lambda images: np.tile([0.1, 0.9], (len(images), 1)))
+    trained(
+        lambda images: np.tile([0.1, 0.9], (len(images), 1)),
+        diagnosis=["Collapsed: all 30 validation images are called well."],
+    )
     table = benchmark(
         draw(n=240),
         **FAST,

@@ -2,13 +2,11 @@
 
 import csv
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import featx
-from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.errors import UsageError
 from featx.reporting.results_folder import read_results
@@ -89,7 +87,7 @@ def test_a_saved_model_is_evaluated_by_group(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_dicom_fields_divide_images_and_rows_of_cnns(tmp_path, monkeypatch):
+def test_dicom_fields_divide_images_and_rows_of_cnns(tmp_path, trained):
     for number, image in enumerate(draw(n=80, signal=20).sources):
         folder = tmp_path / "series" / ("ill", "well")[number // 2 % 2]
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,21 +95,7 @@ def test_dicom_fields_divide_images_and_rows_of_cnns(tmp_path, monkeypatch):
         content = make_dicom(image.astype(np.uint16) * 16, PatientID=f"p{number // 2}", **fields)
         (folder / f"{number}.dcm").write_bytes(content)
 
-    def train(images, name, *, out, **settings):
-        out.mkdir(parents=True)
-        (out / "network.keras").write_bytes(b"a network")
-        return SimpleNamespace(
-            recipe=get_baseline(name),
-            network=SimpleNamespace(count_params=lambda: 1234),
-            predict_proba=lambda images: np.tile([0.4, 0.6], (len(images), 1)),
-            threshold=0.5,
-            history={"val_auc": [0.5]},
-            best_epoch=1,
-            seconds=1.0,
-            diagnosis=[],
-        )
-
-    monkeypatch.setattr("featx.baselines.train.train", train)
+    trained(lambda images: np.tile([0.4, 0.6], (len(images), 1)), validation_auc=0.5)
     settings = {"subgroups": "dicom:ViewPosition,age", "columns": "age=dicom:PatientAge"}
     settings |= {"patients": "dicom", "hash_patients": "a secret of the study"}
     name = "finetuned:efficientnet_lite0"

@@ -2,13 +2,11 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import featx
-from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.errors import UsageError
 from featx.reporting.page import report
@@ -126,22 +124,8 @@ def test_patients_of_several_groups_are_refused_or_dropped(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_means_are_compared_with_the_best_cnn(tmp_path, monkeypatch):
-    def train(images, name, *, out, **settings):
-        out.mkdir(parents=True)
-        (out / "network.keras").write_bytes(b"a network")
-        return SimpleNamespace(
-            recipe=get_baseline(name),
-            network=SimpleNamespace(count_params=lambda: 1234),
-            predict_proba=lambda each: np.tile([0.4, 0.6], (len(each), 1)),
-            threshold=0.5,
-            history={"val_auc": [0.5]},
-            best_epoch=1,
-            seconds=1.0,
-            diagnosis=[],
-        )
-
-    monkeypatch.setattr("featx.baselines.train.train", train)
+def test_means_are_compared_with_the_best_cnn(tmp_path, trained):
+    trained(lambda each: np.tile([0.4, 0.6], (len(each), 1)), validation_auc=0.5)
     name = "finetuned:efficientnet_lite0"
     settings = {**FAST, "leave_group_out": "site", "controls": False, "baselines": name}
     table = benchmark(drawn(), **settings, out=tmp_path)

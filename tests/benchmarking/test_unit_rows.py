@@ -4,7 +4,6 @@ import csv
 import re
 from copy import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import featx
-from featx.baselines.registry import get_baseline
 from featx.benchmarking.benchmark import benchmark
 from featx.classifiers.predictions import Predictions
 from featx.datasets.dataset import ImageDataset
@@ -157,7 +155,7 @@ def test_models_decide_by_study(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("quick")
-def test_cnns_are_combined_on_validation_images_and_compared_by_patient(tmp_path, monkeypatch):
+def test_cnns_are_combined_on_validation_images_and_compared_by_patient(tmp_path, trained):
     images = drawn()
 
     def certainty(dataset):
@@ -167,26 +165,14 @@ def test_cnns_are_combined_on_validation_images_and_compared_by_patient(tmp_path
         found = expit((92 - bright) * np.where(odd, -3, 1))
         return np.column_stack([1 - found, found])
 
-    def train(dataset, name, *, out, **settings):
-        out.mkdir(parents=True)
-        (out / "network.keras").write_bytes(b"a network")
+    def write(dataset, out):
         kept = dataset[:40]
         pairs = zip(kept.names, certainty(kept).tolist(), strict=True)
         header = ["path", "probability_ill", "probability_well"]
         lines = [header, *([name, *pair] for name, pair in pairs)]
         (out / "validation.csv").write_bytes(write_csv(lines))
-        return SimpleNamespace(
-            recipe=get_baseline(name),
-            network=SimpleNamespace(count_params=lambda: 1234),
-            predict_proba=certainty,
-            threshold=0.5,
-            history={"val_auc": [0.7]},
-            best_epoch=1,
-            seconds=1.0,
-            diagnosis=[],
-        )
 
-    monkeypatch.setattr("featx.baselines.train.train", train)
+    trained(certainty, write=write)
     name = "finetuned:efficientnet_lite0"
     table = benchmark(images, **FAST, unit="patient", baselines=[name], out=tmp_path)
     frozen, by_patient_frozen, cnn, row = table
