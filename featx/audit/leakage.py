@@ -109,6 +109,14 @@ class Inspection:
             near=among(self.near),
         )
 
+    def readable(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Return which images can be decoded, by set: all under ``""``, external ones by name."""
+        found = np.ones(len(self.fingerprints), dtype=bool)
+        found[list(self.fingerprints.unreadable)] = False
+        sizes = [len(self.images), *map(len, self.externals.values())]
+        masks = np.split(found, np.cumsum(sizes)[:-1])
+        return dict(zip(["", *self.externals], masks, strict=True))
+
     def unreadable(self) -> dict[str, str]:
         """Return why images cannot be decoded, by name."""
         names = self.names

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featx.benchmarking.data import TrainTestData
+from featx.benchmarking.data import Features, TrainTestData
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.columns import (
@@ -25,8 +25,6 @@ from featx.features.matrix import FeatureMatrix
 __all__ = ["JOINED", "ColumnRows", "column_values"]
 
 logger = logging.getLogger(__name__)
-
-Features = TrainTestData[FeatureMatrix]
 
 JOINED = f"+{COLUMNS}"
 """End of the backbone's name in rows of images and columns."""

@@ -17,8 +17,8 @@ from featx.benchmarking.controls import (
     control_matrix,
     permute_labels,
 )
-from featx.benchmarking.data import TrainTestData
-from featx.benchmarking.embedding import Embedder, Features
+from featx.benchmarking.data import Features, TrainTestData
+from featx.benchmarking.embedding import Embedder
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.robustness import degraded
 from featx.benchmarking.tuned_rows import TunedData

@@ -27,6 +27,7 @@ __all__ = [
     "check_external",
     "check_external_name",
     "classes_missing",
+    "external_steps",
     "flow_step",
     "identity",
     "known_patients",
@@ -67,6 +68,9 @@ class TrainTestData(Generic[Images]):
     def identity(self) -> list[Any]:
         """Everything that a row depends on, except features and settings."""
         return [identity(self.train), {n: identity(data) for n, data in self.evaluated.items()}]
+
+
+Features = TrainTestData[FeatureMatrix]
 
 
 def identity(images: FeatureMatrix | ImageDataset) -> list[Any]:
@@ -234,12 +238,7 @@ class AuditedData:
 
         `counts` counts the images of a data set by class, or by something else.
         """
-        images = self.inspection.images
-        externals = self.inspection.externals
-        readable = np.ones(len(self.inspection.fingerprints), dtype=bool)
-        readable[list(self.inspection.fingerprints.unreadable)] = False
-        sizes = [len(images), *map(len, externals.values())]
-        own, *others = np.split(readable, np.cumsum(sizes)[:-1])
+        images, own = self.inspection.images, self.inspection.readable()[""]
         left_out = ~self.splits.in_test & ~self.splits.in_train
         leaking = " or images of test patients" if images.patients_known else ""
         steps = {
@@ -256,10 +255,7 @@ class AuditedData:
                 for name, chosen in steps.items()
                 if any(chosen)
             ),
-            *(
-                flow_step(f"external: {name}", external, chosen, counts)
-                for (name, external), chosen in zip(externals.items(), others, strict=True)
-            ),
+            *external_steps(self.inspection, counts),
         ]
 
 
@@ -369,6 +365,15 @@ def table_steps(images: ImageDataset) -> list[dict[str, Any]]:
 
 def _count_patients(images: ImageDataset) -> int | None:
     return len(np.unique(images.patients)) if images.patients_known else None
+
+
+def external_steps(inspection: Inspection, counts: Counts | None = None) -> list[dict[str, Any]]:
+    """Count the readable images of external sets."""
+    readable = inspection.readable()
+    return [
+        flow_step(f"external: {name}", external, readable[name], counts)
+        for name, external in inspection.externals.items()
+    ]
 
 
 def flow_step(

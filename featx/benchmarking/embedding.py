@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.costs import peak_memory, start_memory_watch
-from featx.benchmarking.data import TrainTestData
+from featx.benchmarking.data import Features, TrainTestData
 from featx.benchmarking.tuned_rows import TunedData
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
@@ -17,8 +17,6 @@ from featx.features.matrix import FeatureMatrix
 
 if TYPE_CHECKING:
     from distributed import Client
-
-Features = TrainTestData[FeatureMatrix]
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,7 @@ class FindingsBenchmark(PartsBenchmark):
 
 def _sets(data: AuditedData) -> dict[str, np.ndarray]:
     """Return the readable images of training and test."""
-    readable = np.ones(len(data.splits.in_test), dtype=bool)
-    readable[[i for i in data.inspection.fingerprints.unreadable if i < len(readable)]] = False
+    readable = data.inspection.readable()[""]
     return {_TEST: data.splits.in_test & readable, _TRAINING: data.splits.in_train & readable}
 
 

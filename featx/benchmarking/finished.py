@@ -46,17 +46,17 @@ class FinishedResults:
     def evaluations(self) -> int:
         """Number of models that were evaluated on the test set."""
         # Adapted to an external set, a model is evaluated on that alone.
-        rows = [entry["row"] for entry in self.entries.values()]
-        own = [row for row in rows if "n_test" in row and "name" in row]
-        return sum(row["kind"] != "adapted" or row["name"].endswith("-adapted") for row in own)
+        rows = self._rows().values()
+        return sum(row["kind"] != "adapted" or row["name"].endswith("-adapted") for row in rows)
+
+    def _rows(self) -> dict[str, Mapping[str, Any]]:
+        """Return the finished rows by key, without points, cards and figures of subgroups."""
+        rows = {key: entry["row"] for key, entry in self.entries.items()}
+        return {key: row for key, row in rows.items() if "n_test" in row and "name" in row}
 
     def find(self, name: str, stored: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """Return key and values of a finished row; of several, those that agree best."""
-        found = [
-            (key, entry["row"])
-            for key, entry in self.entries.items()
-            if entry["row"].get("name") == name and "n_test" in entry["row"]
-        ]
+        found = [(key, row) for key, row in self._rows().items() if row["name"] == name]
         none: tuple[str, Mapping[str, Any]] = ("", {})
         return max(found, key=lambda each: _agreement(each[1], stored), default=none)
 
@@ -78,8 +78,7 @@ class FinishedResults:
 
     def missing(self, names: Collection[str]) -> list[str]:
         """Return the finished models that a table does not show."""
-        rows = [entry["row"] for entry in self.entries.values()]
-        found = {row["name"] for row in rows if "n_test" in row and row.get("kind") != "adapted"}
+        found = {row["name"] for row in self._rows().values() if row["kind"] != "adapted"}
         return sorted(found.difference(names))
 
 

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
-
-from featx.benchmarking.data import TrainTestData, known_patients
+from featx.benchmarking.data import Features, TrainTestData, known_patients
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator, ModelName
 from featx.benchmarking.result_cache import result_key
 from featx.classifiers.adaptation import adapted_threshold
-from featx.classifiers.calibration import log_odds, probabilities
+from featx.classifiers.calibration import log_odds, mean_log_odds, probabilities
 from featx.classifiers.fusion import fuse_models
 from featx.classifiers.predictions import Predictions
 from featx.features.matrix import FeatureMatrix
@@ -24,8 +22,6 @@ from featx.reporting.records import FUSED, BenchmarkRow, Costs
 __all__ = ["FusedRows"]
 
 logger = logging.getLogger(__name__)
-
-Features = TrainTestData[FeatureMatrix]
 
 
 @dataclass
@@ -123,11 +119,10 @@ class FusedRows:
         self, members: Sequence[Evaluation], external: str, images: FeatureMatrix
     ) -> Predictions:
         tables = [self.evaluator.predictions(e.row.name, external).probabilities for e in members]
-        mean = np.mean([log_odds(table) for table in tables], axis=0)
         return Predictions(
             images.names,
             self.evaluator.class_names,
-            probabilities(mean),
+            probabilities(mean_log_odds(tables)),
             images.labels,
             known_patients(images),
         )

@@ -18,6 +18,7 @@ from featx.benchmarking.data import (
     AuditedData,
     DataSplits,
     classes_missing,
+    external_steps,
     flow_step,
     table_steps,
     without_leaks,
@@ -146,22 +147,15 @@ class GroupData:
         masks = self.bands.masks(images.columns[column])
         groups = {name: self.used & mask for name, mask in masks.items()}
         readable = np.ones(len(images), dtype=bool)
-        own = len(self.inspection.images)
-        bad = [place for place in self.inspection.fingerprints.unreadable if place < own]
-        readable[np.flatnonzero(self.used)[bad]] = False
+        readable[self.used] = self.inspection.readable()[""]
         steps = {
             "found in the folder": np.ones(len(images), dtype=bool),
             f"without {column}, or of a group without images of each class, left out": ~self.used,
             "unreadable, left out": ~readable,
             **{f"{column} {name}": groups[name] & readable for name in groups},
         }
-        others = [
-            step
-            for step in next(iter(self.groups.values())).flow()
-            if step["step"].startswith("external: ")
-        ]
         found = [flow_step(name, images, mask) for name, mask in steps.items() if mask.any()]
-        return [*table_steps(images), *found, *others]
+        return [*table_steps(images), *found, *external_steps(self.inspection)]
 
 
 def _split(
@@ -172,8 +166,7 @@ def _split(
     splits = DataSplits(images, mask, ~mask, None, config.random_state, (column, name))
     if config.leaks == "drop":
         splits = without_leaks(inspection, splits)
-    readable = np.ones(len(images), dtype=bool)
-    readable[[i for i in inspection.fingerprints.unreadable if i < len(images)]] = False
+    readable = inspection.readable()[""]
     reason = _gone(images, splits.in_test & readable, "it has") or _gone(
         images, splits.in_train & readable, "without what leaks, the other groups have"
     )

@@ -15,9 +15,9 @@ from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.control_rows import ControlRows
 from featx.benchmarking.controls import KnownRows
-from featx.benchmarking.data import AuditedData, RunData
+from featx.benchmarking.data import AuditedData, Features, RunData
 from featx.benchmarking.divided import DividedSets
-from featx.benchmarking.embedding import Embedder, Features
+from featx.benchmarking.embedding import Embedder
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.fused_rows import FusedRows
 from featx.benchmarking.gallery import save_gallery

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -165,6 +165,11 @@ def log_odds(table: npt.NDArray[np.float64]) -> Scores:
         found = [np.log(table[:, k]) - np.log(np.delete(table, k, 1).sum(axis=1)) for k in columns]
     clipped = np.column_stack(found).clip(-_LARGEST_LOGIT, _LARGEST_LOGIT)
     return clipped[:, 0] if table.shape[1] == 2 else clipped
+
+
+def mean_log_odds(tables: Iterable[npt.NDArray[np.float64]]) -> Scores:
+    """Return the mean of the `log_odds` of several tables of the same images."""
+    return np.asarray(np.mean([log_odds(table) for table in tables], axis=0))
 
 
 def _platt(scores: Scores, positive: npt.NDArray[np.bool_]) -> tuple[float, float]:

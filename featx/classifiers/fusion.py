@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from itertools import accumulate, pairwise
 from typing import Any
@@ -15,7 +15,7 @@ from featx.audit.typicality import typicality_record
 from featx.classifiers.calibration import (
     NoCalibration,
     SigmoidCalibration,
-    log_odds,
+    mean_log_odds,
     probabilities,
 )
 from featx.classifiers.classifier import FeatureClassifier
@@ -50,13 +50,7 @@ class FusedClassifier(FeatureClassifier):
         return self.fit()
 
     def _scores(self, X: Any, image: Any = None, n_images: int = 0) -> Scores:
-        found = [
-            log_odds(probabilities(member.calibration_.logits(scores)))
-            for member, scores in zip(
-                self.members_, self._member_scores(X, image, n_images), strict=True
-            )
-        ]
-        return np.asarray(np.mean(found, axis=0))
+        return _mean_of_calibrated(self.members_, self._member_scores(X, image, n_images))
 
     def _member_scores(self, X: Any, image: Any, n_images: int) -> Iterator[Scores]:
         ends = accumulate((member.n_features_in_ for member in self.members_), initial=0)
@@ -88,17 +82,10 @@ def fuse_models(models: Sequence[FeatureClassifier], matrix: FeatureMatrix) -> F
     fused._name_features()
     places = _shared_images(models)
     labels = first.out_of_fold_labels_[places[models.index(first)]]
-    scores = np.mean(
-        [
-            log_odds(probabilities(model.calibration_.logits(model.out_of_fold_scores_[place])))
-            for model, place in zip(models, places, strict=True)
-        ],
-        axis=0,
-    )
-    held_out = [
-        log_odds(model.out_of_fold_[place]) for model, place in zip(models, places, strict=True)
-    ]
-    fused.out_of_fold_ = probabilities(fused.calibration_.logits(np.mean(held_out, axis=0)))
+    both = [*zip(models, places, strict=True)]
+    scores = _mean_of_calibrated(models, [m.out_of_fold_scores_[place] for m, place in both])
+    held_out = mean_log_odds(model.out_of_fold_[place] for model, place in both)
+    fused.out_of_fold_ = probabilities(fused.calibration_.logits(held_out))
     fused.out_of_fold_scores_ = scores
     fused.out_of_fold_labels_ = labels
     fused.out_of_fold_images_ = models[0].out_of_fold_images_[places[0]]
@@ -119,6 +106,12 @@ def fuse_models(models: Sequence[FeatureClassifier], matrix: FeatureMatrix) -> F
         "fused": {"models": len(models), "images": len(labels)},
     }
     return fused
+
+
+def _mean_of_calibrated(models: Sequence[FeatureClassifier], scores: Iterable[Scores]) -> Scores:
+    """Average the log-odds of models, given each one's scores before calibration."""
+    pairs = zip(models, scores, strict=True)
+    return mean_log_odds(probabilities(m.calibration_.logits(own)) for m, own in pairs)
 
 
 def _shared_images(models: Sequence[FeatureClassifier]) -> list[npt.NDArray[np.int64]]:

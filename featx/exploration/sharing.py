@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,21 @@ def protect(
     if components is None and bits is None:
         return matrix
     check_finite(matrix)
+    return _written(matrix, _reduced(matrix, components), components, bits)
+
+
+def _reduced(matrix: FeatureMatrix, components: int | None) -> npt.NDArray[np.float64]:
     X = matrix.to_numpy().astype(np.float64)
-    if components is not None:
-        pca = PCA(components, random_state=0)
-        X = pca.fit_transform(StandardScaler().fit_transform(X))
+    if components is None:
+        return X
+    pca = PCA(components, random_state=0)
+    return np.asarray(pca.fit_transform(StandardScaler().fit_transform(X)))
+
+
+def _written(
+    matrix: FeatureMatrix, X: npt.NDArray[np.float64], components: int | None, bits: int | None
+) -> FeatureMatrix:
+    """Return the matrix with reduced features, rounded."""
     if bits is not None:
         mean, half = X.mean(axis=0), _SPAN * X.std(axis=0)
         steps = 2**bits - 1
@@ -152,6 +164,11 @@ def measure_sharing(
     check_finite(matrix)
     others = (counts[numbers] - 1)[several]
     wanted = (components, bits)
+    reduced = cache(partial(_reduced, matrix))
+
+    def written(k: int | None, b: int | None) -> FeatureMatrix:
+        return matrix if k is b is None else _written(matrix, reduced(k), k, b)
+
     grid = [(k, b) for k in _COMPONENTS if k is None or k < min(matrix.X.shape) for b in _BITS]
     return Sharing(
         images=matrix.n_images,
@@ -160,21 +177,20 @@ def measure_sharing(
         views=int(np.bincount(matrix.image).max()),
         chance=float(others.mean() / (matrix.n_images - 1)),
         variants=tuple(
-            _measure(matrix, numbers, several, variant, variant == wanted)
+            _measure(written(*variant), numbers, several, variant, variant == wanted)
             for variant in dict.fromkeys([*grid, wanted])
         ),
     )
 
 
 def _measure(
-    matrix: FeatureMatrix,
+    written: FeatureMatrix,
     numbers: npt.NDArray[np.int64],
     several: npt.NDArray[np.bool_],
     variant: tuple[int | None, int | None],
     exported: bool,
 ) -> Variant:
-    written = protect(matrix, *variant)
-    X = average_views(written.to_numpy().astype(np.float64), matrix.image, matrix.n_images)
+    X = average_views(written.to_numpy().astype(np.float64), written.image, written.n_images)
     # Rounded features can tie; the order of files must not decide.
     order = np.random.default_rng(0).permutation(len(X))
     of_image, asked = numbers[order], several[order]
