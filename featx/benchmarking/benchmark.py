@@ -6,26 +6,19 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import check_external, split_and_audit
+from featx.benchmarking.data import split_and_audit
 from featx.benchmarking.evaluation import ModelEvaluator
-from featx.benchmarking.findings import FindingsBenchmark, check_findings
+from featx.benchmarking.findings import FindingsBenchmark
 from featx.benchmarking.groups import GroupsBenchmark
 from featx.benchmarking.published import is_kermany, published_figures
 from featx.benchmarking.run_folder import prepare_folder
+from featx.benchmarking.run_images import open_sets
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
-from featx.benchmarking.unit_rows import hash_units
-from featx.classifiers.units import check_units
-from featx.datasets.bands import divide
-from featx.datasets.conversion import as_images
-from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError, check_names
-from featx.features.columns import columns_recipe, parse_covariates
 from featx.runtime.files import check_output
 
 if TYPE_CHECKING:
@@ -130,50 +123,3 @@ def benchmark(
         published = published_figures() if shown else []
         evaluator = ModelEvaluator(config, dataset.class_names, Path(folder))
         return BenchmarkRunner(config, data, evaluator, published, client).run()
-
-
-def open_sets(
-    images: Any, externals: Mapping[str, Any], config: BenchmarkConfig, hash_patients: str | None
-) -> tuple[ImageDataset, dict[str, ImageDataset]]:
-    """Open the images and the external sets."""
-    missing = [name for name in config.externals if name not in externals]
-    if missing:
-        raise UsageError(
-            f"the settings name the external set {missing[0]!r}, whose path is not recorded; pass "
-            f"--external {missing[0]}=FOLDER (externals={{{missing[0]!r}: ...}})"
-        )
-    check_names("external set", config.names_with_rules, externals)
-    rules = replace(config.opening, hash_patients=hash_patients)
-    dataset = as_images(images, rules=rules)
-    if config.covariates:
-        # Fail before images are read.
-        columns_recipe(parse_covariates(config.covariates), dataset.columns)
-    if config.unit is not None:
-        dataset = hash_units(dataset, config.unit, hash_patients)
-        check_units(dataset, config.unit)
-    divide(config.subgroups, dataset)
-    others: dict[str, ImageDataset] = {}
-    problems: dict[str, UsageError] = {}
-    for name, each in externals.items():
-        own = rules.for_external(
-            name,
-            class_names=None if config.findings else dataset.class_names,
-            patients=config.external_patients.get(name),
-            rename_labels=config.external_labels.get(name),
-            columns=config.external_columns.get(name),
-            root=config.external_root.get(name),
-        )
-        try:
-            found = as_images(each, rules=own)
-            if config.findings:
-                check_findings(dataset, name, found, config)
-            else:
-                check_external(dataset, name, found)
-            others[name] = hash_units(found, config.unit, hash_patients)
-        except UsageError as error:
-            problems[name] = error
-    if problems and not others:
-        raise UsageError("\n".join(map(str, problems.values())))
-    for name, problem in problems.items():
-        logger.warning(f"The external set {name} cannot be used and is left out: {problem}")
-    return dataset, others

@@ -61,23 +61,7 @@ class FindingsBenchmark(PartsBenchmark):
         self, images: ImageDataset, externals: Mapping[str, ImageDataset], *, overwrite: bool
     ) -> BenchmarkTable:
         """Split and audit all images once, evaluate each finding, and write one page."""
-        names = finding_names(images, self.config)
-        images = with_findings(images, names, self.config)
-        names, rare = self._leave_out_early(images, names)
-        strata = stratified(images, names)
-        others = {
-            name: stratified(with_findings(each, names, self.config), names, strata)
-            for name, each in externals.items()
-        }
-        data = split_inspected(
-            strata,
-            others,
-            test_size=self.config.test_size,
-            random_state=self.config.random_state,
-            leaks=self.config.leaks,
-        )
-        names, more = drop_rare(data.splits.images, names, _sets(data), FEWEST_PATIENTS)
-        rare += more
+        data, names, rare = split_findings(images, externals, self.config)
         _report_rare(names, rare)
         logger.info(data.split_note.text)
         folders = part_names(names)
@@ -102,20 +86,6 @@ class FindingsBenchmark(PartsBenchmark):
         }
         summary = partial(self._table, data, counts, rare)
         return self.run_parts(data, parts, summary, overwrite=overwrite)
-
-    def _leave_out_early(
-        self, images: ImageDataset, names: Sequence[str]
-    ) -> tuple[list[str], list[RareFinding]]:
-        """Leave out findings that no split could evaluate, before an image is read."""
-        test = images.splits == "test"
-        if test.any():
-            sets, needed = {_TEST: test, _TRAINING: ~test}, FEWEST_PATIENTS
-        else:
-            sets, needed = {"in the table": ~test}, 2 * FEWEST_PATIENTS
-        kept, rare = drop_rare(images, names, sets, needed)
-        if not kept:
-            _report_rare(kept, rare)
-        return kept, rare
 
     def _task(self, name: str, data: AuditedData) -> AuditedData:
         """Return the images for which a finding is known, with its two classes."""
@@ -150,15 +120,58 @@ class FindingsBenchmark(PartsBenchmark):
         rows = ranked(average_rows(results, len(data.readable().train)), self.config.rank_by)
         names = [each["name"] for each in counts]
         facts = {
-            "class_names": [],
+            **finding_facts(data, names),
             "findings": counts,
             "findings_left_out": [asdict(each) for each in rare],
-            "flow": data.flow(lambda images: _positives(images, names)),
             "published": published_figures() if self.config.published else [],
         }
         run = run_metadata(self.config, data, self.started, finished=bool(tables))
         notes = [*data.notes(), *_notes(names, rare, rows, tables)]
         return BenchmarkTable(rows, notes, run | facts, findings=dict(tables))
+
+
+def split_findings(
+    images: ImageDataset, externals: Mapping[str, ImageDataset], config: BenchmarkConfig
+) -> tuple[AuditedData, list[str], list[RareFinding]]:
+    """Split and audit images of all findings; return the findings to evaluate, and the others."""
+    names = finding_names(images, config)
+    images = with_findings(images, names, config)
+    names, rare = _leave_out_early(images, names)
+    strata = stratified(images, names)
+    others = {
+        name: stratified(with_findings(each, names, config), names, strata)
+        for name, each in externals.items()
+    }
+    data = split_inspected(
+        strata,
+        others,
+        test_size=config.test_size,
+        random_state=config.random_state,
+        leaks=config.leaks,
+    )
+    names, more = drop_rare(data.splits.images, names, _sets(data), FEWEST_PATIENTS)
+    return data, names, [*rare, *more]
+
+
+def finding_facts(data: AuditedData, names: Sequence[str]) -> dict[str, Any]:
+    """Return what `run.json` says of images with several findings in place of classes."""
+    flow = data.flow(lambda images: _positives(images, names))
+    return {"class_names": [], "flow": flow}
+
+
+def _leave_out_early(
+    images: ImageDataset, names: Sequence[str]
+) -> tuple[list[str], list[RareFinding]]:
+    """Leave out findings that no split could evaluate, before an image is read."""
+    test = images.splits == "test"
+    if test.any():
+        sets, needed = {_TEST: test, _TRAINING: ~test}, FEWEST_PATIENTS
+    else:
+        sets, needed = {"in the table": ~test}, 2 * FEWEST_PATIENTS
+    kept, rare = drop_rare(images, names, sets, needed)
+    if not kept:
+        _report_rare(kept, rare)
+    return kept, rare
 
 
 def _sets(data: AuditedData) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -16,7 +17,9 @@ from featx import __version__
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.finished import FinishedResults
 from featx.benchmarking.learning_curve import CURVE_PROPORTIONS
+from featx.benchmarking.note_rules import curve_notes, row_notes, shift_notes
 from featx.benchmarking.recomputation import Recomputation, plain_row
+from featx.benchmarking.run_images import record_again
 from featx.benchmarking.table import BenchmarkTable
 from featx.reporting.page import PAGE, render_results
 from featx.reporting.records import BenchmarkRow, current_names
@@ -31,6 +34,7 @@ from featx.reporting.results_folder import (
 )
 from featx.reporting.table_formats import to_csv
 from featx.runtime.kinds import expect
+from featx.runtime.serialization import plain_json
 
 __all__ = ["Mismatch", "Verification", "verify"]
 
@@ -38,6 +42,10 @@ __all__ = ["Mismatch", "Verification", "verify"]
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 
 _SHOWN = 20
+
+# Notes on images and runs, which rows do not tell.
+_OTHER_NOTES = {"unfinished", "synthetic", "split", "confidence", "leak", "finding", "subgroups"}
+_OTHER_NOTES |= {"typicality", "externals-left-out"}
 
 
 @dataclass(frozen=True)
@@ -106,19 +114,28 @@ class Verification:
         ]
 
 
-def verify(folder: str | Path) -> Verification:
+def verify(
+    folder: str | Path,
+    images: Any = None,
+    externals: Mapping[str, Any] | None = None,
+    *,
+    hash_patients: str | None = None,
+) -> Verification:
     """Check a finished benchmark against its own predictions and records.
 
     Figures of ``results.json`` are computed again from ``scores/*.csv``; what these cannot give
-    (thresholds, costs, figures out of fold) is compared with the finished rows in ``rows/``. Tables
-    and page are made again from the figures. Models and scores are compared with the digests in
-    ``rows/``. This shows that files were changed; it does not prevent it. Scores, rows and results
-    that were changed together are not found.
+    (thresholds, costs, figures out of fold) is compared with the finished rows in ``rows/``. Notes,
+    tables and page are made again from the figures. Models and scores are compared with the digests
+    in ``rows/``. With `images`, the run's digests, counts and audit of the images are made again.
+    This shows that files were changed; it does not prevent it. Scores, rows and results that were
+    changed together are not found.
 
     Parameters
     ----------
     folder : path-like
         Folder that `featx.benchmark` or ``featx benchmark --out`` wrote, of any version.
+    images, externals, hash_patients : optional
+        The images of the run as `benchmark` took them; rules for them are those of the run.
 
     Returns
     -------
@@ -127,7 +144,7 @@ def verify(folder: str | Path) -> Verification:
     Raises
     ------
     UsageError
-        If the folder holds no benchmark.
+        If the folder holds no benchmark, or the images cannot be opened as the run did.
     FeatxError
         If a file cannot be read, because it was damaged or edited.
 
@@ -139,7 +156,12 @@ def verify(folder: str | Path) -> Verification:
     folder = expect(folder, "results")
     check = _Check(Path(folder))
     with damaged(folder):
-        check.run()
+        results = check.run()
+    if images is None:
+        check.skip("images, their counts and audit in run.json", "the images were not given")
+    else:
+        again = record_again(results.settings, images, externals or {}, hash_patients)
+        check.check_images(results, again)
     return Verification(
         str(folder),
         tuple(check.mismatches),
@@ -180,6 +202,7 @@ class _Check:
             self._check_curves(results, finished)
             self.evaluations += max(finished.evaluations, len(results.rows))
         results = replace(results, rows=self._check_rows(results, expected, finished))
+        self.check_notes(results, of_rows=not parts)
         self.check_tables(results)
         self.check_page(results)
         return results
@@ -279,6 +302,33 @@ class _Check:
                 self.compare(f"results.json/{name}", None, "a finished row")
         return made
 
+    def check_notes(self, results: Results, *, of_rows: bool) -> None:
+        """Compare the notes with their records, and those on rows with the rows made again."""
+        records = results.run.get("note_records")
+        if records is None:
+            self.skip("notes", "an earlier version kept their texts only")
+            return
+        texts = [note.text for note in results.notes]
+        self.compare("run.json/notes", list(results.run.get("notes", [])), texts)
+        if of_rows:
+            run = results.run
+            made = [
+                *curve_notes(run.get("learning_curve", [])),
+                *shift_notes(run.get("internal_shifts", [])),
+                *row_notes(results.rows),
+            ]
+            stored = [each for each in records if each["kind"] not in _OTHER_NOTES]
+            again = json.loads(plain_json([note.to_dict() for note in made]))
+            self.compare("run.json/note_records", stored, again)
+
+    def check_images(self, results: Results, made: Mapping[str, Any]) -> None:
+        """Compare what is recorded of the images with what was found in them again."""
+        for name, found in made.items():
+            if name in results.run:
+                self.compare(f"run.json/{name}", _unplaced(results.run[name]), _unplaced(found))
+            else:
+                self.skip(f"{name} of the images", "an earlier version did not record them")
+
     def check_tables(self, results: Results) -> None:
         """Compare the tables with those of the rows made again, cell by cell."""
         table = BenchmarkTable(results.rows, results.notes, dict(results.run))
@@ -340,3 +390,10 @@ def _cells(name: str, text: str) -> list[list[str]]:
     lines: list[list[str]] = [re.split(r" ?(?<!\\)\| ?", line) for line in text.split("\n")]
     # Early versions wrote the line below the header without spaces.
     return [[] if line[1:2] == ["---"] else line for line in lines]
+
+
+def _unplaced(value: Any) -> Any:
+    """Return an inventory without the names of folders, which may have been moved."""
+    if isinstance(value, dict):
+        return {name: _unplaced(each) for name, each in value.items() if name != "where"}
+    return value

@@ -13,6 +13,7 @@ from featx.cli import options, parameters
 from featx.cli.output import print_result
 from featx.cli.parameters import PROPORTION
 from featx.cli.root import commands
+from featx.errors import FeatxError
 
 
 @commands.command()
@@ -70,17 +71,29 @@ def compare(first: Path, second: Path) -> None:
 
 @commands.command()
 @click.argument("folder", type=parameters.InputPath("results"))
-@options.json_option
-@click.pass_context
-def verify(context: click.Context, folder: Path) -> None:
+@click.argument("images", type=parameters.InputPath("images"), required=False)
+@options.externals_option
+@options.hash_patients_option
+@options.running_options
+def verify(
+    folder: Path,
+    images: str | Path | None,
+    externals: dict[str, str],
+    hash_patients: str | None,
+) -> None:
     """Recompute the figures of the benchmark in FOLDER; list changed values, exit code 1 if any.
 
-    Example: featx verify results
+    With IMAGES, the images are opened as the run did, and compared with what it recorded of them.
+
+    Example: featx verify results chest_xray
     """
-    found = featx.verify(folder)
+    found = featx.verify(folder, images, externals, hash_patients=hash_patients)
     print_result(found.to_dict(), *found.lines())
     if found.mismatches:
-        context.exit(1)
+        raise FeatxError(
+            f"{folder} was changed after the run, or is damaged: {len(found.mismatches):,} of "
+            f"{found.n_checked:,} values differ from those made again"
+        )
 
 
 @commands.command()

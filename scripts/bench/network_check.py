@@ -5,7 +5,8 @@
     python scripts/bench/network_check.py --write
 
 Prints for each network, engine and color how long the check takes and what each rule finds;
-``--write`` replaces featx/backbones/expected_features.json by features of the keras engine.
+``--write`` replaces featx/backbones/expected_features.json by features of the networks' makers:
+their own code (``pip install torch efficientnet_lite_pytorch``), weights and range of values.
 """
 
 import argparse
@@ -13,6 +14,8 @@ import json
 import sys
 import time
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -30,21 +33,33 @@ COLORS = ("gray", "rgb")
 
 
 def write():
-    """Write expected features of the weights that packages carry."""
+    """Write the makers' features of the weights that packages carry."""
     lines = []
     for name in KNOWN:
+        weights = find_weights(get_backbone(name), allow_download=False)
         for size in SIZES:
-            backbone = get_backbone(name + size)
-            weights = find_weights(backbone, allow_download=False)
-            engine = make_engine(backbone, weights, "keras")
+            height, width = get_backbone(name + size).size
             for color in COLORS:
-                height, width = backbone.size
-                values = summarize(engine.embed(reference_images(backbone.size, color)))
+                values = summarize(makers_features(name, weights.path, (height, width), color))
                 rows = [[round(float(value), 5) for value in row] for row in values]
                 key = f"{weights.digest} {height}x{width} {color}"
                 lines.append(f"{json.dumps(key)}: {json.dumps(rows, separators=(',', ':'))}")
     path = Path(network_check.__file__).with_name("expected_features.json")
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def makers_features(name, path, size, color):
+    """Return mean features of the reference images by code that featx does not use."""
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name(name.replace("_", "-"), image_size=size[0])
+    network.load_state_dict(torch.load(path, weights_only=True))
+    images = reference_images(size, color)
+    images = images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=-1)
+    batch = torch.tensor(np.ascontiguousarray((images - 127) / 128).transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        return network.eval().extract_features(batch).mean((2, 3)).numpy()
 
 
 def measure(name, weights_dir, source):

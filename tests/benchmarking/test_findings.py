@@ -48,7 +48,7 @@ def test_each_finding_has_a_benchmark_and_rows_are_averages(tmp_path, caplog, mo
     )
     external = drawn(100, 1)
     table = benchmark(images, **settings, externals={"other": external})
-    assert not featx.verify(out).mismatches
+    assert not featx.verify(out, images, {"other": external}).mismatches
     assert "Rare (with it: 1 of the patients in the table)" in caplog.text
     # Each image once, besides a few that check the cache or are explained.
     assert 0 <= sum(embedded) - len(images) - len(external) < 60

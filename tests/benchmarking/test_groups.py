@@ -35,7 +35,7 @@ def test_each_group_is_tested_by_models_of_the_others(tmp_path, caplog, monkeypa
         GridEngine, "embed", lambda self, x: embedded.append(len(x)) or embed(self, x)
     )
     table = benchmark(images, **settings)
-    assert not featx.verify(tmp_path).mismatches
+    assert not featx.verify(tmp_path, images, {"other": external}).mismatches
     names = ["East/1", "north", "south"]
     row = table[0]
     assert list(table.groups) == names == [each.group for each in row.scores.subgroups]

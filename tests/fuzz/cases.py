@@ -47,6 +47,7 @@ def results(base, draw):
     return draw.choice(
         [
             ["report", folder],
+            ["verify", folder],
             ["compare", folder, base / "results"],
             ["compare", base / "results", folder],
         ]
@@ -69,6 +70,7 @@ COMMANDS = [
     "explore m.h5 --out new.html",
     "compare results results",
     "report results",
+    "verify results few",
     "cache ls --cache cache",
     "cache verify --cache cache",
     "cache prune --cache cache --idle-days 3",
