@@ -109,13 +109,7 @@ def benchmark(
         if config.findings or config.leave_group_out is not None:
             kind = FindingsBenchmark if config.findings else GroupsBenchmark
             return kind(config, Path(folder), client).run(dataset, others, overwrite=overwrite)
-        data = split_and_audit(
-            dataset,
-            others,
-            test_size=config.test_size,
-            random_state=config.random_state,
-            leaks=config.leaks,
-        )
+        data = split_and_audit(dataset, others, config)
         logger.info(data.split_note.text)
         if out is not None:
             prepare_folder(Path(out), config, data, overwrite=overwrite)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.leakage import Audit, Inspection, audit_split, find_leaks, inspect_images
+from featx.benchmarking.config import BenchmarkConfig
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.errors import UsageError
@@ -33,7 +34,6 @@ __all__ = [
     "known_patients",
     "split_and_audit",
     "split_images",
-    "split_inspected",
     "table_steps",
     "without_leaks",
 ]
@@ -262,32 +262,15 @@ class AuditedData:
 def split_and_audit(
     images: ImageDataset,
     externals: Mapping[str, ImageDataset] | None = None,
-    *,
-    test_size: float = 0.2,
-    random_state: int = 0,
-    leaks: str = "error",
+    config: BenchmarkConfig | None = None,
 ) -> AuditedData:
     """Inspect all images, split them, and refuse leakage unless it is dropped or allowed."""
-    externals = externals or {}
-    for name, external in externals.items():
-        check_external(images, name, external)
-    return split_inspected(
-        images, externals, test_size=test_size, random_state=random_state, leaks=leaks
+    config = config or BenchmarkConfig()
+    inspection = inspect_images(images, externals or {})
+    splits = split_images(
+        inspection.images, test_size=config.test_size, random_state=config.random_state
     )
-
-
-def split_inspected(
-    images: ImageDataset,
-    externals: Mapping[str, ImageDataset],
-    *,
-    test_size: float,
-    random_state: int,
-    leaks: str,
-) -> AuditedData:
-    """Inspect, split and audit images whose external sets were checked."""
-    inspection = inspect_images(images, externals)
-    splits = split_images(inspection.images, test_size=test_size, random_state=random_state)
-    if leaks == "drop":
+    if config.leaks == "drop":
         splits = without_leaks(inspection, splits)
         gone = classes_missing(inspection.images, splits.in_train)
         if gone:
@@ -296,7 +279,8 @@ def split_inspected(
                 "patients and duplicates connect all of them with test images. Leave out the split "
                 "'test', so that featx draws one by patient, or use --leaks allow"
             )
-    audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=leaks == "allow")
+    allowed = config.leaks == "allow"
+    audit = audit_split(inspection, splits.in_test, splits.in_train, allow_leaks=allowed)
     audit.check()
     return AuditedData(inspection, splits, audit)
 

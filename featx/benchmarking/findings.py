@@ -12,7 +12,7 @@ import numpy as np
 
 from featx.audit.leakage import audit_split
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.data import AuditedData, check_external_name, split_inspected
+from featx.benchmarking.data import AuditedData, check_external_name, split_and_audit
 from featx.benchmarking.finding_labels import (
     RareFinding,
     count_finding,
@@ -142,13 +142,7 @@ def split_findings(
         name: stratified(with_findings(each, names, config), names, strata)
         for name, each in externals.items()
     }
-    data = split_inspected(
-        strata,
-        others,
-        test_size=config.test_size,
-        random_state=config.random_state,
-        leaks=config.leaks,
-    )
+    data = split_and_audit(strata, others, config)
     names, more = drop_rare(data.splits.images, names, _sets(data), FEWEST_PATIENTS)
     return data, names, [*rare, *more]
 

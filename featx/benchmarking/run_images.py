@@ -101,13 +101,7 @@ def record_again(
     elif config.leave_group_out is not None:
         data = GroupData.of(dataset, others, config)
     else:
-        data = split_and_audit(
-            dataset,
-            others,
-            test_size=config.test_size,
-            random_state=config.random_state,
-            leaks=config.leaks,
-        )
+        data = split_and_audit(dataset, others, config)
     record = run_metadata(config, data, datetime.now(UTC), finished=True) | facts
     found: dict[str, Any] = json.loads(plain_json({name: record[name] for name in _RECORDED}))
     return found

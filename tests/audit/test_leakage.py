@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featx.audit.leakage import audit_split, find_leaks, inspect_images
+from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import split_and_audit, split_images
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
@@ -152,7 +153,7 @@ def test_dropping_a_leak_is_no_dead_end():
     images = two_more(draw(splits=SPLITS), 20, 3)
     patients = images.patients.copy()
     patients[100] = patients[3]
-    data = split_and_audit(replace(images, patients=patients), leaks="drop")
+    data = split_and_audit(replace(images, patients=patients), config=BenchmarkConfig(leaks="drop"))
     names = set(data.splits.train.names)
     assert not names & {"array-000002", "array-000003", "array-000020"}
     assert "array-000021" in names
@@ -160,7 +161,7 @@ def test_dropping_a_leak_is_no_dead_end():
 
 def test_patients_who_share_an_image_with_a_test_patient_are_dropped_whole():
     images = with_source(draw(splits=SPLITS), 100, draw().sources[3])
-    data = split_and_audit(images, leaks="drop")
+    data = split_and_audit(images, config=BenchmarkConfig(leaks="drop"))
     assert not set(data.splits.train.patients) & set(images.patients[[3, 100]])
     assert len(data.splits.train) == 78
 
@@ -169,7 +170,7 @@ def test_a_class_that_leaks_whole_is_an_error_with_a_way_out():
     images = draw(n=24, splits=np.repeat(["train", "test"], [12, 12]))
     patients = np.where(images.labels == 0, "one", images.patients)
     with pytest.raises(UsageError, match=r"none of class ill is left.*--leaks allow"):
-        split_and_audit(replace(images, patients=patients), leaks="drop")
+        split_and_audit(replace(images, patients=patients), config=BenchmarkConfig(leaks="drop"))
 
 
 def test_note_and_flow_count_the_same_patients():
