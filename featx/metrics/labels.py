@@ -128,9 +128,15 @@ def check_scores(
     Raises
     ------
     UsageError
-        If their number differs from that of the images, or a score is NaN.
+        If scores are no numbers, their number differs from that of the images, or one is NaN.
     """
-    array = np.asarray(scores, dtype=np.float64)
+    try:
+        array = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"scores are no numbers, one per image ({error}); give an array, a list or a column "
+            "of the scores of one model"
+        ) from error
     if array.ndim not in dimensions or len(array) != n_images:
         raise UsageError(
             f"scores of shape {array.shape} for {n_images:,} labels; give one per image"

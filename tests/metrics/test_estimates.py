@@ -161,6 +161,8 @@ def test_net_benefit_covers_its_true_value(images):
     [
         (([0, 1, 1], [0.1, 0.2]), "scores of shape"),
         (([0, 1], [0.1, math.nan]), "scores are NaN for 1 of 2"),
+        (([0, 1], {"model": [0.1, 0.9]}), "scores are no numbers, one per image .float"),
+        (([0, 1], ["low", "high"]), "scores are no numbers, one per image .could not"),
         (([0, None], [0.1, 0.2]), "y_true are missing in 1"),
         (([1, 1], [0.1, 0.2]), "y_true has no negative image"),
         ((["ill", "ill"], [0.1, 0.2]), "one class alone, 'ill'"),
