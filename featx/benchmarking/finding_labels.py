@@ -17,7 +17,7 @@ from featx.benchmarking.config import BenchmarkConfig
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.inventory import PassedOver
 from featx.datasets.tables.cells import clean, finding_of
-from featx.datasets.tables.findings import ALL
+from featx.datasets.tables.labels import ALL
 from featx.errors import UsageError, check_names
 from featx.metrics.scores import FEWEST_PATIENTS
 

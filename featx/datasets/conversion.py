@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.listing import Listing, shared_folder
+from featx.datasets.listing import Listing
 from featx.datasets.locations import list_images
-from featx.datasets.paths import posix
+from featx.datasets.paths import locate_files, posix, shared_folder
 from featx.datasets.rules import OpeningRules
-from featx.datasets.tables.files import locate_files
-from featx.datasets.tables.images import list_frame
+from featx.datasets.tables.rows import list_rows
+from featx.datasets.tables.table import read_frame
 from featx.errors import UsageError
 
 
@@ -67,7 +67,7 @@ def as_images(
     if isinstance(images, str | os.PathLike):
         listing = list_images(images, rules)
     elif hasattr(images, "columns") and ("path" in images.columns or len(images.columns) > 1):
-        listing = list_frame(images, rules)
+        listing = list_rows(read_frame(images), rules)
     else:
         items = _items(images)
         if items and all(isinstance(item, np.ndarray) and item.ndim >= 2 for item in items):

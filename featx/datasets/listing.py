@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -144,17 +143,3 @@ class Listing:
             similar_patients=look_alike(patients or ()),
             remarks=tuple(self.remarks),
         )
-
-
-def shared_folder(paths: Sequence[str]) -> str:
-    """Return the folders that all paths begin with.
-
-    Examples
-    --------
-    >>> shared_folder(["/data/x/a/1.png", "/data/x/b/1.png"]), shared_folder(["a.png", "b.png"])
-    ('/data/x/', '')
-    """
-    steps = [path.split("/")[:-1] for path in paths]
-    # Of lists of steps, not of characters.
-    shared = os.path.commonprefix(steps)  # noqa: RUF071
-    return "/".join([*shared, ""]) if shared else ""

@@ -6,12 +6,12 @@ import os
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders.images import list_files
+from featx.datasets.folders import list_files
 from featx.datasets.listing import Listing
 from featx.datasets.medmnist import list_medmnist
 from featx.datasets.rules import OpeningRules
-from featx.datasets.tables.images import list_table
-from featx.datasets.tables.table import is_table
+from featx.datasets.tables.rows import list_rows
+from featx.datasets.tables.table import is_table, read_table
 from featx.errors import UsageError
 from featx.images.archives import is_archive, list_members
 from featx.images.remote import RemoteFile, find_files, is_url
@@ -28,7 +28,7 @@ def list_images(location: str | os.PathLike[str], rules: OpeningRules) -> Listin
         return list_files(text, find_files(text), rules)
     path = expect(text.removeprefix("file://"), "images")
     if is_table(path.name) and not path.is_dir():
-        return list_table(path, rules)
+        return list_rows(read_table(path), rules)
     rules.check_no_table(text)
     if path.is_dir():
         return list_files(str(path), path, rules)
@@ -43,6 +43,6 @@ def _list_remote_table(url: str, rules: OpeningRules) -> Listing:
     with tempfile.TemporaryDirectory(prefix="featx-") as scratch:
         table = Path(scratch, PurePosixPath(url).name)
         table.write_bytes(RemoteFile(url).read())
-        listing = list_table(table, rules, base=url.rpartition("/")[0])
+        listing = list_rows(read_table(table), rules, base=url.rpartition("/")[0])
     listing.where = url
     return listing

@@ -27,11 +27,6 @@ _IMAGES = re.compile(
 _PERSON = re.compile("cases?|patients?|stud(?:y|ies)|subjects?")
 
 
-def split_word(text: str) -> str:
-    """Return the split that a word names, or the word itself."""
-    return split_of(text) or text.strip()
-
-
 def split_of(name: str) -> str:
     """Return the split that a folder's name says, or nothing.
 

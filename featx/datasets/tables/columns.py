@@ -13,7 +13,7 @@ from featx.datasets.tables.cells import clean, finding_of, value_of
 from featx.datasets.tables.conventions import Convention, recognize
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
-from featx.datasets.words import split_word
+from featx.datasets.words import split_of
 from featx.errors import UsageError, listed, unknown_name
 from featx.images.reading import SUFFIXES
 
@@ -36,6 +36,16 @@ class Choice:
 
     columns: dict[str, str]
     convention: Convention | None = None
+
+    @property
+    def lists(self) -> bool:
+        """Whether an image has the findings of all its rows."""
+        return self.convention is not None and self.convention.lists
+
+    @property
+    def blank(self) -> str:
+        """What a blank cell of a finding's column says."""
+        return "0" if self.convention and self.convention.blank_is_negative else ""
 
 
 def choose_columns(table: Table, rules: OpeningRules, report: RowReport) -> Choice:
@@ -125,7 +135,7 @@ def _fits(table: Table, name: str, role: str) -> bool:
     values = {*map(value_of, table.columns[name])} - {""}
     if role == "split":
         # Folds are often numbered, which says nothing of training and test.
-        return bool(values) and {split_word(value) for value in values} <= {"train", "val", "test"}
+        return bool(values) and all(map(split_of, values))
     return bool(values)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +38,21 @@ class RowReport:
     def add(self, kind: str, place: int, text: str = "") -> None:
         """Note a problem of a row."""
         self.problems.setdefault(kind, {})[place] = shown(text)
+
+    def note_spelling(
+        self, what: str, rows: Iterable[Sequence[str]], groups: Iterable[tuple[str, ...]]
+    ) -> None:
+        """Note the rows with a value that more rows write in another way."""
+        values = list(rows)
+        counts = Counter(name for each in values for name in each)
+        instead: dict[str, str] = {}
+        for group in groups:
+            usual = max(group, key=lambda name: counts[name])
+            instead |= {name: usual for name in group if name != usual}
+        for place, each in enumerate(values):
+            for name in instead.keys() & each:
+                text = f"{name!r}, elsewhere {instead[name]!r}"
+                self.add(f"whose {what} is spelled in two ways", place, text)
 
     def drop(self, reason: str, places: Iterable[int]) -> None:
         """Leave rows out that are no mistake."""

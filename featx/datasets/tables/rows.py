@@ -1,22 +1,24 @@
-"""Rows of a table by role: paths, labels, patients and splits, and what is wrong with them."""
+"""Rows of a table by role, what is wrong with them, and the images that they name."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from featx.datasets.inventory import look_alike
+from featx.datasets.listing import Listing
+from featx.datasets.paths import image_names, locate_rows, locate_urls, posix, shared_folder
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.cells import value_of
 from featx.datasets.tables.columns import Choice, choose_columns
-from featx.datasets.tables.findings import read_findings
-from featx.datasets.tables.labels import has_labels, read_labels
+from featx.datasets.tables.conventions import Convention
+from featx.datasets.tables.labels import has_labels, read_findings, read_labels
 from featx.datasets.tables.report import RowReport
 from featx.datasets.tables.table import Table
-from featx.datasets.words import SPLITS, split_word
+from featx.datasets.words import SPLITS, split_of
 from featx.errors import UsageError
+from featx.images.remote import is_url
 
 _CONTRADICTION = "contradicting another row of the same image"
 _REPEATED = "repeating another row"
@@ -103,19 +105,60 @@ def read_rows(table: Table, rules: OpeningRules) -> TableRows:
         labels, labels_from = read_labels(table, choice, rules, report)
     elif rules.by_class is None and has_labels(table, choice, rules):
         labels, labels_from = _read_known_labels(table, choice, rules, report)
-    _note_spelling("label", labels, _similar_labels(labels), report)
-    splits = [split_word(cell) for cell in cells("split")]
+    report.note_spelling("label", zip(labels), _similar_labels(labels))
+    splits = [split_of(cell) or cell for cell in cells("split")]
     for place, split in enumerate(splits):
         if split not in SPLITS:
             report.add("with an unknown split (train, val, test or none)", place, repr(split))
     patients, patients_from = _read_patients(cells("patient"), paths, choice, rules, report)
     others = {name: cells(name) for name in rules.keep_columns if name in choice.columns}
     for name, values in others.items():
-        _note_spelling(name, values, look_alike(filter(None, values)), report)
+        report.note_spelling(name, zip(values), look_alike(filter(None, values)))
     others |= findings
     return TableRows(
         table, choice, paths, labels, patients, splits, others, labels_from, patients_from, report
     )
+
+
+def list_rows(table: Table, rules: OpeningRules, base: str | None = None) -> Listing:
+    """List the images that a table's rows name; their paths may be relative to a base URL."""
+    rows = read_rows(table, rules)
+    if base is not None or any(map(is_url, rows.paths)):
+        located = locate_urls(rows.paths, table.where, base)
+    else:
+        located = locate_rows(rows.paths, table.folder, rules.root, rows.report)
+    kept = rows.keep_one_each([None if found is None else found[1] for found in located])
+    report = rows.report
+    report.check(rules.skip_problems, rules.external)
+    if not kept:
+        raise UsageError(f"{table.where} lists no image without problems")
+    sources = [found[0] for found in (located[place] for place in kept) if found is not None]
+    patients = [rows.patients[place] for place in kept]
+    names = image_names([rows.paths[place] for place in kept], sources)
+    if rows.choice.convention is not None:
+        report.remarks.append(_read_as(rows.choice.convention, rows.choice.columns))
+    return Listing(
+        names=names,
+        sources=sources,
+        labels=[rows.labels[place] for place in kept],
+        splits=[rows.splits[place] for place in kept],
+        patients=patients if any(patients) else None,
+        where=table.where,
+        shared=shared_folder([*map(posix, names)]),
+        as_given=True,
+        labels_from=rows.labels_from,
+        splits_from=f"column {rows.choice.columns['split']!r}" if any(rows.splits) else "",
+        patients_from=rows.patients_from,
+        columns={n: [cells[place] for place in kept] for n, cells in rows.others.items()},
+        passed_over=report.passed_over(),
+        remarks=report.remarks,
+    )
+
+
+def _read_as(convention: Convention, columns: dict[str, str]) -> str:
+    remark = f" ({convention.remark})" if convention.remark else ""
+    named = ", ".join(f"{role} {name!r}" for role, name in columns.items())
+    return f"read as {convention.name}: {named}{remark}"
 
 
 def _read_known_labels(
@@ -167,7 +210,7 @@ def _read_patients(
     for place, patient in enumerate(patients):
         if re.fullmatch(r"\d[.,]\d+E\+\d+", patient):
             report.add("whose patient number a spreadsheet has rounded", place, repr(patient))
-    _note_spelling("patient", patients, look_alike(filter(None, patients)), report)
+    report.note_spelling("patient", zip(patients), look_alike(filter(None, patients)))
     return patients, f"column {column!r}"
 
 
@@ -187,18 +230,3 @@ def _similar_labels(labels: Iterable[str]) -> list[tuple[str, ...]]:
     groups = [tuple(name for order in group for name in orders[order]) for group in alike]
     alone = (names for order, names in orders.items() if order not in grouped)
     return [*groups, *(tuple(names) for names in alone if len(names) > 1)]
-
-
-def _note_spelling(
-    what: str, values: list[str], groups: Iterable[tuple[str, ...]], report: RowReport
-) -> None:
-    """Note the rows whose value is written in another way in more rows."""
-    counts = Counter(values)
-    instead: dict[str, str] = {}
-    for group in groups:
-        usual = max(group, key=lambda name: counts[name])
-        instead |= {name: usual for name in group if name != usual}
-    for place, value in enumerate(values):
-        if value in instead:
-            text = f"{value!r}, elsewhere {instead[value]!r}"
-            report.add(f"whose {what} is spelled in two ways", place, text)

@@ -1,13 +1,17 @@
-"""Meaning of folders: which are classes, which are splits, and which say neither."""
+"""Images of a folder, an archive or a URL, and which folders are classes, splits, or neither."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders.tree import FileTree
-from featx.datasets.inventory import look_alike
+from featx.datasets.file_tree import FileTree, StoredFile, read_tree
+from featx.datasets.inventory import PassedOver, look_alike
+from featx.datasets.listing import FOLDER_NAMES, Listing
+from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.cells import clean
 from featx.datasets.words import (
     WORDS_OF_SPLITS,
@@ -20,6 +24,7 @@ from featx.datasets.words import (
 )
 from featx.errors import UsageError, listed, printable
 from featx.images.archives import Member
+from featx.images.reading import SUFFIXES
 
 _OUT = (
     "list the images in a table with columns path, label and optionally split (docs: Use your own "
@@ -45,7 +50,52 @@ class Group:
         return not self.folder or path == self.folder or path.startswith(f"{self.folder}/")
 
 
-def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list[Group]:
+def list_files(where: str, files: Path | Mapping[str, StoredFile], rules: OpeningRules) -> Listing:
+    """List the images below a folder, or among the files of an archive or a URL."""
+    tree = read_tree(where, files)
+    groups = _group_folders(tree, rules.by_class, rules.complete)
+    shared = _unwrap(tree) if rules.complete else ""
+    remarks = []
+    if rules.by_class is None and len({group.label for group in groups}) < 2:
+        only = "the only class folder is " + ", ".join(group.folder for group in groups)
+        why = only if groups else "there are no class folders"
+        remarks.append(f"labels are unknown: {why}")
+        groups = _group_folders(tree, False, rules.complete)
+    remarks += _say_subfolders(tree, groups)
+    listing = Listing([], [], [], [], None, tree.where, shared and f"{shared}/", remarks=remarks)
+    remarks += [f"{folder} seems to be a copy" for folder in tree.copies()]
+    if empty := tree.empty():
+        remarks.append(f"no image in {listed(empty, 5)}")
+    again = _linked_twice(tree, groups)
+    used: set[str] = set()
+    for group in groups:
+        found = [name for name in tree.below(group.folder) if name not in again]
+        if group.label and not found:
+            raise UsageError(
+                f"the class folder {tree.name(group.folder)} has no image"
+                f"{_in_words(tree, group.folder)}; add some, or remove the folder"
+            )
+        used.update(found)
+        listing.names += found
+        listing.sources += [tree.sources[name] for name in found]
+        listing.labels += [group.label] * len(found)
+        listing.splits += [group.split] * len(found)
+    if not listing.names:
+        raise UsageError(_nothing_found(tree))
+    listing.labels_from = FOLDER_NAMES if any(listing.labels) else ""
+    listing.splits_from = FOLDER_NAMES if any(listing.splits) else ""
+    listing.passed_over = tree.passed_over()
+    for reason, names in (
+        ("beside the folders of classes and splits", sorted(set(tree.sources) - used - again)),
+        ("reached by links a second time", sorted(again)),
+    ):
+        if names:
+            folders = Counter(name.rpartition("/")[0] or "." for name in names)
+            listing.passed_over.append(PassedOver.of(reason, names, kinds=folders))
+    return listing
+
+
+def _group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list[Group]:
     """Find the folders of classes and splits; an empty list if there are no class folders.
 
     Where `by_class` is None, folders that name no class are not refused.
@@ -53,7 +103,7 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
     _check_other_pictures(tree)
     if by_class is False and not by_split:
         return [Group("", "", "")]
-    top = unwrap(tree)
+    top = _unwrap(tree)
     splits = _split_folders(tree, top)
     if not splits:
         groups = _split_inside(tree, [Group(each, last_of(each), "") for each in tree.inside(top)])
@@ -64,7 +114,7 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
         groups = [
             Group(inner, last_of(inner), split.split)
             for split in splits
-            for inner in tree.inside(unwrap(tree, split.folder))
+            for inner in tree.inside(_unwrap(tree, split.folder))
         ]
     else:
         return splits
@@ -76,12 +126,12 @@ def group_folders(tree: FileTree, by_class: bool | None, by_split: bool) -> list
     return [replace(group, label=printable(clean(group.label) or group.label)) for group in groups]
 
 
-def unwrap(tree: FileTree, top: str = "") -> str:
+def _unwrap(tree: FileTree, top: str = "") -> str:
     """Skip single folders around the class or split folders."""
     folders = tree.inside(top)
     if len(folders) != 1 or split_of(folders[0]) or not tree.inside(folders[0]):
         return top
-    return unwrap(tree, folders[0])
+    return _unwrap(tree, folders[0])
 
 
 def _split_folders(tree: FileTree, top: str) -> list[Group]:
@@ -200,7 +250,7 @@ def _check_subfolders(tree: FileTree, groups: Sequence[Group], top: str) -> None
             )
 
 
-def say_subfolders(tree: FileTree, groups: Sequence[Group], most: int = 5) -> list[str]:
+def _say_subfolders(tree: FileTree, groups: Sequence[Group], most: int = 5) -> list[str]:
     """Say which classes are made of a few named subfolders, as bacteria and virus."""
     said = []
     for group in groups:
@@ -248,3 +298,39 @@ def _give(tree: FileTree) -> str:
 
 def _listed(folders: Iterable[str]) -> str:
     return printable(listed(map(last_of, folders), 6))
+
+
+def _linked_twice(tree: FileTree, groups: Sequence[Group]) -> set[str]:
+    """Return images to which several links lead; refuse those under two classes or splits."""
+    first: dict[Hashable, tuple[str, Group]] = {}
+    again = set()
+    for group in groups:
+        for name in tree.below(group.folder):
+            other, known = first.setdefault(tree.identity(name), (name, group))
+            if known != group:
+                raise UsageError(
+                    f"{tree.name(other)} and {tree.name(name)} are the same file, reached by a "
+                    "link, under different classes or splits. Remove one of them"
+                )
+            if other != name:
+                again.add(name)
+    return again
+
+
+def _in_words(tree: FileTree, folder: str) -> str:
+    """Return the kinds of files below a folder that are passed over, in parentheses."""
+    start = f"{folder}/" if folder else ""
+    names = [name for each in tree.others.values() for name in each if name.startswith(start)]
+    others = Counter(PurePosixPath(name).suffix.lower() or "without suffix" for name in names)
+    seen = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(4))
+    return f" (it has {seen})" if seen else " (it is empty)"
+
+
+def _nothing_found(tree: FileTree) -> str:
+    if tree.sources:
+        return (
+            f"{tree.where} has {len(tree.sources):,} images but no class folders; put each class "
+            "into a folder of its own, or list the images in a table with columns path, label"
+        )
+    kinds = ", ".join(sorted(SUFFIXES))
+    return f"{tree.where} has no image of a kind that featx reads, {kinds}{_in_words(tree, '')}"

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from featx.datasets.folders.walk import (
-    DEEPEST,
-    identity_of,
-    is_litter,
-    is_passed_over,
-    joined,
-    walk_folders,
-)
 from featx.datasets.inventory import PassedOver
 from featx.errors import UsageError, printable
 from featx.images.archives import Member
@@ -26,13 +19,89 @@ from featx.images.sources import read_beginning
 
 StoredFile = Path | Member | RemoteFile
 
+_DEEPEST = 100
+
+# Added by operating systems, network storage and tools; passed over without a word.
+_LITTER = frozenset(
+    "__macosx|.ds_store|icon\r|thumbs.db|ehthumbs.db|desktop.ini|lost+found|dicomdir|@eadir|#recycle|"
+    "#snapshot|@recycle|@recently-snapshot|$recycle.bin|system volume information|"
+    ".ipynb_checkpoints".split("|")
+)
+
 # Annotations, one per image in many collections; not worth a look into each.
 _NO_IMAGES = frozenset({".txt", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".md", ".npy"})
 
 _HIDDEN = "hidden"
-_TOO_DEEP = f"in more than {DEEPEST} nested folders"
+_TOO_DEEP = f"in more than {_DEEPEST} nested folders"
 _BY_SUFFIX = "with a suffix that no image has"
 _EXPECTED = (_HIDDEN, _BY_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder by its path below the root, with its subfolders and files by name.
+
+    `same_as` is the path under which the walk has come to the same folder before.
+    """
+
+    path: str
+    folders: list[str]
+    files: list[str]
+    same_as: str | None = None
+    too_deep: bool = False
+
+
+def _is_passed_over(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in _LITTER
+
+
+def joined(folder: str, name: str) -> str:
+    """Return the path of a name in a folder, of which the root is the empty path."""
+    return f"{folder}/{name}" if folder else name
+
+
+def walk_folders(root: Path, on_error: Callable[[Path, OSError], None]) -> Iterator[Folder]:
+    """Yield a folder and those below it, in order; one that links lead to is yielded twice.
+
+    A folder that cannot be listed is given to `on_error`, as in `os.walk`.
+    """
+    pending: list[tuple[str, tuple[Hashable, ...]]] = [("", ())]
+    first: dict[Hashable, str] = {}
+    again: set[Hashable] = set()
+    while pending:
+        path, above = pending.pop()
+        if len(above) > _DEEPEST:
+            yield Folder(path, [], [], too_deep=True)
+            continue
+        try:
+            identity, folders, files = _entries(root / path)
+        except OSError as error:
+            on_error(root / path, error)
+            continue
+        # A link to a folder above, or to one that two paths have led to.
+        if identity in above or identity in again:
+            continue
+        if identity in first:
+            again.add(identity)
+        yield Folder(path, folders, files, first.get(identity))
+        first.setdefault(identity, path)
+        inner = [joined(path, name) for name in reversed(folders) if not _is_passed_over(name)]
+        pending += [(each, (*above, identity)) for each in inner]
+
+
+def _entries(folder: Path) -> tuple[Hashable, list[str], list[str]]:
+    """Return a folder's identity, its subfolders and its files."""
+    identity = identity_of(folder, folder.stat())
+    with os.scandir(folder) as entries:
+        listed = sorted((entry.name, entry.is_dir()) for entry in entries)
+    folders = [name for name, is_folder in listed if is_folder]
+    return identity, folders, [name for name, is_folder in listed if not is_folder]
+
+
+def identity_of(path: Path, status: os.stat_result) -> Hashable:
+    """Return what all links to a file or folder share."""
+    # Some file systems number no files.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 @dataclass
@@ -59,7 +128,7 @@ class FileTree:
 
     def add_file(self, path: str, source: StoredFile) -> None:
         """Add a file as an image or as one that is passed over."""
-        if is_litter(path.rpartition("/")[2]):
+        if path.rpartition("/")[2].lower() in _LITTER:
             return
         reason = _why_no_image(path, source)
         if reason:
@@ -147,10 +216,10 @@ def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
         return tree
     for path, source in files.items():
         parts = path.split("/")
-        place = next((i for i, name in enumerate(parts[:-1]) if is_passed_over(name)), None)
+        place = next((i for i, name in enumerate(parts[:-1]) if _is_passed_over(name)), None)
         if place is not None:
             _hide(tree, "/".join(parts[:place]), parts[place])
-        elif len(parts) > DEEPEST:
+        elif len(parts) > _DEEPEST:
             tree.pass_over(_TOO_DEEP, path)
         else:
             tree.add_folder("/".join(parts[:-1]))
@@ -180,7 +249,7 @@ def _refuse(folder: Path, error: OSError) -> None:
 
 def _hide(tree: FileTree, above: str, folder: str) -> None:
     """Count a hidden folder once; litter is not counted."""
-    if folder.startswith(".") and not is_litter(folder):
+    if folder.startswith(".") and folder.lower() not in _LITTER:
         tree.pass_over(_HIDDEN, f"{joined(above, folder)}/")
 
 

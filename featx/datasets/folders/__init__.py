@@ -1,1 +1,0 @@
-"""Images of folders, archives and URLs, with classes and splits by folder name."""
