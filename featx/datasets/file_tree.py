@@ -23,9 +23,12 @@ _DEEPEST = 100
 
 # Added by operating systems, network storage and tools; passed over without a word.
 _LITTER = frozenset(
-    "__macosx|.ds_store|icon\r|thumbs.db|ehthumbs.db|desktop.ini|lost+found|dicomdir|@eadir|#recycle|"
-    "#snapshot|@recycle|@recently-snapshot|$recycle.bin|system volume information|"
-    ".ipynb_checkpoints".split("|")
+    (
+        *("__macosx", ".ds_store", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot"),
+        *("$recycle.bin", "system volume information", "lost+found", "dicomdir"),
+        ".ipynb_checkpoints",
+    )
 )
 
 # Annotations, one per image in many collections; not worth a look into each.
