@@ -16,8 +16,6 @@ from featx.datasets.rules import IN_HEADER
 from featx.errors import UsageError, listed
 from featx.metrics.subgroups import MISSING
 
-__all__ = ["AGE_CUTS", "Bands", "divide", "masks_of", "one_column", "parse_subgroups", "written"]
-
 Mask = npt.NDArray[np.bool_]
 
 AGE_CUTS = (2.0, 12.0, 18.0, 40.0, 65.0)
@@ -35,11 +33,6 @@ _OTHER_UNIT = re.compile(r"(?i)month|week|day|group")
 
 def parse_subgroups(given: str | Sequence[str]) -> dict[str, tuple[float, ...]]:
     """Read ``sex,age:5,18,65``; return the cut points of each column, none where none are given.
-
-    Raises
-    ------
-    UsageError
-        If a column is named twice, or cut points do not ascend.
 
     Examples
     --------
@@ -101,16 +94,9 @@ def one_column(given: str) -> str:
 
 @dataclass(frozen=True)
 class Bands:
-    """Divide images by a column.
+    """Divide images by a column: each value is a group, or bands begin at ascending cut points.
 
-    Parameters
-    ----------
-    column : str
-        Name of the column.
-    rule : {"values", "given", "ages", "quartiles"}
-        Each value is a group, or bands begin at cut points: those given, ages, or quartiles.
-    cuts : tuple of float
-        Cut points, ascending; a band includes its lower one.
+    By `rule` "given", "ages" or "quartiles" there are `cuts`, by "values" none.
 
     Examples
     --------
@@ -129,11 +115,6 @@ class Bands:
 
         Numbers of more than ten different values are put into bands: ages in years (columns named
         age) at `AGE_CUTS`, all others, and ages that would be of one band, at their quartiles.
-
-        Raises
-        ------
-        UsageError
-            If the column is empty, has too many values, or texts where cut points are given.
         """
         filled = [cell for cell in map(str, cells) if cell]
         numbers = np.array([_number(cell) for cell in filled])
@@ -169,13 +150,7 @@ class Bands:
         return cls(column)
 
     def masks(self, cells: npt.NDArray[np.str_]) -> dict[str, Mask]:
-        """Return which images are in each group that has any, those without a value last.
-
-        Raises
-        ------
-        UsageError
-            If a cell that should be a number is a text.
-        """
+        """Return which images are in each group that has any, those without a value last."""
         filled = [cell for cell in cells.tolist() if cell]
         groups = np.array(cells, dtype=object)
         if self.cuts:
@@ -214,13 +189,7 @@ class Bands:
 
 
 def divide(subgroups: str | Sequence[str], images: ImageDataset) -> list[Bands]:
-    """Choose the groups of each column by the values of images.
-
-    Raises
-    ------
-    UsageError
-        If a column is missing, or cannot divide images.
-    """
+    """Choose the groups of each column by the values of images."""
     wanted = parse_subgroups(subgroups)
     missing = [name for name in wanted if name not in images.columns]
     if missing:

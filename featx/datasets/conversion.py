@@ -26,32 +26,16 @@ def as_images(
     rules: OpeningRules | None = None,
     **others: Any,
 ) -> ImageDataset:
-    """Make an `ImageDataset` of images in any form.
+    """Make an `ImageDataset` of images in any form, by rules that are given whole or by name.
 
-    Parameters
-    ----------
-    images : ImageDataset, path-like, data frame, sequence of path-like, or ndarray
-        - an `ImageDataset`, returned as it is;
-        - a path or URL that `ImageDataset.open` takes: a folder, archive, table or ``.npz`` file;
-        - a data frame with columns as in a table, or with one column of paths;
-        - a list, array or Series of image files, without labels unless `labels` is given;
-        - a list of arrays of shape (height, width[, 3]), or one array of shape
-          (n_images, height, width[, 3]), without labels.
-    patients : str, optional
-        As in `ImageDataset.open`; no rule is for an `ImageDataset` or arrays.
-    rules : OpeningRules, optional
-        All rules; or give them by name, as in `ImageDataset.open`.
-    **others
-        Single rules by name.
+    Images are one of these, and rules are for all but the first and the last:
 
-    Returns
-    -------
-    ImageDataset
-
-    Raises
-    ------
-    UsageError
-        If `images` is none of these, a file does not exist, or as in `ImageDataset.open`.
+    - an `ImageDataset`, returned as it is;
+    - a path or URL that `ImageDataset.open` takes: a folder, archive, table or ``.npz`` file;
+    - a data frame with columns as in a table, or with one column of paths;
+    - a list, array or Series of image files, without labels unless `labels` is given;
+    - a list of arrays of shape (height, width[, 3]), or one array of shape
+      (n_images, height, width[, 3]), without labels.
 
     Examples
     --------

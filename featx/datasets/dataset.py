@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from featx.datasets.arrays import list_arrays
 from featx.datasets.headers import read_header_columns
 from featx.datasets.inventory import Inventory, summarize
-from featx.datasets.listing import Listing
+from featx.datasets.listing import Listing, list_arrays
 from featx.datasets.locations import list_images
 from featx.datasets.naming import labels_from_names
 from featx.datasets.patients import find_patients

@@ -30,13 +30,7 @@ Found = TypeVar("Found")
 
 
 def find_in_header(source: Source, find: Callable[[bytes], Found | None]) -> Found | None:
-    """Search a DICOM file's beginning, and then the whole; None where it is no DICOM file.
-
-    Raises
-    ------
-    UnreadableImageError
-        If the file is empty or damaged.
-    """
+    """Search a DICOM file's beginning, and then the whole; None where it is no DICOM file."""
     if isinstance(source, np.ndarray):
         return None
     beginning = read_beginning(source, HEADER_BYTES)

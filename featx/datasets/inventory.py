@@ -78,25 +78,11 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Hold what was found when a collection was opened.
+    """Hold what was found when a collection was opened, and what was passed over or looks odd.
 
-    Parameters
-    ----------
-    where : str
-        What was opened, as it was given.
-    counts : mapping of str to mapping of str to int
-        Number of images by class and split; ``""`` is no label and no split.
-    n_patients : int or None
-        Number of patients; None where unknown.
-    labels_from, splits_from, patients_from : str
-        Source: ``"folder names"``, ``"column 'label'"``, ``"rule 'kermany'"``, ...; ``""`` where
-        there are none.
-    passed_over : tuple of PassedOver
-        Files or rows that are not used.
-    similar_classes, similar_patients : tuple of tuple of str
-        Names that differ only in how they are written.
-    remarks : tuple of str
-        Anything else that was noticed.
+    `counts` are images by class and split, ``""`` being none; the number of patients is None where
+    they are unknown. Labels, splits and patients come from ``"folder names"``,
+    ``"column 'label'"``, ``"rule 'kermany'"``, ..., or ``""`` where there are none.
 
     Examples
     --------

@@ -15,34 +15,11 @@ Indices = npt.NDArray[np.int64]
 def hold_out(
     y: npt.ArrayLike, groups: npt.ArrayLike, *, test_size: float = 0.2, random_state: int = 0
 ) -> tuple[Indices, Indices]:
-    """Split images into training and test sets by patient, stratified by class.
+    """Split images into training and test sets by patient, stratified by class; return indices.
 
     Unlike scikit-learn's ``GroupShuffleSplit`` it keeps class proportions, and unlike one fold of
-    ``StratifiedGroupKFold`` it takes any `test_size`. Use it for a single test set, and
-    `patient_folds` for cross-validation.
-
-    Parameters
-    ----------
-    y : array-like of int or str, shape (n_images,)
-        Class of each image.
-    groups : array-like of int or str, shape (n_images,)
-        Patient of each image.
-    test_size : float, default=0.2
-        Proportion of the images of each class in the test set, between 0 and 1, approximated by
-        whole patients. A patient with images of several classes counts for the rarest.
-    random_state : int, default=0
-        Random seed.
-
-    Returns
-    -------
-    train, test : ndarray of int64
-        Indices of the images, ascending.
-
-    Raises
-    ------
-    UsageError
-        If `test_size` is not between 0 and 1, a label or a patient is missing, or no division by
-        patient has every class in both.
+    ``StratifiedGroupKFold`` it takes any `test_size`, a proportion of the images of each class that
+    whole patients approximate. A patient with images of several classes counts for the rarest.
 
     Examples
     --------
@@ -154,32 +131,9 @@ def patient_folds(
 ) -> list[tuple[Indices, Indices]]:
     """Split images into cross-validation folds by patient, stratified by class.
 
-    A shuffled ``StratifiedGroupKFold`` of scikit-learn with fewer folds where a class has few
-    patients. The result can be given as ``cv`` to scikit-learn's searches.
-
-    Parameters
-    ----------
-    y : array-like of int or str, shape (n_images,)
-        Class of each image.
-    groups : array-like of int or str, shape (n_images,)
-        Patient of each image.
-    n_splits : int, default=5
-        Greatest number of folds, at least 2. At most the number of patients of the smallest class
-        is used, unless every class is in all training images only with more.
-    random_state : int, default=0
-        Random seed.
-
-    Returns
-    -------
-    list of (ndarray of int64, ndarray of int64)
-        Indices of training and validation images, one pair per fold; every image is validated
-        once.
-
-    Raises
-    ------
-    UsageError
-        If `n_splits` is less than 2, a label or a patient is missing, or in no division by patient
-        every class is in the training images of each fold.
+    A shuffled ``StratifiedGroupKFold`` of scikit-learn with at most as many folds as the smallest
+    class has patients, unless every class is in all training images only with more. Returns indices
+    of training and validation images, as scikit-learn's searches take them as ``cv``.
 
     Examples
     --------

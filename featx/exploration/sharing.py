@@ -23,8 +23,6 @@ from featx.metrics.scores import flatten
 from featx.runtime.files import put_bytes
 from featx.runtime.serialization import plain_json
 
-__all__ = ["Sharing", "measure_sharing", "nearest_other", "protect"]
-
 _COMPONENTS, _BITS = (None, 64, 16, 4), (None, 4, 1)
 # Levels lie within so many standard deviations around the mean.
 _SPAN = 3.0
@@ -142,13 +140,7 @@ def _written(
 def measure_sharing(
     matrix: FeatureMatrix, components: int | None = None, bits: int | None = None
 ) -> Sharing:
-    """Measure re-identification and AUC of features as they are, of variants and of that written.
-
-    Raises
-    ------
-    UsageError
-        If patients are unknown, or none has several images.
-    """
+    """Measure re-identification and AUC of features as they are, in variants and as written."""
     if not matrix.patients_known:
         raise UsageError(
             f"the patients of {matrix!r} are unknown, so re-identification cannot be measured; "

@@ -13,8 +13,6 @@ from PIL import Image
 
 from featx.errors import UsageError, check_names, find_name
 
-__all__ = ["SQUASH", "Framing", "Size"]
-
 Fit = Literal["squash", "shorter", "square"]
 Filter = Literal["area", "box", "bilinear", "hamming", "bicubic", "lanczos", "skimage"]
 Center = Literal["round", "floor"]

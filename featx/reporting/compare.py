@@ -27,20 +27,10 @@ _ALARMS = ("unfinished", "leak", "synthetic", "alarm")
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """Hold one model in both runs.
+    """Hold AUC and accuracy of one model in both runs, nan where undefined, and their differences.
 
-    Parameters
-    ----------
-    label : str
-        Name of the model.
-    same_images : bool
-        Whether both runs have predictions of the same test images, so that differences are tested.
-    values : mapping of str to (float, float)
-        AUC and accuracy in the first and the second run; nan where undefined.
-    differences : mapping of str to Difference
-        Second run minus first run, with p-values adjusted by Holm's method over all models.
-    untested : str
-        What differs between the predictions of both runs, so that nothing is tested; else empty.
+    Differences are second run minus first, with p-values adjusted by Holm's method over all models;
+    nothing is tested where the predictions of both runs differ as `untested` says.
     """
 
     label: str
@@ -54,20 +44,8 @@ class ComparedRow:
 class RunComparison:
     """Hold the comparison of two benchmarks that `compare` returns.
 
-    Parameters
-    ----------
-    names : (str, str)
-        Names of the two runs.
-    rows : tuple of ComparedRow
-        Models in both runs.
-    only_first, only_second : tuple of str
-        Labels of models in one of them.
-    settings : mapping of str to (object, object)
-        Settings that differ.
-    versions : mapping of str to (str, str)
-        Versions of libraries that differ.
-    alarms : tuple of str, default=()
-        What no reader of either run may overlook: leaks, and that it is unfinished.
+    `rows` are models in both runs; settings and versions those that differ; `alarms` what no reader
+    of either run may overlook, such as leaks.
     """
 
     names: tuple[str, str]

@@ -17,8 +17,6 @@ from featx.reporting.figures import SHAPES
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.svg import Axis, Plot
 
-__all__ = ["Divided", "Forest", "find_forests"]
-
 _SHOWN = (
     *("auc", "accuracy", "sensitivity", "specificity", "balanced_accuracy", "brier"),
     *("calibration_slope", "calibration_intercept"),

@@ -11,8 +11,6 @@ from featx.metrics.intervals import Interval
 from featx.reporting.records import BenchmarkRow
 from featx.reporting.results_folder import FINDINGS, GROUPS
 
-__all__ = ["Part", "PartsTable"]
-
 
 @dataclass(frozen=True)
 class Part:

@@ -10,21 +10,9 @@ from featx.reporting.results_folder import read_results
 
 
 def read_pilot(folder: str | Path, metric: str = "auc", row: str | None = None) -> Plan:
-    """Measure on the test images of a benchmark what `featx.metrics.plan` needs.
+    """Measure on the test images of a benchmark of two classes what `featx.metrics.plan` needs.
 
-    Parameters
-    ----------
-    folder : path-like
-        Folder that `featx.benchmark` wrote, of two classes.
-    metric : {"auc", "sensitivity", "specificity", "accuracy"}, default="auc"
-        Figure to plan for; at the row's threshold.
-    row : str, optional
-        Name of the row; not needed where there is one row alone.
-
-    Raises
-    ------
-    UsageError
-        If there is no such row, or there are more than two classes.
+    Figures are at the threshold of the row, which is named where there are several.
     """
     results = read_results(folder)
     predictions = results.predictions.get("", {})

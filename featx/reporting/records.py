@@ -13,19 +13,6 @@ from featx.metrics.operating_point import Threshold
 from featx.metrics.paired_tests import ComparisonResult, verdict
 from featx.metrics.scores import Scores
 
-__all__ = [
-    "END_TO_END",
-    "FITTED",
-    "FUSED",
-    "SAVED",
-    "BenchmarkRow",
-    "Comparison",
-    "Costs",
-    "Difference",
-    "UnitDecision",
-    "current_names",
-]
-
 # Kinds of rows whose classifier is fitted to features, and kept.
 FITTED = ("frozen", "tuned")
 
@@ -55,18 +42,10 @@ def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Costs:
-    """Hold what a model costs.
+    """Hold what a model costs: seconds, sizes, views embedded per second, bytes of the process.
 
-    Parameters
-    ----------
-    seconds_extract, seconds_fit : float or None
-        Seconds to embed all views, and to choose and fit the model, with the tuning of its network.
-    n_features, parameters : int or None
-        Number of feature columns, and of network parameters; None where there are none.
-    images_per_second : float or None
-        Views embedded per second.
-    peak_memory : int or None
-        Largest memory of the process, in bytes.
+    Seconds are those to embed all views, and to choose and fit the model, with the tuning of its
+    network; None where there are none.
     """
 
     seconds_extract: float | None = None
@@ -91,16 +70,9 @@ class Costs:
 
 @dataclass(frozen=True)
 class Difference:
-    """Hold a tested difference of one figure between two models.
+    """Hold a model's figure minus another's, with its 95 % interval and two-sided p-value.
 
-    Parameters
-    ----------
-    value, low, high : float
-        The model's figure minus the other's, with its 95 % interval; nan where undefined.
-    p_value : float
-        Two-sided.
-    verdict : str, default=""
-        The difference in words.
+    Numbers are nan where undefined; the verdict is the difference in words.
     """
 
     value: float
@@ -120,15 +92,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the tested differences of a model from another, by figure.
-
-    Parameters
-    ----------
-    other : str
-        Name of the row compared with.
-    differences : mapping of str to Difference
-        By name of figure: ``auc``, ``accuracy``.
-    """
+    """Hold the tested differences of a model from the row named `other`: ``auc``, ``accuracy``."""
 
     other: str
     differences: Mapping[str, Difference]
@@ -138,18 +102,9 @@ class Comparison:
 class UnitDecision:
     """Hold how the images of a patient or study make one decision.
 
-    Parameters
-    ----------
-    name : str
-        ``"patient"``, or the column that names the units.
-    combined : {"mean", "max"}
-        How the log-odds of images are combined.
-    areas : mapping of str to float
-        AUC by combination, out of fold or on the validation images of a baseline.
-    n_images : int
-        Number of test images.
-    row : str
-        Name of the row of the images.
+    `name` is ``"patient"`` or the column of the units, `combined` ``"mean"`` or ``"max"`` of the
+    log-odds, `areas` the AUC by combination, out of fold or on the validation images of a baseline,
+    `n_images` the number of test images, and `row` the row of the images.
     """
 
     name: str

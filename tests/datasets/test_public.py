@@ -18,8 +18,7 @@ from PIL import Image
 
 from featx.datasets import public as public_sets
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.download import download
-from featx.datasets.public import PublicSet, fetch_public_set, get_public_set
+from featx.datasets.public import PublicSet, download, fetch_public_set, get_public_set
 from featx.errors import FeatxError, UsageError
 
 COUNTS = {
@@ -168,7 +167,7 @@ def test_a_killed_download_is_resumed(server, tmp_path):
     half = len(server.content) // 2
     server.hold, server.cuts = threading.Event(), [half]
     part = tmp_path / "file.part"
-    code = "import sys; from pathlib import Path; from featx.datasets.download import download; "
+    code = "import sys; from pathlib import Path; from featx.datasets.public import download; "
     code += "download(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))"
     arguments = [server.address, str(tmp_path / "file"), str(len(server.content))]
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.DEVNULL)

@@ -51,12 +51,7 @@ def is_dicom(content: bytes) -> bool:
 
 
 def read_dicom(content: bytes, color: str) -> npt.NDArray:
-    """Decode a DICOM file with its modality and VOI transformations.
-
-    Returns
-    -------
-    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255.
+    """Decode a DICOM file with its modality and VOI transformations, see `read_image`.
 
     References
     ----------
