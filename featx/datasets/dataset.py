@@ -16,7 +16,7 @@ from featx.datasets.headers import read_header_columns
 from featx.datasets.inventory import Inventory, summarize
 from featx.datasets.listing import Listing, list_arrays
 from featx.datasets.locations import list_images
-from featx.datasets.naming import labels_from_names
+from featx.datasets.naming import from_names
 from featx.datasets.patients import find_patients
 from featx.datasets.rules import OpeningRules
 from featx.images.reading import Color
@@ -267,7 +267,7 @@ class ImageDataset:
     def from_listing(cls, listing: Listing, rules: OpeningRules) -> ImageDataset:
         """Apply the rules of `open` to listed images."""
         if rules.complete and rules.labels is not None:
-            listing.labels = labels_from_names(listing.searched, rules.labels)
+            listing.labels = from_names("label", listing.searched, rules.labels)
             listing.labels_from = f"rule '{rules.labels}'"
         if rules.complete and rules.rename_labels:
             listing = listing.rename_labels(rules.rename_labels)

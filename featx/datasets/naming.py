@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from featx.errors import UsageError
 from featx.runtime.kinds import shown
 
-NamePreset = Callable[[str], str | None]
+_NameRule = Callable[[str], str | None]
 
 
 def _kermany(name: str) -> str | None:
@@ -33,7 +34,7 @@ def _kermany_subtype(name: str) -> str | None:
     return "normal" if re.match(r"(?:normal2?-)?(?:im-)?\d+-", file) else None
 
 
-PRESETS: dict[str, dict[str, NamePreset]] = {
+_PRESETS: dict[str, dict[str, _NameRule]] = {
     "patient": {"kermany": _kermany},
     "label": {"kermany-subtype": _kermany_subtype},
 }
@@ -41,32 +42,19 @@ PRESETS: dict[str, dict[str, NamePreset]] = {
 _KNOWN = {"patient": "kermany, dicom", "label": "kermany-subtype"}
 
 
-def patients_from_names(names: Sequence[str], rule: str, remedy: str = "") -> list[str]:
-    r"""Read each image's patient from its name.
+def from_names(
+    what: Literal["patient", "label"], names: Sequence[str], rule: str, remedy: str = ""
+) -> list[str]:
+    r"""Read each image's patient or class from its name.
 
     Examples
     --------
-    >>> patients_from_names(["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_")
+    >>> from_names("patient", ["a/p01_x.png", "b/p02_y.png"], r"(p\d+)_")
     ['p01', 'p02']
-    """
-    return _read_names("patient", names, rule, remedy)
-
-
-def labels_from_names(names: Sequence[str], rule: str) -> list[str]:
-    r"""Read each image's class from its name.
-
-    Examples
-    --------
-    >>> labels_from_names(["x/person1_virus_6.jpeg", "y/IM-0115-0001.jpeg"], "kermany-subtype")
+    >>> from_names("label", ["person1_virus_6.jpeg", "IM-0115-0001.jpeg"], "kermany-subtype")
     ['virus', 'normal']
-    >>> labels_from_names(["a_sick.png", "b_well.png"], r"_(\w+)\.png")
-    ['sick', 'well']
     """
-    return _read_names("label", names, rule)
-
-
-def _read_names(what: str, names: Sequence[str], rule: str, remedy: str = "") -> list[str]:
-    find = PRESETS[what].get(rule.lower()) or _compile(what, rule)
+    find = _PRESETS[what].get(rule.lower()) or _compile(what, rule)
     values = [find(name) or "" for name in names]
     unmatched = [name for name, value in zip(names, values, strict=True) if not value]
     if unmatched:
@@ -78,7 +66,7 @@ def _read_names(what: str, names: Sequence[str], rule: str, remedy: str = "") ->
     return values
 
 
-def _compile(what: str, rule: str) -> NamePreset:
+def _compile(what: str, rule: str) -> _NameRule:
     try:
         pattern = re.compile(rule)
     except (re.error, RecursionError, OverflowError) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from featx.datasets.headers import find_in_header
-from featx.datasets.naming import patients_from_names
+from featx.datasets.naming import from_names
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, UnreadableImageError, UsageError
 from featx.images.dicom.reader import read_patient
@@ -36,7 +36,7 @@ def find_patients(
     if known is None and rule is not None and rule.lower() == "dicom":
         return _patients_from_headers(names, sources, secret)
     if known is None and rule is not None:
-        known = patients_from_names(names, rule, rules.patient_remedy)
+        known = from_names("patient", names, rule, rules.patient_remedy)
     if known is None or secret is None:
         return None if known is None else list(known)
     return [hash_patient(patient, secret) for patient in known]

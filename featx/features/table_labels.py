@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.datasets.naming import patients_from_names
+from featx.datasets.naming import from_names
 from featx.datasets.paths import PathEnds, posix
 from featx.datasets.patients import hash_patient
 from featx.datasets.rules import OpeningRules
@@ -47,7 +47,7 @@ def labels_from_table(matrix: FeatureMatrix, table: Any, rules: OpeningRules) ->
     own_patients, own_splits = bool(rows.patients_from), any(rows.splits)
     by_rule = rules.patients is not None and not own_patients
     if by_rule:
-        patients = patients_from_names(matrix.names, str(rules.patients))
+        patients = from_names("patient", matrix.names, str(rules.patients))
     for row in kept:
         for place in images[row]:
             labels[place] = code[rows.labels[row]]

@@ -163,11 +163,11 @@ def _read_tiff(tiff: Tiff, color: Color) -> npt.NDArray:
             _load(image)
             if not image.mode.startswith("I;16"):
                 return _convert(image, color)
-            return _in_color(to_intensities(np.asarray(image), tiff.declared_bits), color)
+            return in_color(to_intensities(np.asarray(image), tiff.declared_bits), color)
     stored = decode_values(tiff)
     white_is_zero = tiff.photometric == 0
     pixels = _scale_deep(stored, tiff.alpha, tiff.declared_bits, white_is_zero=white_is_zero)
-    return _upright(_in_color(pixels, color), tiff.orientation)
+    return _upright(in_color(pixels, color), tiff.orientation)
 
 
 def _read_png(png: Png, color: Color) -> npt.NDArray:
@@ -177,7 +177,7 @@ def _read_png(png: Png, color: Color) -> npt.NDArray:
         if png.bits < 16:
             return _upright(_convert(image, color), orientation)
         pixels = _scale_deep(*_decode_deep_png(png, image))
-    return _upright(_in_color(pixels, color), orientation)
+    return _upright(in_color(pixels, color), orientation)
 
 
 def _decode_deep_png(png: Png, image: Image.Image) -> tuple[npt.NDArray, bool, int | None]:
@@ -220,7 +220,8 @@ def _scale_deep(
     return pixels[..., 0] if count == 1 else pixels
 
 
-def _in_color(pixels: npt.NDArray, color: Color) -> npt.NDArray:
+def in_color(pixels: npt.NDArray, color: Color) -> npt.NDArray:
+    """Return intensities in gray or in three colors, whichever they have."""
     if pixels.ndim == 3:
         return to_luminance(pixels) if color == "gray" else pixels
     return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from featx.errors import UnreadableImageError
 from featx.images.archives import Member
 from featx.images.degradation import Degraded, derived_pair, original_of
-from featx.images.depth import find_bits, to_intensities, to_luminance
+from featx.images.depth import find_bits, to_intensities
 from featx.images.dicom.reader import is_dicom
 from featx.images.file_limits import read_bytes
 from featx.images.layouts import check_layout
-from featx.images.reading import Color, count_channels, read_image, undeclared_bits
+from featx.images.reading import Color, count_channels, in_color, read_image, undeclared_bits
 from featx.images.remote import RemoteFile
 from featx.images.revisions import row_key
 from featx.images.tiff_tags import is_tiff
@@ -131,9 +131,6 @@ def _array_in_color(source: npt.NDArray, color: Color) -> npt.NDArray:
     bits = 1 if pixels.dtype == bool else 8 * pixels.dtype.itemsize
     check_layout("array", "gray" if pixels.ndim == 2 else "RGB", bits, kind)
     pixels = to_intensities(pixels)
-    if pixels.ndim == 2:
-        return pixels if color == "gray" else np.repeat(pixels[..., np.newaxis], 3, axis=2)
-    if color == "rgb":
-        return pixels
-    luminance = to_luminance(pixels)
-    return luminance.round().astype(np.uint8) if pixels.dtype == np.uint8 else luminance
+    found = in_color(pixels, color)
+    # Luminance is of floats.
+    return found.round().astype(np.uint8) if pixels.dtype == np.uint8 else found

@@ -53,6 +53,11 @@ class DrawnModel:
     auc: float
     shown: bool
 
+    def rates(self, threshold: float) -> tuple[float, float]:
+        """Return sensitivity and false positive rate at a threshold."""
+        called = self.probability >= threshold
+        return float(called[self.positive].mean()), float(called[~self.positive].mean())
+
     @property
     def auc_text(self) -> str:
         """AUC as the legend shows it."""
@@ -90,9 +95,8 @@ def _roc_plot(models: Models, curves: Mapping[int, Curve], positive: str, corner
         plot.band(curve.grid, curve.low, curve.high, model.style)
         plot.line(curve.x, curve.y, model.style)
         if model.threshold is not None:
-            called = model.probability >= model.threshold
             tip = f"{model.label}: operating point {model.threshold:.3f}"
-            x, y = called[~model.positive].mean(), called[model.positive].mean()
+            y, x = model.rates(model.threshold)
             plot.point(x, y, model.style, model.shape, tip)
     return plot.svg()
 
@@ -251,16 +255,15 @@ def robustness_figures(
             _SMALL,
         )
         for place, row in robust.items():
-            plot.begin_group(place, place in shown)
             own = [p for p in row.robustness if p["degradation"] in ("none", name)]
             own = [p for p in own if p["auc"] is not None]
-            plot.line([p["grade"] for p in own], [p["auc"] for p in own], styles[place])
-            for p in own:
-                if p["auc_low"] is not None:
-                    plot.whisker(p["grade"], p["auc_low"], p["auc_high"], styles[place])
-                tip = f"{row.label}, grade {p['grade']}: {p['auc']:.3f}"
-                plot.point(p["grade"], p["auc"], styles[place], "circle", tip)
-            plot.end_group()
+            with plot.group(place, place in shown):
+                plot.line([p["grade"] for p in own], [p["auc"] for p in own], styles[place])
+                for p in own:
+                    if p["auc_low"] is not None:
+                        plot.whisker(p["grade"], p["auc_low"], p["auc_high"], styles[place])
+                    tip = f"{row.label}, grade {p['grade']}: {p['auc']:.3f}"
+                    plot.point(p["grade"], p["auc"], styles[place], "circle", tip)
         drawn[name] = plot.svg()
     return drawn
 
@@ -362,9 +365,8 @@ def cost_figure(rows: Sequence[BenchmarkRow], styles: Sequence[str]) -> Markup |
 def _grouped(plot: Plot, models: Models) -> Iterator[tuple[int, DrawnModel]]:
     """Yield place and model; what is drawn meanwhile belongs to the model."""
     for place, model in models.items():
-        plot.begin_group(place, model.shown)
-        yield place, model
-        plot.end_group()
+        with plot.group(place, model.shown):
+            yield place, model
 
 
 def _names(models: Models) -> str:

@@ -106,20 +106,23 @@ class Forest:
             24 + int(_CHARACTER * max(map(len, names))),
         )
         for place, model in self.models.items():
-            plot.begin_group(place, model.shown)
-            whole = model.whole.metrics[column.field].value
-            if math.isfinite(whole):
-                plot.line([whole, whole], [n - 0.5, -0.5], f"{model.style} d2")
-            for y, group in self.points(place):
-                found = group.scores.metrics[column.field]
-                if math.isfinite(found.low) and math.isfinite(found.high):
-                    plot.interval(y, found.low, found.high, model.style)
-                if math.isfinite(found.value):
-                    shape = SHAPES.get(model.row.kind, "circle")
-                    tip = f"{model.row.label}, {group.group}: {found}, {group.scores.n:,} images"
-                    plot.point(found.value, y, model.style, shape, tip)
-            plot.end_group()
+            with plot.group(place, model.shown):
+                self._draw_model(plot, place, column.field)
         return plot.svg()
+
+    def _draw_model(self, plot: Plot, place: int, figure: str) -> None:
+        model = self.models[place]
+        whole = model.whole.metrics[figure].value
+        if math.isfinite(whole):
+            plot.line([whole, whole], [len(self.groups) - 0.5, -0.5], f"{model.style} d2")
+        for y, group in self.points(place):
+            found = group.scores.metrics[figure]
+            if math.isfinite(found.low) and math.isfinite(found.high):
+                plot.interval(y, found.low, found.high, model.style)
+            if math.isfinite(found.value):
+                shape = SHAPES.get(model.row.kind, "circle")
+                tip = f"{model.row.label}, {group.group}: {found}, {group.scores.n:,} images"
+                plot.point(found.value, y, model.style, shape, tip)
 
     def points(self, place: int) -> list[tuple[float, Subgroup]]:
         """Return the groups of one model with their heights, models of a group side by side."""

@@ -135,8 +135,8 @@ def operating_cost(model: DrawnModel, threshold: float, point: OperatingPoint) -
     best = point.threshold(model.positive, model.probability)
     figures = []
     for cut in (threshold, best):
-        called = model.probability >= cut
-        figures.append((cut, called[model.positive].mean(), 1 - called[~model.positive].mean()))
+        sensitivity, false_alarms = model.rates(cut)
+        figures.append((cut, sensitivity, 1 - false_alarms))
     prevalence = float(model.positive.mean())
     here, there = (_merit(point, found, spared, prevalence) for _, found, spared in figures)
     return OperatingCost(*figures[0], *figures[1], there - here)

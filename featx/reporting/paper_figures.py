@@ -246,8 +246,7 @@ def draw_roc(ax: Any, panel: Panel) -> Numbers:
     numbers = _curves(ax, panel, roc_curve, columns, "")
     for model in _shown(panel):
         if model.threshold is not None:
-            called = model.probability >= model.threshold
-            x, y = float(called[~model.positive].mean()), float(called[model.positive].mean())
+            y, x = model.rates(model.threshold)
             ax.plot([x], [y], marker="o", markersize=4, color=_look(model)["color"])
             numbers.append((model.label, "operating point", x, y, "", ""))
     _finish(ax, "1 - specificity", "Sensitivity", legend="lower right")

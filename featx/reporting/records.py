@@ -25,6 +25,13 @@ SAVED = (*FITTED, FUSED, "columns")
 # Classifier of a baseline's row.
 END_TO_END = "trained end to end"
 
+# Comparisons of a row by attribute: field of the other row's name, prefix of its flat values.
+_COMPARISONS = {
+    "comparison": ("reference", ""),
+    "float32": ("float32", "float32_"),
+    "columns_alone": ("columns_alone", "columns_alone_"),
+}
+
 # Attributes by what the names of their flat values end with.
 _DIFFERENCE = {
     "_difference": "value",
@@ -262,12 +269,10 @@ class BenchmarkRow:
             values |= {"unit": dict(vars(self.unit)), "validation_auc": self.validation_auc}
         if self.robustness:
             values["robustness"] = [dict(point) for point in self.robustness]
-        if self.comparison is not None:
-            values |= {"reference": self.comparison.other, **_differences(self.comparison)}
-        if self.float32 is not None:
-            values |= {"float32": self.float32.other, **_differences(self.float32, "float32_")}
-        if (alone := self.columns_alone) is not None:
-            values |= {"columns_alone": alone.other, **_differences(alone, "columns_alone_")}
+        for attribute, (other, prefix) in _COMPARISONS.items():
+            found: Comparison | None = getattr(self, attribute)
+            if found is not None:
+                values |= {other: found.other, **_differences(found, prefix)}
         return values
 
     @classmethod
@@ -283,6 +288,7 @@ class BenchmarkRow:
         lists = ("recipes", "recipe_digests", "auc_seeds", "diagnosis", "robustness")
         plain: dict[str, Any] = {name: values[name] for name in numbers if name in values}
         plain |= {name: tuple(values[name]) for name in lists if name in values}
+        plain |= {name: _comparison(values, *keys) for name, keys in _COMPARISONS.items()}
         return cls(
             name=values.get("name", f"{values['backbone']}-{values['classifier']}"),
             backbone=values["backbone"],
@@ -294,15 +300,12 @@ class BenchmarkRow:
             },
             costs=Costs.from_dict(values),
             settings=current_names(values.get("settings", {})),
-            comparison=_comparison(values, "reference"),
-            float32=_comparison(values, "float32", "float32_"),
-            columns_alone=_comparison(values, "columns_alone", "columns_alone_"),
             unit=UnitDecision(**values["unit"]) if values.get("unit") else None,
             **plain,
         )
 
 
-def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
+def _differences(comparison: Comparison, prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for figure, found in comparison.differences.items():
         for end, attribute in _DIFFERENCE.items():
@@ -313,7 +316,7 @@ def _differences(comparison: Comparison, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _comparison(values: Mapping[str, Any], other: str, prefix: str = "") -> Comparison | None:
+def _comparison(values: Mapping[str, Any], other: str, prefix: str) -> Comparison | None:
     if values.get(other) is None:
         return None
     differences = {}

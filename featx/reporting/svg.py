@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,12 +158,11 @@ class Plot:
         """Write text to the right of a point."""
         self._text(self.horizontal(x) + 7, self.vertical(y) + 4, text, "mark")
 
-    def begin_group(self, row: int, shown: bool) -> None:
-        """Begin the elements of one row of the table, which the reader shows or hides."""
+    @contextmanager
+    def group(self, row: int, shown: bool) -> Iterator[None]:
+        """Put together what is drawn of one row of the table, which the reader shows or hides."""
         self._data.append(f'<g data-row="{row}"{"" if shown else " data-off"}>')
-
-    def end_group(self) -> None:
-        """End the elements of a row."""
+        yield
         self._data.append("</g>")
 
     def svg(self) -> Markup:

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.naming import labels_from_names, patients_from_names
+from featx.datasets.naming import from_names
 from featx.errors import UsageError
 
 
@@ -23,9 +23,9 @@ from featx.errors import UsageError
     ],
 )
 def test_names_of_kermany(name, patient, label):
-    assert labels_from_names([name], "kermany-subtype") == [label]
+    assert from_names("label", [name], "kermany-subtype") == [label]
     if patient is not None:
-        assert patients_from_names([name], "kermany") == [patient]
+        assert from_names("patient", [name], "kermany") == [patient]
 
 
 def test_every_image_of_the_real_manifest(shared):
@@ -34,8 +34,8 @@ def test_every_image_of_the_real_manifest(shared):
     names = [row["path"] for row in rows]
     # The manifest's two series of one id are kept together, which can only be safer.
     expected = [row["patient_id"].removeprefix("NORMAL2-") for row in rows]
-    assert patients_from_names(names, "kermany") == expected
-    labels = labels_from_names(names, "kermany-subtype")
+    assert from_names("patient", names, "kermany") == expected
+    labels = from_names("label", names, "kermany-subtype")
     pairs = {
         (label == "normal", "NORMAL/" in name) for label, name in zip(labels, names, strict=True)
     }
@@ -44,21 +44,21 @@ def test_every_image_of_the_real_manifest(shared):
 
 
 @pytest.mark.parametrize(
-    ("read", "rule", "message"),
+    ("what", "rule", "message"),
     [
-        (patients_from_names, r"(\d+)", "does not fit 1 of 2 images, 'x/b.png' for one"),
-        (patients_from_names, "kermany", "does not fit"),
-        (patients_from_names, "kermani", r"neither a preset \(kermany, dicom\)"),
-        (patients_from_names, "(a", "not a regular expression"),
-        (labels_from_names, "kermany", r"label rule 'kermany' is neither a preset \(kermany-subt"),
-        (labels_from_names, "(a", "not a regular"),
+        ("patient", r"(\d+)", "does not fit 1 of 2 images, 'x/b.png' for one"),
+        ("patient", "kermany", "does not fit"),
+        ("patient", "kermani", r"neither a preset \(kermany, dicom\)"),
+        ("patient", "(a", "not a regular expression"),
+        ("label", "kermany", r"label rule 'kermany' is neither a preset \(kermany-subt"),
+        ("label", "(a", "not a regular"),
         # A folder's name does not decide.
-        (labels_from_names, "kermany-subtype", r"'bacteria/a1\.png' for one; give --labels"),
+        ("label", "kermany-subtype", r"'bacteria/a1\.png' for one; give --labels"),
     ],
 )
-def test_rules_that_do_not_fit(read, rule, message):
+def test_rules_that_do_not_fit(what, rule, message):
     with pytest.raises(UsageError, match=message):
-        read(["bacteria/a1.png", "x/b.png"], rule)
+        from_names(what, ["bacteria/a1.png", "x/b.png"], rule)
 
 
 def test_labels_by_name_keep_splits_and_need_labeled_images(tmp_path):

@@ -177,17 +177,16 @@ def _decode(dataset: Dataset) -> tuple[npt.NDArray, str]:
                     decoding_plugin=plugin,
                     **options,  # type: ignore[arg-type]
                 )
+            break
         except Exception:
             if plugin == plugins[-1]:
                 raise
-        else:
-            _check_warnings([str(warning.message) for warning in caught])
-            if shift:
-                unused = int(dataset.BitsAllocated) - int(dataset.BitsStored)
-                # Upwards first, so that the sign is that of the stored bits.
-                pixels = (pixels << (unused - shift)) >> unused
-            return pixels, str(facts["photometric_interpretation"])
-    raise AssertionError("the loop returns or raises at the last plugin")
+    _check_warnings([str(warning.message) for warning in caught])
+    if shift:
+        unused = int(dataset.BitsAllocated) - int(dataset.BitsStored)
+        # Upwards first, so that the sign is that of the stored bits.
+        pixels = (pixels << (unused - shift)) >> unused
+    return pixels, str(facts["photometric_interpretation"])
 
 
 def _check_warnings(messages: list[str]) -> None:
