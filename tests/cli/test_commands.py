@@ -172,11 +172,7 @@ def test_backbones_and_doctor_show_tables_and_json(run_featx, road):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["extract", "{absent}", "--out", "m.h5"], "does not exist"),
         (["extract", "{images}"], "give --out FILE"),
-        (["extract", "{images}", "--out", "{images}"], "exists and is not a file"),
-        (["extract", "{images}", "--backbone", "resnet5", "--out", "m.h5"], "resnet50"),
-        (["fit", "{absent}", "--out", "models"], "does not exist"),
         (
             ["predict", "{absent}", "{images}", "--out", "p.csv"],
             "does not exist; make one with `featx fit`",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.reporting.conftest import Folder
 FORMULA = '=HYPERLINK("http:x","y").png'
 ESCAPE = "\x1b]0;owned\x07\x1b[2J.png"
 C1 = "\x9b31m\u202e.png"
+BYTES = os.fsdecode(b"\xff\x1b[31m")
 NAMES = (FORMULA, "+1.png", "-1.png", "@x.png", "'=x.png", "'quoted.png", "\uff1dx.png")
 
 
@@ -46,12 +48,13 @@ def is_formula(cell):
 @pytest.fixture
 def hostile(image_folder):
     """Images of classes and patients whose names are formulas and escapes."""
-    for number, name in enumerate((FORMULA, "-1.png", "@p.png", ESCAPE, C1)):
+    for number, name in enumerate((FORMULA, "-1.png", "@p.png", ESCAPE, C1, f"{BYTES}.png")):
         shutil.copy(image_folder / "NORMAL" / f"p0{number}_0.png", image_folder / "NORMAL" / name)
         (image_folder / "NORMAL" / f"p0{number}_0.png").unlink()
     broken = image_folder / "PNEUMONIA" / ("broken " + ESCAPE)
     broken.write_bytes(b"not an image")
-    (image_folder / "PNEUMONIA").rename(image_folder / "=cmd")
+    (image_folder / "PNEUMONIA" / f"text{BYTES}.doc").write_bytes(b"x")
+    (image_folder / "PNEUMONIA").rename(image_folder / f"=cmd{BYTES}")
     return image_folder
 
 
@@ -85,7 +88,11 @@ def test_no_command_prints_or_writes_them_raw(hostile, tmp_path, run_featx, quic
     names = Predictions.from_csv(tmp_path / "p.csv").names
     assert {name.rpartition("/")[2] for name in names} >= {FORMULA, "-1.png", "@p.png"}
     saved = Predictions.from_csv(results / "scores" / "efficientnet_lite0-naive_bayes.csv")
-    assert set(saved.class_names) == {"=cmd", "NORMAL"}
+    assert set(saved.class_names) == {r"=cmd\xff\x1b[31m", "NORMAL"}
+    run = json.loads((results / "run.json").read_text(encoding="utf-8"))
+    examples = [name for each in run["audit"]["findings"] for name in each["examples"]]
+    assert any(f"{BYTES}/broken {ESCAPE}" in name for name in examples)
+    assert run["inventory"][""]["passed_over"][0]["count"] == 1
 
 
 def test_a_tampered_results_folder_draws_nothing_on_the_terminal(tmp_path, run_featx):
@@ -98,11 +105,14 @@ def test_a_tampered_results_folder_draws_nothing_on_the_terminal(tmp_path, run_f
     assert "[link=http" in text.replace("\n", "")
 
 
-def test_json_keeps_the_names(hostile, tmp_path, run_featx, quick):
-    code, text, _ = run_featx(
+def test_json_and_matrices_keep_the_names(hostile, tmp_path, run_featx, quick):
+    code, text, error = run_featx(
         "extract", hostile, "--views", 1, "--json", "--out", tmp_path / "m.h5"
     )
-    assert code == 0
+    assert code == 0 and r"=cmd\xff\x1b[31m 13, NORMAL 12" in error
+    assert f"NORMAL/{BYTES}.png" in featx.FeatureMatrix.load(tmp_path / "m.h5").names
+    images = featx.ImageDataset.open(hostile, "([^/]+)$", hash_patients="a secret of some length")
+    assert len(set(images.patients)) == 25 and all(map(str.isalnum, images.patients))
     (left_out,) = json.loads(text)["unreadable"]
     assert left_out["path"].endswith("broken " + ESCAPE)
 

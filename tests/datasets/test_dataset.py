@@ -1,5 +1,4 @@
 import hashlib
-import os
 import shutil
 
 import numpy as np
@@ -25,22 +24,6 @@ def test_unknown_patients_are_reported_once(image_folder, caplog):
     assert not images.patients_known
     assert len(set(images.patients)) == len(images)
     assert caplog.text.count("Patients are unknown") == 1
-
-
-def test_names_with_odd_characters_and_links(image_folder):
-    source = image_folder / "NORMAL" / "p00_0.png"
-    odd = ["p00_ä ö.png", "p00_new\nline.png", "p00_肺.png"]
-    for name in odd:
-        shutil.copy(source, source.with_name(name))
-    shutil.copy(source, source.with_name(os.fsdecode(b"p00_\xff.png")))
-    # A link to an image of the same class is that image.
-    (source.parent / "p00_link.png").symlink_to(source)
-    (image_folder / "NORMAL" / "loop").symlink_to(image_folder, target_is_directory=True)
-    images = ImageDataset.open(image_folder, r"(p\d+)_")
-    names = [name for name in images.names if name.startswith("NORMAL/p00_")]
-    assert len(names) == 6
-    digests = {images.digest(index) for index, name in enumerate(images.names) if name in names}
-    assert len(digests) == 2
 
 
 def test_digest_is_that_of_the_bytes_and_not_of_the_path(images, image_folder):

@@ -183,10 +183,6 @@ def test_a_jpeg_of_thousands_of_scans_is_refused_at_once():
         read_image(endless_jpeg(1000))
 
 
-def test_usual_numbers_of_scans_are_read():
-    assert read_image(encode(Image.effect_noise((300, 300), 20), "JPEG", progressive=True)).any()
-
-
 def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     pipe, folder = tmp_path / "pipe.png", tmp_path / "folder.png"
     os.mkfifo(pipe)

@@ -133,13 +133,18 @@ def test_an_impossible_high_bit_is_refused(high):
         read_image(make_dicom(RAMP, **TWELVE, HighBit=high))
 
 
-@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"},
+        {"PresentationLUTShape": "INVERSE"},
+    ],
+)
 @pytest.mark.parametrize("bits", [8, 12])
-def test_presentation_shape_inverse_shows_low_values_white(kind, bits):
+def test_either_field_shows_low_values_white(elements, bits):
     pixels = (RAMP >> (12 - bits)).astype(np.uint8 if bits == 8 else np.uint16)
-    content = make_dicom(
-        pixels, BitsStored=bits, PhotometricInterpretation=kind, PresentationLUTShape="INVERSE"
-    )
+    content = make_dicom(pixels, BitsStored=bits, **elements)
     upright = read_image(make_dicom(pixels, BitsStored=bits)).astype(float)
     expect(content, 255 - upright)
 

@@ -111,14 +111,6 @@ def test_a_table_shorter_than_declared_is_unreadable():
         read_image(content)
 
 
-@pytest.mark.parametrize("bits", [8, 12])
-def test_monochrome1_is_inverted(bits):
-    pixels = (RAMP >> (12 - bits)).astype(np.uint8 if bits == 8 else np.uint16)
-    upright = read_image(make_dicom(pixels, BitsStored=bits)).astype(float)
-    inverted = make_dicom(pixels, BitsStored=bits, PhotometricInterpretation="MONOCHROME1")
-    expect(inverted, 255 - upright)
-
-
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_and_ignored_by_windows(generator, kind):
     pixels = generator.integers(1000, 2000, (30, 30), dtype=np.int16)
