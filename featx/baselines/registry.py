@@ -13,10 +13,6 @@ _RECIPES = {recipe.name: recipe for recipe in RECIPES}
 def list_baselines() -> list[BaselineRecipe]:
     """List all baseline recipes, those that fine-tune a backbone last.
 
-    Returns
-    -------
-    list of BaselineRecipe
-
     Examples
     --------
     >>> [recipe.name for recipe in list_baselines()][:3]
@@ -27,21 +23,6 @@ def list_baselines() -> list[BaselineRecipe]:
 
 def get_baseline(name: str) -> BaselineRecipe:
     """Return the recipe of a baseline by its name.
-
-    Parameters
-    ----------
-    name : str
-        Name from `list_baselines`, such as ``"ramirez-cnn"``, or ``"finetuned:<backbone>"`` with
-        any registered backbone.
-
-    Returns
-    -------
-    BaselineRecipe
-
-    Raises
-    ------
-    UsageError
-        If the recipe or the backbone is unknown.
 
     Examples
     --------

@@ -159,13 +159,7 @@ def save_trained(
 
 
 def prepare_record(out: Path, inputs: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Refuse a folder of another training, or remove what it wrote.
-
-    Raises
-    ------
-    UsageError
-        If ``training.json`` there is of other inputs and `overwrite` is false.
-    """
+    """Refuse a folder of another training, or remove what it wrote."""
     path = out / "training.json"
     old = json.loads(path.read_bytes()).get("inputs") if path.is_file() else None
     inputs = json.loads(json.dumps(inputs))

@@ -42,13 +42,7 @@ class ColumnRows:
 
     @classmethod
     def of(cls, covariates: tuple[str, ...], images: TrainTestData[ImageDataset]) -> ColumnRows:
-        """Read the categories of training images, and choose the external sets.
-
-        Raises
-        ------
-        UsageError
-            If a column is missing, or its values are no amounts and no categories.
-        """
+        """Read the categories of training images, and choose the external sets."""
         recipe = columns_recipe(parse_covariates(covariates), images.train.columns)
         encode_columns(recipe, images.test.columns, "the test images")
         externals = {}

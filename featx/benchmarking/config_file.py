@@ -10,13 +10,7 @@ from featx.errors import UsageError
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Read flat settings from a YAML or JSON file, or from the ``run.json`` of any run.
-
-    Raises
-    ------
-    UsageError
-        If the file cannot be read, or holds no settings.
-    """
+    """Read flat settings from a YAML or JSON file, or from the ``run.json`` of any run."""
     import yaml
 
     try:

@@ -68,13 +68,7 @@ class GroupData:
     def of(
         cls, images: ImageDataset, externals: Mapping[str, ImageDataset], config: BenchmarkConfig
     ) -> GroupData:
-        """Inspect the images once, and split and audit them for each group.
-
-        Raises
-        ------
-        UsageError
-            If fewer than two groups can be tested, or test images leak into training.
-        """
+        """Inspect the images once, and split and audit them for each group."""
         (bands,) = divide([str(config.leave_group_out)], images)
         if (images.labels < 0).any():
             raise UsageError(

@@ -39,14 +39,7 @@ _TRAINING = ("log.csv", "network.keras", "validation.csv", "training.json", "cur
 def prepare_folder(
     folder: Path, config: BenchmarkConfig, data: RunData, *, overwrite: bool = False
 ) -> None:
-    """Refuse a folder with the results of another run, or remove that run's files.
-
-    Raises
-    ------
-    UsageError
-        If the folder holds results of other images or settings, or of models that this run would
-        not have, and `overwrite` is false.
-    """
+    """Refuse a folder with the results of another run, or remove that run's files."""
     old = read_json(folder / "run.json")
     rows = read_json(folder / "results.json")
     if old is None and rows is None:

@@ -44,13 +44,7 @@ class UnitRows:
 
     @classmethod
     def of(cls, unit: str, images: TrainTestData[ImageDataset]) -> UnitRows:
-        """Find the unit of each image.
-
-        Raises
-        ------
-        UsageError
-            If units of training or test images are unknown, or one has several labels.
-        """
+        """Find the unit of each image."""
         check_units(images.train, unit, "the training images")
         check_units(images.test, unit, "the test images")
         evaluated = {"": _by_name(images.test, unit)}

@@ -75,6 +75,8 @@ def _table(booster: xgboost.Booster, n_classes: int) -> TreeTable:
 class BoostedTrees(ClassifierMixin, BaseEstimator):
     """XGBoost's histogram trees as a scikit-learn classifier without a live booster inside.
 
+    ``booster_`` holds the booster in XGBoost's own universal binary JSON, as uint8.
+
     Parameters
     ----------
     n_estimators, max_depth, learning_rate, subsample, colsample, min_child_weight, reg_lambda, \
@@ -83,15 +85,6 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
     smoothing : float, default=0.0
         Half the width of splits at prediction, in standard deviations of the feature; see
         `featx.classifiers.smooth_trees`.
-
-    Attributes
-    ----------
-    booster_ : ndarray of uint8, shape (n_bytes,)
-        The booster in XGBoost's own universal binary JSON.
-    classes_ : ndarray, shape (n_classes,)
-        The labels.
-    spread_ : ndarray of float64, shape (n_features,)
-        Standard deviation of each feature.
 
     References
     ----------
@@ -148,6 +141,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             )
         rows = xgboost.DMatrix(X[kept], codes[kept], weight=weights[kept], nthread=self.n_jobs)
         booster = xgboost.train(self._settings(), rows, num_boost_round=self.n_estimators)
+        # Standard deviation of each feature.
         self.spread_ = X[kept].std(axis=0, dtype=np.float64)
         self.booster_ = np.frombuffer(bytes(_between_rows(booster, X[kept])), dtype=np.uint8)
         return self

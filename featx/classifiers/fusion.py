@@ -31,13 +31,7 @@ __all__ = ["FusedClassifier", "fuse_models", "linear_decision"]
 
 
 class FusedClassifier(FeatureClassifier):
-    """Average the calibrated log-odds of fitted models; `fuse_models` makes one.
-
-    Attributes
-    ----------
-    members_ : tuple of FeatureClassifier
-        The models, in the order of their features.
-    """
+    """Average the calibrated log-odds of fitted models; `fuse_models` makes one."""
 
     members_: tuple[FeatureClassifier, ...]
 
@@ -60,15 +54,7 @@ class FusedClassifier(FeatureClassifier):
 
 
 def fuse_models(models: Sequence[FeatureClassifier], matrix: FeatureMatrix) -> FusedClassifier:
-    """Fuse models; the operating point is chosen on images that are out of fold in all of them.
-
-    Parameters
-    ----------
-    models : sequence of FeatureClassifier
-        Models of the same classes, fitted to matrices.
-    matrix : FeatureMatrix
-        Features of all models side by side, of images that each was fitted to.
-    """
+    """Fuse models; the operating point is chosen on images that are out of fold in all of them."""
     first = max(models, key=lambda model: model.provenance_["images"])
     fused = FusedClassifier(**first.get_params())
     fused.members_ = tuple(copy(model) for model in models)

@@ -24,13 +24,7 @@ from featx.images.augmentation import Augmentation
 
 
 def check_model(model: FeatureClassifier) -> None:
-    """Check shapes, ranges and finiteness, then predict two rows.
-
-    Raises
-    ------
-    Exception
-        If anything of the model contradicts the rest.
-    """
+    """Check shapes, ranges and finiteness, then predict two rows."""
     n_features, n_classes = model.n_features_in_, len(model.classes_)
     _require(type(n_features) is int and n_features > 0, "n_features_in_")
     _require(n_classes >= 2 and len(np.unique(model.classes_)) == n_classes, "classes_")

@@ -60,13 +60,7 @@ def describe_fit(
 
 
 def check_replaceable(path: Path, matrix: FeatureMatrix, config: FitConfig) -> None:
-    """Refuse to replace a model of another matrix or other settings.
-
-    Raises
-    ------
-    UsageError
-        If `path` holds such a model, or something else than a model.
-    """
+    """Refuse to replace a model of another matrix or other settings."""
     from featx.classifiers.model_file import load_model
 
     if not path.exists():

@@ -261,11 +261,5 @@ def list_classifiers() -> list[ClassifierSpec]:
 
 
 def get_classifier(name: str) -> ClassifierSpec:
-    """Return the record of a classifier, whatever the name's capitals, hyphens and underscores.
-
-    Raises
-    ------
-    UsageError
-        If the name is unknown.
-    """
+    """Return the record of a classifier, whatever the name's capitals, hyphens and underscores."""
     return CLASSIFIERS[find_name("classifier", name, CLASSIFIERS)]

@@ -100,13 +100,7 @@ class TreeTable:
 
 
 class SmoothForest(RandomForestClassifier):
-    """Random forest whose splits are ramps at prediction.
-
-    Attributes
-    ----------
-    half_widths_ : ndarray of float64, shape (n_features,)
-        Half the width of the ramps of each feature.
-    """
+    """Random forest whose splits are ramps at prediction."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> SmoothForest:
         """Grow the trees."""

@@ -15,11 +15,6 @@ _DEEPEST = 50
 def read_ubjson(content: bytes) -> Any:
     """Return the value that the bytes hold, with typed lists as arrays.
 
-    Raises
-    ------
-    ValueError
-        If the bytes are anything but one whole value.
-
     Examples
     --------
     >>> read_ubjson(b"{i" + bytes([1]) + b"a[$i#i" + bytes([2, 5, 255]) + b"}")

@@ -26,21 +26,11 @@ COMBINATIONS = ("mean", "max")
 
 @dataclass(frozen=True)
 class UnitRule:
-    """Combine the log-odds of a unit's images, calibrate the result, and decide.
+    """Combine the log-odds of a unit's images, calibrate the result, and decide."""
 
-    Parameters
-    ----------
-    unit : str
-        ``"patient"``, or the column that names the units.
-    combined : {"mean", "max"}
-        How log-odds are combined; of more than two classes, those of each class against the rest.
-    calibration : Calibration
-        Map from combined log-odds to calibrated ones.
-    threshold : float, tuple of float or None
-        Operating point of units, as in `featx.metrics.operating_point.decide`.
-    """
-
+    # "patient", or the column that names the units.
     unit: str
+    # One of `COMBINATIONS`.
     combined: str
     calibration: Calibration
     threshold: Threshold
@@ -56,17 +46,6 @@ class UnitRule:
         operating_point: str | float,
     ) -> tuple[UnitRule, dict[str, float]]:
         """Choose combination, calibration and threshold; return also the AUC by combination.
-
-        Parameters
-        ----------
-        unit : str
-            ``"patient"``, or the column that names the units.
-        held_out : Predictions
-            Of labeled training images, by fits without their patients.
-        units : sequence of str
-            Unit of each of these images.
-        calibration, operating_point
-            As in `featx.FitConfig`.
 
         Examples
         --------
@@ -133,11 +112,6 @@ def units_of(images: ImageDataset, unit: str, where: str = "the images") -> npt.
     Units of a column are ``PATIENT/VALUE`` where patients are known: studies are often numbered
     within patients.
 
-    Raises
-    ------
-    UsageError
-        If patients are unknown, or the column is missing or empty for some images.
-
     Examples
     --------
     >>> images = ImageDataset.from_arrays(np.zeros((2, 8, 8), np.uint8), patients=["p", "q"],
@@ -193,13 +167,7 @@ def check_units(images: ImageDataset, unit: str, where: str = "the images") -> N
 
 
 def rule_of(model: FeatureClassifier, unit: str) -> UnitRule:
-    """Return the rule by which a model decides by a unit.
-
-    Raises
-    ------
-    UsageError
-        If the model has none, one for another unit, or was adapted since.
-    """
+    """Return the rule by which a model decides by a unit."""
     rule: Any = model.unit_
     if rule is None:
         raise UsageError(

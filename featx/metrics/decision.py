@@ -62,20 +62,7 @@ def net_benefit(
 def net_benefit_of_treating_all(labels: npt.ArrayLike, thresholds: npt.ArrayLike) -> Floats:
     """Return the net benefit of acting on every image, without a model.
 
-    Parameters
-    ----------
-    labels, thresholds
-        As in `net_benefit`.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_thresholds,)
-        It is 0 where the threshold is the prevalence.
-
-    Raises
-    ------
-    UsageError
-        As `net_benefit`.
+    It is 0 where the threshold is the prevalence.
 
     Examples
     --------

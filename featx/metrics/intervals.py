@@ -352,11 +352,6 @@ def ratio_interval(top: Interval, bottom: Interval, correlation: float = 0.0) ->
 def number_patients(patients: npt.ArrayLike | None, n_images: int) -> Integers:
     """Return patient numbers from 0; without patients, each image has its own.
 
-    Raises
-    ------
-    UsageError
-        If their number is not that of the images, or a patient is missing.
-
     Examples
     --------
     >>> number_patients(["b", "a", "b"], 3).tolist(), number_patients(None, 3).tolist()

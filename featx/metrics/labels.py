@@ -19,11 +19,6 @@ def check_of_rows(what: str, values: Any, n_rows: int) -> npt.NDArray:
 
     None, NaN, NaT, `pandas.NA` and ``""`` are missing.
 
-    Raises
-    ------
-    UsageError
-        If the number of values is another, one is missing, or text is mixed with numbers.
-
     Examples
     --------
     >>> check_of_rows("patients", ["p1", "p2"], 2).tolist()
@@ -66,11 +61,6 @@ def is_missing(value: Any) -> bool:
 def check_binary(labels: Any, what: str = "labels") -> npt.NDArray[np.bool_]:
     """Return labels of 0 and 1, or False and True, as booleans.
 
-    Raises
-    ------
-    UsageError
-        If a label is anything else.
-
     Examples
     --------
     >>> check_binary([0, 1, 1.0]).tolist()
@@ -99,11 +89,6 @@ def check_codes(
 ) -> npt.NDArray[np.int64]:
     """Return labels as indices of classes; with `unknown`, -1 where a label is unknown.
 
-    Raises
-    ------
-    UsageError
-        If a label is not an integer from 0 to ``n_classes - 1``.
-
     Examples
     --------
     >>> check_codes([0.0, 2.0], n_classes=3).tolist()
@@ -123,13 +108,7 @@ def check_codes(
 def check_scores(
     scores: Any, n_images: int, dimensions: tuple[int, ...] = (1,)
 ) -> npt.NDArray[np.float64]:
-    """Return one score, or where there may be 2 dimensions one row of scores, of each image.
-
-    Raises
-    ------
-    UsageError
-        If scores are no numbers, their number differs from that of the images, or one is NaN.
-    """
+    """Return one score, or where there may be 2 dimensions one row of scores, of each image."""
     try:
         array = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as error:

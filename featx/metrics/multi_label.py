@@ -59,18 +59,9 @@ def macro_average(findings: Sequence[FindingScores]) -> dict[str, Interval]:
 
     The intervals are made from those of the findings (`mean_interval`). Findings are correlated
     because they share patients; the correlations follow from each patient's influence on the
-    figures, 0 on those of findings that a patient has no image for.
-
-    Parameters
-    ----------
-    findings : sequence of FindingScores
-        At least one, all of as many classes.
-
-    Returns
-    -------
-    dict of str to Interval
-        ``auc`` and ``accuracy``, of two classes also ``sensitivity``, ``specificity``, ``ppv``,
-        ``npv`` and ``f1``; nan where the figure of any finding is.
+    figures, 0 on those of findings that a patient has no image for. Of two classes there are also
+    ``sensitivity``, ``specificity``, ``ppv``, ``npv`` and ``f1`` besides ``auc`` and ``accuracy``;
+    a mean is nan where the figure of any finding is.
 
     Examples
     --------
@@ -101,16 +92,7 @@ def macro_auc_difference(
 
     The p-value is that of DeLong's variance, from each patient's influence on the differences of
     all findings. The interval is made from those of the findings (`delong_test`, `mean_interval`).
-
-    Parameters
-    ----------
-    first, second : sequence of FindingScores
-        Of the same findings in the same order, each pair of the same images.
-
-    Returns
-    -------
-    ComparisonResult
-        Mean area of `first` less that of `second`; nan where that of any finding is.
+    Findings are in the same order in both, each pair of the same images.
 
     Examples
     --------

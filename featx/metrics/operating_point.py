@@ -198,13 +198,7 @@ class OperatingPoint:
         return cutoffs[best if means[best] > means[0] + error else 0]
 
     def check_classes(self, n_classes: int) -> None:
-        """Check that the rule suits the number of classes.
-
-        Raises
-        ------
-        UsageError
-            If a threshold is asked for more than two classes.
-        """
+        """Check that the rule suits the number of classes."""
         neutral = (OperatingPoint("youden"), OperatingPoint("fixed", 0.5))
         if n_classes > 2 and self not in neutral:
             name = self.value if self.criterion == "fixed" else self.criterion

@@ -224,25 +224,8 @@ def paired_tests(
 ) -> dict[str, ComparisonResult]:
     """Compare AUC and accuracy of two classifiers on the same images.
 
-    Use it to compare two models on one test set; correct the p-values of several comparisons by
-    `holm`.
-
-    Parameters
-    ----------
-    labels : array-like of int, shape (n_images,)
-        Index of the true class of each image.
-    probabilities_a, probabilities_b : array-like of float, shape (n_images, n_classes)
-        Class probabilities of the two classifiers.
-    predicted_a, predicted_b : array-like of int, shape (n_images,)
-        Classes predicted by the two classifiers, as `featx.metrics.operating_point.decide` does.
-    patients : array-like, shape (n_images,), optional
-        As in `delong_test`.
-
-    Returns
-    -------
-    dict of str to ComparisonResult
-        ``"auc"`` by `delong_test` and ``"accuracy"`` by `mcnemar_test`, the first classifier's
-        value minus the second's.
+    ``"auc"`` is compared by `delong_test` and ``"accuracy"`` by `mcnemar_test`; correct the
+    p-values of several comparisons by `holm`. Labels and predicted classes are indices.
 
     Examples
     --------
@@ -293,21 +276,7 @@ def holm(p_values: npt.ArrayLike) -> Floats:
 
 
 def verdict(difference: float, p_value: float, alpha: float = 0.05) -> str:
-    """Return the verdict of a comparison in words.
-
-    Parameters
-    ----------
-    difference : float
-        Figure of the row less that of the reference, for a figure of which more is better.
-    p_value : float
-        Adjusted for the number of comparisons, as `holm` does it.
-    alpha : float, default=0.05
-        p-values under this show a difference.
-
-    Returns
-    -------
-    str
-        "better", "worse" or "no difference shown".
+    """Return the verdict on a difference of a figure of which more is better, in words.
 
     Examples
     --------

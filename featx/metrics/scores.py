@@ -226,11 +226,6 @@ class Subgroup:
 def flatten(figures: Mapping[str, Interval]) -> dict[str, float]:
     """Return metrics as ``auc``, ``auc_low``, ``auc_high``, ...
 
-    Parameters
-    ----------
-    figures : mapping of str to Interval
-        By name.
-
     Examples
     --------
     >>> flatten({"auc": Interval(0.9, 0.85, 0.94)})

@@ -65,27 +65,11 @@ def subgroup_scores(
     column's largest group that is neither small nor of missing values. The interval of a difference
     is made from those of the two groups (`difference_interval`), with the correlation that patients
     with images in both give; the p-value is that of the widest such interval without 0. p-values
-    are corrected over the groups and figures of a column, by `holm`.
+    are corrected over the groups and figures of a column, by `holm`. `groups` says by column and by
+    group which images are in it; groups without images are left out.
 
     A group is small, and is not tested, where a class has fewer than 10 effective patients: with
     fewer, intervals were not found to hold 95 %, see ``scripts/bench/coverage.py``.
-
-    Parameters
-    ----------
-    labels, probabilities, threshold, class_names, patients, n_bootstrap, random_state
-        As in `featx.metrics.scores.evaluate`.
-    groups : mapping of str to mapping of str to array-like of bool, shape (n_images,)
-        By column and by group: which images are in it. Groups without images are left out.
-
-    Returns
-    -------
-    tuple of Subgroup
-        In the order of `groups`.
-
-    Raises
-    ------
-    UsageError
-        As `featx.metrics.scores.evaluate`, or if a mask is not of all images.
 
     Examples
     --------
