@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,11 +66,11 @@ class ColumnRows:
 
     def alone(self) -> Features:
         """Return the columns without images."""
-        matrices = {name: self._matrix(images) for name, images in self.images.evaluated.items()}
-        return TrainTestData(self._matrix(self.images.train), matrices.pop(""), matrices)
 
-    def _matrix(self, images: ImageDataset) -> FeatureMatrix:
-        return matrix_of(images, encode_columns(self.recipe, images.columns), self.recipe)
+        def matrix(images: ImageDataset) -> FeatureMatrix:
+            return matrix_of(images, encode_columns(self.recipe, images.columns), self.recipe)
+
+        return self.images.map(matrix)
 
 
 def column_values(data: Features) -> dict[str, str]:
@@ -78,12 +78,7 @@ def column_values(data: Features) -> dict[str, str]:
     recipe = columns_recipe_of(data.train.recipes)
     if recipe is None:
         return {}
-    digest = hashlib.sha256()
-    for values in _blocks(data, len(recipe["columns"])):
-        digest.update(values)
-    return {"columns": digest.hexdigest()}
-
-
-def _blocks(data: Features, count: int) -> Iterator[bytes]:
+    digest, count = hashlib.sha256(), len(recipe["columns"])
     for matrix in (data.train, *data.evaluated.values()):
-        yield matrix.X[:, -count:].tobytes()
+        digest.update(matrix.X[:, -count:].tobytes())
+    return {"columns": digest.hexdigest()}

@@ -5,18 +5,27 @@ If a control comes near the best model, the data set has a shortcut, which that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from featx.benchmarking.data import TrainTestData
+from featx.backbones.brought import Backbone
+from featx.backbones.registry import get_backbone, split_precision
+from featx.backbones.tuned import TUNED
+from featx.benchmarking.data import Features, TrainTestData
+from featx.benchmarking.embedding import Embedder
+from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
+from featx.benchmarking.robustness import degraded
+from featx.benchmarking.tuned_rows import TunedData
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UnreadableImageError
+from featx.errors import UnreadableImageError, UsageError
 from featx.features.columns import matrix_of
 from featx.features.matrix import FeatureMatrix
+from featx.images.degradation import BLACKED_OUT
 from featx.images.sources import describe
 from featx.runtime.parallel import map_with_progress
 
@@ -107,3 +116,48 @@ def permute_labels(
         replace(each, labels=part) for each, part in zip(sets, parts, strict=True)
     )
     return TrainTestData(train, test, dict(zip(features.externals, others, strict=True)))
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ControlRows:
+    """Evaluates the controls of one run."""
+
+    evaluator: ModelEvaluator
+    images: TrainTestData[ImageDataset]
+    embedder: Embedder
+    known: KnownRows = field(default_factory=dict)
+
+    def matrix(self, images: ImageDataset, name: str) -> FeatureMatrix:
+        """Compute a control's features of images, each of which is read once in a run."""
+        return control_matrix(images, name, self.known)
+
+    def evaluate(self) -> Iterator[Evaluation]:
+        """Evaluate controls that use a network, then those without one."""
+        if self.embedder.config.row_backbones:
+            yield from self._of_network()
+        for name in CONTROLS:
+            yield from self._row(name, self.images.map(partial(self.matrix, name=name)))
+
+    def _of_network(self) -> Iterator[Evaluation]:
+        config = self.embedder.config
+        backbone = config.row_backbones[0].split("+")[0].removeprefix(TUNED)
+        name = split_precision(backbone)[0][0]
+        network = TunedData(self.images, (name,))
+        embed = partial(self.embedder.embed_sets, backbone, views=1)
+        if isinstance(get_backbone(name), Backbone):
+            logger.info(f"The control 'random weights' is left out: {name} has no others.")
+        elif config.extraction.weights != "random":
+            yield from self._row("random weights", embed(network, weights="random"))
+        for name in BLACKED_OUT:
+            black = self.images.map(partial(degraded, name=name, grade=1))
+            yield from self._row(name, embed(replace(network, images=black)))
+        yield from self._row(PERMUTED, permute_labels(embed(network), config.random_state))
+
+    def _row(self, name: str, features: Features) -> Iterator[Evaluation]:
+        try:
+            yield self.evaluator.evaluate_frozen(name, "logistic", features, "control")
+        except UsageError as error:
+            logger.info(f"The control {name!r} is left out: {error}.")

@@ -20,25 +20,8 @@ from featx.features.matrix import FeatureMatrix
 from featx.reporting.notes import Note
 from featx.runtime.serialization import digest_of_values
 
-__all__ = [
-    "AuditedData",
-    "DataSplits",
-    "RunData",
-    "TrainTestData",
-    "check_external",
-    "check_external_name",
-    "classes_missing",
-    "external_steps",
-    "flow_step",
-    "identity",
-    "known_patients",
-    "split_and_audit",
-    "split_images",
-    "table_steps",
-    "without_leaks",
-]
-
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
+Others = TypeVar("Others", FeatureMatrix, ImageDataset)
 Mask = npt.NDArray[np.bool_]
 Counts = Callable[[ImageDataset], dict[str, int]]
 
@@ -59,7 +42,7 @@ class TrainTestData(Generic[Images]):
         """Test data under ``""`` and external validation sets by name."""
         return {"": self.test, **self.externals}
 
-    def map(self, change: Callable[[Images], Images]) -> TrainTestData[Images]:
+    def map(self, change: Callable[[Images], Others]) -> TrainTestData[Others]:
         """Return what a function makes of each of the data."""
         externals = {name: change(each) for name, each in self.externals.items()}
         return TrainTestData(change(self.train), change(self.test), externals)
@@ -126,11 +109,7 @@ def split_images(
     >>> len(splits.train), len(splits.test)
     (6, 2)
     """
-    unlabeled = int((images.labels < 0).sum())
-    if unlabeled:
-        raise UsageError(
-            f"{unlabeled:,} of {len(images):,} images have no label; a benchmark needs one for each"
-        )
+    check_labeled(images)
     in_test = images.splits == "test"
     if in_test.all():
         raise UsageError("all images are in the split 'test'; add a split 'train' to train on")
@@ -141,6 +120,15 @@ def split_images(
         )
         in_test[held_out] = True
     return DataSplits(images, in_test, ~in_test, None if own else test_size, random_state)
+
+
+def check_labeled(images: ImageDataset) -> None:
+    """Refuse images without a label."""
+    unlabeled = int((images.labels < 0).sum())
+    if unlabeled:
+        raise UsageError(
+            f"{unlabeled:,} of {len(images):,} images have no label; a benchmark needs one for each"
+        )
 
 
 class RunData(Protocol):
@@ -214,14 +202,19 @@ class AuditedData:
         return {"images": own, "externals": dict(zip(externals, others, strict=True))}
 
     @cached_property
+    def counts(self) -> dict[str, Any]:
+        """Numbers of readable images and patients in training and test."""
+        readable = self.readable()
+        return {
+            f"{name}_{what}": count(images)
+            for name, images in (("train", readable.train), ("test", readable.test))
+            for what, count in (("images", len), ("patients", count_patients))
+        }
+
+    @cached_property
     def split_note(self) -> Note:
         """Note on the readable images of the split."""
-        readable = self.readable()
-        counts: dict[str, Any] = {}
-        for name, images in (("train", readable.train), ("test", readable.test)):
-            counts[f"{name}_images"] = len(images)
-            counts[f"{name}_patients"] = _count_patients(images)
-        counts["test_size"] = self.splits.test_size
+        counts = {**self.counts, "test_size": self.splits.test_size}
         counts["random_state"] = self.splits.random_state
         if self.splits.left_out is not None:
             counts |= dict(zip(("column", "group"), self.splits.left_out, strict=True))
@@ -347,7 +340,8 @@ def table_steps(images: ImageDataset) -> list[dict[str, Any]]:
     ]
 
 
-def _count_patients(images: ImageDataset) -> int | None:
+def count_patients(images: ImageDataset) -> int | None:
+    """Return the number of patients, None where they are unknown."""
     return len(np.unique(images.patients)) if images.patients_known else None
 
 
@@ -368,11 +362,12 @@ def flow_step(
     return {
         "step": name,
         "images": len(found),
-        "patients": _count_patients(found),
-        "classes": (counts or _by_class)(found),
+        "patients": count_patients(found),
+        "classes": (counts or count_classes)(found),
     }
 
 
-def _by_class(images: ImageDataset) -> dict[str, int]:
+def count_classes(images: ImageDataset) -> dict[str, int]:
+    """Return the number of images of each class."""
     counts = np.bincount(images.labels, minlength=len(images.class_names)).tolist()
     return dict(zip(images.class_names, counts, strict=True))

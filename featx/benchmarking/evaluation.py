@@ -100,9 +100,8 @@ class ModelEvaluator:
             **column_values(data),
         )
         files = [self.model_file(name)] if kind in SAVED else []
-        files += [self.scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fit, ModelName(name, backbone, classifier, kind), data)
-        return self.find_or_compute(name, key, compute, files, data)
+        return self.find_or_compute(name, key, compute, data, files)
 
     def _revisions(self, classifier: str) -> dict[str, int]:
         """Return what gives other rows than the first version; rows without it stay found."""
@@ -147,15 +146,14 @@ class ModelEvaluator:
     def _adapted(
         self, frozen: Evaluation, data: TrainTestData[FeatureMatrix], external: str
     ) -> Evaluation | None:
-        name = f"{frozen.row.name}-adapted"
-        file = self.scores_file(name, external)
+        name = self.scores_file(f"{frozen.row.name}-adapted", external).stem
         # Rows of before are found.
         of_set = {"external": external} if external else {}
         key = result_key(kind="adapted", row=frozen.key, **of_set)
         target = replace(data, test=data.evaluated[external], externals={})
-        compute = partial(self._adapt, file.stem, frozen.row, target)
         try:
-            return self.find_or_compute(file.stem, key, compute, [file], target)
+            compute = partial(self._adapt, name, frozen.row, target)
+            return self.find_or_compute(name, key, compute, target)
         except UsageError as error:
             place = f" to the external set {external}" if external else ""
             logger.warning(f"{frozen.row.name} was not adapted{place}: {error}")
@@ -223,8 +221,7 @@ class ModelEvaluator:
             **({"decision": 1} if len(self.class_names) > 2 else {}),
         )
         files = [self.folder / "baselines" / name.name / "network.keras"]
-        files += [self.scores_file(name.name, external) for external in data.evaluated]
-        return self.find_or_compute(name.name, key, partial(self._train, name, data), files, data)
+        return self.find_or_compute(name.name, key, partial(self._train, name, data), data, files)
 
     def _train(self, name: ModelName, data: TrainTestData[ImageDataset]) -> BenchmarkRow:
         from featx.baselines.train import train
@@ -295,10 +292,11 @@ class ModelEvaluator:
         name: str,
         key: str,
         compute: Callable[[], BenchmarkRow],
-        files: Sequence[Path],
         data: TrainTestData[Any],
+        others: Sequence[Path] = (),
     ) -> Evaluation:
-        """Find a row finished from the same inputs, or compute and keep it."""
+        """Find a row finished from the same inputs, or compute it and keep it with its files."""
+        files = [*others, *(self.scores_file(name, external) for external in data.evaluated)]
         values = self.results.get_or_compute(key, lambda: compute().to_dict(), files)
         # The same images may have other paths than in an earlier run.
         moved, unlike = False, {}

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.benchmarking.config import BenchmarkConfig
+from featx.benchmarking.data import count_patients
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.inventory import PassedOver
 from featx.datasets.tables.cells import clean, finding_of
@@ -139,7 +140,7 @@ def of_finding(images: ImageDataset, names: Sequence[str], name: str) -> ImageDa
     inventory = replace(
         images.inventory,
         counts=counts,
-        n_patients=len(np.unique(chosen.patients)) if images.patients_known else None,
+        n_patients=count_patients(chosen),
         passed_over=(
             *images.inventory.passed_over,
             *(
@@ -162,8 +163,7 @@ def count_finding(images: ImageDataset, name: str, train: Mask, test: Mask) -> d
         positive = mask & (cells == "1")
         counts[f"{where}_images"] = int((mask & is_known(images, name)).sum())
         counts[f"{where}_positive"] = int(positive.sum())
-        patients = len(np.unique(images.patients[positive])) if images.patients_known else None
-        counts[f"{where}_positive_patients"] = patients
+        counts[f"{where}_positive_patients"] = count_patients(images.select(positive))
     return {
         **counts,
         "uncertain": int((cells == "-1").sum()),

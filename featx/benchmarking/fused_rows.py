@@ -57,9 +57,8 @@ class FusedRows:
         name = f"{FUSED}-{members[0].row.classifier}"
         key = result_key(kind=FUSED, rows=[each.key for each in members])
         files = [self.evaluator.model_file(name)]
-        files += [self.evaluator.scores_file(name, external) for external in data.evaluated]
         compute = partial(self._fuse, name, [each.row for each in members], data)
-        return self.evaluator.find_or_compute(name, key, compute, files, data)
+        return self.evaluator.find_or_compute(name, key, compute, data, files)
 
     def _fuse(self, name: str, rows: Sequence[BenchmarkRow], data: Features) -> BenchmarkRow:
         started = time.perf_counter()
@@ -93,7 +92,6 @@ class FusedRows:
         if thresholds[""] is None:
             logger.warning(f"{fused.row.name} was not adapted: its scores form no two groups")
             return None
-        files = [self.evaluator.scores_file(name, external) for external in sets]
 
         def compute() -> BenchmarkRow:
             scores: dict[str, Scores] = {}
@@ -113,7 +111,7 @@ class FusedRows:
                 costs=costs,
             )
 
-        return self.evaluator.find_or_compute(name, key, compute, files, kept)
+        return self.evaluator.find_or_compute(name, key, compute, kept)
 
     def _mean(
         self, members: Sequence[Evaluation], external: str, images: FeatureMatrix

@@ -12,7 +12,7 @@ from typing import Any
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.data import RunData, check_external, split_and_audit
 from featx.benchmarking.findings import check_findings, finding_facts, split_findings
-from featx.benchmarking.group_data import GroupData
+from featx.benchmarking.groups import GroupData
 from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.unit_rows import hash_units
 from featx.classifiers.units import check_units

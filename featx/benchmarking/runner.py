@@ -13,22 +13,26 @@ from typing import TYPE_CHECKING, Any
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.control_rows import ControlRows
-from featx.benchmarking.controls import KnownRows
+from featx.benchmarking.controls import ControlRows, KnownRows
 from featx.benchmarking.data import AuditedData, Features, RunData
 from featx.benchmarking.divided import DividedSets
 from featx.benchmarking.embedding import Embedder
 from featx.benchmarking.evaluation import Evaluation, ModelEvaluator
 from featx.benchmarking.fused_rows import FusedRows
 from featx.benchmarking.gallery import save_gallery
-from featx.benchmarking.internal_shifts import image_halves, shifted_scores
-from featx.benchmarking.learning_curve import CURVE_PROPORTIONS, curve_point, repeated_auc
 from featx.benchmarking.note_rules import (
     curve_notes,
     row_notes,
     shift_notes,
     shortcut_notes,
     typicality_notes,
+)
+from featx.benchmarking.refits import (
+    CURVE_PROPORTIONS,
+    curve_point,
+    image_halves,
+    repeated_auc,
+    shifted_scores,
 )
 from featx.benchmarking.result_cache import result_key
 from featx.benchmarking.robustness import GRADES, robustness_points
@@ -247,7 +251,7 @@ class BenchmarkRunner:
         if len(train.class_names) > 2:
             return []
         points = []
-        halves = image_halves(self._controls.train, train)
+        halves = image_halves(partial(self._controls.matrix, self.data.images.train), train)
         with progress("Internal shifts", 2 * len(halves), "fits") as advance:
             for name, above in halves.items():
                 for side, chosen in (("above", above), ("below", ~above)):

@@ -15,10 +15,9 @@ from typing import Any
 
 from featx import __version__
 from featx.benchmarking.finding_rows import average_rows
-from featx.benchmarking.finished import FinishedResults
-from featx.benchmarking.learning_curve import CURVE_PROPORTIONS
 from featx.benchmarking.note_rules import curve_notes, row_notes, shift_notes
-from featx.benchmarking.recomputation import Recomputation, plain_row
+from featx.benchmarking.recomputation import FinishedResults, Recomputation, plain_row
+from featx.benchmarking.refits import CURVE_PROPORTIONS
 from featx.benchmarking.run_images import record_again
 from featx.benchmarking.table import BenchmarkTable
 from featx.reporting.page import PAGE, render_results

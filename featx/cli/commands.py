@@ -307,7 +307,7 @@ def benchmark(
 
     Example: featx benchmark chest_xray --patients kermany --out results
     """
-    from featx.benchmarking.config_file import read_config
+    from featx.benchmarking.presets import read_config
     from featx.features.cluster import connected
 
     settings = {} if preset is None else featx.get_preset(preset).settings()

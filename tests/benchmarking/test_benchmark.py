@@ -10,9 +10,9 @@ import featx
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.controls import permute_labels
 from featx.benchmarking.data import TrainTestData
-from featx.benchmarking.learning_curve import repeated_auc
 from featx.benchmarking.note_rules import shortcut_notes
 from featx.benchmarking.published import published_figures
+from featx.benchmarking.refits import repeated_auc
 from featx.classifiers.config import FitConfig
 from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model

@@ -4,7 +4,7 @@ import pytest
 
 from featx.benchmarking.benchmark import benchmark
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.config_file import read_config
+from featx.benchmarking.presets import read_config
 from featx.errors import UsageError
 from featx.images.augmentation import Augmentation
 from tests.benchmarking.conftest import draw

@@ -70,6 +70,6 @@ def test_an_operating_point_is_judged_between_halves_that_differ(tmp_path, monke
     note = next(note for note in table.notes if note.kind == "internal-shifts")
     assert note.values["specificity"][0] == min(p["specificity"] for p in points)
     assert "between halves of the training images" in (tmp_path / "report.html").read_text()
-    monkeypatch.setattr("featx.benchmarking.learning_curve.plan_fits", None)
+    monkeypatch.setattr("featx.benchmarking.refits.plan_fits", None)
     again = benchmark(replace(images, sources=tuple(arrays)), **settings)
     assert again.run["internal_shifts"] == points

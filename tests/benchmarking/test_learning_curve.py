@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from featx import FitConfig
-from featx.benchmarking.learning_curve import curve_point, repeated_auc, select_patients
+from featx.benchmarking.refits import curve_point, repeated_auc, select_patients
 from featx.classifiers.fitting import fit
 from featx.metrics.scores import Scores
 from featx.reporting.model_card import card_facts

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.benchmarking.finished import FinishedResults
+from featx.benchmarking.recomputation import FinishedResults
 from featx.errors import UsageError
 from featx.features.pipeline import ENGINES
 from tests.benchmarking.conftest import GridEngine, draw

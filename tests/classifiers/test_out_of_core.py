@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 import featx
-from featx.benchmarking.learning_curve import curve_point, repeated_auc
+from featx.benchmarking.refits import curve_point, repeated_auc
 from featx.classifiers.config import FitConfig
 from featx.classifiers.model_file import load_model
 from featx.classifiers.out_of_core import CovarianceAccumulator, plan_fits, reduce_rows

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.config_file import read_config
+from featx.benchmarking.presets import read_config
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError

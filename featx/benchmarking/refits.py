@@ -1,7 +1,13 @@
-"""Refits of a finished row with its chosen settings: on other folds, and on fewer patients."""
+"""Refits of a finished row with its chosen settings: other folds, fewer patients, other images.
+
+Internal shifts: cross-validation says what an operating point costs on images like those of
+training. Here it is chosen on the half whose images are smaller, wider, darker, ... than the median
+of their class, and applied to the other half, in both directions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +24,9 @@ from featx.classifiers.registry import get_classifier
 from featx.classifiers.search import Search
 from featx.classifiers.training_set import TrainingSet
 from featx.features.matrix import FeatureMatrix
+from featx.metrics.operating_point import OperatingPoint
 from featx.metrics.ranking import macro_auc_interval, ranked
+from featx.metrics.scores import evaluate
 from featx.reporting.records import BenchmarkRow
 
 CURVE_PROPORTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
@@ -141,3 +149,67 @@ def select_patients(
         members = generator.permutation(np.flatnonzero(class_of_patient == label))
         taken[members[: int(np.ceil(proportion * len(members)))]] = True
     return np.flatnonzero(taken[number])
+
+
+# Of either class, on both sides.
+_FEWEST_IMAGES = 20
+
+Mask = npt.NDArray[np.bool_]
+
+
+def image_halves(control: Callable[[str], FeatureMatrix], train: FeatureMatrix) -> dict[str, Mask]:
+    """Return the images above the median of their class, by each property that differs enough.
+
+    `control` returns the features of the training images for a shortcut control.
+    """
+    metadata, histogram = control("metadata"), control("histogram")
+    found = {name: row for row, name in enumerate(metadata.names)}
+    rows = [found[name] for name in train.names]
+    values = {
+        "height": metadata.X[rows, 0],
+        "width / height": metadata.X[rows, 2],
+        "bytes per pixel": metadata.X[rows, 5],
+        "brightness": histogram.X[rows] @ np.arange(histogram.X.shape[1]),
+    }
+    halves = {name: _above_median(each, train.labels) for name, each in values.items()}
+    return {name: above for name, above in halves.items() if _enough(above, ~above, train.labels)}
+
+
+def shifted_scores(
+    row: BenchmarkRow, train: FeatureMatrix, chosen: Mask, config: FitConfig
+) -> dict[str, Any] | None:
+    """Fit a row's settings and operating point on some images, and score them on all others.
+
+    Patients of the others are left out of training; None where too few images are left.
+    """
+    others = np.flatnonzero(~chosen)
+    chosen = chosen & ~np.isin(train.patients, train.patients[others])
+    if not _enough(chosen, ~chosen, train.labels):
+        return None
+    refit = Refit.of(row, train, np.flatnonzero(chosen), config)
+    point = OperatingPoint.parse(config.operating_point)
+    threshold = point.threshold(refit.labels == 1, refit.out_of_fold()[:, 1])
+    shown = train.select_images(others)
+    metrics = evaluate(
+        shown.labels,
+        refit.calibrated(refit.scores(shown)),
+        threshold=threshold,
+        class_names=shown.class_names,
+        patients=known_patients(shown),
+    ).metrics
+    figures = {f: metrics[f].value for f in ("auc", "accuracy", "sensitivity", "specificity")}
+    return {"n_train": len(refit.labels), "n": shown.n_images, **figures}
+
+
+def _above_median(values: npt.NDArray, labels: npt.NDArray[np.int64]) -> Mask:
+    above = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = labels == label
+        above |= members & (values > np.median(values[members]))
+    return above
+
+
+def _enough(first: Mask, second: Mask, labels: npt.NDArray[np.int64]) -> bool:
+    """Whether both sides have enough images of both classes."""
+    counts = [np.bincount(labels[side], minlength=2) for side in (first, second)]
+    return bool(np.min(counts) >= _FEWEST_IMAGES)
