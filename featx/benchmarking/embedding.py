@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.costs import peak_memory, start_memory_watch
 from featx.benchmarking.data import Features, TrainTestData
 from featx.benchmarking.tuned_rows import TunedData
 from featx.datasets.dataset import ImageDataset
 from featx.features.extraction import extract
 from featx.features.matrix import FeatureMatrix
+from featx.runtime.memory import peak_memory, start_memory_watch
 
 if TYPE_CHECKING:
     from distributed import Client

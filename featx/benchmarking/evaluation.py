@@ -14,14 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.typicality import cutoff
+from featx.backbones.registry import BACKBONES
+from featx.backbones.tuned import TUNED
 from featx.benchmarking.column_rows import column_values
 from featx.benchmarking.config import BenchmarkConfig
-from featx.benchmarking.costs import (
-    extraction_rate,
-    network_parameters,
-    peak_memory,
-    start_memory_watch,
-)
 from featx.benchmarking.data import TrainTestData, known_patients
 from featx.benchmarking.result_cache import ResultCache, result_key
 from featx.classifiers.decision_scores import FORMAT as SCORE_FORMAT
@@ -34,6 +30,7 @@ from featx.metrics.operating_point import Threshold
 from featx.metrics.scores import Scores
 from featx.reporting.records import END_TO_END, SAVED, BenchmarkRow, Costs
 from featx.runtime.files import file_name_of
+from featx.runtime.memory import peak_memory, start_memory_watch
 from featx.runtime.versions import library_versions
 
 if TYPE_CHECKING:
@@ -327,3 +324,25 @@ def _recipe_digests(matrix: FeatureMatrix) -> tuple[str, ...]:
 
 def _versions() -> dict[str, str]:
     return library_versions("scikit-learn", "xgboost", "xgboost-cpu", "tensorflow")
+
+
+def network_parameters(recipes: Sequence[Mapping[str, Any]]) -> int | None:
+    """Count the parameters of the networks of features, without classification layers.
+
+    Examples
+    --------
+    >>> network_parameters([{"backbone": "mobilenetv2"}, {"backbone": "efficientnet_lite0"}])
+    5671008
+    >>> network_parameters([{"backbone": "control-histogram"}])
+    """
+    names = [recipe["backbone"].removeprefix(TUNED) for recipe in recipes]
+    known = [BACKBONES[name].parameters for name in names if name in BACKBONES]
+    known += [r["origin"]["parameters"] for r in recipes if "parameters" in r.get("origin", {})]
+    return sum(known) if known else None
+
+
+def extraction_rate(matrices: Sequence[FeatureMatrix]) -> float | None:
+    """Return the number of views embedded per second, cached rows included."""
+    seconds = sum(matrix.seconds for matrix in matrices)
+    views = sum(len(set(matrix.digests)) * len(np.unique(matrix.view)) for matrix in matrices)
+    return views / seconds if seconds > 0 else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import UsageError
-from featx.runtime.posix import memory_limit, physical_memory
+from featx.runtime import posix
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _PROC = Path("/proc")
@@ -86,13 +86,24 @@ def keeping_freed_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def start_memory_watch() -> None:
+    """Reset the peak memory of this process, where Linux permits it."""
+    with suppress(OSError):
+        (_PROC / "self" / "clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Return the peak memory of this process since the watch was started, in bytes."""
+    return _status("VmHWM") or posix.peak_memory()
+
+
 def _machine() -> int:
-    return _field(_PROC / "meminfo", "MemAvailable") or physical_memory()
+    return _field(_PROC / "meminfo", "MemAvailable") or posix.physical_memory()
 
 
 def _resource_limits() -> Iterator[int]:
     for which, taken in (("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")):
-        limit = memory_limit(which)
+        limit = posix.memory_limit(which)
         if limit is not None:
             yield limit - _status(taken)
 
