@@ -99,22 +99,7 @@ class TrainedBaseline:
 
     @network_state()
     def predict_proba(self, images: ImageDataset) -> Probabilities:
-        """Return the probability of each class for each image.
-
-        Parameters
-        ----------
-        images : ImageDataset
-            Images; labels are ignored.
-
-        Returns
-        -------
-        ndarray of float64, shape (n_images, n_classes)
-
-        Raises
-        ------
-        FeatxError
-            If an image cannot be read; the message names it.
-        """
+        """Return the probability of each class for each image; an unreadable one is an error."""
         # Each image is read once: memory=0 keeps none.
         views = ImageViews(images, self.recipe.size, Augmentation(), memory=0)
         batch_size = self.recipe.batch_size

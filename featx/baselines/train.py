@@ -146,13 +146,12 @@ def train(
     else:
         used, result = fit_recipe(data, recipe, starts[0], out)
     truth, found = images.labels[data.validation], result.probabilities
-    two = data.n_classes == 2
     trained = TrainedBaseline(
         name=recipe.name,
         recipe=used,
         network=result.network,
         class_names=images.class_names,
-        threshold=point.threshold(truth == 1, found[:, 1]) if two else point.cutoffs(truth, found),
+        threshold=point.choose(truth, found),
         history=result.history,
         best_epoch=result.best_epoch,
         seconds=time.perf_counter() - started + result.seconds_before,

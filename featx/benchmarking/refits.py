@@ -188,7 +188,7 @@ def shifted_scores(
         return None
     refit = Refit.of(row, train, np.flatnonzero(chosen), config)
     point = OperatingPoint.parse(config.operating_point)
-    threshold = point.threshold(refit.labels == 1, refit.out_of_fold()[:, 1])
+    threshold = point.choose(refit.labels, refit.out_of_fold())
     shown = train.select_images(others)
     metrics = evaluate(
         shown.labels,

@@ -163,10 +163,7 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
     model.out_of_fold_ = cross_calibrate(config.calibration, scores, labels, search.folds)
     model.out_of_fold_scores_ = scores
     model.out_of_fold_labels_ = labels
-    if len(training.classes) == 2:
-        model.threshold_ = point.threshold(labels == 1, calibrated[:, 1])
-    else:
-        model.threshold_ = point.cutoffs(labels, calibrated)
+    model.threshold_ = point.choose(labels, calibrated)
     reduced = plan.steps is not None
     model.provenance_ = describe_fit(
         config, plan.training, candidates, calibrated, n_splits=len(search.folds), reduced=reduced

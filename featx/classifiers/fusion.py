@@ -75,12 +75,8 @@ def fuse_models(models: Sequence[FeatureClassifier], matrix: FeatureMatrix) -> F
     fused.out_of_fold_scores_ = scores
     fused.out_of_fold_labels_ = labels
     fused.out_of_fold_images_ = models[0].out_of_fold_images_[places[0]]
-    point = OperatingPoint.parse(first.operating_point)
     found = probabilities(fused.calibration_.logits(scores))
-    if len(fused.classes_) == 2:
-        fused.threshold_ = point.threshold(labels == 1, found[:, 1])
-    else:
-        fused.threshold_ = point.cutoffs(labels, found)
+    fused.threshold_ = OperatingPoint.parse(first.operating_point).choose(labels, found)
     fused.membership_ = _members(models, matrix)
     fused.typicality_ = typicality_record(matrix, first.random_state)
     facts = {name: fact for name, fact in first.provenance_.items() if name != "matrix_sha256"}

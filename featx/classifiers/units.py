@@ -64,10 +64,8 @@ class UnitRule:
         best = max(areas, key=lambda how: areas[how])
         fitted = calibrate(calibration, scores[best], labels)
         found = probabilities(fitted.logits(scores[best]))
-        point = OperatingPoint.parse(operating_point)
-        if found.shape[1] == 2:
-            return cls(unit, best, fitted, point.threshold(labels == 1, found[:, 1])), areas
-        return cls(unit, best, fitted, point.cutoffs(labels, found)), areas
+        threshold = OperatingPoint.parse(operating_point).choose(labels, found)
+        return cls(unit, best, fitted, threshold), areas
 
     def apply(self, predictions: Predictions, units: Sequence[str]) -> Predictions:
         """Return one prediction a unit, sorted by unit, with classes at the threshold.

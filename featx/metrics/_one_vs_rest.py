@@ -138,13 +138,20 @@ def proportion_influences(
     tasks: list[TwoWayTask], names: tuple[str, ...], numbers: Integers
 ) -> Floats:
     """Return each patient's influence on proportions, a row for each task and name."""
-    rows = []
-    for task in tasks:
-        for name in names:
-            outcome, among = task.proportions[name]
-            proportion = outcome[among].mean() if among.any() else 0.0
-            rows.append(np.bincount(numbers, weights=(outcome - proportion) * among))
-    return np.array(rows)
+    chosen = [task.proportions[name] for task in tasks for name in names]
+    return np.array([proportion_influence(*each, numbers) for each in chosen])
+
+
+def proportion_influence(
+    outcome: npt.NDArray[np.bool_],
+    among: npt.NDArray[np.bool_],
+    numbers: Integers,
+    n_patients: int = 0,
+) -> Floats:
+    """Return each patient's influence on a proportion, times its denominator."""
+    proportion = outcome[among].mean() if among.any() else 0.0
+    weights = (outcome - proportion) * among
+    return np.bincount(numbers, weights, n_patients).astype(np.float64)
 
 
 def _by_bootstrap(

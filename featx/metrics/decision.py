@@ -79,20 +79,9 @@ def risk_coverage(
 ) -> tuple[Floats, Floats]:
     """Return the proportion of errors among the most certain images, by their proportion.
 
-    The least certain images are those whose log-odds are nearest to those of the threshold.
-
-    Parameters
-    ----------
-    labels, probabilities : array-like, shape (n_images,)
-        As in `net_benefit`.
-    threshold : float, default=0.5
-        Probability from which an image is called positive.
-
-    Returns
-    -------
-    coverage, risk : ndarray of float64
-        Proportion of images that are decided, rising to 1, and proportion of errors among them.
-        Images that are equally certain are decided together.
+    The least certain images are those whose log-odds are nearest to those of the threshold. The
+    first array, rising to 1, is the coverage, the proportion of images that are decided, the second
+    that of errors among them. Images that are equally certain are decided together.
 
     References
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.metrics._labeled import LabeledImages, check_probabilities
-from featx.metrics._one_vs_rest import proportion_influences
+from featx.metrics._one_vs_rest import proportion_influence, proportion_influences
 from featx.metrics.decision import net_benefit as net_benefits
 from featx.metrics.intervals import (
     Interval,
@@ -286,11 +286,9 @@ def net_benefit(
     hits, alarms = called & images.positive, called & ~images.positive
     tp, fp = (proportion_interval(each, images.patients, level) for each in (hits, alarms))
     costs = Interval(weight * fp.value, weight * fp.low, weight * fp.high)
-    sums = [
-        np.bincount(images.patients, each - each.mean()).astype(np.float64)
-        for each in (hits, alarms)
-    ]
-    found = difference_interval(tp, costs, correlation(*sums))
+    everyone = np.ones(len(probability), dtype=bool)
+    influences = (proportion_influence(e, everyone, images.patients) for e in (hits, alarms))
+    found = difference_interval(tp, costs, correlation(*influences))
     return replace(found, value=value)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from featx.metrics._one_vs_rest import proportion_influence
 from featx.metrics.intervals import (
     Floats,
     Integers,
@@ -31,26 +31,16 @@ _PROPORTIONS["f1"] = "jaccard"
 
 @dataclass(frozen=True, eq=False)
 class FindingScores:
-    """Hold the predictions of one finding, or on one group, and the figures measured on them.
+    """Hold the predictions of one finding, or on one group, and the figures measured on them."""
 
-    Parameters
-    ----------
-    labels : ndarray of int, shape (n_images,)
-        Class of each image; of a finding, 1 where it is present.
-    probabilities : ndarray of float, shape (n_images, n_classes)
-        Predicted probabilities of the classes.
-    predicted : ndarray of int, shape (n_images,)
-        Predicted class of each image.
-    patients : sequence of str, length n_images
-        Patient of each image, under the same names for all findings.
-    figures : mapping of str to Interval
-        Figures of the finding, as in `featx.metrics.scores.Scores.metrics`.
-    """
-
+    # Class of each image; of a finding, 1 where it is present.
     labels: Integers
+    # Shape (n_images, n_classes).
     probabilities: Floats
     predicted: Integers
+    # Under the same names for all findings.
     patients: Sequence[str]
+    # As in `featx.metrics.scores.Scores.metrics`.
     figures: dict[str, Interval]
 
 
@@ -142,17 +132,10 @@ def _influences(finding: FindingScores, patients: Integers) -> dict[str, Floats]
     """Return each patient's influence on each figure of one finding, of any scale."""
     labels, predicted = finding.labels, finding.predicted
     area = macro_auc_influence(labels, ranked(finding.probabilities), patients)[1]
-    right = _influence(labels == predicted, np.ones(len(labels)), patients)
+    right = proportion_influence(labels == predicted, np.ones(len(labels), dtype=bool), patients)
     found = {"auc": area, "accuracy": right}
     if finding.probabilities.shape[1] == 2:
         task = TwoWayTask(labels == 1, finding.probabilities[:, 1], predicted == 1)
         for name, proportion in _PROPORTIONS.items():
-            found[name] = _influence(*task.proportions[proportion], patients)
+            found[name] = proportion_influence(*task.proportions[proportion], patients)
     return found
-
-
-def _influence(outcome: npt.NDArray, among: npt.NDArray, patients: Integers) -> Floats:
-    """Return each patient's influence on a proportion, times its denominator."""
-    chosen = among.astype(bool)
-    proportion = outcome[chosen].mean() if chosen.any() else 0.0
-    return np.bincount(patients, weights=(outcome - proportion) * chosen).astype(np.float64)

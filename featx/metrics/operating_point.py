@@ -30,18 +30,9 @@ _ALLOWED = (
 def decide(probabilities: npt.ArrayLike, threshold: Threshold) -> npt.NDArray[np.int64]:
     """Return the index of the class that probabilities predict at a threshold.
 
-    Parameters
-    ----------
-    probabilities : array-like of float, shape (n_images, n_classes)
-        Probability of each class.
-    threshold : float, tuple of float or None
-        With two classes, the least probability at which the last one is predicted. With more, one
-        cutoff per class: the class is predicted whose probability is the greatest multiple of its
-        cutoff. None, or one number with more classes: the most probable class is predicted.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_images,)
+    With two classes, a threshold is the least probability at which the last one is predicted. With
+    more, the class is predicted whose probability is the greatest multiple of its cutoff, or with
+    None or one number the most probable class.
 
     Examples
     --------
@@ -196,6 +187,12 @@ class OperatingPoint:
         means = recalls.mean(axis=1)
         best = int(means.argmax())
         return cutoffs[best if means[best] > means[0] + error else 0]
+
+    def choose(self, labels: npt.NDArray[np.int64], probabilities: npt.NDArray) -> Threshold:
+        """Choose the `threshold` of two classes, or the `cutoffs` of more, on all probabilities."""
+        if probabilities.shape[1] == 2:
+            return self.threshold(labels == 1, probabilities[:, 1])
+        return self.cutoffs(labels, probabilities)
 
     def check_classes(self, n_classes: int) -> None:
         """Check that the rule suits the number of classes."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import optimize
 
 from featx.errors import UsageError
+from featx.metrics._one_vs_rest import proportion_influence
 from featx.metrics.intervals import (
     Floats,
     Integers,
@@ -150,10 +151,9 @@ def _figures(
         )
     }
     for name, (outcome, among) in proportions.items():
-        residuals = (outcome - float(outcome[among].mean())) * among.astype(np.float64)
         figures[name] = _Figure(
             partial(proportion_interval, outcome[among], of_patients[among]),
-            np.bincount(of_patients, residuals, n_patients).astype(np.float64),
+            proportion_influence(outcome, among, of_patients, n_patients),
         )
     return figures
 
