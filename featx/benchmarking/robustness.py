@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +45,19 @@ def degraded(images: ImageDataset, name: str, grade: int) -> ImageDataset:
     return replace(images, sources=sources)
 
 
-def degraded_figures(model: FeatureClassifier, features: FeatureMatrix) -> dict[str, Any]:
-    """Score a model on features of degraded images, at its operating point."""
+def degraded_figures(
+    model: Callable[[], FeatureClassifier],
+    embed: Callable[[ImageDataset], FeatureMatrix],
+    images: ImageDataset,
+    name: str,
+    grade: int,
+) -> dict[str, Any]:
+    """Score a model on degraded images, at its operating point."""
+    features, fitted = embed(degraded(images, name, grade)), model()
     metrics = evaluate(
         features.labels,
-        model.predict_images(features),
-        threshold=model.threshold_,
+        fitted.predict_images(features),
+        threshold=fitted.threshold_,
         class_names=features.class_names,
         patients=known_patients(features),
         n_bootstrap=2,
@@ -59,21 +66,3 @@ def degraded_figures(model: FeatureClassifier, features: FeatureMatrix) -> dict[
     figures |= {"auc_low": metrics["auc"].low, "auc_high": metrics["auc"].high}
     known = {name: value if np.isfinite(value) else None for name, value in figures.items()}
     return {"n": features.n_images, **known}
-
-
-def robustness_points(
-    images: ImageDataset,
-    embed: Callable[[ImageDataset], FeatureMatrix],
-    model: Callable[[], FeatureClassifier],
-    stored: Callable[[list[Any], Callable[[], Any]], Any],
-) -> Iterator[dict[str, Any]]:
-    """Yield a model's figures by degradation and grade.
-
-    `stored` returns a finished point of a degradation and grade, or computes and keeps it.
-    """
-    for name, grade in GRADES:
-
-        def compute(name: str = name, grade: int = grade) -> dict[str, Any]:
-            return degraded_figures(model(), embed(degraded(images, name, grade)))
-
-        yield {"degradation": name, "grade": grade, **stored([name, grade], compute)}

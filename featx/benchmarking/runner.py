@@ -35,7 +35,7 @@ from featx.benchmarking.refits import (
     shifted_scores,
 )
 from featx.benchmarking.result_cache import result_key
-from featx.benchmarking.robustness import GRADES, robustness_points
+from featx.benchmarking.robustness import GRADES, degraded_figures
 from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.benchmarking.tuned_rows import TunedData, tune_backbones
 from featx.benchmarking.unit_rows import UnitRows
@@ -109,12 +109,10 @@ class BenchmarkRunner:
     def _evaluate(self) -> Iterator[Evaluation]:
         """Evaluate frozen rows, then shortcut controls, then baselines."""
         best: tuple[Evaluation, Features] | None = None
-        columns = units = None
         fused = FusedRows(self.evaluator) if self.config.fuse else None
+        columns = None
         if self.config.covariates:
             columns = ColumnRows.of(tuple(self.config.covariates), self.data.readable())
-        if self.config.unit is not None:
-            units = UnitRows.of(self.config.unit, self.data.readable())
         for backbone in self.config.row_backbones:
             tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
             features = self._embedder.embed_sets(backbone, tuned)
@@ -122,9 +120,7 @@ class BenchmarkRunner:
                 evaluation = self._frozen(backbone, classifier, features)
                 if self.config.robustness:
                     evaluation = self._robust(evaluation, backbone, tuned)
-                yield evaluation
-                if units is not None:
-                    yield self._by_unit(units, evaluation, features)
+                yield from self._with_units(evaluation, features)
                 if best is None or _auc(evaluation) > _auc(best[0]):
                     best = evaluation, features
                 adapted = None
@@ -135,11 +131,11 @@ class BenchmarkRunner:
                 if fused is not None:
                     fused.add(features, evaluation, adapted)
             if columns is not None:
-                yield from self._of_columns(backbone + JOINED, columns.joined(features), units)
+                yield from self._of_columns(backbone + JOINED, columns.joined(features))
         if fused is not None:
-            yield from self._fused(fused, units)
+            yield from self._fused(fused)
         if columns is not None:
-            yield from self._of_columns(COLUMNS, columns.alone(), units)
+            yield from self._of_columns(COLUMNS, columns.alone())
         if self.config.learning_curve and best is not None:
             self.curve += self._learning_curve(*best)
         if self.config.internal_shifts and best is not None:
@@ -147,28 +143,21 @@ class BenchmarkRunner:
         best = None
         if self.config.controls:
             yield from self._controls.evaluate()
-        if self.config.baselines:
-            readable = self.data.readable()
-            for name in self.config.baselines:
-                evaluation = self.evaluator.evaluate_baseline(name, readable)
-                yield evaluation
-                if units is not None:
-                    yield units.evaluate(self.evaluator, evaluation)
+        readable = self.data.readable()
+        for name in self.config.baselines:
+            yield from self._with_units(self.evaluator.evaluate_baseline(name, readable))
 
     def _robust(self, evaluation: Evaluation, backbone: str, tuned: TunedData) -> Evaluation:
         """Add the figures of a frozen row on degraded test images, one view of each."""
-        row = evaluation.row
+        row, images = evaluation.row, self.data.readable().test
         logger.info(f"Robustness of {row.name}: {len(GRADES):,} sets of degraded test images.")
-
-        def stored(point: list[Any], compute: Callable[[], Any]) -> Any:
-            return self._result(evaluation, "point", compute, degradation=point)
-
-        points = robustness_points(
-            self.data.readable().test,
-            self._embedder.function(backbone, tuned, views=1),
-            cache(partial(self.evaluator.model, row)),
-            stored,
-        )
+        model = cache(partial(self.evaluator.model, row))
+        embed = self._embedder.function(backbone, tuned, views=1)
+        points = []
+        for name, grade in GRADES:
+            compute = partial(degraded_figures, model, embed, images, name, grade)
+            found = self._result(evaluation, "point", compute, degradation=[name, grade])
+            points.append({"degradation": name, "grade": grade, **found})
         return replace(evaluation, row=replace(row, robustness=tuple(points)))
 
     @cached_property
@@ -189,28 +178,35 @@ class BenchmarkRunner:
         row = self._subgroups.add(row, predictions, stored, self.config.random_state)
         return replace(evaluation, row=row)
 
-    def _of_columns(
-        self, name: str, features: Features, units: UnitRows | None
+    @cached_property
+    def _units(self) -> UnitRows | None:
+        unit = self.config.unit
+        return None if unit is None else UnitRows.of(unit, self.data.readable())
+
+    def _with_units(
+        self, evaluation: Evaluation, features: Features | None = None
     ) -> Iterator[Evaluation]:
+        """Yield a row, and that of the model's decisions by patient or study."""
+        yield evaluation
+        if self._units is not None:
+            train = None if features is None else features.train
+            found = self._units.evaluate(self.evaluator, evaluation, train)
+            if evaluation.row.name in self.cards:
+                self.cards[found.row.name] = self.cards[evaluation.row.name]
+            yield found
+
+    def _of_columns(self, name: str, features: Features) -> Iterator[Evaluation]:
         for classifier in self.config.classifiers:
             evaluation = self._frozen(name, classifier, features, COLUMNS)
-            yield evaluation
-            if units is not None:
-                yield self._by_unit(units, evaluation, features)
+            yield from self._with_units(evaluation, features)
 
-    def _fused(self, rows: FusedRows, units: UnitRows | None) -> Iterator[Evaluation]:
+    def _fused(self, rows: FusedRows) -> Iterator[Evaluation]:
         for evaluation, features in rows.evaluate():
             if evaluation.row.kind == FUSED:
                 self._keep_card(evaluation, features.train)
-            yield evaluation
-            if units is not None and evaluation.row.kind == FUSED:
-                yield self._by_unit(units, evaluation, features)
-
-    def _by_unit(self, units: UnitRows, evaluation: Evaluation, features: Features) -> Evaluation:
-        """Evaluate a model's decisions by patient or study."""
-        found = units.evaluate(self.evaluator, evaluation, features.train)
-        self.cards[found.row.name] = self.cards[evaluation.row.name]
-        return found
+                yield from self._with_units(evaluation, features)
+            else:
+                yield evaluation
 
     def _frozen(
         self, backbone: str, classifier: str, features: Features, kind: str = "frozen"
@@ -291,20 +287,20 @@ class BenchmarkRunner:
         if not finished:
             notes.insert(0, Note("unfinished", {"rows": len(rows)}))
         predictions = {"": {each.row.name: each.predictions for each in self.evaluations}}
-        return BenchmarkTable(rows, notes, self._metadata(finished), predictions)
-
-    def _metadata(self, finished: bool) -> dict[str, Any]:
-        return {
+        run = {
             **run_metadata(self.config, self.data, self.started, finished=finished),
             "learning_curve": list(self.curve),
             "internal_shifts": list(self.shifts),
             "published": list(self.published),
             **self.facts,
         }
+        return BenchmarkTable(rows, notes, run, predictions)
 
     def _show(self, rows: list[BenchmarkRow]) -> None:
         """Write cards and the gallery of the row chosen without test images."""
-        best = _best(rows)
+        place = best_place(rows)
+        # Chosen on training patients, never on test images.
+        best = pick_reference(rows) if place is None else rows[place]
         if best is not None:
             images = self.data.splits.test
             predictions = next(e.predictions for e in self.evaluations if e.row.name == best.name)
@@ -361,9 +357,3 @@ def run_metadata(
 
 def _auc(evaluation: Evaluation) -> float:
     return evaluation.row.auc_out_of_fold or 0.0
-
-
-def _best(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
-    """Choose the row of the gallery on training patients, never on test images."""
-    place = best_place(rows)
-    return pick_reference(rows) if place is None else rows[place]

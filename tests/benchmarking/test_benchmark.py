@@ -127,7 +127,7 @@ def test_robustness_is_measured_by_grade_and_kept(tmp_path, monkeypatch):
     page = (tmp_path / "report.html").read_text()
     assert page.count("AUC under ") == 10
     # A second run finds every point.
-    monkeypatch.setattr("featx.benchmarking.robustness.degraded_figures", None)
+    monkeypatch.setattr("featx.benchmarking.runner.degraded_figures", None)
     assert benchmark(images, **settings)[0].robustness == row.robustness
     assert not featx.verify(settings["out"]).mismatches
 
