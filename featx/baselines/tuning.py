@@ -9,7 +9,7 @@ from featx.audit.membership import membership_record
 from featx.backbones.registry import get_registered
 from featx.backbones.tuned import TUNED, TunedFile, write_tuned
 from featx.baselines.architectures import base_of
-from featx.baselines.recipes import FINETUNED
+from featx.baselines.registry import FINETUNED
 from featx.baselines.train import train
 from featx.datasets.dataset import ImageDataset
 

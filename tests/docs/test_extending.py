@@ -68,7 +68,7 @@ def test_the_classifier_is_searched_saved_and_loaded(tmp_path, monkeypatch, gene
 def test_the_baseline_is_one_of_the_list():
     (recipe,) = [
         recipe
-        for recipe in patched("featx/baselines/recipes.py").RECIPES
+        for recipe in patched("featx/baselines/registry.py").RECIPES
         if recipe.name == "mathur-cnn-100"
     ]
     assert recipe.size == (100, 100)
