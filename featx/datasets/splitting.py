@@ -35,7 +35,9 @@ def hold_out(
     _, patient_of_image = np.unique(groups, return_inverse=True)
     images_per_patient = np.bincount(patient_of_image)
     has = _classes_of_patients(y, patient_of_image)
-    class_of_patient = _rarest_class(y, has)
+    classes, counts = np.unique(y, return_counts=True)
+    # Of patients with several classes, the rarest.
+    class_of_patient = classes[np.where(has, counts, len(y) + 1).argmin(axis=1)]
     generator = np.random.default_rng(random_state)
     side = np.zeros(len(images_per_patient), dtype=np.int64)
     for label in np.unique(class_of_patient):
@@ -61,11 +63,6 @@ def _classes_of_patients(y: npt.NDArray, patient_of_image: npt.NDArray) -> npt.N
     has = np.zeros((patient_of_image.max() + 1, len(classes)), dtype=bool)
     has[patient_of_image, class_of_image] = True
     return has
-
-
-def _rarest_class(y: npt.NDArray, has: npt.NDArray[np.bool_]) -> npt.NDArray:
-    classes, counts = np.unique(y, return_counts=True)
-    return classes[np.where(has, counts, len(y) + 1).argmin(axis=1)]
 
 
 def _repair(

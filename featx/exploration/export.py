@@ -96,7 +96,7 @@ def _parquet(matrix: FeatureMatrix, facts: dict[str, list]) -> bytes:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise MissingExtraError("Parquet files", "parquet") from error
+        raise MissingExtraError("Parquet files", "featx[parquet]") from error
     # Parquet's texts are valid Unicode.
     facts = {
         name: [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values]

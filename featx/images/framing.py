@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -119,7 +118,10 @@ class Framing:
         if self.filter == "skimage":
             return _resize_as_skimage(image, size)
         resample = Image.Resampling[self.filter.upper()]
-        resize = partial(_resize_by_pillow, size=size, resample=resample)
+
+        def resize(pixels: npt.NDArray) -> npt.NDArray:
+            return np.asarray(Image.fromarray(pixels).resize(size[::-1], resample))
+
         # Views are float32; Pillow rounds only what was 8 bits.
         exact = image.astype(np.uint8)
         if self.rounded and np.array_equal(exact, image):
@@ -135,10 +137,6 @@ SQUASH = Framing()
 
 def _cut(image: npt.NDArray, top: int, left: int, size: Size) -> npt.NDArray:
     return np.ascontiguousarray(image[top : top + size[0], left : left + size[1]])
-
-
-def _resize_by_pillow(image: npt.NDArray, size: Size, resample: Image.Resampling) -> npt.NDArray:
-    return np.asarray(Image.fromarray(image).resize(size[::-1], resample))
 
 
 def _resize_as_skimage(image: npt.NDArray, size: Size) -> npt.NDArray[np.float32]:

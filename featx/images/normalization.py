@@ -11,11 +11,8 @@ import numpy.typing as npt
 from featx.errors import find_name
 from featx.runtime.process_state import image_state
 
-_LEVELS = 256
 # Letters, tubes and the collimator's edge are outside these percentiles.
 _PERCENTILES = (1.0, 99.0)
-_CLIP_LIMIT = 2.0
-_TILES = (8, 8)
 
 
 @image_state()
@@ -52,21 +49,14 @@ def _percentile(image: npt.NDArray) -> npt.NDArray:
     return np.clip(stretched, 0, 255).astype(np.float32)
 
 
-def _equalize(image: npt.NDArray) -> npt.NDArray:
-    return cv2.equalizeHist(_to_uint8(image))
-
-
-def _clahe(image: npt.NDArray) -> npt.NDArray:
-    return cv2.createCLAHE(_CLIP_LIMIT, _TILES).apply(_to_uint8(image))
-
-
 def _to_uint8(image: npt.NDArray) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(np.clip(np.rint(image), 0, _LEVELS - 1).astype(np.uint8))
+    return np.ascontiguousarray(np.clip(np.rint(image), 0, 255).astype(np.uint8))
 
 
 NORMALIZATIONS: dict[str, Callable[[npt.NDArray], npt.NDArray]] = {
     "none": lambda image: image,
     "percentile": _percentile,
-    "equalize": _equalize,
-    "clahe": _clahe,
+    "equalize": lambda image: cv2.equalizeHist(_to_uint8(image)),
+    # Clip limit and tiles.
+    "clahe": lambda image: cv2.createCLAHE(2.0, (8, 8)).apply(_to_uint8(image)),
 }

@@ -180,7 +180,7 @@ def _write(figure: PaperFigure, folder: Path, kinds: Sequence[str]) -> Iterator[
         from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError("figures for a paper", "figures") from error
+        raise MissingExtraError("figures for a paper", "featx[figures]") from error
     with rc_context(_STYLE):
         drawing = Figure(figsize=figure.size, layout="constrained")
         numbers = figure.draw(drawing.subplots(*(figure.grid or (1, 1))))

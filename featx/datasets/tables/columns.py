@@ -149,26 +149,20 @@ def _found_first(table: Table, names: list[str]) -> list[str]:
     """Put the column first whose files are found, unless there is no doubt."""
     if len(names) < 2:
         return names
-    hits = {name: _count_found(table, name) for name in names}
-    return sorted(names, key=lambda name: -hits[name])
-
-
-def _count_found(table: Table, name: str) -> int:
-    paths = [cell for cell in table.columns[name] if value_of(cell)]
-    return find_root(table.folder, paths[:20])[1]
+    paths = {name: [*filter(value_of, table.columns[name])] for name in names}
+    return sorted(names, key=lambda name: -find_root(table.folder, paths[name][:20])[1])
 
 
 def finding_columns(table: Table, choice: Choice) -> list[str]:
     """List the columns that hold one finding each: 0 and 1, also -1 and blanks."""
     if choice.convention is not None and choice.convention.findings:
         return [name for name in choice.convention.findings if name in table.columns]
-    others = [name for name in table.header if name not in choice.columns.values()]
-    return [name for name in others if _holds_findings(table.columns[name])]
-
-
-def _holds_findings(cells: list[str]) -> bool:
-    values = {finding_of(value) for value in {*map(value_of, cells)} - {""}}
-    return None not in values and {0, 1} <= values
+    found = {
+        name: {finding_of(value) for value in {*map(value_of, cells)} - {""}}
+        for name, cells in table.columns.items()
+        if name in table.header and name not in choice.columns.values()
+    }
+    return [name for name, values in found.items() if None not in values and {0, 1} <= values]
 
 
 def _headless(table: Table) -> str:

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,13 +135,13 @@ def _decode(path: Path) -> str:
 
 def _delimiter(text: str) -> str:
     """Return the delimiter that divides the header into most columns."""
+
+    def width(delimiter: str) -> int:
+        records = csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=delimiter)
+        return len(next(filter(any, records), []))
+
     # Spreadsheets write semicolons where the comma is the decimal separator.
-    return max(",;\t|", key=lambda each: len(next(_records(text, each), [])))
-
-
-def _records(text: str, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=delimiter)
-    return (record for record in reader if any(record))
+    return max(",;\t|", key=width)
 
 
 def _read_parquet(path: Path) -> Table:

@@ -34,14 +34,10 @@ def settle_header(dataset: Dataset) -> None:
                     for name in names:
                         if name in values:
                             dataset[name] = values[name]
-    slope, intercept = (_number(dataset, name) for name in _RESCALE)
-    invalid = (_is_filled(dataset, name) for name in _RESCALE)
+    numbers = {name: _number(dataset, name) for name in (*_RESCALE, *_WINDOW[:2])}
     # A window is in units that an invalid slope leaves unknown.
-    unknown_units = any(
-        filled and number is None
-        for filled, number in zip(invalid, (slope, intercept), strict=True)
-    )
-    center, width = (_number(dataset, name) for name in _WINDOW[:2])
+    unknown_units = any(numbers[n] is None and _is_filled(dataset, n) for n in _RESCALE)
+    slope, intercept, center, width = numbers.values()
     function = dataset.get("VOILUTFunction")
     for name in (*_RESCALE, *_WINDOW):
         dataset.pop(name, None)
@@ -69,13 +65,9 @@ def _value(dataset: Dataset, name: str) -> object:
 
 def _number(dataset: Dataset, name: str) -> float | None:
     """Return the first value, or None where it is absent, empty or no finite number."""
-    value = _value(dataset, name)
-    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__"):
-        first = value
-    else:
-        first = value[0] if len(value) else None  # type: ignore[arg-type]
+    values = _listed(_value(dataset, name))
     try:
-        number = float(str(first))
+        number = float(str(values[0] if values else None))
     except ValueError:
         return None
     return number if math.isfinite(number) else None
@@ -86,7 +78,7 @@ def field_text(dataset: Dataset, keyword: str) -> str:
     if not _is_filled(dataset, keyword):
         return ""
     value = _value(dataset, keyword)
-    text = str(value).strip() if isinstance(value, str) else "/".join(map(str, _listed(value)))
+    text = "/".join(map(str, _listed(value))).strip()
     if dataset[keyword].VR != "AS":
         return text
     years = {"D": 365.25, "W": 365.25 / 7, "M": 12, "Y": 1}.get(text[-1:].upper())
@@ -95,7 +87,9 @@ def field_text(dataset: Dataset, keyword: str) -> str:
 
 
 def _listed(value: object) -> list[object]:
-    return list(value) if isinstance(value, Iterable) else [value]
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return list(value)
+    return [value]
 
 
 def is_inverted(dataset: Dataset) -> bool:
