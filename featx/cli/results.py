@@ -138,7 +138,7 @@ def plan(metric: str, pilot: Path | None, row: str | None, **given: Any) -> None
 
     Example: featx plan --expected 0.9 --prevalence 0.3 --width 0.06
     """
-    from featx.reporting.pilot import read_pilot
+    from featx.reporting.results_folder import read_pilot
 
     measured = None if pilot is None else read_pilot(pilot, metric, row)
     found = featx.metrics.plan(metric, pilot=measured, **given)

@@ -16,8 +16,7 @@ from featx.datasets.headers import read_header_columns
 from featx.datasets.inventory import Inventory, summarize
 from featx.datasets.listing import Listing, list_arrays
 from featx.datasets.locations import list_images
-from featx.datasets.naming import from_names
-from featx.datasets.patients import find_patients
+from featx.datasets.patients import find_patients, from_names
 from featx.datasets.rules import OpeningRules
 from featx.images.reading import Color
 from featx.images.sources import Source, anchored, digest_of, pixels_of

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.datasets.naming import from_names
 from featx.datasets.paths import PathEnds, posix
-from featx.datasets.patients import hash_patient
+from featx.datasets.patients import from_names, hash_patient
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.rows import TableRows, read_rows
 from featx.datasets.tables.table import Table, read_frame, read_table

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
-from featx.datasets.naming import from_names
+from featx.datasets.patients import from_names
 from featx.errors import UsageError
 
 
