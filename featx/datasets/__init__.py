@@ -2,6 +2,6 @@
 
 `dataset.ImageDataset.open` and `conversion.as_images` take what users give. `locations` finds out
 what a path is; `folders`, `tables.rows` and `medmnist` list its images as a `listing.Listing`, to
-which `dataset` applies the `rules` for labels and `patients`. What was found and passed over becomes
-an `inventory.Inventory`.
+which `dataset` applies the `rules` for labels and `patients`. What was found and passed over is an
+`inventory.Inventory`.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -63,10 +63,10 @@ def joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def walk_folders(root: Path, on_error: Callable[[Path, OSError], None]) -> Iterator[Folder]:
+def walk_folders(root: Path, *, strict: bool) -> Iterator[Folder]:
     """Yield a folder and those below it, in order; one that links lead to is yielded twice.
 
-    A folder that cannot be listed is given to `on_error`, as in `os.walk`.
+    A folder that cannot be listed is an error where `strict`, and else left out.
     """
     pending: list[tuple[str, tuple[Hashable, ...]]] = [("", ())]
     first: dict[Hashable, str] = {}
@@ -79,7 +79,11 @@ def walk_folders(root: Path, on_error: Callable[[Path, OSError], None]) -> Itera
         try:
             identity, folders, files = _entries(root / path)
         except OSError as error:
-            on_error(root / path, error)
+            if strict:
+                raise UsageError(
+                    f"the folder {printable(str(root / path))} cannot be listed "
+                    f"({error.strerror}); make it readable, or move it away"
+                ) from error
             continue
         # A link to a folder above, or to one that two paths have led to.
         if identity in above or identity in again:
@@ -231,7 +235,7 @@ def read_tree(where: str, files: Path | Mapping[str, StoredFile]) -> FileTree:
 
 
 def _add_folders(root: Path, tree: FileTree) -> None:
-    for folder in walk_folders(root, _refuse):
+    for folder in walk_folders(root, strict=True):
         if folder.too_deep:
             tree.pass_over(_TOO_DEEP, f"{folder.path}/")
             continue
@@ -241,13 +245,6 @@ def _add_folders(root: Path, tree: FileTree) -> None:
         for name in folder.files:
             inside = joined(folder.path, name)
             tree.add_file(inside, root / inside)
-
-
-def _refuse(folder: Path, error: OSError) -> None:
-    raise UsageError(
-        f"the folder {printable(str(folder))} cannot be listed ({error.strerror}); make it "
-        "readable, or move it away"
-    ) from error
 
 
 def _hide(tree: FileTree, above: str, folder: str) -> None:

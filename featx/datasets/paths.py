@@ -146,7 +146,7 @@ def _files_below(root: Path, most: int = _MOST_FILES) -> Iterator[str]:
     """List files below a folder by relative path, without hidden ones, up to a great number."""
     count = 0
     # Folders that cannot be listed have no files to be found.
-    for folder in walk_folders(root, lambda *_: None):
+    for folder in walk_folders(root, strict=False):
         if folder.same_as is None:
             files = [name for name in folder.files if not name.startswith(".")]
             yield from (joined(folder.path, name) for name in files)

@@ -18,7 +18,6 @@ from featx.backbones.registry import get_backbone, get_registered
 from featx.classifiers.calibration import probabilities as class_probabilities
 from featx.classifiers.classifier import FeatureClassifier
 from featx.classifiers.fusion import linear_decision
-from featx.classifiers.linear_weights import LinearWeights
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.columns import columns_recipe_of
@@ -53,8 +52,6 @@ CELLS = 8
 _PATCHES = [np.s_[top : top + 2, left : left + 2] for top in range(7) for left in range(7)]
 
 Map = npt.NDArray[np.float64]
-# Probabilities and the predicted class, each None where the original view decides.
-_Decided = tuple[npt.NDArray[np.float64] | None, str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,57 +182,50 @@ class Explainer:
             normalize(images.read(index, recipe.color), recipe.normalization)
             for recipe in self._recipes
         ]
-        decided = probabilities, label
-        if self._linear is None:
-            return self._occlude(images.names[index], pixels, decided)
-        return self._activate(images.names[index], pixels, self._linear, decided)
+        linear = self._linear
+        maps = [] if linear is None else self._feature_maps(pixels)
+        rows = self._covered_rows(pixels) if linear is None else _means(maps)
+        if probabilities is None:
+            logits = self.model.calibration_.logits(self.model._scores(rows[:1]))
+            probabilities = class_probabilities(logits)[0]
+        label = label or str(self.model.decide(probabilities[None])[0])
+        classes = [str(name) for name in self.model.classes_]
+        # Of two classes there is one score, that of the last.
+        toward, score = (classes[1], 0) if len(classes) == 2 else (label, classes.index(label))
+        if linear is None:
+            scores = self.model._scores(rows)
+            decisions = scores if scores.ndim == 1 else scores[:, score]
+            decision, bias = float(decisions[0]), None
+            evidence = mean_effects(decision - decisions[1:])
+        else:
+            bias = float(linear.bias[score])
+            weights, center = linear.weights[score], linear.center
+            decision = float(linear.bias[score] + weights @ (rows[0] - center))
+            ends = np.cumsum([each.shape[2] for each in maps])[:-1]
+            blocks = zip(maps, np.split(center, ends), np.split(weights, ends), strict=True)
+            evidence = add_maps([(each - middle) @ own for each, middle, own in blocks])
+        name = images.names[index]
+        return Explanation(name, probabilities, label, toward, decision, evidence, bias)
 
-    def _activate(
-        self, name: str, pixels: Sequence[npt.NDArray], linear: LinearWeights, decided: _Decided
-    ) -> Explanation:
+    def _feature_maps(self, pixels: Sequence[npt.NDArray]) -> list[npt.NDArray]:
         networks = zip(self._maps, pixels, self._recipes, strict=True)
-        maps = [
+        return [
             each
             for network, image, recipe in networks
             for each in network.of(_views([image], recipe)[0])
         ]
-        row = np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
-        probabilities, label, toward, score = self._predict(row, decided)
-        ends = np.cumsum([each.shape[2] for each in maps])[:-1]
-        blocks = (np.split(array, ends) for array in (linear.center, linear.weights[score]))
-        evidence = [
-            (each - center) @ weights for each, center, weights in zip(maps, *blocks, strict=True)
-        ]
-        decision = float(linear.bias[score] + linear.weights[score] @ (row[0] - linear.center))
-        bias = float(linear.bias[score])
-        return Explanation(name, probabilities, label, toward, decision, add_maps(evidence), bias)
 
-    def _occlude(self, name: str, pixels: Sequence[npt.NDArray], decided: _Decided) -> Explanation:
+    def _covered_rows(self, pixels: Sequence[npt.NDArray]) -> npt.NDArray:
+        """Embed the image as it is, then with each patch in turn."""
         blocks = [
             engine.embed(_views(_covered(image), recipe))
             for engine, image, recipe in zip(self._engines, pixels, self._recipes, strict=True)
         ]
-        rows = np.concatenate(blocks, axis=1)
-        probabilities, label, toward, score = self._predict(rows[:1], decided)
-        scores = self.model._scores(rows)
-        decisions = scores if scores.ndim == 1 else scores[:, score]
-        decision = float(decisions[0])
-        effects = mean_effects(decision - decisions[1:])
-        return Explanation(name, probabilities, label, toward, decision, effects, None)
+        return np.concatenate(blocks, axis=1)
 
-    def _predict(
-        self, row: npt.NDArray, decided: _Decided
-    ) -> tuple[npt.NDArray[np.float64], str, str, int]:
-        """Return probabilities, predicted class, mapped class, and the index of its score."""
-        own, label = decided
-        if own is None:
-            own = class_probabilities(self.model.calibration_.logits(self.model._scores(row)))[0]
-        probabilities = own[None]
-        label = label or str(self.model.decide(probabilities)[0])
-        classes = [str(name) for name in self.model.classes_]
-        if len(classes) == 2:
-            return probabilities[0], label, classes[1], 0
-        return probabilities[0], label, label, classes.index(label)
+
+def _means(maps: Sequence[npt.NDArray]) -> npt.NDArray:
+    return np.concatenate([each.mean(axis=(0, 1)) for each in maps])[None]
 
 
 def add_maps(maps: Sequence[Map]) -> Map:
