@@ -2,9 +2,7 @@ import json
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.presets import read_config
@@ -13,20 +11,9 @@ from featx.datasets.rules import OpeningRules
 from featx.errors import UsageError
 
 
-@pytest.fixture
-def put(tmp_path, generator, monkeypatch):
-    """Draw images below the working directory."""
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-    def draw(*names):
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = generator.integers(0, 256, (32, 32), dtype=np.uint8)
-            Image.fromarray(pixels).save(path)
-        return tmp_path
-
-    return draw
 
 
 def write(path, *rows):

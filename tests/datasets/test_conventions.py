@@ -2,9 +2,7 @@
 
 import gzip
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
@@ -122,13 +120,10 @@ TABLES = {
 
 
 @pytest.fixture(params=list(TABLES))
-def collection(request, tmp_path, generator):
+def collection(request, put, tmp_path):
     rows, files, rules, labels, patients = TABLES[request.param]
     root = tmp_path / "CheXpert-v1.0-small"
-    for file in files:
-        path = root / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(generator.integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    put(*(f"{root.name}/{file}" for file in files))
     (root / "table.csv").write_text("\n".join(rows) + "\n")
     rules = {**rules, "root": tmp_path if request.param == "CheXpert" else root}
     return request.param, root / "table.csv", rules, labels, patients
@@ -169,22 +164,20 @@ def test_what_only_the_user_can_decide_is_asked_for(collection):
 
 
 @pytest.mark.parametrize("separator", ["|", ";", ",", " & "])
-def test_findings_in_another_order_are_not_another_class(tmp_path, separator):
+def test_findings_in_another_order_are_not_another_class(put, separator):
     labels = ["None seen", f"Effusion{separator}Mass", f"Mass{separator}Effusion"]
-    for number in range(3):
-        Image.new("L", (4, 4), number).save(tmp_path / f"{number}.png")
     rows = [f'{number}.png,"{label}"' for number, label in enumerate(labels)]
-    path = tmp_path / "list.csv"
+    path = put("0.png", "1.png", "2.png") / "list.csv"
     path.write_text("\n".join(["path,label", *rows]))
     with pytest.raises(UsageError, match=r"lists several findings|spelled in two ways"):
         ImageDataset.open(path)
 
 
 @pytest.mark.parametrize("given", ["split", "chexpert"])
-def test_the_tables_of_mimic_are_joined_by_the_line_that_is_proposed(tmp_path, monkeypatch, given):
-    monkeypatch.chdir(tmp_path)
-    for name in ("ab", "cd", "ef"):
-        Image.new("L", (4, 4)).save(f"{name}.png")
+def test_the_tables_of_mimic_are_joined_by_the_line_that_is_proposed(
+    put, tmp_path, monkeypatch, given
+):
+    monkeypatch.chdir(put("ab.png", "cd.png", "ef.png"))
     rows = {
         "split": ("dicom_id,study_id,subject_id,split", "ab,5,10,train", "cd,5,10,train"),
         "chexpert": ("subject_id,study_id,No Finding,Edema", "10,5,,1.0", "11,6,1.0,"),

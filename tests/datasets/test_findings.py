@@ -1,8 +1,6 @@
 """Findings of tables with several per image: layouts, and what is refused."""
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
@@ -14,9 +12,8 @@ CELLS = [("1", "", "0"), ("0.0", "True", "0"), ("-1", "False", "1"), ("", "1", "
 
 
 @pytest.fixture
-def opened(tmp_path):
-    for number in range(4):
-        Image.fromarray(np.full((8, 8), number * 20, np.uint8)).save(tmp_path / f"{number}.png")
+def opened(put, tmp_path):
+    put(*(f"{number}.png" for number in range(4)))
 
     def read(header, rows, **rules):
         lines = [header, *rows]

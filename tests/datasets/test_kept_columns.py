@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
@@ -14,12 +13,9 @@ ROWS = ["0,a,61.5, F ", "1,b,,M", "2,a,40,N/A", "3,b,7,M"]
 
 
 @pytest.fixture
-def table(tmp_path, generator):
+def table(put):
     """Four images with age and sex, of which some are missing."""
-    for number in range(4):
-        pixels = generator.integers(0, 256, (16, 16), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    path = tmp_path / "list.csv"
+    path = put(*(f"{number}.png" for number in range(4))) / "list.csv"
     rows = [f"{row[0]}.png{row[1:]}" for row in ROWS]
     path.write_text("\n".join(["path,label,Age at exam,sex", *rows]))
     return path

@@ -149,7 +149,7 @@ def tables(draw) -> tuple[Written, bytes, dict[str, str]]:
         deviate(written, draw)
         event(deviate.__name__)
     columns = draw(st.sampled_from(HEADERS))
-    delimiter = draw(st.sampled_from(",;\t"))
+    delimiter = draw(st.sampled_from(",;\t|"))
     end = draw(st.sampled_from(["\n", "\r\n"]))
     names = draw(st.permutations(["path", "label", "patient", "split"]))
     index = draw(st.booleans())

@@ -1,7 +1,6 @@
 import csv
 
 import pytest
-from PIL import Image
 
 from featx.datasets.dataset import ImageDataset
 from featx.datasets.patients import from_names
@@ -61,11 +60,9 @@ def test_rules_that_do_not_fit(what, rule, message):
         from_names(what, ["bacteria/a1.png", "x/b.png"], rule)
 
 
-def test_labels_by_name_keep_splits_and_need_labeled_images(tmp_path):
-    for split in ("train", "test"):
-        (tmp_path / split / "any").mkdir(parents=True)
-        for name in ("person1_virus_1.png", "person2_bacteria_1.png", "IM-0001-0001.png"):
-            Image.new("L", (4, 4)).save(tmp_path / split / "any" / name)
+def test_labels_by_name_keep_splits_and_need_labeled_images(put, tmp_path):
+    for name in ("person1_virus_1.png", "person2_bacteria_1.png", "IM-0001-0001.png"):
+        put(f"train/any/{name}", f"test/any/{name}")
     images = ImageDataset.open(tmp_path, "kermany", labels="kermany-subtype")
     assert images.class_names == ("bacteria", "normal", "virus")
     assert sorted(set(images.splits)) == ["test", "train"]

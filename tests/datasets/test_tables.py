@@ -65,16 +65,6 @@ def test_images_are_named_as_the_table_names_them(image_folder, form):
     assert set(images.patients) == {f"p{number:02d}" for number in range(12)}
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_delimiters_of_spreadsheets(image_folder, delimiter):
-    lines = [["patient", "path", "label"], ["7", "NORMAL/p00_0.png", "no, none"]]
-    lines += [["8", "PNEUMONIA/p06_0.png", "yes"]]
-    path = write_csv(image_folder, "\r\n".join(delimiter.join(line) for line in lines))
-    images = ImageDataset.open(path)
-    assert images.class_names == ("no, none", "yes")
-    assert images.patients.tolist() == ["7", "8"]
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -3,7 +3,7 @@ import io
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -211,20 +211,9 @@ def test_an_endless_decoder_is_ended(tmp_path):
 
 def test_many_threads_read_at_once():
     contents = [make_dicom(RAMP + np.uint16(number)) for number in range(24)]
-    expected = [read_image(content) for content in contents]
-    found = {}
-
-    def work(part):
-        for number in range(part, 24, 4):
-            found[number] = read_image(contents[number])
-
-    threads = [threading.Thread(target=work, args=(part,)) for part in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for number in range(24):
-        np.testing.assert_array_equal(found[number], expected[number])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_image, contents))
+    np.testing.assert_array_equal(found, [*map(read_image, contents)])
 
 
 def test_the_patient_is_found_after_a_long_header():
