@@ -73,19 +73,6 @@ def _details(backbone: AnyBackbone, weights: Weights | None) -> dict[str, Any]:
     return found
 
 
-def detail_table(row: Mapping[str, Any]) -> Table:
-    """Lay out license, origin, preprocessing and framing of a named backbone."""
-    names = ("license", "source", "sha256", "preprocessing", "framing", "poolings", "engines")
-    # Settings that mean nothing for this network are empty or 0.
-    shown = {
-        name: {key: each for key, each in row[name].items() if each or each is False}
-        if isinstance(row[name], Mapping)
-        else row[name] or "unknown"
-        for name in names
-    }
-    return findings_table(shown)
-
-
 def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
     """Lay out rows of `backbone_rows` within 80 columns, those with weights first."""
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False)
@@ -108,26 +95,37 @@ def backbone_table(rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def stage_table(row: dict[str, Any]) -> Table:
-    """Lay out the stages of a backbone: layers that pooling multi_depth reads."""
-    table = Table("Stage", box=SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for title in ("Resolution", "Channels"):
-        table.add_column(title, justify="right")
-    for stage in row["stages"]:
-        table.add_row(stage["layer"], f"1/{stage['stride']}", f"{stage['channels']:,}")
-    return table
+def detail_tables(row: Mapping[str, Any]) -> list[Table]:
+    """Lay out stages, origin, preprocessing and kept checks of a named backbone."""
+    tables = []
+    if row["stages"]:
+        stages = Table("Stage", box=SIMPLE_HEAD, header_style="bold", show_edge=False)
+        for title in ("Resolution", "Channels"):
+            stages.add_column(title, justify="right")
+        for stage in row["stages"]:
+            stages.add_row(stage["layer"], f"1/{stage['stride']}", f"{stage['channels']:,}")
+        tables.append(stages)
+    names = ("license", "source", "sha256", "preprocessing", "framing", "poolings", "engines")
+    # Settings that mean nothing for this network are empty or 0.
+    shown = {
+        name: {key: each for key, each in row[name].items() if each or each is False}
+        if isinstance(row[name], Mapping)
+        else row[name] or "unknown"
+        for name in names
+    }
+    return [*tables, findings_table(shown), _check_table(row["checks"])]
 
 
-def check_table(row: dict[str, Any]) -> Table:
+def _check_table(checks: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out the kept results of the network check, the newest first."""
     table = Table("Network check", "Result", box=SIMPLE_HEAD, show_edge=False)
-    for check in row["checks"]:
+    for check in checks:
         size = " x ".join(map(str, check["size"]))
         settings = (check[name] for name in ("engine", "color", "pooling", "precision"))
         broken = [rule["rule"] for rule in check["rules"] if not rule["passed"]]
         result = f"fails: {', '.join(broken)}" if broken else f"passed {len(check['rules'])} rules"
         table.add_row(f"{size}, {', '.join(settings)}, weights {check['weights'][:8]}", result)
-    if not row["checks"]:
+    if not checks:
         table.add_row("not yet in this cache", "checked when features are first extracted")
     return table
 

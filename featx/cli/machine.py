@@ -78,18 +78,11 @@ def backbones(name: str | None, weights_dir: Path | None, cache: Path | None) ->
 
     Example: featx backbones efficientnet_lite0
     """
-    from featx.cli.doctor import (
-        backbone_rows,
-        backbone_table,
-        check_table,
-        detail_table,
-        stage_table,
-    )
+    from featx.cli.doctor import backbone_rows, backbone_table, detail_tables
 
     rows = backbone_rows(weights_dir, name, cache)
-    stages = [stage_table(row) for row in rows if name is not None and row["stages"]]
-    details = [] if name is None else [detail_table(rows[0]), check_table(rows[0])]
-    print_result(rows, backbone_table(rows), *stages, *details)
+    details = [] if name is None else detail_tables(rows[0])
+    print_result(rows, backbone_table(rows), *details)
 
 
 @commands.command()
