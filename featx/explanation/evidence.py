@@ -58,28 +58,17 @@ Map = npt.NDArray[np.float64]
 class Explanation:
     """Hold a model's decision on one image, and the evidence for it in the original view.
 
-    Parameters
-    ----------
-    name : str
-        Name of the image.
-    probabilities : ndarray of float64, shape (n_classes,)
-        Calibrated probabilities of `featx.predict`, of scores averaged over views.
-    label : str
-        Predicted class.
-    toward : str
-        Class that positive values of the map speak for: of two the last, otherwise the predicted.
-    decision : float
-        Decision value of the original view for that class, before calibration.
-    map : ndarray of float64, shape (rows, columns)
-        Evidence by place. The mean of a class activation map is the decision value minus the
-        bias; a map by occlusion holds the decrease of the decision value under a gray patch.
-    bias : float or None
-        Decision value of the average training row; None for occlusion.
+    Probabilities are those of `featx.predict`, of scores averaged over views; decision value and
+    map are of the original view, before calibration. The mean of a class activation map is the
+    decision value minus the bias, the decision value of the average training row; a map by
+    occlusion, without a bias, holds the decrease of the decision value under a gray patch.
     """
 
     name: str
+    # Shape (n_classes,).
     probabilities: npt.NDArray[np.float64]
     label: str
+    # Class that positive values of the map speak for: of two the last, otherwise the predicted.
     toward: str
     decision: float
     map: Map

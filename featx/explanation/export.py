@@ -38,43 +38,25 @@ _MAX_TILES = 48
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanations(Sequence[Explanation]):
-    """Hold explanations of several images that `explain` returns.
+    """Hold explanations of several images that `explain` returns, one per readable image.
 
-    Parameters
-    ----------
-    explanations : tuple of Explanation
-        One per readable image.
-    unreadable : tuple of (str, str)
-        Name of each image that could not be read, with the reason.
-    method : str
-        ``"class activation map"`` (exact) or ``"occlusion"``.
-    class_names : tuple of str
-        Names of the classes.
-    threshold : float, tuple of float or None
-        Probability from which the last of two classes is predicted.
-    images : ImageDataset
-        The images, to draw on.
-    indices : tuple of int
-        Places of the explained images in `images`.
-    model : str, default=""
-        Name of the model, for titles.
-    findings : tuple of Finding, default=()
-        Which of the images and patients the model was trained on.
-    views : int, default=1
-        Number of views that the probabilities are averaged over.
-    typicality : ndarray of float64, shape (n_images,), or None
-        As in `featx.classifiers.predictions.Predictions`.
+    Images that could not be read are named with the reason; `findings` say which of the images and
+    patients the model was trained on.
     """
 
     explanations: tuple[Explanation, ...]
     unreadable: tuple[tuple[str, str], ...]
+    # "class activation map" (exact) or "occlusion".
     method: str
     class_names: tuple[str, ...]
     threshold: Threshold
     images: ImageDataset
+    # Places of the explained images in `images`.
     indices: tuple[int, ...]
+    # For titles.
     model: str = ""
     findings: tuple[Finding, ...] = ()
+    # Number of views that the probabilities are averaged over.
     views: int = 1
     typicality: npt.NDArray[np.float64] | None = None
 

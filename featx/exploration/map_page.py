@@ -46,45 +46,26 @@ class Duplicate:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Exploration:
-    """Hold a map of images by their features, with label issues and duplicates.
+    """Hold a map of the images of a matrix by their features, with label issues and duplicates.
 
-    Parameters
-    ----------
-    matrix : FeatureMatrix
-        The images with their labels, patients and splits.
-    method : {"pca", "umap"}
-        Projection of the map.
-    coordinates : ndarray of float64, shape (n_images, 2)
-        Coordinates in the map.
-    explained : tuple of float
-        Proportion of the variance along both axes; empty for UMAP.
-    neighbors : ndarray of int64, shape (n_images, k)
-        Places of the nearest other images, nearest first.
-    distances : ndarray of float64, shape (n_images, k)
-        Their distances in standardized features.
-    probabilities : ndarray of float64, shape (n_images, n_classes)
-        Out-of-fold probabilities; nan where there is none.
-    label_issues : tuple of LabelIssue
-        Labels that are probably wrong, the most confident first.
-    duplicates : tuple of Duplicate
-        Pairs of exact and near duplicates.
-    thumbnails : ndarray of uint8, shape (n_images, 56, 56), or None
-        Small pictures; black where there is none.
-    notes : tuple of str
-        What was left out, and why.
-    findings : tuple of Finding, default=()
-        Duplicates and patients on both sides of the matrix's test split.
+    Of `explore`; `notes` say what was left out, and why, and `findings` which duplicates and
+    patients are on both sides of the matrix's test split.
     """
 
     matrix: FeatureMatrix
     method: str
+    # Shape (n_images, 2), and the proportion of the variance along both axes; empty for UMAP.
     coordinates: npt.NDArray[np.float64]
     explained: tuple[float, ...]
+    # Shape (n_images, k): the nearest other images, and their distances in standardized features.
     neighbors: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float64]
+    # Shape (n_images, n_classes), out of fold; nan where there is none.
     probabilities: npt.NDArray[np.float64]
+    # The most confident first.
     label_issues: tuple[LabelIssue, ...]
     duplicates: tuple[Duplicate, ...]
+    # Shape (n_images, 56, 56); black where there is none.
     thumbnails: npt.NDArray[np.uint8] | None
     notes: tuple[str, ...]
     findings: tuple[Finding, ...] = ()

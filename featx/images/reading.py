@@ -43,15 +43,11 @@ _ORIENTATION = 0x0112
 
 
 def read_image(source: Path | bytes, color: Color = "gray") -> npt.NDArray:
-    """Decode a JPEG, PNG, TIFF, BMP or DICOM image, upright.
+    """Decode a JPEG, PNG, TIFF, BMP or DICOM image, upright, into intensities from 0 to 255.
 
-    Returns
-    -------
-    ndarray of uint8 or float32, shape (height, width) or (height, width, 3)
-        Intensities from 0 to 255: uint8 where the file has 8 bits, float32 where it has more. See
-        `featx.images.layouts` for the accepted layouts, `featx.images.depth.to_intensities` for
-        how deeper pixels are scaled, and `featx.images.dicom.reader.read_dicom` for those of
-        DICOM. Transparent pixels are black.
+    They are uint8 where the file has 8 bits, and float32 where it has more, shape (height, width)
+    or (height, width, 3); transparent pixels are black. See `featx.images.layouts` for the accepted
+    layouts, and `featx.images.depth.to_intensities` for how deeper pixels are scaled.
 
     Examples
     --------
