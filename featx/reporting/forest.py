@@ -148,10 +148,12 @@ def find_forests(
 def draw_forest(axes: Any, forest: Forest, colors: Sequence[str]) -> list[Sequence[Any]]:
     """Draw a forest by Matplotlib, one of the axes for each figure; return its numbers."""
     numbers: list[Sequence[Any]] = [
-        ("model", "group", "figure", "value", "low", "high", "images", "patients", "is small")
+        (
+            *("model", "group", "figure", "value", "low", "high", "images", "patients"),
+            *("is small", "less that of", "difference", "difference low", "difference high"),
+            "p-value",
+        )
     ]
-    ends = ("difference", "difference low", "difference high", "p-value")
-    numbers[0] = (*numbers[0], "less that of", *ends)
     for ax, column in zip(np.ravel(axes), forest.figures, strict=True):
         for place, model in forest.models.items():
             color = colors[int(model.style.split()[0][1:]) % len(colors)]

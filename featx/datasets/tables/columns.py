@@ -158,9 +158,9 @@ def finding_columns(table: Table, choice: Choice) -> list[str]:
     if choice.convention is not None and choice.convention.findings:
         return [name for name in choice.convention.findings if name in table.columns]
     found = {
-        name: {finding_of(value) for value in {*map(value_of, cells)} - {""}}
-        for name, cells in table.columns.items()
-        if name in table.header and name not in choice.columns.values()
+        name: {finding_of(value) for value in {*map(value_of, table.columns[name])} - {""}}
+        for name in table.header
+        if name not in choice.columns.values()
     }
     return [name for name, values in found.items() if None not in values and {0, 1} <= values]
 
