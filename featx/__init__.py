@@ -29,6 +29,7 @@ _HOMES = {
     "FitConfig": "featx.classifiers.config",
     "ImageDataset": "featx.datasets.dataset",
     "ViewAveraging": "featx.classifiers.view_averaging",
+    "accept": "featx.classifiers.acceptance",
     "adapt": "featx.classifiers.adaptation",
     "benchmark": "featx.benchmarking.benchmark",
     "compare": "featx.reporting.compare",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from featx.benchmarking.presets import get_preset as get_preset
     from featx.benchmarking.table import BenchmarkTable as BenchmarkTable
     from featx.benchmarking.verification import verify as verify
+    from featx.classifiers.acceptance import accept as accept
     from featx.classifiers.adaptation import adapt as adapt
     from featx.classifiers.classifier import FeatureClassifier as FeatureClassifier
     from featx.classifiers.config import FitConfig as FitConfig

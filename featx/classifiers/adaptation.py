@@ -261,6 +261,45 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     return float(expit(between[np.argmax(upper >= 0.5)]))
 
 
+def align_predictions(
+    probabilities: npt.ArrayLike, reference: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Map probabilities so that they are distributed as those of reference images.
+
+    Unsupervised prediction alignment [1]_: the piecewise linear map between the two cumulative
+    distributions. It is right only where the proportion and the mix of cases are those of the
+    reference images: it maps other proportions of disease away, as if the device caused them.
+
+    Parameters
+    ----------
+    probabilities : array-like of float, shape (n_images,)
+        Of the positive class, for the new images.
+    reference : array-like of float, shape (n_reference,)
+        The same for images like those of training, not fitted to them.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_images,)
+        The ranking of the images stays, but for ties.
+
+    References
+    ----------
+    .. [1] M. Roschewitz, G. Khara, et al. (2023), "Automatic correction of performance drift under
+       acquisition shift in medical image classification", Nature Communications 14, 6608, doi
+       10.1038/s41467-023-42396-y.
+
+    Examples
+    --------
+    >>> align_predictions([0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.4]).tolist()
+    [0.1, 0.2, 0.3, 0.4]
+    """
+    given = np.asarray(probabilities, dtype=np.float64)
+    _, place, counts = np.unique(given, return_inverse=True, return_counts=True)
+    known, among = np.unique(np.asarray(reference, dtype=np.float64), return_counts=True)
+    reached, known_reached = (np.cumsum(each) / each.sum() for each in (counts, among))
+    return np.asarray(np.interp(reached, known_reached, known)[place])
+
+
 def _one_group_bic(scores: npt.NDArray[np.float64]) -> float:
     """Return the BIC of the single distribution, of location and scale, that fits best."""
     shapes = (stats.norm, stats.laplace, stats.gumbel_l, stats.gumbel_r, stats.uniform)

@@ -81,6 +81,9 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
         Class codes of these images.
     out_of_fold_images_ : ndarray, shape (n_images,)
         SHA-256 of these images (`fit_matrix`), or names as given to `fit`; no names of files.
+    out_of_fold_patients_ : ndarray of int64, shape (n_images,)
+        Number of the patient of each of these images, without names; models of an older featx have
+        none.
     membership_ : dict
         Short hashes of the training images, and of their patients where known, by which
         `featx.predict` and `featx.evaluate` recognize them; None after `fit`.
@@ -117,6 +120,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
     out_of_fold_scores_: Scores
     out_of_fold_labels_: npt.NDArray[np.int64]
     out_of_fold_images_: npt.NDArray
+    out_of_fold_patients_: npt.NDArray[np.int64]
     membership_: dict[str, Any] | None
     typicality_: dict[str, npt.NDArray] | None
     provenance_: dict[str, Any]

@@ -24,6 +24,7 @@ from featx.classifiers.training_set import Indices, TrainingSet
 from featx.errors import UsageError
 from featx.features.columns import image_part
 from featx.features.matrix import FeatureMatrix
+from featx.metrics.intervals import number_patients
 from featx.metrics.operating_point import OperatingPoint
 from featx.runtime.versions import versions_of_features
 
@@ -163,6 +164,7 @@ def fit_rows(model: FeatureClassifier, training: TrainingSet) -> Indices:
     model.out_of_fold_ = cross_calibrate(config.calibration, scores, labels, search.folds)
     model.out_of_fold_scores_ = scores
     model.out_of_fold_labels_ = labels
+    model.out_of_fold_patients_ = number_patients(plan.training.patients, len(labels))
     model.threshold_ = point.choose(labels, calibrated)
     reduced = plan.steps is not None
     model.provenance_ = describe_fit(

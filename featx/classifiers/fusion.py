@@ -75,6 +75,8 @@ def fuse_models(models: Sequence[FeatureClassifier], matrix: FeatureMatrix) -> F
     fused.out_of_fold_scores_ = scores
     fused.out_of_fold_labels_ = labels
     fused.out_of_fold_images_ = models[0].out_of_fold_images_[places[0]]
+    if hasattr(models[0], "out_of_fold_patients_"):
+        fused.out_of_fold_patients_ = models[0].out_of_fold_patients_[places[0]]
     found = probabilities(fused.calibration_.logits(scores))
     fused.threshold_ = OperatingPoint.parse(first.operating_point).choose(labels, found)
     fused.membership_ = _members(models, matrix)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audited",
+    "check_class_names",
     "evaluate",
     "extract_for",
     "loaded",
@@ -194,16 +195,21 @@ def evaluate(
     )
     dataset = as_images(images, rules=rules)
     bands = divide(subgroups, dataset)
-    if list(dataset.class_names) != classes:
-        raise UsageError(
-            f"the images have the classes {', '.join(dataset.class_names)} and the model "
-            f"{', '.join(classes)}; give images of the model's classes, in its order"
-        )
+    check_class_names(dataset, classes)
     if unit is not None:
         check_units(dataset, unit)
     found = audited(fitted, dataset, views, adapt, leaks, unit, **settings)
     log_findings(found.findings)
     return scored(found, bands, dataset)
+
+
+def check_class_names(images: ImageDataset, classes: Sequence[str]) -> None:
+    """Refuse labeled images of other classes than a model's."""
+    if list(images.class_names) != [*classes]:
+        raise UsageError(
+            f"the images have the classes {', '.join(images.class_names)} and the model "
+            f"{', '.join(classes)}; give images of the model's classes, in its order"
+        )
 
 
 def scored(found: Predictions, bands: Sequence[Bands], images: ImageDataset) -> Scores:

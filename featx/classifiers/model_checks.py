@@ -48,6 +48,9 @@ def check_model(model: FeatureClassifier) -> None:
         _array(model, "out_of_fold_scores_", shape)
     labels = _array(model, "out_of_fold_labels_", (n_images,), 0)
     _require(bool((labels < n_classes).all()), "out_of_fold_labels_")
+    if hasattr(model, "out_of_fold_patients_"):
+        codes = _array(model, "out_of_fold_patients_", (n_images,), 0)
+        _require(codes.dtype.kind == "i", "out_of_fold_patients_")
     for recipe in model.recipes_:
         numbers = [*recipe.get("size", ()), recipe.get("seed", 0), recipe.get("format", 1)]
         _require(all(type(number) is int and number >= 0 for number in numbers), "recipes_")

@@ -1,4 +1,4 @@
-"""Commands on models: `predict`, `evaluate`, `adapt`, `explain`, `train`."""
+"""Commands on models: `predict`, `evaluate`, `accept`, `adapt`, `explain`, `train`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 import featx
 from featx.cli import options, parameters
-from featx.cli.output import print_result, report_unreadable
+from featx.cli.output import as_json, print_result, report_unreadable
 from featx.cli.root import commands
 
 _model = click.argument("model", type=parameters.InputPath("model"))
@@ -107,6 +107,53 @@ def evaluate(model: Path, images: str | Path, subgroups: list[str], **given: Any
     findings = [finding.to_dict() for finding in result.findings]
     row = {"findings": findings, **scores.to_dict(), "unreadable": unreadable}
     print_result(row, "\n".join(lines))
+
+
+@commands.command()
+@_model
+@options.images_argument
+@parameters.option(
+    "--labels",
+    metavar="FEW",
+    type=parameters.InputPath("images"),
+    help="Labeled images of patients drawn at random: a table with columns path, label and patient "
+    "(paths relative to IMAGES), or IMAGES itself.  [default: none]",
+)
+@parameters.option(
+    "--min-sensitivity",
+    type=parameters.PROPORTION,
+    default=0.95,
+    help="Sensitivity that the threshold from FEW has, of a random image of a random patient.",
+)
+@parameters.option(
+    "--level",
+    type=parameters.PROPORTION,
+    default=0.95,
+    help="Certainty, and coverage of intervals.",
+)
+@options.table_options
+@options.patients_option
+@options.finding_options
+@options.rename_option
+@options.output_option("file", "acceptance.json", required=False, help="JSON file to write.")
+@options.views_option
+@options.computing_options
+@options.running_options
+def accept(model: Path, images: str | Path, out: Path | None, **given: Any) -> None:
+    """Collect evidence on whether MODEL may be used on IMAGES of another place.
+
+    Untypical images, drift of the scores and two adaptations need no labels. With FEW labeled
+    patients: a threshold of a sure sensitivity, or how many patients that takes.
+
+    Example: featx accept models/svm.skops new_images --labels table.csv
+    """
+    from featx.runtime.files import put_bytes
+
+    found = featx.accept(model, images, **options.given_settings(given))
+    report_unreadable(found)
+    if out is not None:
+        put_bytes(out, as_json(found.to_dict()).encode())
+    print_result(found.to_dict(), *found.lines())
 
 
 @commands.command()

@@ -271,6 +271,13 @@ finding_options = together(
         help="Meaning of the label -1 of CheXpert and MIMIC-CXR.",
     ),
 )
+rename_option = option(
+    "--rename-labels",
+    type=parameters.RENAMED,
+    metavar="PAIRS",
+    help="New names of labels, such as No_finding:NORMAL,Other: (the images of the last are "
+    "left out).",
+)
 naming_options = together(
     table_options,
     patients_option,
@@ -281,13 +288,7 @@ naming_options = together(
         "bacteria, virus) or a regular expression with one group.",
     ),
     finding_options,
-    option(
-        "--rename-labels",
-        type=parameters.RENAMED,
-        metavar="PAIRS",
-        help="New names of labels, such as No_finding:NORMAL,Other: (the images of the last are "
-        "left out).",
-    ),
+    rename_option,
 )
 later_labels = together(
     option(

@@ -101,9 +101,7 @@ def _best_of_parts(table: BenchmarkTable) -> list[str]:
 def print_result(value: Any, *shown: Any) -> None:
     """Print a result as JSON where the user asked for it, or else as texts and tables."""
     if click.get_current_context().meta["featx.json"]:
-        from featx.runtime.serialization import plain_json
-
-        text = plain_json(json.loads(json.dumps(value, default=_plain)))
+        text = as_json(value)
         # In JSON only strings hold such characters, and its own escapes mean the same.
         click.echo(
             "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
@@ -119,6 +117,13 @@ def print_result(value: Any, *shown: Any) -> None:
             console = Console()
             segments = [Segment(safe(s.text), s.style) for s in console.render(part)]
             console.print(Segments(segments), end="")
+
+
+def as_json(value: Any) -> str:
+    """Return a result as standard JSON."""
+    from featx.runtime.serialization import plain_json
+
+    return plain_json(json.loads(json.dumps(value, default=_plain)))
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ _SIGNATURES = {
     ".h5": b"featx_format",
     ".csv": b"probability_",
     ".html": b"featx",
+    ".json": b'"featx": ',
     ".skops": b"featx sha256",
 }
 

@@ -11,7 +11,7 @@ import featx
 
 SECTIONS = {
     "Images to a table": ("demo", "extract", "fit", "benchmark"),
-    "Models": ("predict", "evaluate", "adapt", "explain", "train"),
+    "Models": ("predict", "evaluate", "accept", "adapt", "explain", "train"),
     "Results and features": ("report", "figures", "compare", "verify", "plan", "explore", "export"),
     "Data, networks and machine": ("datasets", "backbones", "baselines", "cache", "doctor"),
 }

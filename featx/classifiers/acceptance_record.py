@@ -1,0 +1,212 @@
+"""Record of what images of another place show of a model, and its texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from featx import __version__
+from featx.audit.findings import Finding
+from featx.metrics.intervals import Interval
+from featx.metrics.tolerance import fewest_patients
+
+__all__ = ["Acceptance", "LocalLabels", "ThresholdEffect"]
+
+
+@dataclass(frozen=True)
+class ThresholdEffect:
+    """Hold what one threshold does.
+
+    Parameters
+    ----------
+    name : {"model", "adapted", "aligned"}
+        The model's own threshold, that of `featx.adapt`, or that of unsupervised prediction
+        alignment (`featx.classifiers.adaptation.align_predictions`).
+    threshold : float
+        Least probability of the model at which an image is predicted as positive.
+    positive : Interval
+        Proportion of the images predicted as positive.
+    changed : int
+        Number of images that the model's own threshold decides otherwise.
+    sensitivity, specificity : Interval, optional
+        Of the labeled images.
+    """
+
+    name: str
+    threshold: float
+    positive: Interval
+    changed: int
+    sensitivity: Interval | None = None
+    specificity: Interval | None = None
+
+
+@dataclass(frozen=True)
+class LocalLabels:
+    """Hold what labeled images of the place show.
+
+    Parameters
+    ----------
+    n_images, n_patients, n_positive : int
+        Numbers of labeled images, of their patients, and of patients with a positive image.
+    auc : Interval
+        Area under the ROC curve.
+    n_detected : int
+        Number of positive patients detected at the model's own threshold, by one image each.
+    own_bound : float
+        Sensitivity that this threshold has at least, with the level asked for.
+    threshold : float or None
+        Threshold that has the wanted sensitivity with this level; None with too few patients.
+    specificity : Interval or None
+        Of that threshold.
+    n_needed, n_needed_patients : int
+        Least number of positive patients, and about how many patients have so many.
+    most : float
+        Greatest sensitivity that these patients can guarantee.
+    """
+
+    n_images: int
+    n_patients: int
+    n_positive: int
+    auc: Interval
+    n_detected: int
+    own_bound: float
+    threshold: float | None
+    specificity: Interval | None
+    n_needed: int
+    n_needed_patients: int
+    most: float
+
+
+@dataclass(frozen=True, repr=False)
+class Acceptance:
+    """Hold what `accept` found: facts, no approval.
+
+    Parameters
+    ----------
+    positive_class : str
+        Class that thresholds are of.
+    n_images : int
+        Number of images that were read and not trained on.
+    n_patients : int or None
+        Number of their patients; None if unknown: each image then counts as one.
+    min_sensitivity, level : float
+        Wanted sensitivity, and its certainty.
+    expected_untypical : float or None
+        Greatest proportion of untypical images among images like those of training.
+    untypical : Interval or None
+        Proportion of untypical images; None where the model cannot know.
+    drift : Interval or None
+        Probability that an image scores above a training image out of fold: 0.5 without drift.
+        None, or without bounds, where an older model kept no scores, or no patients.
+    training_prevalence : float
+        Proportion of positive training images.
+    training_positive : float or None
+        Proportion of training images predicted as positive out of fold.
+    thresholds : tuple of ThresholdEffect
+        The model's own, and where they can be used the adapted ones.
+    refused : str
+        Reason why nothing is adapted; empty otherwise.
+    local : LocalLabels or None
+        What labels show.
+    findings, unreadable : tuple
+        As of `featx.predict`.
+    """
+
+    positive_class: str
+    n_images: int
+    n_patients: int | None
+    min_sensitivity: float
+    level: float
+    expected_untypical: float | None
+    untypical: Interval | None
+    drift: Interval | None
+    training_prevalence: float
+    training_positive: float | None
+    thresholds: tuple[ThresholdEffect, ...]
+    refused: str
+    local: LocalLabels | None
+    findings: tuple[Finding, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        labeled = f"{self.local.n_patients:,} labeled patients" if self.local else "no labels"
+        return f"Acceptance({self.n_images:,} images, {labeled})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        findings = [each.to_dict() for each in self.findings]
+        return {"featx": __version__, **asdict(self), "findings": findings}
+
+    def lines(self) -> list[str]:
+        """Return the facts, and what they mean, as texts."""
+        number = "unknown" if self.n_patients is None else f"{self.n_patients:,}"
+        return [
+            f"{self.n_images:,} images, patients: {number}. Positive: {self.positive_class}.",
+            self._typicality_text(),
+            self._drift_text(),
+            *map(self._threshold_text, self.thresholds),
+            *([f"Nothing is adapted: {self.refused}."] if self.refused else []),
+            *self._local_texts(),
+            "These are facts on these images, not an approval. Not a medical device.",
+        ]
+
+    def _typicality_text(self) -> str:
+        if self.untypical is None or self.expected_untypical is None:
+            return "Untypical images: unknown; fit the model again with this featx."
+        more = self.untypical.low > self.expected_untypical
+        meaning = "more: unlike what it has learned from" if more else "not shown to be more"
+        limit = f"at most {self.expected_untypical:.1%} expected"
+        return f"Untypical images: {self.untypical:.1%}; {limit}; {meaning}."
+
+    def _drift_text(self) -> str:
+        if self.drift is None:
+            return "Drift of the scores: unknown; fit the model again with this featx."
+        meaning = "none shown"
+        if math.isnan(self.drift.low):
+            meaning = "no interval, fit the model again with this featx"
+        elif not self.drift.low <= 0.5 <= self.drift.high:
+            meaning = "other cases or other devices, which labels alone can separate"
+        return (
+            f"Drift of the scores: {self.drift} are above those of training, 0.5 without drift; "
+            f"{meaning}. In training {self.training_positive:.1%} were predicted positive, "
+            f"{self.training_prevalence:.1%} were."
+        )
+
+    def _threshold_text(self, effect: ThresholdEffect) -> str:
+        text = (
+            f"Threshold {effect.threshold:.3f} ({effect.name}): {effect.positive:.1%} predicted "
+            f"positive, {effect.changed:,} decisions changed"
+        )
+        if effect.sensitivity is not None:
+            text += f"; sensitivity {effect.sensitivity}, specificity {effect.specificity}"
+        return f"{text}."
+
+    def _local_texts(self) -> list[str]:
+        found, sure = self.local, f"with {self.level:.0%} certainty"
+        if found is None:
+            needed = fewest_patients(self.min_sensitivity, self.level)
+            return [
+                f"Sensitivity here: unknown. --labels of {needed:,} or more positive patients "
+                f"gives a threshold of sensitivity {self.min_sensitivity:g} {sure}."
+            ]
+        text = f"{found.n_patients:,} patients ({found.n_positive:,} positive)"
+        enough = "enough" if found.own_bound >= self.min_sensitivity else "not shown to be enough"
+        lines = [
+            f"Labels: {found.n_images:,} images of {text}; AUC {found.auc}.",
+            f"The model's own threshold detects {found.n_detected:,} of {found.n_positive:,}, by "
+            f"one image each: sensitivity {found.own_bound:.3f} or more {sure}, {enough}.",
+        ]
+        if found.threshold is None:
+            lines.append(
+                f"{text} are too few for sensitivity {self.min_sensitivity:g} {sure}: "
+                f"{found.n_needed:,} positive are needed, about {found.n_needed_patients:,} "
+                f"patients. These can guarantee {found.most:.3f} at most."
+            )
+        else:
+            lines.append(
+                f"Threshold {found.threshold:.3f} has sensitivity {self.min_sensitivity:g} or more "
+                f"{sure}, by patient, if the patients were drawn at random; its specificity is "
+                f"{found.specificity}."
+            )
+        return lines
