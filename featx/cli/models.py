@@ -129,7 +129,7 @@ def evaluate(model: Path, images: str | Path, subgroups: list[str], **given: Any
     "--level",
     type=parameters.PROPORTION,
     default=0.95,
-    help="Certainty, and coverage of intervals.",
+    help="Certainty; coverage of intervals.",
 )
 @options.table_options
 @options.patients_option
