@@ -16,7 +16,7 @@ from scipy.special import logit
 from featx.audit.findings import Finding
 from featx.audit.typicality import cutoff
 from featx.classifiers.acceptance_record import Acceptance, LocalLabels, ThresholdEffect
-from featx.classifiers.adaptation import FEWEST_IMAGES, adapted_threshold, align_predictions
+from featx.classifiers.adaptation import FEWEST_IMAGES, adapted_threshold, prediction_alignment
 from featx.classifiers.calibration import probabilities
 from featx.classifiers.inference import (
     audited,
@@ -210,9 +210,9 @@ class _Evidence:
             return thresholds, "the scores form no two groups, as if all images were of one class"
         thresholds["adapted"] = adapted
         if reference is not None:
-            called = align_predictions(scores, reference) >= self._own
-            above = np.nextafter(scores.max(), 2.0)
-            thresholds["aligned"] = float(scores[called].min() if called.any() else above)
+            values, aligned = prediction_alignment(scores, reference)
+            above = float(np.nextafter(values[-1], 2.0))
+            thresholds["aligned"] = float(np.interp(self._own, aligned, values, right=above))
         return thresholds, ""
 
     def _effect(self, name: str, threshold: float) -> ThresholdEffect:

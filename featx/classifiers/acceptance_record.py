@@ -22,7 +22,7 @@ class ThresholdEffect:
     ----------
     name : {"model", "adapted", "aligned"}
         The model's own threshold, that of `featx.adapt`, or that of unsupervised prediction
-        alignment (`featx.classifiers.adaptation.align_predictions`).
+        alignment (`featx.classifiers.adaptation.prediction_alignment`).
     threshold : float
         Least probability of the model at which an image is predicted as positive.
     positive : Interval
@@ -140,7 +140,11 @@ class Acceptance:
 
     def lines(self) -> list[str]:
         """Return the facts, and what they mean, as texts."""
-        number = "unknown" if self.n_patients is None else f"{self.n_patients:,}"
+        number = (
+            "unknown, each image counts as one"
+            if self.n_patients is None
+            else f"{self.n_patients:,}"
+        )
         return [
             f"{self.n_images:,} images, patients: {number}. Positive: {self.positive_class}.",
             self._typicality_text(),
@@ -168,9 +172,9 @@ class Acceptance:
         elif not self.drift.low <= 0.5 <= self.drift.high:
             meaning = "other cases or other devices, which labels alone can separate"
         return (
-            f"Drift of the scores: {self.drift} are above those of training, 0.5 without drift; "
-            f"{meaning}. In training {self.training_positive:.1%} were predicted positive, "
-            f"{self.training_prevalence:.1%} were."
+            f"Drift of the scores: {self.drift} of pairs are higher here than in training, 0.5 "
+            f"without drift; {meaning}. In training {self.training_prevalence:.1%} were positive, "
+            f"{self.training_positive:.1%} predicted so."
         )
 
     def _threshold_text(self, effect: ThresholdEffect) -> str:

@@ -261,14 +261,14 @@ def adapted_threshold(log_odds: npt.NDArray[np.float64]) -> float | None:
     return float(expit(between[np.argmax(upper >= 0.5)]))
 
 
-def align_predictions(
+def prediction_alignment(
     probabilities: npt.ArrayLike, reference: npt.ArrayLike
-) -> npt.NDArray[np.float64]:
-    """Map probabilities so that they are distributed as those of reference images.
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the map that gives probabilities the distribution of reference images.
 
-    Unsupervised prediction alignment [1]_: the piecewise linear map between the two cumulative
+    Unsupervised prediction alignment [1]_: piecewise linear between the two cumulative
     distributions. It is right only where the proportion and the mix of cases are those of the
-    reference images: it maps other proportions of disease away, as if the device caused them.
+    reference images: another prevalence is mapped away as if the device had caused it.
 
     Parameters
     ----------
@@ -279,8 +279,8 @@ def align_predictions(
 
     Returns
     -------
-    ndarray of float64, shape (n_images,)
-        The ranking of the images stays, but for ties.
+    values, aligned : ndarray of float64
+        Knots of the map, for `numpy.interp`.
 
     References
     ----------
@@ -290,14 +290,14 @@ def align_predictions(
 
     Examples
     --------
-    >>> align_predictions([0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.4]).tolist()
-    [0.1, 0.2, 0.3, 0.4]
+    >>> knots = prediction_alignment([0.6, 0.7, 0.8, 0.9], [0.1, 0.2, 0.3, 0.4])
+    >>> np.interp([0.7, 0.85], *knots).round(3).tolist()
+    [0.2, 0.35]
     """
-    given = np.asarray(probabilities, dtype=np.float64)
-    _, place, counts = np.unique(given, return_inverse=True, return_counts=True)
-    known, among = np.unique(np.asarray(reference, dtype=np.float64), return_counts=True)
-    reached, known_reached = (np.cumsum(each) / each.sum() for each in (counts, among))
-    return np.asarray(np.interp(reached, known_reached, known)[place])
+    both = (np.unique(np.asarray(p), return_counts=True) for p in (probabilities, reference))
+    (values, counts), (known, among) = both
+    shares = [np.cumsum(each) / each.sum() for each in (counts, among)]
+    return values, np.interp(*shares, known)
 
 
 def _one_group_bic(scores: npt.NDArray[np.float64]) -> float:

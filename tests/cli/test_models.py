@@ -38,20 +38,24 @@ def test_explain_says_how_the_maps_were_made_and_where_they_are(
     assert content["model"] == "my" and len(content["images"]) == 24
 
 
-@pytest.mark.usefixtures("quick")
-def test_adapt_writes_a_model_of_two_classes_of_images_only(run_featx, tmp_path):
+def draw_two_places(folder):
+    """The same two classes in another light; returns a model of the first place."""
     generator = np.random.default_rng(0)
     for number in range(120):
-        # The same two classes in another light.
         place, light = ("there", 60) if number % 2 else ("here", 0)
         low = number % 4 < 2
         level = generator.normal(90 if low else 140, 8) + light
         pixels = np.clip(generator.normal(level, 20, (32, 32)), 0, 255).astype(np.uint8)
-        folder = tmp_path / place / ("NORMAL" if low else "PNEUMONIA")
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-    features = featx.extract(tmp_path / "here", views=1, out=tmp_path / "here.h5")
-    save_model(fit(features, "logistic", cv=2, n_jobs=1), tmp_path / "my.skops")
+        of_class = folder / place / ("NORMAL" if low else "PNEUMONIA")
+        of_class.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(of_class / f"{number}.png")
+    features = featx.extract(folder / "here", views=1, out=folder / "here.h5")
+    save_model(fit(features, "logistic", cv=2, n_jobs=1), folder / "my.skops")
+
+
+@pytest.mark.usefixtures("quick")
+def test_adapt_writes_a_model_of_two_classes_of_images_only(run_featx, tmp_path):
+    draw_two_places(tmp_path)
     out = tmp_path / "adapted.skops"
     words = ["adapt", tmp_path / "my.skops", tmp_path / "there", "--out", out, "--json"]
     for more, refitted in (([], False), (["--train", tmp_path / "here.h5"], True)):
@@ -69,3 +73,35 @@ def test_adapt_writes_a_model_of_two_classes_of_images_only(run_featx, tmp_path)
     words[2] = tmp_path / "there" / "NORMAL"
     code, _, message = run_featx(*words)
     assert code == 2 and "too few" in message and not out.exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_accept_collects_evidence_from_few_labels(run_featx, tmp_path):
+    draw_two_places(tmp_path)
+    images = sorted((tmp_path / "there").glob("*/*.png"))
+    rows = [f"{p.relative_to(tmp_path / 'there')},{p.parent.name},p{p.stem}" for p in images]
+    few = tmp_path / "elsewhere" / "few.csv"
+    few.parent.mkdir()
+    few.write_text("\n".join(["path,label,patient", *rows]))
+    words = ["accept", tmp_path / "my.skops", tmp_path / "there", "--labels", few]
+    words += ["--min-sensitivity", "0.8", "--out", tmp_path / "acceptance.json"]
+    code, text, message = run_featx(*words)
+    assert code == 0, message
+    assert "60 images of 60 patients (30 positive); AUC" in text
+    assert "has sensitivity 0.8 or more with 95% certainty, by patient" in text
+    assert text.splitlines()[-1].endswith("Not a medical device.")
+    code, text, message = run_featx(*words, "--json")
+    content = json.loads(text)
+    assert content == json.loads((tmp_path / "acceptance.json").read_text())
+    found = featx.accept(tmp_path / "my.skops", tmp_path / "there", labels=few, min_sensitivity=0.8)
+    assert content == json.loads(json.dumps(found.to_dict()))
+    # Rules for a table are those of the labels; classes with other names are refused.
+    few.write_text(few.read_text().replace("label", "finding").replace("NORMAL,", "healthy,"))
+    code, _, message = run_featx(*words, "--columns", "label=finding")
+    assert code == 2 and "--rename-labels healthy:CLASS" in message
+    more = ["--columns", "label=finding", "--rename-labels", "healthy:NORMAL", "--json"]
+    code, text, message = run_featx(*words, *more)
+    renamed = json.loads(text)
+    assert code == 0 and renamed["local"] == content["local"], message
+    code, text, _ = run_featx(*words[:3])
+    assert code == 0 and "Sensitivity here: unknown" in text
