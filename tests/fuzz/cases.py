@@ -67,6 +67,7 @@ COMMANDS = [
     "fit m.h5 --classifiers naive_bayes,logistic --out new --cv 2 --jobs 1",
     "predict models/logistic.skops few --out new.csv --views 1",
     "evaluate models/logistic.skops few --views 1",
+    "accept models/logistic.skops few --labels few --out new.json --level 0.9 --views 1",
     "explore m.h5 --out new.html",
     "compare results results",
     "report results",
