@@ -62,7 +62,7 @@ def accept(
     views: int | None = None,
     **settings: Any,
 ) -> Acceptance:
-    """Collect evidence on whether a model of two classes may be used on images of another place.
+    """Collect evidence on whether a model suits images of another place.
 
     Without labels: how many images are unlike those of training, how far scores drifted, and what
     two adaptations would change. With labels of some patients: a threshold that keeps a sensitivity
