@@ -172,9 +172,10 @@ class Acceptance:
         elif not self.drift.low <= 0.5 <= self.drift.high:
             meaning = "other cases or other devices, which labels alone can separate"
         return (
-            f"Drift of the scores: {self.drift} of pairs are higher here than in training, 0.5 "
-            f"without drift; {meaning}. In training {self.training_prevalence:.1%} were positive, "
-            f"{self.training_positive:.1%} predicted so."
+            "Drift of the scores: one here is above one of training with probability "
+            f"{self.drift}, 0.5 without drift; {meaning}. In training "
+            f"{self.training_prevalence:.1%} were positive, {self.training_positive:.1%} "
+            "predicted so."
         )
 
     def _threshold_text(self, effect: ThresholdEffect) -> str:
