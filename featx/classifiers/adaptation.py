@@ -296,8 +296,8 @@ def prediction_alignment(
     """
     both = (np.unique(np.asarray(p), return_counts=True) for p in (probabilities, reference))
     (values, counts), (known, among) = both
-    shares = [np.cumsum(each) / each.sum() for each in (counts, among)]
-    return values, np.interp(*shares, known)
+    reached, known_reached = (np.cumsum(each) / each.sum() for each in (counts, among))
+    return values, np.interp(reached, known_reached, known)
 
 
 def _one_group_bic(scores: npt.NDArray[np.float64]) -> float:
