@@ -239,10 +239,10 @@ class _Evidence:
         threshold = guaranteed_threshold(chosen, self.min_sensitivity, self.level)
         n, detected = len(chosen), int((chosen >= self._own).sum())
         needed = fewest_patients(self.min_sensitivity, self.level)
-        n_patients = int(patients.max()) + 1
+        counted = int(patients.max()) + 1
         return LocalLabels(
             n_images=len(marked),
-            n_patients=n_patients,
+            n_patients=None if marked.patients is None else counted,
             n_positive=n,
             auc=auc_interval(positive, scores, self.level, patients),
             n_detected=detected,
@@ -250,6 +250,6 @@ class _Evidence:
             threshold=threshold,
             specificity=None if threshold is None else self._rates(marked, threshold)[1],
             n_needed=needed,
-            n_needed_patients=math.ceil(needed * n_patients / n),
+            n_needed_in_all=math.ceil(needed * counted / n),
             most=proportion_bound(n, n, self.level),
         )

@@ -47,8 +47,12 @@ class LocalLabels:
 
     Parameters
     ----------
-    n_images, n_patients, n_positive : int
-        Numbers of labeled images, of their patients, and of patients with a positive image.
+    n_images : int
+        Number of labeled images.
+    n_patients : int or None
+        Number of their patients; None if unknown: each image then counts as one.
+    n_positive : int
+        Number of patients with a positive image.
     auc : Interval
         Area under the ROC curve.
     n_detected : int
@@ -59,14 +63,14 @@ class LocalLabels:
         Threshold that has the wanted sensitivity with this level; None with too few patients.
     specificity : Interval or None
         Of that threshold.
-    n_needed, n_needed_patients : int
+    n_needed, n_needed_in_all : int
         Least number of positive patients, and about how many patients have so many.
     most : float
         Greatest sensitivity that these patients can guarantee.
     """
 
     n_images: int
-    n_patients: int
+    n_patients: int | None
     n_positive: int
     auc: Interval
     n_detected: int
@@ -74,7 +78,7 @@ class LocalLabels:
     threshold: float | None
     specificity: Interval | None
     n_needed: int
-    n_needed_patients: int
+    n_needed_in_all: int
     most: float
 
 
@@ -130,7 +134,7 @@ class Acceptance:
     unreadable: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        labeled = f"{self.local.n_patients:,} labeled patients" if self.local else "no labels"
+        labeled = f"{self.local.n_images:,} labeled" if self.local else "no labels"
         return f"Acceptance({self.n_images:,} images, {labeled})"
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,23 +199,34 @@ class Acceptance:
                 f"Sensitivity here: unknown. --labels of {needed:,} or more positive patients "
                 f"gives a threshold of sensitivity {self.min_sensitivity:g} {sure}."
             ]
-        text = f"{found.n_patients:,} patients ({found.n_positive:,} positive)"
+        known = found.n_patients is not None
+        counted, unit = (found.n_patients, "patient") if known else (found.n_images, "image")
+        text = f"{counted:,} {unit}s ({found.n_positive:,} positive)"
+        of = f"{found.n_images:,} images of {text}" if known else f"{text}, patients unknown"
         enough = "enough" if found.own_bound >= self.min_sensitivity else "not shown to be enough"
         lines = [
-            f"Labels: {found.n_images:,} images of {text}; AUC {found.auc}.",
-            f"The model's own threshold detects {found.n_detected:,} of {found.n_positive:,}, by "
-            f"one image each: sensitivity {found.own_bound:.3f} or more {sure}, {enough}.",
+            f"Labels: {of}; AUC {found.auc}.",
+            f"The model's own threshold detects {found.n_detected:,} of {found.n_positive:,}"
+            f"{', by one image each' * known}: sensitivity {found.own_bound:.3f} or more {sure}, "
+            f"{enough}.",
         ]
         if found.threshold is None:
             lines.append(
                 f"{text} are too few for sensitivity {self.min_sensitivity:g} {sure}: "
-                f"{found.n_needed:,} positive are needed, about {found.n_needed_patients:,} "
-                f"patients. These can guarantee {found.most:.3f} at most."
+                f"{found.n_needed:,} positive are needed, about {found.n_needed_in_all:,} "
+                f"{unit}s. These can guarantee {found.most:.3f} at most."
             )
         else:
+            # Rounded down, which keeps the sensitivity.
+            shown = math.floor(found.threshold * 1e6) / 1e6
             lines.append(
-                f"Threshold {found.threshold:.3f} has sensitivity {self.min_sensitivity:g} or more "
-                f"{sure}, by patient, if the patients were drawn at random; its specificity is "
+                f"Threshold {shown:g} has sensitivity {self.min_sensitivity:g} or more {sure}, by "
+                f"{unit}, if the {unit}s were drawn at random; its specificity is "
                 f"{found.specificity}."
+            )
+        if not known:
+            lines.append(
+                "Several images of one patient make all of this less certain: give their patients "
+                "(--patients, or a column of the table)."
             )
         return lines

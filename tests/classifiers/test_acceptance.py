@@ -117,9 +117,26 @@ def test_labels_give_a_threshold_or_the_number_that_is_missing(model):
     )
     few = featx.accept(model, images, labels=images[:40], min_sensitivity=0.9).local
     assert (few.threshold, few.specificity, few.n_positive) == (None, None, 10)
-    assert (few.n_needed, few.n_needed_patients) == (29, 58)
+    assert (few.n_needed, few.n_needed_in_all) == (29, 58)
     assert few.most == pytest.approx(0.05**0.1)
     assert few.own_bound <= few.most
+
+
+def test_labels_of_unknown_patients_are_not_called_patients(model):
+    images = draw(1, n=200, signal=SIGNAL)
+    images = replace(images, patients_known=False)
+    found = featx.accept(model, images, labels=images, min_sensitivity=0.9)
+    assert (found.local.n_patients, found.local.n_images, found.local.n_positive) == (
+        None,
+        200,
+        100,
+    )
+    text = "\n".join(found.lines())
+    assert "Labels: 200 images (100 positive), patients unknown" in text
+    assert "by image, if the images were drawn at random" in text and "--patients" in text
+    # The threshold that is shown is not above the one with the guarantee.
+    shown = float(text.rpartition("Threshold ")[2].split()[0])
+    assert 0 <= found.local.threshold - shown < 1e-5
 
 
 def test_images_of_training_are_left_out_and_named(model):
