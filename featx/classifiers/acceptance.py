@@ -115,7 +115,9 @@ def accept(
     # Rules for tables are those of the labels, and of images only if these are a table.
     shared = frozenset() if labels is None else frozenset(rules.__dataclass_fields__)
     dataset = as_images(images, rules=replace(rules, labeled=False, inherited=shared))
-    few = None if labels is None else _labeled(labels, images, replace(rules, class_names=classes))
+    # A table's own patients come before the rule, which may be that of images alone.
+    own = replace(rules, class_names=classes, inherited=frozenset({"patients"}))
+    few = None if labels is None else _labeled(labels, images, own)
     found, marked = audited(fitted, dataset, views, leaks="drop", **settings), None
     findings = list(found.findings)
     if few is not None:

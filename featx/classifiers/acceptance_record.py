@@ -16,118 +16,67 @@ __all__ = ["Acceptance", "LocalLabels", "ThresholdEffect"]
 
 @dataclass(frozen=True)
 class ThresholdEffect:
-    """Hold what one threshold does.
+    """Hold what one threshold on the model's probabilities does."""
 
-    Parameters
-    ----------
-    name : {"model", "adapted", "aligned"}
-        The model's own threshold, that of `featx.adapt`, or that of unsupervised prediction
-        alignment (`featx.classifiers.adaptation.prediction_alignment`).
-    threshold : float
-        Least probability of the model at which an image is predicted as positive.
-    positive : Interval
-        Proportion of the images predicted as positive.
-    changed : int
-        Number of images that the model's own threshold decides otherwise.
-    sensitivity, specificity : Interval, optional
-        Of the labeled images.
-    """
-
+    # "model": its own; "adapted": that of `featx.adapt`; "aligned": that of prediction alignment.
     name: str
     threshold: float
+    # Proportion of the images predicted as positive, and how many the model decides otherwise.
     positive: Interval
     changed: int
+    # Of the labeled images.
     sensitivity: Interval | None = None
     specificity: Interval | None = None
 
 
 @dataclass(frozen=True)
 class LocalLabels:
-    """Hold what labeled images of the place show.
+    """Hold what labeled images of the place show, with the certainty asked for.
 
-    Parameters
-    ----------
-    n_images : int
-        Number of labeled images.
-    n_patients : int or None
-        Number of their patients; None if unknown: each image then counts as one.
-    n_positive : int
-        Number of patients with a positive image.
-    auc : Interval
-        Area under the ROC curve.
-    n_detected : int
-        Number of positive patients detected at the model's own threshold, by one image each.
-    own_bound : float
-        Sensitivity that this threshold has at least, with the level asked for.
-    threshold : float or None
-        Threshold that has the wanted sensitivity with this level; None with too few patients.
-    specificity : Interval or None
-        Of that threshold.
-    n_needed, n_needed_in_all : int
-        Least number of positive patients, and about how many patients have so many.
-    most : float
-        Greatest sensitivity that these patients can guarantee.
+    Positive patients are those with a positive image; one image of each counts.
     """
 
     n_images: int
+    # None where patients are unknown: each image then counts as one.
     n_patients: int | None
     n_positive: int
     auc: Interval
+    # Positive patients that the model's own threshold detects; its sensitivity is at least so much.
     n_detected: int
     own_bound: float
+    # Threshold that has the wanted sensitivity; None where the patients are too few.
     threshold: float | None
     specificity: Interval | None
+    # Least number of positive patients for it, and about how many patients have so many.
     n_needed: int
     n_needed_in_all: int
+    # Greatest sensitivity that these patients can guarantee.
     most: float
 
 
 @dataclass(frozen=True, repr=False)
 class Acceptance:
-    """Hold what `accept` found: facts, no approval.
+    """Hold what `featx.accept` found: facts, no approval.
 
-    Parameters
-    ----------
-    positive_class : str
-        Class that thresholds are of.
-    n_images : int
-        Number of images that were read and not trained on.
-    n_patients : int or None
-        Number of their patients; None if unknown: each image then counts as one.
-    min_sensitivity, level : float
-        Wanted sensitivity, and its certainty.
-    expected_untypical : float or None
-        Greatest proportion of untypical images among images like those of training.
-    untypical : Interval or None
-        Proportion of untypical images; None where the model cannot know.
-    drift : Interval or None
-        Probability that an image scores above a training image out of fold: 0.5 without drift.
-        None, or without bounds, where an older model kept no scores, or no patients.
-    training_prevalence : float
-        Proportion of positive training images.
-    training_positive : float or None
-        Proportion of training images predicted as positive out of fold.
-    thresholds : tuple of ThresholdEffect
-        The model's own, and where they can be used the adapted ones.
-    refused : str
-        Reason why nothing is adapted; empty otherwise.
-    local : LocalLabels or None
-        What labels show.
-    findings, unreadable : tuple
-        As of `featx.predict`.
+    What an older model does not know is None; images that it was trained on are left out.
     """
 
     positive_class: str
     n_images: int
+    # None where patients are unknown: each image then counts as one.
     n_patients: int | None
     min_sensitivity: float
     level: float
-    expected_untypical: float | None
+    # Proportion of untypical images, and the greatest among images like those of training.
     untypical: Interval | None
+    expected_untypical: float | None
+    # Probability that an image scores above a training image out of fold; 0.5 without drift.
     drift: Interval | None
+    # Proportions of training images that are positive, and predicted so out of fold.
     training_prevalence: float
     training_positive: float | None
     thresholds: tuple[ThresholdEffect, ...]
+    # Reason why nothing is adapted.
     refused: str
     local: LocalLabels | None
     findings: tuple[Finding, ...] = ()
@@ -192,7 +141,7 @@ class Acceptance:
         return f"{text}."
 
     def _local_texts(self) -> list[str]:
-        found, sure = self.local, f"with {self.level:.0%} certainty"
+        found, sure = self.local, f"with {100 * self.level:g} % certainty"
         if found is None:
             needed = fewest_patients(self.min_sensitivity, self.level)
             return [

@@ -88,7 +88,7 @@ def test_accept_collects_evidence_from_few_labels(run_featx, tmp_path):
     code, text, message = run_featx(*words)
     assert code == 0, message
     assert "60 images of 60 patients (30 positive); AUC" in text
-    assert "has sensitivity 0.8 or more with 95% certainty, by patient" in text
+    assert "has sensitivity 0.8 or more with 95 % certainty, by patient" in text
     assert text.splitlines()[-1].endswith("Not a medical device.")
     code, text, message = run_featx(*words, "--json")
     content = json.loads(text)
@@ -103,5 +103,9 @@ def test_accept_collects_evidence_from_few_labels(run_featx, tmp_path):
     code, text, message = run_featx(*words, *more)
     renamed = json.loads(text)
     assert code == 0 and renamed["local"] == content["local"], message
+    # Patients of IMAGES come from a rule, those of the table from its column.
+    code, text, message = run_featx(*words[:3], "--labels", few, *more, "--patients", r"(\d)\.png")
+    assert code == 0 and json.loads(text)["n_patients"] == 5, message
+    assert json.loads(text)["local"]["n_patients"] == 60
     code, text, _ = run_featx(*words[:3])
     assert code == 0 and "Sensitivity here: unknown" in text
