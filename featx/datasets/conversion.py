@@ -58,7 +58,10 @@ def as_images(
             return ImageDataset.from_arrays(items)
         _check_paths(images, items)
         rules.check_no_table("the list of images")
-        listing = _list_paths([os.fspath(item) for item in items])
+        paths, blank = [os.fspath(item) for item in items], [""] * len(items)
+        where, shared = "the list of images", shared_folder([*map(posix, paths)])
+        sources = locate_files(paths, where)
+        listing = Listing(paths, sources, blank, blank, None, where, shared, as_given=True)
         rules = replace(rules, labeled=rules.complete and rules.labels is not None)
     return ImageDataset.from_listing(listing, rules)
 
@@ -85,10 +88,3 @@ def _check_paths(images: Any, items: list[Any]) -> None:
         "a list of paths, a data frame with a column `path`, arrays of shape (n_images, height, "
         "width[, 3]), or an ImageDataset"
     )
-
-
-def _list_paths(paths: list[str]) -> Listing:
-    blank = [""] * len(paths)
-    sources = locate_files(paths, "the list of images")
-    shared = shared_folder([*map(posix, paths)])
-    return Listing(paths, sources, blank, blank, None, "the list of images", shared, as_given=True)

@@ -182,15 +182,17 @@ class Inventory:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Inventory:
         """Read what `to_dict` returned, also from JSON."""
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        passed = [
-            PassedOver(**{**each, "examples": tuple(each["examples"])})
-            for each in values.get("passed_over", ())
-        ]
-        for name in ("similar_classes", "similar_patients"):
-            known[name] = tuple(tuple(group) for group in values.get(name, ()))
-        remarks = tuple(values.get("remarks", ()))
-        return cls(**{**known, "passed_over": tuple(passed), "remarks": remarks})
+        known = {n: _frozen(values[n]) for n in cls.__dataclass_fields__ if n in values}
+        known["passed_over"] = tuple(
+            PassedOver(**{name: _frozen(value) for name, value in each.items()})
+            for each in known.get("passed_over", ())
+        )
+        return cls(**known)
+
+
+def _frozen(value: Any) -> Any:
+    """Return lists in lists as tuples, as they were before JSON."""
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 def summarize(images: Any) -> str:

@@ -100,7 +100,12 @@ def figures(
     named = [formats] if isinstance(formats, str) else formats
     kinds = [find_name("format of figures", each, FORMATS) for each in named]
     results, target = read_results(folder), Path(out or Path(folder) / "figures")
-    _check_one_task(results, folder)
+    own = [*part_folders(folder, results.run, FINDINGS).values()]
+    if own:
+        raise UsageError(
+            f"{folder} holds averages over findings, which have no curves; give the folder of a "
+            f"finding, such as {own[0]}"
+        )
     with damaged(Path(folder)):
         return [path for each in _figures(results) for path in _write(each, target, kinds)]
 
@@ -113,16 +118,6 @@ def panel_of(results: Results, positive: str | None = None) -> Panel:
     if not own or own[0].title != own[0].positive:
         raise UsageError("this table has no predictions to draw; load it from a results folder")
     return own[0]
-
-
-def _check_one_task(results: Results, folder: str | Path) -> None:
-    """Refuse a benchmark of several findings, whose predictions are in folders of their own."""
-    own = [*part_folders(folder, results.run, FINDINGS).values()]
-    if own:
-        raise UsageError(
-            f"{folder} holds averages over findings, which have no curves; give the folder of a "
-            f"finding, such as {own[0]}"
-        )
 
 
 def _figures(results: Results) -> Iterator[PaperFigure]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from featx.metrics.scores import Scores
 from featx.reporting.columns import MAIN, make_cell
-from featx.reporting.records import BenchmarkRow
+from featx.reporting.records import BenchmarkRow, Comparison
 from featx.runtime.csv_text import write_csv
 
 _SCORES = {column.field: column.title for column in MAIN[:5]}
@@ -40,7 +40,7 @@ def to_terminal(rows: Sequence[BenchmarkRow], width: int = 80) -> Table:
     for row in rows:
         table.add_row(
             _model_lines(row, max(_MODEL_WIDTH, width - 80 + _MODEL_WIDTH)),
-            *_score_lines(row.scores, _sign(row)),
+            *_score_lines(row.scores, row.comparison),
             _two_lines(_seconds(row.costs.seconds_extract), _seconds(row.costs.seconds_fit)),
             style="red" if row.collapsed else None,
         )
@@ -72,12 +72,9 @@ def _two_lines(first: str, second: str) -> Text:
     return Text.assemble(first, "\n", (second, "dim")) if second else Text(first)
 
 
-def _sign(row: BenchmarkRow) -> str:
-    found = row.comparison.differences.get("auc") if row.comparison else None
-    return f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
-
-
-def _score_lines(scores: Scores, sign: str = "") -> list[Text]:
+def _score_lines(scores: Scores, comparison: Comparison | None = None) -> list[Text]:
+    found = comparison.differences.get("auc") if comparison else None
+    sign = f" {_SIGNS[found.verdict]}" if found and found.verdict in _SIGNS else ""
     cells = {name: make_cell(scores.metrics.get(name)) for name in _IN_TERMINAL}
     return [
         _two_lines(cell.text + (sign if name == "auc" else ""), cell.interval)
