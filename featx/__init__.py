@@ -46,6 +46,7 @@ _HOMES = {
     "list_classifiers": "featx.classifiers.registry",
     "load_model": "featx.classifiers.model_file",
     "predict": "featx.classifiers.inference",
+    "quantize": "featx.features.quantized",
     "report": "featx.reporting.page",
     "train": "featx.baselines.train",
     "trust_remote_code": "featx.backbones.opening",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from featx.features.config import ExtractionConfig as ExtractionConfig
     from featx.features.extraction import extract as extract
     from featx.features.matrix import FeatureMatrix as FeatureMatrix
+    from featx.features.quantized import quantize as quantize
     from featx.features.transformer import FeatureExtractor as FeatureExtractor
     from featx.images.augmentation import Augmentation as Augmentation
     from featx.reporting.compare import compare as compare

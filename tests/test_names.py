@@ -33,7 +33,7 @@ def test_records_are_found_by_any_spelling(find, written, stored):
 
 def test_configs_store_registered_names():
     spelled = featx.BenchmarkConfig().with_settings(
-        backbones=["ResNet50+Dense-Net-121@160", "EfficientNet-Lite0@INT8"],
+        backbones=["ResNet50+Dense-Net-121@160", "EfficientNet-Lite0@Float16"],
         classifiers=["SVM", "Random Forest"],
         baselines="FINETUNED:VGG-16",
         leaks="Drop",
@@ -45,7 +45,7 @@ def test_configs_store_registered_names():
         calibration="Isotonic",
     )
     assert spelled == featx.BenchmarkConfig().with_settings(
-        backbones=["resnet50+densenet121@160", "efficientnet_lite0@int8"],
+        backbones=["resnet50+densenet121@160", "efficientnet_lite0@float16"],
         classifiers=["svm", "random_forest"],
         baselines="finetuned:vgg16",
         leaks="drop",

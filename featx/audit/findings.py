@@ -29,7 +29,7 @@ class Finding:
         ``tiny``, ``depths-differ`` and ``class-share``; of the images given to a model
         ``trained-on-images``, ``trained-on-copies``, ``tuned-on-images``, ``trained-on-patients``,
         ``adapted-to``, ``patients-not-compared``, ``trained-on-left-out``, ``training-unknown``,
-        ``untypical`` and ``typicality-unknown``.
+        ``quantized-on``, ``untypical`` and ``typicality-unknown``.
     severity : {"leak", "warning", "information"}
         A leak makes scores too good.
     count : int
@@ -187,6 +187,8 @@ _TEXTS = {
     "figures on them do not hold for images that come later.",
     "tuned-on-images": "{n} image{s} {are} among those that tuned the model's network, or {are} of "
     "their patients.",
+    "quantized-on": "{n} image{s} {are} among those that {network} was quantized on, without "
+    "labels: figures on them may be too good. Quantize it on other images.",
     "trained-on-patients": "{n} patient{s} {have} the name of a patient that the model was trained "
     "on.",
     "trained-on-left-out": "{n} image{s} {were} left out: the model was trained on the same images "

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.findings import Finding, find_where, leak_error, make_finding
+from featx.backbones.opening import OPENED
 from featx.datasets.patients import hash_patient, patient_secret
 from featx.errors import FeatxError, UsageError
 from featx.features.columns import image_part
@@ -37,6 +38,7 @@ __all__ = [
     "membership_record",
     "original_rows",
     "original_views",
+    "quantizing_members",
     "tuning_members",
 ]
 
@@ -178,6 +180,16 @@ def tuning_members(matrix: FeatureMatrix) -> Mask:
         if matrix.patients_known and "patients" in record:
             known = _known_patients(record, matrix.patients)
             found |= False if known is None else known
+    return found
+
+
+def quantizing_members(matrix: FeatureMatrix) -> list[Finding]:
+    """Find the images that an int8 network of the features was quantized on."""
+    found = []
+    # Features may have been computed elsewhere.
+    for name in sorted({recipe["backbone"] for recipe in matrix.recipes} & OPENED.keys()):
+        mask = np.isin(matrix.digests, [*OPENED[name](None).quantized_from.get("images", ())])
+        found += find_where("quantized-on", "warning", matrix.names, mask, {"network": name})
     return found
 
 

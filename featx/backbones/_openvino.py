@@ -43,10 +43,6 @@ class OneByOne:
         self._make_requests = partial(openvino.AsyncInferQueue, compiled)
         self._idle: list[Any] = []
 
-    def __call__(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the first output, such as features of shape (n, features)."""
-        return self.outputs(pixels)[0]
-
     def outputs(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Run the network.
 
@@ -86,6 +82,11 @@ def import_openvino() -> ModuleType:
     """Import OpenVINO with its telemetry disabled."""
     with _without_telemetry():
         return importlib.import_module("openvino")
+
+
+def cpu_name() -> str:
+    """Return the name of the CPU."""
+    return str(import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME"))
 
 
 def convert(model: Any) -> Any:

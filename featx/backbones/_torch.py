@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # The first is the default.
-PRECISIONS_OF_TORCH = ("float32", "int8", *HALF)
+PRECISIONS_OF_TORCH = ("float32", *HALF)
 
 Outputs = Callable[[Any, Any], Any]
 """Function of a network and of its input that returns a tensor, or several."""

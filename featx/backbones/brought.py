@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.pooling import MULTI_DEPTH
 from featx.backbones.spec import BackboneSpec, Preprocessing, Stage
 from featx.errors import FeatxError, UsageError
 from featx.images.framing import SQUASH, Framing
@@ -109,6 +110,8 @@ class Backbone:
         Engines that can run it, the preferred one first.
     precisions : tuple of str, default=("float32",)
         Precisions that it can be computed in.
+    quantized_from : mapping, default={}
+        Of an int8 network: name, size and weights of the float32 one, and the images by SHA-256.
 
     Examples
     --------
@@ -139,6 +142,7 @@ class Backbone:
     path: Path | None = None
     engines: tuple[str, ...] = ("openvino",)
     precisions: tuple[str, ...] = ("float32",)
+    quantized_from: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
     def __post_init__(self) -> None:
         self.framing.check_size(self.size)
@@ -168,6 +172,11 @@ class Backbone:
             "own_pooling": self.own_pooling,
             "prefix_tokens": self.prefix_tokens,
         }
+
+    def outputs(self, pooling: str) -> list[str]:
+        """Return the names of the outputs that a pooling takes."""
+        names = [stage.layer for stage in self.stages]
+        return names if pooling == MULTI_DEPTH else [self.output]
 
     @property
     def allowed(self) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones._openvino import OneByOne, openvino_installed
+from featx.backbones._openvino import OneByOne, cpu_name, openvino_installed
 from featx.backbones.brought import Backbone, Network, Pixels
 from featx.backbones.engines import as_batch, warn_of_half
 from featx.backbones.kept import kept_network
@@ -105,8 +105,18 @@ def make_brought_engine(
         )
     if engine == "openvino" or (engine == "auto" and able and not half and not network.preferred):
         try:
-            compiled = _compiled(backbone, network, pooling, networks)
-            return openvino_engine(backbone, compiled, pooling)
+            decisive = {
+                "backbone": {**backbone.card, "name": backbone.name, "size": list(backbone.size)},
+                "weights": backbone.digest,
+                "pooling": pooling,
+                "versions": chosen_versions("featx", "openvino", *network.libraries),
+            }
+            folder = networks if network.libraries else None
+            compiled = kept_network(folder, backbone.name, decisive, network.openvino)
+            versions = chosen_versions("openvino")
+            # Sums of int8 may saturate, which depends on the CPU.
+            versions |= {"cpu": cpu_name()} if backbone.quantized_from else {}
+            return BroughtEngine(backbone, compiled.outputs, "openvino", versions, pooling)
         except FeatxError as error:
             if engine == "openvino" or not own:
                 raise
@@ -115,26 +125,6 @@ def make_brought_engine(
         warn_of_half(backbone, precision, network.preferred)
     run = _in_batches(network)
     return BroughtEngine(backbone, run, own[0], network.versions(), pooling)
-
-
-def openvino_engine(
-    backbone: Backbone, network: OneByOne, pooling: str, **versions: str
-) -> BroughtEngine:
-    """Return the engine of an OpenVINO network of one preprocessed image."""
-    versions = {**chosen_versions("openvino"), **versions}
-    return BroughtEngine(backbone, network.outputs, "openvino", versions, pooling)
-
-
-def _compiled(backbone: Backbone, network: Network, pooling: str, folder: Path | None) -> OneByOne:
-    if not network.libraries:
-        return OneByOne(network.openvino())
-    decisive = {
-        "backbone": {**backbone.card, "name": backbone.name, "size": list(backbone.size)},
-        "weights": backbone.digest,
-        "pooling": pooling,
-        "versions": chosen_versions("featx", "openvino", *network.libraries),
-    }
-    return kept_network(folder, backbone.name, decisive, network.openvino)
 
 
 def network_inputs(backbone: Backbone, batch: Pixels) -> Pixels:

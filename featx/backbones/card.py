@@ -11,7 +11,7 @@ from typing import Any
 
 from featx.backbones.brought import Backbone, Network
 from featx.backbones.pooling import MAP_POOLINGS, MULTI_DEPTH, TOKEN_POOLINGS
-from featx.backbones.spec import Preprocessing
+from featx.backbones.spec import Preprocessing, Stage
 from featx.errors import UsageError, check_names, find_name, listed
 from featx.images.framing import Framing
 from featx.runtime.serialization import digest_of_values
@@ -21,7 +21,8 @@ __all__ = ["Graph", "check_file", "make_record"]
 Shape = tuple[int | None, ...]
 
 _ALWAYS = ("range", "mean", "scale", "framing", "color", "license", "source")
-_OTHERS = ("size", "layout", "output", "pooling", "prefix_tokens", "title")
+_OTHERS = ("size", "layout", "output", "stages", "pooling", "prefix_tokens", "title")
+_OF_INT8 = ("poolings", "quantized_from")
 _COLORS = ("rgb", "bgr", "gray")
 _LAYOUTS = ("NCHW", "NHWC")
 _EXAMPLE = {
@@ -60,7 +61,7 @@ class Graph:
     parameters: int | None = None
 
 
-def check_file(prefix: str, reference: str) -> Path:
+def check_file(prefix: str, reference: str, suffix: str = "") -> Path:
     """Return the path of a network's file, which must be there."""
     path = Path(reference)
     if path.is_file() and path.stat().st_size:
@@ -68,7 +69,7 @@ def check_file(prefix: str, reference: str) -> Path:
     what = "is empty" if path.is_file() else "does not exist"
     raise UsageError(
         f"the file {path} of a network {'is a directory' if path.is_dir() else what}; name a file, "
-        f"as in {prefix}:FILE.{prefix}"
+        f"as in {prefix}:FILE.{suffix or prefix}"
     )
 
 
@@ -103,6 +104,7 @@ class _Reader:
         self.missing = [name for name in _ALWAYS if name not in self.card]
         self.layout = self._find_layout()
         self.size = self._find_size(size)
+        self.shapes: Mapping[str, Shape] = {}
 
     def record(
         self,
@@ -135,7 +137,12 @@ class _Reader:
                 f"its output {output} has the shape {shape}; featx takes (n, features), "
                 "(n, tokens, features) or feature maps of fixed channels"
             )
+        stages = self._stages()
         poolings = {2: ("average",), 3: TOKEN_POOLINGS}.get(len(shape), MAP_POOLINGS)
+        able = self.card.get("poolings", poolings)
+        quantized = self.card.get("quantized_from", {})
+        if quantized and not {"backbone", "size", "weights", "images"} <= {*quantized}:
+            raise self._error(f"states quantized_from {quantized!r:.60}, not as featx writes it")
         preprocessing, channels = self._preprocessing()
         framing = self._framing()
         decisive = [digest, *map(repr, (preprocessing, channels, framing, output, tokens))]
@@ -153,11 +160,12 @@ class _Reader:
             channels=channels,
             layout=self.layout,
             output=output,
-            poolings=tuple(each for each in poolings if each != MULTI_DEPTH),
-            parameters=self.graph.parameters,
+            poolings=tuple(p for p in poolings if p in able and (stages or p != MULTI_DEPTH)),
+            stages=stages,
+            parameters=quantized.get("parameters", self.graph.parameters),
             path=self.file,
             engines=engines,
-            precisions=("float32", "int8"),
+            quantized_from=quantized,
             **tokens,
         )
 
@@ -179,7 +187,7 @@ class _Reader:
             raise self._error(f"cannot be read ({error})") from error
         if not isinstance(card, dict):
             raise self._error("is not a JSON object")
-        check_names(f"field of the card {self.path}", card, (*_ALWAYS, *_OTHERS))
+        check_names(f"field of the card {self.path}", card, (*_ALWAYS, *_OTHERS, *_OF_INT8))
         return card
 
     def _input_shape(self) -> Shape:
@@ -247,7 +255,7 @@ class _Reader:
 
     def _find_output(self, channels: int) -> tuple[str, Shape]:
         order = (channels, *self.size) if self.layout == "NCHW" else (*self.size, channels)
-        shapes = self.graph.outputs((1, *order))
+        shapes = self.shapes = self.graph.outputs((1, *order))
         name = self.card.get("output")
         if name is None and len(shapes) > 1:
             self.missing.append(f"output (one of {', '.join(shapes)})")
@@ -256,6 +264,17 @@ class _Reader:
             check_names(f"output of {self.file}", [name], shapes)
         name = name or next(iter(shapes))
         return name, tuple(shapes[name])
+
+    def _stages(self) -> tuple[Stage, ...]:
+        """Return the outputs that pooling ``"multi_depth"`` takes, if the card names some."""
+        names = self.card.get("stages", [])
+        check_names(f"output of {self.file}", names, self.shapes)
+        shapes: list[Any] = [self.shapes[name] for name in names]
+        if any(len(shape) != 4 for shape in shapes):
+            raise self._error(f"states the stages {names}, which are not all feature maps")
+        side, channel = (2, 1) if self.layout == "NCHW" else (1, 3)
+        facts = [(shape[channel], round(self.size[0] / shape[side])) for shape in shapes]
+        return tuple(Stage(name, *each) for name, each in zip(names, facts, strict=True))
 
     def _preprocessing(self) -> tuple[Preprocessing, Any]:
         color = self._choice("color", _COLORS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -108,34 +108,29 @@ class OpenVinoEngine:
 
     Images go through one by one, several at a time on separate cores, so that the bits of a
     row cannot depend on other images.
-
-    Parameters
-    ----------
-    backbone : BackboneSpec
-        Record with the size of the input.
-    convert : callable
-        Returns the pooled network as an OpenVINO model, given the number of channels; called for
-        networks that are not kept.
-    decisive : mapping
-        Everything that decides the network besides channels, as JSON values; ``"versions"`` are
-        those of the libraries.
-    folder : path-like, optional
-        Folder in which converted networks are kept.
+    Converted networks are kept in the folder.
     """
 
     name = "openvino"
 
     def __init__(
-        self,
-        backbone: BackboneSpec,
-        convert: Callable[[int], Any],
-        decisive: Mapping[str, Any],
-        folder: Path | None = None,
+        self, backbone: BackboneSpec, weights: Weights, pooling: str, folder: Path | None
     ) -> None:
         self.backbone = backbone
-        self._convert = convert
-        self._decisive = decisive
-        self._folder = folder
+        self._weights, self._pooling = weights, pooling
+        versions = chosen_versions("keras", "tensorflow", "openvino")
+        # Of other builders, and of versions under other names, a change would not show in the key.
+        known = len(versions) == 3 and backbone.builder.startswith(("keras.", "featx."))
+        self._folder = folder if known else None
+        # Everything that decides the network besides channels.
+        self._decisive: dict[str, Any] = {
+            "backbone": asdict(replace(backbone, weight_file=WeightFile(""))),
+            "weights": weights.digest,
+            "pooling": pooling,
+            "versions": versions,
+            # They decide random weights, layers and preprocessing.
+            "others": {**chosen_versions("featx", "numpy"), **rounding_variables()},
+        }
         self._runners: dict[int, OneByOne] = {}
         self._building = threading.Lock()
 
@@ -149,13 +144,18 @@ class OpenVinoEngine:
                     self._folder,
                     self.backbone.name,
                     {**self._decisive, "channels": channels},
-                    lambda: self._convert(channels),
+                    lambda: self._converted(channels),
                 )
-        return self._runners[channels](pixels)
+        return self._runners[channels].outputs(pixels)[0]
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries that determine the numbers; see `KerasEngine`."""
         return dict(self._decisive["versions"])
+
+    def _converted(self, channels: int) -> Any:
+        base = load_base(self.backbone, self._weights)
+        with network_state():
+            return convert(pooled_model(base, self.backbone, channels, self._pooling))
 
 
 def make_engine(
@@ -193,32 +193,8 @@ def make_engine(
         "installed)."
     )
     if chosen == "OpenVINO":
-        return _converted(backbone, weights, pooling, networks)
+        return OpenVinoEngine(backbone, weights, pooling, networks)
     return KerasEngine(load_base(backbone, weights), backbone, pooling=pooling)
-
-
-def _converted(
-    backbone: BackboneSpec, weights: Weights, pooling: str, folder: Path | None
-) -> OpenVinoEngine:
-    """Return the engine of a Keras network, which is loaded only where it must be converted."""
-
-    def convert_for(channels: int) -> Any:
-        base = load_base(backbone, weights)
-        with network_state():
-            return convert(pooled_model(base, backbone, channels, pooling))
-
-    versions = chosen_versions("keras", "tensorflow", "openvino")
-    # Of other builders, and of versions under other names, a change would not show in the key.
-    known = len(versions) == 3 and backbone.builder.startswith(("keras.", "featx."))
-    decisive = {
-        "backbone": asdict(replace(backbone, weight_file=WeightFile(""))),
-        "weights": weights.digest,
-        "pooling": pooling,
-        "versions": versions,
-        # They decide random weights, layers and preprocessing.
-        "others": {**chosen_versions("featx", "numpy"), **rounding_variables()},
-    }
-    return OpenVinoEngine(backbone, convert_for, decisive, folder if known else None)
 
 
 def warn_of_half(backbone: AnyBackbone, precision: str, gpu: bool) -> None:

@@ -27,8 +27,8 @@ from featx.runtime.serialization import digest_of_values, plain_json
 
 logger = logging.getLogger(__name__)
 
-# Folders of converted networks in a cache, and of those quantized to int8.
-CONVERTED, QUANTIZED = "networks", "quantized"
+# Folder of converted networks in a cache.
+CONVERTED = "networks"
 
 _NETWORK, _NUMBERS = "network.xml", "network.bin"
 
@@ -59,7 +59,7 @@ def kept_network(
     logger.debug(f"Converting {name} to OpenVINO.")
     network = convert()
     try:
-        content = pack(network, zipfile.ZIP_STORED)
+        content = pack(network)
         # Now as later, what is compiled has gone through the form of the file.
         network = unpack(content)
         kept.put(name, key, content, key)
@@ -73,11 +73,10 @@ class NetworkFolder:
     """Folder of packed networks and of notes that name them."""
 
     folder: Path
-    suffix: str = ".zip"
 
     def path(self, name: str, digest: str) -> Path:
         """Return the path of a network."""
-        return self.folder / f"{file_name_of(name)}-{digest}{self.suffix}"
+        return self.folder / f"{file_name_of(name)}-{digest}.zip"
 
     def find(self, name: str, key: Any) -> str | None:
         """Return the digest of the network of a key, or None if it is not here."""
@@ -137,16 +136,22 @@ def _note_use(*paths: Path) -> None:
             os.utime(path)
 
 
-def pack(model: Any, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """Return an OpenVINO model as one file."""
-    buffer = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(buffer, "w") as archive:
+def serialized(model: Any) -> dict[str, bytes]:
+    """Return the two files of an OpenVINO model by their endings, ``.xml`` and ``.bin``."""
+    with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, name) for name in (_NETWORK, _NUMBERS)]
         import_openvino().serialize(model, *paths)
-        for path in paths:
+        return {path.suffix: path.read_bytes() for path in paths}
+
+
+def pack(model: Any) -> bytes:
+    """Return an OpenVINO model as one file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in zip((_NETWORK, _NUMBERS), serialized(model).values(), strict=True):
             # A date would give equal networks different digests.
-            entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, path.read_bytes(), compression)
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, content, zipfile.ZIP_STORED)
     return buffer.getvalue()
 
 

@@ -48,22 +48,24 @@ class _KerasNetwork:
     libraries = ("keras", "tensorflow")
     batch_size = 8
 
-    def __init__(self, backbone: Backbone, _pooling: str) -> None:
+    def __init__(self, backbone: Backbone, pooling: str) -> None:
         self.backbone = backbone
+        self.names = backbone.outputs(pooling)
 
     @cached_property
     def _model(self) -> Any:
-        """The model with the input's size and the output of the record."""
+        """The model with the input's size and the outputs of the record."""
         model = _load(Path(self.backbone.path or ""))
         keras = import_keras()
-        chosen = model.outputs[model.output_names.index(self.backbone.output)]
+        chosen = [model.outputs[model.output_names.index(name)] for name in self.names]
         inputs = keras.Input(self.backbone.input_shape)
         return keras.Model(inputs, keras.Model(model.inputs, chosen)(inputs, training=False))
 
     @network_state()
     def run(self, inputs: Pixels) -> list[Pixels]:
         """Compute a batch by Keras."""
-        return [np.asarray(self._model.predict_on_batch(inputs))]
+        found = self._model.predict_on_batch(inputs)
+        return [np.asarray(each) for each in (found if isinstance(found, list) else [found])]
 
     @network_state()
     def openvino(self) -> Any:

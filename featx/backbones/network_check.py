@@ -71,8 +71,6 @@ class CheckedNetwork:
     color: str = "gray"
     pooling: str = "average"
     precision: str = "float32"
-    # SHA-256 of an int8 network.
-    network: str = ""
 
     def key(self, engine: Engine) -> dict[str, Any]:
         """Return plain values that a kept result is for."""

@@ -1,4 +1,4 @@
-"""Networks in ONNX files, run by OpenVINO or onnxruntime, without TensorFlow."""
+"""Networks in files of ONNX, run by OpenVINO or onnxruntime, or of OpenVINO; no TensorFlow."""
 
 from __future__ import annotations
 
@@ -36,18 +36,20 @@ _EXTERNAL_DATA = (7, 5, 13)
 
 
 def open_backbone(reference: str, size: int | None) -> Backbone:
-    """Return the record of an ONNX file, for an input size."""
-    path = check_file("onnx", reference)
+    """Return the record of a file of ONNX or OpenVINO, for an input size."""
+    prefix, suffix = ("openvino", "xml") if reference.endswith(".xml") else ("onnx", "onnx")
+    path = check_file(prefix, reference, suffix)
     engines = [
         name
         for name, installed in (
             ("openvino", openvino_installed()),
             ("onnxruntime", importlib.util.find_spec("onnxruntime") is not None),
         )
-        if installed
+        if installed and prefix in ("onnx", name)
     ]
     if not engines:
-        raise MissingExtraError("An ONNX network", 'featx[openvino]" or "featx[onnx]')
+        other = '" or "featx[onnx]' if prefix == "onnx" else ""
+        raise MissingExtraError(f"A network in {prefix}:", f"featx[openvino]{other}")
     digest = _digest(path)
     try:
         graph = _GRAPHS[engines[0]](path)
@@ -57,19 +59,20 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
             raise
         engines = engines[1:]
         graph = _GRAPHS[engines[0]](path)
-    return make_record("onnx", path, digest, graph, size, _OnnxNetwork, tuple(engines))
+    return make_record(prefix, path, digest, graph, size, _FileNetwork, tuple(engines))
 
 
-class _OnnxNetwork:
-    """A network of an ONNX file."""
+class _FileNetwork:
+    """A network of a file of ONNX or OpenVINO."""
 
     preferred = False
     libraries = ()
     # Of many files the batch is fixed to one.
     batch_size = 1
 
-    def __init__(self, backbone: Backbone, _pooling: str) -> None:
-        self.backbone = backbone
+    def __init__(self, backbone: Backbone, pooling: str) -> None:
+        self.backbone, self.pooling = backbone, pooling
+        self.names = backbone.outputs(pooling)
         self.path = Path(backbone.path or "")
 
     @cached_property
@@ -79,15 +82,20 @@ class _OnnxNetwork:
     def run(self, inputs: Pixels) -> list[Pixels]:
         """Compute one image by onnxruntime."""
         name = self._session.get_inputs()[0].name
-        return self._session.run([self.backbone.output], {name: inputs})
+        return self._session.run(self.names, {name: inputs})
 
     def openvino(self) -> Any:
-        """Return the model as OpenVINO reads it, for one image and the output of its record."""
+        """Return the model as OpenVINO reads it, for one image and the outputs of its record."""
         model = _read_by_openvino(self.path)
         with _explained(self.path):
             model.reshape({model.input(0): (1, *self.backbone.input_shape)})
-            output = model.output(self.backbone.output)
-            return import_openvino().Model([output], model.get_parameters(), "network")
+            outputs, openvino = [model.output(name) for name in self.names], import_openvino()
+            if (self.pooling, self.path.suffix, len(outputs[0].shape)) == ("average", ".xml", 4):
+                # Faster than from maps that leave OpenVINO.
+                axes = [2, 3] if self.backbone.layout == "NCHW" else [1, 2]
+                maps = outputs[0].get_node().input_value(0)
+                outputs = [openvino.opset13.reduce_mean(maps, axes, False)]
+            return openvino.Model(outputs, model.get_parameters(), "network")
 
     def versions(self) -> dict[str, str]:
         """Return the version of onnxruntime."""
@@ -181,6 +189,7 @@ def _digest(path: Path) -> str:
     own = known_digest(path)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         names = sorted({name.decode() for name in _external_files(content)})
+    names = [f"{path.stem}.bin"] if path.suffix == ".xml" else names
     for name in names:
         data = path.parent / name
         if not data.resolve().is_relative_to(path.parent.resolve()) or not data.is_file():

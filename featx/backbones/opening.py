@@ -88,6 +88,7 @@ class Prefix:
 
 PREFIXES = {
     "onnx": Prefix("featx.backbones.onnx_file", ".onnx"),
+    "openvino": Prefix("featx.backbones.onnx_file", ".xml"),
     "keras": Prefix("featx.backbones.keras_file", ".keras"),
     "timm": Prefix("featx.backbones.timm_hub"),
     "hf": Prefix("featx.backbones.transformers_hub"),

@@ -32,7 +32,9 @@ _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 # Precisions that a frozen network computes with.
 HALF = ("float16", "bfloat16")
-PRECISIONS = ("float32", *HALF, "int8")
+PRECISIONS = ("float32", *HALF)
+# Of earlier versions, in which int8 was a precision.
+_INT8 = "int8"
 
 REGISTERED_ENGINES = ("auto", "keras", "openvino")
 ENGINES = (*REGISTERED_ENGINES, "onnxruntime", "torch")
@@ -229,8 +231,8 @@ def get_backbone(name: str | Backbone) -> AnyBackbone:
         ``"xception@224"`` selects another input size in pixels; smaller inputs are faster.
         ``"tuned:FILE"`` is the network whose tuned weights a benchmark wrote to a file;
         ``"timm:NAME"``, ``"hf:ID"`` and ``"torchxrayvision:NAME"`` are networks of these libraries;
-        ``"onnx:FILE.onnx"`` and ``"keras:FILE.keras"`` are networks of their own, each with a card
-        ``FILE.json``; a name may also be registered by a package.
+        ``"onnx:FILE.onnx"``, ``"openvino:FILE.xml"`` and ``"keras:FILE.keras"`` are networks of
+        their own, each with a card ``FILE.json``; a name may also be registered by a package.
 
     Returns
     -------
@@ -325,8 +327,8 @@ def split_precision(backbones: str) -> tuple[list[str], str | None]:
 
     Examples
     --------
-    >>> split_precision("Xception@160@int8")
-    (['xception@160'], 'int8')
+    >>> split_precision("Xception@160@float16")
+    (['xception@160'], 'float16')
     >>> split_precision("vgg16+resnet50")
     (['vgg16', 'resnet50'], None)
     """
@@ -334,7 +336,7 @@ def split_precision(backbones: str) -> tuple[list[str], str | None]:
     precisions: set[str | None] = set()
     for part in backbones.split("+"):
         name, _, last = part.rpartition("@")
-        precision = last.lower() if last.lower() in PRECISIONS else None
+        precision = last.lower() if last.lower() in (*PRECISIONS, _INT8) else None
         names.append(canonical_name(part if precision is None else name))
         precisions.add(precision)
     if len(precisions) > 1:
@@ -358,8 +360,8 @@ def with_precision(backbones: str, default: str) -> str:
 
     Examples
     --------
-    >>> with_precision("vgg16+resnet50", "int8"), with_precision("vgg16@float32", "int8")
-    ('vgg16@int8+resnet50@int8', 'vgg16')
+    >>> with_precision("vgg16+resnet50", "float16"), with_precision("vgg16@float32", "float16")
+    ('vgg16@float16+resnet50@float16', 'vgg16')
     """
     names, precision = split_precision(backbones)
     chosen = precision or default
@@ -373,16 +375,21 @@ def check_precision(precision: str, engine: str = "auto") -> tuple[str, str]:
     --------
     >>> check_precision("Float16", "Keras")
     ('float16', 'keras')
-    >>> check_precision("int8", "keras")
+    >>> check_precision("float16", "openvino")
     Traceback (most recent call last):
         ...
-    featx.errors.UsageError: the keras engine does not compute in int8; the openvino engine does
+    featx.errors.UsageError: the openvino engine does not compute in float16; the keras engine does
     """
+    if precision.lower() == _INT8:
+        raise UsageError(
+            "int8 is no precision any more, but a network's file: run `featx quantize BACKBONE "
+            "IMAGES --out NET.xml` (featx.quantize) and name openvino:NET.xml as the backbone. "
+            "Features and models of int8 networks of earlier versions have to be made again so"
+        )
     engine = find_name("engine", engine, ENGINES)
     precision = find_name("precision", precision, PRECISIONS)
-    halves = "torch" if engine == "torch" else "keras"
-    able = {"int8": "openvino", **dict.fromkeys(HALF, halves)}.get(precision, engine)
-    if engine not in ("auto", able):
+    able = "torch" if engine == "torch" else "keras"
+    if precision in HALF and engine not in ("auto", able):
         raise UsageError(
             f"the {engine} engine does not compute in {precision}; the {able} engine does"
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
-from featx.backbones.registry import PRECISIONS
 from featx.benchmarking.column_rows import JOINED
 from featx.benchmarking.controls import PERMUTED
 from featx.benchmarking.evaluation import Evaluation
@@ -15,15 +13,12 @@ from featx.metrics.paired_tests import ComparisonResult
 from featx.reporting.differences import corrected, paired_rows, pick_reference
 from featx.reporting.records import SAVED, BenchmarkRow, Comparison
 
-# At the end of each backbone's name in a row's.
-_PRECISION = rf"@({'|'.join(PRECISIONS)})(?=\+|$)"
-
 
 def compare(evaluations: Sequence[Evaluation]) -> list[BenchmarkRow]:
     """Return the rows with their tested differences from the best CNN and from float32."""
     references = _compare_with_reference(evaluations)
-    precisions = _compare_pairs(evaluations, _exact)
-    alone = _compare_pairs(evaluations, _without_images)
+    precisions = _compare_pairs(evaluations, _networks)
+    alone = _compare_pairs(evaluations, _images)
     return [
         replace(
             each.row,
@@ -64,28 +59,34 @@ def _test(each: Evaluation, other: Evaluation) -> dict[str, ComparisonResult]:
     return paired_rows(each.row, each.predictions, other.row, other.predictions)
 
 
-def _exact(backbone: str) -> str:
-    """Return the name of the same networks in float32."""
-    # Not by the registry, which need not have the networks of an earlier run.
-    return re.sub(_PRECISION, "", backbone)
+def _networks(row: BenchmarkRow, exact: bool) -> Hashable:
+    """Identify the networks of a row, or the same in float32: by name, weights, size, precision."""
+    found = []
+    for recipe in row.recipes:
+        int8 = recipe.get("origin", {}).get("quantized_from", recipe)
+        source = {"precision": "float32", **(int8 if exact else recipe)}
+        # Columns have none of these.
+        facts = (str(source.get(name)) for name in ("backbone", "weights", "size"))
+        found.append((*facts, exact or source["precision"] == "float32"))
+    return row.kind, row.backbone.endswith(JOINED), tuple(found)
 
 
-def _without_images(backbone: str) -> str:
-    """Return the name of the columns of a row alone."""
-    return COLUMNS if backbone.endswith(JOINED) else backbone
+def _images(row: BenchmarkRow, alone: bool) -> Hashable:
+    """Return the name of the features of a row, or of its columns alone."""
+    return COLUMNS if alone and row.backbone.endswith(JOINED) else row.backbone
 
 
 def _compare_pairs(
-    evaluations: Sequence[Evaluation], partner: Callable[[str], str]
+    evaluations: Sequence[Evaluation], features: Callable[[BenchmarkRow, bool], Hashable]
 ) -> dict[str, Comparison]:
-    """Test rows against the same classifier on another backbone, with Holm's correction."""
+    """Test rows against the same classifier on other features, with Holm's correction."""
     fitted = [each for each in evaluations if each.row.kind in SAVED]
-    by_models = {(each.row.backbone, each.row.classifier): each for each in fitted}
+    by_models = {(features(each.row, False), each.row.classifier): each for each in fitted}
     pairs = {}
     for each in fitted:
-        name = partner(each.row.backbone)
-        other = by_models.get((name, each.row.classifier))
-        if name != each.row.backbone and other is not None:
+        wanted = features(each.row, True)
+        other = by_models.get((wanted, each.row.classifier))
+        if wanted != features(each.row, False) and other is not None:
             pairs[each.row.name] = other.row.name, _test(each, other)
     differences = corrected([test for _, test in pairs.values()])
     return {

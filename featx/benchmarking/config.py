@@ -27,7 +27,7 @@ from featx.features.columns import parse_covariates
 from featx.features.config import ExtractionConfig
 
 # Every row has its own.
-_OF_ROWS = ("backbones", "classifier", "networks")
+_OF_ROWS = ("backbones", "classifier")
 
 # Written in place of a root that is an absolute path.
 _FOLDER = "(not recorded)"
@@ -48,7 +48,7 @@ class BenchmarkConfig:
     Parameters
     ----------
     backbones : str or sequence of str, default=("efficientnet_lite0",)
-        Frozen networks; ``"a+b"`` joins the features of two, ``"a@int8"`` computes in int8.
+        Frozen networks; ``"a+b"`` joins the features of two, ``"a@float16"`` sets a precision.
     classifiers : str or sequence of str, default=("svm", "logistic", "xgboost")
         Classifiers fitted on the features of each backbone.
         ``"tuned:a"`` is first fine-tuned on some of the training patients.

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Embedder:
-    """Embeds images as a run is configured; `quantized_on` are the images of several runs."""
+    """Embeds images as a run is configured."""
 
     config: BenchmarkConfig
     client: Client | None = None
-    quantized_on: ImageDataset | None = None
 
     def function(
         self, backbone: str, tuned: TunedData, views: int, **changes: Any
@@ -33,12 +32,7 @@ class Embedder:
         """Return the function that embeds images for a row."""
         changes |= {"backbones": tuned.backbones}
         config = self.config.extraction_of(backbone, views, **changes)
-        # Test images must not influence the quantization.
-        train = tuned.images.train
-        if self.quantized_on is not None and not tuned.facts:
-            train = self.quantized_on
-        quantization = train if config.precision == "int8" else None
-        return partial(extract, config=config, quantization=quantization, client=self.client)
+        return partial(extract, config=config, client=self.client)
 
     def embed_sets(
         self, backbone: str, tuned: TunedData, views: int | None = None, **changes: Any

@@ -80,7 +80,6 @@ class FindingsBenchmark(PartsBenchmark):
                 self.folder / FINDINGS / folders[name],
                 self._task(name, data),
                 {"finding": name},
-                data.images.train,
             )
             for name in names
         }

@@ -18,7 +18,6 @@ from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner
 from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.unit_rows import UnitRows
-from featx.datasets.dataset import ImageDataset
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, write_page
 from featx.reporting.records import BenchmarkRow
@@ -40,7 +39,6 @@ class Part:
     folder: Path
     data: AuditedData
     facts: Mapping[str, Any]
-    quantized_on: ImageDataset | None = None
 
 
 @dataclass
@@ -81,7 +79,6 @@ class PartsBenchmark:
             part.data,
             evaluator,
             client=self.client,
-            quantized_on=part.quantized_on,
             known_rows=self.known_rows,
             facts=part.facts,
         )

@@ -10,6 +10,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from featx.audit.membership import quantizing_members
 from featx.benchmarking.column_rows import JOINED, ColumnRows
 from featx.benchmarking.comparison import compare
 from featx.benchmarking.config import BenchmarkConfig
@@ -74,9 +75,8 @@ class BenchmarkRunner:
     curve: list[dict[str, Any]] = field(default_factory=list)
     shifts: list[dict[str, Any]] = field(default_factory=list)
     cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    # Of a run on several findings: images that quantize networks, features of controls by image,
-    # and facts for `run.json`.
-    quantized_on: ImageDataset | None = None
+    quantized_on: list[Note] = field(default_factory=list)
+    # Of a run on several findings: features of controls by image, and facts for `run.json`.
     known_rows: KnownRows = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
@@ -100,7 +100,7 @@ class BenchmarkRunner:
 
     @cached_property
     def _embedder(self) -> Embedder:
-        return Embedder(self.config, self.client, self.quantized_on)
+        return Embedder(self.config, self.client)
 
     @cached_property
     def _controls(self) -> ControlRows:
@@ -116,6 +116,8 @@ class BenchmarkRunner:
         for backbone in self.config.row_backbones:
             tuned = tune_backbones(backbone, self.data.images, self.config, self.out)
             features = self._embedder.embed_sets(backbone, tuned)
+            found = [f for each in features.evaluated.values() for f in quantizing_members(each)]
+            self.quantized_on += [Note("finding", finding.to_dict()) for finding in found]
             for classifier in self.config.classifiers:
                 evaluation = self._frozen(backbone, classifier, features)
                 if self.config.robustness:
@@ -279,7 +281,8 @@ class BenchmarkRunner:
         rows = compare(self.evaluations)
         if finished:
             rows = ranked(rows, self.config.rank_by)
-        notes = [*self.data.notes(), *curve_notes(self.curve), *shift_notes(self.shifts)]
+        notes = [*self.data.notes(), *self.quantized_on]
+        notes += [*curve_notes(self.curve), *shift_notes(self.shifts)]
         notes += self._subgroups.notes() if self.config.subgroups else []
         notes += [*row_notes(rows), *typicality_notes(self.evaluations)]
         left_out = [n for n in self.config.externals if n not in self.data.inspection.externals]
@@ -309,7 +312,7 @@ class BenchmarkRunner:
                 self._add_heat_maps(best, images)
         audit = self.data.audit
         found = [Note("finding", each.to_dict()) for each in (*audit.leaks, *audit.warnings)]
-        limits = [*found, *shortcut_notes(rows)]
+        limits = [*found, *self.quantized_on, *shortcut_notes(rows)]
         for row in rows:
             if row.name in self.cards:
                 card = model_card(row.name, self.cards[row.name], row, limits)

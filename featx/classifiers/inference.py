@@ -12,7 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
-from featx.audit.membership import find_members, original_views, tuning_members
+from featx.audit.membership import (
+    find_members,
+    original_views,
+    quantizing_members,
+    tuning_members,
+)
 from featx.audit.pixels import facts_of_images, pixel_findings
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
@@ -262,6 +267,7 @@ def audited(
     facts = facts_of_images(readable, [digests[n] for n in readable.names], kept.pixels, cache)
     findings += pixel_findings(readable.names, facts)
     typical = model.typicality(matrix)
+    findings += quantizing_members(matrix)
     findings += find_untypical(model.typicality_, matrix.names, typical)
     threshold = model.threshold_
     if adapt:

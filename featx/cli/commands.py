@@ -37,8 +37,8 @@ def demo(out: Path, random_state: int) -> None:
     "backbones",
     ["efficientnet_lite0"],
     parameters.BACKBONES,
-    "Frozen networks; see `featx backbones`. tuned:FILE is one that a benchmark tuned, onnx:FILE "
-    "and keras:FILE are your own, with a card beside them.",
+    "Frozen networks; see `featx backbones`. tuned:FILE is one that a benchmark tuned, onnx:FILE, "
+    "openvino:FILE and keras:FILE are your own, with a card beside them.",
 )
 @options.feature_options
 @options.naming_options
@@ -47,13 +47,6 @@ def demo(out: Path, random_state: int) -> None:
 @options.part_option
 @options.seed_option
 @options.computing_options
-@parameters.option(
-    "--quantization",
-    metavar="MATRIX",
-    type=parameters.InputPath("matrix"),
-    help="int8 matrix of the training images, whose quantized networks to use.  "
-    "[default: quantize on the IMAGES outside test splits]",
-)
 @options.cluster_options
 @options.resources_option
 @options.running_options
@@ -61,7 +54,6 @@ def extract(
     images: str | Path,
     out: Path | None,
     part: tuple[int, int] | None,
-    quantization: Path | None,
     scheduler: str | None,
     allow_open_scheduler: bool,
     resources: dict[str, float],
@@ -80,15 +72,11 @@ def extract(
     rules = options.naming_rules(given)
     config = featx.ExtractionConfig(**options.with_views(options.given_settings(given)))
     dataset = featx.ImageDataset.open(images, labeled=None, **rules)
-    quantized: Any = dataset if config.precision == "int8" else None
-    if quantization is not None:
-        quantized = featx.FeatureMatrix.load(quantization)
     chosen = dataset if part is None else dataset[part[0] - 1 :: part[1]]
     with connected(scheduler, allow_open=allow_open_scheduler) as client:
         matrix = featx.extract(
             chosen,
             config=config,
-            quantization=quantized,
             out=out,
             client=client,
             resources=resources or None,
@@ -177,8 +165,8 @@ def fit(
     "backbones",
     ["efficientnet_lite0"],
     parameters.BACKBONES,
-    "Frozen networks; a+b joins the features of two, a@int8 computes a in int8, tuned:a is first "
-    "fine-tuned on some of the training patients.",
+    "Frozen networks; a+b joins the features of two, openvino:NET.xml is one that `featx quantize` "
+    "wrote, tuned:a is first fine-tuned on some of the training patients.",
 )
 @options.names_option(
     "classifiers", ["svm", "logistic", "xgboost"], parameters.CLASSIFIERS, "Classifiers."

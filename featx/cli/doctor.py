@@ -70,6 +70,8 @@ def _details(backbone: AnyBackbone, weights: Weights | None) -> dict[str, Any]:
             "poolings": list(backbone.poolings),
             "engines": list(backbone.engines),
         }
+        if quantized := dict(backbone.quantized_from):
+            found["quantized_from"] = {**quantized, "images": len(quantized["images"])}
     return found
 
 
@@ -105,7 +107,8 @@ def detail_tables(row: Mapping[str, Any]) -> list[Table]:
         for stage in row["stages"]:
             stages.add_row(stage["layer"], f"1/{stage['stride']}", f"{stage['channels']:,}")
         tables.append(stages)
-    names = ("license", "source", "sha256", "preprocessing", "framing", "poolings", "engines")
+    names = ["license", "source", "sha256", "preprocessing", "framing", "poolings", "engines"]
+    names += ["quantized_from"] if "quantized_from" in row else []
     # Settings that mean nothing for this network are empty or 0.
     shown = {
         name: {key: each for key, each in row[name].items() if each or each is False}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+import featx
 from featx.cli import options, parameters
 from featx.cli.output import print_result
 from featx.cli.root import commands
@@ -73,8 +75,8 @@ def backbones(name: str | None, weights_dir: Path | None, cache: Path | None) ->
 
     Details are preprocessing, license, origin, the stages that --pooling multi_depth reads, and
     the results of the network check in the cache.
-    NAME may also be a network of your own: onnx:FILE.onnx, keras:FILE.keras, or
-    timm:, hf: and torchxrayvision: with a name or a folder.
+    NAME may also be a network of your own: onnx:FILE.onnx, openvino:FILE.xml,
+    keras:FILE.keras, or timm:, hf: and torchxrayvision: with a name or a folder.
 
     Example: featx backbones efficientnet_lite0
     """
@@ -83,6 +85,34 @@ def backbones(name: str | None, weights_dir: Path | None, cache: Path | None) ->
     rows = backbone_rows(weights_dir, name, cache)
     details = [] if name is None else detail_tables(rows[0])
     print_result(rows, backbone_table(rows), *details)
+
+
+@commands.command()
+@click.argument("backbone", type=parameters.BACKBONE)
+@options.images_argument
+@options.output_option("file", "net.xml", help="File to write; its weights and card lie beside it.")
+@options.input_options
+@options.weights_option
+@options.weights_dir_option
+@options.trust_option
+@options.cache_option
+@options.rehash_option
+@options.naming_options
+@options.seed_option
+@options.running_options
+def quantize(backbone: str, images: str, out: Path, **given: Any) -> None:
+    """Quantize BACKBONE to int8 on IMAGES, into a network's file, which is faster on CPUs.
+
+    Up to 300 IMAGES outside test splits are used, without labels. Then name openvino:NET.xml as
+    any network. --pooling matters only where BACKBONE is not registered: NET.xml allows no other.
+
+    Example: featx quantize densenet121 chest_xray --out d121.xml
+    """
+    dataset = featx.ImageDataset.open(images, labeled=None, **options.naming_rules(given))
+    found = featx.quantize(backbone, dataset, out=out, **options.given_settings(given))
+    number = len(found.quantized_from["images"])
+    summary = {"out": out, "name": found.name, "images": number, "sha256": found.digest}
+    print_result(summary, f"quantized on {number:,} images: give the name openvino:{out}")
 
 
 @commands.command()

@@ -158,28 +158,17 @@ engine_option = choice(
 trust_option = flag(
     "trust-remote-code", "Run Python code of networks hf:...; read it before.", callbacks.set_trust
 )
+rehash_option = flag("rehash", "Read every image file again, also those that look unchanged.")
 computing_options = together(
     weights_option,
     weights_dir_option,
     trust_option,
     cache_option,
     engine_option,
-    flag("rehash", "Read every image file again, also those that look unchanged."),
+    rehash_option,
     flag("strict", "Stop at an unreadable image."),
 )
-feature_options = together(
-    choice("augmentation", ["radiograph", "ramirez", "none"], "Policy of augmented views."),
-    number(
-        "views",
-        "Views per image: itself and VIEWS - 1 augmented ones.  "
-        "[default: 4, or 1 with --augmentation none]",
-    ),
-    choice(
-        "precision",
-        ["float32", "float16", "bfloat16", "int8"],
-        "Numeric type of the networks: int8 is faster on CPUs, float16 and bfloat16 on GPUs; "
-        "features of different types are not comparable.",
-    ),
+input_options = together(
     choice(
         "normalization",
         ["none", "percentile", "equalize", "clahe"],
@@ -196,6 +185,21 @@ feature_options = together(
         "Pooling of the last feature maps; multi_depth: mean and standard deviation of those at "
         "the end of several stages. Of networks with tokens: class token, or mean of the others.",
     ),
+)
+feature_options = together(
+    choice("augmentation", ["radiograph", "ramirez", "none"], "Policy of augmented views."),
+    number(
+        "views",
+        "Views per image: itself and VIEWS - 1 augmented ones.  "
+        "[default: 4, or 1 with --augmentation none]",
+    ),
+    choice(
+        "precision",
+        ["float32", "float16", "bfloat16"],
+        "Numeric type of the networks; float16 and bfloat16 are for GPUs. For int8 on CPUs see "
+        "`featx quantize`.",
+    ),
+    input_options,
 )
 operating_point_option = option(
     "--operating-point",

@@ -24,6 +24,7 @@ _SIGNATURES = {
     ".html": b"featx",
     ".json": b'"featx": ',
     ".skops": b"featx sha256",
+    ".xml": b"<net ",
 }
 
 
@@ -97,7 +98,10 @@ class Choice(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the registered spelling."""
         known = [str(choice) for choice in self.choices]
-        find = partial(find_name, str(param and param.name), known=known)
+        find: Callable[[str], Any] = partial(find_name, str(param and param.name), known=known)
+        if value == "int8":
+            # A precision of earlier versions; the message names the new way.
+            find = pkgutil.resolve_name("featx.backbones.registry:check_precision")
         return str(_Converted(find).convert(value, param, ctx))
 
 

@@ -13,7 +13,9 @@ SECTIONS = {
     "Images to a table": ("demo", "extract", "fit", "benchmark"),
     "Models": ("predict", "evaluate", "accept", "adapt", "explain", "train"),
     "Results and features": ("report", "figures", "compare", "verify", "plan", "explore", "export"),
-    "Data, networks and machine": ("datasets", "backbones", "baselines", "cache", "doctor"),
+    "Data, networks and machine": (
+        *("datasets", "backbones", "quantize", "baselines", "cache", "doctor"),
+    ),
 }
 
 EXIT_CODES = {

@@ -55,9 +55,9 @@ class ExtractionConfig:
     ----------
     backbones : str, Backbone or sequence of these, default="efficientnet_lite0"
         Names from `featx.list_backbones`, each with ``@SIZE`` for another input size in pixels,
-        ``tuned:FILE`` for weights that a benchmark tuned, ``onnx:FILE`` or ``keras:FILE`` for a
-        network of your own, ``timm:NAME``, ``hf:ID`` or ``torchxrayvision:NAME`` for one of
-        these libraries, or a `featx.Backbone`.
+        ``tuned:FILE`` for weights that a benchmark tuned, ``onnx:FILE``, ``openvino:FILE`` or
+        ``keras:FILE`` for a network of your own, ``timm:NAME``, ``hf:ID`` or
+        ``torchxrayvision:NAME`` for one of these libraries, or a `featx.Backbone`.
         Features of several backbones are concatenated; each image is decoded once for all.
     augmentation : {"radiograph", "ramirez", "none"} or Augmentation, default="radiograph"
         Policy by which the views 1, 2, ... are drawn.
@@ -74,13 +74,11 @@ default="average"
         its class token and ``tokens`` the mean of the others; ``average`` is what its makers take.
     normalization : {"none", "percentile", "equalize", "clahe"}, default="none"
         Normalization of each image's intensities.
-    precision : {"float32", "float16", "bfloat16", "int8"}, default="float32"
-        Numeric type of the network. int8 is for CPUs (OpenVINO, ``featx[int8]``), the short floats
-        for GPUs (Keras).
+    precision : {"float32", "float16", "bfloat16"}, default="float32"
+        Numeric type of the network; the short floats are for GPUs. `featx.quantize` makes networks
+        in int8 for CPUs.
     weights : {"imagenet", "random"} or path-like, default="imagenet"
         Network weights; a file requires a single backbone.
-    networks : sequence of str, optional
-        SHA-256 of the int8 network of each backbone; by default one is quantized on images.
     weights_dir : path-like, optional
         Folder of weights files, by default ``$FEATX_WEIGHTS_DIR``.
     cache : path-like, optional
@@ -115,7 +113,6 @@ default="average"
     normalization: str = "none"
     precision: str = "float32"
     weights: str | Path = "imagenet"
-    networks: Sequence[str] = ()
     weights_dir: str | Path | None = None
     cache: str | Path | None = None
     engine: str = "auto"
@@ -130,7 +127,6 @@ default="average"
                 canonical_name(name if isinstance(name, Backbone) else str(name)) for name in names
             )
         )
-        self._set(networks=tuple(self.networks))
         for name in _PATHS:
             path = getattr(self, name)
             # Absolute, so that other processes find the same folder.
@@ -176,11 +172,6 @@ default="average"
                     )
         if len(found) > 1 and str(self.weights) not in ("imagenet", "random"):
             raise UsageError(f"the weights file {self.weights} cannot serve {len(found)} backbones")
-        if self.networks and (self.precision != "int8" or len(self.networks) != len(found)):
-            raise UsageError(
-                f"{len(self.networks)} int8 networks are named for {len(found)} backbone(s) in "
-                f"{self.precision}; name one per backbone, with precision='int8'"
-            )
 
     def _check_views(self) -> None:
         policy = self.policy
@@ -199,6 +190,9 @@ default="average"
     @classmethod
     def build(cls, config: ExtractionConfig | None = None, **settings: Any) -> ExtractionConfig:
         """Return a config with some settings replaced; an unknown name is a usage error."""
+        if {"quantization", "networks"} & settings.keys():
+            # Settings of earlier versions.
+            check_precision("int8")
         check_names("extraction setting", settings, [field.name for field in fields(cls)])
         return cls(**settings) if config is None else replace(config, **settings)
 
@@ -230,7 +224,6 @@ default="average"
         names = zip(self.backbones, self.records, strict=True)
         # As of weights, no path is recorded.
         values["backbones"] = [r.name if is_file_name(n) else n for n, r in names]
-        values["networks"] = list(self.networks)
         if isinstance(self.augmentation, Augmentation):
             values["augmentation"] = self.augmentation.to_dict()
         if self.weights not in ("imagenet", "random"):
@@ -247,6 +240,8 @@ default="average"
             If a setting is unknown, or a weights file is needed whose path was not recorded.
         """
         values = {**values, **overrides}
+        # Of earlier versions; empty but for int8, which is refused.
+        values.pop("networks", None)
         if values.get("weights") == _FILE:
             raise UsageError("the weights were a file, whose path is not recorded; give --weights")
         if isinstance(values.get("augmentation"), Mapping):
@@ -288,29 +283,23 @@ default="average"
                 last.append(recipe)
             else:
                 groups.append([recipe])
-        configs = []
-        for first, *others in groups:
-            networks = [recipe.network for recipe in (first, *others)] if first.network else ()
-            weights = {"weights": "random"} if first.random_weights else {}
-            shared = {name: getattr(first, name) for name in SHARED_SETTINGS}
-            configs.append(
-                cls(
-                    backbones=[_with_file(each, files or {}) for each in (first, *others)],
-                    augmentation=first.augmentation,
-                    views=views,
-                    networks=networks,
-                    **{**settings, **weights, **shared},
-                )
+        return tuple(
+            cls(
+                backbones=[_with_file(each, files or {}) for each in group],
+                augmentation=group[0].augmentation,
+                views=views,
+                **settings
+                | ({"weights": "random"} if group[0].random_weights else {})
+                | {name: getattr(group[0], name) for name in SHARED_SETTINGS},
             )
-        return tuple(configs)
+            for group in groups
+        )
 
 
 def _with_file(recipe: Recipe, files: Mapping[str, str]) -> str:
     return replace(recipe, backbone=files.get(recipe.weights) or recipe.backbone).backbone_name
 
 
-def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool, bool]:
-    same = replace(
-        recipe, backbone="", weights="", size=(0, 0), network="", framing=SQUASH, card={}
-    )
-    return same, recipe.random_weights, bool(recipe.network)
+def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool]:
+    same = replace(recipe, backbone="", weights="", size=(0, 0), framing=SQUASH, card={})
+    return same, recipe.random_weights

@@ -20,7 +20,6 @@ from featx.features.config import ExtractionConfig
 from featx.features.matrix import FeatureMatrix
 from featx.features.matrix_file import map_features
 from featx.features.pipeline import Embedder, embedders_of, fill_cache, find_missing
-from featx.features.quantized import quantize_on
 from featx.images.augmentation import Augmentation
 from featx.runtime.files import check_output
 from featx.runtime.versions import decisive_versions
@@ -37,7 +36,6 @@ def extract(
     *,
     patients: str | None = None,
     config: ExtractionConfig | None = None,
-    quantization: ImageDataset | FeatureMatrix | None = None,
     out: str | Path | None = None,
     client: Client | None = None,
     resources: Mapping[str, float] | None = None,
@@ -63,10 +61,6 @@ def extract(
         Rule that finds the patient of an image, as in `featx.ImageDataset.open`.
     config : ExtractionConfig, optional
         Settings to start from; the other arguments replace single ones.
-    quantization : ImageDataset or FeatureMatrix, optional
-        Images to quantize int8 networks on, or an int8 matrix whose networks to use again; by
-        default the given images outside test splits. Features of different networks are not
-        comparable: give new images the training images or their matrix.
     out : path-like, optional
         Matrix file to write. Rows are streamed to it and read from it when needed, so that memory
         use does not grow with the number of images.
@@ -119,12 +113,7 @@ def extract(
             f"{twice:,} of the images repeat the path of another, and {out} would name two images "
             "alike; give each image once"
         )
-    if quantization is not None and config.precision != "int8":
-        raise UsageError(f"quantization is for int8 only, not for {config.precision}; leave it out")
     embedders = embedders_of(config)
-    if config.precision == "int8" and not config.networks:
-        config = quantize_on(images if quantization is None else quantization, embedders)
-        embedders = embedders_of(config)
     hashed = hash_images(images, config.cache_folder, strict=config.strict, rehash=config.rehash)
     missing = find_missing(embedders, hashed.keys, config.views)
     if client is None or not missing:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from featx.backbones.registry import check_precision
 from featx.datasets.rules import OpeningRules
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.features.joining import check_joinable, join_columns
@@ -382,10 +383,13 @@ class FeatureMatrix:
         for attribute in ("patients", "splits"):
             tables[attribute] = np.array(tables[attribute], dtype=np.str_)
         known = file.attrs.get("patients_known")
+        recipes = tuple(json.loads(file.attrs["recipe"]))
+        for recipe in recipes:
+            check_precision(recipe.get("precision", "float32"))
         matrix = cls(
             X=read_features(file, path),
             class_names=tuple(str(name) for name in file.attrs["class_names"]),
-            recipes=tuple(json.loads(file.attrs["recipe"])),
+            recipes=recipes,
             versions=json.loads(file.attrs.get("versions", "{}")),
             patients_known=None if known is None else bool(known),
             tuned_on=read_tuned_on(file),

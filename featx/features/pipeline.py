@@ -24,7 +24,6 @@ from featx.features.cache.file_hashes import Hashed, strict_error
 from featx.features.cache.store import Features, FeatureStore, RowKey
 from featx.features.config import ExtractionConfig
 from featx.features.engine_pool import EnginePool, Kept, kept
-from featx.features.quantized import read_network
 from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
@@ -84,43 +83,22 @@ class Embedder:
     def network_key(self) -> tuple[object, ...]:
         """Everything that decides which network is loaded."""
         recipe = self.recipe
-        network = recipe.weights, recipe.network, recipe.pooling, recipe.precision
+        network = recipe.weights, recipe.pooling, recipe.precision
         return self.backbone, network, self.config.engine
 
     def load_engine(self) -> Engine:
         """Load the network into the engine that the config names, and check it."""
+        from featx.backbones.engines import make_engine
         from featx.backbones.network_check import CheckedNetwork, check_network
 
-        engine, recipe = self._load(), self.recipe
-        checked = CheckedNetwork(
-            self.backbone,
-            self.weights.digest,
-            recipe.color,
-            recipe.pooling,
-            recipe.precision,
-            recipe.network,
+        recipe, folder = self.recipe, self.config.cache_folder / CONVERTED
+        settings = {"pooling": recipe.pooling, "precision": recipe.precision}
+        engine = make_engine(
+            self.backbone, self.weights, self.config.engine, **settings, networks=folder
         )
-        check_network(engine, checked, self.config.cache_folder / CONVERTED)
+        checked = CheckedNetwork(self.backbone, self.weights.digest, recipe.color, **settings)
+        check_network(engine, checked, folder)
         return engine
-
-    def _load(self) -> Engine:
-        from featx.backbones.engines import make_engine
-        from featx.backbones.quantization import make_quantized_engine
-
-        pooling = self.recipe.pooling
-        if self.recipe.precision == "int8":
-            network = read_network(
-                self.recipe, self.config.cache_folder, self.config.weights_folder
-            )
-            return make_quantized_engine(network, self.backbone, pooling)
-        return make_engine(
-            self.backbone,
-            self.weights,
-            self.config.engine,
-            pooling=pooling,
-            precision=self.recipe.precision,
-            networks=self.config.cache_folder / CONVERTED,
-        )
 
 
 def find_here(embedder: Embedder) -> Embedder:
@@ -151,13 +129,13 @@ def find_here(embedder: Embedder) -> Embedder:
 def embedders_of(config: ExtractionConfig) -> tuple[Embedder, ...]:
     """Find the weights of each backbone and make its recipe, before any network is loaded."""
 
-    def find(record: AnyBackbone, network: str) -> Embedder:
+    def find(record: AnyBackbone) -> Embedder:
         folder, random_state = config.weights_folder, config.random_state
         weights = find_weights(record, config.weights, folder, random_state=random_state)
-        recipe = Recipe.from_config(config, record, weights.digest, network)
+        recipe = Recipe.from_config(config, record, weights.digest)
         return Embedder(recipe, record, weights, config)
 
-    return tuple(map(find, config.records, config.networks or [""] * len(config.records)))
+    return tuple(map(find, config.records))
 
 
 ENGINES = EnginePool(Embedder.load_engine)

@@ -1,131 +1,138 @@
-"""Int8 networks: quantized once on training images, kept in the cache, named by recipes."""
+"""Int8 networks as files, quantized on images."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from featx.backbones.kept import QUANTIZED, NetworkFolder
-from featx.datasets.dataset import ImageDataset
-from featx.errors import FeatxError, UnreadableImageError, UsageError
+from featx.backbones._openvino import openvino_installed
+from featx.backbones.brought import Backbone
+from featx.backbones.kept import serialized
+from featx.backbones.quantization import quantize_network, quantized_card
+from featx.backbones.registry import get_backbone
+from featx.datasets.conversion import as_images
+from featx.datasets.rules import OpeningRules
+from featx.errors import FeatxError, MissingExtraError, UnreadableImageError, UsageError
 from featx.features.cache.file_hashes import Hashed, hash_images
 from featx.features.config import ExtractionConfig
-from featx.features.matrix import FeatureMatrix
-from featx.features.recipe import Recipe, differing_settings
+from featx.features.pipeline import embedders_of
+from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
-from featx.runtime.progress import progress
-from featx.runtime.versions import library_versions
+from featx.runtime.files import check_output, put_bytes
+from featx.runtime.serialization import plain_json
 
-if TYPE_CHECKING:
-    from featx.features.pipeline import Embedder
+__all__ = ["quantize"]
 
 logger = logging.getLogger(__name__)
 
 # NNCF's own default; more do not change the ranges much.
 QUANTIZATION_IMAGES = 300
 
-_SUFFIX = ".int8.zip"
 
+def quantize(
+    backbone: str | Backbone,
+    images: Any,
+    *,
+    out: str | Path,
+    **settings: Any,
+) -> Backbone:
+    """Quantize a frozen network to int8, into a network's file.
 
-def quantize_on(
-    images: ImageDataset | FeatureMatrix, embedders: Sequence[Embedder]
-) -> ExtractionConfig:
-    """Return the config with the int8 network of each backbone, quantized on these images."""
-    config = embedders[0].config
-    if isinstance(images, FeatureMatrix):
-        return replace(config, networks=_networks_of(images, embedders))
+    ``NET.xml`` and ``NET.bin`` are a network of OpenVINO, ``NET.json`` is its card. Name it
+    ``"openvino:NET.xml"`` like any other backbone, or give what is returned.
+
+    Parameters
+    ----------
+    backbone : str or Backbone
+        Network in float32, as `featx.ExtractionConfig` names it.
+    images : ImageDataset, path-like, data frame, list of path-like, or ndarray
+        Images of the kind to be embedded later, as `featx.datasets.conversion.as_images` takes
+        them; labels are not used. Up to 300 outside test splits set the ranges of activations.
+    out : path-like
+        File to write, ``NET.xml``; none of the three may exist.
+    **settings
+        Of `featx.ExtractionConfig`: ``color``, ``normalization``, ``pooling`` (of networks that
+        are not registered, whose file allows no other), ``weights``, ``weights_dir``, ``cache``,
+        ``random_state``, ``rehash``; and of `featx.datasets.rules.OpeningRules`: ``root``, ...
+
+    Returns
+    -------
+    Backbone
+        The network of the file.
+
+    Raises
+    ------
+    UsageError
+        If a setting is invalid, all images are test images, or a file exists.
+    FeatxError
+        If NNCF is missing, no image can be read, or the network cannot be converted.
+
+    Examples
+    --------
+    >>> import featx
+    >>> network = featx.quantize("densenet121", "chest_xray/train",
+    ...                          out="d121.xml")  # doctest: +SKIP
+    >>> matrix = featx.extract("chest_xray/test", network)  # doctest: +SKIP
+    """
+    rules = OpeningRules.take(settings, labeled=None)
+    fixed = {"backbones": [backbone], "augmentation": "none", "views": 1}
+    config = ExtractionConfig.build(**{**settings, **fixed})
+    (record,), paths = config.records, _check_files(Path(out).absolute())
+    if find_spec("nncf") is None or not openvino_installed():
+        raise MissingExtraError("int8", "featx[int8]")
+    if isinstance(record, Backbone) and record.quantized_from:
+        raise UsageError(f"{record.name} is in int8 already; name the network that it comes from")
+    images = as_images(images, rules=rules)
     training = images.select(images.splits != "test")
     if not len(training):
         raise UsageError(
-            "int8 networks are quantized on training images, and these are all test images. Give "
-            "quantization= (--quantization) the training images or their matrix"
+            f"networks are quantized on images outside test splits, and none of these "
+            f"{len(images):,} is; give training images"
         )
+    (embedder,) = embedders_of(config)
     hashed = hash_images(training, config.cache_folder, rehash=config.rehash)
-    return replace(config, networks=[_network_for(embedder, hashed) for embedder in embedders])
+    views = _views(embedder.recipe, hashed)
+    logger.info(f"{record.name} is quantized to int8 on {len(views):,} images.")
+    pixels = np.stack([*views.values()])
+    model = quantize_network(record, embedder.weights, pixels, config.pooling)
+    card = quantized_card(record, embedder.weights, model, config.pooling, config.color)
+    card["quantized_from"] |= {"normalization": config.normalization, "images": [*views]}
+    # The file that is named comes last.
+    contents = {**serialized(model), ".json": plain_json(card).encode()}
+    for path in paths:
+        put_bytes(path, contents[path.suffix])
+    return cast(Backbone, get_backbone(f"openvino:{paths[-1]}"))
 
 
-def _networks_of(matrix: FeatureMatrix, embedders: Sequence[Embedder]) -> list[str]:
-    """Return the int8 networks of a matrix, whose recipes are those asked for."""
-    networks = [str(recipe.get("network", "")) for recipe in matrix.recipes]
-    if len(networks) != len(embedders) or not all(networks):
+def _check_files(out: Path) -> list[Path]:
+    """Return the paths to write; an error if one exists, or the name cannot be a network's."""
+    paths = [check_output(out.with_suffix(suffix), "file") for suffix in (".bin", ".json", ".xml")]
+    # These would be read as a size, or as several networks.
+    joining = {"@", "+"} & {*out.name}
+    if out.suffix != ".xml" or joining or any(path.exists() for path in paths):
         raise UsageError(
-            f"{matrix!r} is not an int8 matrix of {len(embedders)} backbone(s). Give "
-            "quantization= (--quantization) the matrix of the training images in int8"
+            f"{out} has to end with .xml, without @ and +, and neither it nor {out.stem}.bin and "
+            ".json may exist, since models may need a network that exists; give another name"
         )
-    wanted = [
-        replace(embedder.recipe, network=network).to_dict()
-        for embedder, network in zip(embedders, networks, strict=True)
-    ]
-    places = "asked for", "in the matrix"
-    differences = differing_settings(wanted, matrix.recipes, places=places)
-    if differences:
-        raise UsageError(
-            f"the networks of {matrix!r} were quantized for other features: "
-            f"{'; '.join(differences)}. Give the same settings"
-        )
-    return networks
+    return paths
 
 
-def read_network(recipe: Recipe, cache: Path, weights_dir: Path | None = None) -> bytes:
-    """Read the quantized network that a recipe names."""
-    folders = [cache / QUANTIZED, *([] if weights_dir is None else [weights_dir])]
-    for folder in folders:
-        content = NetworkFolder(folder, _SUFFIX).read(recipe.backbone, recipe.network)
-        if content is not None:
-            return content
-    name = NetworkFolder(cache, _SUFFIX).path(recipe.backbone, recipe.network).name
-    raise FeatxError(
-        f"the int8 network of {recipe.backbone} is not in {' or '.join(map(str, folders))}, and "
-        f"no other gives these features. Copy {name} from the folder {QUANTIZED} of the cache in "
-        f"which it was quantized into {folders[0]} or --weights-dir, or quantize and fit again"
-    )
-
-
-def _network_for(embedder: Embedder, hashed: Hashed) -> str:
-    """Return the digest of the network quantized on these images, quantizing it once."""
-    recipe = embedder.recipe
-    kept = NetworkFolder(embedder.config.cache_folder / QUANTIZED, _SUFFIX)
-    sample = sorted(set(hashed.digests))[:QUANTIZATION_IMAGES]
-    # Everything that decides a quantized network.
-    decisive = replace(recipe, network="").to_dict()
-    for name in ("augmentation", "seed", "origin"):
-        decisive.pop(name, None)
-    key = [decisive, sample]
-    known = kept.find(recipe.backbone, key)
-    if known is not None:
-        return known
-    # Imported here, since a machine without NNCF may have the network already.
-    from featx.backbones.quantization import check_quantizer, quantize_backbone
-
-    check_quantizer()
-    views = _views(recipe, hashed, sample)
-    logger.debug(f"Quantizing {recipe.backbone} to int8 on {len(views):,} images.")
-    network = quantize_backbone(embedder.backbone, embedder.weights, views, recipe.pooling)
-    facts = {"images": len(views), "versions": library_versions("nncf", "openvino")}
-    return kept.put(recipe.backbone, key, network, facts)
-
-
-def _views(recipe: Recipe, hashed: Hashed, sample: list[str]) -> npt.NDArray[np.float32]:
-    """Return view 0 of the readable images of the sample."""
+def _views(recipe: Recipe, hashed: Hashed) -> dict[str, npt.NDArray[np.float32]]:
+    """Return view 0 of the readable images of the sample, by digest."""
     places = dict(zip(hashed.digests, range(len(hashed.digests)), strict=True))
-    views = []
-    with progress(f"Quantizing {recipe.backbone} to int8", len(sample), "images") as advance:
-        for digest in sample:
-            try:
-                image = hashed.images.read(places[digest], recipe.color)
-            except UnreadableImageError:
-                continue
-            finally:
-                advance()
+    views = {}
+    for digest in sorted(places)[:QUANTIZATION_IMAGES]:
+        with suppress(UnreadableImageError):
+            image = hashed.images.read(places[digest], recipe.color)
             image = normalize(image, recipe.normalization)
-            views.append(make_view(image, digest, 0, *recipe.view_settings))
+            views[digest] = make_view(image, digest, 0, *recipe.view_settings)
     if not views:
-        raise FeatxError("none of the images to quantize on can be read")
-    return np.stack(views)
+        raise FeatxError("none of the images to quantize on can be read; give others")
+    return views

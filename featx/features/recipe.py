@@ -139,7 +139,7 @@ class Recipe:
     pooling: str = "average"
     normalization: str = "none"
     precision: str = "float32"
-    # SHA-256 of the quantized network, whose values depend on the images it was quantized on.
+    # SHA-256 of an int8 network of earlier versions, so that their recipes keep their digests.
     network: str = ""
     framing: Framing = SQUASH
     # Of a network that is not in the registry: `Backbone.card`, and the length of a row.
@@ -151,9 +151,7 @@ class Recipe:
     format: int = field(default=1, init=False)
 
     @classmethod
-    def from_config(
-        cls, config: ExtractionConfig, backbone: AnyBackbone, weights: str, network: str = ""
-    ) -> Recipe:
+    def from_config(cls, config: ExtractionConfig, backbone: AnyBackbone, weights: str) -> Recipe:
         """Return the recipe of one backbone of a config."""
         brought: dict[str, Any] = {}
         if isinstance(backbone, Backbone):
@@ -161,6 +159,8 @@ class Recipe:
             origin = {name: getattr(backbone, name) for name in ("title", "license", "source")}
             if backbone.parameters:
                 origin["parameters"] = backbone.parameters
+            if source := backbone.quantized_from:
+                origin["quantized_from"] = {n: source[n] for n in ("backbone", "weights", "size")}
             brought = {
                 "framing": backbone.framing,
                 "card": {**backbone.card, "width": width},
@@ -172,7 +172,6 @@ class Recipe:
             weights=weights,
             size=backbone.size,
             augmentation=config.policy,
-            network=network,
             **{name: getattr(config, name) for name in SHARED_SETTINGS},
         )
 

@@ -13,12 +13,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from featx.backbones.pooling import pooled_columns
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError, find_name
+from featx.errors import find_name
 from featx.features.config import ExtractionConfig
 from featx.features.extraction import extract
-from featx.features.matrix import FeatureMatrix
 from featx.features.pipeline import embedders_of
-from featx.features.quantized import quantize_on
 from featx.features.recipe import feature_names
 from featx.images.augmentation import Augmentation
 from featx.images.reading import Color
@@ -46,8 +44,6 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     combine : {"average", "concatenate"}, default="average"
         Combination of an image's views: the mean of their features, or all in one long row, which
         `featx.ViewAveraging` splits again.
-    quantization : ImageDataset or FeatureMatrix, optional
-        Training images that int8 networks are quantized on; required with ``precision="int8"``.
     weights, weights_dir, cache, engine, random_state, color, pooling, normalization, precision, \
     rehash
         Settings of `featx.ExtractionConfig`.
@@ -93,7 +89,6 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         pooling: str = "average",
         normalization: str = "none",
         precision: str = "float32",
-        quantization: ImageDataset | FeatureMatrix | None = None,
         rehash: bool = False,
     ) -> None:
         self.backbones = backbones
@@ -109,7 +104,6 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         self.pooling = pooling
         self.normalization = normalization
         self.precision = precision
-        self.quantization = quantization
         self.rehash = rehash
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:  # noqa: ARG002
@@ -146,7 +140,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """
         config, combination = self._config(), self._combination
         images = as_images(X, labeled=False)
-        matrix = extract(images, config=config, quantization=self.quantization)
+        matrix = extract(images, config=config)
         if combination == "concatenate":
             return matrix.X.reshape(len(images), -1)
         return matrix.X.reshape(len(images), self.views, -1).mean(axis=1)
@@ -174,10 +168,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         FeatxError
             If weights are missing.
         """
-        config = self._config()
-        embedders = embedders_of(config)
-        if config.precision == "int8" and self.quantization is not None:
-            embedders = embedders_of(quantize_on(self.quantization, embedders))
+        embedders = embedders_of(self._config())
         recipes = [embedder.recipe.to_dict() for embedder in embedders]
         names = feature_names(recipes, sum(embedder.width for embedder in embedders))
         if self._combination == "concatenate" and self.views > 1:
@@ -186,14 +177,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _config(self) -> ExtractionConfig:
         settings = self.get_params(deep=False)
-        del settings["combine"], settings["quantization"]
-        config = ExtractionConfig(**settings, strict=True)
-        if config.precision == "int8" and self.quantization is None:
-            raise UsageError(
-                "precision='int8' needs quantization=, the images to quantize the network on. Give "
-                "training images, the same for all features that are to be compared"
-            )
-        return config
+        del settings["combine"]
+        return ExtractionConfig(**settings, strict=True)
 
     @property
     def _combination(self) -> str:

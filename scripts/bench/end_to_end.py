@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+import featx
+
 BACKBONES = ["resnet50", "inceptionv3", "densenet121", "densenet169"]
 TO_ARRAYS = 0.9
 TO_USUAL = {"float32": (1.3, 1.6), "int8": (3.0, 3.0)}
@@ -75,16 +77,14 @@ class Featx:
         from featx.images.augmentation import POLICIES, make_view
 
         self.folder, self._extract = folder, extract
-        self.settings = {"backbones": name, "augmentation": "none", "views": 1}
-        self.settings |= {"weights": "random", "engine": arguments.engine}
-        self.settings |= {"precision": arguments.precision}
+        self.settings = {"augmentation": "none", "views": 1, "engine": arguments.engine}
+        self.settings |= {"backbones": name, "weights": "random"}
+        if arguments.precision == "int8":
+            file = folder / "int8.xml"
+            network = featx.quantize(name, images, out=file, weights="random", cache=folder)
+            self.settings |= {"backbones": network, "weights": "imagenet"}
         # A cache with the network, and with one image that is not among those timed.
-        quantization = {"quantization": images} if arguments.precision == "int8" else {}
-        first = extract(
-            images.select([0]), cache=folder / "template", **self.settings, **quantization
-        )
-        if quantization:
-            self.settings["quantization"] = first
+        first = extract(images.select([0]), cache=folder / "template", **self.settings)
         (self.engine,) = engines
         self.images = images.select(range(1, len(images)))
         size, policy = first.recipes[0]["size"], POLICIES["none"]

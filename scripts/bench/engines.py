@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 from PIL import Image
 
+import featx
 from featx.backbones._keras import import_keras
 from featx.backbones.brought import Backbone
 from featx.backbones.engines import make_engine
-from featx.backbones.quantization import make_quantized_engine, quantize_backbone
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_weights, load_base
 from featx.datasets.synthetic import make_phantoms
@@ -62,7 +62,7 @@ def radiographs(count, size):
         return np.stack(images).astype(np.float32)
 
 
-def ways_of(backbone, pixels, int8):
+def ways_of(backbone, name, pixels, int8, folder):
     """Return the ways to run a backbone, the usual one first."""
     weights = find_weights(backbone, "random")
     if isinstance(backbone, Backbone):
@@ -72,8 +72,11 @@ def ways_of(backbone, pixels, int8):
         engines = ["keras", *(["openvino"] if importlib.util.find_spec("openvino") else [])]
     ways |= {engine: make_engine(backbone, weights, engine).embed for engine in engines}
     if int8:
-        network = quantize_backbone(backbone, weights, pixels, "average")
-        ways["int8"] = make_quantized_engine(network, backbone, "average").embed
+        settings = {} if isinstance(backbone, Backbone) else {"weights": "random"}
+        images = list(np.rint(pixels).astype(np.uint8))
+        file = Path(folder, "int8.xml")
+        network = featx.quantize(name, images, out=file, cache=folder, **settings)
+        ways["int8"] = make_engine(network, find_weights(network)).embed
     return ways
 
 
@@ -101,7 +104,7 @@ def main(names, images, rounds, int8):
             opened = random_timm(architecture, folder) if kind == "timm-random" else name
             backbone = get_backbone(opened)
             pixels = radiographs(images, backbone.size)
-            ways = ways_of(backbone, pixels, int8)
+            ways = ways_of(backbone, opened, pixels, int8, folder)
             features = {way: embed(pixels) for way, embed in ways.items()}
         rates = time_in_turn(ways, pixels, rounds)
         usual, *others = ways

@@ -5,8 +5,8 @@
 
 IMAGES is a folder with one sub-folder a class, patients named as in Kermany et al. 2018. Prints one
 JSON line a backbone. Where a backbone's ImageNet weights are installed, a quarter of the patients
-is held out, the int8 network is quantized on the others, and logistic regression is fitted to the
-features of each; elsewhere weights are random, and only speed is measured.
+is held out, the network is quantized on the others (`featx.quantize`), and logistic regression is
+fitted to the features of each; elsewhere weights are random, and only speed is measured.
 """
 
 import argparse
@@ -26,24 +26,22 @@ from sklearn.preprocessing import StandardScaler
 
 import featx
 from featx.backbones.engines import make_engine
-from featx.backbones.quantization import make_quantized_engine, quantize_backbone
 from featx.backbones.registry import get_backbone
 from featx.backbones.weights import find_local_weights, find_weights
 from featx.datasets.splitting import hold_out
 from scripts.bench.engines import time_in_turn
 
 BACKBONES = ["resnet50", "densenet121", "inceptionv3", "mobilenetv2", "efficientnet_lite0"]
-PIXELS, CALIBRATION = 48, 32
+PIXELS = 48
 
 
-def time_both(backbone, weights, rounds):
-    """Return images a second of either precision, alternating, and the ratio of their medians."""
+def time_both(backbone, weights, quantized, rounds):
+    """Return images a second of either network, alternating, and the ratio of their medians."""
     shape = (PIXELS, *backbone.size)
     pixels = np.random.default_rng(0).random(shape, dtype=np.float32) * 255
-    network = quantize_backbone(backbone, weights, pixels[:CALIBRATION], "average")
     ways = {
         "float32": make_engine(backbone, weights, "openvino").embed,
-        "int8": make_quantized_engine(network, backbone, "average").embed,
+        "int8": make_engine(quantized, find_weights(quantized)).embed,
     }
     time_in_turn(ways, pixels, 1)
     rates = time_in_turn(ways, pixels, rounds)
@@ -53,18 +51,14 @@ def time_both(backbone, weights, rounds):
     }
 
 
-def auc_of_both(name, images, held_out, weights_dir):
-    """Return the AUC on held-out patients from features of either precision."""
+def auc_of_both(networks, training, others, **settings):
+    """Return the AUC on held-out patients from features of either network."""
     areas = {}
-    training, others = images.select(~held_out), images.select(held_out)
     with tempfile.TemporaryDirectory() as cache:
-        for precision in ("float32", "int8"):
-            settings = {"cache": cache, "weights_dir": weights_dir, "engine": "openvino"}
-            settings |= {"precision": precision}
-            if precision == "int8":
-                settings["quantization"] = training
+        for precision, network in networks.items():
+            settings |= {"cache": cache, "engine": "openvino"}
             fit, test = (
-                featx.extract(part, name, "none", 1, **settings) for part in (training, others)
+                featx.extract(part, network, "none", 1, **settings) for part in (training, others)
             )
             model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=2000))
             model.fit(fit.X, fit.row_labels)
@@ -86,6 +80,7 @@ def main(arguments):
     images = images.select(np.sort(chosen))
     _, chosen = hold_out(images.labels, images.patients, test_size=0.25, random_state=0)
     held_out = np.isin(np.arange(len(images)), chosen)
+    training, others = images.select(~held_out), images.select(held_out)
     for name in arguments.backbones or BACKBONES:
         backbone = get_backbone(name)
         real = find_local_weights(backbone, arguments.weights_dir) is not None
@@ -93,9 +88,20 @@ def main(arguments):
             backbone, "imagenet" if real else "random", arguments.weights_dir, random_state=0
         )
         line = {"backbone": name, "weights": "imagenet" if real else "random"}
-        line |= time_both(backbone, weights, arguments.rounds)
-        if real:
-            line |= auc_of_both(name, images, held_out, arguments.weights_dir)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"weights_dir": arguments.weights_dir}
+            quantized = featx.quantize(
+                name,
+                training,
+                out=Path(folder, "net.xml"),
+                weights=line["weights"],
+                cache=folder,
+                **settings,
+            )
+            line |= time_both(backbone, weights, quantized, arguments.rounds)
+            if real:
+                networks = {"float32": name, "int8": quantized}
+                line |= auc_of_both(networks, training, others, **settings)
         print(json.dumps(line), flush=True)
 
 

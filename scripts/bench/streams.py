@@ -36,7 +36,7 @@ class Streams(OneByOne):
         openvino = import_openvino()
         settings = {"NUM_STREAMS": str(streams), "INFERENCE_PRECISION_HINT": "f32"}
         compiled = openvino.Core().compile_model(network, "CPU", settings)
-        self._width = compiled.output(0).shape[1]
+        self._shapes = [tuple(output.shape[1:]) for output in compiled.outputs]
         self._make_requests = partial(openvino.AsyncInferQueue, compiled)
         self._idle = []
 
@@ -49,8 +49,8 @@ def main(names, rounds):
         base = load_base(backbone, find_weights(backbone, "random"))
         network = convert(pooled_model(base, backbone, 1, "average"))
         streams = sorted({1, max(1, cores // 2), cores, 2 * cores})
-        ways = {"openvino": OneByOne(network)}
-        ways |= {f"openvino, {count} streams": Streams(network, count) for count in streams}
+        ways = {"openvino": OneByOne(network).outputs}
+        ways |= {f"openvino, {count} streams": Streams(network, count).outputs for count in streams}
         keras = {size: KerasEngine(base, backbone, batch_size=size) for size in (8, 2, 16, 32)}
         ways |= {f"keras, batches of {size}": engine.embed for size, engine in keras.items()}
         shape = (PIXELS, *backbone.size, 1)

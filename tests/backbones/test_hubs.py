@@ -166,9 +166,13 @@ def test_int8_of_attention_stays_near_the_float(tmp_path: Path, files: list[Path
     pytest.importorskip("nncf")
     name = f"timm:{timm_folder(tmp_path / 'net')}"
     images = make_phantoms(tmp_path / "images", patients=12, images_per_patient=(1, 1))
-    exact = embed(name, images, tmp_path)
-    short = embed(name, images, tmp_path, engine="auto", precision="int8")
-    assert 0 < np.abs(short - exact).max() / np.abs(exact).max() < 0.05
+    for pooling in ("average", "tokens"):
+        file = tmp_path / f"{pooling}.xml"
+        network = featx.quantize(name, images, out=file, pooling=pooling, cache=tmp_path)
+        assert network.poolings == (pooling,)
+        exact = embed(name, images, tmp_path, pooling=pooling)
+        short = embed(network, images, tmp_path, engine="auto", pooling=pooling)
+        assert 0 < np.abs(short - exact).max() / np.abs(exact).max() < 0.05
 
 
 def test_short_floats_differ_a_little(tmp_path: Path, files: list[Path]) -> None:

@@ -47,13 +47,20 @@ def files_of(folder, pattern="tiny-*.zip"):
     return sorted(folder.glob(pattern))
 
 
+def features_of(*given):
+    """Features by a network that may be kept."""
+    return kept_network(*given).outputs(PIXELS)[0]
+
+
 def test_a_network_is_converted_once_for_each_key(tmp_path):
     converter, other = Converter(), Converter(5.0)
     for _ in range(3):
-        found = kept_network(tmp_path, "tiny", {"versions": {"openvino": "1"}}, converter)(PIXELS)
+        found = kept_network(tmp_path, "tiny", {"versions": {"openvino": "1"}}, converter).outputs(
+            PIXELS
+        )[0]
         np.testing.assert_array_equal(found, MEANS)
     assert converter.calls == 1
-    new = kept_network(tmp_path, "tiny", {"versions": {"openvino": "2"}}, other)(PIXELS)
+    new = features_of(tmp_path, "tiny", {"versions": {"openvino": "2"}}, other)
     np.testing.assert_array_equal(new, np.array(MEANS) + 4)
     assert other.calls == 1 and len(files_of(tmp_path)) == 2
     notes = [json.loads(note.read_text()) for note in files_of(tmp_path, "tiny-*.json")]
@@ -78,7 +85,7 @@ def test_a_damaged_network_is_set_aside_and_converted_again(tmp_path, how, caplo
         note.write_text("{")
     else:
         network.unlink()
-    np.testing.assert_array_equal(kept_network(tmp_path, "tiny", {}, converter)(PIXELS), MEANS)
+    np.testing.assert_array_equal(features_of(tmp_path, "tiny", {}, converter), MEANS)
     kept_network(tmp_path, "tiny", {}, converter)
     assert converter.calls == 2
     damaged = how in ("flip", "truncate")
@@ -89,7 +96,7 @@ def test_a_damaged_network_is_set_aside_and_converted_again(tmp_path, how, caplo
 def test_a_folder_that_cannot_be_written_costs_a_message_alone(tmp_path, caplog):
     (tmp_path / "file").touch()
     converter = Converter()
-    found = kept_network(tmp_path / "file" / "networks", "tiny", {}, converter)(PIXELS)
+    found = features_of(tmp_path / "file" / "networks", "tiny", {}, converter)
     np.testing.assert_array_equal(found, MEANS)
     assert "tiny must be converted again in the next run" in caplog.text
 
@@ -97,13 +104,16 @@ def test_a_folder_that_cannot_be_written_costs_a_message_alone(tmp_path, caplog)
 def test_writers_at_once_leave_whole_networks(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         found = list(
-            pool.map(lambda _: kept_network(tmp_path, "tiny", {}, Converter())(PIXELS), range(8))
+            pool.map(
+                lambda _: features_of(tmp_path, "tiny", {}, Converter()),
+                range(8),
+            )
         )
     for each in found:
         np.testing.assert_array_equal(each, MEANS)
     assert {path.suffix for path in tmp_path.iterdir()} == {".zip", ".json"}
     again = Converter()
-    np.testing.assert_array_equal(kept_network(tmp_path, "tiny", {}, again)(PIXELS), MEANS)
+    np.testing.assert_array_equal(features_of(tmp_path, "tiny", {}, again), MEANS)
     assert again.calls == 0 and len(files_of(tmp_path, "tiny-*.json")) == 1
 
 
@@ -113,7 +123,7 @@ def test_kept_networks_give_the_bits_of_converted_ones(
     backbone, weights, base = small_mobilenet
     with network_state():
         fresh = OneByOne(convert(pooled_model(base, backbone, 1, "average")))
-    expected = fresh(pixels_64[..., None])
+    (expected,) = fresh.outputs(pixels_64[..., None])
     first = make_engine(backbone, weights, "openvino", networks=tmp_path)
     np.testing.assert_array_equal(first.embed(pixels_64), expected)
 

@@ -223,7 +223,7 @@ def test_other_weights_and_engines_than_the_file_s_own_are_refused(path):
     for settings, message in (
         ({"weights": "random"}, "are those of its file, not random"),
         ({"engine": "keras"}, "does not allow engine 'keras'; choose auto or openvino or onnx"),
-        ({"precision": "float16"}, "does not allow precision 'float16'; choose float32 or int8"),
+        ({"precision": "float16"}, "does not allow precision 'float16'; choose float32"),
         ({"pooling": "max"}, "does not allow pooling 'max'; choose average"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -258,13 +258,3 @@ def test_onnx_needs_no_tensorflow(path, tmp_path):
         "assert not {'keras', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_int8_agrees_roughly_and_is_found_again(path, generator):
-    images = [generator.integers(0, 256, (20, 20), dtype=np.uint8) for _ in range(8)]
-    exact = featx.extract(images, f"onnx:{path}", views=1)
-    rough = featx.extract(images, f"onnx:{path}", views=1, precision="int8")
-    error = np.abs(rough.X - exact.X).max() / np.abs(exact.X).max()
-    assert 0 < error < 0.1
-    again = featx.extract(images[:2], f"onnx:{path}", views=1, precision="int8", quantization=rough)
-    assert (rough.X[:2] == again.X).all()

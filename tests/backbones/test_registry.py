@@ -77,9 +77,9 @@ def test_unknown_name_is_answered_with_the_closest_one():
 def test_names_are_case_insensitive(name):
     assert get_backbone(name) is BACKBONES["resnet50"]
     assert get_backbone(f"{name}@64").size == (64, 64)
-    assert split_precision(f"{name}@int8+EfficientNet-Lite0@int8") == (
+    assert split_precision(f"{name}@float16+EfficientNet-Lite0@float16") == (
         ["resnet50", "efficientnet_lite0"],
-        "int8",
+        "float16",
     )
 
 

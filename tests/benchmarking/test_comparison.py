@@ -14,11 +14,20 @@ from featx.reporting.differences import pick_reference
 from featx.reporting.records import BenchmarkRow
 
 
-def evaluation(name, predictions, kind="frozen", validation_auc=None, backbone="vgg16"):
+def recipe(name, precision="float32", of="", size=224):
+    """Recipe of a network's features; of an int8 network, `of` is the float32 one."""
+    origin = dict.fromkeys(("title", "source", "license"), "none")
+    origin["quantized_from"] = {"backbone": of, "weights": "aa", "size": [size, size]}
+    found = {"backbone": name, "weights": "aa", "size": [size, size], "precision": precision}
+    return {**found, "weights": "bb", "origin": origin} if of else found
+
+
+def evaluation(name, predictions, kind="frozen", validation_auc=None, backbone="vgg16", recipes=()):
     threshold = 0.5 if len(predictions.class_names) == 2 else None
     figures = {"auc": Interval(0.9, 0.8, 1.0)}
     scores = Scores(figures, len(predictions), threshold=threshold)
-    row = BenchmarkRow(name, backbone, "svm", kind, scores, validation_auc=validation_auc)
+    facts = {"validation_auc": validation_auc, "recipes": recipes}
+    row = BenchmarkRow(name, backbone, "svm", kind, scores, **facts)
     return Evaluation(row, predictions, "")
 
 
@@ -55,7 +64,10 @@ def evaluations():
 def test_rows_of_another_precision_are_paired_by_image():
     exact, other = predictions([0.8, 2.5], 200)
     ends = [
-        [evaluation("net", exact), evaluation("net@int8", each)]
+        [
+            evaluation("net", exact, recipes=(recipe("net"),)),
+            evaluation("net@float16", each, recipes=(recipe("net", "float16"),)),
+        ]
         for each in (other, other.select(np.arange(200)[::-1]))
     ]
     rows = [compare(each)[1].to_dict() for each in ends]
@@ -155,9 +167,17 @@ def test_more_than_two_classes_are_compared_too():
 
 def test_the_cost_of_a_precision_is_tested_and_reported():
     exact, quantized, other, worse = predictions([1.0, 0.9, 2.0, 1.7], 200)
-    found = {"vgg16@160": exact, "vgg16@160@int8": quantized, "resnet50@int8": other}
-    found |= {"vgg19": other, "vgg19@int8": worse}
-    rows = compare([evaluation(name, each, backbone=name) for name, each in found.items()])
+    # By networks, not by names: the second was quantized from the first, the third from no row.
+    found = {
+        "vgg16@160": (exact, recipe("vgg16", size=160)),
+        "openvino:a": (quantized, recipe("openvino:a", of="vgg16", size=160)),
+        "openvino:b": (other, recipe("openvino:b", of="vgg16")),
+        "vgg19": (other, recipe("vgg19")),
+        "vgg19@float16": (worse, recipe("vgg19", "float16")),
+    }
+    rows = compare(
+        [evaluation(n, each, backbone=n, recipes=(own,)) for n, (each, own) in found.items()]
+    )
     assert [row.float32 is not None for row in rows] == [False, True, False, False, True]
     tests = [
         delong_test(a.labels, b.probabilities[:, 1], a.probabilities[:, 1], patients=a.patients)
@@ -169,4 +189,4 @@ def test_the_cost_of_a_precision_is_tested_and_reported():
     corrected = holm([each.p_value for each in tests])
     np.testing.assert_allclose([found.p_value for found in differences], corrected)
     note = next(note for note in row_notes(rows) if note.kind == "float32")
-    assert f"vgg16@160@int8, svm: AUC 0.9000, {tests[0].difference:+.4f} against" in note.text
+    assert f"openvino:a, svm: AUC 0.9000, {tests[0].difference:+.4f} against" in note.text

@@ -29,8 +29,8 @@ def test_settings_that_change_no_number_are_not_in_the_key():
 
 
 def test_the_precision_of_a_name_wins_over_the_setting():
-    config = BenchmarkConfig(("vgg16", "vgg16@float32")).with_settings(precision="int8")
-    assert config.row_backbones == ("vgg16@int8", "vgg16")
+    config = BenchmarkConfig(("vgg16", "vgg16@float32")).with_settings(precision="float16")
+    assert config.row_backbones == ("vgg16@float16", "vgg16")
     assert BenchmarkConfig.from_dict(config.to_dict()).row_backbones == config.row_backbones
 
 

@@ -14,9 +14,6 @@ import featx
 from featx.classifiers.adaptation import adapt
 from featx.classifiers.inference import predict
 from featx.errors import UsageError
-from featx.features.config import ExtractionConfig
-from featx.features.pipeline import embedders_of
-from featx.features.quantized import quantize_on
 from featx.runtime.versions import DECIDES, check_versions, decisive_versions
 from tests.classifiers.makers import RECIPE, make_matrix
 
@@ -134,27 +131,6 @@ def test_labels_of_images_with_classes_in_another_order_are_matched_by_name():
         assert np.array(found.class_names)[found.labels].tolist() == labels.tolist()
     unknown = featx.ImageDataset.from_arrays(pixels, ["COVID", "OTHER"] * 12)
     assert (predict(model, unknown).labels == -1).all()
-
-
-@pytest.mark.parametrize(
-    ("recipe", "words"),
-    [
-        ({"backbone": "mobilenetv2"}, "'efficientnet_lite0' asked for, 'mobilenetv2' in the"),
-        ({"weights": "other"}, "asked for, 'other' in the"),
-        ({"size": [64, 64]}, r"asked for, \[64, 64\] in"),
-        ({"colour": "rgb"}, "color 'grey' asked for, 'rgb' in"),
-        ({"pooling": "max"}, "pooling 'average' asked for, 'max' in"),
-        ({"network": ""}, "is not an int8 matrix of 1 backbone"),
-    ],
-)
-def test_networks_quantized_for_other_features_are_refused(recipe, words):
-    config = ExtractionConfig("efficientnet_lite0", precision="int8", views=1)
-    embedders = embedders_of(config)
-    own = {**embedders[0].recipe.to_dict(), "network": "ab" * 32}
-    matrix = replace(MATRIX, recipes=(own,))
-    assert quantize_on(matrix, embedders).networks == ("ab" * 32,)
-    with pytest.raises(UsageError, match=words):
-        quantize_on(replace(matrix, recipes=({**own, **recipe},)), embedders)
 
 
 class TestColumnNames:

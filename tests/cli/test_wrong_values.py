@@ -76,6 +76,7 @@ FREE = {"patients", "labels", "recipes", "positive", "unit", "findings", "subgro
 
 RIGHT = {"images": "chest_xray", "matrix": "features.h5", "matrices": "features.h5"}
 RIGHT |= dict.fromkeys(("folder", "first", "second"), "results") | {"model": "models/svm.skops"}
+RIGHT["backbone"] = "efficientnet_lite0"
 
 
 def wrong_values(parameter):

@@ -105,7 +105,7 @@ def test_wrong_names_and_settings_of_a_function_are_refused():
         with pytest.raises(UsageError, match=message):
             make(**settings)
     for settings, message in (
-        ({"precision": "int8"}, "does not allow precision 'int8'"),
+        ({"precision": "float16"}, "does not allow precision 'float16'"),
         ({"engine": "openvino"}, "does not allow engine 'openvino'"),
         ({"weights": "random"}, "those of its file, not random"),
     ):
@@ -209,8 +209,8 @@ def test_a_benchmark_takes_the_settings_of_its_networks(tmp_path):
     settings = {"engine": "onnxruntime", "pooling": "class"}
     config = BenchmarkConfig().with_settings(backbones=f"onnx:{file}", **settings)
     assert config.extraction_of(config.backbones[0], 1).pooling == "class"
-    (name,) = BenchmarkConfig(backbones=f"onnx:{file}@INT8").row_backbones
-    assert name == f"{config.backbones[0]}@int8"
+    (name,) = BenchmarkConfig(backbones=f"onnx:{file}@Float32").row_backbones
+    assert name == config.backbones[0]
     with pytest.raises(UsageError, match="vgg16 does not allow engine 'onnxruntime'"):
         BenchmarkConfig().with_settings(backbones="vgg16", **settings)
 

@@ -174,7 +174,7 @@ def test_files_that_cannot_be_read_are_errors(images, image_folder):
         ({"backbones": "resnet5"}, "did you mean 'resnet50'"),
         ({"combine": "mean"}, r"combination of views 'mean'.*average, concatenate"),
         ({"views": 2}, "draws no augmented views"),
-        ({"precision": "int8", "engine": "openvino"}, "needs quantization="),
+        ({"precision": "int8"}, "featx quantize BACKBONE"),
     ],
 )
 def test_wrong_settings_are_refused_before_any_image_is_read(settings, message):

@@ -68,7 +68,7 @@ def test_csv_is_unrounded_and_complete():
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_row_takes_two_lines_whatever_its_name(width):
     rows = [
-        make_row(backbone="efficientnet_lite0@int8+xception@160@int8", **COMPARED),
+        make_row(backbone="efficientnet_lite0@float16+xception@160@float16", **COMPARED),
         make_row(backbone="ramirez-inception", classifier="trained end to end", kind="baseline"),
         make_row(classifier="random_forest", kind="adapted", auc_seeds=[0.8, 0.9]),
         COLLAPSED,
@@ -81,7 +81,7 @@ def test_a_row_takes_two_lines_whatever_its_name(width):
     assert len(lines) == head + 1 + 2 * len(rows) + 1
     assert all(len(line) <= width for line in lines)
     assert lines[head + 1].startswith("efficientne")
-    assert ("efficientnet_lite0@int8+xception@160@int8" in lines[head + 1]) == (width == 120)
+    assert ("efficientnet_lite0@float16+xception@160@float16" in lines[head + 1]) == (width == 120)
 
 
 @pytest.mark.parametrize(

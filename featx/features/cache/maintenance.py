@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.backbones.kept import CONVERTED, QUANTIZED
+from featx.backbones.kept import CONVERTED
 from featx.errors import FeatxError, UsageError, check_names
 from featx.features.cache.store import INDEX_NAME, SHARD_PATTERN, TAG_NAME, FeatureStore
 from featx.features.recipe import Recipe
@@ -24,6 +24,8 @@ ABANDONED_SECONDS = 3600.0
 # What a recipe's folder holds besides damaged and temporary files.
 _OWN_FILES = (SHARD_PATTERN, "recipe.json", "probe.h5", INDEX_NAME)
 
+# Folders of networks; the second is of earlier versions, and nothing reads it.
+_NETWORKS = (CONVERTED, "quantized")
 # Networks and their notes.
 _NETWORK_FILES = tuple(f"*-{'[0-9a-f]' * 64}.{suffix}" for suffix in ("*zip", "json"))
 
@@ -56,7 +58,7 @@ def list_recipes(cache: Path) -> list[dict[str, Any]]:
             "random_state": None if recipe is None else recipe.random_state,
         }
         rows.append({"folder": folder.name, **facts, **_sizes(folder, (SHARD_PATTERN,))})
-    for name in (CONVERTED, QUANTIZED):
+    for name in _NETWORKS:
         facts = {"kind": "networks", "backbone": "", "weights": "", "random_state": None}
         sizes = _sizes(cache / name, _NETWORK_FILES[:1])
         if sizes["shards"] or sizes["damaged"]:
@@ -105,7 +107,7 @@ def verify(cache: Path) -> list[dict[str, Any]]:
         unusable = {} if store is None else store.unusable
         finding["unusable"] = {path.name: reason for path, reason in sorted(unusable.items())}
         findings.append(finding)
-    folders = (cache / name for name in (CONVERTED, QUANTIZED))
+    folders = (cache / name for name in _NETWORKS)
     return findings + [_verify_networks(folder) for folder in folders if folder.is_dir()]
 
 
@@ -135,8 +137,7 @@ def prune(
 ) -> dict[str, Any]:
     """Delete damaged files set aside, files that killed processes left, and named recipes.
 
-    Converted networks that were idle for as many days are deleted, too; int8 networks are not,
-    since models need the very ones that they were fitted with.
+    Converted networks that were idle for as many days are deleted, too.
 
     Safe while extractions run: no file is touched that a process still writes.
     """
@@ -151,10 +152,9 @@ def prune(
     files: list[Path] = []
     if rows or (cache / TAG_NAME).is_file():
         files += _abandoned(cache)
-        for folder in (cache / CONVERTED, cache / QUANTIZED):
+        for folder in (cache / name for name in _NETWORKS):
             files += [*(folder / "damaged").glob(_NETWORK_FILES[0]), *_abandoned(folder)]
-        for pattern in _NETWORK_FILES:
-            networks = _statuses(cache / CONVERTED, pattern)
+            networks = [each for pattern in _NETWORK_FILES for each in _statuses(folder, pattern)]
             files += [path for path, status in networks if _days_since(status.st_mtime) >= limit]
     for name in rows:
         files += [*(cache / name / "damaged").glob(SHARD_PATTERN), *_abandoned(cache / name)]
