@@ -44,16 +44,7 @@ class OneByOne:
         self._idle: list[Any] = []
 
     def outputs(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
-        """Run the network.
-
-        Parameters
-        ----------
-        pixels : ndarray of float32, shape (n, ...)
-
-        Returns
-        -------
-        list of ndarray of float32, shape (n, ...)
-        """
+        """Run the network on inputs of shape (n, ...); each output has such a shape, too."""
         check_process()
         found = [np.empty((len(pixels), *shape), dtype=np.float32) for shape in self._shapes]
         try:

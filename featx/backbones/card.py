@@ -41,22 +41,12 @@ _DIGITS = 8
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """What a network's file states: shapes without fixed sizes have None.
-
-    Parameters
-    ----------
-    inputs : mapping of str to tuple
-        Shape of each input, the batch first.
-    number : str
-        Type of the numbers of the first input.
-    outputs : callable
-        Function of the input's shape that returns the shape of each output by name.
-    parameters : int, optional
-        Number of weights.
-    """
+    """What a network's file states: shapes, the batch first, have None where no size is fixed."""
 
     inputs: Mapping[str, Shape]
+    # Type of the numbers of the first input.
     number: str
+    # From the input's shape to the shape of each output by name.
     outputs: Callable[[tuple[int, ...]], Mapping[str, Shape]]
     parameters: int | None = None
 

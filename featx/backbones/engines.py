@@ -67,16 +67,9 @@ class KerasEngine:
         self._alone = threading.Lock()
 
     def embed(self, pixels: np.ndarray) -> np.ndarray:
-        """Compute one feature vector per image.
+        """Return features of shape (n, features) of gray or RGB pixels, as `as_batch` takes them.
 
-        Parameters
-        ----------
-        pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
-            Gray or RGB, 0 to 255. Gray is repeated to three channels.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, features)
+        Gray, from 0 to 255, is repeated to three channels.
         """
         pixels = as_batch(pixels, self.base.input_shape[1:3], self.backbone)
         features = np.empty((len(pixels), self.width), dtype=np.float32)
@@ -207,17 +200,7 @@ def warn_of_half(backbone: AnyBackbone, precision: str, gpu: bool) -> None:
 
 
 def as_batch(pixels: np.ndarray, size: tuple[int, int], backbone: AnyBackbone) -> np.ndarray:
-    """Return pixels in the shape of network input.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (n, height, width) or (n, height, width, 1 or 3)
-        Gray or RGB.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, height, width, 1 or 3)
-    """
+    """Return pixels, shape (n, height, width) or (n, height, width, 1 or 3), in the latter one."""
     batch = np.asarray(pixels, dtype=np.float32)
     if batch.ndim == 3:
         batch = batch[..., None]

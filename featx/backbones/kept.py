@@ -38,16 +38,7 @@ def kept_network(
 ) -> OneByOne:
     """Return a compiled network, converted only where the folder does not hold it.
 
-    Parameters
-    ----------
-    folder : path-like or None
-        Folder to keep the network in; None keeps nothing.
-    name : str
-        Name of the network in file names and messages.
-    key : mapping
-        Everything that decides the network, as JSON values.
-    convert : callable
-        Returns the network as an OpenVINO model.
+    The key is everything that decides the network, as JSON values; no folder keeps nothing.
     """
     if folder is None:
         return OneByOne(convert())

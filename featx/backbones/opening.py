@@ -62,18 +62,12 @@ def remote_code_trusted() -> bool:
 
 @dataclass(frozen=True)
 class Prefix:
-    """How names with a prefix, such as ``"onnx:FILE"``, become records.
+    """How names with a prefix, such as ``"onnx:FILE"``, become records."""
 
-    Parameters
-    ----------
-    module : str
-        Module whose ``open_backbone(reference, size)`` returns a `Backbone`. The reference is what
-        follows the prefix: an absolute path where there is such a file, or a name.
-    suffix : str, default=""
-        Ending of its files, by which they are found again.
-    """
-
+    # Its ``open_backbone(reference, size)`` returns a `Backbone`. The reference is what follows the
+    # prefix: an absolute path where there is such a file, or a name.
     module: str
+    # Ending of its files, by which they are found again.
     suffix: str = ""
 
     def open(self, reference: str, size: int | None) -> Backbone:

@@ -16,7 +16,7 @@ from featx.backbones.engines import as_batch, maps_model
 from featx.backbones.pooling import MULTI_DEPTH
 from featx.backbones.weights import Weights, load_base
 from featx.runtime.process_state import network_state
-from featx.runtime.versions import library_versions
+from featx.runtime.versions import chosen_versions
 
 __all__ = ["quantize_network", "quantized_card"]
 
@@ -96,7 +96,7 @@ def quantized_card(
             "size": list(backbone.size),
             "weights": weights.digest,
             "parameters": backbone.parameters,
-            "versions": library_versions("nncf", "openvino"),
+            "versions": chosen_versions("nncf", "openvino"),
             "cpu": cpu_name(),
         },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from featx.features.pipeline import embedders_of
 from featx.features.recipe import Recipe
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
-from featx.runtime.files import check_output, put_bytes
+from featx.runtime.files import check_output, writing
 from featx.runtime.serialization import plain_json
 
 __all__ = ["quantize"]
@@ -104,16 +104,18 @@ def quantize(
     model = quantize_network(record, embedder.weights, pixels, config.pooling)
     card = quantized_card(record, embedder.weights, model, config.pooling, config.color)
     card["quantized_from"] |= {"normalization": config.normalization, "images": [*views]}
-    # The file that is named comes last.
     contents = {**serialized(model), ".json": plain_json(card).encode()}
-    for path in paths:
-        put_bytes(path, contents[path.suffix])
-    return cast(Backbone, get_backbone(f"openvino:{paths[-1]}"))
+    # All are written before one is renamed; the file that is named is the last.
+    with ExitStack() as stack:
+        for path in paths:
+            content = contents[path.suffix]
+            stack.enter_context(writing(path, len(content))).write_bytes(content)
+    return cast(Backbone, get_backbone(f"openvino:{paths[0]}"))
 
 
 def _check_files(out: Path) -> list[Path]:
     """Return the paths to write; an error if one exists, or the name cannot be a network's."""
-    paths = [check_output(out.with_suffix(suffix), "file") for suffix in (".bin", ".json", ".xml")]
+    paths = [check_output(out.with_suffix(suffix), "file") for suffix in (".xml", ".json", ".bin")]
     # These would be read as a size, or as several networks.
     joining = {"@", "+"} & {*out.name}
     if out.suffix != ".xml" or joining or any(path.exists() for path in paths):

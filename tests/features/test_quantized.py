@@ -1,11 +1,13 @@
 """Int8 networks as files: quantized on training images, opened like networks of others."""
 
+import errno
 import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +147,24 @@ def test_names_files_and_extras_are_checked_before_any_work(chest, images, tmp_p
     monkeypatch.setattr("featx.features.quantized.openvino_installed", lambda: False)
     with pytest.raises(MissingExtraError, match=r'pip install "featx\[int8\]"'):
         featx.quantize(chest, images, out=tmp_path / "net.xml", cache=tmp_path)
+
+
+def test_a_full_disk_leaves_none_of_the_files(chest, images, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write = Path.write_bytes
+
+    def full(path, content):
+        if (path.parent, path.suffix) == (folder, ".bin"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(FeatxError, match="the disk is full"):
+        featx.quantize(chest, images, out=folder / "net.xml", cache=tmp_path)
+    assert not list(folder.iterdir())
+    monkeypatch.undo()
+    assert featx.quantize(chest, images, out=folder / "net.xml", cache=tmp_path).features == 6
 
 
 def test_a_benchmark_states_what_int8_costs_and_which_test_images_it_was_quantized_on(
