@@ -21,7 +21,7 @@ __all__ = ["Graph", "check_file", "make_record"]
 Shape = tuple[int | None, ...]
 
 _ALWAYS = ("range", "mean", "scale", "framing", "color", "license", "source")
-_OTHERS = ("size", "layout", "output", "stages", "pooling", "prefix_tokens", "title")
+_OTHERS = ("size", "layout", "output", "stages", "pooling", "prefix_tokens", "title", "sha256")
 _OF_INT8 = ("poolings", "quantized_from")
 _COLORS = ("rgb", "bgr", "gray")
 _LAYOUTS = ("NCHW", "NHWC")
@@ -104,6 +104,12 @@ class _Reader:
         engines: tuple[str, ...],
     ) -> Backbone:
         """Return the record; all missing fields are named in one error."""
+        stated = self.card.get("sha256", digest)
+        if stated != digest:
+            raise self._problem(
+                f"its SHA-256 is {digest}, and its card states {stated!r:.70}. It was damaged or "
+                "replaced: copy the network with its card again"
+            )
         shape: Shape = ()
         if self.layout and self.size:
             output, shape = self._find_output(self._channels_of_graph())

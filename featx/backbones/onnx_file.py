@@ -23,7 +23,7 @@ from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import known_digest
 from featx.runtime.parallel import engine_threads
 
-__all__ = ["open_backbone"]
+__all__ = ["joined_digest", "open_backbone"]
 
 # What OpenVINO and onnxruntime write before the reason of an error.
 _PREFIXES = re.compile(
@@ -197,8 +197,12 @@ def _digest(path: Path) -> str:
                 f"the network {path} keeps weights in {name!r}, which is not in its folder; copy "
                 "that file there, or export the network into one file"
             )
-    digests = [own, *(known_digest(path.parent / name) for name in names)]
-    return hashlib.sha256("".join(digests).encode()).hexdigest() if names else own
+    return joined_digest(own, *(known_digest(path.parent / name) for name in names))
+
+
+def joined_digest(own: str, *others: str) -> str:
+    """Return the SHA-256 of a network by those of its file and the files of its weights."""
+    return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
 
 
 def _external_files(content: mmap.mmap) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from featx.backbones._openvino import openvino_installed
 from featx.backbones.brought import Backbone
 from featx.backbones.kept import serialized
+from featx.backbones.onnx_file import joined_digest
 from featx.backbones.quantization import quantize_network, quantized_card
 from featx.backbones.registry import get_backbone
 from featx.datasets.conversion import as_images
@@ -104,7 +106,9 @@ def quantize(
     model = quantize_network(record, embedder.weights, pixels, config.pooling)
     card = quantized_card(record, embedder.weights, model, config.pooling, config.color)
     card["quantized_from"] |= {"normalization": config.normalization, "images": [*views]}
-    contents = {**serialized(model), ".json": plain_json(card).encode()}
+    files = serialized(model)
+    digests = (hashlib.sha256(files[suffix]).hexdigest() for suffix in (".xml", ".bin"))
+    contents = {**files, ".json": plain_json(card | {"sha256": joined_digest(*digests)}).encode()}
     # All are written before one is renamed; the file that is named is the last.
     with ExitStack() as stack:
         for path in paths:

@@ -179,6 +179,11 @@ def damaged(path):
         (lambda path: write_card(path, mean=float("nan")), r"states mean nan, where 3 number"),
         (lambda path: write_card(path, color="grey"), "no color for the card .* did you mean"),
         (lambda path: write_card(path, license=" "), "states license ' ', where text is needed"),
+        (
+            lambda path: write_card(path, sha256="0" * 64),
+            "its card states '0000.* copy the network",
+        ),
+        (lambda path: write_card(path, sha256=5), "its card states 5. It was damaged"),
         (lambda path: write_card(path, framing=5), "states the framing 5, which is none"),
         (lambda path: write_card(path, pooling="class"), "leave them out"),
         (lambda path: write_card(path, output="logits"), "no output of .* 'logits'"),

@@ -97,6 +97,11 @@ def test_another_process_needs_the_files_alone(folder, noise, tmp_path):
     network = f"openvino:{folder / 'net.xml'}"
     here = featx.extract(list(noise), network, views=1, cache=tmp_path / "here")
     np.testing.assert_array_equal(np.load(paths[2]), here.X)
+    weights = bytearray((tmp_path / "net.bin").read_bytes())
+    weights[1000] ^= 1
+    (tmp_path / "net.bin").write_bytes(weights)
+    with pytest.raises(UsageError, match="damaged or replaced: copy the network with its card"):
+        get_backbone(f"openvino:{paths[0]}")
     (tmp_path / "net.bin").unlink()
     with pytest.raises(UsageError, match=r"weights in 'net\.bin', which is not in its folder"):
         get_backbone(f"openvino:{paths[0]}")
