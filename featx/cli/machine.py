@@ -92,10 +92,7 @@ def backbones(name: str | None, weights_dir: Path | None, cache: Path | None) ->
 @options.images_argument
 @options.output_option("file", "net.xml", help="File to write; its weights and card lie beside it.")
 @options.input_options
-@options.weights_option
-@options.weights_dir_option
-@options.trust_option
-@options.cache_option
+@options.network_options
 @options.rehash_option
 @options.naming_options
 @options.seed_option

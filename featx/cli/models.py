@@ -206,10 +206,7 @@ def adapt(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     default=24,
     help="Greatest number of images, chosen evenly from first to last; 0 for all.",
 )
-@options.weights_option
-@options.weights_dir_option
-@options.trust_option
-@options.cache_option
+@options.network_options
 @options.engine_option
 @options.running_options
 def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:

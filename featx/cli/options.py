@@ -77,7 +77,7 @@ def names_option(name: str, default: Sequence[str], kind: click.ParamType, text:
 
 
 def pairs_option(
-    name: str, metavar: str, convert: Callable[[str], Any], text: str, variable: str
+    name: str, metavar: str, convert: Callable[[str], Any], text: str, *variable: str
 ) -> Decorator:
     """Make an option of NAME=VALUE that can be repeated; further spellings follow its name."""
 
@@ -98,7 +98,7 @@ def pairs_option(
             raise click.BadParameter(f"{', '.join(value)!r} is not {metavar}") from None
 
     names = [f"--{each}" for each in name.split()]
-    return option(*names, variable, metavar=metavar, multiple=True, callback=parse, help=text)
+    return option(*names, *variable, metavar=metavar, multiple=True, callback=parse, help=text)
 
 
 def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -159,11 +159,9 @@ trust_option = flag(
     "trust-remote-code", "Run Python code of networks hf:...; read it before.", callbacks.set_trust
 )
 rehash_option = flag("rehash", "Read every image file again, also those that look unchanged.")
+network_options = together(weights_option, weights_dir_option, trust_option, cache_option)
 computing_options = together(
-    weights_option,
-    weights_dir_option,
-    trust_option,
-    cache_option,
+    network_options,
     engine_option,
     rehash_option,
     flag("strict", "Stop at an unreadable image."),
@@ -328,28 +326,18 @@ external_rules = together(
         str,
         "Rule for patients of an external set, where --patients does not fit its names; 'none' "
         "where they are unknown.",
-        "external_patients",
     ),
     pairs_option(
         "external-labels external-classes",
         "NAME=THEIR:OURS,...",
         str,
         "Labels of an external set under the names of IMAGES; THEIR: alone leaves its images out.",
-        "external_labels",
     ),
     pairs_option(
-        "external-columns",
-        "NAME=PAIRS",
-        str,
-        "--columns of an external set that is a table.",
-        "external_columns",
+        "external-columns", "NAME=PAIRS", str, "--columns of an external set that is a table."
     ),
     pairs_option(
-        "external-root",
-        "NAME=FOLDER",
-        Path,
-        "--root of an external set that is a table.",
-        "external_root",
+        "external-root", "NAME=FOLDER", Path, "--root of an external set that is a table."
     ),
 )
 subgroups_option = names_option(
@@ -384,7 +372,6 @@ resources_option = pairs_option(
     "NAME=AMOUNT",
     float,
     "Resources of a worker that each batch needs: GPU=1 uses workers with a GPU only.",
-    "resources",
 )
 
 
