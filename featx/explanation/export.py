@@ -219,35 +219,23 @@ def explain(
     if not isinstance(model, FeatureClassifier):
         name, model = Path(model).stem, load_model(model)
     dataset = as_images(images, labeled=False, **rules)
-    explainer = Explainer(
-        model, weights=weights, weights_dir=weights_dir, engine=engine, cache=cache
-    )
+    network: dict[str, Any] = {"weights": weights, "weights_dir": weights_dir}
+    network |= {"cache": cache, "engine": engine}
+    explainer = Explainer(model, **network)
     n = len(dataset)
     indices = np.linspace(0, n - 1, limit if 0 < limit < n else n).round().astype(int)
     if out is not None and not overwrite:
         names = [dataset.names[index] for index in indices]
         _check_folder(Path(out), name, explainer, names)
-    predictions = audited(
-        model,
-        dataset.select(indices),
-        weights=weights,
-        weights_dir=weights_dir,
-        cache=cache,
-        engine=engine,
-    )
+    predictions = audited(model, dataset.select(indices), **network)
     unreadable = dict(predictions.unreadable)
     kept = [index for index in indices.tolist() if dataset.names[index] not in unreadable]
     if not kept:
         path, reason = (*unreadable.items(), ("none", "there is no image"))[0]
         raise FeatxError(f"no image could be read, among them {path}: {reason}; give readable ones")
+    labels = predictions.predicted_names.tolist()
     explanations = Explanations(
-        explanations=_explain_all(
-            explainer,
-            dataset,
-            kept,
-            predictions.probabilities,
-            predictions.predicted_names.tolist(),
-        ),
+        explanations=_explain_all(explainer, dataset, kept, predictions.probabilities, labels),
         unreadable=tuple(predictions.unreadable),
         method=explainer.method,
         class_names=tuple(predictions.class_names),

@@ -132,14 +132,8 @@ def _figures(results: Results) -> Iterator[PaperFigure]:
             yield PaperFigure(name + ending, partial(draw, panel=panel))
     rows = [results.rows[place] for place in shown if results.rows[place].scores.confusion.size]
     if rows:
-        n = len(rows)
-        size = (min(_PAGE, 2.4 * n), 2.6)
-        names = results.class_names
-
-        def confusion(axes: Any) -> Numbers:
-            return draw_confusion(list(np.ravel(axes)), rows, names)
-
-        yield PaperFigure("confusion", confusion, size, (1, n))
+        draw = partial(draw_confusion, rows=rows, names=results.class_names)
+        yield PaperFigure("confusion", draw, (min(_PAGE, 2.4 * len(rows)), 2.6), (1, len(rows)))
     points = [p for p in results.run.get("learning_curve", []) if p.get("auc") is not None]
     if len(points) > 1:
         yield PaperFigure("learning-curve", lambda ax: draw_learning(ax, points))
@@ -209,16 +203,13 @@ def _curves(
     for model in _shown(panel):
         curve = curve_of(model.positive, model.probability, model.patients, **panel.bootstrap)
         drawstyle: Any = {"drawstyle": step} if step else {}
-        ax.plot(curve.x, curve.y, label=_labeled(model), **_look(model), **drawstyle)
+        label = f"{model.label} (AUC {model.auc_text})"
+        ax.plot(curve.x, curve.y, label=label, **_look(model), **drawstyle)
         ax.fill_between(curve.grid, curve.low, curve.high, color=_look(model)["color"], alpha=0.15)
         numbers += [(model.label, "curve", x, y, "", "") for x, y in _pairs(curve.x, curve.y)]
         bands = zip(curve.grid.tolist(), curve.low.tolist(), curve.high.tolist(), strict=True)
         numbers += [(model.label, "band", x, "", low, high) for x, low, high in bands]
     return numbers
-
-
-def _labeled(model: DrawnModel) -> str:
-    return f"{model.label} (AUC {model.auc_text})"
 
 
 def _pairs(x: Any, y: Any) -> list[tuple[float, float]]:
@@ -315,10 +306,10 @@ PANELS: dict[str, Callable[..., Numbers]] = {
 """What is drawn of each class and set of images, by name of the files."""
 
 
-def draw_confusion(axes: Sequence[Any], rows: Sequence[BenchmarkRow], names: Any) -> Numbers:
+def draw_confusion(axes: Any, rows: Sequence[BenchmarkRow], names: Any) -> Numbers:
     """Draw confusion matrices, shaded by proportion of the true class."""
     numbers: Numbers = [("model", "class", *(f"predicted {name}" for name in names))]
-    for ax, row in zip(axes, rows, strict=True):
+    for ax, row in zip(np.ravel(axes), rows, strict=True):
         counts = row.scores.confusion
         ax.imshow(counts / np.maximum(counts.sum(1, keepdims=True), 1), "Blues", vmin=0, vmax=1.4)
         for (true, called), n in np.ndenumerate(counts):

@@ -23,11 +23,6 @@ def test_report_makes_the_page_again(results, run_featx):
     assert (results / "other.html").read_bytes() == first
 
 
-def test_report_without_a_benchmark_is_a_usage_error(tmp_path, run_featx):
-    code, _, error = run_featx("report", tmp_path)
-    assert code == 2 and "featx benchmark --out" in error
-
-
 def test_compare_prints_the_table_and_its_notes_or_json(results, run_featx):
     code, text, error = run_featx("compare", results, results)
     assert code == 0 and "resnet50" in text and "Paired tests" in text

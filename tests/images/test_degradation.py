@@ -13,6 +13,11 @@ def pixels(generator):
     return smooth_image(generator, (120, 150))
 
 
+def blurred(images):
+    sources = tuple(Degraded(each, "blur", 5) for each in images.sources)
+    return ImageDataset(**{**vars(images), "sources": sources})
+
+
 @pytest.mark.parametrize("name", DEGRADATIONS)
 @pytest.mark.parametrize("color", ["gray", "rgb"])
 def test_grades_change_images_more_and_more(name, color, pixels):
@@ -61,27 +66,23 @@ def test_a_degraded_image_is_another_image_of_the_cache(image_folder, quick, tmp
     mild, strong = Degraded(file, "blur", 1), Degraded(file, "blur", 5)
     assert len({digest_of(each) for each in (file, mild, strong)}) == 3
     assert identify(mild)[0] == digest_of(mild) == mild.derived(digest_of(file))
-    blurred = ImageDataset(
-        **{**vars(images), "sources": tuple(Degraded(each, "blur", 5) for each in images.sources)}
-    )
+    changed = blurred(images)
     plain, degraded, again = (
         extract(each, views=1, augmentation="none", cache=tmp_path / "cache")
-        for each in (images, blurred, blurred)
+        for each in (images, changed, changed)
     )
     assert not set(plain.digests) & set(degraded.digests)
     assert not np.array_equal(plain.X, degraded.X)
     np.testing.assert_array_equal(degraded.X, again.X)
-    arrays = [blurred.read(number) for number in range(3)]
+    arrays = [changed.read(number) for number in range(3)]
     direct = extract(arrays, views=1, augmentation="none", cache=tmp_path / "other")
     np.testing.assert_array_equal(degraded.X, direct.X)
 
 
 def test_a_file_that_changed_is_noticed_under_a_degradation(image_folder, quick, tmp_path):
     images = ImageDataset.open(image_folder, labeled=False)[:2]
-    blurred = ImageDataset(
-        **{**vars(images), "sources": tuple(Degraded(each, "blur", 5) for each in images.sources)}
-    )
-    before = extract(blurred, views=1, augmentation="none", cache=tmp_path / "cache")
+    changed = blurred(images)
+    before = extract(changed, views=1, augmentation="none", cache=tmp_path / "cache")
     images.sources[0].write_bytes(images.sources[1].read_bytes())
-    after = extract(blurred, views=1, augmentation="none", cache=tmp_path / "cache")
+    after = extract(changed, views=1, augmentation="none", cache=tmp_path / "cache")
     assert after.digests[0] == after.digests[1] == before.digests[1] != before.digests[0]
