@@ -189,17 +189,13 @@ def fit(
 @options.number(
     "test-views", "Views of a test image, whose scores are averaged.  [default: as --views]"
 )
-@parameters.option(
-    "--test-size",
-    type=parameters.PROPORTION,
-    default=0.2,
-    help="Proportion of the patients held out where IMAGES has no test folder.",
+@options.proportion(
+    "test-size", "Proportion of the patients held out where IMAGES has no test folder.", 0.2
 )
-@parameters.option(
-    "--tuning-size",
-    type=parameters.PROPORTION,
-    default=0.7,
-    help="Proportion of the training images, by patient, that tunes the networks tuned:NAME.",
+@options.proportion(
+    "tuning-size",
+    "Proportion of the training images, by patient, that tunes the networks tuned:NAME.",
+    0.7,
 )
 @options.fitting_options
 @parameters.option(

@@ -22,10 +22,9 @@ _model = click.argument("model", type=parameters.InputPath("model"))
 @options.table_options
 @options.output_option("file", "predictions.csv", help="CSV file to write.")
 @options.inference_options
-@parameters.option(
-    "--coverage",
-    type=parameters.PROPORTION,
-    help="Add the classes that an image may be of, so that they hold the true one for this "
+@options.proportion(
+    "coverage",
+    "Add the classes that an image may be of, so that they hold the true one for this "
     "proportion of each class, such as 0.95; images with several or none are undecided. Voided by "
     "images unlike those of training.",
 )
@@ -119,18 +118,12 @@ def evaluate(model: Path, images: str | Path, subgroups: list[str], **given: Any
     help="Labeled images of patients drawn at random: a table with columns path, label and patient "
     "(paths relative to IMAGES), or IMAGES itself.  [default: none]",
 )
-@parameters.option(
-    "--min-sensitivity",
-    type=parameters.PROPORTION,
-    default=0.95,
-    help="Sensitivity that the threshold from FEW has, of a random image of a random patient.",
+@options.proportion(
+    "min-sensitivity",
+    "Sensitivity that the threshold from FEW has, of a random image of a random patient.",
+    0.95,
 )
-@parameters.option(
-    "--level",
-    type=parameters.PROPORTION,
-    default=0.95,
-    help="Certainty; coverage of intervals.",
-)
+@options.proportion("level", "Certainty; coverage of intervals.", 0.95)
 @options.table_options
 @options.patients_option
 @options.finding_options
@@ -253,10 +246,9 @@ def explain(model: Path, images: str | Path, out: Path, **given: Any) -> None:
     type=parameters.Choice(["radiograph", "ramirez", "none"]),
     help="Policy of training images; replaces the recipe's.",
 )
-@parameters.option(
-    "--validation-size",
-    type=parameters.PROPORTION,
-    help="Proportion that chooses epoch and operating point; replaces the recipe's.",
+@options.proportion(
+    "validation-size",
+    "Proportion that chooses epoch and operating point; replaces the recipe's.",
 )
 @options.operating_point_option
 @options.weights_option

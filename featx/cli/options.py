@@ -47,6 +47,12 @@ def number(name: str, text: str, default: int | None = None, least: int = 1) -> 
     return option(f"--{name}", type=click.IntRange(least), default=default, help=text)
 
 
+def proportion(name: str, text: str, default: float | None = None) -> Decorator:
+    """Make an option that is a number between 0 and 1."""
+    kind = parameters.FloatRange(0, 1, min_open=True, max_open=True)
+    return option(f"--{name}", type=kind, default=default, help=text)
+
+
 def choice(name: str, choices: Sequence[str], text: str) -> Decorator:
     """Make an option with fixed choices, the first of which is the default."""
     return option(f"--{name}", type=Choice(choices), default=choices[0], help=text)
@@ -99,15 +105,6 @@ def pairs_option(
 
     names = [f"--{each}" for each in name.split()]
     return option(*names, *variable, metavar=metavar, multiple=True, callback=parse, help=text)
-
-
-def _part(_: click.Context, __: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    part, _slash, count = text.partition("/")
-    if not (part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
-        raise click.BadParameter(f"{text!r} is not K/N; write 2/8 for the second of eight parts")
-    return int(part), int(count)
 
 
 input_folder = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -349,8 +346,8 @@ subgroups_option = names_option(
 )
 part_option = option(
     "--part",
+    type=parameters.PART,
     metavar="K/N",
-    callback=_part,
     help="Compute only every N-th image from the K-th into the cache, as one of N processes "
     "(Slurm arrays, GNU parallel). The same command without --part then writes the matrix.",
 )

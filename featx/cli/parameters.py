@@ -76,6 +76,14 @@ class Checked(_Converted):
         super().__init__(check)
 
 
+def _part(text: str) -> tuple[int, int]:
+    part, _slash, count = text.partition("/")
+    if not (part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
+        raise UsageError(f"{text!r} is not K/N; write 2/8 for the second of eight parts")
+    return int(part), int(count)
+
+
+PART = _Converted(_part)
 BACKBONE = Checked("featx.backbones.registry:get_backbone")
 BACKBONES = Checked("featx.backbones.registry:check_backbones")
 BASELINE = Checked("featx.baselines.registry:get_baseline")
@@ -119,9 +127,6 @@ class FloatRange(click.FloatRange):
         if math.isnan(number):
             self.fail(f"{value} is not a number", param, ctx)
         return number
-
-
-PROPORTION = FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class OutputPath(_Converted):

@@ -11,7 +11,6 @@ import click
 import featx
 from featx.cli import options, parameters
 from featx.cli.output import print_result
-from featx.cli.parameters import PROPORTION
 from featx.cli.root import commands
 from featx.errors import FeatxError
 
@@ -102,15 +101,11 @@ def verify(
     ("auc", "sensitivity", "specificity", "accuracy"),
     "Figure to estimate or to compare.",
 )
-@parameters.option("--width", type=PROPORTION, help="Wanted width of its interval.")
-@parameters.option(
-    "--difference", type=PROPORTION, help="Instead: difference of two models that a test finds."
-)
-@parameters.option(
-    "--power", type=PROPORTION, default=0.8, help="Probability that the difference is found."
-)
-@parameters.option("--expected", type=PROPORTION, help="Expected value; the higher of the two.")
-@parameters.option("--prevalence", type=PROPORTION, help="Proportion of positive images.")
+@options.proportion("width", "Wanted width of its interval.")
+@options.proportion("difference", "Instead: difference of two models that a test finds.")
+@options.proportion("power", "Probability that the difference is found.", 0.8)
+@options.proportion("expected", "Expected value; the higher of the two.")
+@options.proportion("prevalence", "Proportion of positive images.")
 @parameters.option(
     "--images-per-patient", type=parameters.FloatRange(1), help="Mean number.  [default: 1]"
 )
@@ -131,7 +126,7 @@ def verify(
     default=0.5,
     help="Correlation between the two models.",
 )
-@parameters.option("--level", type=PROPORTION, default=0.95, help="Coverage of the interval.")
+@options.proportion("level", "Coverage of the interval.", 0.95)
 @options.json_option
 def plan(metric: str, pilot: Path | None, row: str | None, **given: Any) -> None:
     """Plan a test set: patients and images that a width or a difference takes.
