@@ -39,6 +39,8 @@ class Preprocessing:
         ndarray or Keras tensor of float32, shape (..., 3)
             Same kind as `pixels`, which is not modified.
         """
+        if not (any(self.mean) or self.bgr or {*self.scale} - {1.0}):
+            return pixels
         ops = np if isinstance(pixels, np.ndarray) else import_keras().ops
         if self.bgr:
             pixels = ops.flip(pixels, axis=-1)
