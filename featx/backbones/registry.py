@@ -312,6 +312,13 @@ def _tuned(name: str, is_file: bool) -> BackboneSpec:
 
 
 def _resized(backbone: BackboneSpec, size: str) -> BackboneSpec:
+    last = size.rpartition("@")[2].lower()
+    if last in (*PRECISIONS, _INT8):
+        precision, _ = check_precision(last)
+        raise UsageError(
+            f"{backbone.name}@{size}: only a benchmark takes a precision in a name; give "
+            f"--precision {precision} (precision=)"
+        )
     # An input of 4,096 pixels already takes gigabytes for one image.
     if not size.isdecimal() or not backbone.minimum_size <= int(size) <= _MAXIMUM_SIZE:
         raise UsageError(

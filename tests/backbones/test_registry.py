@@ -98,6 +98,15 @@ def test_a_size_that_a_network_cannot_take_is_refused(name):
         get_backbone(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "way_out"),
+    [("xception@float16", "--precision float16"), ("xception@96@INT8", "featx quantize BACKBONE")],
+)
+def test_a_precision_in_a_name_points_to_its_option_or_command(name, way_out):
+    with pytest.raises(UsageError, match=way_out):
+        get_backbone(name)
+
+
 def test_another_size_keeps_everything_else():
     plain, resized = get_backbone("resnet50"), get_backbone("resnet50@160")
     assert resized.size == (160, 160)
