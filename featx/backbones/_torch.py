@@ -19,17 +19,6 @@ from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.process_state import check_process, note_running, torch_state, warnings_ignored
 from featx.runtime.versions import chosen_versions
 
-__all__ = [
-    "PRECISIONS_OF_TORCH",
-    "Outputs",
-    "TorchNetwork",
-    "explained",
-    "import_package",
-    "load_tensors",
-    "outline",
-    "shapes_of",
-]
-
 # The first is the default.
 PRECISIONS_OF_TORCH = ("float32", *HALF)
 

@@ -17,8 +17,6 @@ from featx.backbones.spec import BackboneSpec, Preprocessing, Stage
 from featx.errors import FeatxError, UsageError
 from featx.images.framing import SQUASH, Framing
 
-__all__ = ["PYTHON", "AnyBackbone", "Backbone", "Network"]
-
 # Prefix of the names of Python functions.
 PYTHON = "python:"
 

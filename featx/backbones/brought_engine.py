@@ -20,8 +20,6 @@ from featx.backbones.registry import HALF
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.versions import chosen_versions
 
-__all__ = ["BroughtEngine", "check_agreement", "make_brought_engine", "network_inputs"]
-
 logger = logging.getLogger(__name__)
 
 # Relative to the largest output.

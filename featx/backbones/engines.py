@@ -17,8 +17,8 @@ from featx.backbones._openvino import OneByOne, convert, openvino_installed
 from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
-from featx.backbones.registry import HALF, BackboneSpec, check_precision
-from featx.backbones.spec import WeightFile
+from featx.backbones.registry import HALF, check_precision
+from featx.backbones.spec import BackboneSpec, WeightFile
 from featx.backbones.weights import Weights, load_base
 from featx.errors import MissingExtraError, UsageError
 from featx.runtime.process_state import network_state, rounding_variables

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from featx.backbones.engines import as_batch, maps_model
 from featx.backbones.pooling import MULTI_DEPTH, VARIANCE_FLOOR
-from featx.backbones.registry import BackboneSpec
+from featx.backbones.spec import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 from featx.runtime.process_state import network_state
 

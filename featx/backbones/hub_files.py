@@ -24,16 +24,6 @@ from featx.images.framing import Framing
 from featx.runtime.files import file_digest
 from featx.runtime.serialization import digest_of_values
 
-__all__ = [
-    "NOT_STATED",
-    "NO_OTHER_WAY",
-    "agreeing_framing",
-    "find_files",
-    "folder_digest",
-    "license_of",
-    "weight_files",
-]
-
 logger = logging.getLogger(__name__)
 
 NOT_STATED = "not stated"

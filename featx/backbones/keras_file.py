@@ -19,8 +19,6 @@ from featx.runtime.files import file_digest
 from featx.runtime.process_state import network_state, warnings_ignored
 from featx.runtime.versions import chosen_versions
 
-__all__ = ["open_backbone"]
-
 # Earlier versions could be made to run code of a file (CVE-2025-1550, -8747, -9906, -12060).
 _SAFE = (3, 12)
 

@@ -24,14 +24,6 @@ from featx.errors import FeatxError, UsageError
 if TYPE_CHECKING:
     from featx.backbones.engines import Engine
 
-__all__ = [
-    "CheckedNetwork",
-    "RuleResult",
-    "check_network",
-    "examine_network",
-    "kept_results",
-    "summarize",
-]
 
 logger = logging.getLogger(__name__)
 

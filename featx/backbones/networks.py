@@ -13,7 +13,7 @@ import numpy as np
 
 from featx.backbones import efficientnet_lite
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import BackboneSpec
+from featx.backbones.spec import BackboneSpec
 from featx.backbones.torch_file import read_torch_state
 from featx.errors import FeatxError, UsageError
 from featx.runtime.process_state import warnings_ignored

@@ -15,18 +15,6 @@ from pathlib import Path
 from featx.backbones.brought import PYTHON, Backbone
 from featx.errors import FeatxError, UsageError, find_name
 
-__all__ = [
-    "OPENED",
-    "PREFIXES",
-    "Prefix",
-    "entry_points",
-    "open_name",
-    "remember",
-    "remote_code_trusted",
-    "reopen",
-    "trust_remote_code",
-]
-
 # Entry points of packages: a name, and a function without parameters that returns a `Backbone`.
 ENTRY_POINTS = "featx.backbones"
 

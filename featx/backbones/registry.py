@@ -11,23 +11,6 @@ from featx.backbones.spec import BackboneSpec, Preprocessing, Stage, WeightFile
 from featx.backbones.tuned import TUNED, is_file_name, read_tuned
 from featx.errors import UsageError, find_name
 
-__all__ = [
-    "BACKBONES",
-    "ENGINES",
-    "HALF",
-    "PRECISIONS",
-    "REGISTERED_ENGINES",
-    "BackboneSpec",
-    "canonical_name",
-    "check_backbones",
-    "check_precision",
-    "get_backbone",
-    "get_registered",
-    "list_backbones",
-    "split_precision",
-    "with_precision",
-]
-
 _KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 # Precisions that a frozen network computes with.

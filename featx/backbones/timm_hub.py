@@ -33,8 +33,6 @@ from featx.images.framing import Framing
 from featx.runtime.files import file_digest
 from featx.runtime.serialization import digest_of_values
 
-__all__ = ["open_backbone"]
-
 EXTRA = "timm"
 
 _FILTERS = ("bilinear", "bicubic", "lanczos", "box", "hamming")

@@ -34,8 +34,6 @@ from featx.backbones.spec import Preprocessing
 from featx.errors import FeatxError, UsageError
 from featx.images.framing import Framing
 
-__all__ = ["open_backbone"]
-
 EXTRA = "hf"
 
 _CONFIGS = ["config.json", "preprocessor_config.json"]

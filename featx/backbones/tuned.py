@@ -17,8 +17,6 @@ import h5py
 from featx.errors import FeatxError, UsageError
 from featx.runtime.files import file_digest, known_digest, put_bytes
 
-__all__ = ["TUNED", "TunedFile", "find_tuned", "is_file_name", "read_tuned", "write_tuned"]
-
 # Prefix of the names of tuned backbones.
 TUNED = "tuned:"
 

@@ -23,21 +23,11 @@ from featx.backbones._keras import import_keras
 from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
 from featx.backbones.opening import reopen
-from featx.backbones.registry import BackboneSpec
+from featx.backbones.spec import BackboneSpec
 from featx.backbones.tuned import TUNED, find_tuned
 from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.files import known_digest
 from featx.runtime.process_state import network_state, usable_stderr
-
-__all__ = [
-    "WEIGHTS_DIR_VARIABLE",
-    "Weights",
-    "check_weights",
-    "find_local_weights",
-    "find_weights",
-    "find_weights_again",
-    "load_base",
-]
 
 logger = logging.getLogger(__name__)
 

@@ -30,8 +30,6 @@ from featx.images.framing import Framing
 from featx.runtime.files import file_digest
 from featx.runtime.process_state import usable_stderr, warnings_ignored
 
-__all__ = ["open_backbone"]
-
 EXTRA = "torchxrayvision"
 
 # Pixels from 0 to 255 become -1024 to 1024.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import BackboneSpec
+from featx.backbones.spec import BackboneSpec
 from featx.backbones.weights import Weights, load_base
 
 if TYPE_CHECKING:

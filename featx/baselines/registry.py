@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import BackboneSpec, get_registered, list_backbones
+from featx.backbones.registry import get_registered, list_backbones
+from featx.backbones.spec import BackboneSpec
 from featx.baselines import architectures
 from featx.baselines.baseline_recipe import (
     SHARE_OF_255,

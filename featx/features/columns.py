@@ -19,18 +19,6 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, check_names, listed
 from featx.features.matrix import FeatureMatrix
 
-__all__ = [
-    "COLUMNS",
-    "check_columns",
-    "columns_recipe",
-    "columns_recipe_of",
-    "encode_columns",
-    "image_part",
-    "matrix_of",
-    "parse_covariates",
-    "with_columns",
-]
-
 logger = logging.getLogger(__name__)
 
 Recipe = Mapping[str, Any]

@@ -18,18 +18,6 @@ from featx.runtime.posix import is_locked
 if TYPE_CHECKING:
     from featx.features.matrix import FeatureMatrix
 
-__all__ = [
-    "check_format",
-    "check_tables",
-    "checked",
-    "map_features",
-    "read_features",
-    "read_tuned_on",
-    "unreadable_matrix",
-    "write_texts",
-    "write_tuned_on",
-]
-
 
 def unreadable_matrix(path: Path, error: Exception) -> FeatxError:
     """Return the error of a matrix file that cannot be read, by its cause."""

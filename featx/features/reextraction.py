@@ -16,8 +16,6 @@ from featx.features.joining import check_same_rows, join_columns
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import Recipe
 
-__all__ = ["extract_by_recipes", "find_model_weights"]
-
 
 def extract_by_recipes(
     images: ImageDataset,

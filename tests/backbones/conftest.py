@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from featx.backbones._keras import import_keras
-from featx.backbones.registry import BACKBONES, BackboneSpec, get_backbone
+from featx.backbones.registry import BACKBONES, get_backbone
+from featx.backbones.spec import BackboneSpec
 from featx.backbones.weights import Weights, find_weights, load_base
 
 
