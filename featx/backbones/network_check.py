@@ -147,15 +147,7 @@ def kept_results(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def examine_network(engine: Engine, checked: CheckedNetwork) -> Iterator[RuleResult]:
-    """Yield the result of each rule; none of features after another size.
-
-    Parameters
-    ----------
-    engine : Engine
-        Network in memory.
-    checked : CheckedNetwork
-        What it is supposed to be.
-    """
+    """Yield the result of each rule; none of features after another size."""
     record: AnyBackbone = getattr(engine, "backbone", checked.backbone)
     sizes = [" x ".join(map(str, each.size)) for each in (record, checked.backbone)]
     same_size, found = record.size == checked.backbone.size, f"it takes images of {sizes[0]}"
@@ -170,7 +162,7 @@ def examine_network(engine: Engine, checked: CheckedNetwork) -> Iterator[RuleRes
         changed.append(images[0][..., ::-1])
     others = engine.embed(np.stack(changed))
     magnified = engine.embed(images[:3] * 255)
-    yield from _feature_rules(features, others, function=engine.name == "python")
+    yield from _feature_rules(features, others)
     if np.isfinite(features).all() and np.isfinite(magnified).all():
         yield _magnified_rule(features[:3], magnified)
     if checked.expected is not None:
@@ -207,7 +199,7 @@ def _input_rule(record: AnyBackbone, declared: AnyBackbone, images: Values) -> R
     return RuleResult("input", same, finds, wants, _CARD)
 
 
-def _feature_rules(features: Values, others: Values, function: bool) -> Iterator[RuleResult]:
+def _feature_rules(features: Values, others: Values) -> Iterator[RuleResult]:
     """Check that features are finite, differ between images, and do not depend on a batch."""
     finite = bool(np.isfinite(features).all() and np.isfinite(others).all())
     text = "finite features" if finite else "features that are not finite"
@@ -227,10 +219,8 @@ def _feature_rules(features: Values, others: Values, function: bool) -> Iterator
         f"at most {_SAME:.0e} is accepted",
         _TRAINING,
     )
-    # A function may remove scale and sign of its images itself.
-    if not function:
-        for rule, changed in zip(("inversion", "rescaling", "colors"), others[2:], strict=False):
-            yield _distinct(rule, _distance(changed, features[0], features))
+    for rule, changed in zip(("inversion", "rescaling", "colors"), others[2:], strict=False):
+        yield _distinct(rule, _distance(changed, features[0], features))
 
 
 def _distinct(rule: str, distance: float, text: str = "") -> RuleResult:

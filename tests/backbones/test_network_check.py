@@ -138,7 +138,10 @@ def test_a_failing_network_caches_nothing_and_a_passing_one_is_checked_once(
     assert checks == 2 * [6, 4, 3]
 
 
-def test_a_brought_network_that_normalizes_images_itself_is_used_with_a_warning(tmp_path, caplog):
+@pytest.mark.parametrize("engine", ["onnxruntime", "python"])
+def test_a_brought_network_that_normalizes_images_itself_is_used_with_a_warning(
+    engine, tmp_path, caplog
+):
     def standardize(pixels):
         rows = np.asarray(pixels, dtype=np.float32)[:, ::4, ::4].reshape(len(pixels), -1)
         rows = rows - rows.mean(axis=1, keepdims=True)
@@ -147,10 +150,10 @@ def test_a_brought_network_that_normalizes_images_itself_is_used_with_a_warning(
     settings = {"version": "1", "size": 32, "license": "MIT", "source": "this test"}
     backbone = Backbone.from_callable(standardize, name="standardizing", **settings)
 
-    class OnnxEngine:
-        name = "onnxruntime"
+    class OwnEngine:
+        name = engine
         versions = staticmethod(dict)
         embed = staticmethod(standardize)
 
-    check_network(OnnxEngine(), CheckedNetwork(backbone, "1"), tmp_path)
+    check_network(OwnEngine(), CheckedNetwork(backbone, "1"), tmp_path)
     assert "rule 'rescaling'" in caplog.text
