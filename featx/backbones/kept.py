@@ -43,8 +43,7 @@ def kept_network(
     if folder is None:
         return OneByOne(convert())
     kept = NetworkFolder(folder)
-    digest = kept.find(name, key)
-    content = None if digest is None else kept.read(name, digest)
+    content = kept.read(name, key)
     if content is not None:
         return OneByOne(unpack(content))
     logger.debug(f"Converting {name} to OpenVINO.")
@@ -53,7 +52,7 @@ def kept_network(
         content = pack(network)
         # Now as later, what is compiled has gone through the form of the file.
         network = unpack(content)
-        kept.put(name, key, content, key)
+        kept.put(name, key, content)
     except (FeatxError, OSError, RuntimeError) as error:
         logger.warning(f"{name} must be converted again in the next run: {error}")
     return OneByOne(network)
@@ -69,35 +68,28 @@ class NetworkFolder:
         """Return the path of a network."""
         return self.folder / f"{file_name_of(name)}-{digest}.zip"
 
-    def find(self, name: str, key: Any) -> str | None:
-        """Return the digest of the network of a key, or None if it is not here."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            digest = str(json.loads(self._note(name, key).read_bytes())["network"])
-            if self.path(name, digest).exists():
-                _note_use(self._note(name, key), self.path(name, digest))
-                return digest
-        return None
-
-    def read(self, name: str, digest: str) -> bytes | None:
-        """Read a network, or return None if it is missing, or damaged and set aside."""
-        path = self.path(name, digest)
+    def read(self, name: str, key: Any) -> bytes | None:
+        """Read the network of a key; None if it is missing, or damaged and set aside."""
         try:
+            digest = str(json.loads(self._note(name, key).read_bytes())["network"])
+            path = self.path(name, digest)
             content = path.read_bytes()
-        except OSError:
+        except (OSError, ValueError, LookupError, TypeError):
             return None
         if hashlib.sha256(content).hexdigest() == digest:
+            _note_use(self._note(name, key), path)
             return content
         logger.warning(
             f"The network {path} is damaged: its checksum does not match. {set_aside(path)}"
         )
         return None
 
-    def put(self, name: str, key: Any, network: bytes, facts: Mapping[str, Any]) -> str:
-        """Write a network, and its note with some facts; return its digest."""
+    def put(self, name: str, key: Mapping[str, Any], network: bytes) -> Path:
+        """Write a network, and the note that names it; return its path."""
         digest = hashlib.sha256(network).hexdigest()
         put_bytes(self.path(name, digest), network)
-        self.put_note(name, key, {"network": digest, **facts})
-        return digest
+        self.put_note(name, key, {"network": digest, **key})
+        return self.path(name, digest)
 
     def read_note(self, name: str, key: Any) -> dict[str, Any] | None:
         """Read the facts of a key, or return None if there are none."""
