@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from featx.errors import FeatxError, MissingExtraError, UsageError
 from featx.runtime.process_state import check_process, note_running, torch_state, warnings_ignored
 from featx.runtime.versions import chosen_versions
 
-# The first is the default.
-PRECISIONS_OF_TORCH = ("float32", *HALF)
+# A network that PyTorch runs; of its precisions the first is the default.
+TorchBackbone = partial(
+    Backbone, layout="NCHW", engines=("openvino", "torch"), precisions=("float32", *HALF)
+)
 
 Outputs = Callable[[Any, Any], Any]
 """Function of a network and of its input that returns a tensor, or several."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from featx.backbones._torch import (
-    PRECISIONS_OF_TORCH,
     Outputs,
+    TorchBackbone,
     TorchNetwork,
     explained,
     import_package,
@@ -79,7 +79,7 @@ def _record(
         what = f"the transform of {name}"
         agreeing_framing(what, transform, [framing], shape[1:], preprocessing)
     stated = known.get("license") or (license_of(path) if path.is_dir() else NOT_STATED)
-    return Backbone(
+    return TorchBackbone(
         name=name,
         title=f"{known['architecture']} of timm",
         size=shape[1:],
@@ -90,11 +90,8 @@ def _record(
         source=", ".join(filter(None, [source, known.get("origin_url")])),
         framing=framing,
         channels=channels,
-        layout="NCHW",
         parameters=sum(each.numel() for each in model.parameters()),
         path=path,
-        engines=("openvino", "torch"),
-        precisions=PRECISIONS_OF_TORCH,
         **_outputs_of(model, shape),
     )
 

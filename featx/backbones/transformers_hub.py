@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.backbones._torch import (
-    PRECISIONS_OF_TORCH,
+    TorchBackbone,
     TorchNetwork,
     explained,
     import_package,
@@ -77,7 +77,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
             side = size
         config = transformers.AutoConfig.from_pretrained(folder, **_local())
         found = _outline(transformers, config, folder, name, (side, side))
-    return Backbone(
+    return TorchBackbone(
         name=name,
         title=f"{config.model_type} of transformers",
         size=(side, side),
@@ -87,10 +87,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
         license=license_of(folder),
         source=f"folder {folder.name}" if here else f"Hugging Face Hub, {reference}",
         framing=framing,
-        layout="NCHW",
         path=folder,
-        engines=("openvino", "torch"),
-        precisions=PRECISIONS_OF_TORCH,
         **found,
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.backbones._torch import (
-    PRECISIONS_OF_TORCH,
+    TorchBackbone,
     TorchNetwork,
     import_package,
     load_tensors,
@@ -60,7 +60,7 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
     path = _find_weights(library, name)
     stages, parameters = _DENSENET if name.startswith("densenet") else _RESNET
     side = size or int(urls[name]["input_resolution"])
-    return Backbone(
+    return TorchBackbone(
         name=f"torchxrayvision:{name}",
         title=f"{name} of TorchXRayVision",
         size=(side, side),
@@ -72,13 +72,10 @@ def open_backbone(reference: str, size: int | None) -> Backbone:
         source=f"TorchXRayVision, {urls[name]['weights_url']}",
         framing=Framing("square", "skimage"),
         channels=1,
-        layout="NCHW",
         poolings=("average", "max", "gem", "quadrants", MULTI_DEPTH),
         stages=stages,
         parameters=parameters,
         path=path,
-        engines=("openvino", "torch"),
-        precisions=PRECISIONS_OF_TORCH,
     )
 
 
