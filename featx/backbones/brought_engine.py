@@ -17,7 +17,7 @@ from featx.backbones.engines import as_batch, warn_of_half
 from featx.backbones.kept import kept_network
 from featx.backbones.pooling import MULTI_DEPTH, pool, pooled_columns
 from featx.backbones.registry import HALF
-from featx.errors import FeatxError, MissingExtraError, UsageError
+from featx.errors import FeatxError, UsageError
 from featx.runtime.versions import chosen_versions
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,6 @@ def make_brought_engine(
     chosen = replace(backbone, precisions=(precision,)) if half else backbone
     network = backbone.opener(chosen, pooling)
     own = [name for name in backbone.engines if name != "openvino"]
-    if engine == "openvino" and not openvino_installed():
-        raise MissingExtraError("The openvino engine", "featx[openvino]")
     able = "openvino" in backbone.engines and openvino_installed()
     if engine not in backbone.allowed["engine"]:
         raise UsageError(

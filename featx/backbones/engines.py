@@ -160,14 +160,14 @@ def make_engine(
     networks: Path | None = None,
 ) -> Engine:
     """Load a frozen backbone into an engine; converted networks are kept in `networks`."""
+    if engine == "openvino" and not openvino_installed():
+        raise MissingExtraError("The openvino engine", "featx[openvino]")
     if isinstance(backbone, Backbone):
         # It imports the functions of this module.
         from featx.backbones.brought_engine import make_brought_engine
 
         return make_brought_engine(backbone, engine, pooling, networks, precision)
     check_precision(precision, engine)
-    if engine == "openvino" and not openvino_installed():
-        raise MissingExtraError("The openvino engine", "featx[openvino]")
     if precision in HALF:
         warn_of_half(backbone, precision, _gpu_visible())
         base = load_base(backbone, weights, policy=f"mixed_{precision}")

@@ -28,17 +28,10 @@ class FeatureMaps:
 
     @network_state()
     def of(self, pixels: npt.NDArray) -> list[npt.NDArray[np.float64]]:
-        """Compute the maps of one view in the order of the features.
+        """Compute maps of one view, shape (height, width[, 3]), in the order of the features.
 
-        Parameters
-        ----------
-        pixels : ndarray, shape (height, width) or (height, width, 3)
-            Intensities from 0 to 255.
-
-        Returns
-        -------
-        list of ndarray of float64, shape (rows, columns, channels)
-            Each stage's maps, and after them the shares of places in their standard deviations.
+        Maps have shape (rows, columns, channels); with ``"multi_depth"`` those of each stage are
+        followed by the shares of places in their standard deviations.
         """
         batch = as_batch(pixels[None], self.base.input_shape[1:3], self.backbone)
         channels = batch.shape[-1]

@@ -9,19 +9,9 @@ Pixels = npt.NDArray[np.float32]
 
 
 def reference_images(size: tuple[int, int], color: str = "gray") -> Pixels:
-    """Draw six images of different structure, none symmetric, from black to white.
+    """Draw six images of different structure, none symmetric, in whole numbers from 0 to 255.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width in pixels.
-    color : {"gray", "rgb"}, default="gray"
-        Colored images have another gray curve in each channel.
-
-    Returns
-    -------
-    ndarray of float32, shape (6, height, width) or (6, height, width, 3)
-        Whole numbers from 0 to 255.
+    Their shape is (6, height, width), of color (6, height, width, 3) with a gray curve a channel.
 
     Examples
     --------

@@ -27,18 +27,7 @@ class Preprocessing:
     bgr: bool = False
 
     def __call__(self, pixels: Any) -> Any:
-        """Map pixels to network input.
-
-        Parameters
-        ----------
-        pixels : ndarray or Keras tensor of float32, shape (..., 3)
-            Red, green, blue in 0 to 255.
-
-        Returns
-        -------
-        ndarray or Keras tensor of float32, shape (..., 3)
-            Same kind as `pixels`, which is not modified.
-        """
+        """Map pixels, an array or a Keras tensor of shape (..., 3), RGB from 0 to 255."""
         if not (any(self.mean) or self.bgr or {*self.scale} - {1.0}):
             return pixels
         ops = np if isinstance(pixels, np.ndarray) else import_keras().ops
@@ -61,20 +50,11 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Stage:
-    """Output of a group of layers that share one resolution.
-
-    Parameters
-    ----------
-    layer : str
-        Name of the last layer.
-    channels : int
-        Channels of its feature map.
-    stride : int
-        Input pixels per place of the map along each side, about.
-    """
+    """Output of a group of layers that share one resolution, by the name of the last layer."""
 
     layer: str
     channels: int
+    # Input pixels per place of the map along each side, about.
     stride: int
 
 

@@ -26,7 +26,6 @@ _IMAGES = {
     "patients": "patients",
     "splits": "splits",
 }
-_ROWS = {"image": "image", "view": "view"}
 
 # Backbone, weights, size, pooling and precision may differ between blocks; how an image was read,
 # and how its views were drawn, may not.
@@ -36,7 +35,8 @@ _OF_A_BLOCK = ("backbone", "weights", "size", "pooling", "precision", "network",
 def check_joinable(first: FeatureMatrix, other: FeatureMatrix) -> None:
     """Refuse a matrix that differs from the first in anything but its networks."""
     check_same_rows(first, other)
-    _refuse(first, other, _differing_settings(first, other))
+    if first.recipes and other.recipes:
+        _refuse(first, other, differing_settings(first.recipes[:1], other.recipes[:1], _OF_A_BLOCK))
     repeated = [recipe["backbone"] for recipe in other.recipes if recipe in first.recipes]
     if repeated:
         raise UsageError(
@@ -74,7 +74,8 @@ def join_columns(matrices: Sequence[FeatureMatrix]) -> FeatureMatrix:
 def _differences(first: FeatureMatrix, other: FeatureMatrix) -> list[str]:
     found = []
     if first.class_names != other.class_names:
-        found.append(f"classes {_listed(first.class_names)} and {_listed(other.class_names)}")
+        classes = (f"({', '.join(matrix.class_names)})" for matrix in (first, other))
+        found.append(f"classes {' and '.join(classes)}")
     if first.patients_known != other.patients_known:
         known = ("known" if matrix.patients_known else "unknown" for matrix in (first, other))
         found.append(f"patients {' and '.join(known)}")
@@ -92,7 +93,7 @@ def _differences(first: FeatureMatrix, other: FeatureMatrix) -> list[str]:
         views = [int(matrix.view.max(initial=-1)) + 1 for matrix in (first, other)]
         return [*found, f"{len(first):,} rows of {views[0]} views and {len(other):,} of {views[1]}"]
     rows = [sorted(zip(m.image.tolist(), m.view.tolist(), strict=True)) for m in (first, other)]
-    for table in _ROWS:
+    for table in ("image", "view"):
         if not np.array_equal(getattr(first, table), getattr(other, table)):
             order = "rows in another order" if rows[0] == rows[1] else f"{table} of rows differ"
             found.append(f"{order} ({_first_pair(first, other, table, 'row')})")
@@ -109,19 +110,9 @@ def _first_pair(first: FeatureMatrix, other: FeatureMatrix, table: str, of: str 
     return f"{name}: {_short(one)} and {_short(two)}"
 
 
-def _differing_settings(first: FeatureMatrix, other: FeatureMatrix) -> list[str]:
-    if not first.recipes or not other.recipes:
-        return []
-    return differing_settings(first.recipes[:1], other.recipes[:1], _OF_A_BLOCK)
-
-
 def _short(value: Any) -> str:
     text = str(value)
     return repr(text if len(text) <= 40 else f"{text[:16]}…")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"({', '.join(names)})"
 
 
 def _side_by_side(blocks: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,17 @@ def list_recipes(cache: Path) -> list[dict[str, Any]]:
             "weights": "" if recipe is None else recipe.weights[:16],
             "random_state": None if recipe is None else recipe.random_state,
         }
-        rows.append({"folder": folder.name, **facts, **_sizes(folder, (SHARD_PATTERN,))})
+        rows.append({"folder": folder.name, **facts, **_sizes(folder, SHARD_PATTERN)})
     for name in _NETWORKS:
         facts = {"kind": "networks", "backbone": "", "weights": "", "random_state": None}
-        sizes = _sizes(cache / name, _NETWORK_FILES[:1])
+        sizes = _sizes(cache / name, _NETWORK_FILES[0])
         if sizes["shards"] or sizes["damaged"]:
             rows.append({"folder": name, **facts, **sizes})
     return rows
 
 
-def _sizes(folder: Path, patterns: Sequence[str]) -> dict[str, Any]:
-    files = [status for pattern in patterns for _, status in _statuses(folder, pattern)]
+def _sizes(folder: Path, pattern: str) -> dict[str, Any]:
+    files = [status for _, status in _statuses(folder, pattern)]
     newest = max((status.st_mtime for status in files), default=None)
     return {
         "shards": len(files),
