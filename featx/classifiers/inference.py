@@ -36,8 +36,8 @@ from featx.features.columns import (
 )
 from featx.features.config import ExtractionConfig
 from featx.features.engine_pool import Kept, keeping
+from featx.features.extraction import extract_by_recipes
 from featx.features.matrix import FeatureMatrix
-from featx.features.reextraction import extract_by_recipes
 from featx.metrics.scores import Scores
 from featx.runtime.versions import check_known_changes, decisive_versions
 

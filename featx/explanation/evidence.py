@@ -22,8 +22,8 @@ from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.features.columns import columns_recipe_of
 from featx.features.config import ExtractionConfig
+from featx.features.extraction import find_model_weights
 from featx.features.recipe import Recipe
-from featx.features.reextraction import find_model_weights
 from featx.images.augmentation import make_view
 from featx.images.normalization import normalize
 from featx.runtime.versions import check_known_changes, decisive_versions

@@ -14,9 +14,9 @@ from featx.errors import FeatxError, UsageError
 from featx.features import pipeline
 from featx.features.cache import file_hashes as hashing
 from featx.features.config import ExtractionConfig
+from featx.features.extraction import extract_by_recipes
 from featx.features.matrix import FeatureMatrix
 from featx.features.pipeline import embedders_of
-from featx.features.reextraction import extract_by_recipes
 from featx.images import sources
 from featx.images.augmentation import POLICIES, Augmentation, make_view
 from tests.features.worker import QuickEngine

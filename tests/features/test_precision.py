@@ -5,8 +5,7 @@ import pytest
 import featx
 from featx.errors import UsageError
 from featx.features.config import ExtractionConfig
-from featx.features.extraction import extract
-from featx.features.reextraction import extract_by_recipes
+from featx.features.extraction import extract, extract_by_recipes
 from tests.features.worker import QuickEngine
 
 BACKBONE = "efficientnet_lite0"
