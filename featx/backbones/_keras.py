@@ -44,7 +44,9 @@ def import_keras() -> ModuleType:
                 importlib.import_module("keras")
             except Exception as error:
                 raise FeatxError(_explain(error)) from error
-            _initialize_tensorflow()
+            # TensorFlow's runtime writes messages on first use.
+            if "tensorflow" in sys.modules:
+                sys.modules["tensorflow"].zeros(())
     keras = importlib.import_module("keras")
     if keras.config.backend() not in _BACKENDS:
         _check_backend(keras.config.backend(), "the Keras that this process imported")
@@ -104,13 +106,6 @@ def _explain(error: Exception) -> str:
         f"Keras cannot be imported ({reason}); check its settings: "
         f"{', '.join([*sorted(given), str(_settings_file())])}"
     )
-
-
-def _initialize_tensorflow() -> None:
-    """Initialize TensorFlow's runtime, which writes messages on first use."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None:
-        tensorflow.zeros(())
 
 
 @contextmanager

@@ -84,7 +84,9 @@ class KerasEngine:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries that determine the numbers."""
-        return _keras_versions()
+        keras = import_keras()
+        backend = keras.backend.backend()
+        return {"keras": keras.__version__, backend: sys.modules[backend].__version__}
 
     def _runner(self, channels: int) -> Callable[[np.ndarray], np.ndarray]:
         if channels not in self._runners:
@@ -266,9 +268,3 @@ def _gpu_visible() -> bool:
     if backend == "tensorflow":
         return bool(library.config.list_physical_devices("GPU"))
     return library.default_backend() != "cpu" if backend == "jax" else library.cuda.is_available()
-
-
-def _keras_versions() -> dict[str, str]:
-    keras = import_keras()
-    backend = keras.backend.backend()
-    return {"keras": keras.__version__, backend: sys.modules[backend].__version__}

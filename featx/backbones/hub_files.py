@@ -38,6 +38,11 @@ _PROBES = ((601, 423), (390, 777), (23, 31))
 _TOLERANCE = 0.01
 
 
+def not_reproduced(what: str) -> UsageError:
+    """Return the error of a setting that featx cannot follow."""
+    return UsageError(f"{what}, which featx does not reproduce. {NO_OTHER_WAY}")
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the files of weights in a folder, of the first kind that is there."""
     for pattern in _WEIGHTS:

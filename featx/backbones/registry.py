@@ -272,21 +272,24 @@ def canonical_name(name: str | Backbone) -> str:
         return f"{TUNED}{Path(name.removeprefix(TUNED)).absolute()}"
     if name.lower().startswith(TUNED):
         return TUNED + canonical_name(name[len(TUNED) :])
-    plain, at, size = name.rpartition("@")
-    plain, at, size = (plain, at, size) if at and size.isdecimal() else (name, "", "")
-    opened = open_name(plain)
-    if opened:
-        return opened + at + size
+    plain, size = _split_size(name)
+    if opened := open_name(plain):
+        return f"{opened}@{size}" if size else opened
     plain, at, size = name.partition("@")
     return find_name("backbone", plain, [*BACKBONES, *entry_points()]) + at + size.lower()
 
 
+def _split_size(name: str) -> tuple[str, str]:
+    """Split the size from the end of a name or path that may hold other @ signs."""
+    plain, at, size = name.rpartition("@")
+    return (plain, size) if at and size.isdecimal() else (name, "")
+
+
 def _tuned(name: str, is_file: bool) -> BackboneSpec:
     """Return the record of a backbone with tuned weights, whose file may not be known yet."""
-    file, size = "", ""
+    file = ""
     if is_file:
-        file, at, size = name.rpartition("@")
-        file, size = (file, size) if at and size.isdecimal() else (name, "")
+        file, size = _split_size(name)
         tuned = read_tuned(Path(file))
         name = f"{tuned.backbone}@{size or tuned.size}"
     base = get_registered(name)

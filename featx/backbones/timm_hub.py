@@ -18,12 +18,12 @@ from featx.backbones._torch import (
 )
 from featx.backbones.brought import Backbone
 from featx.backbones.hub_files import (
-    NO_OTHER_WAY,
     NOT_STATED,
     agreeing_framing,
     find_files,
     folder_digest,
     license_of,
+    not_reproduced,
     weight_files,
 )
 from featx.backbones.pooling import MULTI_DEPTH
@@ -179,9 +179,9 @@ def _read_config(name: str, config: dict[str, Any]) -> tuple[Framing, Preprocess
         ("crop_mode", squashed or config["crop_mode"] == "center"),
     ):
         if not able:
-            raise UsageError(
+            raise not_reproduced(
                 f"{name} has {key} {config[key]!r} in its pretrained_cfg (crop_pct "
-                f"{config['crop_pct']}), which featx does not reproduce. {NO_OTHER_WAY}"
+                f"{config['crop_pct']})"
             )
     filter = config["interpolation"]
     framing = Framing("squash", filter) if squashed else Framing("shorter", filter, scaled, "round")

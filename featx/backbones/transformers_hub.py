@@ -27,6 +27,7 @@ from featx.backbones.hub_files import (
     find_files,
     folder_digest,
     license_of,
+    not_reproduced,
     weight_files,
 )
 from featx.backbones.opening import remote_code_trusted
@@ -109,10 +110,7 @@ def _check_configs(reference: str, folder: Path) -> str:
     found = settings[_CONFIGS[1]]
     for name in found:
         if found[name] and name not in _KNOWN:
-            raise UsageError(
-                f"{reference} has {name} in its preprocessor_config.json, which featx does not "
-                f"reproduce. {NO_OTHER_WAY}"
-            )
+            raise not_reproduced(f"{reference} has {name} in its preprocessor_config.json")
     return str(found.get("image_processor_type") or found.get("feature_extractor_type"))
 
 
@@ -134,9 +132,8 @@ def _read_processor(name: str, processor: Any) -> tuple[int, Framing, Preprocess
         ("resample", filter),
     ):
         if not able:
-            raise UsageError(
-                f"{name} has {key} {getattr(processor, key, None)} in its "
-                f"preprocessor_config.json, which featx does not reproduce. {NO_OTHER_WAY}"
+            raise not_reproduced(
+                f"{name} has {key} {getattr(processor, key, None)} in its preprocessor_config.json"
             )
     framing = Framing("shorter", filter, edge, "floor") if edge else Framing("squash", filter)
     factor = processor.rescale_factor if processor.do_rescale else 1.0

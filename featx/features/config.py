@@ -272,6 +272,7 @@ default="average"
         **settings
             Settings that recipes do not decide: ``weights``, ``cache``, ``engine``, ...
         """
+        files = files or {}
         groups: list[list[Recipe]] = []
         for recipe in map(Recipe.from_dict, recipes):
             last = groups[-1] if groups else []
@@ -285,7 +286,10 @@ default="average"
                 groups.append([recipe])
         return tuple(
             cls(
-                backbones=[_with_file(each, files or {}) for each in group],
+                backbones=[
+                    replace(each, backbone=files.get(each.weights) or each.backbone).backbone_name
+                    for each in group
+                ],
                 augmentation=group[0].augmentation,
                 views=views,
                 **settings
@@ -294,10 +298,6 @@ default="average"
             )
             for group in groups
         )
-
-
-def _with_file(recipe: Recipe, files: Mapping[str, str]) -> str:
-    return replace(recipe, backbone=files.get(recipe.weights) or recipe.backbone).backbone_name
 
 
 def _without_backbone(recipe: Recipe) -> tuple[Recipe, bool]:

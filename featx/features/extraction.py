@@ -252,12 +252,8 @@ def _find_recipe_weights(
     random_state = recipe.random_state
     if recipe.random_weights:
         weights, random_state = "random", int(recipe.weights.removeprefix("random-"))
-    found = find_weights(
-        get_backbone(recipe.backbone_name),
-        weights,
-        None if weights_dir is None else Path(weights_dir),
-        random_state=random_state,
-    )
+    backbone = get_backbone(recipe.backbone_name)
+    found = find_weights(backbone, weights, weights_dir, random_state=random_state)
     if found.digest != recipe.weights:
         raise UsageError(
             f"the model was trained on features of {recipe.backbone} with weights "

@@ -199,7 +199,7 @@ def fill_cache(
             stack.enter_context(track)
         images = prefetch(partial(_render, hashed, tracks, kept()), numbers)
         stack.enter_context(closing(images))
-        batches = _batches(images, tracks, hashed if strict else None, failures)
+        batches = _batches(images, tracks, hashed, strict, failures)
         results = prefetch(_embed, batches, BATCHES_AT_A_TIME, BATCHES_AT_A_TIME)
         stack.enter_context(closing(results))
         last = time.perf_counter()
@@ -257,28 +257,22 @@ class _Track:
         self.keys, self.features, self.seconds = [], [], 0.0
 
 
-@dataclass(frozen=True)
-class _Image:
-    """The missing views of one image."""
-
-    number: int
-    digest: str
-    key: str
-    views: list[tuple[_Track, int, Pixels]] | UnreadableImageError
-
+_Rendered = tuple[int, list[tuple[_Track, int, Pixels]] | UnreadableImageError]
+"""Number of an image, and its missing views or why there are none."""
 
 _Batch = tuple[_Track, list[RowKey], list[Pixels]]
 
 
-def _render(hashed: Hashed, tracks: Sequence[_Track], keeper: Kept | None, number: int) -> _Image:
+def _render(
+    hashed: Hashed, tracks: Sequence[_Track], keeper: Kept | None, number: int
+) -> _Rendered:
     """Decode one image and make its missing views; views that tracks share are made once."""
-    digest, key = hashed.digests[number], hashed.keys[number]
-    recipe = tracks[0].embedder.recipe
+    digest, recipe = hashed.digests[number], tracks[0].embedder.recipe
     name, source = hashed.images.names[number], hashed.images.sources[number]
     try:
         image = _read(source, recipe.color, digest, name)
     except UnreadableImageError as error:
-        return _Image(number, digest, key, error)
+        return number, error
     if keeper is not None and image.ndim == 2:
         keeper.pixels[digest] = pixel_facts(image)
     image = normalize(image, recipe.normalization).astype(np.float32, copy=False)
@@ -291,7 +285,7 @@ def _render(hashed: Hashed, tracks: Sequence[_Track], keeper: Kept | None, numbe
             if settings not in made:
                 made[settings] = make_view(image, digest, *settings)
             views.append((track, view, made[settings]))
-    return _Image(number, digest, key, views)
+    return number, views
 
 
 def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
@@ -309,20 +303,21 @@ def _read(source: Source, color: Color, digest: str, name: str) -> npt.NDArray:
 
 
 def _batches(
-    images: Iterable[_Image],
+    images: Iterable[_Rendered],
     tracks: Sequence[_Track],
-    strict: Hashed | None,
+    hashed: Hashed,
+    strict: bool,
     failures: Failures,
 ) -> Iterator[_Batch]:
     """Group views into batches of one network each; unreadable images go to `failures`."""
-    for image in images:
-        if isinstance(image.views, UnreadableImageError):
-            if strict is not None:
-                raise strict_error(strict.images.names[image.number], image.views)
-            failures[image.digest] = image.views
+    for number, views in images:
+        if isinstance(views, UnreadableImageError):
+            if strict:
+                raise strict_error(hashed.images.names[number], views)
+            failures[hashed.digests[number]] = views
             continue
-        for track, view, pixels in image.views:
-            track.waiting.append(((image.key, view), pixels))
+        for track, view, pixels in views:
+            track.waiting.append(((hashed.keys[number], view), pixels))
             if len(track.waiting) == ROWS_PER_BATCH:
                 yield track.next_batch()
     yield from (track.next_batch() for track in tracks if track.waiting)

@@ -177,7 +177,11 @@ class FeatureStore:
         try:
             shard = self._parse(path, content)
         except FeatxError as error:
-            self._set_aside(path, str(error))
+            self.unusable[path] = str(error)
+            logger.warning(
+                f"Cache shard {path} is damaged: {error}. {set_aside(path)}; its rows are computed "
+                "again."
+            )
             return None
         self._index.put(path.name, shard.keys)
         return shard
@@ -193,13 +197,6 @@ class FeatureStore:
                 features=file["features"][:],
                 seconds=float(file.attrs["seconds"]),
             )
-
-    def _set_aside(self, path: Path, reason: str) -> None:
-        self.unusable[path] = reason
-        logger.warning(
-            f"Cache shard {path} is damaged: {reason}. {set_aside(path)}; its rows are computed "
-            "again."
-        )
 
     def add(self, keys: Sequence[RowKey], features: npt.NDArray, seconds: float) -> Path:
         """Write rows as one new shard; features have shape (len(keys), n_features)."""
