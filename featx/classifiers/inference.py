@@ -235,31 +235,17 @@ def audited(
     **settings: Any,
 ) -> Predictions:
     """Classify images, or units of them; find those trained on, and those unlike them."""
-    rule = None if unit is None else rule_of(model, unit)
+    rule, units = None, {}
+    if unit is not None:
+        rule = rule_of(model, unit)
+        units = dict(zip(images.names, units_of(images, rule.unit), strict=True))
     if rule is not None and adapt:
         raise UsageError("the threshold of images is adapted, not of units; leave out adapt")
-    units = (
-        None if rule is None else dict(zip(images.names, units_of(images, rule.unit), strict=True))
-    )
     if leaks not in LEAKS:
         raise unknown_name("way to treat leaks", leaks, LEAKS)
     kept = _kept_by(model)
     matrix = extract_for(model, images, views, kept, **settings)
-    patients = matrix.patients if matrix.patients_known else None
-    members = find_members(
-        model.membership_,
-        matrix.names,
-        matrix.digests,
-        patients,
-        original_views(matrix),
-        tuning_members(matrix),
-    )
-    findings = members.findings
-    if members.any() and leaks == "error":
-        raise members.error()
-    if members.any() and leaks == "drop":
-        matrix = matrix.select_images(members.others())
-        findings = members.left_out()
+    matrix, findings = _compared_with_training(model, matrix, leaks)
     probabilities = model.predict_images(matrix)
     readable = images.select(np.isin(images.names, matrix.names))
     cache = ExtractionConfig(cache=settings.get("cache")).cache_folder
@@ -284,9 +270,28 @@ def audited(
         findings=findings,
         typicality=typical,
     )
-    if rule is not None and units is not None:
+    if rule is not None:
         return rule.apply(found, [units[name] for name in found.names])
     return found.decide(threshold)
+
+
+def _compared_with_training(
+    model: FeatureClassifier, matrix: FeatureMatrix, leaks: str
+) -> tuple[FeatureMatrix, list[Finding]]:
+    """Find the images that a model was trained on; refuse or leave them out on demand."""
+    members = find_members(
+        model.membership_,
+        matrix.names,
+        matrix.digests,
+        matrix.patients if matrix.patients_known else None,
+        original_views(matrix),
+        tuning_members(matrix),
+    )
+    if members.any() and leaks == "error":
+        raise members.error()
+    if members.any() and leaks == "drop":
+        return matrix.select_images(members.others()), members.left_out()
+    return matrix, members.findings
 
 
 def extract_for(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -320,37 +320,27 @@ class Predictions:
     def _parse(cls, text: str) -> Predictions:
         table = csv.reader(io.StringIO(text, newline=""))
         header, *lines = ([read_cell(cell) for cell in line] for line in table)
-        place = {name: index for index, name in enumerate(header)}
-        columns = [index for index, name in enumerate(header) if name.startswith(_PROBABILITY)]
-        classes = [header[index].removeprefix(_PROBABILITY) for index in columns]
+        columns = [name for name in header if name.startswith(_PROBABILITY)]
+        classes = [name.removeprefix(_PROBABILITY) for name in columns]
         if not classes:
             raise ValueError("no column begins with probability_")
-        problem = place.get("problem", len(header))
-        broken = [line for line in lines if "".join(line[problem : problem + 1])]
-        lines = [line for line in lines if not "".join(line[problem : problem + 1])]
+        rows = [dict(zip(header, line, strict=False)) for line in lines]
+        broken = [row for row in rows if row.get("problem")]
+        rows = [row for row in rows if not row.get("problem")]
 
-        def codes(column: str) -> list[int]:
-            return [classes.index(line[place[column]]) for line in lines]
+        def column(name: str, read: Callable[[str], Any] = str) -> list[Any] | None:
+            return [read(row[name]) for row in rows] if name in header else None
 
         # Without a column of its own, the predicted class of unlabeled images is their label.
-        unlabeled = "problem" in place and "predicted" not in place
-        predicted = "label" if unlabeled else "predicted"
+        unlabeled = "problem" in header and "predicted" not in header
         return cls(
-            names=[line[place["path"]] for line in lines],
+            names=[row["path"] for row in rows],
             class_names=classes,
-            probabilities=np.array([[float(line[i]) for i in columns] for line in lines]),
-            labels=None
-            if unlabeled or "label" not in place
-            else np.array(codes("label"), dtype=np.int64),
-            patients=np.array([line[place["patient"]] for line in lines])
-            if "patient" in place
-            else None,
-            predicted=np.array(codes(predicted), dtype=np.int64) if predicted in place else None,
-            typicality=[float(line[place["typicality"]]) for line in lines]
-            if "typicality" in place
-            else None,
-            sets=[[name in line[place["set"]].split("|") for name in classes] for line in lines]
-            if "set" in place
-            else None,
-            unreadable=[(line[place["path"]], line[problem]) for line in broken],
+            probabilities=np.array([[float(row[name]) for name in columns] for row in rows]),
+            labels=None if unlabeled else column("label", classes.index),
+            patients=column("patient"),
+            predicted=column("label" if unlabeled else "predicted", classes.index),
+            typicality=column("typicality", float),
+            sets=column("set", lambda cell: [name in cell.split("|") for name in classes]),
+            unreadable=[(row["path"], row["problem"]) for row in broken],
         )
