@@ -11,7 +11,7 @@ from featx.backbones.weights import Weights
 from featx.baselines.baseline_recipe import BaselineRecipe
 from featx.baselines.diagnosis import diagnose
 from featx.baselines.ensemble import fit_ensemble
-from featx.baselines.keras_fit import fit_recipe
+from featx.baselines.keras_fit import FitResult, fit_recipe
 from featx.baselines.registry import get_baseline
 from featx.baselines.result import TrainedBaseline, prepare_record, save_trained
 from featx.baselines.training_data import (
@@ -145,26 +145,39 @@ def train(
         used, result = fit_ensemble(data, recipe, starts, out)
     else:
         used, result = fit_recipe(data, recipe, starts[0], out)
-    truth, found = images.labels[data.validation], result.probabilities
-    trained = TrainedBaseline(
-        name=recipe.name,
-        recipe=used,
-        network=result.network,
-        class_names=images.class_names,
-        threshold=point.choose(truth, found),
-        history=result.history,
-        best_epoch=result.best_epoch,
-        seconds=time.perf_counter() - started + result.seconds_before,
-        training_images=tuple(images.names[i] for i in data.training),
-        validation_images=tuple(images.names[i] for i in data.validation),
-        unreadable=tuple((images.names[i], reason) for i, reason in unreadable.items()),
-        diagnosis=diagnose(result.history, truth, found, images.class_names),
-    )
+    seconds = time.perf_counter() - started
+    trained = _trained(used, result, data, unreadable, point, seconds)
     for sentence in trained.diagnosis:
         logger.info(f"{recipe.name}: {sentence}")
     if out is not None:
-        save_trained(trained, found, random_state, inputs, out)
+        save_trained(trained, result.probabilities, random_state, inputs, out)
     return trained
+
+
+def _trained(
+    recipe: BaselineRecipe,
+    result: FitResult,
+    data: TrainingData,
+    unreadable: dict[int, str],
+    point: OperatingPoint,
+    seconds: float,
+) -> TrainedBaseline:
+    """Choose the threshold on the validation images, and diagnose the training."""
+    truth, found = data.images.labels[data.validation], result.probabilities
+    return TrainedBaseline(
+        name=recipe.name,
+        recipe=recipe,
+        network=result.network,
+        class_names=data.images.class_names,
+        threshold=point.choose(truth, found),
+        history=result.history,
+        best_epoch=result.best_epoch,
+        seconds=seconds + result.seconds_before,
+        training_images=tuple(data.images.names[i] for i in data.training),
+        validation_images=tuple(data.images.names[i] for i in data.validation),
+        unreadable=tuple((data.images.names[i], reason) for i, reason in unreadable.items()),
+        diagnosis=diagnose(result.history, truth, found, data.images.class_names),
+    )
 
 
 def _inputs(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.notes import Note
 from featx.runtime.serialization import digest_of_values
+
+if TYPE_CHECKING:
+    from featx.benchmarking.groups import GroupData
 
 Images = TypeVar("Images", FeatureMatrix, ImageDataset)
 Others = TypeVar("Others", FeatureMatrix, ImageDataset)
@@ -131,25 +134,6 @@ def check_labeled(images: ImageDataset) -> None:
         )
 
 
-class RunData(Protocol):
-    """Images of a run, as its metadata records them."""
-
-    @property
-    def inspection(self) -> Inspection:
-        """All images with their duplicates."""
-
-    @property
-    def audit(self) -> Audit:
-        """Findings on them."""
-
-    @property
-    def inputs(self) -> dict[str, Any]:
-        """Digests that tell two runs apart."""
-
-    def flow(self) -> list[dict[str, Any]]:
-        """Count the images from the folder to the table."""
-
-
 @dataclass(frozen=True, eq=False)
 class AuditedData:
     """Images that were inspected, split and audited, ready for training."""
@@ -250,6 +234,10 @@ class AuditedData:
             ),
             *external_steps(self.inspection, counts),
         ]
+
+
+RunData: TypeAlias = "AuditedData | GroupData"
+"""Images of a run, as its metadata records them."""
 
 
 def split_and_audit(
