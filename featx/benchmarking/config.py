@@ -48,10 +48,10 @@ class BenchmarkConfig:
     Parameters
     ----------
     backbones : str or sequence of str, default=("efficientnet_lite0",)
-        Frozen networks; ``"a+b"`` joins the features of two, ``"a@float16"`` sets a precision.
+        Frozen networks; ``"a+b"`` joins the features of two, ``"a@float16"`` sets a precision, and
+        ``"tuned:a"`` is first fine-tuned on some of the training patients.
     classifiers : str or sequence of str, default=("svm", "logistic", "xgboost")
         Classifiers fitted on the features of each backbone.
-        ``"tuned:a"`` is first fine-tuned on some of the training patients.
     baselines : str or sequence of str, default=()
         CNNs trained end to end, such as ``"finetuned:efficientnet_lite0"``.
     extraction : ExtractionConfig
@@ -181,7 +181,10 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         covariates = parse_covariates(self.covariates)
-        names = {
+        training = dict(self.baseline_settings)
+        training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
+        rules = self.opening
+        values = {
             "backbones": tuple(map(_canonical_backbones, _names(self.backbones))),
             "classifiers": tuple(get_classifier(name).name for name in _names(self.classifiers)),
             "baselines": tuple(get_baseline(name).name for name in _names(self.baselines)),
@@ -189,25 +192,22 @@ class BenchmarkConfig:
             "covariates": tuple("=".join(filter(None, c)) for c in covariates.items()),
             "subgroups": written(parse_subgroups(self.subgroups)),
             "leaks": find_name("way to treat leaks", self.leaks, LEAKS),
+            "baseline_settings": training,
+            "columns": rules.columns,
+            "findings": rules.findings,
+            "root": None if rules.root is None else str(rules.root),
+            "rename_labels": rules.rename_labels,
+            "external_root": {name: str(root) for name, root in self.external_root.items()},
         }
-        for name, value in names.items():
-            object.__setattr__(self, name, value)
-        training = dict(self.baseline_settings)
-        training |= {n: tuple(value) for n, value in training.items() if isinstance(value, list)}
-        object.__setattr__(self, "baseline_settings", training)
-        rules = self.opening
-        object.__setattr__(self, "columns", rules.columns)
-        object.__setattr__(self, "findings", rules.findings)
-        object.__setattr__(self, "root", None if rules.root is None else str(rules.root))
-        object.__setattr__(self, "rename_labels", rules.rename_labels)
         for name, separator in (("external_labels", ":"), ("external_columns", "=")):
-            pairs = {n: read_pairs(given, separator) for n, given in getattr(self, name).items()}
-            object.__setattr__(self, name, pairs)
-        roots = {name: str(root) for name, root in self.external_root.items()}
-        object.__setattr__(self, "external_root", roots)
+            given = getattr(self, name).items()
+            values[name] = {n: read_pairs(pairs, separator) for n, pairs in given}
+        if self.leave_group_out is not None:
+            values["leave_group_out"] = one_column(self.leave_group_out)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
         self._check_names()
         if self.leave_group_out is not None:
-            object.__setattr__(self, "leave_group_out", one_column(self.leave_group_out))
             self._check_group()
         if _FOLDER in (self.root, *self.external_root.values()):
             option = "--root" if self.root == _FOLDER else "--external-root"

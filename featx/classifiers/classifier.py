@@ -15,12 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from featx.audit.typicality import typicality
 from featx.classifiers.calibration import Calibration, probabilities
-from featx.classifiers.compatibility import (
-    check_features,
-    check_finite,
-    check_names,
-    check_recipes,
-)
+from featx.classifiers.compatibility import check_features, check_matrix
 from featx.classifiers.decision_scores import Scores, average_views, pipeline_scores
 from featx.classifiers.validation import check_rows, check_rows_and_labels, own_settings
 from featx.errors import UsageError
@@ -28,7 +23,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import feature_names
 from featx.metrics.labels import check_of_rows
 from featx.metrics.operating_point import Threshold, decide
-from featx.runtime.versions import check_versions
 
 # Fitting is imported where it begins, so that prediction does not load it.
 if TYPE_CHECKING:
@@ -347,13 +341,7 @@ class FeatureClassifier(ClassifierMixin, BaseEstimator):
             If the features have another recipe, or one is not finite.
         """
         check_is_fitted(self)
-        check_features(self.n_features_in_, self.recipes_, matrix)
-        check_names(self, matrix)
-        if self.recipes_ and not allow_other_recipe:
-            check_recipes(self.recipes_, matrix)
-            versions = self.provenance_["versions"]
-            check_versions(versions, matrix.versions, "the model", "the features")
-        check_finite(matrix)
+        check_matrix(self, matrix, allow_other_recipe=allow_other_recipe)
         scores = self._scores(matrix.X, matrix.image, matrix.n_images)
         return probabilities(self.calibration_.logits(scores))
 

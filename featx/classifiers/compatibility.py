@@ -13,10 +13,22 @@ from featx.features.columns import image_part
 from featx.features.lazy_rows import row_blocks
 from featx.features.matrix import FeatureMatrix
 from featx.features.recipe import differing_settings
+from featx.runtime.versions import check_versions
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5
+
+
+def check_matrix(model: Any, matrix: FeatureMatrix, *, allow_other_recipe: bool) -> None:
+    """Refuse a matrix whose features are not those that a model was fitted to."""
+    check_features(model.n_features_in_, model.recipes_, matrix)
+    _check_names(model, matrix)
+    if model.recipes_ and not allow_other_recipe:
+        check_recipes(model.recipes_, matrix)
+        versions = model.provenance_["versions"]
+        check_versions(versions, matrix.versions, "the model", "the features")
+    check_finite(matrix)
 
 
 def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: FeatureMatrix) -> None:
@@ -31,7 +43,7 @@ def check_features(expected: int, recipes: Sequence[dict[str, Any]], matrix: Fea
         )
 
 
-def check_names(model: Any, matrix: FeatureMatrix) -> None:
+def _check_names(model: Any, matrix: FeatureMatrix) -> None:
     """Refuse a matrix whose columns have other names than the frame a model was fitted to."""
     if model.recipes_ or "feature_names_in_" not in vars(model):
         return
