@@ -271,18 +271,24 @@ class ModelEvaluator:
         """Predict the test images and the external sets, and score the predictions as saved."""
         scores = {}
         for external, images in data.evaluated.items():
-            path = self.scores_file(name, external)
-            Predictions(
+            predictions = Predictions(
                 images.names,
                 self.class_names,
                 predict(images),
                 images.labels,
                 known_patients(images),
                 typicality=typicality(images),
-            ).to_csv(path)
-            saved = Predictions.from_csv(path).decide(threshold)
-            scores[external] = saved.score(self.config.random_state)
+            )
+            scores[external] = self.score_saved(name, external, predictions, threshold)
         return scores
+
+    def score_saved(
+        self, name: str, external: str, predictions: Predictions, threshold: Threshold
+    ) -> Scores:
+        """Write a row's predictions of a set, and score them as saved."""
+        predictions.to_csv(self.scores_file(name, external))
+        saved = self.predictions(name, external).decide(threshold)
+        return saved.score(self.config.random_state)
 
     def find_or_compute(
         self,

@@ -25,8 +25,6 @@ from featx.benchmarking.finding_labels import (
 )
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
-from featx.benchmarking.published import published_figures
-from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
@@ -122,9 +120,8 @@ class FindingsBenchmark(PartsBenchmark):
             **finding_facts(data, names),
             "findings": counts,
             "findings_left_out": [asdict(each) for each in rare],
-            "published": published_figures() if self.config.published else [],
         }
-        run = run_metadata(self.config, data, self.started, finished=bool(tables))
+        run = self.metadata(data, finished=bool(tables))
         notes = [*data.notes(), *_notes(names, rare, rows, tables)]
         return BenchmarkTable(rows, notes, run | facts, findings=dict(tables))
 

@@ -16,7 +16,6 @@ from featx.classifiers.calibration import log_odds, mean_log_odds, probabilities
 from featx.classifiers.fusion import fuse_models
 from featx.classifiers.predictions import Predictions
 from featx.features.matrix import FeatureMatrix
-from featx.metrics.scores import Scores
 from featx.reporting.records import FUSED, BenchmarkRow, Costs
 
 __all__ = ["FusedRows"]
@@ -94,12 +93,10 @@ class FusedRows:
             return None
 
         def compute() -> BenchmarkRow:
-            scores: dict[str, Scores] = {}
-            for external, predictions in found.items():
-                path = self.evaluator.scores_file(name, external)
-                predictions.to_csv(path)
-                saved = Predictions.from_csv(path).decide(thresholds[external])
-                scores[external] = saved.score(self.evaluator.config.random_state)
+            scores = {
+                external: self.evaluator.score_saved(name, external, each, thresholds[external])
+                for external, each in found.items()
+            }
             seconds = _total([each.row for each in adapted], "seconds_fit")
             costs = Costs(**{**vars(fused.row.costs), "seconds_fit": seconds})
             return replace(

@@ -27,8 +27,6 @@ from featx.benchmarking.data import (
 )
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
-from featx.benchmarking.published import published_figures
-from featx.benchmarking.runner import run_metadata
 from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.datasets.bands import Bands, divide
 from featx.datasets.dataset import ImageDataset
@@ -219,13 +217,12 @@ class GroupsBenchmark(PartsBenchmark):
             results: Mapping[str, Results], tables: Mapping[str, BenchmarkTable]
         ) -> BenchmarkTable:
             rows = ranked(average_rows(results, column=column), self.config.rank_by)
-            run = run_metadata(self.config, data, self.started, finished=bool(tables))
+            run = self.metadata(data, finished=bool(tables))
             run["groups"] = [
                 {"name": name, "folder": folders[name], **_count(own)}
                 for name, own in data.groups.items()
             ]
             run["groups_left_out"] = [asdict(each) for each in data.left_out]
-            run["published"] = published_figures() if self.config.published else []
             notes = [*_notes(data, rows), *reference_notes(rows)]
             notes += alarm_notes("groups-alarm", tables)
             return BenchmarkTable(rows, notes, run, groups=dict(tables))

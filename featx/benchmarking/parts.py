@@ -14,8 +14,9 @@ from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import KnownRows
 from featx.benchmarking.data import AuditedData, RunData
 from featx.benchmarking.evaluation import ModelEvaluator
+from featx.benchmarking.published import published_figures
 from featx.benchmarking.run_folder import prepare_folder
-from featx.benchmarking.runner import BenchmarkRunner
+from featx.benchmarking.runner import BenchmarkRunner, run_metadata
 from featx.benchmarking.table import BenchmarkTable
 from featx.benchmarking.unit_rows import UnitRows
 from featx.reporting.notes import Note
@@ -70,6 +71,12 @@ class PartsBenchmark:
         table.save(self.folder)
         write_page(self.folder, self.folder / PAGE)
         return table
+
+    def metadata(self, data: RunData, *, finished: bool) -> dict[str, Any]:
+        """Return the plain values of ``run.json`` that all such runs have."""
+        published = published_figures() if self.config.published else []
+        run = run_metadata(self.config, data, self.started, finished=finished)
+        return {**run, "published": published}
 
     def _run(self, part: Part) -> BenchmarkTable:
         logger.info(f"{part.title}: {part.data.split_note.text}")

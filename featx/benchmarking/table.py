@@ -160,7 +160,7 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             except ImportError as error:
                 from featx.errors import MissingExtraError
 
-                raise MissingExtraError("figures", "figures") from error
+                raise MissingExtraError("a figure", "featx[figures]") from error
             ax = pyplot.subplots()[1]
         draw_roc(ax, panel)
         return ax

@@ -72,8 +72,7 @@ class UnitRows:
         values = evaluator.results.get_or_compute(
             key, lambda: self._decide(evaluator, row, name, train).to_dict(), files
         )
-        predictions = Predictions.from_csv(evaluator.scores_file(name))
-        return Evaluation(BenchmarkRow.from_dict(values), predictions, key)
+        return Evaluation(BenchmarkRow.from_dict(values), evaluator.predictions(name), key)
 
     def _decide(
         self, evaluator: ModelEvaluator, row: BenchmarkRow, name: str, train: FeatureMatrix | None
@@ -81,31 +80,24 @@ class UnitRows:
         rule, areas = self._choose(evaluator, row, name, train)
         scores = {}
         for external, units in self.evaluated.items():
-            of_images = Predictions.from_csv(evaluator.scores_file(row.name, external))
-            path = evaluator.scores_file(name, external)
+            of_images = evaluator.predictions(row.name, external)
             found = rule.apply(of_images, [units[each] for each in of_images.names])
-            replace(found, predicted=None, typicality=None).to_csv(path)
-            saved = Predictions.from_csv(path).decide(rule.threshold)
-            scores[external] = saved.score(evaluator.config.random_state)
-        area = areas[rule.combined]
-        n_images = len(Predictions.from_csv(evaluator.scores_file(row.name)))
-        return BenchmarkRow(
+            found = replace(found, predicted=None, typicality=None)
+            scores[external] = evaluator.score_saved(name, external, found, rule.threshold)
+        area, n_images = areas[rule.combined], len(evaluator.predictions(row.name))
+        return replace(
+            row,
             name=name,
-            backbone=row.backbone,
-            classifier=row.classifier,
             kind="unit",
             scores=scores.pop(""),
             externals=scores,
-            n_train=row.n_train,
-            views=row.views,
-            test_views=row.test_views,
             costs=Costs(n_features=row.costs.n_features, parameters=row.costs.parameters),
-            recipes=row.recipes,
-            recipe_digests=row.recipe_digests,
-            settings=row.settings,
             unit=UnitDecision(self.unit, rule.combined, areas, n_images, row.name),
             auc_out_of_fold=None if train is None else area,
             validation_auc=area if train is None else None,
+            auc_seeds=(),
+            diagnosis=(),
+            robustness=(),
         )
 
     def _choose(
