@@ -12,15 +12,11 @@ from featx.benchmarking.controls import permute_labels
 from featx.benchmarking.data import TrainTestData
 from featx.benchmarking.note_rules import shortcut_notes
 from featx.benchmarking.published import published_figures
-from featx.benchmarking.refits import repeated_auc
-from featx.classifiers.config import FitConfig
-from featx.classifiers.fitting import fit
 from featx.classifiers.model_file import load_model
 from featx.errors import UsageError
 from featx.features.extraction import extract
 from featx.metrics.intervals import Interval
-from featx.metrics.scores import METRICS, Scores, evaluate
-from featx.reporting.records import BenchmarkRow
+from featx.metrics.scores import METRICS, evaluate
 from tests.benchmarking.conftest import FAST, draw, read_scores
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -246,16 +242,6 @@ def test_repeats_and_the_learning_curve_agree_with_the_row(tmp_path, monkeypatch
     again = benchmark(images, **settings)
     assert again.rows == table.rows
     assert again.run["learning_curve"] == curve
-
-
-def test_a_repeat_is_the_cross_validation_of_another_seed():
-    matrix = extract(draw(signal=30), views=1)
-    for random_state in (0, 5):
-        model = fit(matrix, "naive_bayes", cv=3, random_state=random_state)
-        chosen = {"chosen": model.best_params_}
-        row = BenchmarkRow("", "", "naive_bayes", "frozen", Scores({}, 0), settings=chosen)
-        config = FitConfig(cv=3, random_state=random_state)
-        assert repeated_auc(row, matrix, config) == model.provenance_["auc_out_of_fold"]
 
 
 def test_three_classes_all_the_way(tmp_path):

@@ -12,42 +12,31 @@ from tests.benchmarking.conftest import FAST, draw, read_scores
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def test_adapted_rows_are_kept_apart(tmp_path, monkeypatch):
+def test_adapted_rows_are_adapted_to_each_external_set(tmp_path, caplog, monkeypatch):
     images = draw(n=240, splits=np.repeat(["train", "test"], [120, 120]))
-    settings = {**FAST, "classifiers": ["logistic", "knn"], "controls": False}
-    table = benchmark(images, **settings, adapt=True, out=tmp_path)
+    settings = {**FAST, "controls": False, "learning_curve": False}
+    settings["classifiers"] = ["logistic", "knn"]
+    other, few = draw(1, n=100, signal=50), draw(2, n=20)
+    settings |= {"externals": {"other": other, "few": few}, "adapt": True, "out": tmp_path}
+    table = benchmark(images, **settings)
+    plain, adapted, _ = table
     assert [(row.classifier, row.kind) for row in table] == [
         ("logistic", "frozen"),
         ("logistic", "adapted"),
         ("knn", "frozen"),
     ]
-    plain, adapted, _ = table
     assert adapted.threshold != plain.threshold
     assert "adapted" in [note.kind for note in table.notes]
-    lines, labels, shares = read_scores(
-        tmp_path / "scores" / f"{adapted.name}.csv", images.class_names
-    )
-    assert len(lines) == 120
-    scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
-    assert scores.metrics["auc"].value == pytest.approx(adapted.auc)
-    # A second run finds the rows; it would fail if it fitted anything.
-    monkeypatch.setattr("featx.classifiers.fitting.fit", None)
-    again = benchmark(images, **settings, adapt=True, out=tmp_path)
-    assert list(again) == list(table)
-
-
-def test_adapted_rows_are_adapted_to_each_external_set(tmp_path, caplog, monkeypatch):
-    images = draw(n=240, splits=np.repeat(["train", "test"], [120, 120]))
-    settings = {**FAST, "classifiers": ["logistic"], "controls": False, "learning_curve": False}
-    other, few = draw(1, n=100, signal=50), draw(2, n=20)
-    settings |= {"externals": {"other": other, "few": few}, "adapt": True, "out": tmp_path}
-    table = benchmark(images, **settings)
-    plain, adapted = table
     assert list(plain.externals) == ["other", "few"] and list(adapted.externals) == ["other"]
     assert adapted.externals["other"].threshold not in (plain.threshold, adapted.threshold)
     assert "not adapted to the external set few: 20 images are too few" in caplog.text
-    lines, _, _ = read_scores(tmp_path / "scores" / f"{adapted.name}@other.csv", images.class_names)
-    assert len(lines) == 100
+    for end, row_auc, n in (("", adapted.auc, 120), ("@other", None, 100)):
+        path = tmp_path / "scores" / f"{adapted.name}{end}.csv"
+        lines, labels, shares = read_scores(path, images.class_names)
+        assert len(lines) == n
+        if row_auc is not None:
+            scores = evaluate(labels, shares, threshold=None, class_names=images.class_names)
+            assert scores.metrics["auc"].value == pytest.approx(row_auc)
     # A second run finds the figures; it would fail if it refitted anything.
     monkeypatch.setattr("featx.classifiers.adaptation._refit", None)
     assert list(benchmark(images, **settings)) == list(table)

@@ -16,7 +16,7 @@ from featx import metrics
 from featx.errors import UsageError
 from featx.metrics.ranking import auc_influence
 from featx.metrics.scores import evaluate
-from tests.metrics.worked_examples import asah_ndka, binormal, ovarian_cancer
+from tests.metrics.worked_examples import asah_ndka, binormal
 
 LIGHT = """
 import json, sys
@@ -56,14 +56,6 @@ def test_prognosis_after_hemorrhage_as_proc_has_it():
     assert interval.value == found
     assert (interval.low, interval.high) == pytest.approx((0.5012, 0.7227), abs=0.01)
     assert metrics.auc(outcome, -ndka, pos_label="Good").value == pytest.approx(found)
-
-
-def test_two_tests_of_ovarian_cancer_as_sas_has_them():
-    positive, tests = ovarian_cancer()
-    found = metrics.compare(positive, tests["protein"], tests["k-g"])["auc"]
-    # "ROC Contrast Estimation": TotProtein - K-G.
-    assert found.difference == pytest.approx(-0.0780, abs=5e-5)
-    assert found.p_value == pytest.approx(0.4561, abs=5e-5)
 
 
 def test_comparisons_of_patients_follow_obuchowskis_formula():

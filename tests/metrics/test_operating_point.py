@@ -96,10 +96,6 @@ def test_decisions():
     assert decide([[0.2, 0.5, 0.3]], 0.1).tolist() == [1]
 
 
-def test_fixed_looks_at_nothing():
-    assert OperatingPoint.parse("0.2").threshold([False, True], [0.6, 0.7]) == 0.2
-
-
 def test_cutoffs_undo_what_calibration_does_to_rare_classes():
     generator = np.random.default_rng(0)
     shares = np.array([0.62, 0.33, 0.05])

@@ -268,14 +268,3 @@ def test_the_repr_is_one_line():
     scores = evaluate([0, 1, 0, 1], [[0.9, 0.1], [0.2, 0.8]] * 2, class_names=NAMES)
     assert repr(scores).startswith("Scores(4 images: auc 1.000 (")
     assert len(repr(scores)) < 100
-
-
-def test_patients_may_have_any_names():
-    labels, probabilities, patients = simulated(150, images_per_patient=3)
-    named = np.array([f"person{9999 - patient}" for patient in patients])
-    numbered, by_name = (
-        evaluate(labels, probabilities, class_names=NAMES, patients=who, n_bootstrap=20).metrics
-        for who in (patients, named)
-    )
-    assert by_name["auc"].low == pytest.approx(numbered["auc"].low)
-    assert by_name["accuracy"].low == pytest.approx(numbered["accuracy"].low)
