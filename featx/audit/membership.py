@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from featx.features.matrix import FeatureMatrix
 
 __all__ = [
     "SKETCH_BYTES",
-    "Members",
     "digest_codes",
     "find_members",
     "membership_record",
@@ -40,6 +38,7 @@ __all__ = [
     "original_views",
     "quantizing_members",
     "tuning_members",
+    "without_members",
 ]
 
 # Each call reads the rows again, block by block.
@@ -86,43 +85,35 @@ def membership_record(
     return record
 
 
-@dataclass(frozen=True, eq=False)
-class Members:
-    """Images that a model was trained on, images of such patients, and findings on both."""
+def without_members(
+    record: Mapping[str, Any] | None, matrix: FeatureMatrix, leaks: str
+) -> tuple[FeatureMatrix, list[Finding]]:
+    """Find the images that a model was trained on; refuse or leave them out on demand.
 
-    names: Sequence[str]
-    images: Mask
-    patients: Mask
-    findings: list[Finding]
-
-    def any(self) -> bool:
-        """Whether there is one."""
-        return bool((self.images | self.patients).any())
-
-    def others(self) -> npt.NDArray[np.int64]:
-        """Return the places of all other images; an error if there is none."""
-        others = np.flatnonzero(~(self.images | self.patients))
-        if not len(others):
-            raise UsageError(
-                "the model was trained on all of these images or their patients, so none is left; "
-                "give other images"
-            )
-        return others
-
-    def left_out(self) -> list[Finding]:
-        """Return the findings once these images are left out."""
-        gone = self.images | self.patients
-        rest = [finding for finding in self.findings if finding.severity != "leak"]
-        return [*rest, *find_where("trained-on-left-out", "warning", self.names, gone)]
-
-    def error(self) -> UsageError:
-        """Return the error of a user who allows none of them."""
-        return leak_error(
+    The record is that of `membership_record`, None for a model without one, and `leaks` one of
+    `featx.audit.findings.LEAKS`.
+    """
+    patients = matrix.patients if matrix.patients_known else None
+    sources = original_views(matrix), tuning_members(matrix)
+    members, findings = find_members(record, matrix.names, matrix.digests, patients, *sources)
+    if leaks == "allow" or not members.any():
+        return matrix, findings
+    found = [finding for finding in findings if finding.severity == "leak"]
+    if leaks == "error":
+        raise leak_error(
             "the model was trained on some of these images, so every score would be too good",
-            [finding for finding in self.findings if finding.severity == "leak"],
+            found,
             "leave these images out",
             "continue with a warning",
         )
+    if members.all():
+        raise UsageError(
+            "the model was trained on all of these images or their patients, so none is left; "
+            "give other images"
+        )
+    rest = [finding for finding in findings if finding not in found]
+    rest += find_where("trained-on-left-out", "warning", matrix.names, members)
+    return matrix.select_images(np.flatnonzero(~members)), rest
 
 
 def find_members(
@@ -132,23 +123,22 @@ def find_members(
     patients: npt.NDArray[np.str_] | None,
     features: Blocks | None = None,
     tuned: Mask | None = None,
-) -> Members:
-    """Find the images, and patients where known, that a model was trained on.
+) -> tuple[Mask, list[Finding]]:
+    """Find the images that a model was trained on, and those of such patients where known.
 
-    The record is that of `membership_record`, None for a model without one; `tuned` are the images
-    that `tuning_members` finds.
+    `tuned` are the images that `tuning_members` finds.
 
     Examples
     --------
     >>> record = membership_record(["ab" * 32, "cd" * 32], None)
-    >>> [each.text for each in find_members(record, ["x.png"], ["ab" * 32], None).findings]
+    >>> [each.text for each in find_members(record, ["x.png"], ["ab" * 32], None)[1]]
     ['1 image is among the training images of the model.']
-    >>> [each.kind for each in find_members(None, ["x.png"], ["ab" * 32], None).findings]
+    >>> [each.kind for each in find_members(None, ["x.png"], ["ab" * 32], None)[1]]
     ['training-unknown']
     """
-    none = np.zeros(len(names), dtype=bool)
     if record is None:
-        return Members(names, none, none, [Finding("training-unknown", "warning", len(names))])
+        unknown = Finding("training-unknown", "warning", len(names))
+        return np.zeros(len(names), dtype=bool), [unknown]
     images = np.isin(digest_codes(digests), record["images"])
     found = find_where("trained-on-images", "leak", names, images)
     adapted = np.isin(digest_codes(digests), record.get("adapted", ()))
@@ -161,15 +151,13 @@ def find_members(
         found += find_where("tuned-on-images", "leak", names, tuned)
         images = images | tuned
     if patients is None or "patients" not in record:
-        return Members(names, images, none, found)
+        return images, found
     known = _known_patients(record, patients)
     if known is None:
         number = len(np.unique(patients))
-        found.append(Finding("patients-not-compared", "information", number))
-        return Members(names, images, none, found)
+        return images, [*found, Finding("patients-not-compared", "information", number)]
     shared = [f"patient {name}" for name in np.unique(patients[known])]
-    found += make_finding("trained-on-patients", "leak", shared)
-    return Members(names, images, known, found)
+    return images | known, [*found, *make_finding("trained-on-patients", "leak", shared)]
 
 
 def tuning_members(matrix: FeatureMatrix) -> Mask:

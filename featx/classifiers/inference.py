@@ -12,12 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from featx.audit.findings import LEAKS, Finding
-from featx.audit.membership import (
-    find_members,
-    original_views,
-    quantizing_members,
-    tuning_members,
-)
+from featx.audit.membership import quantizing_members, without_members
 from featx.audit.pixels import facts_of_images, pixel_findings
 from featx.audit.typicality import find_untypical
 from featx.classifiers.predictions import Predictions
@@ -245,7 +240,7 @@ def audited(
         raise unknown_name("way to treat leaks", leaks, LEAKS)
     kept = _kept_by(model)
     matrix = extract_for(model, images, views, kept, **settings)
-    matrix, findings = _compared_with_training(model, matrix, leaks)
+    matrix, findings = without_members(model.membership_, matrix, leaks)
     probabilities = model.predict_images(matrix)
     readable = images.select(np.isin(images.names, matrix.names))
     cache = ExtractionConfig(cache=settings.get("cache")).cache_folder
@@ -273,25 +268,6 @@ def audited(
     if rule is not None:
         return rule.apply(found, [units[name] for name in found.names])
     return found.decide(threshold)
-
-
-def _compared_with_training(
-    model: FeatureClassifier, matrix: FeatureMatrix, leaks: str
-) -> tuple[FeatureMatrix, list[Finding]]:
-    """Find the images that a model was trained on; refuse or leave them out on demand."""
-    members = find_members(
-        model.membership_,
-        matrix.names,
-        matrix.digests,
-        matrix.patients if matrix.patients_known else None,
-        original_views(matrix),
-        tuning_members(matrix),
-    )
-    if members.any() and leaks == "error":
-        raise members.error()
-    if members.any() and leaks == "drop":
-        return matrix.select_images(members.others()), members.left_out()
-    return matrix, members.findings
 
 
 def extract_for(

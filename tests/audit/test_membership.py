@@ -134,10 +134,10 @@ def test_sketches_do_not_depend_on_the_order_or_on_rounding(generator):
     assert (np.bitwise_xor(record["sketches"], again["sketches"]) > 0).sum() <= 1
     noisy = features * (1 + 1e-4 * generator.normal(size=features.shape)).astype(np.float32)
     names = list("x" * 60)
-    members = find_members(record, names, ["new"] * 60, None, lambda: iter([noisy]))
-    assert kinds(members.findings) == [("trained-on-copies", 60)]
+    _, found = find_members(record, names, ["new"] * 60, None, lambda: iter([noisy]))
+    assert kinds(found) == [("trained-on-copies", 60)]
     others = generator.normal(size=(500, 300)).astype(np.float32)
-    assert not find_members(record, ["x"] * 500, ["n"] * 500, None, lambda: iter([others])).any()
+    assert not find_members(record, ["x"] * 500, ["n"] * 500, None, lambda: iter([others]))[0].any()
 
 
 def test_patients_are_compared_only_under_the_same_secret(model, images, monkeypatch, caplog):
@@ -175,4 +175,4 @@ def test_an_unwritable_home_keeps_no_patients(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
     record = membership_record(["aa"], np.array(["p"]))
     assert list(record) == ["images"]
-    assert not find_members(record, ["x"], ["bb"], np.array(["p"])).findings
+    assert not find_members(record, ["x"], ["bb"], np.array(["p"]))[1]
