@@ -15,6 +15,7 @@ gradients and need 0.95: at 28 x 28, different images reach 0.91.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -36,20 +37,19 @@ _BLOCK = 2048
 
 
 def exact_pairs(contents: npt.NDArray[np.str_]) -> Pairs:
-    """List exact duplicates by digest, each paired with the first; empty digests equal nothing.
+    """List all pairs of exact duplicates by digest; empty digests equal nothing.
 
     Examples
     --------
     >>> exact_pairs(np.array(["a", "b", "a", "", "", "a"]))
-    [(0, 2), (0, 5)]
+    [(0, 2), (0, 5), (2, 5)]
     """
-    first: dict[str, int] = {}
-    pairs = []
+    groups: dict[str, list[int]] = {}
     for index, content in enumerate(contents.tolist()):
-        original = first.setdefault(content, index)
-        if content and original != index:
-            pairs.append((original, index))
-    return pairs
+        groups.setdefault(content, []).append(index)
+    equal = [group for content, group in groups.items() if content and len(group) > 1]
+    equal.sort(key=lambda group: group[1])
+    return [pair for group in equal for pair in combinations(group, 2)]
 
 
 def near_pairs(images: Sequence[ImageDataset], fingerprints: Fingerprints) -> Pairs:

@@ -132,7 +132,7 @@ def inspect_images(
     fingerprints = take_fingerprints(sets)
     # Blank images are equal, but do not identify a patient.
     blank = (fingerprints.facts & CONSTANT) > 0
-    exact = _expand([pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]])
+    exact = [pair for pair in exact_pairs(fingerprints.contents) if not blank[pair[0]]]
     near = near_pairs(sets, fingerprints)
     own = [pair for pair in exact + near if max(pair) < len(images)]
     joined = replace(images, patients=join_patients(images.patients, own)) if own else images
@@ -190,14 +190,6 @@ def find_leaks(inspection: Inspection, in_test: Mask) -> Mask:
         if min(i, j) < n <= max(i, j):
             tainted[min(i, j)] = True
     return np.isin(patients, patients[tainted]) & ~in_test
-
-
-def _expand(exact: Pairs) -> Pairs:
-    """Pair all images of equal content, not only with the first."""
-    groups: dict[int, list[int]] = {}
-    for first, other in exact:
-        groups.setdefault(first, [first]).append(other)
-    return [pair for group in groups.values() for pair in combinations(group, 2)]
 
 
 def _duplicates_across(

@@ -157,18 +157,12 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _costs(costs: Sequence[Costs]) -> Costs:
     """Add up fits; features are extracted once, at most those of the finding with most images."""
-
-    def of(name: str) -> list[Any]:
-        return [value for each in costs if (value := getattr(each, name)) is not None]
-
-    return Costs(
-        seconds_extract=max(of("seconds_extract"), default=None),
-        seconds_fit=sum(of("seconds_fit")) if of("seconds_fit") else None,
-        n_features=max(of("n_features"), default=None),
-        parameters=max(of("parameters"), default=None),
-        images_per_second=max(of("images_per_second"), default=None),
-        peak_memory=max(of("peak_memory"), default=None),
-    )
+    found: dict[str, Any] = {}
+    for name in Costs.__dataclass_fields__:
+        known = [value for each in costs if (value := getattr(each, name)) is not None]
+        combine = sum if name == "seconds_fit" else max
+        found[name] = combine(known) if known else None
+    return Costs(**found)
 
 
 def _common(settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

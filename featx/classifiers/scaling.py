@@ -8,12 +8,11 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.backbones.tuned import TUNED
 
-__all__ = ["BlockScaler", "Blocks", "share_scales", "tuned_blocks", "with_blocks"]
+__all__ = ["BlockScaler", "Blocks", "share_scales", "tuned_blocks"]
 
 Blocks = tuple[tuple[int, int], ...]
 """Of each block of columns, the first and the one after the last."""
@@ -52,10 +51,3 @@ def tuned_blocks(feature_names: Sequence[str]) -> Blocks:
             found.append((start, stop))
         start = stop
     return tuple(found)
-
-
-def with_blocks(pipeline: Pipeline, blocks: Blocks) -> Pipeline:
-    """Let the columns of each block share one scale in a pipeline that is not fitted."""
-    if blocks and "scale" in pipeline.named_steps:
-        pipeline.set_params(scale=BlockScaler(blocks))
-    return pipeline

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.utils.class_weight import compute_class_weight
 
 from featx.classifiers.clinical import ColumnPlaces
-from featx.classifiers.scaling import Blocks, tuned_blocks, with_blocks
+from featx.classifiers.scaling import Blocks, BlockScaler, tuned_blocks
 from featx.datasets.splitting import patient_folds
 from featx.errors import UsageError
 from featx.features.lazy_rows import row_blocks
@@ -52,7 +52,9 @@ class TrainingSet:
     def pipeline(self, spec: ClassifierSpec, rows: int, random_state: int) -> Pipeline:
         """Return an unfitted pipeline of a classifier for some rows of these features."""
         width = self.X.shape[1] if self.places is None else self.places.images
-        pipeline = with_blocks(spec.make((rows, width), random_state), self.blocks)
+        pipeline = spec.make((rows, width), random_state)
+        if self.blocks and "scale" in pipeline.named_steps:
+            pipeline.set_params(scale=BlockScaler(self.blocks))
         return pipeline if self.places is None else self.places.pipeline(pipeline)
 
     @cached_property
