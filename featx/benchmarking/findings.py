@@ -25,12 +25,13 @@ from featx.benchmarking.finding_labels import (
 )
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
-from featx.benchmarking.table import BenchmarkTable, ranked
+from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError
 from featx.metrics.scores import FEWEST_PATIENTS
 from featx.reporting.notes import Note
-from featx.reporting.results_folder import FINDINGS, Results, part_names
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results_folder import FINDINGS
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ def check_findings(
 class FindingsBenchmark(PartsBenchmark):
     """Runs the benchmark of each finding in a folder of its own, then averages the rows."""
 
+    kind = FINDINGS
+
     def run(
         self, images: ImageDataset, externals: Mapping[str, ImageDataset], *, overwrite: bool
     ) -> BenchmarkTable:
@@ -62,27 +65,24 @@ class FindingsBenchmark(PartsBenchmark):
         data, names, rare = split_findings(images, externals, self.config)
         _report_rare(names, rare)
         logger.info(data.split_note.text)
-        folders = part_names(names)
         train, test = _sets(data)[_TRAINING], _sets(data)[_TEST]
-        counts = [
-            {
-                "name": name,
-                "folder": folders[name],
-                **count_finding(data.splits.images, name, train, test),
-            }
-            for name in names
-        ]
         parts = {
             name: Part(
                 f"Finding {name}",
-                self.folder / FINDINGS / folders[name],
                 self._task(name, data),
                 {"finding": name},
+                count_finding(data.splits.images, name, train, test),
             )
             for name in names
         }
-        summary = partial(self._table, data, counts, rare)
-        return self.run_parts(data, parts, summary, overwrite=overwrite)
+        facts = finding_facts(data, names)
+        facts["findings_left_out"] = [asdict(each) for each in rare]
+
+        def notes(rows: list[BenchmarkRow], tables: Mapping[str, BenchmarkTable]) -> list[Note]:
+            return [*data.notes(), *_notes(names, rare, rows, tables)]
+
+        average = partial(average_rows, n_train=len(data.readable().train))
+        return self.run_parts(data, parts, facts, average, notes, overwrite=overwrite)
 
     def _task(self, name: str, data: AuditedData) -> AuditedData:
         """Return the images for which a finding is known, with its two classes."""
@@ -104,26 +104,6 @@ class FindingsBenchmark(PartsBenchmark):
             replace(data.splits, images=images, in_test=in_test, in_train=in_train),
             audit_split(own, in_test, in_train, allow_leaks=data.audit.allowed),
         )
-
-    def _table(
-        self,
-        data: AuditedData,
-        counts: list[dict[str, Any]],
-        rare: Sequence[RareFinding],
-        results: Mapping[str, Results],
-        tables: Mapping[str, BenchmarkTable],
-    ) -> BenchmarkTable:
-        """Return the averages over findings with their notes and metadata."""
-        rows = ranked(average_rows(results, len(data.readable().train)), self.config.rank_by)
-        names = [each["name"] for each in counts]
-        facts = {
-            **finding_facts(data, names),
-            "findings": counts,
-            "findings_left_out": [asdict(each) for each in rare],
-        }
-        run = self.metadata(data, finished=bool(tables))
-        notes = [*data.notes(), *_notes(names, rare, rows, tables)]
-        return BenchmarkTable(rows, notes, run | facts, findings=dict(tables))
 
 
 def split_findings(
@@ -189,7 +169,7 @@ def _positives(images: ImageDataset, names: Sequence[str]) -> dict[str, int]:
 def _notes(
     names: Sequence[str],
     rare: Sequence[RareFinding],
-    rows: Sequence[Any],
+    rows: Sequence[BenchmarkRow],
     tables: Mapping[str, BenchmarkTable],
 ) -> list[Note]:
     notes = [Note("findings", {"n": len(names), "needed": FEWEST_PATIENTS})]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,15 @@ from featx.benchmarking.data import (
 )
 from featx.benchmarking.finding_rows import average_rows
 from featx.benchmarking.parts import Part, PartsBenchmark, alarm_notes, reference_notes
-from featx.benchmarking.table import BenchmarkTable, ranked
+from featx.benchmarking.table import BenchmarkTable
 from featx.datasets.bands import Bands, divide
 from featx.datasets.dataset import ImageDataset
 from featx.errors import UsageError, listed
 from featx.metrics.scores import FEWEST_PATIENTS
 from featx.metrics.subgroups import MISSING
 from featx.reporting.notes import Note
-from featx.reporting.results_folder import GROUPS, Results, part_names
+from featx.reporting.records import BenchmarkRow
+from featx.reporting.results_folder import GROUPS
 from featx.runtime.serialization import digest_of_values
 
 logger = logging.getLogger(__name__)
@@ -193,6 +194,8 @@ def _check_two(column: str, groups: list[str], left_out: list[LeftOut]) -> None:
 class GroupsBenchmark(PartsBenchmark):
     """Runs a benchmark for each group of a column, which is its test set."""
 
+    kind = GROUPS
+
     def run(
         self, images: ImageDataset, externals: Mapping[str, ImageDataset], *, overwrite: bool
     ) -> BenchmarkTable:
@@ -202,32 +205,23 @@ class GroupsBenchmark(PartsBenchmark):
         for each in data.left_out:
             logger.warning(f"Left out of groups by {column}: {each.text}.")
         logger.info(f"Groups by {column}, each left out of training once: {', '.join(names)}.")
-        folders = part_names(names)
         parts = {
             name: Part(
                 f"{column} {name}",
-                self.folder / GROUPS / folders[name],
                 own,
                 {"left_out": {"column": column, "group": name}},
+                _count(own),
             )
             for name, own in data.groups.items()
         }
+        facts = {"groups_left_out": [asdict(each) for each in data.left_out]}
 
-        def summary(
-            results: Mapping[str, Results], tables: Mapping[str, BenchmarkTable]
-        ) -> BenchmarkTable:
-            rows = ranked(average_rows(results, column=column), self.config.rank_by)
-            run = self.metadata(data, finished=bool(tables))
-            run["groups"] = [
-                {"name": name, "folder": folders[name], **_count(own)}
-                for name, own in data.groups.items()
-            ]
-            run["groups_left_out"] = [asdict(each) for each in data.left_out]
-            notes = [*_notes(data, rows), *reference_notes(rows)]
-            notes += alarm_notes("groups-alarm", tables)
-            return BenchmarkTable(rows, notes, run, groups=dict(tables))
+        def notes(rows: list[BenchmarkRow], tables: Mapping[str, BenchmarkTable]) -> list[Note]:
+            alarms = alarm_notes("groups-alarm", tables)
+            return [*_notes(data, rows), *reference_notes(rows), *alarms]
 
-        return self.run_parts(data, parts, summary, overwrite=overwrite)
+        average = partial(average_rows, column=column)
+        return self.run_parts(data, parts, facts, average, notes, overwrite=overwrite)
 
 
 def _count(data: AuditedData) -> dict[str, Any]:
@@ -242,7 +236,7 @@ def _count(data: AuditedData) -> dict[str, Any]:
     }
 
 
-def _notes(data: GroupData, rows: list[Any]) -> list[Note]:
+def _notes(data: GroupData, rows: list[BenchmarkRow]) -> list[Note]:
     """Return the notes on how the groups were made and tested."""
     bands, first = data.bands, next(iter(data.groups.values()))
     small = {each.group for row in rows for each in row.scores.subgroups if each.is_small}

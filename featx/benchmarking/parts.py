@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from featx.benchmarking.config import BenchmarkConfig
 from featx.benchmarking.controls import KnownRows
@@ -17,29 +17,30 @@ from featx.benchmarking.evaluation import ModelEvaluator
 from featx.benchmarking.published import published_figures
 from featx.benchmarking.run_folder import prepare_folder
 from featx.benchmarking.runner import BenchmarkRunner, run_metadata
-from featx.benchmarking.table import BenchmarkTable
+from featx.benchmarking.table import BenchmarkTable, ranked
 from featx.benchmarking.unit_rows import UnitRows
 from featx.reporting.notes import Note
 from featx.reporting.page import PAGE, write_page
 from featx.reporting.records import BenchmarkRow
-from featx.reporting.results_folder import Results, read_results
+from featx.reporting.results_folder import Results, part_names, read_results
 
 if TYPE_CHECKING:
     from distributed import Client
 
 logger = logging.getLogger(__name__)
 
-Summary = Callable[[Mapping[str, Results], Mapping[str, BenchmarkTable]], BenchmarkTable]
-
 
 @dataclass(frozen=True)
 class Part:
-    """One of several benchmarks: its name in the log, folder, images, and facts for `run.json`."""
+    """One of several benchmarks: its name in the log, images, and facts for its `run.json`.
+
+    `counts` are listed in that of the whole.
+    """
 
     title: str
-    folder: Path
     data: AuditedData
     facts: Mapping[str, Any]
+    counts: Mapping[str, Any]
 
 
 @dataclass
@@ -51,36 +52,53 @@ class PartsBenchmark:
     client: Client | None = None
     known_rows: KnownRows = field(default_factory=dict)
     started: datetime = field(default_factory=partial(datetime.now, UTC))
+    # Folder of the parts, and their name in ``run.json`` and in the table.
+    kind: ClassVar[str]
 
     def run_parts(
-        self, data: RunData, parts: Mapping[str, Part], summary: Summary, *, overwrite: bool
+        self,
+        data: RunData,
+        parts: Mapping[str, Part],
+        facts: Mapping[str, Any],
+        average: Callable[[Mapping[str, Results]], list[BenchmarkRow]],
+        notes: Callable[[list[BenchmarkRow], Mapping[str, BenchmarkTable]], list[Note]],
+        *,
+        overwrite: bool,
     ) -> BenchmarkTable:
-        """Run each part, and write the table and page that `summary` makes of them."""
+        """Run each part, and write a table of averages with the page of all."""
+        names = part_names([*parts])
+        folders = {name: self.folder / self.kind / own for name, own in names.items()}
+        facts = {
+            "published": published_figures() if self.config.published else [],
+            self.kind: [{"name": n, "folder": names[n], **p.counts} for n, p in parts.items()],
+            **facts,
+        }
         prepare_folder(self.folder, self.config, data, overwrite=overwrite)
         for part in parts.values() if self.config.unit is not None else ():
             # Fail before features are extracted.
             UnitRows.of(str(self.config.unit), part.data.readable())
-        for part in parts.values():
-            prepare_folder(part.folder, self.config, part.data, overwrite=overwrite)
+        for name, part in parts.items():
+            prepare_folder(folders[name], self.config, part.data, overwrite=overwrite)
+
+        def averaged(tables: dict[str, BenchmarkTable]) -> BenchmarkTable:
+            results = {name: read_results(folders[name]) for name in tables}
+            rows = ranked(average(results), self.config.rank_by)
+            run = run_metadata(self.config, data, self.started, finished=bool(tables))
+            of_parts: dict[str, Any] = {self.kind: tables}
+            return BenchmarkTable(rows, notes(rows, tables), {**run, **facts}, **of_parts)
+
         (self.folder / PAGE).unlink(missing_ok=True)
-        unfinished = summary({}, {})
+        unfinished = averaged({})
         unfinished.notes.insert(0, Note("unfinished", {"rows": 0}))
         unfinished.save(self.folder)
-        tables = {name: self._run(part) for name, part in parts.items()}
-        table = summary({n: read_results(part.folder) for n, part in parts.items()}, tables)
+        table = averaged({name: self._run(part, folders[name]) for name, part in parts.items()})
         table.save(self.folder)
         write_page(self.folder, self.folder / PAGE)
         return table
 
-    def metadata(self, data: RunData, *, finished: bool) -> dict[str, Any]:
-        """Return the plain values of ``run.json`` that all such runs have."""
-        published = published_figures() if self.config.published else []
-        run = run_metadata(self.config, data, self.started, finished=finished)
-        return {**run, "published": published}
-
-    def _run(self, part: Part) -> BenchmarkTable:
+    def _run(self, part: Part, folder: Path) -> BenchmarkTable:
         logger.info(f"{part.title}: {part.data.split_note.text}")
-        evaluator = ModelEvaluator(self.config, part.data.splits.images.class_names, part.folder)
+        evaluator = ModelEvaluator(self.config, part.data.splits.images.class_names, folder)
         runner = BenchmarkRunner(
             self.config,
             part.data,
