@@ -23,7 +23,7 @@ from featx.classifiers.decision_scores import (
 from featx.classifiers.parallel import n_workers, run_all
 from featx.classifiers.registry import ClassifierSpec
 from featx.classifiers.shared_fits import PreparedFold, SharedFits
-from featx.classifiers.training_set import Fold, Indices, TrainingSet, check_varies, row_weights
+from featx.classifiers.training_set import Fold, Indices, TrainingSet
 from featx.runtime.progress import progress
 
 # Memory of all shared fits together; beyond it fewer run at once, or nothing is shared.
@@ -164,16 +164,13 @@ def _prepare(
 ) -> PreparedFold:
     pipeline = training.pipeline(spec, len(rows), random_state)
     shared = Pipeline(pipeline.steps[:-1])
-    image = training.image[rows]
-    labels = training.labels[image]
     held_out, position = _rows_and_positions(training, validation)
-    X = training.X[rows]
-    check_varies(X)
+    X, labels, weights = training.fit_arguments(rows, weighted=spec.weighted)
     return PreparedFold(
         classifier=pipeline.steps[-1][1],
         training=shared.fit_transform(X),
         training_labels=labels,
-        weights=row_weights(labels, image) if spec.weighted else None,
+        weights=weights,
         validation=shared.transform(training.X[held_out]),
         validation_image=position,
     )
@@ -189,14 +186,9 @@ def _refit(
 ) -> Pipeline | Scores:
     """Return the pipeline, or where images are held out, their scores."""
     rows = training.rows_of(images)
-    image = training.image[rows]
-    labels = training.labels[image]
     pipeline = training.pipeline(spec, len(rows), random_state)
-    pipeline[-1].set_params(**spec.of_rows(parameters, image))
-    weights = row_weights(labels, image) if spec.weighted else None
-    X = training.X[rows]
-    check_varies(X)
-    fit_pipeline(pipeline, X, labels, weights)
+    pipeline[-1].set_params(**spec.of_rows(parameters, training.image[rows]))
+    fit_pipeline(pipeline, *training.fit_arguments(rows, weighted=spec.weighted))
     if validation is None:
         return pipeline
     held_out, position = _rows_and_positions(training, validation)

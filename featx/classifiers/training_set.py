@@ -57,6 +57,15 @@ class TrainingSet:
             pipeline.set_params(scale=BlockScaler(self.blocks))
         return pipeline if self.places is None else self.places.pipeline(pipeline)
 
+    def fit_arguments(
+        self, rows: Indices, *, weighted: bool
+    ) -> tuple[npt.NDArray, Indices, npt.NDArray[np.float64] | None]:
+        """Return features, labels and weights of some rows, the last where a fit takes them."""
+        image = self.image[rows]
+        X, labels = self.X[rows], self.labels[image]
+        check_varies(X)
+        return X, labels, row_weights(labels, image) if weighted else None
+
     @cached_property
     def order_of_view(self) -> Indices:
         """Number of earlier rows of the same image, shape (n_rows,)."""
