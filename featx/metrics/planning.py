@@ -207,15 +207,14 @@ def plan(
             f"the pilot's design effect is that of {own:g} images per patient; give design_effect "
             f"for images_per_patient={images_per_patient:g}"
         )
-    start = replace(
-        base,
-        expected=_given(expected, base.expected),
-        prevalence=_given(prevalence, base.prevalence),
-        images_per_patient=_given(images_per_patient, base.images_per_patient),
-        design_effect=_given(design_effect, base.design_effect),
-        difference=difference,
-        power=None if difference is None else power,
-    )
+    given: dict[str, Any] = {
+        "expected": expected,
+        "prevalence": prevalence,
+        "images_per_patient": images_per_patient,
+        "design_effect": design_effect,
+    }
+    start = replace(base, **{name: value for name, value in given.items() if value is not None})
+    start = replace(start, difference=difference, power=None if difference is None else power)
     if math.isnan(start.design_effect):
         start = replace(start, design_effect=start.images_per_patient)
     if metric == "accuracy" and math.isnan(start.prevalence):
@@ -289,10 +288,6 @@ def measure_pilot(
         value, effect = float(correct.mean()), design_effect(correct, numbers[among])
     patients = len(np.unique(numbers))
     return Plan(metric, value, float(positive.mean()), len(positive) / patients, effect, patients)
-
-
-def _given(value: float | None, otherwise: float) -> float:
-    return otherwise if value is None else value
 
 
 def _fewest(suffices: Callable[[int], bool], least: int) -> int:
