@@ -138,9 +138,8 @@ def shortcut_notes(rows: Sequence[BenchmarkRow]) -> list[Note]:
     models = (row.auc for row in measured if row.kind not in ("control", "adapted", "unit"))
     best = max(models, default=1.0)
     areas = [row.estimates["auc"] for row in permuted]
-    return [
-        *(Note("permuted", {"auc": a.value, "low": a.low}) for a in areas if a.low > 0.5),
-    ] + [
+    notes = [Note("permuted", {"auc": a.value, "low": a.low}) for a in areas if a.low > 0.5]
+    return notes + [
         Note("shortcut", {"model": row.backbone, "auc": row.auc, "best": best})
         for row in measured
         if row.kind == "control"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,31 +85,19 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             If there are no results in the folder.
         """
         results = read_results(folder)
-        findings, groups = (
-            (
-                {n: cls.load(p) for n, p in part_folders(folder, results.run, kind).items()}
-                for kind in (FINDINGS, GROUPS)
-            )
+        parts: dict[str, Any] = {
+            kind: {n: cls.load(p) for n, p in part_folders(folder, results.run, kind).items()}
+            for kind in (FINDINGS, GROUPS)
             if results.rows
-            else ({}, {})
-        )
-        return cls(
-            rows=results.rows,
-            notes=results.notes,
-            run=dict(results.run),
-            predictions=results.predictions,
-            findings=findings,
-            groups=groups,
-        )
+        }
+        run = dict(results.run)
+        return cls(results.rows, results.notes, run, results.predictions, **parts)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
         return self.rows[index]
-
-    def __iter__(self) -> Iterator[BenchmarkRow]:
-        return iter(self.rows)
 
     def __repr__(self) -> str:
         names = "".join(f"\n  {row.label}: AUC {row.estimates['auc']}" for row in self.rows)
