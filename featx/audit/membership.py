@@ -29,18 +29,6 @@ from featx.errors import FeatxError, UsageError
 from featx.features.columns import image_part
 from featx.features.matrix import FeatureMatrix
 
-__all__ = [
-    "SKETCH_BYTES",
-    "digest_codes",
-    "find_members",
-    "membership_record",
-    "original_rows",
-    "original_views",
-    "quantizing_members",
-    "tuning_members",
-    "without_members",
-]
-
 # Each call reads the rows again, block by block.
 Blocks = Callable[[], Iterator[npt.NDArray[np.float32]]]
 Codes = npt.NDArray[np.int64]

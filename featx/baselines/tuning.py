@@ -13,8 +13,6 @@ from featx.baselines.registry import FINETUNED
 from featx.baselines.train import train
 from featx.datasets.dataset import ImageDataset
 
-__all__ = ["tune"]
-
 
 def tune(
     images: ImageDataset, backbone: str, folder: Path, **settings: Any

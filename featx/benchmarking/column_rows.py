@@ -22,8 +22,6 @@ from featx.features.columns import (
 )
 from featx.features.matrix import FeatureMatrix
 
-__all__ = ["JOINED", "ColumnRows", "column_values"]
-
 logger = logging.getLogger(__name__)
 
 JOINED = f"+{COLUMNS}"

@@ -16,8 +16,6 @@ from featx.metrics.scores import Scores, Subgroup
 from featx.reporting.notes import Note
 from featx.reporting.records import BenchmarkRow
 
-__all__ = ["DividedSets"]
-
 logger = logging.getLogger(__name__)
 
 Values = list[dict[str, Any]]

@@ -18,8 +18,6 @@ from featx.classifiers.predictions import Predictions
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.records import FUSED, BenchmarkRow, Costs
 
-__all__ = ["FusedRows"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -14,17 +14,6 @@ from featx.reporting.differences import comparable, pick_reference, validation_u
 from featx.reporting.notes import Note
 from featx.reporting.records import FITTED, FUSED, BenchmarkRow
 
-__all__ = [
-    "curve_notes",
-    "few_patients_notes",
-    "robustness_notes",
-    "row_notes",
-    "shift_notes",
-    "shortcut_notes",
-    "subgroup_notes",
-    "typicality_notes",
-]
-
 # A control that reaches this proportion of the way from chance to the best model is near it.
 NEAR_BEST = 0.8
 

@@ -23,8 +23,6 @@ from featx.errors import UsageError, check_names
 from featx.features.columns import columns_recipe, parse_covariates
 from featx.runtime.serialization import plain_json
 
-__all__ = ["open_sets", "record_again"]
-
 logger = logging.getLogger(__name__)
 
 # Settings that decide which images a run has, and how they are split.

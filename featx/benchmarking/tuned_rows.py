@@ -16,8 +16,6 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.splitting import hold_out
 from featx.runtime.versions import library_versions
 
-__all__ = ["TunedData", "split_for_tuning", "tune_backbones"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -23,8 +23,6 @@ from featx.errors import UsageError
 from featx.features.matrix import FeatureMatrix
 from featx.reporting.records import BenchmarkRow, Costs, UnitDecision
 
-__all__ = ["UnitRows", "hash_units"]
-
 logger = logging.getLogger(__name__)
 
 Units = Mapping[str, str]

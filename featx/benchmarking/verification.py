@@ -35,8 +35,6 @@ from featx.reporting.table_formats import to_csv
 from featx.runtime.kinds import expect
 from featx.runtime.serialization import plain_json
 
-__all__ = ["Mismatch", "Verification", "verify"]
-
 # Other processors and libraries round otherwise.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
 

@@ -10,8 +10,6 @@ from sklearn.pipeline import Pipeline
 
 from featx.features.columns import columns_recipe_of
 
-__all__ = ["WEIGHT", "ColumnPlaces"]
-
 WEIGHT = 6.0
 """Scale of a standardized column beside the image features, of which there are a thousand or more.
 

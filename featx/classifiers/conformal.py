@@ -8,8 +8,6 @@ import numpy.typing as npt
 from featx.classifiers.classifier import FeatureClassifier
 from featx.errors import UsageError
 
-__all__ = ["conformal_sets"]
-
 
 def conformal_sets(
     model: FeatureClassifier, probabilities: npt.NDArray[np.float64], coverage: float

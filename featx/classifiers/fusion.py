@@ -27,8 +27,6 @@ from featx.features.matrix import FeatureMatrix
 from featx.metrics.operating_point import OperatingPoint
 from featx.metrics.ranking import ranked
 
-__all__ = ["FusedClassifier", "fuse_models", "linear_decision"]
-
 
 class FusedClassifier(FeatureClassifier):
     """Average the calibrated log-odds of fitted models; `fuse_models` makes one."""

@@ -39,19 +39,6 @@ from featx.runtime.versions import check_known_changes, decisive_versions
 if TYPE_CHECKING:
     from featx.classifiers.classifier import FeatureClassifier
 
-__all__ = [
-    "audited",
-    "check_class_names",
-    "evaluate",
-    "extract_for",
-    "loaded",
-    "log_findings",
-    "needed_columns",
-    "predict",
-    "scored",
-    "training_views",
-]
-
 logger = logging.getLogger(__name__)
 
 

@@ -12,8 +12,6 @@ from sklearn.preprocessing import StandardScaler
 
 from featx.backbones.tuned import TUNED
 
-__all__ = ["BlockScaler", "Blocks", "share_scales", "tuned_blocks"]
-
 Blocks = tuple[tuple[int, int], ...]
 """Of each block of columns, the first and the one after the last."""
 

@@ -18,8 +18,6 @@ from featx.datasets.rules import PATIENT
 from featx.errors import UsageError
 from featx.metrics.operating_point import OperatingPoint, Threshold
 
-__all__ = ["COMBINATIONS", "UnitRule", "check_units", "rule_of", "units_of"]
-
 COMBINATIONS = ("mean", "max")
 """How the log-odds of images are combined; the first of equally good ones is chosen."""
 
