@@ -277,8 +277,11 @@ def split_findings(
 
 def finding_facts(data: AuditedData, names: Sequence[str]) -> dict[str, Any]:
     """Return what `run.json` says of images with several findings in place of classes."""
-    flow = data.flow(lambda images: _positives(images, names))
-    return {"class_names": [], "flow": flow}
+
+    def positives(images: ImageDataset) -> dict[str, int]:
+        return {name: int((images.columns[name] == "1").sum()) for name in names}
+
+    return {"class_names": [], "flow": data.flow(positives)}
 
 
 def _leave_out_early(
@@ -312,10 +315,6 @@ def _report_rare(names: Sequence[str], rare: Sequence[RareFinding]) -> None:
         )
     if rare:
         logger.warning(f"Findings of too few patients are left out: {listed}.")
-
-
-def _positives(images: ImageDataset, names: Sequence[str]) -> dict[str, int]:
-    return {name: int((images.columns[name] == "1").sum()) for name in names}
 
 
 def _notes(

@@ -111,22 +111,11 @@ class SmoothForest(RandomForestClassifier):
     def predict_proba(self, X: Any) -> Floats:
         """Return the mean over trees of the class proportions in leaves."""
         check_is_fitted(self)
-        trees = [each.tree_ for each in self.estimators_]
-        table = TreeTable.of(
-            [
-                (
-                    tree.children_left,
-                    tree.children_right,
-                    tree.feature,
-                    tree.threshold,
-                    _proportions(tree.value[:, 0]) / len(trees),
-                )
-                for tree in trees
-            ]
-        )
+        parts = []
+        for tree in (each.tree_ for each in self.estimators_):
+            counts = tree.value[:, 0]
+            value = counts / counts.sum(axis=1, keepdims=True) / len(self.estimators_)
+            children = tree.children_left, tree.children_right
+            parts.append((*children, tree.feature, tree.threshold, value))
         rows = np.asarray(check_rows(self, X), dtype=np.float32)
-        return table.sums(rows, self.half_widths_)
-
-
-def _proportions(values: Floats) -> Floats:
-    return values / values.sum(axis=1, keepdims=True)
+        return TreeTable.of(parts).sums(rows, self.half_widths_)

@@ -63,7 +63,8 @@ def available_memory() -> int:
 
     Page cache counts as free, since the system reclaims it.
     """
-    return max(0, min([_machine(), *_resource_limits(), *_control_groups()]))
+    machine = _field(_PROC / "meminfo", "MemAvailable") or posix.physical_memory()
+    return max(0, min([machine, *_resource_limits(), *_control_groups()]))
 
 
 @contextmanager
@@ -95,10 +96,6 @@ def start_memory_watch() -> None:
 def peak_memory() -> int:
     """Return the peak memory of this process since the watch was started, in bytes."""
     return _status("VmHWM") or posix.peak_memory()
-
-
-def _machine() -> int:
-    return _field(_PROC / "meminfo", "MemAvailable") or posix.physical_memory()
 
 
 def _resource_limits() -> Iterator[int]:

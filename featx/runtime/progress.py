@@ -35,7 +35,7 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
     ...         advance()
     """
     if logging.getLogger("featx").level > logging.INFO or total == 0:
-        yield _nothing
+        yield lambda *_, **__: None
         return
     # Imported here because it brings asyncio, which a prediction of one image has no use for.
     from tqdm.auto import tqdm
@@ -61,10 +61,6 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
             bar.update(steps)
 
         yield advance
-
-
-def _nothing(steps: int = 1, note: str = "") -> None:
-    pass
 
 
 def _in_notebook() -> bool:
