@@ -41,7 +41,6 @@ class Refit:
 
     plan: FitPlan
     parameters: dict[str, Any]
-    calibrated_by: str
 
     @classmethod
     def of(
@@ -50,7 +49,7 @@ class Refit:
         """Plan the fit to images at these positions."""
         training = TrainingSet.of(select_images(train, images, config))
         plan = plan_fits(get_classifier(row.classifier), training, config)
-        return cls(plan, row.settings["chosen"], config.calibration)
+        return cls(plan, row.settings["chosen"])
 
     @cached_property
     def _search(self) -> Search:
@@ -67,7 +66,7 @@ class Refit:
 
     @cached_property
     def _calibration(self) -> Calibration:
-        return calibrate(self.calibrated_by, self._out_of_fold, self.labels)
+        return calibrate(self.plan.config.calibration, self._out_of_fold, self.labels)
 
     def out_of_fold(self) -> npt.NDArray[np.float64]:
         """Return calibrated probabilities of the training images, out of fold."""
