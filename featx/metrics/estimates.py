@@ -178,11 +178,8 @@ def balanced_accuracy(
     images.check_both()
     called = images.predicted(y_pred, threshold)
     task = TwoWayTask(images.positive, called.astype(np.float64), called)
-    parts = [
-        images.proportion(outcome, among)
-        for outcome, among in (task.proportions[n] for n in ("sensitivity", "specificity"))
-    ]
     names = ("sensitivity", "specificity")
+    parts = [images.proportion(*task.proportions[name]) for name in names]
     return mean_interval(parts, proportion_influences([task], names, images.patients))
 
 
