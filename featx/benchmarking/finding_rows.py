@@ -118,6 +118,11 @@ def _scores(
     metrics = macro_average(parts)
     if not complete:
         metrics = dict.fromkeys(metrics, Interval.undefined())
+    subgroups: tuple[Subgroup, ...] = ()
+    if column and not external:
+        # Figures of each group that was left out, of other models each.
+        small = {group: (s.fewest_patients or 0) < FEWEST_PATIENTS for group, s in found.items()}
+        subgroups = tuple(Subgroup(column, group, s, small[group]) for group, s in found.items())
     known = all(scores.n_patients is not None for scores in found.values())
     fewest = [s.fewest_patients for s in found.values() if s.fewest_patients is not None]
     return Scores(
@@ -125,16 +130,8 @@ def _scores(
         n=len(names),
         n_patients=len({patient for part in parts for patient in part.patients}) if known else None,
         per_class={} if column else {name: scores.metrics for name, scores in found.items()},
-        subgroups=_subgroups(column, found) if column and not external else (),
+        subgroups=subgroups,
         fewest_patients=min(fewest, default=None),
-    )
-
-
-def _subgroups(column: str, found: Mapping[str, Scores]) -> tuple[Subgroup, ...]:
-    """Return the figures of each group that was left out; they are of other models each."""
-    return tuple(
-        Subgroup(column, group, scores, (scores.fewest_patients or 0) < FEWEST_PATIENTS)
-        for group, scores in found.items()
     )
 
 

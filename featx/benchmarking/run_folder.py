@@ -69,7 +69,8 @@ def _differences(
     ]
     if _images_differ(old, data):
         causes = [f"{n} {then[n]!r}, now {now[n]!r}" for n in changed if n in _OF_IMAGES]
-        counts = [_counted(flow) for flow in (old.get("flow", []), data.flow())]
+        flows = old.get("flow", []), data.flow()
+        counts = [f"{f[0]['images']:,} images" if f else "images not counted" for f in flows]
         what = "other images, labels, patients or splits"
         reason = "; ".join(causes) or (
             f"{counts[0]}, now {counts[1]}" if len({*counts}) > 1 else ""
@@ -93,10 +94,6 @@ def _images_differ(old: Mapping[str, Any], data: RunData) -> bool:
     # Early versions stored counts only, under other names of steps.
     counts = [[step["images"] for step in flow] for flow in (old.get("flow", []), data.flow())]
     return counts[0] != counts[1]
-
-
-def _counted(flow: list[dict[str, Any]]) -> str:
-    return f"{flow[0]['images']:,} images" if flow else "images not counted"
 
 
 def _is_of(row: BenchmarkRow, config: BenchmarkConfig) -> bool:

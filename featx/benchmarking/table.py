@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.benchmarking import published
 from featx.classifiers.predictions import Predictions
+from featx.errors import MissingExtraError
 from featx.reporting.notes import Note, write_notes
 from featx.reporting.page import table_to_html
 from featx.reporting.records import BenchmarkRow
@@ -146,8 +147,6 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
             try:
                 from matplotlib import pyplot
             except ImportError as error:
-                from featx.errors import MissingExtraError
-
                 raise MissingExtraError("a figure", "featx[figures]") from error
             ax = pyplot.subplots()[1]
         draw_roc(ax, panel)
@@ -164,8 +163,6 @@ class BenchmarkTable(Sequence[BenchmarkRow]):
         try:
             import pandas as pd
         except ImportError as error:
-            from featx.errors import MissingExtraError
-
             raise MissingExtraError("a data frame", "pandas") from error
         return pd.DataFrame(self._plain())
 
