@@ -69,15 +69,16 @@ def _chosen_backend() -> tuple[str, str]:
     """Return the name of the back end that Keras will import, and where it was chosen."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "$KERAS_BACKEND"
-    path = _settings_file()
+    path = keras_home() / "keras.json"
     try:
         return str(json.loads(path.read_bytes())["backend"]), f'"backend" in {path}'
     except (OSError, ValueError, LookupError, TypeError):
         return "tensorflow", "Keras' default"
 
 
-def _settings_file() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "keras.json"
+def keras_home() -> Path:
+    """Return the folder of Keras' settings and downloads, without importing Keras."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
 def _check_backend(name: str, where: str) -> None:
@@ -102,10 +103,8 @@ def _explain(error: Exception) -> str:
             f"memory ran out while Keras was imported ({reason}); close other programs, or raise "
             "the limit of memory (ulimit -v)"
         )
-    return (
-        f"Keras cannot be imported ({reason}); check its settings: "
-        f"{', '.join([*sorted(given), str(_settings_file())])}"
-    )
+    settings = ", ".join([*sorted(given), str(keras_home() / "keras.json")])
+    return f"Keras cannot be imported ({reason}); check its settings: {settings}"
 
 
 @contextmanager

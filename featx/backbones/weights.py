@@ -17,9 +17,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from featx.backbones._keras import import_keras
+from featx.backbones._keras import import_keras, keras_home
 from featx.backbones.brought import AnyBackbone, Backbone
 from featx.backbones.networks import build_base, fill_from_file, fill_randomly, freeze
 from featx.backbones.opening import reopen
@@ -39,7 +39,7 @@ _CONNECTION_SECONDS = 20.0
 class Weights:
     """Location and identity of weights that are not loaded yet."""
 
-    source: Literal["imagenet", "random", "file", "tuned", "brought"]
+    # None of random ones, and of Python functions.
     path: Path | None
     digest: str
     description: str
@@ -82,7 +82,7 @@ def find_weights(
     if backbone.name.startswith(TUNED):
         return _from_tuned_file(backbone)
     if weights == "random":
-        return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
+        return Weights(None, f"random-{random_state}", f"random (seed {random_state})")
     check_weights(weights)
     if weights != "imagenet":
         return _from_file(backbone, Path(weights))
@@ -110,10 +110,10 @@ def find_local_weights(
     packaged = _packaged_file(backbone)
     if packaged is not None:
         return _from_file(backbone, packaged)
-    cached = _keras_cache() / backbone.weight_file.name
+    cached = keras_home() / "models" / backbone.weight_file.name
     # Keras leaves a partial file when a download is killed.
     if cached.is_file() and backbone.weight_file.md5 in (None, known_digest(cached, "md5")):
-        return Weights("imagenet", cached, known_digest(cached), "ImageNet, Keras' cache")
+        return Weights(cached, known_digest(cached), "ImageNet, Keras' cache")
     return None
 
 
@@ -132,7 +132,7 @@ def find_weights_again(
         found = reopen(backbone, digest, places)
         return found.name, _of_brought(found)
     path = find_tuned(backbone, digest, places)
-    return f"{TUNED}{path}", Weights("tuned", path, digest, f"tuned, {path.name}")
+    return f"{TUNED}{path}", Weights(path, digest, f"tuned, {path.name}")
 
 
 def load_base(
@@ -155,7 +155,7 @@ def load_base(
 
 
 def _of_brought(backbone: Backbone) -> Weights:
-    return Weights("brought", backbone.path, backbone.digest, backbone.title)
+    return Weights(backbone.path, backbone.digest, backbone.title)
 
 
 def _from_tuned_file(backbone: BackboneSpec) -> Weights:
@@ -165,15 +165,15 @@ def _from_tuned_file(backbone: BackboneSpec) -> Weights:
             "file of a tuned one, tuned:FILE, from the folder `tuned` of a benchmark's results"
         )
     path = Path(backbone.weight_file.name)
-    return Weights("tuned", path, known_digest(path), f"tuned, {path.name}")
+    return Weights(path, known_digest(path), f"tuned, {path.name}")
 
 
 def _from_file(backbone: BackboneSpec, path: Path) -> Weights:
     digest = known_digest(path)
     published = backbone.weight_file
     if digest == published.sha256 or (published.md5 and published.md5 == known_digest(path, "md5")):
-        return Weights("imagenet", path, digest, f"ImageNet, as published ({path.name})")
-    return Weights("file", path, digest, f"file {path.name}")
+        return Weights(path, digest, f"ImageNet, as published ({path.name})")
+    return Weights(path, digest, f"file {path.name}")
 
 
 def _directories(weights_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -199,16 +199,10 @@ def _packaged_file(backbone: BackboneSpec) -> Path | None:
     return None
 
 
-def _keras_cache() -> Path:
-    """Return the folder of Keras' downloaded weights without importing Keras."""
-    home = os.environ.get("KERAS_HOME") or "~/.keras"
-    return Path(home).expanduser() / "models"
-
-
 def _download(backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None) -> Weights:
     """Download into a temporary folder, verify, then rename into Keras' cache."""
     keras = import_keras()
-    published, cache = backbone.weight_file, _keras_cache()
+    published, cache = backbone.weight_file, keras_home() / "models"
     target = cache / published.name
     logger.info(f"Downloading the weights of {backbone.name} from {published.url}")
     try:
@@ -225,7 +219,7 @@ def _download(backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None
             Path(partial).replace(target)
     except Exception as error:  # get_file raises bare Exception where there is no route
         raise FeatxError(_not_found(backbone, weights_dir, str(error))) from error
-    return Weights("imagenet", target, known_digest(target), "ImageNet, downloaded")
+    return Weights(target, known_digest(target), "ImageNet, downloaded")
 
 
 @contextlib.contextmanager
@@ -241,7 +235,7 @@ def _connection_timeout(seconds: float) -> Iterator[None]:
 def _not_found(
     backbone: BackboneSpec, weights_dir: str | os.PathLike[str] | None, reason: str
 ) -> str:
-    name, url, cache = backbone.weight_file.name, backbone.weight_file.url, _keras_cache()
+    name, url, cache = backbone.weight_file.name, backbone.weight_file.url, keras_home() / "models"
     return (
         f"The ImageNet weights of {backbone.name} are not on this machine, and could not be "
         f"downloaded ({reason}).\n"

@@ -51,7 +51,7 @@ def fit_recipe(
     data: TrainingData, recipe: BaselineRecipe, weights: Weights | None, folder: Path | None
 ) -> tuple[BaselineRecipe, FitResult]:
     """Train the network of a recipe on images; return the recipe as used, and the result."""
-    if weights is not None and weights.source == "random":
+    if weights is not None and weights.path is None:
         recipe = replace(recipe, train_batch_norm=True)
     views = data.views.with_settings(recipe.size, policy_of(recipe.augmentation))
 

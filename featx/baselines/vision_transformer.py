@@ -33,7 +33,7 @@ def find_vit_weights(
     """Find the weights of the Vision Transformer."""
     hub = _import_hub()
     if weights == "random":
-        return Weights("random", None, f"random-{random_state}", f"random (seed {random_state})")
+        return Weights(None, f"random-{random_state}", f"random (seed {random_state})")
     if weights != "imagenet":
         folder = Path(weights)
         if not (folder / "model.weights.h5").is_file():
@@ -103,4 +103,4 @@ def _from_folder(folder: Path, size: tuple[int, int]) -> Weights:
             f"{size[0]} x {size[1]}: give that size, or none"
         )
     digest = file_digest(folder / "model.weights.h5")
-    return Weights("file", folder, digest, f"KerasHub preset {folder.name}")
+    return Weights(folder, digest, f"KerasHub preset {folder.name}")

@@ -132,9 +132,9 @@ def test_a_malicious_pickle_is_refused_and_not_run(write_torch_file, tmp_path, p
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("name", ["eval", "getattr", "__import__"])
-def test_builtins_are_refused(write_torch_file, name):
-    path, digest = write_torch_file(Bomb(getattr(__builtins__, name, None) or eval, "1"))
+@pytest.mark.parametrize("function", [eval, getattr, __import__])
+def test_builtins_are_refused(write_torch_file, function):
+    path, digest = write_torch_file(Bomb(function, "1"))
     with pytest.raises(FeatxError, match="which no tensor needs"):
         read_torch_state(path, digest)
 

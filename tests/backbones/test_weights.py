@@ -48,7 +48,7 @@ def test_an_explicit_file_is_identified_by_its_digest(tmp_path):
     path = write(tmp_path / "w.h5")
     for spelling in (path, str(path)):
         found = find_weights(MOBILENET, spelling, tmp_path)
-        assert (found.source, found.path) == ("file", path)
+        assert (found.description, found.path) == ("file w.h5", path)
         assert found.digest == hashlib.sha256(b"weights").hexdigest()
     with pytest.raises(UsageError, match="'imagnet' does not exist"):
         find_weights(MOBILENET, "imagnet")
@@ -60,7 +60,7 @@ def test_the_order_of_places(tmp_path, monkeypatch):
     published = MOBILENET.weight_file.name
     cached = write(tmp_path / "keras" / "models" / published)
     assert find_local_weights(MOBILENET).path == cached
-    assert find_local_weights(MOBILENET).source == "imagenet"
+    assert find_local_weights(MOBILENET).description == "ImageNet, Keras' cache"
 
     named_by_variable = write(tmp_path / "variable" / published)
     monkeypatch.setenv("FEATX_WEIGHTS_DIR", str(named_by_variable.parent))
@@ -68,7 +68,7 @@ def test_the_order_of_places(tmp_path, monkeypatch):
 
     named_by_flag = write(tmp_path / "flag" / "mobilenet_v2_notop.weights.h5")
     assert find_local_weights(MOBILENET, named_by_flag.parent).path == named_by_flag
-    assert find_weights(MOBILENET, weights_dir=named_by_flag.parent).source == "file"
+    assert find_weights(MOBILENET, weights_dir=named_by_flag.parent).description.startswith("file")
 
     own_name = write(tmp_path / "flag" / "mobilenetv2_notop.weights.h5")
     assert find_local_weights(MOBILENET, named_by_flag.parent).path == own_name
@@ -76,7 +76,7 @@ def test_the_order_of_places(tmp_path, monkeypatch):
 
 def test_the_package_comes_after_the_directories(tmp_path, lite0):
     packaged = find_local_weights(lite0)
-    assert packaged.source == "imagenet"
+    assert packaged.description.startswith("ImageNet, as published")
     assert packaged.digest.startswith("57934424")
     brought = write(tmp_path / "efficientnet_lite0_notop.weights.h5")
     assert find_local_weights(lite0, tmp_path).path == brought
@@ -137,7 +137,7 @@ def test_a_download_goes_into_the_cache_and_is_not_repeated(published, tmp_path,
     content = b"published weights" * 1000
     backbone = published(content, hashlib.md5(content).hexdigest())
     found = find_weights(backbone)
-    assert found.source == "imagenet"
+    assert found.description == "ImageNet, downloaded"
     assert found.path == tmp_path / "keras" / "models" / backbone.weight_file.name
     assert found.path.read_bytes() == content
     assert capsys.readouterr().out == ""
