@@ -134,7 +134,9 @@ def network_inputs(backbone: Backbone, batch: Pixels) -> Pixels:
 
 def check_agreement(backbone: Backbone, network: Network, model: object) -> None:
     """Raise a FeatxError unless a converted network agrees with its own library on noise."""
-    inputs = network_inputs(backbone, _noise(backbone))
+    generator = np.random.Generator(np.random.PCG64(18))
+    noise = generator.uniform(0, 255, (2, *backbone.size, 1)).astype(np.float32)
+    inputs = network_inputs(backbone, noise)
     pairs = zip(OneByOne(model).outputs(inputs), _in_batches(network)(inputs), strict=True)
     error = max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)) for a, b in pairs)
     if not error <= _AGREEMENT:
@@ -142,11 +144,6 @@ def check_agreement(backbone: Backbone, network: Network, model: object) -> None
             f"its conversion to OpenVINO differs by {error:.1e} of the largest output, and at most "
             f"{_AGREEMENT:.0e} is accepted"
         )
-
-
-def _noise(backbone: Backbone) -> Pixels:
-    generator = np.random.Generator(np.random.PCG64(18))
-    return generator.uniform(0, 255, (2, *backbone.size, 1)).astype(np.float32)
 
 
 def _in_batches(network: Network) -> Runner:

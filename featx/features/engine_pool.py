@@ -73,11 +73,6 @@ class EnginePool:
             keeper.networks.update(found)
         return list(found.values())
 
-    def clear(self) -> None:
-        """Drop all networks from memory, but for those that a caller keeps."""
-        self._engines.clear()
-        self._alive.clear()
-
     @contextmanager
     def using(self, factory: Callable[[Embedder], Engine]) -> Iterator[None]:
         """Load networks by another factory for a while, as tests and measurements do."""
