@@ -135,10 +135,8 @@ class _Reader:
             )
         stages = self._stages()
         poolings = {2: ("average",), 3: TOKEN_POOLINGS}.get(len(shape), MAP_POOLINGS)
-        able = self.card.get("poolings", poolings)
-        quantized = self.card.get("quantized_from", {})
-        if quantized and not {"backbone", "size", "weights", "images"} <= {*quantized}:
-            raise self._error(f"states quantized_from {quantized!r:.60}, not as featx writes it")
+        able = self._texts("poolings", poolings)
+        quantized = self._origin()
         preprocessing, channels = self._preprocessing()
         framing = self._framing()
         decisive = [digest, *map(repr, (preprocessing, channels, framing, output, tokens))]
@@ -263,7 +261,7 @@ class _Reader:
 
     def _stages(self) -> tuple[Stage, ...]:
         """Return the outputs that pooling ``"multi_depth"`` takes, if the card names some."""
-        names = self.card.get("stages", [])
+        names = self._texts("stages", [])
         check_names(f"output of {self.file}", names, self.shapes)
         shapes: list[Any] = [self.shapes[name] for name in names]
         if any(len(shape) != 4 for shape in shapes):
@@ -301,6 +299,25 @@ class _Reader:
             stated = json.dumps(self.card["framing"])
             raise self._error(f"states the framing {stated}, which is none ({error})") from error
         return framing
+
+    def _origin(self) -> dict[str, Any]:
+        """Return the network in float32 that this one was quantized from, if any."""
+        found = self.card.get("quantized_from", {})
+        kinds = {"backbone": str, "size": list, "weights": str, "images": list}
+        if "quantized_from" in self.card and not (
+            isinstance(found, dict)
+            and all(isinstance(found.get(name), kind) for name, kind in kinds.items())
+        ):
+            raise self._error(f"states quantized_from {found!r:.60}, not as featx writes it")
+        return found
+
+    def _texts(self, name: str, default: Sequence[str]) -> Sequence[str]:
+        texts = self.card.get(name, default)
+        if isinstance(texts, str) or not (
+            isinstance(texts, list | tuple) and all(isinstance(each, str) for each in texts)
+        ):
+            raise self._error(f"states {name} {texts!r:.60}, where a list of texts is needed")
+        return texts
 
     def _choice(self, name: str, known: Sequence[str]) -> str:
         return find_name(f"{name} for the card {self.path}:", self.card[name], known)

@@ -19,8 +19,9 @@ from featx.classifiers.units import check_units
 from featx.datasets.bands import divide
 from featx.datasets.conversion import as_images
 from featx.datasets.dataset import ImageDataset
-from featx.errors import UsageError, check_names
+from featx.errors import FeatxError, UsageError, check_names
 from featx.features.columns import columns_recipe, parse_covariates
+from featx.reporting.results_folder import damaged
 from featx.runtime.serialization import plain_json
 
 logger = logging.getLogger(__name__)
@@ -87,9 +88,34 @@ def record_again(
     images: Any,
     externals: Mapping[str, Any],
     hash_patients: str | None,
+    root: str | None = None,
+    external_root: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what a run with these settings records of its images in `run.json`."""
-    config = BenchmarkConfig.from_dict({n: settings[n] for n in _OF_IMAGES if n in settings})
+    """Return what a run with these settings, and these roots, records of its images.
+
+    Raises
+    ------
+    UsageError
+        If the images cannot be opened so.
+    """
+    try:
+        with damaged("run.json"):
+            known = {name: settings[name] for name in _OF_IMAGES if name in settings}
+            # Absolute ones are not recorded.
+            known |= {} if root is None else {"root": root}
+            known |= {"external_root": external_root} if external_root else {}
+            return _record(BenchmarkConfig.from_dict(known), images, externals, hash_patients)
+    except FeatxError as error:
+        raise UsageError(
+            f"the images cannot be opened by the settings in run.json: {error}. Without images the "
+            "rest is verified; settings may have been edited"
+        ) from error
+
+
+def _record(
+    config: BenchmarkConfig, images: Any, externals: Mapping[str, Any], hash_patients: str | None
+) -> dict[str, Any]:
+    """Return what a run records of its images."""
     dataset, others = open_sets(images, externals, config, hash_patients)
     facts: dict[str, Any] = {}
     data: RunData

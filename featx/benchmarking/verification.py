@@ -94,7 +94,7 @@ class Verification:
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return a text of each mismatch (of each file the first 20), and of what was done."""
+        """Return texts of mismatches (of each file the first 20), and of what was done."""
         files: dict[str, list[str]] = {}
         for each in self.mismatches:
             text = f"{each.field}: stored {each.stored!r}, recomputed {each.expected!r}"
@@ -117,22 +117,23 @@ def verify(
     externals: Mapping[str, Any] | None = None,
     *,
     hash_patients: str | None = None,
+    root: str | None = None,
+    external_root: Mapping[str, str] | None = None,
 ) -> Verification:
     """Check a finished benchmark against its own predictions and records.
 
-    Figures of ``results.json`` are computed again from ``scores/*.csv``; what these cannot give
-    (thresholds, costs, figures out of fold) is compared with the finished rows in ``rows/``. Notes,
-    tables and page are made again from the figures. Models and scores are compared with the digests
-    in ``rows/``. With `images`, the run's digests, counts and audit of the images are made again.
-    This shows that files were changed; it does not prevent it. Scores, rows and results that were
-    changed together are not found.
+    Figures are computed again from ``scores/*.csv``; what these cannot give (thresholds, costs) is
+    compared with the finished rows in ``rows/``; notes, tables and page are made again. Models and
+    scores are compared with the digests in ``rows/``, and `images` with the run's record of them.
+    It does not prevent changes, nor find scores, rows and results that were changed together.
 
     Parameters
     ----------
     folder : path-like
         Folder that `featx.benchmark` or ``featx benchmark --out`` wrote, of any version.
-    images, externals, hash_patients : optional
-        The images of the run as `benchmark` took them; rules for them are those of the run.
+    images, externals, hash_patients, root, external_root : optional
+        The images of the run as `benchmark` took them; rules for them are those of the run, which
+        records no absolute `root`.
 
     Returns
     -------
@@ -157,7 +158,9 @@ def verify(
     if images is None:
         check.skip("images, their counts and audit in run.json", "the images were not given")
     else:
-        again = record_again(results.settings, images, externals or {}, hash_patients)
+        again = record_again(
+            results.settings, images, externals or {}, hash_patients, root, external_root
+        )
         check.check_images(results, again)
     return Verification(
         str(folder),
@@ -199,6 +202,8 @@ class _Check:
             self._check_curves(results, finished)
             self.evaluations += max(finished.evaluations, len(results.rows))
         results = replace(results, rows=self._check_rows(results, expected, finished))
+        if not results.run.get("finished"):
+            self.skip("whether rows are missing", "the run is not finished")
         self.check_notes(results, of_rows=not parts)
         self.check_tables(results)
         self.check_page(results)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -119,13 +120,16 @@ def accept(
     own = replace(rules, class_names=classes, inherited=frozenset({"patients"}))
     few = None if labels is None else _labeled(labels, images, own)
     found, marked = audited(fitted, dataset, views, leaks="drop", **settings), None
-    findings = list(found.findings)
+    findings, digests = list(found.findings), {}
     if few is not None:
         check_class_names(few, classes)
         marked = _of_both_classes(audited(fitted, few, views, leaks="drop", **settings))
+        places = np.flatnonzero(np.isin(few.names, marked.names)).tolist()
+        digests = {few.names[place]: few.digest(place) for place in places}
         findings += [each for each in marked.findings if each not in findings]
     log_findings(findings)
-    return _Evidence(fitted, found, marked, min_sensitivity, level).collect(tuple(findings))
+    evidence = _Evidence(fitted, found, marked, digests, min_sensitivity, level)
+    return evidence.collect(tuple(findings))
 
 
 def _labeled(labels: Any, images: Any, rules: OpeningRules) -> ImageDataset:
@@ -149,11 +153,12 @@ def _of_both_classes(marked: Predictions) -> Predictions:
 
 @dataclass(frozen=True, eq=False)
 class _Evidence:
-    """A model's predictions of images, and of labeled ones."""
+    """A model's predictions of images, and of labeled ones with their digests."""
 
     model: FeatureClassifier
     found: Predictions
     marked: Predictions | None
+    digests: Mapping[str, str]
     min_sensitivity: float
     level: float
 
@@ -236,8 +241,9 @@ class _Evidence:
         patients = number_patients(marked.patients, len(marked))
         scores, positive = marked.probabilities[:, 1], marked.labels == 1
         places = np.flatnonzero(positive)
-        names = [marked.names[place] for place in places.tolist()]
-        chosen = scores[places[one_image_each(names, patients[places])]]
+        # By their bytes: other names of the same files draw nothing anew.
+        keys = [self.digests[marked.names[place]] for place in places.tolist()]
+        chosen = scores[places[one_image_each(keys, patients[places])]]
         threshold = guaranteed_threshold(chosen, self.min_sensitivity, self.level)
         n, detected = len(chosen), int((chosen >= self._own).sum())
         needed = fewest_patients(self.min_sensitivity, self.level)

@@ -110,7 +110,10 @@ class Acceptance:
 
     def _typicality_text(self) -> str:
         if self.untypical is None or self.expected_untypical is None:
-            return "Untypical images: unknown; fit the model again with this featx."
+            return (
+                "Untypical images: unknown to this model, which an older featx fitted, or which "
+                "uses columns alone."
+            )
         more = self.untypical.low > self.expected_untypical
         meaning = "more: unlike what it has learned from" if more else "not shown to be more"
         limit = f"at most {self.expected_untypical:.1%} expected"

@@ -240,14 +240,15 @@ columns_option = option(
     "path=Filename,label=Finding,patient=PatientID,split=Set.",
 )
 skip_option = flag("skip-problems", "Leave out a table's rows with problems, and count them.")
+root_option = option(
+    "--root",
+    type=input_folder,
+    help="Folder of a table's images; a file that is not there is searched by its name in all "
+    "folders below.  [default: the table's folder]",
+)
 table_options = together(
     columns_option,
-    option(
-        "--root",
-        type=input_folder,
-        help="Folder of a table's images; a file that is not there is searched by its name in all "
-        "folders below.  [default: the table's folder]",
-    ),
+    root_option,
     skip_option,
 )
 patients_option = option(
@@ -316,6 +317,9 @@ externals_option = pairs_option(
     "left out with a warning, unless all are.",
     "externals",
 )
+external_root_option = pairs_option(
+    "external-root", "NAME=FOLDER", Path, "--root of an external set that is a table."
+)
 external_rules = together(
     pairs_option(
         "external-patients",
@@ -333,9 +337,7 @@ external_rules = together(
     pairs_option(
         "external-columns", "NAME=PAIRS", str, "--columns of an external set that is a table."
     ),
-    pairs_option(
-        "external-root", "NAME=FOLDER", Path, "--root of an external set that is a table."
-    ),
+    external_root_option,
 )
 subgroups_option = names_option(
     "subgroups",

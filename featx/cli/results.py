@@ -72,26 +72,24 @@ def compare(first: Path, second: Path) -> None:
 @click.argument("folder", type=parameters.InputPath("results"))
 @click.argument("images", type=parameters.InputPath("images"), required=False)
 @options.externals_option
+@options.root_option
+@options.external_root_option
 @options.hash_patients_option
 @options.running_options
-def verify(
-    folder: Path,
-    images: str | Path | None,
-    externals: dict[str, str],
-    hash_patients: str | None,
-) -> None:
+def verify(folder: Path, images: str | Path | None, **given: Any) -> None:
     """Recompute the figures of the benchmark in FOLDER; list changed values, exit code 1 if any.
 
     With IMAGES, the images are opened as the run did, and compared with what it recorded of them.
 
     Example: featx verify results chest_xray
     """
-    found = featx.verify(folder, images, externals, hash_patients=hash_patients)
+    found = featx.verify(folder, images, **given)
     print_result(found.to_dict(), *found.lines())
     if found.mismatches:
+        given_images = "" if images is None else ", or IMAGES or their options are not the run's"
         raise FeatxError(
-            f"{folder} was changed after the run, or is damaged: {len(found.mismatches):,} of "
-            f"{found.n_checked:,} values differ from those made again"
+            f"{len(found.mismatches):,} of {found.n_checked:,} values of {folder} differ from "
+            f"those made again: it was changed after the run, or is damaged{given_images}"
         )
 
 

@@ -1,7 +1,7 @@
 """Thresholds that keep a sensitivity with certainty, from few patients, without assumptions.
 
 Sensitivity is of a random image of a random patient with disease: each patient counts once. So of
-each patient one image is taken, by a hash of its name, which is as good as at random.
+each patient one image is taken, by a hash of its bytes, which is as good as at random.
 """
 
 from __future__ import annotations
@@ -94,15 +94,15 @@ def proportion_bound(successes: int, trials: int, level: float = 0.95) -> float:
     return float(special.betaincinv(successes, trials - successes + 1, 1 - level))
 
 
-def one_image_each(names: Sequence[str], patients: npt.ArrayLike) -> Integers:
-    """Return the place of one image of each patient, whatever the order of the images.
+def one_image_each(keys: Sequence[str], patients: npt.ArrayLike) -> Integers:
+    """Return the place of one image of each patient by hashes of keys, whatever their order.
 
     Examples
     --------
     >>> one_image_each(["a.png", "b.png", "c.png"], ["p1", "p2", "p1"]).tolist()
     [2, 1]
     """
-    hashes = [hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() for name in names]
-    order = np.array(sorted(range(len(names)), key=hashes.__getitem__), dtype=np.int64)
+    hashes = [hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest() for key in keys]
+    order = np.array(sorted(range(len(keys)), key=hashes.__getitem__), dtype=np.int64)
     _, first = np.unique(np.asarray(patients)[order], return_index=True)
     return np.asarray(order[first], dtype=np.int64)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import featx
 from featx.benchmarking.recomputation import FinishedResults
+from featx.benchmarking.run_images import record_again
 from featx.errors import UsageError
 from featx.features.pipeline import ENGINES
 from tests.benchmarking.conftest import GridEngine, draw
@@ -188,6 +190,39 @@ def test_other_images_are_named(run):
     assert {"run.json/inputs/images", "run.json/flow/0/images"} <= fields
     with pytest.raises(UsageError, match="external set 'other', whose path is not recorded"):
         featx.verify(run, drawn()[0])
+
+
+@pytest.mark.parametrize("changed", [{"test_size": None}, {"externals": None}, {"patients": "x"}])
+def test_edited_settings_that_open_no_images_are_named(copy, changed):
+    run = json.loads((copy / "run.json").read_text())
+    run["settings"] |= changed
+    (copy / "run.json").write_text(json.dumps(run))
+    with pytest.raises(UsageError, match=r"settings in run\.json: .*Without images the rest"):
+        featx.verify(copy, "nowhere" if "patients" in changed else drawn()[0], drawn()[1])
+
+
+def test_a_run_that_is_not_finished_is_said_to_be(copy):
+    run = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(run | {"finished": False}))
+    assert any("the run is not finished" in each for each in featx.verify(copy).unchecked)
+
+
+def test_a_root_that_is_not_recorded_can_be_given_again(tmp_path):
+    images, _ = drawn()
+    rows = ["path,label,patient"]
+    for place in range(60):
+        name = f"{place}.png"
+        Image.fromarray(images.read(place)).save(tmp_path / name)
+        rows.append(f"{name},{images.labels[place]},{images.patients[place]}")
+    (tmp_path / "tables").mkdir()
+    table = tmp_path / "tables" / "table.csv"
+    table.write_text("\n".join(rows))
+    settings = featx.BenchmarkConfig(root=str(tmp_path)).to_dict()
+    assert str(tmp_path) not in json.dumps(settings)
+    with pytest.raises(UsageError, match="give --root"):
+        record_again(settings, table, {}, None)
+    found = record_again(settings, table, {}, None, str(tmp_path))
+    assert found["flow"][0]["images"] == 60
 
 
 def test_changed_notes_are_found(copy):

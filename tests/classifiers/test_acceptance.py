@@ -104,8 +104,10 @@ def test_labels_give_a_threshold_or_the_number_that_is_missing(model):
     local, positive = found.local, images.labels == 1
     assert (local.n_images, local.n_patients, local.n_positive) == (400, 200, 100)
     assert local.auc == featx.metrics.auc(positive, scores, groups=images.patients)
-    names = np.array(images.names)[positive].tolist()
-    chosen = scores[positive][one_image_each(names, images.patients[positive])]
+    keys = [images.digest(place) for place in np.flatnonzero(positive).tolist()]
+    chosen = scores[positive][one_image_each(keys, images.patients[positive])]
+    named = replace(images, names=tuple(f"other/{name}" for name in images.names))
+    assert featx.accept(model, images, labels=named, min_sensitivity=0.9).local == local
     # Of a hundred with a probability of 0.1 each, at most 4 have one of 2.4 %, at most 5 of 5.8 %.
     assert (chosen < local.threshold).sum() == 4 and (chosen == local.threshold).sum() == 1
     assert local.specificity == featx.metrics.specificity(
@@ -183,5 +185,5 @@ def test_models_of_before_say_what_they_do_not_know(model, tmp_path):
     old.typicality_ = None
     found = featx.accept(old, images)
     assert (found.untypical, found.drift, found.training_positive) == (None, None, None)
-    assert "unknown; fit the model again" in found.lines()[1]
+    assert "unknown to this model, which an older featx" in found.lines()[1]
     assert [each.name for each in found.thresholds] == ["model", "adapted"]
