@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -119,25 +119,30 @@ def fill_cache_on(
         submit([]).result()
         starts = range(0, len(numbers), step)
         chunks = {submit(chunk): chunk for chunk in (numbers[i : i + step] for i in starts)}
-        completed: Any = as_completed(chunks, loop=client.loop)
-        for future in completed:
-            chunk = chunks.pop(future)
-            try:
-                unreadable = future.result()
-            except KilledWorker:
-                if len(chunk) > 1:
-                    logger.warning(f"Workers died on {len(chunk)} images; each is tried alone.")
-                    alone = {submit([number]): [number] for number in chunk}
-                    chunks |= alone
-                    completed.update(alone)
-                    continue
-                reason = UnreadableImageError("each process that reads it is killed")
-                unreadable = {hashed.digests[chunk[0]]: reason}
+        suspects: list[int] = []
+
+        def keep(chunk: list[int], unreadable: Failures) -> None:
             for number in chunk if strict else ():
                 if error := unreadable.get(hashed.digests[number]):
                     raise strict_error(hashed.images.names[number], error)
-            failures |= unreadable
+            failures.update(unreadable)
             advance(len(chunk))
+
+        for future in as_completed(chunks, loop=client.loop):
+            try:
+                keep(chunks[future], future.result())
+            except KilledWorker:
+                logger.warning(
+                    f"Workers died on {len(chunks[future])} images; each is tried alone."
+                )
+                suspects += chunks[future]
+        # One after the other: Dask blames all tasks of a worker that dies.
+        for number in suspects:
+            try:
+                keep([number], submit([number]).result())
+            except KilledWorker:
+                reason = UnreadableImageError("each process that reads it is killed")
+                keep([number], {hashed.digests[number]: reason})
     return failures
 
 
