@@ -32,6 +32,8 @@ from featx.datasets.dataset import ImageDataset
 from featx.datasets.rules import OpeningRules
 from featx.datasets.tables.table import is_table
 from featx.errors import UsageError
+from featx.features.cache.file_hashes import hash_images
+from featx.features.config import ExtractionConfig
 from featx.metrics.intervals import Integers, Interval, number_patients, proportion_interval
 from featx.metrics.ranking import auc_interval
 from featx.metrics.tolerance import (
@@ -124,8 +126,9 @@ def accept(
     if few is not None:
         check_class_names(few, classes)
         marked = _of_both_classes(audited(fitted, few, views, leaks="drop", **settings))
-        places = np.flatnonzero(np.isin(few.names, marked.names)).tolist()
-        digests = {few.names[place]: few.digest(place) for place in places}
+        # From the index of files: extraction has read them.
+        hashed = hash_images(few, ExtractionConfig(cache=settings.get("cache")).cache_folder)
+        digests = dict(zip(hashed.images.names, hashed.digests, strict=True))
         findings += [each for each in marked.findings if each not in findings]
     log_findings(findings)
     evidence = _Evidence(fitted, found, marked, digests, min_sensitivity, level)

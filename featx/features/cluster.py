@@ -129,13 +129,12 @@ def fill_cache_on(
             advance(len(chunk))
 
         for future in as_completed(chunks, loop=client.loop):
+            chunk = chunks.pop(future)
             try:
-                keep(chunks[future], future.result())
+                keep(chunk, future.result())
             except KilledWorker:
-                logger.warning(
-                    f"Workers died on {len(chunks[future])} images; each is tried alone."
-                )
-                suspects += chunks[future]
+                logger.warning(f"Workers died on {len(chunk)} images; each is tried alone.")
+                suspects += chunk
         # One after the other: Dask blames all tasks of a worker that dies.
         for number in suspects:
             try:
